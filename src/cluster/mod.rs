@@ -1,0 +1,10 @@
+//! What is known of the cluster: what one probe brought home, facts per node and observer, and how they are merged
+//! into one view. No sockets, no clock, no decision.
+
+mod lsn;
+mod report;
+mod state;
+
+pub use lsn::{Lsn, ParseLsnError};
+pub use report::{NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, ReplicationSlot, RoleReport};
+pub use state::{Attempt, ClusterState, NodeAnswer, NodeState, ObserverState, Sighting};

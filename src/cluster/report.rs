@@ -1,0 +1,167 @@
+//! What one probe of a node or an observer brought home: a report, or a failure that says who is to blame.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Lsn;
+use crate::config::NodeName;
+use crate::time::WallTime;
+
+/// One answered status query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeReport {
+    /// The server's `now()`.
+    pub db_time: WallTime,
+    /// What the server says it is, with the facts that only such a server has.
+    pub role: RoleReport,
+}
+
+/// `pg_is_in_recovery()` and what goes with each answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RoleReport {
+    /// Not in recovery.
+    Primary {
+        /// `pg_current_wal_lsn()`.
+        lsn: Option<Lsn>,
+        /// Logical, non-temporary replication slots.
+        slots: Vec<ReplicationSlot>,
+    },
+    /// In recovery.
+    Standby {
+        /// `pg_last_wal_receive_lsn()`: null before streaming has begun.
+        receive: Option<Lsn>,
+        /// `pg_last_wal_replay_lsn()`.
+        replay: Option<Lsn>,
+        /// `pg_last_xact_replay_timestamp()`: commit time of the last replayed transaction.
+        last_replay: Option<WallTime>,
+    },
+}
+
+/// A logical, non-temporary replication slot of a primary, as `/state.json` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicationSlot {
+    /// `slot_name`.
+    pub name: String,
+    /// `plugin`.
+    pub plugin: String,
+    /// `slot_type`.
+    pub slot_type: String,
+    /// `database`.
+    pub database: Option<String>,
+    /// `catalog_xmin`, as the server prints it.
+    pub catalog_xmin: Option<String>,
+    /// `restart_lsn`, as the server prints it.
+    pub restart_lsn: Option<String>,
+    /// `confirmed_flush_lsn`, as the server prints it.
+    pub confirmed_flush_lsn: Option<String>,
+    /// The slot's state file in base64; `None` where the account may not read it.
+    pub state_data: Option<String>,
+}
+
+/// One good answer of an observer's `/state.json`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObserverReport {
+    /// The observer's wall clock when it answered: its `Date` header, whole seconds.
+    pub date: WallTime,
+    /// What it says of each node, also of nodes that are none of ours (ignored when merged).
+    pub nodes: BTreeMap<NodeName, ObservedNode>,
+}
+
+/// An observer's entry for one node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObservedNode {
+    /// When the observer last asked the node, by the observer's wall clock.
+    pub fetch_time: WallTime,
+    /// Did that attempt succeed.
+    pub connection: bool,
+    /// The node's clock at its last answer.
+    pub db_time: Option<WallTime>,
+    /// What the node last told of its role; `None`: it never told the observer.
+    pub in_recovery: Option<bool>,
+    /// Receive position of a standby.
+    pub receive: Option<Lsn>,
+    /// Replay position of a standby, current position of a primary.
+    pub replay: Option<Lsn>,
+    /// Commit time of the last replayed transaction.
+    pub last_replay: Option<WallTime>,
+}
+
+/// Why a probe brought nothing home, grouped by who is to blame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeFailure {
+    /// Nobody there: no address, refused or reset connection, no route.
+    Unreachable {
+        /// What the system or the resolver said.
+        reason: String,
+    },
+    /// No answer within `poll_timeout`.
+    TimedOut {
+        /// What was waited for.
+        step: ProbeStep,
+    },
+    /// A living server that does not accept our credentials: SQLSTATE class 28, or a failed SCRAM proof.
+    AuthenticationRejected {
+        /// The server's message (with its SQLSTATE), control characters escaped.
+        message: String,
+    },
+    /// A living server that refuses us for another reason: no such database, too many connections, a failed query, an
+    /// authentication method that we do not speak.
+    Refused {
+        /// The server's message (with its SQLSTATE), control characters escaped.
+        message: String,
+    },
+    /// "Starting up" or "shutting down" (57P03, 57P01, 57P02): an outage like another.
+    NotReady {
+        /// The server's message (with its SQLSTATE), control characters escaped.
+        message: String,
+    },
+    /// Something answered, but not as the protocol says.
+    Nonsense {
+        /// What was wrong, and what was expected.
+        reason: String,
+    },
+}
+
+impl ProbeFailure {
+    /// Was it a living server that turned us away ("refused" is not "dead", behaviour.md "Polling").
+    pub fn is_living_refusal(&self) -> bool {
+        matches!(self, Self::AuthenticationRejected { .. } | Self::Refused { .. })
+    }
+}
+
+impl fmt::Display for ProbeFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable { reason } => write!(f, "unreachable: {reason}"),
+            Self::TimedOut { step } => write!(f, "timed out while {step}"),
+            Self::AuthenticationRejected { message } => write!(f, "authentication rejected: {message}"),
+            Self::Refused { message } => write!(f, "refused by a living server: {message}"),
+            Self::NotReady { message } => write!(f, "not ready: {message}"),
+            Self::Nonsense { reason } => write!(f, "not understood: {reason}"),
+        }
+    }
+}
+
+/// What a probe was waiting for when its time was up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeStep {
+    /// Looking up the name.
+    Resolving,
+    /// The TCP or Unix connection.
+    Connecting,
+    /// Encryption, authentication, start-up.
+    LoggingIn,
+    /// The answer to the query or request.
+    Answering,
+}
+
+impl fmt::Display for ProbeStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Resolving => "looking up its name",
+            Self::Connecting => "connecting",
+            Self::LoggingIn => "logging in",
+            Self::Answering => "waiting for its answer",
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! The facts per node and per observer, kept from probe to probe. Merging them is done beside this file.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Lsn, ProbeFailure, ReplicationSlot};
+use crate::config::{NodeName, ObserverName};
+use crate::time::{Monotonic, WallTime};
+
+/// Everything known of the configured nodes and observers. A node or observer that has left the configuration has no
+/// entry; one that was never asked has an empty one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClusterState {
+    /// By our own polls.
+    pub nodes: BTreeMap<NodeName, NodeState>,
+    /// By the observers' answers.
+    pub observers: BTreeMap<ObserverName, ObserverState>,
+}
+
+/// What our own polls of one node have told. Facts of the last good answer stay when a later attempt fails.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeState {
+    /// The last attempt, good or failed; `None` before the first has ended.
+    pub attempt: Option<Attempt>,
+    /// Why the last attempt failed; `None` after a good one.
+    pub failure: Option<ProbeFailure>,
+    /// The last good answer; `None`: the node never told its role.
+    pub answer: Option<NodeAnswer>,
+    /// Lag in seconds, `|db_time - last replay timestamp|`, as last known; `None` on a primary.
+    pub replication_lag: Option<Duration>,
+    /// The lowest lag ever seen.
+    pub min_replication_lag: Option<Duration>,
+    /// The first poll that saw a receive position.
+    pub streaming_since: Option<Monotonic>,
+    /// When we last reached it as a primary, or were refused by it as one.
+    pub primary_contact: Option<Monotonic>,
+}
+
+/// When an attempt to reach a node or an observer ended, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// By our monotonic clock.
+    pub at: Monotonic,
+    /// By our wall clock: `fetch_time`.
+    pub fetch_time: WallTime,
+    /// `connection`: was there an answer.
+    pub connected: bool,
+}
+
+/// The facts of a node's last good answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeAnswer {
+    /// When it arrived, by our monotonic clock.
+    pub at: Monotonic,
+    /// `pg_is_in_recovery`.
+    pub in_recovery: bool,
+    /// The server's `now()`.
+    pub db_time: WallTime,
+    /// Receive position; `None` on a primary and before streaming has begun.
+    pub receive: Option<Lsn>,
+    /// Replay position; on a primary its current position.
+    pub replay: Option<Lsn>,
+    /// Commit time of the last replayed transaction; `None` on a primary.
+    pub last_replay: Option<WallTime>,
+    /// Logical slots, on a primary.
+    pub slots: Vec<ReplicationSlot>,
+}
+
+/// What one observer has told. Its last known entries stay when a later attempt fails.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ObserverState {
+    /// The last attempt, good or failed; `None`: never asked.
+    pub attempt: Option<Attempt>,
+    /// Why the last attempt failed; `None` after a good one.
+    pub failure: Option<ProbeFailure>,
+    /// Its clock was too far from ours in the last good answer: no vote, and heard on primaries only.
+    pub clock_skew: Option<Duration>,
+    /// Its entries for nodes of ours.
+    pub nodes: BTreeMap<NodeName, Sighting>,
+}
+
+/// What an observer says of one node, aged by the observer's own clock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sighting {
+    /// When the observer last asked the node, carried over to our monotonic clock by the age it had when answered.
+    pub at: Monotonic,
+    /// The same as the observer printed it.
+    pub fetch_time: WallTime,
+    /// Did the observer's attempt succeed.
+    pub connected: bool,
+    /// The node's clock at its last answer to the observer.
+    pub db_time: Option<WallTime>,
+    /// What it told the observer of its role.
+    pub in_recovery: Option<bool>,
+    /// Receive position.
+    pub receive: Option<Lsn>,
+    /// Replay position.
+    pub replay: Option<Lsn>,
+    /// Commit time of the last replayed transaction.
+    pub last_replay: Option<WallTime>,
+    /// When the observer last reached it as a primary, as far as it was heard.
+    pub primary_contact: Option<Monotonic>,
+}

@@ -1,0 +1,152 @@
+//! The configuration as the rest of the daemon sees it: resolved, every default applied, every value checked.
+//!
+//! What the operator typed and what was resolved are two types: `file` mirrors the JSON object and turns it into
+//! [`Config`] with errors that name key, value and expectation. No room above reads the file, the environment or the
+//! clock; all three come in as values.
+
+mod name;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use name::{NodeName, ObserverName};
+
+/// Everything a node needs to know, one value per key of behaviour.md's table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `own_db`: this node's entry of `remote_conns`; `None` makes an observer.
+    pub own_db: Option<NodeName>,
+    /// `remote_conns`: how each database node is reached.
+    pub nodes: BTreeMap<NodeName, ConnInfo>,
+    /// `observers`: base URL of each other pglookout.
+    pub observers: BTreeMap<ObserverName, ObserverUrl>,
+    /// `poll_observers_on_warning_only`: ask observers only while our own lag is over the warning limit.
+    pub poll_observers_on_warning_only: bool,
+    /// `db_poll_interval`: from one poll of a node or observer to the next.
+    pub poll_interval: Duration,
+    /// `replication_state_check_interval`: from one regular decision to the next.
+    pub check_interval: Duration,
+    /// `poll_timeout`: how long connecting, and one query or one observer's whole answer, may take.
+    pub poll_timeout: Duration,
+    /// `warning_replication_time_lag`, never above `failover_lag`.
+    pub warning_lag: Duration,
+    /// `max_failover_replication_time_lag`: the lag, or time since the last contact with the primary, from which a
+    /// failover is considered.
+    pub failover_lag: Duration,
+    /// `replication_catchup_timeout`: how long a standby that has begun streaming may count as catching up.
+    pub catchup_timeout: Duration,
+    /// `missing_master_from_config_timeout`: how long after a change of nodes a vanished primary is given.
+    pub missing_primary_timeout: Duration,
+    /// `failover_on_disconnect`: may a primary that is merely unreachable be failed over without the lag rule.
+    pub failover_on_disconnect: bool,
+    /// `failover_command`; `None` when empty.
+    pub failover_command: Option<CommandLine>,
+    /// `failover_command_timeout`: how long the failover command may run; `None` is without limit.
+    pub failover_command_timeout: Option<Duration>,
+    /// `failover_sleep_time`: pause in decisions after the failover command was run.
+    pub failover_pause: Duration,
+    /// `failover_quorum`: how much of the cluster must be known.
+    pub quorum: QuorumRule,
+    /// `over_warning_limit_command`; `None` when empty or null.
+    pub over_warning_limit_command: Option<CommandLine>,
+    /// `never_promote_these_nodes`.
+    pub never_promote: BTreeSet<NodeName>,
+    /// `failover_priorities`; a node that is not listed has 0.
+    pub failover_priorities: BTreeMap<NodeName, i64>,
+    /// `known_gone_nodes`: names known to have left for good.
+    pub known_gone: BTreeSet<NodeName>,
+    /// `maintenance_mode_file`: while it exists this node is not promoted.
+    pub maintenance_mode_file: PathBuf,
+    /// `autofollow` and the keys that it needs; `None` when it is off.
+    pub follow: Option<FollowSettings>,
+    /// `alert_file_dir`.
+    pub alert_dir: PathBuf,
+    /// `json_state_file_path`.
+    pub state_file: PathBuf,
+    /// `http_address`, a literal address or a name; `None` is every interface, IPv4 and IPv6.
+    pub http_address: Option<String>,
+    /// `http_port`.
+    pub http_port: u16,
+    /// `log_level`: records below it are not written; `Trace` for NOTSET, `Error` also for FATAL and CRITICAL.
+    pub log_level: log::LevelFilter,
+    /// `syslog`, `syslog_address`, `syslog_facility`; `None` when syslog is off.
+    pub syslog: Option<SyslogSettings>,
+    /// `statsd`; `None` when off.
+    pub statsd: Option<StatsdSettings>,
+    /// `cluster_monitor_health_timeout_seconds`: no complete poll cycle for this long is counted and warned of.
+    pub health_timeout: Option<Duration>,
+}
+
+/// `failover_quorum`: how much of the cluster must be known before this node may be promoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuorumRule {
+    /// `"half"`: half of the votes suffice, as in the original.
+    Half,
+    /// `"majority"`: more than half of the votes.
+    Majority,
+}
+
+/// A program and its arguments, split by shell quoting rules and run without a shell. Never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandLine {
+    /// Program first; at least one element.
+    pub argv: Vec<String>,
+}
+
+/// What following a new primary needs (`autofollow`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowSettings {
+    /// `pg_data_directory`.
+    pub data_directory: PathBuf,
+    /// `pg_start_command`.
+    pub start_command: CommandLine,
+    /// `pg_stop_command`.
+    pub stop_command: CommandLine,
+    /// `primary_conninfo_template`, parsed; the new primary's host and port replace its own.
+    pub primary_conninfo_template: ConnInfo,
+}
+
+/// Where syslog records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyslogSettings {
+    /// `syslog_address`.
+    pub address: SyslogAddress,
+    /// `syslog_facility`: RFC 3164's facility code, 0 to 23.
+    pub facility: u8,
+}
+
+/// `syslog_address`: a socket path, or host and port for UDP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyslogAddress {
+    /// A Unix datagram socket.
+    Path(PathBuf),
+    /// A UDP receiver.
+    Udp(String, u16),
+}
+
+/// Where statsd datagrams go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatsdSettings {
+    /// Host name or address.
+    pub host: String,
+    /// UDP port.
+    pub port: u16,
+    /// Telegraf tags added to every metric.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Placeholder, see conninfo.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnInfo;
+
+/// Base URL of an observer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObserverUrl {
+    /// Host name or literal address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Path prefix before `/state.json`, without a trailing slash; empty for the root.
+    pub path: String,
+}

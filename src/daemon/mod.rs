@@ -1,0 +1,1 @@
+//! The loop: the only place where facts and wishes meet the world.

@@ -1,0 +1,1 @@
+//! Names to addresses: cache, stale answers, literals. Looks nothing up itself.

@@ -1,0 +1,1 @@
+//! The decision: a function from a snapshot to a named verdict.

@@ -1,0 +1,22 @@
+//! pglookout: watches PostgreSQL primary/standby clusters and promotes a standby when the primary is gone.
+//!
+//! One thread, one ring around a pure core. The rooms below are in reading order, and imports run upwards in this list
+//! only: `failover` knows `cluster` and `config`, never `pg`. A test reads the tree's own `use` lines against it.
+
+pub mod time;
+
+// Pure: facts in, values out. No clock, file, socket or process.
+pub mod cluster;
+pub mod compat;
+pub mod config;
+pub mod dns;
+pub mod failover;
+pub mod http;
+pub mod lookout;
+pub mod pg;
+
+// The world.
+pub mod cli;
+pub mod daemon;
+pub mod net;
+pub mod sys;

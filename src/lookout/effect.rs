@@ -1,0 +1,86 @@
+//! What the core wishes: one closed list, each variant with who acts on it. Carrying one out never calls the core; what
+//! comes of it is a later event.
+
+use std::time::Duration;
+
+use crate::config::{CommandLine, NodeName, ObserverName};
+
+/// A wish of the core.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Ask this node now (the prober); answered by `NodeProbed`.
+    ProbeNode {
+        /// Whom to ask.
+        node: NodeName,
+        /// What the answer will be known by.
+        probe: ProbeId,
+    },
+    /// Fetch this observer's `/state.json` now (the prober); answered by `ObserverProbed`.
+    ProbeObserver {
+        /// Whom to ask.
+        observer: ObserverName,
+        /// What the answer will be known by.
+        probe: ProbeId,
+    },
+    /// Run this command (the loop); answered by `CommandExited`.
+    RunCommand {
+        /// What the answer will be known by.
+        id: CommandId,
+        /// What it is run for.
+        purpose: CommandPurpose,
+        /// Program and arguments.
+        command: CommandLine,
+        /// End it after this long.
+        timeout: Option<Duration>,
+    },
+    /// Make this alert file (the loop).
+    RaiseAlert {
+        /// Which one.
+        alert: Alert,
+        /// Its content: what happened, one line; the time is put in front by who writes it.
+        text: String,
+    },
+    /// Remove this alert file if it is there (the loop).
+    ClearAlert(Alert),
+    /// Write the state file (the loop).
+    SaveState,
+    /// Write this record to the log (the loop).
+    Log {
+        /// How grave it is.
+        level: log::Level,
+        /// One sentence.
+        text: String,
+    },
+}
+
+/// Which probe an answer belongs to. A later probe has a higher one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProbeId(pub u64);
+
+/// Which command an exit belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u64);
+
+/// What a command is run for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandPurpose {
+    /// `failover_command`: promote this node.
+    Failover,
+    /// `over_warning_limit_command`: tell somebody that lag is over the warning limit.
+    LagWarning,
+}
+
+/// The alerts that are files in `alert_file_dir`; their file names are `compat`'s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Alert {
+    /// A server rejected our credentials.
+    AuthenticationError,
+    /// More than one connected primary.
+    MultiplePrimaries,
+    /// Lag is over the warning limit.
+    ReplicationDelay,
+    /// The failover command was run.
+    FailoverHasHappened,
+    /// A promotion was wanted and could not be done.
+    FailoverFailed,
+}

@@ -1,0 +1,66 @@
+//! What the core is told: one closed list, each variant with who sends it.
+
+use std::sync::Arc;
+
+use super::{CommandId, ProbeId};
+use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
+use crate::config::{Config, NodeName, ObserverName};
+
+/// A fact from outside. An answer names what it answers by id; one that is no longer wanted is dropped by that id.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The configuration was read again and is good (SIGHUP; sent by the loop).
+    ConfigLoaded(Arc<Config>),
+    /// A poll that [`Effect::ProbeNode`](super::Effect::ProbeNode) asked for has ended (sent by the prober).
+    NodeProbed {
+        /// Whom it asked.
+        node: NodeName,
+        /// Which wish it answers.
+        probe: ProbeId,
+        /// What it brought home.
+        outcome: Result<NodeReport, ProbeFailure>,
+    },
+    /// An idle connection was closed under us (sent by the prober).
+    NodeLost {
+        /// Whose connection.
+        node: NodeName,
+        /// What the system or the server said.
+        failure: ProbeFailure,
+    },
+    /// A fetch that [`Effect::ProbeObserver`](super::Effect::ProbeObserver) asked for has ended (sent by the prober).
+    ObserverProbed {
+        /// Whom it asked.
+        observer: ObserverName,
+        /// Which wish it answers.
+        probe: ProbeId,
+        /// What it brought home.
+        outcome: Result<ObserverReport, ProbeFailure>,
+    },
+    /// `POST /check` (sent by the web server).
+    CheckRequested,
+    /// A command that [`Effect::RunCommand`](super::Effect::RunCommand) asked for has ended or never began (sent by the
+    /// loop).
+    CommandExited {
+        /// Which wish it answers.
+        id: CommandId,
+        /// How it ended.
+        outcome: CommandOutcome,
+    },
+    /// [`Lookout::next_deadline`](super::Lookout::next_deadline) has been reached (sent by the loop).
+    DeadlineReached,
+    /// The maintenance file appeared or went (sent by the loop, which looks before each turn's decisions).
+    MaintenanceMode(bool),
+}
+
+/// How a command ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandOutcome {
+    /// It ended by itself with this exit status.
+    Exited(i32),
+    /// A signal ended it.
+    Killed(i32),
+    /// It ran longer than its limit and was ended by us.
+    TimedOut,
+    /// It could not be started: the system's reason.
+    NotStarted(String),
+}

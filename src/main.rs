@@ -1,0 +1,3 @@
+//! `pglookout CONFIG`: a few lines into the library.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Sockets: links with two buffers, listeners, tokens.

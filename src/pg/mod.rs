@@ -1,0 +1,1 @@
+//! The PostgreSQL protocol as bytes in, bytes out: start-up, authentication, the status queries, errors.

@@ -1,0 +1,1 @@
+//! All system calls: clock, signals, children, files, log.
