@@ -2,9 +2,12 @@
 //! into one view. No sockets, no clock, no decision.
 
 mod lsn;
+mod map;
+mod merge;
 mod report;
 mod state;
 
 pub use lsn::{Lsn, ParseLsnError};
+pub use map::{NodeMap, Standby, Witness};
 pub use report::{NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, ReplicationSlot, RoleReport};
-pub use state::{Attempt, ClusterState, NodeAnswer, NodeState, ObserverState, Sighting};
+pub use state::{Attempt, ClusterState, NodeAnswer, NodeState, ObserverState, PrimaryContact, Sighting};

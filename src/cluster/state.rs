@@ -34,6 +34,8 @@ pub struct NodeState {
     pub streaming_since: Option<Monotonic>,
     /// When we last reached it as a primary, or were refused by it as one.
     pub primary_contact: Option<Monotonic>,
+    /// When a poll of ours last found that it had received more WAL than at the poll before.
+    pub wal_arrived: Option<Monotonic>,
 }
 
 /// When an attempt to reach a node or an observer ended, and how.
@@ -77,6 +79,19 @@ pub struct ObserverState {
     pub clock_skew: Option<Duration>,
     /// Its entries for nodes of ours.
     pub nodes: BTreeMap<NodeName, Sighting>,
+    /// When it last reached each node as a primary, as far as we heard; stays when the entry itself goes.
+    pub primary_contacts: BTreeMap<NodeName, PrimaryContact>,
+    /// When its answers last showed that a connected standby had received more WAL than in the answer before.
+    pub wal_arrived: BTreeMap<NodeName, Monotonic>,
+}
+
+/// An observer's last contact with a primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrimaryContact {
+    /// When, carried over to our monotonic clock.
+    pub at: Monotonic,
+    /// The `db_time` of the lost primary that it was worked out from; the same one is not worked out again.
+    pub lost_db_time: Option<WallTime>,
 }
 
 /// What an observer says of one node, aged by the observer's own clock.
@@ -98,6 +113,4 @@ pub struct Sighting {
     pub replay: Option<Lsn>,
     /// Commit time of the last replayed transaction.
     pub last_replay: Option<WallTime>,
-    /// When the observer last reached it as a primary, as far as it was heard.
-    pub primary_contact: Option<Monotonic>,
 }
