@@ -93,6 +93,8 @@ impl fmt::Display for SyntaxError {
     }
 }
 
+impl std::error::Error for SyntaxError {}
+
 /// What C's `isspace` takes for a blank.
 pub(super) fn is_blank(character: char) -> bool {
     matches!(character, ' ' | '\t'..='\r')

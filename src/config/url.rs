@@ -56,11 +56,11 @@ fn read_host(rest: &str) -> Result<(&str, &str), SyntaxError> {
 }
 
 fn read_query(keywords: &mut Keywords, query: &str) -> Result<(), SyntaxError> {
-    // One `&` at the very end is tolerated, as libpq does.
-    let query = query.strip_suffix('&').unwrap_or(query);
     if query.is_empty() {
         return Ok(());
     }
+    // One `&` behind the last parameter is tolerated, as libpq does.
+    let query = query.strip_suffix('&').unwrap_or(query);
     for parameter in query.split('&') {
         let (keyword, value) = parameter.split_once('=').ok_or(SyntaxError::QueryParameter)?;
         if value.contains('=') {
@@ -165,6 +165,7 @@ mod tests {
         check_refused("[]", SyntaxError::Brackets);
         check_refused("[::1]x", SyntaxError::Brackets);
         check_refused("h?a", SyntaxError::QueryParameter);
+        check_refused("h?&", SyntaxError::QueryParameter);
         check_refused("h?a=b=c", SyntaxError::QueryParameter);
         check_refused("h?&a=b", SyntaxError::QueryParameter);
         check_refused("h%", SyntaxError::Percent);
