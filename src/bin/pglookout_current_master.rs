@@ -1,3 +1,7 @@
 //! `pglookout_current_master CONFIG`: a few lines into the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pglookout::cli::current_master_main()
+}

@@ -1,1 +1,32 @@
-//! Argument parsing, one file per subcommand.
+//! Argument parsing, one file per subcommand. Everything said to the terminal goes through `output`.
+
+mod arguments;
+mod check_config;
+mod current_master;
+mod output;
+mod resolve;
+mod run;
+
+use std::process::ExitCode;
+
+use arguments::Invocation;
+pub use current_master::main as current_master_main;
+
+/// `pglookout`.
+pub fn main() -> ExitCode {
+    match arguments::parse(lexopt::Parser::from_env()) {
+        Ok(Invocation::Run(config)) => run::main(&config),
+        Ok(Invocation::CheckConfig(config)) => check_config::main(&config),
+        Ok(Invocation::Resolve(name)) => resolve::main(&name),
+        Ok(Invocation::Help) => output::answer(USAGE),
+        Ok(Invocation::Version) => output::answer(&format!("pglookout {}", env!("CARGO_PKG_VERSION"))),
+        Err(error) => output::usage_error("pglookout", &error),
+    }
+}
+
+const USAGE: &str = "\
+Usage: pglookout CONFIG                 watch the cluster described by the file CONFIG
+       pglookout --check-config CONFIG  say all that is wrong with it; exit 0 if it can be used
+       pglookout --version | --help
+
+SIGHUP reads the file again; SIGTERM and SIGINT end the daemon.";

@@ -4,13 +4,40 @@
 //! [`Config`] with errors that name key, value and expectation. No room above reads the file, the environment or the
 //! clock; all three come in as values.
 
+mod change;
+mod conninfo;
+mod document;
+mod environment;
+mod file;
+mod hosts;
+mod keywords;
+mod known_keywords;
 mod name;
+mod nodes;
+mod observer_url;
+mod passfile;
+mod problem;
+mod reader;
+mod resolve;
+mod secret;
+mod services;
+mod url;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use change::changed_keys;
+pub use conninfo::{ChannelBinding, ConnInfo, Host, HostAddress, Keepalives, SslMode};
+pub use environment::{Environment, PassfileContent};
+pub use file::{Loaded, parse, state_file_path};
+pub use keywords::{Keywords, SyntaxError};
 pub use name::{NodeName, ObserverName};
+pub use problem::{Findings, Problem};
+pub use secret::Secret;
+
+/// A configuration file that is longer is refused unread.
+pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 
 /// Everything a node needs to know, one value per key of behaviour.md's table.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,8 +130,9 @@ pub struct FollowSettings {
     pub start_command: CommandLine,
     /// `pg_stop_command`.
     pub stop_command: CommandLine,
-    /// `primary_conninfo_template`, parsed; the new primary's host and port replace its own.
-    pub primary_conninfo_template: ConnInfo,
+    /// `primary_conninfo_template`; the new primary's host and port replace its own. Not resolved: it is PostgreSQL that
+    /// will read it, with its own environment.
+    pub primary_conninfo_template: Keywords,
 }
 
 /// Where syslog records go.
@@ -135,10 +163,6 @@ pub struct StatsdSettings {
     /// Telegraf tags added to every metric.
     pub tags: BTreeMap<String, String>,
 }
-
-/// Placeholder, see conninfo.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnInfo;
 
 /// Base URL of an observer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,46 @@
+//! `pglookout --check-config CONFIG`: every error and warning at once.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::output;
+use crate::config::{Findings, Problem};
+use crate::sys::config_file::{self, LoadError};
+
+/// Exit 0 if the configuration can be used, be there warnings or not.
+pub(super) fn main(config: &Path) -> ExitCode {
+    let findings = match config_file::load(config) {
+        Ok(loaded) => Findings { errors: Vec::new(), warnings: loaded.warnings },
+        Err(LoadError::Broken(_, findings)) => *findings,
+        Err(error) => {
+            output::complain(error);
+            return ExitCode::FAILURE;
+        }
+    };
+    let said = output::answer(&report(config, &findings));
+    if findings.errors.is_empty() { said } else { ExitCode::FAILURE }
+}
+
+fn report(config: &Path, findings: &Findings) -> String {
+    let line = |label: &'static str| move |problem: &Problem| format!("{label}: {problem}");
+    let mut lines: Vec<_> = findings.errors.iter().map(line("error")).collect();
+    lines.extend(findings.warnings.iter().map(line("warning")));
+    let verdict = if findings.errors.is_empty() { "can be used" } else { "cannot be used" };
+    let (errors, warnings) = (findings.errors.len(), findings.warnings.len());
+    lines.push(format!("{} {verdict}: errors {errors}, warnings {warnings}", config.display()));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_errors_before_warnings_and_a_verdict_last() {
+        let problem = |key: &str| Problem { key: key.to_owned(), value: None, message: "m".to_owned() };
+        let findings = Findings { errors: vec![problem("a")], warnings: vec![problem("b"), problem("c")] };
+        let expected = "error: a: m\nwarning: b: m\nwarning: c: m\nf cannot be used: errors 1, warnings 2";
+        assert_eq!(report(Path::new("f"), &findings), expected);
+        assert_eq!(report(Path::new("f"), &Findings::default()), "f can be used: errors 0, warnings 0");
+    }
+}

@@ -1,0 +1,138 @@
+//! How one database node is reached, resolved: every default applied, every host with its port and password.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::keywords::quoted;
+use super::secret::Secret;
+
+/// A resolved connection. No part of it shows a password when printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnInfo {
+    /// In the order to be tried; never empty.
+    pub hosts: Vec<Host>,
+    /// `dbname`; by default the user's name.
+    pub dbname: String,
+    /// `user`; by default the operating system's.
+    pub user: String,
+    /// `application_name`; empty: none is sent.
+    pub application_name: String,
+    /// `options`: command-line options for the server.
+    pub options: Option<String>,
+    /// `connect_timeout`, for each host; `None`: only `poll_timeout` limits it.
+    pub connect_timeout: Option<Duration>,
+    /// `keepalives*`; `None`: the system's probes are switched off. Not for Unix sockets.
+    pub keepalives: Option<Keepalives>,
+    /// `tcp_user_timeout`; `None` is the system's. Not for Unix sockets.
+    pub tcp_user_timeout: Option<Duration>,
+    /// `sslmode`. Unix sockets are never encrypted.
+    pub sslmode: SslMode,
+    /// `sslrootcert`, as written.
+    pub sslrootcert: Option<PathBuf>,
+    /// `sslcert`.
+    pub sslcert: Option<PathBuf>,
+    /// `sslkey`.
+    pub sslkey: Option<PathBuf>,
+    /// `channel_binding`.
+    pub channel_binding: ChannelBinding,
+}
+
+/// One of the servers a connection may lead to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Where to connect; `hostaddr` wins over `host`.
+    pub address: HostAddress,
+    /// TCP port, or the number in a socket's name.
+    pub port: u16,
+    /// What the operator calls it: `host`, else `hostaddr`, else the default socket directory. For logs, certificates and
+    /// the password file.
+    pub name: String,
+    /// From the connection info, else `PGPASSWORD`, else the password file.
+    pub password: Option<Secret>,
+}
+
+/// Where a host is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostAddress {
+    /// To be looked up. Also an IPv6 literal with a scope (`fe80::1%eth0`): the look-up knows interfaces.
+    Name(String),
+    /// A literal address.
+    Ip(IpAddr),
+    /// A Unix socket: the full path, `.s.PGSQL.PORT` included; short enough for the system.
+    Socket(PathBuf),
+    /// A Unix socket without a file: the name after the leading NUL byte.
+    Abstract(Vec<u8>),
+}
+
+/// `keepalives_*`: `None` is the system's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keepalives {
+    /// `keepalives_idle`: silence before the first probe.
+    pub idle: Option<Duration>,
+    /// `keepalives_interval`: from one probe to the next.
+    pub interval: Option<Duration>,
+    /// `keepalives_count`: unanswered probes before the connection counts as lost.
+    pub count: Option<u32>,
+}
+
+/// `sslmode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SslMode {
+    /// Never encrypt.
+    Disable,
+    /// Encrypt only if the server refuses plaintext.
+    Allow,
+    /// Encrypt if the server can.
+    Prefer,
+    /// Encrypt, trust any certificate.
+    Require,
+    /// Encrypt, and the certificate must be signed by a known authority.
+    VerifyCa,
+    /// And it must be the host's.
+    VerifyFull,
+}
+
+/// `channel_binding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// Do not use it.
+    Disable,
+    /// Use it if the server can.
+    Prefer,
+    /// Insist.
+    Require,
+}
+
+impl ConnInfo {
+    /// Where it leads, in libpq's quoting and without secrets: for logs.
+    pub fn masked(&self) -> String {
+        let list = |part: fn(&Host) -> String| self.hosts.iter().map(part).collect::<Vec<_>>().join(",");
+        let password = if self.hosts.iter().any(|host| host.password.is_some()) { "hidden" } else { "no" };
+        format!(
+            "host={} port={} dbname={} user={}; {password} password",
+            quoted(&list(|host| host.name.clone())),
+            list(|host| host.port.to_string()),
+            quoted(&self.dbname),
+            quoted(&self.user),
+        )
+    }
+}
+
+impl SslMode {
+    /// Would a plaintext connection break what the operator asked for.
+    pub fn demands_tls(self) -> bool {
+        matches!(self, Self::Require | Self::VerifyCa | Self::VerifyFull)
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            HostAddress::Socket(path) => write!(f, "{}", path.display()),
+            HostAddress::Ip(IpAddr::V6(_)) if self.name.contains(':') => write!(f, "[{}]:{}", self.name, self.port),
+            _ => write!(f, "{}:{}", self.name, self.port),
+        }
+    }
+}

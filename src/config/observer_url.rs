@@ -1,0 +1,99 @@
+//! The base URL of an observer: `http://host[:port][/path]`.
+
+use super::ObserverUrl;
+
+/// Takes the URL apart, or says what was expected. The message never repeats the URL: it may hold a password.
+pub(super) fn parse(url: &str) -> Result<ObserverUrl, &'static str> {
+    let (scheme, rest) = url.split_once("://").ok_or("expected a URL like http://host:15000")?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => {}
+        "https" => return Err("this build cannot encrypt connections yet; expected http://"),
+        _ => return Err("expected a URL that begins with http://"),
+    }
+    if rest.contains(|next: char| next.is_control() || next.is_whitespace() || !next.is_ascii()) {
+        return Err("expected a URL of printable ASCII without blanks");
+    }
+    if rest.contains(['?', '#']) {
+        return Err("expected a URL without query or fragment: /state.json is added to it");
+    }
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    if authority.contains('@') {
+        return Err("expected a URL without user and password");
+    }
+    let (host, port) = split_authority(authority)?;
+    Ok(ObserverUrl { host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
+}
+
+fn split_authority(authority: &str) -> Result<(&str, u16), &'static str> {
+    let (host, tail) = match authority.strip_prefix('[') {
+        Some(inner) => {
+            let (address, tail) = inner.split_once(']').ok_or("expected a closing bracket")?;
+            let literal = address.parse::<std::net::Ipv6Addr>();
+            literal.map_err(|_| "expected an IPv6 address in the brackets")?;
+            (address, tail)
+        }
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+    };
+    if host.is_empty() {
+        return Err("expected a host");
+    }
+    let port = match tail.strip_prefix(':') {
+        None if tail.is_empty() => HTTP_PORT,
+        Some("") => HTTP_PORT,
+        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => digits.parse().unwrap_or(0),
+        _ => 0,
+    };
+    if port == 0 { Err("expected a port number from 1 to 65535") } else { Ok((host, port)) }
+}
+
+const HTTP_PORT: u16 = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(url: &str, expected: Option<(&str, u16, &str)>) {
+        let parsed = parse(url);
+        let parts = parsed.as_ref().ok().map(|url| (url.host.as_str(), url.port, url.path.as_str()));
+        assert_eq!(parts, expected, "{url:?}: {parsed:?}");
+    }
+
+    #[test]
+    fn takes_base_urls_apart() {
+        check("http://2.3.4.5:15000", Some(("2.3.4.5", 15000, "")));
+        check("http://o", Some(("o", 80, "")));
+        check("HTTP://o:/", Some(("o", 80, "")));
+        check("http://o:1/a/b/", Some(("o", 1, "/a/b")));
+        check("http://[::1]:15000/", Some(("::1", 15000, "")));
+        check("http://[::1]", Some(("::1", 80, "")));
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        for url in [
+            "",
+            "o:15000",
+            "ftp://o",
+            "https://o",
+            "http://",
+            "http://:1",
+            "http://o:0",
+            "http://o:65536",
+            "http://o:+1",
+            "http://o:1x",
+            "http://u:p@o",
+            "http://o?x",
+            "http://o/#x",
+            "http://o /",
+            "http://o\r\nX:1",
+            "http://[::1",
+            "http://[x]",
+            "http://[::1]x",
+            "http://::1",
+            "http://å",
+        ] {
+            check(url, None);
+        }
+    }
+}

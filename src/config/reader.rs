@@ -1,0 +1,188 @@
+//! Typed access to the values of one JSON object. What is wrong is noted and the default returned, so that reading goes
+//! on and every problem is found at once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::CommandLine;
+use super::document::joined;
+use super::problem::{Findings, hint, shown};
+
+/// One object of the configuration file.
+pub(super) struct Reader<'a> {
+    object: &'a Map<String, Value>,
+    path: &'a str,
+    pub(super) findings: &'a mut Findings,
+}
+
+/// From where to where a number of seconds may lie.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Span {
+    /// A cadence or time limit: not zero.
+    Positive,
+    /// A threshold or pause: may be zero.
+    MayBeZero,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(object: &'a Map<String, Value>, path: &'a str, findings: &'a mut Findings) -> Self {
+        Self { object, path, findings }
+    }
+
+    /// The value of `key`, also null.
+    pub(super) fn raw(&self, key: &str) -> Option<&'a Value> {
+        self.object.get(key)
+    }
+
+    /// The value of `key`; null counts as not given, as it does in the original for texts, lists and objects.
+    pub(super) fn filled(&self, key: &str) -> Option<&'a Value> {
+        self.raw(key).filter(|value| !value.is_null())
+    }
+
+    /// Complains of the value of `key`.
+    pub(super) fn wrong(&mut self, key: &str, value: &Value, message: impl Into<String>) {
+        self.findings.error(joined(self.path, key), Some(shown(value)), message);
+    }
+
+    /// Complains of `key` without showing a value.
+    pub(super) fn error(&mut self, key: &str, message: impl Into<String>) {
+        self.findings.error(joined(self.path, key), None, message);
+    }
+
+    /// Adds a warning about `key`.
+    pub(super) fn warn(&mut self, key: &str, message: impl Into<String>) {
+        self.findings.warn(joined(self.path, key), None, message);
+    }
+
+    /// Warns of every key that is not in `known`.
+    pub(super) fn warn_of_unknown(&mut self, known: &[&str]) {
+        for key in self.object.keys().filter(|key| !known.contains(&key.as_str())) {
+            self.warn(key, format!("unknown key, ignored{}", hint(key, known.iter().copied())));
+        }
+    }
+
+    pub(super) fn boolean(&mut self, key: &str, default: bool) -> bool {
+        let Some(value) = self.raw(key) else { return default };
+        value.as_bool().unwrap_or_else(|| {
+            self.wrong(key, value, "expected true or false, without quotes");
+            default
+        })
+    }
+
+    pub(super) fn seconds(&mut self, key: &str, default: f64, span: Span) -> Duration {
+        self.raw(key).and_then(|value| self.duration(key, value, span)).unwrap_or(Duration::from_secs_f64(default))
+    }
+
+    /// Seconds, or `None` for null or nothing.
+    pub(super) fn optional_seconds(&mut self, key: &str) -> Option<Duration> {
+        let value = self.filled(key)?;
+        self.duration(key, value, Span::Positive)
+    }
+
+    pub(super) fn text(&mut self, key: &str, default: &str) -> String {
+        let Some(value) = self.filled(key) else { return default.to_owned() };
+        let text = value.as_str().filter(|text| !text.contains('\0'));
+        text.unwrap_or_else(|| {
+            self.wrong(key, value, "expected a text");
+            default
+        })
+        .to_owned()
+    }
+
+    /// A path; an empty one is an error, because it would be the working directory by accident.
+    pub(super) fn path(&mut self, key: &str, default: &str) -> PathBuf {
+        let text = self.text(key, default);
+        if text.is_empty() {
+            self.error(key, "expected a path, not an empty text");
+        }
+        PathBuf::from(text)
+    }
+
+    pub(super) fn port(&mut self, key: &str, default: u16) -> u16 {
+        let Some(value) = self.raw(key) else { return default };
+        port_of(value).unwrap_or_else(|| {
+            self.wrong(key, value, "expected a port number from 1 to 65535");
+            default
+        })
+    }
+
+    /// A command, `None` when it is empty, null or absent.
+    pub(super) fn command(&mut self, key: &str) -> Option<CommandLine> {
+        let value = self.filled(key)?;
+        let argv = match value {
+            Value::String(text) => shlex::split(text).ok_or("a quote or backslash is not closed"),
+            Value::Array(words) => words
+                .iter()
+                .map(|word| word.as_str().map(str::to_owned))
+                .collect::<Option<Vec<_>>>()
+                .ok_or("expected an array of texts"),
+            _ => Err("expected a text or an array of texts"),
+        };
+        let argv = match argv {
+            Ok(argv) if argv.iter().any(|word| word.contains('\0')) => Err("expected no NUL characters"),
+            Ok(argv) if argv.first().is_some_and(String::is_empty) => Err("the first word, the program, is empty"),
+            other => other,
+        };
+        match argv {
+            Ok(argv) => Some(CommandLine { argv }).filter(|command| !command.argv.is_empty()),
+            Err(message) => {
+                self.wrong(key, value, message);
+                None
+            }
+        }
+    }
+
+    /// The entries of the object `key`, none if it is null or absent.
+    pub(super) fn object(&mut self, key: &str) -> Option<&'a Map<String, Value>> {
+        let value = self.filled(key)?;
+        let object = value.as_object();
+        if object.is_none() {
+            self.error(key, format!("expected an object, found {}", kind(value)));
+        }
+        object
+    }
+
+    /// A list of names, without repetition.
+    pub(super) fn names(&mut self, key: &str) -> Vec<&'a str> {
+        let Some(value) = self.filled(key) else { return Vec::new() };
+        let names = value.as_array().and_then(|names| names.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+        names.unwrap_or_else(|| {
+            self.wrong(key, value, "expected an array of names");
+            Vec::new()
+        })
+    }
+
+    fn duration(&mut self, key: &str, value: &Value, span: Span) -> Option<Duration> {
+        let least = if span == Span::Positive { SHORTEST_SECONDS } else { 0.0 };
+        let seconds = value.as_f64().filter(|seconds| (least..=LONGEST_SECONDS).contains(seconds));
+        if seconds.is_none() {
+            let quotes = if value.is_string() { ", without quotes" } else { "" };
+            self.wrong(key, value, format!("expected seconds from {least} to {LONGEST_SECONDS}{quotes}"));
+        }
+        seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    }
+}
+
+/// A port number other than 0.
+pub(super) fn port_of(value: &Value) -> Option<u16> {
+    value.as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)
+}
+
+/// What sort of value it is, for messages that must not show it.
+pub(super) fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A shorter cadence would be a busy loop.
+const SHORTEST_SECONDS: f64 = 0.001;
+/// One year.
+const LONGEST_SECONDS: f64 = 31_536_000.0;
