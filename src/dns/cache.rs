@@ -1,0 +1,188 @@
+//! The cache in front of the look-up helper. The last good answer is kept for as long as the name is configured: a
+//! failover must not wait for the name server that died with the rack.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::answer::{MOST_ADDRESSES, can_be_looked_up};
+use crate::time::Monotonic;
+
+/// What is known of every name that somebody asked for.
+#[derive(Debug, Default)]
+pub struct Cache {
+    names: BTreeMap<String, Entry>,
+}
+
+/// What is known of one name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Its addresses, fresh or stale, in the order in which they are to be tried. Empty while nothing is known.
+    pub addresses: Vec<IpAddr>,
+    /// The caller is to look the name up now, and to tell [`Cache::finished`] what came of it, whatever it is. Said once
+    /// per look-up.
+    pub wants_lookup: bool,
+    /// Why there is no newer answer: what the last look-up said, if it failed.
+    pub failure: Option<String>,
+}
+
+impl Cache {
+    /// What is known of `name`. Literal addresses are their own answer.
+    pub fn lookup(&mut self, name: &str, now: Monotonic) -> Answer {
+        if let Ok(literal) = name.parse() {
+            return Answer { addresses: vec![literal], ..Answer::default() };
+        }
+        if !can_be_looked_up(name) {
+            return Answer { failure: Some("not a name that can be looked up".to_owned()), ..Answer::default() };
+        }
+        let entry = self.names.entry(name.to_owned()).or_default();
+        let wants_lookup = !entry.is_running && entry.next_lookup.is_none_or(|at| at <= now);
+        entry.is_running |= wants_lookup;
+        Answer { addresses: entry.addresses.clone(), wants_lookup, failure: entry.failure.clone() }
+    }
+
+    /// The look-up of `name` has ended, or could not begin. An answer for a name that was forgotten meanwhile is dropped.
+    pub fn finished(&mut self, name: &str, outcome: Result<Vec<IpAddr>, String>, now: Monotonic) {
+        let Some(entry) = self.names.get_mut(name) else { return };
+        entry.is_running = false;
+        match outcome {
+            Ok(mut addresses) if !addresses.is_empty() => {
+                addresses.truncate(MOST_ADDRESSES);
+                *entry = Entry { addresses, next_lookup: Some(now + FRESH_FOR), ..Entry::default() };
+            }
+            failed => {
+                entry.failure = Some(failed.err().unwrap_or_else(|| "the name has no address".to_owned()));
+                entry.next_lookup = Some(now + RETRY_AFTER);
+            }
+        }
+    }
+
+    /// Forgets every name that `is_configured` denies.
+    pub fn retain(&mut self, mut is_configured: impl FnMut(&str) -> bool) {
+        self.names.retain(|name, _| is_configured(name));
+    }
+}
+
+/// How long an answer counts as fresh. Older ones are used as well, while a new look-up runs beside.
+const FRESH_FOR: Duration = Duration::from_secs(30);
+/// From a failed look-up to the next.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+struct Entry {
+    /// The last good answer.
+    addresses: Vec<IpAddr>,
+    /// Not before this; `None` is at once.
+    next_lookup: Option<Monotonic>,
+    is_running: bool,
+    failure: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_duration(Duration::from_secs(seconds))
+    }
+
+    fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// One step per line: at which second, what happens to the name `db`, and what is known of it afterwards as
+    /// `addresses / wants / failure`. A question is `?`, an answer its addresses, a failure `!` and its reason.
+    fn check(steps: &[(u64, &str, &str)]) {
+        let mut cache = Cache::default();
+        for &(second, step, expected) in steps {
+            match step.strip_prefix('!') {
+                Some(reason) => cache.finished("db", Err(reason.to_owned()), at(second)),
+                None if step == "?" => {}
+                None => cache.finished("db", Ok(addresses(&step.split(' ').collect::<Vec<_>>())), at(second)),
+            }
+            let answer = cache.lookup("db", at(second));
+            let known = answer.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" ");
+            let wants = if answer.wants_lookup { "wants" } else { "-" };
+            let shown = format!("{known} / {wants} / {}", answer.failure.as_deref().unwrap_or("-"));
+            assert_eq!(shown, expected, "at {second}: {step}");
+        }
+    }
+
+    #[test]
+    fn one_look_up_at_a_time_and_a_fresh_answer_needs_none() {
+        check(&[
+            (0, "?", " / wants / -"),
+            (1, "?", " / - / -"),
+            (2, "192.0.2.2 192.0.2.1", "192.0.2.2 192.0.2.1 / - / -"),
+            (31, "?", "192.0.2.2 192.0.2.1 / - / -"),
+            (32, "?", "192.0.2.2 192.0.2.1 / wants / -"),
+            (33, "?", "192.0.2.2 192.0.2.1 / - / -"),
+            (34, "192.0.2.3", "192.0.2.3 / - / -"),
+        ]);
+    }
+
+    #[test]
+    fn a_stale_answer_outlives_every_failure() {
+        check(&[
+            (0, "?", " / wants / -"),
+            (0, "192.0.2.1", "192.0.2.1 / - / -"),
+            (30, "?", "192.0.2.1 / wants / -"),
+            (35, "!timed out", "192.0.2.1 / - / timed out"),
+            (39, "?", "192.0.2.1 / - / timed out"),
+            (40, "?", "192.0.2.1 / wants / timed out"),
+            (45, "!no such name", "192.0.2.1 / - / no such name"),
+            (999_999, "?", "192.0.2.1 / wants / no such name"),
+            (999_999, "192.0.2.9", "192.0.2.9 / - / -"),
+        ]);
+    }
+
+    #[test]
+    fn a_name_that_never_had_an_answer_says_why_and_is_tried_again() {
+        check(&[
+            (0, "?", " / wants / -"),
+            (0, "!no such name", " / - / no such name"),
+            (4, "?", " / - / no such name"),
+            (5, "?", " / wants / no such name"),
+        ]);
+    }
+
+    #[test]
+    fn an_empty_answer_is_a_failure() {
+        let mut cache = Cache::default();
+        cache.lookup("db", at(0));
+        cache.finished("db", Ok(Vec::new()), at(0));
+        assert_eq!(cache.lookup("db", at(0)).failure.as_deref(), Some("the name has no address"));
+    }
+
+    #[test]
+    fn literals_are_never_looked_up_and_nonsense_neither() {
+        let mut cache = Cache::default();
+        for literal in ["192.0.2.1", "2001:db8::1"] {
+            let expected = Answer { addresses: addresses(&[literal]), ..Answer::default() };
+            assert_eq!(cache.lookup(literal, at(0)), expected);
+        }
+        let answer = cache.lookup("--help", at(0));
+        assert!(!answer.wants_lookup && answer.failure.is_some());
+        assert!(cache.names.is_empty());
+    }
+
+    #[test]
+    fn a_name_has_so_many_addresses_and_no_more() {
+        let mut cache = Cache::default();
+        cache.lookup("db", at(0));
+        let many: Vec<IpAddr> = (0..100).map(|n| IpAddr::from([192, 0, 2, n])).collect();
+        cache.finished("db", Ok(many), at(0));
+        assert_eq!(cache.lookup("db", at(0)).addresses.len(), MOST_ADDRESSES);
+    }
+
+    #[test]
+    fn names_that_left_the_configuration_are_forgotten_with_their_answers() {
+        let mut cache = Cache::default();
+        cache.lookup("db", at(0));
+        cache.lookup("other", at(0));
+        cache.retain(|name| name == "other");
+        cache.finished("db", Ok(addresses(&["192.0.2.1"])), at(0));
+        assert!(!cache.names.contains_key("db") && cache.names.contains_key("other"));
+        assert_eq!(cache.lookup("db", at(0)), Answer { wants_lookup: true, ..Answer::default() });
+    }
+}

@@ -1,0 +1,308 @@
+//! A non-blocking stream connection with two buffers. It moves bytes and never waits; what they mean is its owner's
+//! business.
+//!
+//! Readiness is edge-triggered and interests are registered once. So whoever puts bytes into [`Link::output`], or makes
+//! room in a full [`Link::input`], ends with [`Link::pump`], and a link whose pump says [`Next::Again`] is pumped next turn
+//! without an event: else it would stall for ever.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::SocketAddr as UnixAddr;
+use std::path::PathBuf;
+
+use bytes::{Buf, BytesMut};
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+
+use crate::sys::socket::{KeepAlive, set_keepalive};
+
+/// Whom to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// TCP over IPv4 or IPv6.
+    Tcp(SocketAddr),
+    /// A Unix socket in the file system.
+    Unix(PathBuf),
+    /// A Unix socket in the abstract name space, without its leading NUL (libpq writes it with an `@`).
+    Abstract(Vec<u8>),
+}
+
+/// A connection, outgoing or accepted.
+#[derive(Debug)]
+pub struct Link {
+    stream: Stream,
+    state: State,
+    input_limit: usize,
+    /// What has arrived and was not taken yet.
+    pub input: BytesMut,
+    /// What is to be sent.
+    pub output: BytesMut,
+}
+
+/// What one pump has moved, and what is to follow.
+#[derive(Debug)]
+pub struct Pumped {
+    /// Bytes appended to [`Link::input`]. Look at them first: they may explain the failure that comes with them.
+    pub read: usize,
+    /// Bytes taken from [`Link::output`].
+    pub written: usize,
+    /// What is to follow.
+    pub next: Next,
+}
+
+/// What a link waits for after a pump.
+#[derive(Debug)]
+pub enum Next {
+    /// The other side; an event will say when to pump again.
+    Wait,
+    /// Its turn: the budget is used up and no event will come. Pump again next turn.
+    Again,
+    /// Its owner: the input is as long as it may be. Take some and pump again.
+    Full,
+    /// The other side has ended its half and everything it sent is in the input; the output may still be pumped.
+    Ended,
+    /// Nothing: connecting, reading or writing has failed. Close it.
+    Failed(io::Error),
+}
+
+impl Link {
+    /// Begins to connect. An error means that not even that was possible; a refusal may come from the first pump.
+    pub fn connect(endpoint: &Endpoint, input_limit: usize) -> io::Result<Self> {
+        let stream = match endpoint {
+            Endpoint::Tcp(address) => Stream::Tcp(TcpStream::connect(*address)?),
+            Endpoint::Unix(path) => Stream::Unix(UnixStream::connect(path)?),
+            Endpoint::Abstract(name) => Stream::Unix(UnixStream::connect_addr(&UnixAddr::from_abstract_name(name)?)?),
+        };
+        Ok(Self::new(stream, State::Connecting, input_limit))
+    }
+
+    /// A connection that somebody made to us.
+    pub fn accepted(stream: TcpStream, input_limit: usize) -> Self {
+        // Answers go out whole, so waiting for more to send gains nothing; not worth losing a connection over.
+        let _ = stream.set_nodelay(true);
+        Self::new(Stream::Tcp(stream), State::Open { heard_end: false }, input_limit)
+    }
+
+    /// Whether the connection still has to be made.
+    pub fn is_connecting(&self) -> bool {
+        matches!(self.state, State::Connecting)
+    }
+
+    /// Applies libpq's keepalive settings; without effect on Unix sockets.
+    pub fn set_keepalive(&self, wanted: &KeepAlive) -> io::Result<()> {
+        match &self.stream {
+            Stream::Tcp(stream) => set_keepalive(stream, wanted),
+            Stream::Unix(_) => Ok(()),
+        }
+    }
+
+    /// The other side's address; `None` for a Unix socket or one that is not connected.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.peer_addr().ok(),
+            Stream::Unix(_) => None,
+        }
+    }
+
+    /// Connects on, then writes what is to be written, then reads what is there: each as far as it goes without waiting,
+    /// and reading within this turn's budget.
+    pub fn pump(&mut self) -> Pumped {
+        let before = (self.input.len(), self.output.len());
+        let next = self.connect_on().unwrap_or_else(|| self.transfer());
+        Pumped {
+            read: self.input.len().saturating_sub(before.0),
+            written: before.1.saturating_sub(self.output.len()),
+            next,
+        }
+    }
+
+    /// Says that no more will be sent; what the other side still sends can be read. To be called with nothing left to send.
+    pub fn end_output(&self) -> io::Result<()> {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// Gives back the memory of empty buffers; to be called once the input was looked at, so that an idle link costs none.
+    pub fn tidy(&mut self) {
+        for buffer in [&mut self.input, &mut self.output] {
+            if buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
+        }
+    }
+
+    fn new(stream: Stream, state: State, input_limit: usize) -> Self {
+        Self { stream, state, input_limit, input: BytesMut::new(), output: BytesMut::new() }
+    }
+
+    /// What to do while there is no connection; `None` once there is one.
+    fn connect_on(&mut self) -> Option<Next> {
+        if !self.is_connecting() {
+            return None;
+        }
+        match self.stream.has_connected() {
+            Ok(false) => return Some(Next::Wait),
+            Ok(true) => self.state = State::Open { heard_end: false },
+            Err(error) => return Some(Next::Failed(error)),
+        }
+        None
+    }
+
+    fn transfer(&mut self) -> Next {
+        let sent = self.send();
+        // Read even if sending failed: a server that turns us away says why and closes, and the reset comes first.
+        let received = self.receive();
+        match (sent, received) {
+            (Ok(_), Err(error)) | (Err(error), _) => Next::Failed(error),
+            // The socket may still be writable, then no event comes; whatever else there is to say is said again.
+            (Ok(Sent::Unfinished), Ok(_)) => Next::Again,
+            (Ok(_), Ok(next)) => next,
+        }
+    }
+
+    fn send(&mut self) -> io::Result<Sent> {
+        let mut left = BUDGET;
+        while !self.output.is_empty() {
+            let portion = self.output.get(..left).unwrap_or(&self.output);
+            match self.stream.write(portion) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    self.output.advance(n.min(self.output.len()));
+                    left = left.saturating_sub(n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::AsMuchAsGoes),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if left == 0 && !self.output.is_empty() {
+                return Ok(Sent::Unfinished);
+            }
+        }
+        Ok(Sent::AsMuchAsGoes)
+    }
+
+    fn receive(&mut self) -> io::Result<Next> {
+        let State::Open { heard_end: false } = self.state else { return Ok(Next::Ended) };
+        let mut left = BUDGET;
+        let mut buffer = [0; READ_BYTES];
+        loop {
+            let room = self.input_limit.saturating_sub(self.input.len());
+            if room == 0 {
+                return Ok(Next::Full);
+            }
+            if left == 0 {
+                return Ok(Next::Again);
+            }
+            let portion = buffer.get_mut(..READ_BYTES.min(room).min(left)).unwrap_or_default();
+            match self.stream.read(portion) {
+                Ok(0) => {
+                    self.state = State::Open { heard_end: true };
+                    return Ok(Next::Ended);
+                }
+                Ok(n) => {
+                    self.input.extend_from_slice(portion.get(..n).unwrap_or_default());
+                    left = left.saturating_sub(n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Wait),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Source for Link {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => stream.register(registry, token, interests),
+            Stream::Unix(stream) => stream.register(registry, token, interests),
+        }
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => stream.reregister(registry, token, interests),
+            Stream::Unix(stream) => stream.reregister(registry, token, interests),
+        }
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => stream.deregister(registry),
+            Stream::Unix(stream) => stream.deregister(registry),
+        }
+    }
+}
+
+/// Bytes that one pump moves at most, each way.
+const BUDGET: usize = 64 * 1024;
+/// Bytes per read. They land on the stack first, so that an input holds what has arrived and no room kept for more.
+const READ_BYTES: usize = 8 * 1024;
+
+#[derive(Debug)]
+enum State {
+    Connecting,
+    Open { heard_end: bool },
+}
+
+enum Sent {
+    AsMuchAsGoes,
+    Unfinished,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Whether connecting is over, and if so how it went.
+    fn has_connected(&self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(stream) => {
+                if let Some(error) = stream.take_error()? {
+                    return Err(error);
+                }
+                let peer = match stream.peer_addr() {
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(false),
+                    peer => peer?,
+                };
+                if stream.local_addr()? == peer {
+                    // Where nobody listens on a port from the range for outgoing connections, TCP may connect us to
+                    // ourselves. That is nobody.
+                    return Err(io::ErrorKind::ConnectionRefused.into());
+                }
+                stream.set_nodelay(true)?;
+                Ok(true)
+            }
+            Self::Unix(stream) => match stream.take_error()? {
+                Some(error) => Err(error),
+                // A Unix socket is connected, or fails, at once.
+                None => Ok(true),
+            },
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;

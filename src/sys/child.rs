@@ -1,0 +1,209 @@
+//! Child processes: `failover_command`, `over_warning_limit_command` and the look-up helper, started so that nothing of
+//! the daemon leaks into them and nothing of them can hold the daemon up.
+//!
+//! A child gets an empty signal mask and default dispositions (Rust's `Command` passes ours on, and the script would be
+//! deaf to SIGTERM), a process group of its own, the descriptor limit that we were started with, `/dev/null` to read
+//! from, one pipe to us for both outputs, no other descriptor, and no word of the service manager.
+//!
+//! The exit status alone says that a command is over. What it left running may keep the pipe: after [`Child::finish`] drop
+//! the `Child` (a writer then gets SIGPIPE), or keep it registered and reading until it is [`Reading::Ended`].
+
+#![allow(unsafe_code)]
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitStatus, Stdio};
+
+use mio::event::Source;
+use mio::unix::pipe::Receiver;
+use mio::{Interest, Registry, Token};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigHandler, SigSet, Signal, killpg, signal};
+use nix::unistd::{Pid, pipe2};
+
+use super::limits::InheritedLimit;
+use super::output::Output;
+
+/// A child process and the pipe to which it writes. It is a source of the loop: readable means [`Child::read_output`].
+#[derive(Debug)]
+pub struct Child {
+    process: std::process::Child,
+    status: Option<ExitStatus>,
+    pipe: Receiver,
+    pipe_has_ended: bool,
+    output: Output,
+}
+
+/// What one call of [`Child::read_output`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// All that was there is read; the pipe will be readable again or end.
+    Drained,
+    /// This turn's budget is used up: call again next turn, no event will say so.
+    Unfinished,
+    /// Nobody holds the pipe any more.
+    Ended,
+}
+
+impl Child {
+    /// Starts `argv`, program first, found on `PATH` if it has no slash.
+    ///
+    /// Returns when the program runs or could not be started: std waits for the exec, which for a program on a local disk
+    /// is a matter of a millisecond. That is the one wait in this file.
+    pub fn start<S: AsRef<OsStr>>(argv: &[S], limit: Option<InheritedLimit>) -> io::Result<Self> {
+        let (program, arguments) =
+            argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
+        // Both ends close on exec: the child keeps copies as 1 and 2 alone, so that the pipe ends when it does.
+        let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
+        let pipe = Receiver::from(ours);
+        pipe.set_nonblocking(true)?;
+        let mut command = cleansed(program.as_ref(), limit);
+        command.args(arguments).stdin(Stdio::null()).stdout(theirs.try_clone()?).stderr(theirs);
+        let process = command.spawn()?;
+        Ok(Self { process, status: None, pipe, pipe_has_ended: false, output: Output::default() })
+    }
+
+    /// The process id, which is also the id of the process group.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Reads what the child has printed and appends the complete lines: cut, without control characters, and no more of
+    /// them than a log should bear.
+    pub fn read_output(&mut self, lines: &mut Vec<String>) -> io::Result<Reading> {
+        let mut left = READ_BUDGET;
+        let mut buffer = [0; READ_BYTES];
+        while !self.pipe_has_ended {
+            match self.pipe.read(&mut buffer) {
+                Ok(0) => self.pipe_has_ended = true,
+                Ok(n) => {
+                    self.output.take(buffer.get(..n).unwrap_or_default(), lines);
+                    left = left.saturating_sub(n);
+                    if left == 0 {
+                        return Ok(Reading::Unfinished);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Reading::Drained),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Reading::Ended)
+    }
+
+    /// The exit status once the child has ended. Never waits.
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            self.status = self.process.try_wait()?;
+        }
+        Ok(self.status)
+    }
+
+    /// To be called once [`Child::try_wait`] has given a status: reads what the pipe still holds, once and bounded, and
+    /// appends the last lines.
+    pub fn finish(&mut self, lines: &mut Vec<String>) {
+        // A pipe that cannot be read has no more to tell; the status stands.
+        let _ = self.read_output(lines);
+        self.output.end(lines);
+    }
+
+    /// The end of what the child has printed, and how many bytes before it were dropped.
+    pub fn tail(&self) -> (Vec<u8>, u64) {
+        self.output.tail()
+    }
+
+    /// Sends `signal` to the child and everything that it started in its group. Does nothing once its status was taken: the
+    /// id may be somebody else's by then.
+    pub fn kill_group(&self, signal: Signal) -> io::Result<()> {
+        if self.status.is_some() {
+            return Ok(());
+        }
+        let group = i32::try_from(self.id()).map_err(io::Error::other)?;
+        match killpg(Pid::from_raw(group), signal) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Lets a running child finish without us, who are about to end: `cat` takes over the reading, because a failover
+    /// script that meets a closed pipe is ended by SIGPIPE half-way through.
+    pub fn leave(self) -> io::Result<()> {
+        self.pipe.set_nonblocking(false)?;
+        let mut command = cleansed("cat".as_ref(), None);
+        command.stdin(OwnedFd::from(self.pipe)).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        Ok(())
+    }
+}
+
+impl Source for Child {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.pipe.register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.pipe.reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.pipe.deregister(registry)
+    }
+}
+
+/// Bytes per read.
+const READ_BYTES: usize = 16 * 1024;
+/// Bytes per call; a little more than a pipe holds by default.
+const READ_BUDGET: usize = 128 * 1024;
+/// What the service manager told us alone.
+const OUR_VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+
+#[expect(clippy::disallowed_methods, reason = "the one place that starts children")]
+fn cleansed(program: &OsStr, limit: Option<InheritedLimit>) -> Command {
+    let mut command = Command::new(program);
+    command.process_group(0);
+    OUR_VARIABLES.iter().for_each(|name| _ = command.env_remove(name));
+    // SAFETY: between fork and exec `cleanse` makes system calls only: it takes no lock and allocates nothing.
+    unsafe { command.pre_exec(move || cleanse(limit)) };
+    command
+}
+
+/// Runs in the child, after its descriptors 0 to 2 are in place.
+fn cleanse(limit: Option<InheritedLimit>) -> io::Result<()> {
+    for number in Signal::iterator().filter(|number| !matches!(number, Signal::SIGKILL | Signal::SIGSTOP)) {
+        // SAFETY: the default disposition runs no code of ours.
+        unsafe { signal(number, SigHandler::SigDfl) }?;
+    }
+    SigSet::empty().thread_set_mask()?;
+    close_on_exec_above_stderr()?;
+    if let Some(InheritedLimit { soft, hard }) = limit {
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
+    }
+    Ok(())
+}
+
+/// Everything that we open closes on exec anyway; this is for what whoever started us left open. Marked and not closed,
+/// because std still has to report a failed exec through a descriptor of its own.
+fn close_on_exec_above_stderr() -> io::Result<()> {
+    // SAFETY: the call takes three integers, and marking descriptors touches no memory.
+    let marked = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if marked == 0 {
+        return Ok(());
+    }
+    // Linux before 5.11 does not know the call or the flag.
+    let (open, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    for descriptor in 3..i32::try_from(open).unwrap_or(MOST_DESCRIPTORS).min(MOST_DESCRIPTORS) {
+        // SAFETY: setting a flag of a descriptor that may or may not be open touches no memory.
+        unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    Ok(())
+}
+
+/// How far the fallback looks: as far as we let our own descriptors go.
+const MOST_DESCRIPTORS: i32 = 65_536;
+
+#[cfg(test)]
+#[path = "child_tests.rs"]
+mod tests;

@@ -1,0 +1,184 @@
+//! Files under attack: links, FIFOs, directories and strangers where our files should be.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use super::*;
+
+/// A directory of its own, removed with what is in it.
+struct Room(PathBuf);
+
+impl Room {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("pglookout-files-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn with(&self, name: &str, content: &str) -> PathBuf {
+        fs::write(self.at(name), content).unwrap();
+        self.at(name)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const NOON: WallTime = WallTime::from_unix_micros(1_714_480_496_789_012);
+
+fn error(result: io::Result<impl std::fmt::Debug>, path: &Path) -> String {
+    let text = result.unwrap_err().to_string();
+    assert!(text.contains(&*path.to_string_lossy()), "does not name its path: {text}");
+    text
+}
+
+#[test]
+fn a_replaced_file_is_whole_and_nothing_stays_beside_it() {
+    let room = Room::new("replace");
+    let state = room.with("state.json", "a much longer former state");
+    replace(&state, b"{}").unwrap();
+    assert_eq!(fs::read_to_string(&state).unwrap(), "{}");
+    assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o644);
+    assert!(!room.at("state.json.tmp").exists());
+}
+
+#[test]
+fn a_link_in_the_place_of_the_temporary_file_is_not_followed() {
+    let room = Room::new("replace-link");
+    let victim = room.with("victim", "precious");
+    let state = room.at("state.json");
+    for target in [&victim, &room.at("not-there")] {
+        symlink(target, room.at("state.json.tmp")).unwrap();
+        replace(&state, b"{}").unwrap();
+    }
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    assert!(!room.at("not-there").exists());
+    assert_eq!(fs::read_to_string(&state).unwrap(), "{}");
+}
+
+#[test]
+fn a_link_in_the_place_of_the_state_file_is_replaced_and_not_followed() {
+    let room = Room::new("replace-target");
+    let victim = room.with("victim", "precious");
+    symlink(&victim, room.at("state.json")).unwrap();
+    replace(&room.at("state.json"), b"{}").unwrap();
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    assert!(fs::symlink_metadata(room.at("state.json")).unwrap().is_file());
+}
+
+#[test]
+fn a_stale_temporary_file_or_fifo_is_in_nobodys_way() {
+    let room = Room::new("replace-stale");
+    room.with("state.json.tmp", "half a sta");
+    replace(&room.at("state.json"), b"1").unwrap();
+    mkfifo(&room.at("state.json.tmp"), Mode::S_IRUSR).unwrap();
+    replace(&room.at("state.json"), b"2").unwrap();
+    assert_eq!(fs::read_to_string(room.at("state.json")).unwrap(), "2");
+}
+
+#[test]
+fn a_state_file_that_cannot_be_written_is_an_error_with_its_path() {
+    let room = Room::new("replace-refused");
+    fs::create_dir_all(room.at("state.json.tmp")).unwrap();
+    error(replace(&room.at("state.json"), b"1"), &room.at("state.json.tmp"));
+    error(replace(&room.at("no/such/state.json"), b"1"), &room.at("no/such/state.json"));
+    fs::create_dir_all(room.at("is-a-directory")).unwrap();
+    error(replace(&room.at("is-a-directory"), b"1"), &room.at("is-a-directory"));
+}
+
+#[test]
+fn an_alert_is_one_line_whatever_its_text() {
+    let room = Room::new("alert");
+    let alert = room.at("failover_has_happened");
+    raise_alert(&alert, NOON, "a first and rather long text").unwrap();
+    raise_alert(&alert, NOON, "node b\nforged").unwrap();
+    assert_eq!(fs::read_to_string(&alert).unwrap(), "2024-04-30T12:34:56.789Z node b\\nforged\n");
+    clear_alert(&alert).unwrap();
+    clear_alert(&alert).unwrap();
+    assert!(!alert.exists());
+    clear_alert(&room.at("no/such/alert")).unwrap();
+}
+
+#[test]
+fn an_alert_never_goes_through_a_link_a_fifo_or_a_directory() {
+    let room = Room::new("alert-attack");
+    let victim = room.with("victim", "precious");
+    symlink(&victim, room.at("link")).unwrap();
+    symlink(room.at("not-there"), room.at("dangling")).unwrap();
+    fs::hard_link(room.with("other", "precious"), room.at("hard")).unwrap();
+    mkfifo(&room.at("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    fs::create_dir_all(room.at("directory")).unwrap();
+    for name in ["link", "dangling", "hard", "fifo", "directory"] {
+        error(raise_alert(&room.at(name), NOON, "text"), &room.at(name));
+    }
+    for name in ["link", "dangling", "fifo", "directory"] {
+        error(clear_alert(&room.at(name)), &room.at(name));
+        assert!(fs::symlink_metadata(room.at(name)).is_ok(), "{name} was removed");
+    }
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    assert_eq!(fs::read_to_string(room.at("other")).unwrap(), "precious");
+    assert!(!room.at("not-there").exists());
+}
+
+#[test]
+fn a_fifo_with_a_reader_is_no_alert_file_either() {
+    let room = Room::new("alert-fifo");
+    mkfifo(&room.at("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(room.at("fifo"));
+    assert!(error(raise_alert(&room.at("fifo"), NOON, "text"), &room.at("fifo")).contains("not a regular file"));
+    drop(reader);
+}
+
+#[test]
+fn whatever_exists_under_its_name_is_a_maintenance_file() {
+    let room = Room::new("exists");
+    let file = room.with("file", "");
+    symlink(&file, room.at("link")).unwrap();
+    symlink(room.at("not-there"), room.at("dangling")).unwrap();
+    symlink(room.at("loop"), room.at("loop")).unwrap();
+    let check = |name: &str, expected: Option<bool>| assert_eq!(exists(&room.at(name)).ok(), expected, "{name}");
+    check("file", Some(true));
+    check("link", Some(true));
+    check("", Some(true));
+    check("dangling", Some(false));
+    check("not-there", Some(false));
+    check("file/below", Some(false));
+    check("loop", None);
+}
+
+#[test]
+fn reads_regular_files_up_to_the_limit() {
+    let room = Room::new("read");
+    let file = room.with("file", "12345");
+    assert_eq!(read_small(&file, 5).unwrap(), b"12345");
+    assert!(error(read_small(&file, 4), &file).contains("larger than 4 bytes"));
+    symlink(&file, room.at("link")).unwrap();
+    assert_eq!(read_small(&room.at("link"), 5).unwrap(), b"12345");
+    error(read_own(&room.at("link"), 5), &room.at("link"));
+    mkfifo(&room.at("fifo"), Mode::S_IRUSR).unwrap();
+    error(read_small(&room.at("fifo"), 5), &room.at("fifo"));
+    error(read_small(&room.0, 5), &room.0);
+    error(read_small(&room.at("not-there"), 5), &room.at("not-there"));
+    assert!(read_small(Path::new("/dev/zero"), 5).is_err());
+}
+
+#[test]
+fn our_own_memory_is_not_taken_from_a_stranger() {
+    let room = Room::new("read-own");
+    let file = room.with("file", "12345");
+    assert_eq!(read_own(&file, 5).unwrap(), b"12345");
+    if geteuid().is_root() {
+        nix::unistd::chown(&file, Some(4321.into()), None).unwrap();
+        assert!(error(read_own(&file, 5), &file).contains("another user"));
+    }
+}

@@ -1,0 +1,121 @@
+//! The signals that the daemon answers, as a source of the loop instead of handlers that interrupt it.
+
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use mio::event::Source;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use nix::sys::signal::{SigHandler, SigSet, Signal as Number, signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGHUP: read the configuration again.
+    Reload,
+    /// SIGTERM or SIGINT: end.
+    Terminate,
+    /// SIGCHLD: at least one child has ended. It coalesces: ask every known child.
+    ChildExited,
+}
+
+/// The daemon's signals, blocked and waiting to be read.
+#[derive(Debug)]
+pub struct Signals {
+    waiting: SignalFd,
+}
+
+impl Signals {
+    /// Blocks the daemon's signals for the calling thread, ignores SIGPIPE, and opens the descriptor from which the former
+    /// are read. To be called once, by the daemon's one thread.
+    pub fn block() -> io::Result<Self> {
+        let mut watched = SigSet::empty();
+        for number in [Number::SIGHUP, Number::SIGTERM, Number::SIGINT, Number::SIGCHLD] {
+            watched.add(number);
+        }
+        watched.thread_block()?;
+        // Whoever started us may have ignored them (nohup does so with SIGHUP); an ignored SIGCHLD would also take away the
+        // exit status of every child.
+        set_disposition(Number::SIGHUP, SigHandler::SigDfl)?;
+        set_disposition(Number::SIGCHLD, SigHandler::SigDfl)?;
+        // Writing to a closed socket is an error to look at, not a reason to die.
+        set_disposition(Number::SIGPIPE, SigHandler::SigIgn)?;
+        let waiting = SignalFd::with_flags(&watched, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(Self { waiting })
+    }
+
+    /// Every signal that has come since the last call.
+    pub fn read(&mut self) -> Vec<Signal> {
+        let numbers = std::iter::from_fn(|| self.waiting.read_signal().ok().flatten());
+        numbers.filter_map(|info| meaning(i32::try_from(info.ssi_signo).ok()?)).collect()
+    }
+}
+
+impl Source for Signals {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        SourceFd(&self.waiting.as_raw_fd()).register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        SourceFd(&self.waiting.as_raw_fd()).reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        SourceFd(&self.waiting.as_raw_fd()).deregister(registry)
+    }
+}
+
+fn meaning(number: i32) -> Option<Signal> {
+    match Number::try_from(number).ok()? {
+        Number::SIGHUP => Some(Signal::Reload),
+        Number::SIGTERM | Number::SIGINT => Some(Signal::Terminate),
+        Number::SIGCHLD => Some(Signal::ChildExited),
+        _ => None,
+    }
+}
+
+fn set_disposition(number: Number, disposition: SigHandler) -> io::Result<()> {
+    // SAFETY: neither disposition runs code of ours, so there is no handler that could be interrupted anywhere unsafe.
+    unsafe { signal(number, disposition) }?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::raise;
+
+    use super::*;
+
+    // Every test has a thread of its own, and `raise` signals that thread alone.
+    #[test]
+    fn signals_are_read_instead_of_ending_the_process() {
+        let mut signals = Signals::block().unwrap();
+        assert_eq!(signals.read(), []);
+        raise(Number::SIGHUP).unwrap();
+        assert_eq!(signals.read(), [Signal::Reload]);
+        raise(Number::SIGTERM).unwrap();
+        assert_eq!(signals.read(), [Signal::Terminate]);
+        raise(Number::SIGINT).unwrap();
+        assert_eq!(signals.read(), [Signal::Terminate]);
+        raise(Number::SIGCHLD).unwrap();
+        raise(Number::SIGCHLD).unwrap();
+        assert_eq!(signals.read(), [Signal::ChildExited]);
+        assert_eq!(signals.read(), []);
+    }
+
+    #[test]
+    fn is_a_source_of_the_loop() {
+        let mut signals = Signals::block().unwrap();
+        let mut poll = mio::Poll::new().unwrap();
+        let mut events = mio::Events::with_capacity(4);
+        poll.registry().register(&mut signals, Token(3), Interest::READABLE).unwrap();
+        raise(Number::SIGHUP).unwrap();
+        poll.poll(&mut events, Some(std::time::Duration::from_secs(20))).unwrap();
+        assert_eq!(events.iter().map(mio::event::Event::token).collect::<Vec<_>>(), [Token(3)]);
+        assert_eq!(signals.read(), [Signal::Reload]);
+        poll.registry().deregister(&mut signals).unwrap();
+    }
+}
