@@ -86,31 +86,3 @@ pub(super) fn attempt(connected: bool) -> Attempt {
 pub(super) fn nodes(nodes: &[(&str, NodeState)]) -> BTreeMap<NodeName, NodeState> {
     nodes.iter().map(|(name, node)| (NodeName::from(*name), node.clone())).collect()
 }
-
-/// Calls `check` with 20,000 variations of `text`, drawn from a fixed seed: bytes changed, dropped, doubled, cut off.
-pub(super) fn mutations(text: &[u8], mut check: impl FnMut(&[u8])) {
-    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
-    println!("seed {seed:#x}");
-    let mut draw = |below: usize| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        usize::try_from(seed % below as u64).unwrap()
-    };
-    for _ in 0..20_000 {
-        let mut mutated = text.to_vec();
-        for _ in 0..=draw(4) {
-            let at = draw(mutated.len());
-            match draw(4) {
-                0 => mutated[at] = b"\"{}[],:0-9tfn\\ \x00\xff"[draw(17)],
-                1 => drop(mutated.remove(at)),
-                2 => mutated.insert(at, mutated[at]),
-                _ => mutated.truncate(at.max(1)),
-            }
-            if mutated.is_empty() {
-                break;
-            }
-        }
-        check(&mutated);
-    }
-}

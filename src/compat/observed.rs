@@ -74,6 +74,7 @@ mod tests {
     use super::super::fixtures::*;
     use super::super::state_json;
     use super::*;
+    use crate::testing::mutations;
 
     fn read_text(body: &str) -> Result<BTreeMap<NodeName, ObservedNode>, String> {
         read(body.as_bytes(), wall("2024-01-01T00:00:06Z")).map(|report| report.nodes)

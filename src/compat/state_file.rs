@@ -167,6 +167,7 @@ mod tests {
     use super::super::fixtures::*;
     use super::*;
     use crate::cluster::{NodeState, Sighting};
+    use crate::testing::mutations;
 
     fn memory(mono: Option<Monotonic>) -> Memory {
         let contact = Contact { mono, wall: wall("2024-01-01T00:00:05.5Z") };

@@ -15,7 +15,7 @@ pub fn format(time: WallTime) -> String {
     if fraction == 0 { whole + "Z" } else { format!("{whole}.{fraction:06}Z") }
 }
 
-/// Reads what [`format`] prints, and the basic form `20240430T123456Z`; either with one to six digits of fraction.
+/// Reads what [`format()`] prints, and the basic form `20240430T123456Z`; either with one to six digits of fraction.
 pub fn parse(text: &str) -> Option<WallTime> {
     let mut rest = text.as_bytes();
     let year = digits(&mut rest, 4)?;
