@@ -41,6 +41,7 @@ impl Body {
     pub(super) fn new(framing: Framing, limit: u64) -> Result<Self, BodyError> {
         let part = match framing {
             Framing::Length(length) if length > limit => return Err(BodyError::TooLarge),
+            Framing::Length(0) => Part::Done,
             Framing::Length(length) => Part::Length(length),
             Framing::Chunked => Part::ChunkSize,
             Framing::UntilClose => Part::UntilClose,
@@ -51,36 +52,14 @@ impl Body {
     /// Takes what belongs to the body from `input` and hands its content to `keep`. True once the body is complete; what
     /// follows it stays in `input`.
     pub(super) fn receive(&mut self, input: &mut BytesMut, mut keep: impl FnMut(&[u8])) -> Result<bool, BodyError> {
-        loop {
-            let next = match self.part {
-                Part::Length(left) => self.content(left, input, &mut keep)?.map_or(Part::Done, Part::Length),
-                Part::ChunkContent(left) => {
-                    self.content(left, input, &mut keep)?.map_or(Part::ChunkEnd, Part::ChunkContent)
-                }
-                Part::UntilClose => {
-                    self.content(u64::MAX, input, &mut keep)?;
-                    Part::UntilClose
-                }
-                Part::ChunkSize => match line(input)? {
-                    Some(line) => self.chunk(&line)?,
-                    None => return Ok(false),
-                },
-                Part::ChunkEnd => match line(input)? {
-                    Some(line) if line.is_empty() => Part::ChunkSize,
-                    Some(_) => return Err(BodyError::BadChunk),
-                    None => return Ok(false),
-                },
-                Part::Trailer => match line(input)? {
-                    Some(line) => self.trailer(&line)?,
-                    None => return Ok(false),
-                },
-                Part::Done => return Ok(true),
-            };
-            self.part = next;
-            if input.is_empty() && !matches!(next, Part::Done) {
+        while !matches!(self.part, Part::Done) {
+            if input.is_empty() {
                 return Ok(false);
             }
+            let Some(next) = self.step(input, &mut keep)? else { return Ok(false) };
+            self.part = next;
         }
+        Ok(true)
     }
 
     /// Is it one whose end the connection's end tells.
@@ -88,8 +67,27 @@ impl Body {
         matches!(self.part, Part::UntilClose)
     }
 
+    /// Takes one part from `input`, or as much of it as is there; `None` if that is less than a line.
+    fn step(&mut self, input: &mut BytesMut, keep: impl FnMut(&[u8])) -> Result<Option<Part>, BodyError> {
+        let next = match self.part {
+            Part::Length(left) => self.content(left, input, keep)?.map_or(Part::Done, Part::Length),
+            Part::ChunkContent(left) => self.content(left, input, keep)?.map_or(Part::ChunkEnd, Part::ChunkContent),
+            Part::UntilClose => self.content(u64::MAX, input, keep).map(|_| Part::UntilClose)?,
+            Part::ChunkSize => return line(input)?.map(|line| self.chunk(&line)).transpose(),
+            Part::ChunkEnd => return line(input)?.map(|line| chunk_end(&line)).transpose(),
+            Part::Trailer => return line(input)?.map(|line| self.trailer(&line)).transpose(),
+            Part::Done => Part::Done,
+        };
+        Ok(Some(next))
+    }
+
     /// Hands on up to `left` bytes; how many are then still to come, `None` for none.
-    fn content(&mut self, left: u64, input: &mut BytesMut, keep: impl FnOnce(&[u8])) -> Result<Option<u64>, BodyError> {
+    fn content(
+        &mut self,
+        left: u64,
+        input: &mut BytesMut,
+        mut keep: impl FnMut(&[u8]),
+    ) -> Result<Option<u64>, BodyError> {
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
         let taken = input.split_to(count);
         self.budget = self.budget.checked_sub(taken.len() as u64).ok_or(BodyError::TooLarge)?;
@@ -126,6 +124,10 @@ impl Body {
         self.overhead = self.overhead.saturating_add(bytes);
         if self.overhead > MAX_CHUNK_OVERHEAD_BYTES { Err(BodyError::TooLarge) } else { Ok(()) }
     }
+}
+
+fn chunk_end(line: &[u8]) -> Result<Part, BodyError> {
+    if line.is_empty() { Ok(Part::ChunkSize) } else { Err(BodyError::BadChunk) }
 }
 
 /// The next line without its CRLF. A lone LF or CR would let two readers disagree on where a chunk ends.
