@@ -20,3 +20,6 @@ pub mod cli;
 pub mod daemon;
 pub mod net;
 pub mod sys;
+
+#[cfg(test)]
+mod testing;

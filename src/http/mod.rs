@@ -1,1 +1,16 @@
-//! HTTP/1.1 as bytes in, bytes out: server requests and responses, the observer client, limits.
+//! HTTP/1.1 as bytes in, bytes out: server requests and responses, the observer client, limits. No socket, no clock, and
+//! no word of what the bodies mean.
+
+mod body;
+mod client;
+mod date;
+mod head;
+pub mod limits;
+mod request;
+mod response;
+mod server;
+
+pub use client::{Response, ResponseReader, write_request};
+pub use request::{Refusal, Reply, Request, Route};
+pub use response::{Answer, write_continue};
+pub use server::{Exchange, Step};

@@ -1,0 +1,39 @@
+//! Test support for parsers of every room: the ways in which bytes arrive, and seeded damage to them.
+
+/// `text` in pieces as a connection may deliver them: whole, in two at every offset, byte by byte.
+pub(crate) fn deliveries(text: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
+    let in_two = (1..text.len()).map(move |at| vec![&text[..at], &text[at..]]);
+    std::iter::once(vec![text]).chain(in_two).chain(std::iter::once(text.chunks(1).collect()))
+}
+
+/// Calls `check` with 20,000 variations of `text`, drawn from a fixed seed that is printed first: bytes changed, dropped,
+/// doubled, cut off.
+pub(crate) fn mutations(text: &[u8], mut check: impl FnMut(&[u8])) {
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    println!("seed {seed:#x}");
+    let mut draw = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % below as u64).unwrap()
+    };
+    for _ in 0..20_000 {
+        let mut mutated = text.to_vec();
+        for _ in 0..=draw(4) {
+            let at = draw(mutated.len());
+            match draw(4) {
+                0 => mutated[at] = ODD_BYTES[draw(ODD_BYTES.len())],
+                1 => drop(mutated.remove(at)),
+                2 => mutated.insert(at, mutated[at]),
+                _ => mutated.truncate(at.max(1)),
+            }
+            if mutated.is_empty() {
+                break;
+            }
+        }
+        check(&mutated);
+    }
+}
+
+/// What parsers stumble over.
+const ODD_BYTES: &[u8] = b"\"{}[],:;/0-9atf\\ \t\r\n\x00\x7f\xff";
