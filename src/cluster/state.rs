@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Lsn, ProbeFailure, ReplicationSlot};
+use super::{Lsn, ProbeFailure, ReplicationSlot, Witness};
 use crate::config::{NodeName, ObserverName};
 use crate::time::{Monotonic, WallTime};
 
@@ -15,6 +15,26 @@ pub struct ClusterState {
     pub nodes: BTreeMap<NodeName, NodeState>,
     /// By the observers' answers.
     pub observers: BTreeMap<ObserverName, ObserverState>,
+}
+
+impl ClusterState {
+    /// Every known contact with a node as a primary: which node, when, by whose word.
+    pub fn primary_contacts(&self) -> impl Iterator<Item = (&NodeName, Monotonic, Witness)> {
+        let ours =
+            self.nodes.iter().filter_map(|(node, state)| Some((node, state.primary_contact?, Witness::Ourselves)));
+        let theirs = self.observers.iter().flat_map(|(name, observer)| {
+            let witness = || Witness::Observer(name.clone());
+            observer.primary_contacts.iter().map(move |(node, contact)| (node, contact.at, witness()))
+        });
+        ours.chain(theirs)
+    }
+
+    /// When each standby was last learnt to have received more WAL, by our own polls or an observer.
+    pub fn wal_arrivals(&self) -> impl Iterator<Item = (&NodeName, Monotonic)> {
+        let ours = self.nodes.iter().filter_map(|(node, state)| Some((node, state.wal_arrived?)));
+        let theirs = self.observers.values().flat_map(|observer| observer.wal_arrived.iter());
+        ours.chain(theirs.map(|(node, at)| (node, *at)))
+    }
 }
 
 /// What our own polls of one node have told. Facts of the last good answer stay when a later attempt fails.

@@ -1,1 +1,265 @@
-//! The decision: a function from a snapshot to a named verdict.
+//! The decision: a function from a snapshot to a named verdict. It reads like the rule book ("The decision" in
+//! behaviour.md): early returns, each a verdict of its own; every refusal is a [`Hindrance`] with its figures.
+//!
+//! No memory and no clock: what must be remembered from one decision to the next is `lookout`'s.
+
+mod candidate;
+mod lag;
+mod quorum;
+mod verdict;
+
+use std::time::Duration;
+
+pub use candidate::Candidate;
+pub use lag::{LagChange, LagReading};
+pub use quorum::Quorum;
+pub use verdict::{Cause, Decision, Hindrance, Verdict, Wait};
+
+use crate::cluster::{ClusterState, NodeMap, NodeState, Witness};
+use crate::config::{Config, NodeName};
+use crate::time::Monotonic;
+
+/// Everything a decision looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Snapshot<'a> {
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// The facts per node and observer.
+    pub state: &'a ClusterState,
+    /// The same, sorted by role.
+    pub map: &'a NodeMap,
+    /// The remembered primary, this round's included.
+    pub remembered: Option<&'a NodeName>,
+    /// Contacts with primaries that a former process had: node, when.
+    pub former_contacts: &'a [(NodeName, Monotonic)],
+    /// The last change of `remote_conns`, or the start.
+    pub nodes_changed_at: Monotonic,
+    /// The facts were asked for after the decision wanted them.
+    pub fresh: bool,
+    /// The maintenance file exists.
+    pub maintenance: bool,
+    /// Lag has been over the warning limit since an earlier decision.
+    pub lag_warning: bool,
+    /// The failover command is running.
+    pub promoting: bool,
+    /// The failover command ended with 0, and no later poll of our own node has come back.
+    pub unsettled: bool,
+    /// The time of the decision.
+    pub now: Monotonic,
+}
+
+/// Decides. Whether it is time to decide at all (everybody asked once, no pause) is the caller's to know.
+pub fn decide(snapshot: &Snapshot<'_>) -> Decision {
+    let Some(own) = snapshot.deciding_node() else {
+        return Decision::without_lag(snapshot.bystander());
+    };
+    let lag = lag::read(snapshot.config, own, snapshot.lag_warning, snapshot.now);
+    match snapshot.need() {
+        Need::Nothing(verdict) => Decision { verdict, lag: lag.unchanged() },
+        Need::LookAtLag { otherwise } => snapshot.by_lag(lag, otherwise),
+        Need::Failover(cause) => Decision { verdict: snapshot.failover(cause), lag: lag.unchanged() },
+    }
+}
+
+/// What the state of the primary asks for.
+enum Need {
+    Nothing(Verdict),
+    /// Rule 2; the verdict stands unless lag has more to say.
+    LookAtLag {
+        otherwise: Verdict,
+    },
+    /// Rule 3.
+    Failover(Cause),
+}
+
+impl Snapshot<'_> {
+    /// Our own node's facts, if this node is one that decides.
+    fn deciding_node(&self) -> Option<&NodeState> {
+        let own_db = self.config.own_db.as_ref()?;
+        let own = self.state.nodes.get(own_db)?;
+        let told_standby = own.answer.as_ref().map(|answer| answer.in_recovery);
+        let is_primary = told_standby == Some(false) || (self.remembered == Some(own_db) && told_standby.is_none());
+        (!is_primary && !self.map.standbys.is_empty()).then_some(own)
+    }
+
+    /// Why this node does not decide.
+    fn bystander(&self) -> Verdict {
+        match &self.config.own_db {
+            None if self.map.has_several_primaries() => self.several_primaries(),
+            None => Verdict::Observing { primary: self.map.sole_primary().cloned() },
+            Some(_) if self.map.has_several_primaries() => self.several_primaries(),
+            Some(own) if self.map.standbys.is_empty() => Verdict::NoStandby { own: own.clone() },
+            Some(own) => Verdict::PrimaryItself { own: own.clone() },
+        }
+    }
+
+    fn several_primaries(&self) -> Verdict {
+        Verdict::SeveralPrimaries { primaries: self.map.connected_primaries.keys().cloned().collect() }
+    }
+
+    /// Rule 1.
+    fn need(&self) -> Need {
+        if self.map.has_several_primaries() {
+            return Need::LookAtLag { otherwise: self.several_primaries() };
+        }
+        if let Some((primary, witness)) = self.map.connected_primaries.first_key_value() {
+            let verdict = Verdict::PrimaryReachable { primary: primary.clone(), witness: witness.clone() };
+            return if self.fresh { Need::Nothing(verdict) } else { Need::LookAtLag { otherwise: verdict } };
+        }
+        match self.remembered {
+            Some(primary) => self.need_without(primary),
+            None => self.need_never_seen(),
+        }
+    }
+
+    /// A primary was known once, and nobody reaches one now.
+    fn need_without(&self, primary: &NodeName) -> Need {
+        let configured = self.config.nodes.contains_key(primary);
+        let unreachable = self.map.disconnected_primaries.contains(primary);
+        if unreachable && configured && !self.config.failover_on_disconnect {
+            return Need::LookAtLag { otherwise: Verdict::DisconnectIgnored { primary: primary.clone() } };
+        }
+        let cause = self.cause(primary);
+        if !self.fresh {
+            return Need::Nothing(Verdict::WantsFreshFacts { cause });
+        }
+        let since_change = self.now.since(self.nodes_changed_at);
+        let patience = self.config.missing_primary_timeout;
+        if self.config.known_gone.contains(primary) || since_change >= patience {
+            return Need::Failover(cause);
+        }
+        let until = self.nodes_changed_at + patience;
+        Need::LookAtLag { otherwise: Verdict::Hold(Hindrance::NodesJustChanged { since_change, patience, until }) }
+    }
+
+    fn cause(&self, primary: &NodeName) -> Cause {
+        let primary = primary.clone();
+        if !self.config.nodes.contains_key(&primary) {
+            return Cause::PrimaryRemoved { primary };
+        }
+        if self.map.disconnected_primaries.contains(&primary) {
+            return Cause::PrimaryUnreachable { primary };
+        }
+        Cause::PrimaryNoLonger { primary }
+    }
+
+    /// No primary was ever seen. While some node's role is unknown it may be the primary.
+    fn need_never_seen(&self) -> Need {
+        if self.map.unknown.is_empty() {
+            return Need::Failover(Cause::NeverSeenPrimary);
+        }
+        let waited = self.now.since(self.nodes_changed_at);
+        let limit = self.config.failover_lag;
+        if waited >= limit {
+            return Need::Failover(Cause::NeverSeenPrimary);
+        }
+        let unknown = self.map.unknown.iter().cloned().collect();
+        let until = self.nodes_changed_at + limit;
+        Need::Nothing(Verdict::Hold(Hindrance::RoleUnknown { nodes: unknown, waited, limit, until }))
+    }
+
+    /// Rule 2.
+    fn by_lag(&self, lag: LagReading, otherwise: Verdict) -> Decision {
+        let verdict = match lag.change {
+            LagChange::Raised => {
+                Verdict::LagWarning { lag: lag.lag.unwrap_or_default(), limit: self.config.warning_lag }
+            }
+            _ if lag.over_failover_limit => {
+                self.failover(Cause::Lag { lag: lag.lag.unwrap_or_default(), limit: self.config.failover_lag })
+            }
+            _ => otherwise,
+        };
+        Decision { verdict, lag }
+    }
+
+    /// Rule 3, in the order of its letters.
+    fn failover(&self, cause: Cause) -> Verdict {
+        match self.hindrance() {
+            Some(hindrance) => Verdict::Hold(hindrance),
+            None => self.promotion(cause),
+        }
+    }
+
+    /// Rules 3a to 3d: is the primary alive, or was it just now.
+    fn hindrance(&self) -> Option<Hindrance> {
+        if let Some((primary, witness)) = self.map.connected_primaries.first_key_value() {
+            return Some(Hindrance::PrimaryConnected { primary: primary.clone(), witness: witness.clone() });
+        }
+        self.refusal().or_else(|| self.wal_still_arrives()).or_else(|| self.contact_too_recent())
+    }
+
+    /// 3b. "Refused" is not "dead". A node whose role nobody knows counts as well when no primary was ever seen: it may be
+    /// the primary, and it lives.
+    fn refusal(&self) -> Option<Hindrance> {
+        let suspects = self.map.disconnected_primaries.iter();
+        let untold = self.map.unknown.iter().filter(|_| self.remembered.is_none());
+        suspects.chain(untold).find_map(|node| {
+            let failure = self.state.nodes.get(node)?.failure.as_ref()?;
+            (failure.is_living_refusal() && !self.config.known_gone.contains(node))
+                .then(|| Hindrance::PrimaryRefuses { node: node.clone(), failure: failure.clone() })
+        })
+    }
+
+    /// 3c. Whoever sends WAL lives; the operator's word that the primary is gone ends this veto.
+    fn wal_still_arrives(&self) -> Option<Hindrance> {
+        let gone =
+            |primary: &NodeName| !self.config.nodes.contains_key(primary) || self.config.known_gone.contains(primary);
+        if self.remembered.is_some_and(gone) {
+            return None;
+        }
+        let interval = self.config.poll_interval;
+        let (standby, at) = self.state.wal_arrivals().max_by_key(|(_, at)| *at)?;
+        let age = self.now.since(at);
+        (age < interval).then(|| Hindrance::WalStillArrives { standby: standby.clone(), age, until: at + interval })
+    }
+
+    /// 3d.
+    fn contact_too_recent(&self) -> Option<Hindrance> {
+        let (node, at, witness) = self.last_contact()?;
+        let limit = self.config.failover_lag;
+        let age = self.now.since(at);
+        (age < limit).then(|| Hindrance::ContactTooRecent { node, witness, age, limit, until: at + limit })
+    }
+
+    /// The last contact that anybody had with a primary of ours, whatever that node is now.
+    fn last_contact(&self) -> Option<(NodeName, Monotonic, Witness)> {
+        let former = self.former_contacts.iter().map(|(node, at)| (node, *at, Witness::Ourselves));
+        self.state
+            .primary_contacts()
+            .chain(former)
+            .filter(|(node, ..)| self.config.nodes.contains_key(*node) && !self.config.known_gone.contains(*node))
+            .max_by_key(|(_, at, _)| *at)
+            .map(|(node, at, witness)| (node.clone(), at, witness))
+    }
+
+    /// Rules 3e to 3h: who, and may we.
+    fn promotion(&self, cause: Cause) -> Verdict {
+        let candidates = candidate::candidates(self.config, self.map, self.now);
+        let Some(winner) = candidates.first() else { return Verdict::Hold(Hindrance::NoCandidate) };
+        if Some(&winner.node) != self.config.own_db.as_ref() {
+            return Verdict::AnotherIsBetter { winner: winner.clone(), own: self.own_candidate(&candidates) };
+        }
+        if self.maintenance {
+            return Verdict::Hold(Hindrance::Maintenance { file: self.config.maintenance_mode_file.clone() });
+        }
+        let quorum = quorum::count(self.config, self.map, candidates.len());
+        if !quorum.is_met() {
+            return Verdict::Hold(Hindrance::TooLittleKnown { quorum });
+        }
+        if self.promoting {
+            return Verdict::Hold(Hindrance::PromotionRunning);
+        }
+        if self.unsettled {
+            return Verdict::Hold(Hindrance::OwnNodeNotPolledSince);
+        }
+        Verdict::Promote { cause, winner: winner.clone(), quorum, last_contact: self.contact_age() }
+    }
+
+    fn own_candidate(&self, candidates: &[Candidate]) -> Option<Candidate> {
+        candidates.iter().find(|candidate| Some(&candidate.node) == self.config.own_db.as_ref()).cloned()
+    }
+
+    fn contact_age(&self) -> Option<Duration> {
+        self.last_contact().map(|(_, at, _)| self.now.since(at))
+    }
+}

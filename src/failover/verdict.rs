@@ -1,0 +1,444 @@
+//! What a decision can come to: one closed list of verdicts, causes and hindrances, each with the figures that led to it.
+//! `Display` gives the one sentence that is logged.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Candidate, LagReading, Quorum};
+use crate::cluster::{ProbeFailure, Witness};
+use crate::config::{NodeName, ObserverName};
+use crate::time::Monotonic;
+
+/// The outcome of one round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// What is to be done, and why.
+    pub verdict: Verdict,
+    /// What this node's lag said on the way.
+    pub lag: LagReading,
+}
+
+/// What is to be done, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Not the time to decide yet.
+    Wait(Wait),
+    /// This node is an observer: it decides nothing.
+    Observing {
+        /// The one connected primary.
+        primary: Option<NodeName>,
+    },
+    /// This node is the primary: it decides nothing.
+    PrimaryItself {
+        /// Our own name.
+        own: NodeName,
+    },
+    /// No standby is known: there is nothing to decide.
+    NoStandby {
+        /// Our own name.
+        own: NodeName,
+    },
+    /// All is well.
+    PrimaryReachable {
+        /// The primary.
+        primary: NodeName,
+        /// Who reaches it.
+        witness: Witness,
+    },
+    /// More than one node is a connected primary: a person must look.
+    SeveralPrimaries {
+        /// Who they are.
+        primaries: Vec<NodeName>,
+    },
+    /// The primary is unreachable, and `failover_on_disconnect` is false.
+    DisconnectIgnored {
+        /// The primary.
+        primary: NodeName,
+    },
+    /// There seems to be cause for a failover; it is decided on facts asked for from now on.
+    WantsFreshFacts {
+        /// What seems to be the case.
+        cause: Cause,
+    },
+    /// Lag has crossed the warning limit.
+    LagWarning {
+        /// Our lag.
+        lag: Duration,
+        /// `warning_replication_time_lag`.
+        limit: Duration,
+    },
+    /// There is cause for a failover, but something forbids it.
+    Hold(Hindrance),
+    /// There is cause for a failover, and another standby is the one to be promoted.
+    AnotherIsBetter {
+        /// Which one.
+        winner: Candidate,
+        /// How we stand, if we are a candidate.
+        own: Option<Candidate>,
+    },
+    /// This node is to be promoted.
+    Promote {
+        /// Why.
+        cause: Cause,
+        /// Ourselves.
+        winner: Candidate,
+        /// The votes.
+        quorum: Quorum,
+        /// How long ago anybody last reached a primary of ours.
+        last_contact: Option<Duration>,
+    },
+}
+
+/// What a decision waits for before it can be made at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Everybody has to be asked once.
+    FirstAnswers {
+        /// Nodes that were not polled yet.
+        nodes: Vec<NodeName>,
+        /// Observers that have neither answered nor failed yet.
+        observers: Vec<ObserverName>,
+    },
+    /// Lag is over the warning limit: the observers have to be asked since then.
+    ObserversSinceWarning {
+        /// Those who were not.
+        observers: Vec<ObserverName>,
+        /// When they are no longer waited for.
+        until: Monotonic,
+    },
+    /// `failover_sleep_time` after the failover command.
+    PauseAfterFailover {
+        /// When it ends.
+        until: Monotonic,
+    },
+    /// Fresh facts were asked for and did not all come in time.
+    FreshFactsOverdue,
+}
+
+/// What asks for a failover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The remembered primary cannot be reached.
+    PrimaryUnreachable {
+        /// Which node.
+        primary: NodeName,
+    },
+    /// The remembered primary is no longer in `remote_conns`.
+    PrimaryRemoved {
+        /// Which node.
+        primary: NodeName,
+    },
+    /// The remembered primary is no primary any more, and there is no other.
+    PrimaryNoLonger {
+        /// Which node.
+        primary: NodeName,
+    },
+    /// No primary was ever seen.
+    NeverSeenPrimary,
+    /// Our lag is over the failover limit.
+    Lag {
+        /// Our lag.
+        lag: Duration,
+        /// `max_failover_replication_time_lag`.
+        limit: Duration,
+    },
+}
+
+/// What forbids a failover: rules 1 and 3a to 3g of "The decision" in behaviour.md.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hindrance {
+    /// 1: `remote_conns` has just changed.
+    NodesJustChanged {
+        /// How long ago.
+        since_change: Duration,
+        /// `missing_master_from_config_timeout`.
+        patience: Duration,
+        /// When the wait ends.
+        until: Monotonic,
+    },
+    /// 1: no primary was ever seen, and some node that did not tell its role may be it.
+    RoleUnknown {
+        /// Which nodes.
+        nodes: Vec<NodeName>,
+        /// Since the start or the last change of nodes.
+        waited: Duration,
+        /// `max_failover_replication_time_lag`.
+        limit: Duration,
+        /// When the wait ends.
+        until: Monotonic,
+    },
+    /// 3a: somebody reaches a primary.
+    PrimaryConnected {
+        /// The primary.
+        primary: NodeName,
+        /// Who reaches it.
+        witness: Witness,
+    },
+    /// 3b: the primary lives, it only turns us away.
+    PrimaryRefuses {
+        /// Which node.
+        node: NodeName,
+        /// What it said.
+        failure: ProbeFailure,
+    },
+    /// 3c: a standby received more WAL just now, so its sender lives.
+    WalStillArrives {
+        /// Which standby.
+        standby: NodeName,
+        /// How long ago we learnt it.
+        age: Duration,
+        /// When this veto ends.
+        until: Monotonic,
+    },
+    /// 3d: somebody reached a primary of ours less than the limit ago.
+    ContactTooRecent {
+        /// Which node.
+        node: NodeName,
+        /// Who reached it.
+        witness: Witness,
+        /// How long ago.
+        age: Duration,
+        /// `max_failover_replication_time_lag`.
+        limit: Duration,
+        /// When the limit is over.
+        until: Monotonic,
+    },
+    /// 3e: no connected standby with a fresh poll may be promoted.
+    NoCandidate,
+    /// 3f: the maintenance file exists.
+    Maintenance {
+        /// Which file.
+        file: PathBuf,
+    },
+    /// 3f: too little of the cluster is known.
+    TooLittleKnown {
+        /// The votes.
+        quorum: Quorum,
+    },
+    /// Our failover command is running.
+    PromotionRunning,
+    /// 3g: our failover command ended well, and our own node was not polled since.
+    OwnNodeNotPolledSince,
+}
+
+impl Decision {
+    /// A decision that never looked at lag.
+    pub fn without_lag(verdict: Verdict) -> Self {
+        Self { verdict, lag: LagReading::default() }
+    }
+}
+
+impl Verdict {
+    /// When it would come out differently by the mere passing of time.
+    pub fn look_again_at(&self) -> Option<Monotonic> {
+        match self {
+            Self::Wait(Wait::ObserversSinceWarning { until, .. } | Wait::PauseAfterFailover { until })
+            | Self::Hold(
+                Hindrance::NodesJustChanged { until, .. }
+                | Hindrance::RoleUnknown { until, .. }
+                | Hindrance::WalStillArrives { until, .. }
+                | Hindrance::ContactTooRecent { until, .. },
+            ) => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// The verdict's name, from a closed list: for logs, metrics and replay.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Wait(_) => "wait",
+            Self::Observing { .. } => "observing",
+            Self::PrimaryItself { .. } => "primary_itself",
+            Self::NoStandby { .. } => "no_standby",
+            Self::PrimaryReachable { .. } => "primary_reachable",
+            Self::SeveralPrimaries { .. } => "several_primaries",
+            Self::DisconnectIgnored { .. } => "disconnect_ignored",
+            Self::WantsFreshFacts { .. } => "wants_fresh_facts",
+            Self::LagWarning { .. } => "lag_warning",
+            Self::Hold(_) => "hold",
+            Self::AnotherIsBetter { .. } => "another_is_better",
+            Self::Promote { .. } => "promote",
+        }
+    }
+
+    /// The reason's name, from a closed list; unlike the figures it does not change from round to round.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Wait(wait) => wait.name(),
+            Self::Hold(hindrance) => hindrance.name(),
+            Self::WantsFreshFacts { cause } | Self::Promote { cause, .. } => cause.name(),
+            other => other.name(),
+        }
+    }
+}
+
+impl Wait {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::FirstAnswers { .. } => "first_answers",
+            Self::ObserversSinceWarning { .. } => "observers_since_warning",
+            Self::PauseAfterFailover { .. } => "pause_after_failover",
+            Self::FreshFactsOverdue => "fresh_facts_overdue",
+        }
+    }
+}
+
+impl Cause {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::PrimaryUnreachable { .. } => "primary_unreachable",
+            Self::PrimaryRemoved { .. } => "primary_removed",
+            Self::PrimaryNoLonger { .. } => "primary_no_longer",
+            Self::NeverSeenPrimary => "never_seen_primary",
+            Self::Lag { .. } => "lag",
+        }
+    }
+}
+
+impl Hindrance {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::NodesJustChanged { .. } => "nodes_just_changed",
+            Self::RoleUnknown { .. } => "role_unknown",
+            Self::PrimaryConnected { .. } => "primary_connected",
+            Self::PrimaryRefuses { .. } => "primary_refuses",
+            Self::WalStillArrives { .. } => "wal_still_arrives",
+            Self::ContactTooRecent { .. } => "contact_too_recent",
+            Self::NoCandidate => "no_candidate",
+            Self::Maintenance { .. } => "maintenance",
+            Self::TooLittleKnown { .. } => "too_little_known",
+            Self::PromotionRunning => "promotion_running",
+            Self::OwnNodeNotPolledSince => "own_node_not_polled_since",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wait(wait) => write!(f, "no decision yet: {wait}"),
+            Self::Observing { primary: Some(primary) } => write!(f, "observing: the primary is {primary}"),
+            Self::Observing { primary: None } => f.write_str("observing: nobody reaches a primary"),
+            Self::PrimaryItself { own } => write!(f, "nothing to decide: {own}, this node, is the primary"),
+            Self::NoStandby { own } => write!(f, "nothing to decide: no standby is known to {own}"),
+            Self::PrimaryReachable { primary, witness } => {
+                write!(f, "no failover: the primary {primary} is reachable by {witness}")
+            }
+            Self::SeveralPrimaries { primaries } => {
+                write!(f, "no failover: several primaries at once: {}; a person must look", Names(primaries))
+            }
+            Self::DisconnectIgnored { primary } => {
+                write!(f, "no failover: {primary} is unreachable, but failover_on_disconnect is false")
+            }
+            Self::WantsFreshFacts { cause } => write!(f, "asking everybody again: {cause}"),
+            Self::LagWarning { lag, limit } => {
+                write!(f, "lag of {} is over the warning limit of {}", Seconds(*lag), Seconds(*limit))
+            }
+            Self::Hold(hindrance) => write!(f, "no failover: {hindrance}"),
+            Self::AnotherIsBetter { winner, own: Some(own) } => {
+                write!(f, "no failover here: {winner} goes first, we are {own}")
+            }
+            Self::AnotherIsBetter { winner, own: None } => {
+                write!(f, "no failover here: {winner} goes first, we are no candidate")
+            }
+            Self::Promote { cause, winner, quorum, last_contact } => {
+                write!(f, "promoting {winner}: {cause}")?;
+                if let Some(age) = last_contact {
+                    write!(f, ", last reached {} ago", Seconds(*age))?;
+                }
+                write!(f, "; {quorum}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FirstAnswers { nodes, observers } => {
+                f.write_str("not asked once yet:")?;
+                let nodes = nodes.iter().map(NodeName::as_str);
+                nodes.chain(observers.iter().map(ObserverName::as_str)).try_for_each(|name| write!(f, " {name}"))
+            }
+            Self::ObserversSinceWarning { observers, .. } => {
+                write!(f, "lag is over the warning limit, and not asked since: {}", Names(observers))
+            }
+            Self::PauseAfterFailover { .. } => f.write_str("pausing after the failover command"),
+            Self::FreshFactsOverdue => f.write_str("fresh facts did not all come in time"),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PrimaryUnreachable { primary } => write!(f, "nobody reaches the primary {primary}"),
+            Self::PrimaryRemoved { primary } => write!(f, "the primary {primary} was removed from the configuration"),
+            Self::PrimaryNoLonger { primary } => write!(f, "{primary} is no primary any more, and there is no other"),
+            Self::NeverSeenPrimary => f.write_str("no primary was ever seen"),
+            Self::Lag { lag, limit } => {
+                write!(f, "our lag of {} is over the failover limit of {}", Seconds(*lag), Seconds(*limit))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Hindrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NodesJustChanged { since_change, patience, .. } => write!(
+                f,
+                "the configured nodes changed {} ago, a vanished primary is given {}",
+                Seconds(*since_change),
+                Seconds(*patience)
+            ),
+            Self::RoleUnknown { nodes, waited, limit, .. } => write!(
+                f,
+                "no primary was ever seen and {} may be it: waited {} of {}",
+                Names(nodes),
+                Seconds(*waited),
+                Seconds(*limit)
+            ),
+            Self::PrimaryConnected { primary, witness } => write!(f, "{primary} is a primary, reached by {witness}"),
+            Self::PrimaryRefuses { node, failure } => write!(f, "{node} lives, it only turns us away: {failure}"),
+            Self::WalStillArrives { standby, age, .. } => {
+                write!(f, "{standby} was seen to receive more WAL {} ago: whoever sends it lives", Seconds(*age))
+            }
+            Self::ContactTooRecent { node, witness, age, limit, .. } => write!(
+                f,
+                "{node} was last reached as a primary {} ago by {witness}, the limit is {}",
+                Seconds(*age),
+                Seconds(*limit)
+            ),
+            Self::NoCandidate => f.write_str("no connected standby with a fresh poll may be promoted"),
+            Self::Maintenance { file } => write!(f, "maintenance: {} exists", file.display()),
+            Self::TooLittleKnown { quorum } => write!(f, "too little of the cluster is known: {quorum}"),
+            Self::PromotionRunning => f.write_str("the failover command is running"),
+            Self::OwnNodeNotPolledSince => {
+                f.write_str("the failover command ended well, and our own node was not polled since")
+            }
+        }
+    }
+}
+
+/// Names with commas between.
+struct Names<'a, T>(&'a [T]);
+
+impl<T: fmt::Display> fmt::Display for Names<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, name) in self.0.iter().enumerate() {
+            write!(f, "{}{name}", if n == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+/// A duration as operators read it: seconds, to the millisecond.
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} s", self.0.as_secs_f64())
+    }
+}
