@@ -26,8 +26,9 @@ pub(super) struct Poll {
 /// What the polls of one session have taught so far.
 #[derive(Debug)]
 pub(super) struct Lessons {
-    /// The last answer came from a standby, which has neither a heartbeat nor slots of interest.
-    standby: bool,
+    /// The last answer came from a primary. Nothing but its status is asked of a server that may be a standby: that has
+    /// no heartbeat and no slots of interest, and would write refused questions into its log.
+    primary: bool,
     /// How this account may read state files.
     state_files: StateFiles,
     /// The last complaint about the heartbeat, so that each is told once.
@@ -38,7 +39,7 @@ pub(super) struct Lessons {
 
 impl Default for Lessons {
     fn default() -> Self {
-        Self { standby: false, state_files: StateFiles::Tolerant, heartbeat_complaint: None, slots_complaint: None }
+        Self { primary: false, state_files: StateFiles::Tolerant, heartbeat_complaint: None, slots_complaint: None }
     }
 }
 
@@ -54,10 +55,10 @@ pub(super) enum Brought {
 }
 
 impl Poll {
-    /// Queues the questions: all of them, unless the server was a standby when last asked.
+    /// Queues the questions: all of them, if the server was a primary when last asked.
     pub(super) fn begin(lessons: &Lessons, out: &mut BytesMut) -> Self {
         ask(STATUS, out);
-        let asked = if lessons.standby { Asked::StatusOnly } else { Asked::Everything };
+        let asked = if lessons.primary { Asked::Everything } else { Asked::StatusOnly };
         if asked == Asked::Everything {
             ask_as_of_a_primary(lessons, out);
         }
@@ -123,9 +124,9 @@ impl Poll {
         self.question = match (self.question, answer) {
             (Question::Status, _) => {
                 let report = self.report.as_ref().ok_or_else(|| nonsense("no status row, expected one"))?;
-                lessons.standby = matches!(report.role, RoleReport::Standby { .. });
+                lessons.primary = matches!(report.role, RoleReport::Primary { .. });
                 if self.asked == Asked::StatusOnly {
-                    if lessons.standby {
+                    if !lessons.primary {
                         return self.finish();
                     }
                     ask_as_of_a_primary(lessons, out);

@@ -56,9 +56,12 @@ impl Bench {
         bench
     }
 
-    /// Idle, then asked.
+    /// Known to be a primary, and asked again.
     fn asked() -> Self {
         let mut bench = Self::idle();
+        bench.session.ask(&mut bench.out);
+        assert_eq!(bench.feed(&joined(&primary())).map(|told| told.len()), Ok(1));
+        bench.out.clear();
         bench.session.ask(&mut bench.out);
         bench
     }

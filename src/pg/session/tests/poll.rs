@@ -13,15 +13,13 @@ fn a_poll_of_a_primary_is_one_round_trip() {
 }
 
 #[test]
-fn a_standby_is_asked_for_its_status_only_once_it_is_known() {
-    let mut bench = Bench::asked();
-    bench.out.clear();
-    let nothing = wire::answer(&[]);
-    let told = bench.feed(&joined(&[wire::answer(&[STANDBY]), wire::answer(&[&[Some("off"), None]]), nothing]));
-    assert_eq!(told, Ok(vec![standby()]));
-    bench.session.ask(&mut bench.out);
-    assert_eq!(bench.queries(), ["status"]);
-    assert_eq!(bench.feed(&wire::answer(&[STANDBY])), Ok(vec![standby()]));
+fn a_server_is_asked_for_its_status_only_until_it_is_known_to_be_a_primary() {
+    let mut bench = Bench::idle();
+    for _ in 0..2 {
+        bench.session.ask(&mut bench.out);
+        assert_eq!(bench.queries(), ["status"]);
+        assert_eq!(bench.feed(&wire::answer(&[STANDBY])), Ok(vec![standby()]));
+    }
     // Promoted meanwhile: the rest is asked for within the same poll.
     bench.session.ask(&mut bench.out);
     bench.out.clear();
@@ -29,6 +27,14 @@ fn a_standby_is_asked_for_its_status_only_once_it_is_known() {
     assert_eq!(bench.feed(&status), Ok(vec![]));
     assert_eq!(bench.queries(), ["heartbeat", "slots"]);
     assert_eq!(bench.feed(&joined(&[heartbeat, slots])), Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])]));
+    // And back, behind an address that moves: the questions were on their way.
+    bench.session.ask(&mut bench.out);
+    assert_eq!(bench.queries(), ["status", "heartbeat", "slots"]);
+    let nothing = wire::answer(&[]);
+    let told = bench.feed(&joined(&[wire::answer(&[STANDBY]), wire::answer(&[&[Some("off"), None]]), nothing]));
+    assert_eq!(told, Ok(vec![standby()]));
+    bench.session.ask(&mut bench.out);
+    assert_eq!(bench.queries(), ["status"]);
 }
 
 #[test]
