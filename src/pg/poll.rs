@@ -139,13 +139,13 @@ impl Poll {
                 }
                 Question::Slots(lessons.state_files)
             }
-            (Question::Slots(files), Answer::Failed) => match files.humbler() {
-                Some(humbler) => {
-                    ask(humbler.query(), out);
-                    Question::Slots(humbler)
-                }
-                None => return self.finish(),
-            },
+            (Question::Slots(StateFiles::Unread), Answer::Failed) => return self.finish(),
+            (Question::Slots(files), Answer::Failed) => {
+                // Refused: the way that is left. Failed for once: without the files for once.
+                let next = if lessons.state_files == files { StateFiles::Unread } else { lessons.state_files };
+                ask(next.query(), out);
+                Question::Slots(next)
+            }
             (Question::Slots(files), _) => {
                 if files == lessons.state_files {
                     lessons.slots_complaint = None;
