@@ -1,1 +1,19 @@
 //! The PostgreSQL protocol as bytes in, bytes out: start-up, authentication, the status queries, errors.
+//!
+//! A [`Session`] is fed what a connection received and fills what it shall send; it owns no socket and no clock. Here
+//! are no TLS (the bytes come decrypted), no time limits and no reconnecting: those belong to whoever owns the
+//! connection. "Protocol" in the comments is PostgreSQL's manual, part "Frontend/Backend Protocol".
+
+mod auth;
+mod error;
+mod frame;
+mod login;
+mod poll;
+mod session;
+mod status;
+
+#[cfg(test)]
+mod wire;
+
+pub use login::{Login, Password};
+pub use session::{Progress, Session};

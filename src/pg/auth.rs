@@ -1,0 +1,155 @@
+//! From the first authentication request to the first ReadyForQuery (Protocol, "Start-up" and "SASL Authentication").
+//!
+//! What is spoken: trust, cleartext password, md5, SCRAM-SHA-256. Once SCRAM has begun there is no way around the
+//! server's own proof.
+
+use std::{fmt, io, mem};
+
+use bytes::BytesMut;
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::authentication::md5_hash;
+use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::message::backend::{AuthenticationSaslBody, Message};
+use postgres_protocol::message::frontend;
+
+use super::error::{MAX_MESSAGE, MAX_WORD, ServerError, nonsense, printable};
+use super::login::Password;
+use crate::cluster::ProbeFailure;
+
+/// Logging in: whom as, and how far it has come.
+pub(super) struct Handshake {
+    user: String,
+    password: Option<Password>,
+    stage: Stage,
+}
+
+impl Handshake {
+    /// The start-up message is on its way.
+    pub(super) fn new(user: String, password: Option<Password>) -> Self {
+        Self { user, password: password.filter(|password| !password.reveal().is_empty()), stage: Stage::Asked }
+    }
+
+    /// Takes one message and queues the answer. True: logged in, and the server is ready.
+    pub(super) fn receive(&mut self, message: Message, out: &mut BytesMut) -> Result<bool, ProbeFailure> {
+        if let Message::ErrorResponse(body) = message {
+            return Err(ServerError::read(&body)?.into_failure());
+        }
+        let stage = mem::replace(&mut self.stage, Stage::Over);
+        self.stage = match (stage, message) {
+            (Stage::Asked, message) => self.answer(message, out)?,
+            (Stage::ScramBegun(scram), Message::AuthenticationSaslContinue(body)) => prove(scram, body.data(), out)?,
+            (Stage::ScramProved(scram), Message::AuthenticationSaslFinal(body)) => verify(scram, body.data())?,
+            (Stage::Answered, Message::AuthenticationOk) => Stage::Accepted,
+            (Stage::Accepted, Message::ReadyForQuery(_)) => return Ok(true),
+            (stage, _) => return Err(nonsense(format!("an unexpected message while waiting for {stage}"))),
+        };
+        Ok(false)
+    }
+
+    /// The server's first authentication request.
+    fn answer(&self, message: Message, out: &mut BytesMut) -> Result<Stage, ProbeFailure> {
+        match message {
+            Message::AuthenticationOk => return Ok(Stage::Accepted),
+            Message::AuthenticationCleartextPassword => {
+                frontend::password_message(self.password_for("password")?, out).map_err(unsendable)?;
+            }
+            Message::AuthenticationMd5Password(body) => {
+                let hash = md5_hash(self.user.as_bytes(), self.password_for("md5")?, body.salt());
+                frontend::password_message(hash.as_bytes(), out).map_err(unsendable)?;
+            }
+            Message::AuthenticationSasl(body) => return self.begin_scram(&body, out),
+            other => return Err(not_spoken(&other)),
+        }
+        Ok(Stage::Answered)
+    }
+
+    /// Without TLS in this room there is nothing to bind the exchange to, which the first message says ("n").
+    fn begin_scram(&self, body: &AuthenticationSaslBody, out: &mut BytesMut) -> Result<Stage, ProbeFailure> {
+        let offered: Vec<&str> =
+            body.mechanisms().collect().map_err(|error| nonsense(format!("a garbled list of mechanisms: {error}")))?;
+        if !offered.contains(&SCRAM_SHA_256) {
+            return Err(refused(&format!("SASL with {}", printable(offered.join(", ").as_bytes(), MAX_WORD))));
+        }
+        let scram = ScramSha256::new(self.password_for(SCRAM_SHA_256)?, ChannelBinding::unsupported());
+        frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out).map_err(unsendable)?;
+        Ok(Stage::ScramBegun(scram))
+    }
+
+    /// A password that is missing on our side is a rejection too: the server lives, and we cannot log in.
+    fn password_for(&self, method: &str) -> Result<&[u8], ProbeFailure> {
+        match &self.password {
+            Some(password) => Ok(password.reveal().as_bytes()),
+            None => Err(rejected(format!("the server wants a password ({method}), and none is configured"))),
+        }
+    }
+}
+
+/// How far logging in has come: named by what is waited for.
+enum Stage {
+    /// Start-up message sent.
+    Asked,
+    /// Our nonce sent.
+    ScramBegun(ScramSha256),
+    /// Our proof sent, the server's outstanding.
+    ScramProved(ScramSha256),
+    /// Everything that authentication asked for was sent, or the server has proved itself.
+    Answered,
+    /// Let in; parameters and the key are coming.
+    Accepted,
+    /// Failed, or done.
+    Over,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Asked => "an authentication request",
+            Self::ScramBegun(_) => "the server's SCRAM challenge",
+            Self::ScramProved(_) => "the server's SCRAM proof",
+            Self::Answered => "AuthenticationOk",
+            Self::Accepted => "ReadyForQuery",
+            Self::Over => "nothing any more",
+        })
+    }
+}
+
+/// The server's challenge; postgres-protocol refuses a foreign nonce and an absurd iteration count.
+fn prove(mut scram: ScramSha256, challenge: &[u8], out: &mut BytesMut) -> Result<Stage, ProbeFailure> {
+    scram.update(challenge).map_err(|error| nonsense(format!("the server's SCRAM challenge: {}", quoted(&error))))?;
+    frontend::sasl_response(scram.message(), out).map_err(unsendable)?;
+    Ok(Stage::ScramProved(scram))
+}
+
+/// The server's proof that it knows the password too (RFC 5802, section 3, ServerSignature).
+fn verify(mut scram: ScramSha256, proof: &[u8]) -> Result<Stage, ProbeFailure> {
+    scram.finish(proof).map_err(|error| rejected(format!("the server's proof is wrong: {}", quoted(&error))))?;
+    Ok(Stage::Answered)
+}
+
+fn not_spoken(message: &Message) -> ProbeFailure {
+    match message {
+        Message::AuthenticationKerberosV5 => refused("Kerberos V5"),
+        Message::AuthenticationScmCredential => refused("SCM credentials"),
+        Message::AuthenticationGss | Message::AuthenticationGssContinue(_) => refused("GSSAPI"),
+        Message::AuthenticationSspi => refused("SSPI"),
+        _ => nonsense(format!("an unexpected message while waiting for {}", Stage::Asked)),
+    }
+}
+
+fn refused(method: &str) -> ProbeFailure {
+    ProbeFailure::Refused { message: format!("the server wants {method}, which pglookout does not speak") }
+}
+
+fn rejected(message: String) -> ProbeFailure {
+    ProbeFailure::AuthenticationRejected { message }
+}
+
+/// postgres-protocol's errors quote what came.
+fn quoted(error: &io::Error) -> String {
+    printable(error.to_string().as_bytes(), MAX_MESSAGE)
+}
+
+/// A password with a zero byte: the server cannot have it either.
+fn unsendable(error: io::Error) -> ProbeFailure {
+    rejected(format!("the configured password cannot be sent: {error}"))
+}

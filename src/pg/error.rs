@@ -1,0 +1,193 @@
+//! What a server complains of: ErrorResponse read, sorted by who is to blame, and made fit for a log line.
+
+use std::fmt;
+
+use fallible_iterator::FallibleIterator;
+use postgres_protocol::message::backend::ErrorResponseBody;
+
+use crate::cluster::ProbeFailure;
+
+/// An ErrorResponse (Protocol, "Error and Notice Message Fields"), fit to be logged.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ServerError {
+    fatal: bool,
+    severity: String,
+    sqlstate: SqlState,
+    message: String,
+}
+
+/// A SQLSTATE: five digits or capital letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SqlState([u8; 5]);
+
+impl SqlState {
+    /// `insufficient_privilege`.
+    pub(super) const INSUFFICIENT_PRIVILEGE: Self = Self(*b"42501");
+    const ADMIN_SHUTDOWN: Self = Self(*b"57P01");
+    const CRASH_SHUTDOWN: Self = Self(*b"57P02");
+    const CANNOT_CONNECT_NOW: Self = Self(*b"57P03");
+
+    fn read(text: &[u8]) -> Option<Self> {
+        let code = <[u8; 5]>::try_from(text).ok()?;
+        code.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()).then_some(Self(code))
+    }
+}
+
+impl fmt::Display for SqlState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|&byte| write!(f, "{}", char::from(byte)))
+    }
+}
+
+impl ServerError {
+    /// Reads the fields that matter. Severity is taken from `V`, which is never translated, and from `S` where a server or
+    /// a pooler does not send `V`.
+    pub(super) fn read(body: &ErrorResponseBody) -> Result<Self, ProbeFailure> {
+        let (mut severity, mut localized, mut sqlstate, mut message) = (None, None, None, None);
+        let mut fields = body.fields();
+        while let Some(field) = fields.next().map_err(|error| nonsense(format!("a garbled ErrorResponse: {error}")))? {
+            match field.type_() {
+                b'V' => severity = Some(printable(field.value_bytes(), MAX_WORD)),
+                b'S' => localized = Some(printable(field.value_bytes(), MAX_WORD)),
+                b'C' => sqlstate = SqlState::read(field.value_bytes()),
+                b'M' => message = Some(printable(field.value_bytes(), MAX_MESSAGE)),
+                _ => {}
+            }
+        }
+        let sqlstate = sqlstate.ok_or_else(|| nonsense("an ErrorResponse without a SQLSTATE of five characters"))?;
+        let severity = severity.or(localized).unwrap_or_else(|| "ERROR".to_owned());
+        Ok(Self {
+            fatal: matches!(severity.as_str(), "FATAL" | "PANIC"),
+            severity,
+            sqlstate,
+            message: message.unwrap_or_default(),
+        })
+    }
+
+    /// Does the server close the connection after this one.
+    pub(super) fn is_fatal(&self) -> bool {
+        self.fatal
+    }
+
+    pub(super) fn sqlstate(&self) -> SqlState {
+        self.sqlstate
+    }
+
+    /// Who is to blame, by SQLSTATE (PostgreSQL's manual, "PostgreSQL Error Codes"; behaviour.md, "Polling").
+    pub(super) fn into_failure(self) -> ProbeFailure {
+        let message = self.to_string();
+        match self.sqlstate {
+            SqlState([b'2', b'8', ..]) => ProbeFailure::AuthenticationRejected { message },
+            SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW => {
+                ProbeFailure::NotReady { message }
+            }
+            _ => ProbeFailure::Refused { message },
+        }
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.severity, self.sqlstate, self.message)
+    }
+}
+
+/// Something came that the protocol does not allow here.
+pub(super) fn nonsense(reason: impl Into<String>) -> ProbeFailure {
+    ProbeFailure::Nonsense { reason: reason.into() }
+}
+
+/// Foreign bytes as one line of at most `limit` bytes: invalid UTF-8 replaced, and whatever breaks a line, moves the
+/// cursor or turns the direction of writing escaped, so that no server can forge a log line.
+pub(super) fn printable(bytes: &[u8], limit: usize) -> String {
+    // No character becomes shorter by escaping, so what lies behind the limit cannot matter.
+    let text = String::from_utf8_lossy(bytes.get(..limit.saturating_add(4)).unwrap_or(bytes));
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        let before = line.len();
+        match character {
+            '\\' => line.push_str("\\\\"),
+            _ if breaks_the_line(character) => line.extend(character.escape_default()),
+            _ => line.push(character),
+        }
+        if line.len() > limit {
+            line.truncate(before);
+            line.push_str("...");
+            break;
+        }
+    }
+    line
+}
+
+fn breaks_the_line(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A server's message is logged up to this many bytes.
+pub(super) const MAX_MESSAGE: usize = 1_000;
+/// A severity, a column's value or another single word is shown up to this many bytes.
+pub(super) const MAX_WORD: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pg::wire;
+    use postgres_protocol::message::backend::Message;
+
+    fn read(fields: &[(u8, &[u8])]) -> Result<ServerError, ProbeFailure> {
+        match Message::parse(&mut wire::error_fields(fields)).unwrap() {
+            Some(Message::ErrorResponse(body)) => ServerError::read(&body),
+            _ => panic!("not one ErrorResponse"),
+        }
+    }
+
+    #[track_caller]
+    fn check(sqlstate: &str, expected: &str) {
+        let error = read(&[(b'S', b"FATAL"), (b'C', sqlstate.as_bytes()), (b'M', b"no")]).unwrap();
+        assert_eq!(error.into_failure().to_string(), format!("{expected}: FATAL {sqlstate}: no"));
+    }
+
+    #[test]
+    fn the_sqlstate_says_who_is_to_blame() {
+        check("28P01", "authentication rejected");
+        check("28000", "authentication rejected");
+        check("57P01", "not ready");
+        check("57P02", "not ready");
+        check("57P03", "not ready");
+        check("57P05", "refused by a living server");
+        check("3D000", "refused by a living server");
+        check("53300", "refused by a living server");
+        check("42501", "refused by a living server");
+    }
+
+    #[test]
+    fn severity_is_the_untranslated_one() {
+        let error = read(&[(b'S', b"ERREUR"), (b'V', b"FATAL"), (b'C', b"57P01"), (b'M', b"x")]).unwrap();
+        assert!(error.is_fatal());
+        assert!(!read(&[(b'S', b"ERREUR"), (b'C', b"57P01")]).unwrap().is_fatal());
+    }
+
+    #[test]
+    fn a_server_cannot_forge_a_log_line() {
+        let error = read(&[(b'S', b"FATAL"), (b'C', b"28P01"), (b'M', b"no\nroot\tall \x1b[2J\xff \\n\xe2\x80\xae")]);
+        assert_eq!(error.unwrap().to_string(), "FATAL 28P01: no\\nroot\\tall \\u{1b}[2J\u{FFFD} \\\\n\\u{202e}");
+    }
+
+    #[test]
+    fn a_long_message_is_cut_at_a_character() {
+        for limit in 0..12 {
+            let shown = printable("aäö\n€𐍈xyz".as_bytes(), limit);
+            assert!(shown.len() <= limit + 3, "{limit} {shown}");
+        }
+        assert_eq!(printable(&[b'a'; MAX_MESSAGE], MAX_MESSAGE), "a".repeat(MAX_MESSAGE));
+        assert_eq!(printable(&[b'a'; MAX_MESSAGE + 1], MAX_MESSAGE).len(), MAX_MESSAGE + 3);
+    }
+
+    #[test]
+    fn an_error_without_sqlstate_is_nonsense() {
+        for fields in [&[(b'M', &b"x"[..])][..], &[(b'C', b"28p01")], &[(b'C', b"28P0")], &[(b'C', b"28P011")], &[]] {
+            assert!(matches!(read(fields), Err(ProbeFailure::Nonsense { .. })), "{fields:?}");
+        }
+    }
+}

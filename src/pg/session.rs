@@ -1,0 +1,159 @@
+//! One conversation with one server: logging in, then poll after poll.
+
+use std::fmt;
+
+use bytes::BytesMut;
+use postgres_protocol::message::backend::Message;
+use postgres_protocol::message::frontend;
+
+use super::auth::Handshake;
+use super::error::{ServerError, nonsense};
+use super::frame::Budget;
+use super::login::Login;
+use super::poll::{Brought, Lessons, Poll};
+use crate::cluster::{NodeReport, ProbeFailure, ProbeStep};
+
+/// A session with a PostgreSQL server (Protocol, "Message Flow"). It owns no connection: [`receive`](Self::receive) is fed
+/// what came in, and what shall be sent is appended to `out`.
+pub struct Session {
+    state: State,
+    budget: Budget,
+    lessons: Lessons,
+}
+
+/// What a session has to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// The server is ready: the session may be asked.
+    LoggedIn,
+    /// The poll is over; the session is idle again.
+    Answered(NodeReport),
+    /// One line to be logged: something beside the point went wrong. Told once, not at every poll.
+    Warned(String),
+}
+
+impl Session {
+    /// Queues the start-up message.
+    pub fn start(login: Login, out: &mut BytesMut) -> Self {
+        let state = match login.queue_start(out) {
+            Ok(()) => State::LoggingIn(Box::new(Handshake::new(login.user, login.password))),
+            // Nobody has been asked, so nobody can be said to live.
+            Err(error) => State::Failed(ProbeFailure::Unreachable {
+                reason: format!("user, dbname, application_name or options cannot be sent: {error}"),
+            }),
+        };
+        Self { state, budget: Budget::for_login(), lessons: Lessons::default() }
+    }
+
+    /// Consumes whole messages from `input` up to the first that brings something; what is incomplete stays there. To be
+    /// called again until it returns `None`.
+    ///
+    /// # Errors
+    /// What ended the session. From then on it only repeats the same failure; the connection is to be closed.
+    pub fn receive(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<Option<Progress>, ProbeFailure> {
+        if let State::Failed(failure) = &self.state {
+            return Err(failure.clone());
+        }
+        self.advance(input, out).inspect_err(|failure| self.state = State::Failed(failure.clone()))
+    }
+
+    /// Queues one poll. Does nothing unless the session is idle.
+    pub fn ask(&mut self, out: &mut BytesMut) {
+        if self.is_idle() {
+            self.budget = Budget::for_poll();
+            self.state = State::Answering(Poll::begin(&self.lessons, out));
+        }
+    }
+
+    /// Logged in, and no poll under way.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    /// What is being waited for; of an idle session, the answer to come.
+    pub fn step(&self) -> ProbeStep {
+        match self.state {
+            State::LoggingIn(_) => ProbeStep::LoggingIn,
+            State::Idle | State::Answering(_) | State::Failed(_) => ProbeStep::Answering,
+        }
+    }
+
+    /// What it means that the server has closed the connection now: what it said last if that was an error, else that
+    /// nobody is there.
+    pub fn connection_closed(&self) -> ProbeFailure {
+        let during = match &self.state {
+            State::Failed(failure) => return failure.clone(),
+            State::LoggingIn(_) => "while logging in",
+            State::Idle => "between two polls",
+            State::Answering(_) => "before it answered",
+        };
+        ProbeFailure::Unreachable { reason: format!("the server closed the connection {during}") }
+    }
+
+    /// Queues the good-bye (Protocol, "Termination"); the connection is to be closed once it is sent.
+    pub fn terminate(&self, out: &mut BytesMut) {
+        frontend::terminate(out);
+    }
+
+    fn advance(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<Option<Progress>, ProbeFailure> {
+        while let Some(message) = self.budget.next(input)? {
+            if let Some(progress) = self.take(message, out)? {
+                return Ok(Some(progress));
+            }
+        }
+        Ok(None)
+    }
+
+    fn take(&mut self, message: Message, out: &mut BytesMut) -> Result<Option<Progress>, ProbeFailure> {
+        match &mut self.state {
+            State::LoggingIn(handshake) => {
+                if !handshake.receive(message, out)? {
+                    return Ok(None);
+                }
+                self.rest();
+                Ok(Some(Progress::LoggedIn))
+            }
+            State::Answering(poll) => match poll.receive(message, &mut self.lessons, out)? {
+                Brought::Nothing => Ok(None),
+                Brought::Note(note) => Ok(Some(Progress::Warned(note))),
+                Brought::Report(report) => {
+                    self.rest();
+                    Ok(Some(Progress::Answered(report)))
+                }
+            },
+            State::Idle => Err(unasked(message)),
+            State::Failed(failure) => Err(failure.clone()),
+        }
+    }
+
+    fn rest(&mut self) {
+        self.budget = Budget::for_poll();
+        self.state = State::Idle;
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({})", self.step())
+    }
+}
+
+enum State {
+    LoggingIn(Box<Handshake>),
+    Idle,
+    Answering(Poll),
+    Failed(ProbeFailure),
+}
+
+/// An error that nobody provoked says that the connection ends: the server is stopped, or its administrator ended us.
+fn unasked(message: Message) -> ProbeFailure {
+    match message {
+        Message::ErrorResponse(body) => {
+            ServerError::read(&body).map_or_else(|failure| failure, ServerError::into_failure)
+        }
+        _ => nonsense("a message between two polls, when nothing was asked"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,260 @@
+//! Whole conversations, the server's side built by hand: fed whole, split at every offset, byte by byte, and mutated.
+
+use bytes::{BufMut, BytesMut};
+
+use super::*;
+use crate::cluster::{Lsn, ReplicationSlot, RoleReport};
+use crate::pg::wire;
+use crate::time::WallTime;
+
+mod login;
+mod poll;
+mod scram;
+
+const PRIMARY: &[Option<&str>] = &[Some("1714486462789012"), Some("f"), None, None, None, Some("0/5000060")];
+const STANDBY: &[Option<&str>] = &[Some("1714486462789012"), Some("t"), None, Some("0/2"), Some("0/1"), None];
+const SLOT: &[Option<&str>] = &[
+    Some("s"),
+    Some("test_decoding"),
+    Some("logical"),
+    Some("d"),
+    Some("725"),
+    Some("0/601358"),
+    Some("0/601390"),
+    Some("oRwFAQ=="),
+];
+
+fn login(password: Option<&str>) -> Login {
+    Login {
+        user: "md5_user".to_owned(),
+        dbname: "d".to_owned(),
+        password: password.map(Into::into),
+        application_name: "pglookout".to_owned(),
+        options: None,
+    }
+}
+
+/// One end of a wire: the session, what it shall read and what it has written.
+struct Bench {
+    session: Session,
+    input: BytesMut,
+    out: BytesMut,
+}
+
+impl Bench {
+    fn start(password: Option<&str>) -> Self {
+        let mut out = BytesMut::new();
+        let session = Session::start(login(password), &mut out);
+        out.clear();
+        Self { session, input: BytesMut::new(), out }
+    }
+
+    /// Logged in by trust.
+    fn idle() -> Self {
+        let mut bench = Self::start(None);
+        assert_eq!(bench.feed(&greeting()), Ok(vec![Progress::LoggedIn]));
+        bench
+    }
+
+    /// Known to be a primary, and asked again.
+    fn asked() -> Self {
+        let mut bench = Self::idle();
+        bench.session.ask(&mut bench.out);
+        assert_eq!(bench.feed(&joined(&primary())).map(|told| told.len()), Ok(1));
+        bench.out.clear();
+        bench.session.ask(&mut bench.out);
+        bench
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Progress>, ProbeFailure> {
+        self.input.put_slice(bytes);
+        let mut told = Vec::new();
+        while let Some(progress) = self.session.receive(&mut self.input, &mut self.out)? {
+            told.push(progress);
+        }
+        Ok(told)
+    }
+
+    /// What the session has written since the last call, each message shown by type and the first words.
+    fn sent(&mut self) -> Vec<BytesMut> {
+        let mut messages = Vec::new();
+        while self.out.len() >= 5 {
+            let length = u32::from_be_bytes([self.out[1], self.out[2], self.out[3], self.out[4]]);
+            messages.push(self.out.split_to(length as usize + 1));
+        }
+        assert!(self.out.is_empty(), "half a message");
+        messages
+    }
+
+    /// Short names of the queries sent since the last call.
+    fn queries(&mut self) -> Vec<&'static str> {
+        let name = |message: &BytesMut| {
+            let text = String::from_utf8_lossy(message).into_owned();
+            assert!(text.starts_with('Q') && text.ends_with('\0'), "{text:?}");
+            match () {
+                () if text.contains("pg_current_wal_lsn") => "status",
+                () if text.contains("txid_current") => "heartbeat",
+                () if text.contains("65536, true") => "slots",
+                () if text.contains("pg_read_binary_file") => "slots, plain",
+                () => "slots, unread",
+            }
+        };
+        self.sent().iter().map(name).collect()
+    }
+}
+
+fn joined(parts: &[BytesMut]) -> BytesMut {
+    parts.iter().flat_map(|part| part.iter().copied()).collect()
+}
+
+fn greeting() -> BytesMut {
+    joined(&[
+        wire::authentication(0, b""),
+        wire::message(b'S', b"server_version\x0018.0\0"),
+        wire::message(b'K', &[0; 8]),
+        wire::ready(),
+    ])
+}
+
+/// ErrorResponse that ends a query but not the session.
+fn failed(sqlstate: &str, text: &str) -> BytesMut {
+    joined(&[wire::error("ERROR", sqlstate, text), wire::ready()])
+}
+
+/// A primary's good answers to the three questions of a poll.
+fn primary() -> [BytesMut; 3] {
+    [wire::answer(&[PRIMARY]), wire::answer(&[&[Some("off"), Some("725")]]), wire::answer(&[SLOT])]
+}
+
+fn report(role: RoleReport) -> Progress {
+    Progress::Answered(NodeReport { db_time: WallTime::from_unix_micros(1_714_486_462_789_012), role })
+}
+
+fn primary_with(slots: Vec<ReplicationSlot>) -> Progress {
+    report(RoleReport::Primary { lsn: Some(Lsn::from_bytes(83_886_176)), slots })
+}
+
+fn slot(state_data: Option<&str>) -> ReplicationSlot {
+    ReplicationSlot {
+        name: "s".to_owned(),
+        plugin: "test_decoding".to_owned(),
+        slot_type: "logical".to_owned(),
+        database: Some("d".to_owned()),
+        catalog_xmin: Some("725".to_owned()),
+        restart_lsn: Some("0/601358".to_owned()),
+        confirmed_flush_lsn: Some("0/601390".to_owned()),
+        state_data: state_data.map(str::to_owned),
+    }
+}
+
+fn standby() -> Progress {
+    report(RoleReport::Standby {
+        receive: Some(Lsn::from_bytes(2)),
+        replay: Some(Lsn::from_bytes(1)),
+        last_replay: None,
+    })
+}
+
+#[test]
+fn every_split_and_every_single_byte_say_the_same() {
+    let stream = joined(&[wire::message(b'N', b"SNOTICE\0\0"), joined(&primary())]);
+    let expected = Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])]);
+    for offset in 0..stream.len() {
+        let mut bench = Bench::asked();
+        let (head, tail) = stream.split_at(offset);
+        assert_eq!(bench.feed(head), Ok(vec![]), "{offset}");
+        assert_eq!(bench.feed(tail), expected, "{offset}");
+    }
+    let mut bench = Bench::asked();
+    let told: Vec<Progress> = stream.iter().flat_map(|byte| bench.feed(&[*byte]).unwrap()).collect();
+    assert_eq!(Ok(told), expected);
+    let mut bench = Bench::start(None);
+    let told: Vec<Progress> = greeting().iter().flat_map(|byte| bench.feed(&[*byte]).unwrap()).collect();
+    assert_eq!(told, [Progress::LoggedIn]);
+}
+
+#[test]
+fn mutated_streams_never_panic() {
+    let logins = [
+        joined(&[wire::authentication(3, b""), greeting()]),
+        joined(&[wire::authentication(5, b"salt"), greeting()]),
+        joined(&[
+            wire::authentication(10, b"SCRAM-SHA-256\0\0"),
+            wire::authentication(11, b"r=x,s=c2FsdA==,i=1"),
+            wire::authentication(12, b"v=x"),
+        ]),
+        wire::error("FATAL", "28P01", "no"),
+    ];
+    let polls = [joined(&primary()), joined(&[wire::answer(&[STANDBY]), failed("42501", "no")])];
+    for seed in 1..20_000_u64 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let asked = random.below(2) == 0;
+        let streams: &[BytesMut] = if asked { &polls } else { &logins };
+        let mut stream = streams[random.below(streams.len())].clone();
+        for _ in 0..=random.below(4) {
+            let at = random.below(stream.len());
+            match random.below(3) {
+                0 => stream[at] = random.next().to_be_bytes()[0],
+                1 => stream.truncate(at.max(1)),
+                _ => stream[at] ^= 1 << random.below(8),
+            }
+        }
+        let mut bench = if asked { Bench::asked() } else { Bench::start(Some("pencil")) };
+        let split = random.below(stream.len());
+        let first = bench.feed(&stream[..split]).map(|_| ());
+        let second = bench.feed(&stream[split..]).map(|_| ());
+        assert!(first.is_ok() || first == second, "a failure lasts");
+        assert!(bench.session.connection_closed().to_string().len() < 2_000);
+    }
+}
+
+/// xorshift64: a stream of numbers that a seed repeats.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() >> 33).unwrap() % limit
+    }
+}
+
+#[test]
+fn an_error_while_idle_says_why_the_connection_ends() {
+    let mut bench = Bench::idle();
+    let stopping = "terminating connection due to administrator command";
+    let failure = bench.feed(&wire::error("FATAL", "57P01", stopping)).unwrap_err();
+    assert_eq!(failure, ProbeFailure::NotReady { message: format!("FATAL 57P01: {stopping}") });
+    assert_eq!(bench.session.connection_closed(), failure);
+    bench.session.ask(&mut bench.out);
+    assert!(bench.out.is_empty() && !bench.session.is_idle());
+
+    let mut bench = Bench::idle();
+    assert!(matches!(bench.feed(&wire::ready()), Err(ProbeFailure::Nonsense { .. })));
+    let mut bench = Bench::idle();
+    assert_eq!(bench.feed(&wire::message(b'S', b"a\0b\0")), Ok(vec![]));
+}
+
+#[test]
+fn a_closed_connection_is_nobody_there() {
+    let closed = |bench: &Bench| bench.session.connection_closed().to_string();
+    let text = "unreachable: the server closed the connection";
+    assert_eq!(closed(&Bench::start(None)), format!("{text} while logging in"));
+    assert_eq!(closed(&Bench::idle()), format!("{text} between two polls"));
+    assert_eq!(closed(&Bench::asked()), format!("{text} before it answered"));
+    assert_eq!(Bench::start(None).session.step(), ProbeStep::LoggingIn);
+    assert_eq!(Bench::asked().session.step(), ProbeStep::Answering);
+}
+
+#[test]
+fn the_good_bye_is_one_message() {
+    let mut bench = Bench::idle();
+    bench.session.terminate(&mut bench.out);
+    assert_eq!(&bench.out[..], b"X\0\0\0\x04");
+}

@@ -1,0 +1,140 @@
+//! Polls: what is asked when, what may fail without spoiling the report, and what ends it.
+
+use super::*;
+
+#[test]
+fn a_poll_of_a_primary_is_one_round_trip() {
+    let mut bench = Bench::asked();
+    assert_eq!(bench.queries(), ["status", "heartbeat", "slots"]);
+    assert!(!bench.session.is_idle());
+    let told = bench.feed(&joined(&primary()));
+    assert_eq!(told, Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])]));
+    assert!(bench.session.is_idle() && bench.out.is_empty());
+}
+
+#[test]
+fn a_server_is_asked_for_its_status_only_until_it_is_known_to_be_a_primary() {
+    let mut bench = Bench::idle();
+    for _ in 0..2 {
+        bench.session.ask(&mut bench.out);
+        assert_eq!(bench.queries(), ["status"]);
+        assert_eq!(bench.feed(&wire::answer(&[STANDBY])), Ok(vec![standby()]));
+    }
+    // Promoted meanwhile: the rest is asked for within the same poll.
+    bench.session.ask(&mut bench.out);
+    bench.out.clear();
+    let [status, heartbeat, slots] = primary();
+    assert_eq!(bench.feed(&status), Ok(vec![]));
+    assert_eq!(bench.queries(), ["heartbeat", "slots"]);
+    assert_eq!(bench.feed(&joined(&[heartbeat, slots])), Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])]));
+    // And back, behind an address that moves: the questions were on their way.
+    bench.session.ask(&mut bench.out);
+    assert_eq!(bench.queries(), ["status", "heartbeat", "slots"]);
+    let nothing = wire::answer(&[]);
+    let told = bench.feed(&joined(&[wire::answer(&[STANDBY]), wire::answer(&[&[Some("off"), None]]), nothing]));
+    assert_eq!(told, Ok(vec![standby()]));
+    bench.session.ask(&mut bench.out);
+    assert_eq!(bench.queries(), ["status"]);
+}
+
+#[test]
+fn an_account_that_may_not_read_files_is_told_of_once() {
+    let mut bench = Bench::asked();
+    bench.out.clear();
+    let [status, heartbeat, _] = primary();
+    let denied = failed("42501", "permission denied for function pg_read_binary_file");
+    assert_eq!(bench.feed(&joined(&[status.clone(), heartbeat.clone(), denied.clone()])), Ok(vec![]));
+    assert_eq!(bench.queries(), ["slots, plain"]);
+    let note = "replication slots are read without state_data: ERROR 42501: permission denied for function \
+                pg_read_binary_file";
+    assert_eq!(bench.feed(&denied), Ok(vec![Progress::Warned(note.to_owned())]));
+    assert_eq!(bench.queries(), ["slots, unread"]);
+    let mut bare = SLOT.to_vec();
+    bare[7] = None;
+    let unread = wire::answer(&[&bare]);
+    assert_eq!(bench.feed(&unread), Ok(vec![primary_with(vec![slot(None)])]));
+
+    bench.session.ask(&mut bench.out);
+    assert_eq!(bench.queries(), ["status", "heartbeat", "slots, unread"]);
+    assert_eq!(bench.feed(&joined(&[status, heartbeat, unread])), Ok(vec![primary_with(vec![slot(None)])]));
+}
+
+#[test]
+fn slots_that_cannot_be_read_do_not_spoil_the_poll() {
+    let mut bench = Bench::asked();
+    let [status, heartbeat, slots] = primary();
+    let gone = failed("58P01", "could not open file");
+    let broken = failed("XX000", "no");
+    let told = bench.feed(&joined(&[status.clone(), heartbeat.clone(), gone, broken]));
+    let notes: Vec<String> = told
+        .unwrap()
+        .iter()
+        .map(|progress| match progress {
+            Progress::Warned(note) => note.clone(),
+            other => format!("{}", *other == primary_with(Vec::new())),
+        })
+        .collect();
+    assert_eq!(
+        notes,
+        [
+            "state_data could not be read this time: ERROR 58P01: could not open file",
+            "replication slots could not be read: ERROR XX000: no",
+            "true"
+        ]
+    );
+    // A passing error is not remembered.
+    bench.out.clear();
+    bench.session.ask(&mut bench.out);
+    assert_eq!(bench.queries(), ["status", "heartbeat", "slots"]);
+    assert_eq!(bench.feed(&joined(&[status, heartbeat, slots])).map(|told| told.len()), Ok(1));
+}
+
+#[test]
+fn a_failed_heartbeat_is_told_once_and_the_position_counts() {
+    let mut bench = Bench::asked();
+    let [status, heartbeat, slots] = primary();
+    let whole = Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])]);
+    let failing = joined(&[status.clone(), failed("54000", "database is not accepting commands"), slots.clone()]);
+    let told = bench.feed(&failing).unwrap();
+    let note = "the heartbeat failed: ERROR 54000: database is not accepting commands";
+    assert_eq!(told[0], Progress::Warned(note.to_owned()));
+    assert_eq!(told.len(), 2);
+    bench.session.ask(&mut bench.out);
+    assert_eq!(bench.feed(&failing), whole);
+    bench.session.ask(&mut bench.out);
+    assert_eq!(bench.feed(&joined(&[status, heartbeat, slots])), whole);
+    bench.session.ask(&mut bench.out);
+    assert_eq!(bench.feed(&failing).map(|told| told.len()), Ok(2));
+}
+
+#[track_caller]
+fn poll_fails(stream: &[BytesMut], expected: &str) {
+    let failure = Bench::asked().feed(&joined(stream)).unwrap_err();
+    assert_eq!(failure.to_string(), expected);
+}
+
+#[test]
+fn failures_of_a_poll_say_who_is_to_blame() {
+    let [status, heartbeat, _] = primary();
+    let text = "refused by a living server: ERROR 57014: canceling statement due to statement timeout";
+    poll_fails(&[failed("57014", "canceling statement due to statement timeout")], text);
+    let stopping = wire::error("FATAL", "57P01", "stop");
+    poll_fails(&[status.clone(), stopping.clone()], "not ready: FATAL 57P01: stop");
+    poll_fails(&[status.clone(), heartbeat, stopping], "not ready: FATAL 57P01: stop");
+    poll_fails(&[wire::answer(&[])], "not understood: no status row, expected one");
+    poll_fails(&[wire::answer(&[PRIMARY, PRIMARY])], "not understood: more than one status row");
+    poll_fails(&[wire::row(PRIMARY)], "not understood: an unexpected message in an answer (Awaited)");
+    let unfinished = [wire::description(), wire::row(PRIMARY), wire::ready()];
+    poll_fails(&unfinished, "not understood: an unexpected message in an answer (Rows)");
+    let open = [wire::description(), wire::row(PRIMARY), wire::message(b'C', b"x\0"), wire::message(b'Z', b"T")];
+    poll_fails(&open, "not understood: a transaction is open after a query of ours, none was begun");
+}
+
+#[test]
+fn slots_have_a_limit() {
+    let [status, heartbeat, _] = primary();
+    let flood = wire::answer(&vec![SLOT; 10_001]);
+    poll_fails(&[status.clone(), heartbeat.clone(), flood], "not understood: more than 10000 replication slots");
+    let told = Bench::asked().feed(&joined(&[status, heartbeat, wire::answer(&vec![SLOT; 10_000])]));
+    assert_eq!(told.map(|told| told.len()), Ok(1));
+}
