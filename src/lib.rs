@@ -14,6 +14,7 @@ pub mod failover;
 pub mod http;
 pub mod lookout;
 pub mod pg;
+pub mod replay;
 
 // The world.
 pub mod cli;

@@ -146,18 +146,23 @@ impl NodeMap {
         young: Duration,
         now: Monotonic,
     ) {
-        let we_are_connected = own.attempt.is_some_and(|attempt| attempt.connected);
+        let we_are_connected =
+            own.attempt.is_some_and(|attempt| attempt.connected) && own.answer.as_ref().is_some_and(|a| a.in_recovery);
         let our_report = own.answer.as_ref().map(|answer| answer.at);
         let sightings =
-            || state.observers.iter().filter_map(|(name, observer)| Some((name, observer.nodes.get(node)?)));
-        for (name, sighting) in sightings().filter(|(_, sighting)| sighting.in_recovery == Some(false)) {
-            self.place_seen_primary(node, own, name, sighting, young, now);
+            || state.observers.iter().filter_map(|(name, observer)| Some((name, observer, observer.nodes.get(node)?)));
+        let is_young = |sighting: &Sighting| sighting.connected && now.since(sighting.at) < young;
+        let mut primaries: Vec<_> =
+            sightings().filter(|(_, _, sighting)| sighting.in_recovery == Some(false)).collect();
+        primaries.sort_by_key(|(_, _, sighting)| !is_young(sighting));
+        for (name, observer, sighting) in primaries {
+            self.place_seen_primary(node, own, name, observer, sighting, young, now);
         }
         let standby = sightings()
-            .filter(|(_, sighting)| sighting.in_recovery == Some(true))
-            .filter(|(_, sighting)| !we_are_connected && our_report.is_none_or(|report| sighting.at >= report))
-            .max_by_key(|(_, sighting)| (sighting.connected, sighting.at));
-        if let Some((name, sighting)) = standby {
+            .filter(|(_, _, sighting)| sighting.in_recovery == Some(true))
+            .filter(|(_, _, sighting)| !we_are_connected && our_report.is_none_or(|report| sighting.at >= report))
+            .max_by_key(|(_, _, sighting)| (sighting.connected, sighting.at));
+        if let Some((name, _, sighting)) = standby {
             self.unknown.remove(node);
             self.standbys.insert(
                 node.clone(),
@@ -179,6 +184,7 @@ impl NodeMap {
         node: &NodeName,
         own: &NodeState,
         name: &ObserverName,
+        observer: &ObserverState,
         sighting: &Sighting,
         young: Duration,
         now: Monotonic,
@@ -188,9 +194,11 @@ impl NodeMap {
             self.connected_primaries.entry(node.clone()).or_insert_with(|| Witness::Observer(name.clone()));
             return;
         }
-        let outweighed = own.answer.as_ref().is_some_and(|answer| answer.in_recovery && answer.at >= sighting.at);
+        let sighted = observer.primary_contacts.get(node).and_then(|contact| contact.sighted);
+        let told_at = sighted.map_or(sighting.told_at, |sighted| sighted.min(sighting.at));
+        let outweighed = own.answer.as_ref().is_some_and(|answer| answer.in_recovery && answer.at > told_at);
         let connected = own.attempt.is_some_and(|attempt| attempt.connected);
-        if !outweighed && !connected {
+        if !outweighed && !connected && !self.connected_primaries.contains_key(node) {
             self.disconnected_primaries.insert(node.clone());
         }
     }

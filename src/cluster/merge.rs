@@ -9,9 +9,17 @@ use super::{NodeReport, ObservedNode, ObserverReport, ProbeFailure, RoleReport};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::time::{Monotonic, Now, WallTime};
 
+/// How far an observer's `Date` is from our wall clock, if that is too far for a vote.
+pub fn clock_skew(date: WallTime, ours: WallTime) -> Option<Duration> {
+    Some(date.distance(ours)).filter(|skew| *skew > MAX_CLOCK_SKEW)
+}
+
 impl ClusterState {
     /// Gives every configured node and observer an entry, and lets everybody else leave with all that is known of them.
     pub fn adopt(&mut self, config: &Config) {
+        let left = self.nodes.keys().filter(|node| !config.nodes.contains_key(*node)).cloned();
+        self.former.extend(left.take(MAX_FORMER_NODES.saturating_sub(self.former.len())));
+        self.former.retain(|node| !config.nodes.contains_key(node));
         self.nodes.retain(|node, _| config.nodes.contains_key(node));
         self.observers.retain(|observer, _| config.observers.contains_key(observer));
         for node in config.nodes.keys() {
@@ -19,11 +27,6 @@ impl ClusterState {
         }
         for observer in config.observers.keys() {
             self.observers.entry(observer.clone()).or_default();
-        }
-        for observer in self.observers.values_mut() {
-            observer.nodes.retain(|node, _| config.nodes.contains_key(node));
-            observer.primary_contacts.retain(|node, _| config.nodes.contains_key(node));
-            observer.wal_arrived.retain(|node, _| config.nodes.contains_key(node));
         }
     }
 
@@ -52,13 +55,13 @@ impl ClusterState {
         outcome: Result<ObserverReport, ProbeFailure>,
         now: Now,
     ) -> bool {
-        let Self { nodes, observers } = self;
+        let Self { nodes, observers, former } = self;
         let Some(state) = observers.get_mut(observer) else { return false };
         let before = word(state);
         let connected = outcome.is_ok();
         state.attempt = Some(Attempt { at: now.mono, fetch_time: now.wall, connected });
         match outcome {
-            Ok(report) => state.answered(report, |node| nodes.contains_key(node), now),
+            Ok(report) => state.answered(report, |node| nodes.contains_key(node) || former.contains(node), now),
             Err(failure) => state.failure = Some(failure),
         }
         before != word(state)
@@ -144,9 +147,8 @@ impl NodeState {
 
 impl ObserverState {
     fn answered(&mut self, report: ObserverReport, is_ours: impl Fn(&NodeName) -> bool, now: Now) {
-        let skew = report.date.distance(now.wall);
         self.failure = None;
-        self.clock_skew = (skew > MAX_CLOCK_SKEW).then_some(skew);
+        self.clock_skew = clock_skew(report.date, now.wall);
         let mut sightings = BTreeMap::new();
         for (node, observed) in report.nodes {
             // An observer whose clock is off is heard on primaries only.
@@ -154,7 +156,7 @@ impl ObserverState {
                 continue;
             }
             let sighting = sighting(observed, report.date, now.mono);
-            self.note_contact(&node, &sighting, report.date, now.mono);
+            self.note_contact(&node, &sighting);
             self.note_wal(&node, &sighting, now.mono);
             sightings.insert(node, sighting);
         }
@@ -163,23 +165,24 @@ impl ObserverState {
 
     /// behaviour.md 3d: "its last connected sighting; of one it has lost, its db_time by its Date, not later than its last
     /// attempt, fixed when first heard".
-    fn note_contact(&mut self, node: &NodeName, sighting: &Sighting, date: WallTime, now: Monotonic) {
+    fn note_contact(&mut self, node: &NodeName, sighting: &Sighting) {
         if sighting.in_recovery != Some(false) {
             return;
         }
         let known = self.primary_contacts.get(node).copied();
         if sighting.connected {
             let at = known.map_or(sighting.at, |known| known.at.max(sighting.at));
-            self.primary_contacts.insert(node.clone(), PrimaryContact { at, lost_db_time: None });
+            self.primary_contacts
+                .insert(node.clone(), PrimaryContact { at, sighted: Some(sighting.at), lost_db_time: None });
             return;
         }
         let Some(db_time) = sighting.db_time else { return };
         if known.is_some_and(|known| known.lost_db_time == Some(db_time)) {
             return;
         }
-        let lost = now.before(date.since(db_time)).min(sighting.at);
-        let at = known.map_or(lost, |known| known.at.max(lost));
-        self.primary_contacts.insert(node.clone(), PrimaryContact { at, lost_db_time: Some(db_time) });
+        let at = known.map_or(sighting.told_at, |known| known.at.max(sighting.told_at));
+        let sighted = known.and_then(|known| known.sighted);
+        self.primary_contacts.insert(node.clone(), PrimaryContact { at, sighted, lost_db_time: Some(db_time) });
     }
 
     fn note_wal(&mut self, node: &NodeName, sighting: &Sighting, now: Monotonic) {
@@ -193,8 +196,11 @@ impl ObserverState {
 
 /// Ages an observer's entry by the observer's own clock: our time of arrival less (its `Date` less its `fetch_time`).
 fn sighting(observed: ObservedNode, date: WallTime, now: Monotonic) -> Sighting {
+    let at = carried_over(observed.fetch_time, date, now);
+    let lost = observed.db_time.filter(|_| !observed.connection);
     Sighting {
-        at: now.before(date.since(observed.fetch_time)),
+        at,
+        told_at: lost.map_or(at, |db_time| at.min(carried_over(db_time, date, now))),
         fetch_time: observed.fetch_time,
         connected: observed.connection,
         db_time: observed.db_time,
@@ -205,5 +211,12 @@ fn sighting(observed: ObservedNode, date: WallTime, now: Monotonic) -> Sighting 
     }
 }
 
+/// A moment on an observer's clock, on ours; never ahead of now, whatever the observer says.
+fn carried_over(moment: WallTime, date: WallTime, now: Monotonic) -> Monotonic {
+    now.before(date.since(moment))
+}
+
 /// An observer whose `Date` is further than this from our wall clock, either way, has no vote.
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5);
+/// So many names that have left are remembered.
+const MAX_FORMER_NODES: usize = 1_000;

@@ -9,5 +9,6 @@ mod state;
 
 pub use lsn::{Lsn, ParseLsnError};
 pub use map::{NodeMap, Standby, Witness};
+pub use merge::clock_skew;
 pub use report::{NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, ReplicationSlot, RoleReport};
 pub use state::{Attempt, ClusterState, NodeAnswer, NodeState, ObserverState, PrimaryContact, Sighting};

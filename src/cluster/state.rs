@@ -1,20 +1,23 @@
 //! The facts per node and per observer, kept from probe to probe. Merging them is done beside this file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Lsn, ProbeFailure, ReplicationSlot, Witness};
 use crate::config::{NodeName, ObserverName};
 use crate::time::{Monotonic, WallTime};
 
-/// Everything known of the configured nodes and observers. A node or observer that has left the configuration has no
-/// entry; one that was never asked has an empty one.
+/// Everything known of the configured nodes and observers. One that has left the configuration has no entry; one that was
+/// never asked has an empty one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClusterState {
     /// By our own polls.
     pub nodes: BTreeMap<NodeName, NodeState>,
     /// By the observers' answers.
     pub observers: BTreeMap<ObserverName, ObserverState>,
+    /// Nodes that have left the configuration since the start. What observers say of them is still noted, so that one that
+    /// comes back is known for the primary that it may be; nobody looks at it before.
+    pub former: BTreeSet<NodeName>,
 }
 
 impl ClusterState {
@@ -33,7 +36,7 @@ impl ClusterState {
     pub fn wal_arrivals(&self) -> impl Iterator<Item = (&NodeName, Monotonic)> {
         let ours = self.nodes.iter().filter_map(|(node, state)| Some((node, state.wal_arrived?)));
         let theirs = self.observers.values().flat_map(|observer| observer.wal_arrived.iter());
-        ours.chain(theirs.map(|(node, at)| (node, *at)))
+        ours.chain(theirs.map(|(node, at)| (node, *at)).filter(|(node, _)| self.nodes.contains_key(*node)))
     }
 }
 
@@ -108,8 +111,10 @@ pub struct ObserverState {
 /// An observer's last contact with a primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PrimaryContact {
-    /// When, carried over to our monotonic clock.
+    /// The latest known, carried over to our monotonic clock.
     pub at: Monotonic,
+    /// The last sighting of it connected, if there was one; earlier than `at` if the observer's clock was stepped.
+    pub sighted: Option<Monotonic>,
     /// The `db_time` of the lost primary that it was worked out from; the same one is not worked out again.
     pub lost_db_time: Option<WallTime>,
 }
@@ -119,7 +124,10 @@ pub struct PrimaryContact {
 pub struct Sighting {
     /// When the observer last asked the node, carried over to our monotonic clock by the age it had when answered.
     pub at: Monotonic,
-    /// The same as the observer printed it.
+    /// When the node last told the observer what it is: the same, or for one that the observer has lost its `db_time`,
+    /// carried over likewise.
+    pub told_at: Monotonic,
+    /// When the observer last asked the node, as the observer printed it.
     pub fetch_time: WallTime,
     /// Did the observer's attempt succeed.
     pub connected: bool,

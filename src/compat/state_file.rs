@@ -177,6 +177,7 @@ mod tests {
     fn sighting() -> Sighting {
         Sighting {
             at: mono(10_005),
+            told_at: mono(10_005),
             fetch_time: wall("2024-01-01T00:00:05Z"),
             connected: true,
             db_time: Some(wall("2024-01-01T00:00:05.25Z")),
@@ -184,7 +185,6 @@ mod tests {
             receive: lsn("0/5000060"),
             replay: lsn("0/5000060"),
             last_replay: Some(wall("2024-01-01T00:00:04.75Z")),
-            primary_contact: None,
         }
     }
 
@@ -193,7 +193,11 @@ mod tests {
         let observer = ObserverState { attempt: Some(attempt(true)), nodes: sightings, ..ObserverState::default() };
         let asked = ("o1".into(), observer);
         let observers = BTreeMap::from([asked, ("never asked".into(), ObserverState::default())]);
-        ClusterState { nodes: nodes(&[("p", primary()), ("s1", standby()), ("n", NodeState::default())]), observers }
+        ClusterState {
+            nodes: nodes(&[("p", primary()), ("s1", standby()), ("n", NodeState::default())]),
+            observers,
+            ..ClusterState::default()
+        }
     }
 
     #[test]

@@ -77,8 +77,8 @@ impl Snapshot<'_> {
     fn deciding_node(&self) -> Option<&NodeState> {
         let own_db = self.config.own_db.as_ref()?;
         let own = self.state.nodes.get(own_db)?;
-        let told_standby = own.answer.as_ref().map(|answer| answer.in_recovery);
-        let is_primary = told_standby == Some(false) || (self.remembered == Some(own_db) && told_standby.is_none());
+        let is_standby = own.answer.as_ref().is_some_and(|answer| answer.in_recovery);
+        let is_primary = self.remembered == Some(own_db) && !is_standby;
         (!is_primary && !self.map.standbys.is_empty()).then_some(own)
     }
 

@@ -10,7 +10,7 @@ use crate::config::{Config, QuorumRule};
 pub struct Quorum {
     /// Candidates and connected observers.
     pub known: usize,
-    /// The standbys that may be promoted, the primary, and all observers.
+    /// The standbys that may be promoted, the primary, and all observers that were ever asked.
     pub total: usize,
     /// `failover_quorum`.
     pub rule: QuorumRule,
@@ -46,7 +46,7 @@ pub(super) fn count(config: &Config, map: &NodeMap, candidates: usize) -> Quorum
     let standbys = map.standbys.keys().filter(|node| !config.never_promote.contains(*node)).count();
     Quorum {
         known: candidates + map.connected_observers.len(),
-        total: standbys + THE_PRIMARY + config.observers.len(),
+        total: standbys + THE_PRIMARY + map.connected_observers.len() + map.disconnected_observers.len(),
         rule: config.quorum,
     }
 }

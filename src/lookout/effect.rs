@@ -53,6 +53,28 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// Id and argv, if it is the wish to run a command.
+    pub fn command(&self) -> Option<(CommandId, &[String])> {
+        match self {
+            Self::RunCommand { id, command, .. } => Some((*id, &command.argv)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn info(text: String) -> Self {
+        Self::Log { level: log::Level::Info, text }
+    }
+
+    pub(super) fn warning(text: String) -> Self {
+        Self::Log { level: log::Level::Warn, text }
+    }
+
+    pub(super) fn error(text: String) -> Self {
+        Self::Log { level: log::Level::Error, text }
+    }
+}
+
 /// Which probe an answer belongs to. A later probe has a higher one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProbeId(pub u64);

@@ -1,5 +1,6 @@
 //! What the core is told: one closed list, each variant with who sends it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{CommandId, ProbeId};
@@ -46,10 +47,12 @@ pub enum Event {
         /// How it ended.
         outcome: CommandOutcome,
     },
-    /// [`Lookout::next_deadline`](super::Lookout::next_deadline) has been reached (sent by the loop).
-    DeadlineReached,
-    /// The maintenance file appeared or went (sent by the loop, which looks before each turn's decisions).
-    MaintenanceMode(bool),
+    /// [`Lookout::next_deadline`](super::Lookout::next_deadline) has been reached (sent by the loop). Decisions are made
+    /// here and nowhere else.
+    DeadlineReached {
+        /// Does the maintenance file exist.
+        maintenance: bool,
+    },
 }
 
 /// How a command ended.
@@ -63,4 +66,15 @@ pub enum CommandOutcome {
     TimedOut,
     /// It could not be started: the system's reason.
     NotStarted(String),
+}
+
+impl fmt::Display for CommandOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "ended with status {status}"),
+            Self::Killed(signal) => write!(f, "was ended by signal {signal}"),
+            Self::TimedOut => f.write_str("ran longer than its limit and was ended"),
+            Self::NotStarted(reason) => write!(f, "could not be started: {reason}"),
+        }
+    }
 }

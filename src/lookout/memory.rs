@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::NodeName;
-use crate::time::{Monotonic, WallTime};
+use crate::time::{Monotonic, Now, WallTime};
 
 /// The part of the core that outlives a process.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,4 +22,27 @@ pub struct Contact {
     pub mono: Option<Monotonic>,
     /// By the wall clock of the process that wrote it.
     pub wall: WallTime,
+}
+
+impl Memory {
+    /// What is known now, for a later process.
+    pub(super) fn new<'a>(
+        primary: Option<NodeName>,
+        contacts: impl Iterator<Item = (&'a NodeName, Monotonic)>,
+        now: Now,
+    ) -> Self {
+        let mut latest: BTreeMap<NodeName, Monotonic> = BTreeMap::new();
+        for (node, at) in contacts {
+            latest.entry(node.clone()).and_modify(|known| *known = at.max(*known)).or_insert(at);
+        }
+        let contact = |at| Contact { mono: Some(at), wall: now.wall - now.mono.since(at) };
+        Self { primary, contacts: latest.into_iter().map(|(node, at)| (node, contact(at))).collect() }
+    }
+
+    /// The contacts on the clock of this process. One whose monotonic time is not known, or lies ahead, counts as just now:
+    /// a wall clock may have been stepped, and waiting the limit once more is the lesser evil.
+    pub(super) fn contacts_at(&self, now: Monotonic) -> Vec<(NodeName, Monotonic)> {
+        let at = |contact: &Contact| contact.mono.filter(|at| *at <= now).unwrap_or(now);
+        self.contacts.iter().map(|(node, contact)| (node.clone(), at(contact))).collect()
+    }
 }

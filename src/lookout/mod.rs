@@ -1,9 +1,305 @@
-//! The pure core around the decision: memory, schedule and waiting states.
+//! The pure core around the decision: memory, schedule and waiting states. Events in, effects out; the only clock is the
+//! `now` that comes with each call, so a whole failover with all its waits can be replayed.
+//!
+//! Events are merged as they come and make decisions due; decisions themselves are made when a deadline is reached, once
+//! per turn, on all that has been merged by then.
 
 mod effect;
 mod event;
 mod memory;
+mod pending;
+mod promotion;
+mod round;
+mod schedule;
+mod scripted;
+
+use std::sync::Arc;
 
 pub use effect::{Alert, CommandId, CommandPurpose, Effect, ProbeId};
 pub use event::{CommandOutcome, Event};
 pub use memory::{Contact, Memory};
+pub use round::{Look, Round};
+
+use pending::Check;
+use promotion::Promotion;
+use schedule::Schedule;
+
+use crate::cluster::{ClusterState, NodeReport, ObserverReport, ProbeFailure};
+use crate::config::{Config, NodeName, ObserverName};
+use crate::failover::Wait;
+use crate::time::{Monotonic, Now};
+
+/// The core of a node: all that it knows, remembers and waits for.
+#[derive(Debug)]
+pub struct Lookout {
+    config: Arc<Config>,
+    state: ClusterState,
+    /// `current_master`: the primary that the last regular decision took as such.
+    remembered: Option<NodeName>,
+    /// Contacts with primaries that a former process had.
+    former_contacts: Vec<(NodeName, Monotonic)>,
+    /// The last change of `remote_conns`, or the start.
+    nodes_changed_at: Monotonic,
+    maintenance: bool,
+    /// Since when lag has been over the warning limit.
+    warning_since: Option<Monotonic>,
+    promotion: Promotion,
+    schedule: Schedule,
+    check: Option<Check>,
+    /// What the last round came to.
+    last: Option<Round>,
+    /// Name and reason of the verdict that was last logged.
+    said: Option<(&'static str, &'static str)>,
+    next_command: u64,
+}
+
+impl Lookout {
+    /// A core that knows nothing but its configuration and what a former process remembered.
+    pub fn new(config: Arc<Config>, memory: &Memory, now: Now) -> Self {
+        let mut state = ClusterState::default();
+        state.adopt(&config);
+        let mut schedule = Schedule::new(now.mono);
+        schedule.adopt(&config, now.mono);
+        // A primary that this configuration does not know was not removed under our eyes: nothing is known of it.
+        let remembered = memory.primary.clone().filter(|primary| config.nodes.contains_key(primary));
+        Self {
+            former_contacts: memory.contacts_at(now.mono),
+            config,
+            state,
+            remembered,
+            nodes_changed_at: now.mono,
+            maintenance: false,
+            warning_since: None,
+            promotion: Promotion::default(),
+            schedule,
+            check: None,
+            last: None,
+            said: None,
+            next_command: 0,
+        }
+    }
+
+    /// Takes in one event. What it makes necessary is appended to `effects`.
+    pub fn handle(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
+        match event {
+            Event::ConfigLoaded(config) => self.reload(config, now, effects),
+            Event::NodeProbed { node, probe, outcome } => self.node_probed(&node, probe, outcome, now, effects),
+            Event::NodeLost { node, failure } => self.node_lost(&node, failure, now, effects),
+            Event::ObserverProbed { observer, probe, outcome } => {
+                self.observer_probed(&observer, probe, outcome, now, effects);
+            }
+            Event::CheckRequested => self.request_check(now),
+            Event::CommandExited { id, outcome } => self.command_exited(id, &outcome, now, effects),
+            Event::DeadlineReached { maintenance } => {
+                self.maintenance = maintenance;
+                self.take_turn(now, effects);
+            }
+        }
+    }
+
+    /// When [`Event::DeadlineReached`] is due next.
+    pub fn next_deadline(&self) -> Monotonic {
+        let own = self.check.as_ref().map_or(self.schedule.decision, |check| check.deadline);
+        let complete = self.check.as_ref().filter(|check| self.is_complete(check)).map(|check| check.since);
+        let probes = self.schedule.next_probe(self.asks_observers());
+        probes.into_iter().chain(complete).fold(own, Monotonic::min)
+    }
+
+    /// The facts per node and observer.
+    pub fn state(&self) -> &ClusterState {
+        &self.state
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The remembered primary: `current_master`.
+    pub fn primary(&self) -> Option<&NodeName> {
+        self.remembered.as_ref()
+    }
+
+    /// What the last round came to.
+    pub fn last_round(&self) -> Option<&Round> {
+        self.last.as_ref()
+    }
+
+    /// Is the failover command running.
+    pub fn is_promoting(&self) -> bool {
+        self.promotion.is_running()
+    }
+
+    /// What a later process must know.
+    pub fn memory(&self, now: Now) -> Memory {
+        let former = self.former_contacts.iter().map(|(node, at)| (node, *at));
+        let contacts = self.state.primary_contacts().map(|(node, at, _)| (node, at)).chain(former);
+        Memory::new(self.remembered.clone(), contacts, now)
+    }
+
+    /// Are observers asked at all now.
+    fn asks_observers(&self) -> bool {
+        !self.config.poll_observers_on_warning_only || self.warning_since.is_some()
+    }
+
+    fn reload(&mut self, config: Arc<Config>, now: Now, effects: &mut Vec<Effect>) {
+        if config.nodes != self.config.nodes {
+            self.nodes_changed_at = now.mono;
+        }
+        self.state.adopt(&config);
+        self.schedule.adopt(&config, now.mono);
+        self.config = config;
+        self.request_check(now);
+        self.take_due_probes(now.mono, effects);
+    }
+
+    fn node_probed(
+        &mut self,
+        node: &NodeName,
+        probe: ProbeId,
+        outcome: Result<NodeReport, ProbeFailure>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.schedule.node_reported(node, probe, now.mono) {
+            self.learn_of_node(node, probe, outcome, now, effects);
+        }
+    }
+
+    fn learn_of_node(
+        &mut self,
+        node: &NodeName,
+        probe: ProbeId,
+        outcome: Result<NodeReport, ProbeFailure>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.config.own_db.as_ref() == Some(node) {
+            self.promotion.own_node_polled(probe);
+        }
+        self.say_of_node(node, outcome.as_ref().err(), effects);
+        let remembered = self.remembered.as_ref() == Some(node);
+        if self.state.node_probed(node, outcome, remembered, now) {
+            self.schedule.decision = now.mono;
+        }
+    }
+
+    /// A connection lost while idle is no answer to a probe: whoever waits for fresh facts waits on, and the node is asked
+    /// again at once.
+    fn node_lost(&mut self, node: &NodeName, failure: ProbeFailure, now: Now, effects: &mut Vec<Effect>) {
+        self.say_of_node(node, Some(&failure), effects);
+        let remembered = self.remembered.as_ref() == Some(node);
+        if self.state.node_probed(node, Err(failure), remembered, now) {
+            self.schedule.decision = now.mono;
+        }
+        self.schedule.hurry_node(node, now.mono);
+    }
+
+    fn observer_probed(
+        &mut self,
+        observer: &ObserverName,
+        probe: ProbeId,
+        outcome: Result<ObserverReport, ProbeFailure>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.schedule.observer_reported(observer, probe, now.mono) {
+            self.learn_of_observer(observer, outcome, now, effects);
+        }
+    }
+
+    fn learn_of_observer(
+        &mut self,
+        observer: &ObserverName,
+        outcome: Result<ObserverReport, ProbeFailure>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.say_of_observer(observer, &outcome, now, effects);
+        if self.state.observer_probed(observer, outcome, now) {
+            self.schedule.decision = now.mono;
+        }
+    }
+
+    /// One log line when a node's trouble begins, changes or ends, and the alert for rejected credentials.
+    fn say_of_node(&self, node: &NodeName, failure: Option<&ProbeFailure>, effects: &mut Vec<Effect>) {
+        let known = self.state.nodes.get(node).and_then(|state| state.failure.as_ref());
+        match failure {
+            Some(failure) if Some(failure) != known => {
+                effects.push(Effect::warning(format!("node {node}: {failure}")));
+                if matches!(failure, ProbeFailure::AuthenticationRejected { .. }) {
+                    effects.push(Effect::RaiseAlert {
+                        alert: Alert::AuthenticationError,
+                        text: format!("node {node}: {failure}"),
+                    });
+                }
+            }
+            None if known.is_some() => effects.push(Effect::info(format!("node {node}: answers again"))),
+            _ => {}
+        }
+    }
+
+    fn say_of_observer(
+        &self,
+        observer: &ObserverName,
+        outcome: &Result<ObserverReport, ProbeFailure>,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        let known = self.state.observers.get(observer);
+        match outcome {
+            Err(failure) if known.and_then(|known| known.failure.as_ref()) != Some(failure) => {
+                effects.push(Effect::warning(format!("observer {observer}: {failure}")));
+            }
+            Ok(report) => {
+                if known.is_some_and(|known| known.failure.is_some()) {
+                    effects.push(Effect::info(format!("observer {observer}: answers again")));
+                }
+                let skew = crate::cluster::clock_skew(report.date, now.wall);
+                if let Some(skew) = skew.filter(|_| known.is_none_or(|known| known.clock_skew.is_none())) {
+                    effects.push(Effect::error(format!(
+                        "observer {observer}: its clock is {:.0} s away from ours, it has no vote",
+                        skew.as_secs_f64()
+                    )));
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Everything whose time has come: probes, a finished or overdue check, a decision.
+    fn take_turn(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        self.take_due_probes(now.mono, effects);
+        if let Some(check) = self.check.take() {
+            if self.is_complete(&check) {
+                self.conclude(check.look, now, effects);
+            } else if check.deadline <= now.mono {
+                self.give_up_check(&check, now, effects);
+            } else {
+                self.check = Some(check);
+            }
+            return;
+        }
+        if self.schedule.decision <= now.mono {
+            self.conclude(Look::Regular, now, effects);
+        }
+    }
+
+    /// Makes a decision and waits for what it asks for.
+    fn conclude(&mut self, look: Look, now: Now, effects: &mut Vec<Effect>) {
+        let wants_fresh_facts = self.decide(look, now, effects);
+        let again = self.last.as_ref().and_then(|round| round.decision.verdict.look_again_at());
+        let regular = now.mono + self.config.check_interval;
+        self.schedule.decision = again.map_or(regular, |again| again.clamp(now.mono, regular));
+        if wants_fresh_facts {
+            self.begin_check(Look::Fresh, now.mono, effects);
+        }
+    }
+
+    fn give_up_check(&mut self, check: &Check, now: Now, effects: &mut Vec<Effect>) {
+        self.schedule.decision = now.mono + self.config.check_interval;
+        if check.look == Look::Fresh {
+            self.note_wait(Wait::FreshFactsOverdue, effects);
+        }
+    }
+}

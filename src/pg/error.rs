@@ -78,9 +78,11 @@ impl ServerError {
         let message = self.to_string();
         match self.sqlstate {
             SqlState([b'2', b'8', ..]) => ProbeFailure::AuthenticationRejected { message },
-            SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW => {
-                ProbeFailure::NotReady { message }
-            }
+            // Class 08, "connection exception", comes from a pooler that cannot reach its server: nobody is there.
+            SqlState([b'0', b'8', ..])
+            | SqlState::ADMIN_SHUTDOWN
+            | SqlState::CRASH_SHUTDOWN
+            | SqlState::CANNOT_CONNECT_NOW => ProbeFailure::NotReady { message },
             _ => ProbeFailure::Refused { message },
         }
     }

@@ -1,0 +1,58 @@
+//! A check: the wait for facts that were asked for from a certain moment on. It is complete when everybody has reported or
+//! failed since then.
+
+use std::time::Duration;
+
+use super::round::Look;
+use super::{Effect, Lookout};
+use crate::config::Config;
+use crate::time::{Monotonic, Now};
+
+/// A wait for everybody's report.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Check {
+    /// Reports that arrive from here on count, also those of probes that were under way already: a node that has been
+    /// silent since before is not given its whole time twice.
+    pub(super) since: Monotonic,
+    /// When it is given up.
+    pub(super) deadline: Monotonic,
+    /// What kind of decision it is for.
+    pub(super) look: Look,
+}
+
+impl Lookout {
+    /// POST /check or a reload: a poll and a decision at once. Requests that come close together share one poll.
+    pub(super) fn request_check(&mut self, now: Now) {
+        if self.check.is_none() {
+            self.check = Some(self.new_check(Look::Regular, now.mono));
+            self.schedule.hurry_all(now.mono);
+        }
+    }
+
+    pub(super) fn begin_check(&mut self, look: Look, now: Monotonic, effects: &mut Vec<Effect>) {
+        let check = self.new_check(look, now);
+        self.schedule.hurry_unreported(check.since);
+        self.check = Some(check);
+        self.take_due_probes(now, effects);
+    }
+
+    /// Has everybody who is asked reported since the check began.
+    pub(super) fn is_complete(&self, check: &Check) -> bool {
+        self.schedule.all_reported(check.since, self.asks_observers())
+    }
+
+    pub(super) fn take_due_probes(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
+        let asks_observers = self.asks_observers();
+        self.schedule.take_due(&self.config, asks_observers, now, effects);
+    }
+
+    fn new_check(&self, look: Look, now: Monotonic) -> Check {
+        Check { since: now, deadline: now + patience(&self.config), look }
+    }
+}
+
+/// How long fresh facts are waited for: `missing_master_from_config_timeout`, but never so short that a node which takes
+/// all of its time to connect and to answer could not fail in it.
+fn patience(config: &Config) -> Duration {
+    config.missing_primary_timeout.max(config.poll_timeout * 2 + Duration::from_secs(1))
+}

@@ -1,0 +1,116 @@
+//! Where this node's own promotion stands: never two commands at once, no second one after a success before our own node
+//! was asked again, a pause after each.
+
+use super::{Alert, CommandId, CommandOutcome, CommandPurpose, Effect, Lookout, ProbeId};
+use crate::config::CommandLine;
+use crate::time::{Monotonic, Now};
+
+/// The state of our own promotion.
+#[derive(Debug, Default)]
+pub(super) struct Promotion {
+    running: Option<CommandId>,
+    /// The command ended with 0; a poll of our own node that is this one or a later one ends the wait.
+    settled_by: Option<ProbeId>,
+    /// No decision before this.
+    paused_until: Option<Monotonic>,
+    /// The alert `failover_failed` was raised.
+    failed: bool,
+}
+
+impl Promotion {
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.settled_by.is_some()
+    }
+
+    /// The end of the pause that is on.
+    pub(super) fn pause(&self, now: Monotonic) -> Option<Monotonic> {
+        self.paused_until.filter(|until| *until > now)
+    }
+
+    pub(super) fn own_node_polled(&mut self, probe: ProbeId) {
+        self.settled_by = self.settled_by.filter(|awaited| probe < *awaited);
+    }
+}
+
+impl Lookout {
+    /// Rule 3h.
+    pub(super) fn promote(&mut self, effects: &mut Vec<Effect>) {
+        let Some(command) = self.config.failover_command.clone() else {
+            self.promotion_failed("failover_command is empty", effects);
+            return;
+        };
+        let id = self.run(CommandPurpose::Failover, command, effects);
+        self.promotion.running = Some(id);
+    }
+
+    pub(super) fn run(
+        &mut self,
+        purpose: CommandPurpose,
+        command: CommandLine,
+        effects: &mut Vec<Effect>,
+    ) -> CommandId {
+        let id = CommandId(self.next_command);
+        self.next_command += 1;
+        let timeout = match purpose {
+            CommandPurpose::Failover => self.config.failover_command_timeout,
+            CommandPurpose::LagWarning => None,
+        };
+        effects.push(Effect::RunCommand { id, purpose, command, timeout });
+        id
+    }
+
+    /// A command that we run has ended, or never began.
+    pub(super) fn command_exited(
+        &mut self,
+        id: CommandId,
+        outcome: &CommandOutcome,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.promotion.running != Some(id) {
+            if *outcome != CommandOutcome::Exited(0) {
+                effects.push(Effect::error(format!("over_warning_limit_command {outcome}")));
+            }
+            return;
+        }
+        self.promotion.running = None;
+        self.schedule.decision = now.mono;
+        if let CommandOutcome::NotStarted(_) = outcome {
+            self.promotion_failed(&format!("failover_command {outcome}"), effects);
+            self.schedule.decision = now.mono + self.config.check_interval;
+            return;
+        }
+        effects.push(Effect::RaiseAlert {
+            alert: Alert::FailoverHasHappened,
+            text: format!("failover_command {outcome}"),
+        });
+        self.promotion.paused_until = Some(now.mono + self.config.failover_pause);
+        if *outcome == CommandOutcome::Exited(0) {
+            self.promotion_succeeded(effects);
+        } else {
+            self.promotion_failed(&format!("failover_command {outcome}"), effects);
+            self.schedule.decision = now.mono + self.config.check_interval;
+        }
+    }
+
+    fn promotion_succeeded(&mut self, effects: &mut Vec<Effect>) {
+        effects.push(Effect::warning("failover_command ended well".to_owned()));
+        self.promotion.settled_by = Some(self.schedule.next_id());
+        self.warning_since = None;
+        effects.push(Effect::ClearAlert(Alert::ReplicationDelay));
+        if std::mem::take(&mut self.promotion.failed) {
+            effects.push(Effect::ClearAlert(Alert::FailoverFailed));
+        }
+        self.schedule.hurry_all(self.schedule.decision);
+    }
+
+    fn promotion_failed(&mut self, reason: &str, effects: &mut Vec<Effect>) {
+        self.promotion.failed = true;
+        effects.push(Effect::error(format!("this node was to be promoted: {reason}")));
+        effects.push(Effect::RaiseAlert { alert: Alert::FailoverFailed, text: reason.to_owned() });
+    }
+}

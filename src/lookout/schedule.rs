@@ -1,0 +1,166 @@
+//! Who is asked when. Every node and observer has a cadence of its own: one that is slow is still out while the others are
+//! asked again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Effect, ProbeId};
+use crate::config::{Config, NodeName, ObserverName};
+use crate::time::Monotonic;
+
+/// The timer table of the core.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    nodes: BTreeMap<NodeName, Cadence>,
+    observers: BTreeMap<ObserverName, Cadence>,
+    /// When the next regular decision is due.
+    pub(super) decision: Monotonic,
+    next_probe: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cadence {
+    due: Monotonic,
+    /// When the last probe was started.
+    started: Option<Monotonic>,
+    /// The probe that is under way.
+    out: Option<ProbeId>,
+    /// When the last report or failure came.
+    reported: Option<Monotonic>,
+}
+
+impl Cadence {
+    fn new(now: Monotonic) -> Self {
+        Self { due: now, started: None, out: None, reported: None }
+    }
+
+    /// When it asks for attention; never while a probe is under way.
+    fn wants(&self) -> Option<Monotonic> {
+        self.out.is_none().then_some(self.due)
+    }
+
+    fn hurry(&mut self, now: Monotonic) {
+        let earliest = self.started.map_or(now, |started| now.max(started + MIN_SPACING));
+        self.due = self.due.min(earliest);
+    }
+
+    fn start(&mut self, probe: ProbeId, interval: Duration, now: Monotonic) {
+        self.out = Some(probe);
+        self.started = Some(now);
+        // Keep the beat, unless it was missed by more than one.
+        let next = self.due + interval;
+        self.due = if next > now { next } else { now + interval };
+    }
+
+    fn report(&mut self, probe: ProbeId, now: Monotonic) -> bool {
+        if self.out != Some(probe) {
+            return false;
+        }
+        self.out = None;
+        self.reported = Some(now);
+        true
+    }
+
+    fn has_reported(&self, since: Monotonic) -> bool {
+        self.reported.is_some_and(|reported| reported >= since)
+    }
+}
+
+impl Schedule {
+    pub(super) fn new(now: Monotonic) -> Self {
+        Self { nodes: BTreeMap::new(), observers: BTreeMap::new(), decision: now, next_probe: 0 }
+    }
+
+    /// Everybody who is new is due at once; who has left is forgotten, and with it the probe that is under way.
+    pub(super) fn adopt(&mut self, config: &Config, now: Monotonic) {
+        self.nodes.retain(|node, _| config.nodes.contains_key(node));
+        self.observers.retain(|observer, _| config.observers.contains_key(observer));
+        for node in config.nodes.keys() {
+            self.nodes.entry(node.clone()).or_insert_with(|| Cadence::new(now));
+        }
+        for observer in config.observers.keys() {
+            self.observers.entry(observer.clone()).or_insert_with(|| Cadence::new(now));
+        }
+        // A longer interval that was counted on no longer holds.
+        for cadence in self.nodes.values_mut().chain(self.observers.values_mut()) {
+            cadence.due = cadence.due.min(now + config.poll_interval);
+        }
+    }
+
+    /// The id that the next probe will have.
+    pub(super) fn next_id(&self) -> ProbeId {
+        ProbeId(self.next_probe)
+    }
+
+    /// A probe of this node has come back. False: it is not the one that is waited for.
+    pub(super) fn node_reported(&mut self, node: &NodeName, probe: ProbeId, now: Monotonic) -> bool {
+        self.nodes.get_mut(node).is_some_and(|cadence| cadence.report(probe, now))
+    }
+
+    /// A fetch from this observer has come back. False: it is not the one that is waited for.
+    pub(super) fn observer_reported(&mut self, observer: &ObserverName, probe: ProbeId, now: Monotonic) -> bool {
+        self.observers.get_mut(observer).is_some_and(|cadence| cadence.report(probe, now))
+    }
+
+    pub(super) fn hurry_node(&mut self, node: &NodeName, now: Monotonic) {
+        if let Some(cadence) = self.nodes.get_mut(node) {
+            cadence.hurry(now);
+        }
+    }
+
+    pub(super) fn hurry_all(&mut self, now: Monotonic) {
+        self.cadences().for_each(|cadence| cadence.hurry(now));
+    }
+
+    /// Asks those at once who have not reported at this very moment or later, and who are not being asked.
+    pub(super) fn hurry_unreported(&mut self, since: Monotonic) {
+        self.cadences().filter(|cadence| !cadence.has_reported(since)).for_each(|cadence| cadence.hurry(since));
+    }
+
+    /// Has everybody reported at `since` or later.
+    pub(super) fn all_reported(&self, since: Monotonic, with_observers: bool) -> bool {
+        let observers = self.observers.values().filter(|_| with_observers);
+        self.nodes.values().chain(observers).all(|cadence| cadence.has_reported(since))
+    }
+
+    /// When the next probe is due.
+    pub(super) fn next_probe(&self, with_observers: bool) -> Option<Monotonic> {
+        let observers = self.observers.values().filter(|_| with_observers);
+        self.nodes.values().chain(observers).filter_map(Cadence::wants).min()
+    }
+
+    /// Starts the probes that are due.
+    pub(super) fn take_due(
+        &mut self,
+        config: &Config,
+        with_observers: bool,
+        now: Monotonic,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Self { nodes, observers, next_probe, .. } = self;
+        let mut take = |cadence: &mut Cadence| {
+            cadence.wants().filter(|due| *due <= now)?;
+            let probe = ProbeId(*next_probe);
+            *next_probe += 1;
+            cadence.start(probe, config.poll_interval, now);
+            Some(probe)
+        };
+        for (node, cadence) in nodes {
+            if let Some(probe) = take(cadence) {
+                effects.push(Effect::ProbeNode { node: node.clone(), probe });
+            }
+        }
+        for (observer, cadence) in observers.iter_mut().filter(|_| with_observers) {
+            if let Some(probe) = take(cadence) {
+                effects.push(Effect::ProbeObserver { observer: observer.clone(), probe });
+            }
+        }
+    }
+
+    fn cadences(&mut self) -> impl Iterator<Item = &mut Cadence> {
+        self.nodes.values_mut().chain(self.observers.values_mut())
+    }
+}
+
+/// Nobody is asked more often than this, however often a poll is asked for or a connection is lost.
+const MIN_SPACING: Duration = Duration::from_millis(100);
