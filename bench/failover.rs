@@ -55,7 +55,7 @@ impl Table {
     }
 
     fn print(&self) {
-        println!("| {:<58} | {:>10} | {:>10} | {:>4} | {:<26} |", "what", "median", "highest", "runs", "promised");
+        println!("| {:<58} | {:>10} | {:>10} | {:>4} | {:<26} |", "what", "median", "highest", "of", "promised");
         println!("| {:-<58} | {:->10} | {:->10} | {:->4} | {:-<26} |", "", "", "", "", "");
         for [what, median, highest, runs, promised] in &self.0 {
             println!("| {what:<58} | {median:>10} | {highest:>10} | {runs:>4} | {promised:<26} |");
