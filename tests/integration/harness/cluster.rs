@@ -1,0 +1,145 @@
+//! A primary, its standbys and the hosts they live on.
+
+use std::collections::BTreeMap;
+use std::ops::{Index, IndexMut};
+use std::path::Path;
+
+use super::host::Host;
+use super::network::Network;
+use super::node::Server;
+use super::or_skip;
+use super::postgres::Postgres;
+use super::run_dir::TestDir;
+use super::wait::{SOON, wait_until};
+
+/// The name of the primary that a cluster begins with.
+pub(crate) const PRIMARY: &str = "p";
+/// The name of the host that has no server: for an observer.
+pub(crate) const OBSERVER: &str = "o";
+
+/// Servers by name. Fields are dropped in this order: servers, namespaces, directory.
+pub(crate) struct Cluster {
+    servers: BTreeMap<String, Server>,
+    pub(crate) observer: Host,
+    network: Option<Network>,
+    dir: TestDir,
+    pub(crate) postgres: &'static Postgres,
+}
+
+impl Cluster {
+    /// A running primary `p` with these standbys streaming from it, each with an address of its own on loopback. `None`: the
+    /// test cannot run here, which has been said.
+    pub(crate) fn start(standbys: &[&str]) -> Option<Self> {
+        let mut cluster = Self::prepare(standbys)?;
+        cluster.start_all();
+        Some(cluster)
+    }
+
+    /// The same in network namespaces, where links can be cut.
+    pub(crate) fn start_in_namespaces(standbys: &[&str]) -> Option<Self> {
+        let postgres = or_skip(Postgres::here())?;
+        let names: Vec<&str> = [PRIMARY].iter().chain(standbys).chain(&[OBSERVER]).copied().collect();
+        let network = or_skip(Network::of(&names))?;
+        let mut cluster = Self::on_hosts(postgres, network.hosts.clone(), Some(network));
+        cluster.start_all();
+        Some(cluster)
+    }
+
+    /// The same on loopback with nothing started yet.
+    pub(crate) fn prepare(standbys: &[&str]) -> Option<Self> {
+        let postgres = or_skip(Postgres::here())?;
+        let names = [PRIMARY].iter().chain(standbys).chain(&[OBSERVER]);
+        Some(Self::on_hosts(postgres, names.map(|name| Host::on_loopback(name)).collect(), None))
+    }
+
+    fn on_hosts(postgres: &'static Postgres, mut hosts: Vec<Host>, network: Option<Network>) -> Self {
+        let dir = TestDir::new();
+        let observer = hosts.pop().expect("the observer's host");
+        let primary = hosts.first().expect("the primary's host").clone();
+        let mut servers = BTreeMap::new();
+        for host in hosts {
+            let data = dir.path().join(&host.name);
+            let server = Server::new(postgres, host, data);
+            let streams_from = Some(&primary).filter(|primary| primary.name != server.host.name);
+            server.copy_template(&postgres.template, streams_from);
+            servers.insert(server.host.name.clone(), server);
+        }
+        Self { servers, observer, network, dir, postgres }
+    }
+
+    fn start_all(&mut self) {
+        for server in self.servers.values_mut() {
+            server.start_unready();
+        }
+        for server in self.servers.values_mut() {
+            server.wait_ready();
+        }
+        self.wait_streaming(self.servers.len() - 1);
+    }
+
+    /// Waits until so many standbys stream from the primary.
+    pub(crate) fn wait_streaming(&self, count: usize) {
+        wait_until("all standbys stream", SOON, || {
+            self[PRIMARY].query("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")
+                == count.to_string()
+        });
+    }
+
+    /// Waits until the standby has received and replayed all that the primary has written.
+    pub(crate) fn wait_caught_up(&self, standby: &str) {
+        let target = self[PRIMARY].query("SELECT pg_current_wal_lsn()");
+        wait_until(&format!("{standby} has caught up"), SOON, || {
+            self[standby].query(&format!("SELECT pg_last_wal_replay_lsn() >= '{target}'")) == "t"
+        });
+    }
+
+    /// The links between the hosts; there must be some.
+    pub(crate) fn network(&self) -> &Network {
+        self.network.as_ref().expect("a cluster in namespaces")
+    }
+
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.servers.values()
+    }
+
+    /// The host of a server or of the observer.
+    pub(crate) fn host(&self, name: &str) -> &Host {
+        self.servers.get(name).map_or(&self.observer, |server| &server.host)
+    }
+
+    /// The directory of this test.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Those of these standbys that have the most WAL, in the order given.
+    pub(crate) fn furthest_ahead(&self, names: &[&str]) -> Vec<String> {
+        let position = "SELECT GREATEST(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0'";
+        let positions: Vec<u64> =
+            names.iter().map(|name| self[name].query(position).parse().expect("a position")).collect();
+        let highest = positions.iter().max();
+        let ahead = names.iter().zip(&positions).filter(|(_, position)| Some(*position) == highest);
+        ahead.map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    /// The servers that are running and take writes.
+    pub(crate) fn primaries(&self) -> Vec<&str> {
+        let writable =
+            |server: &&Server| server.try_query("SELECT pg_is_in_recovery()").is_ok_and(|answer| answer == "f");
+        self.servers.values().filter(writable).map(|server| server.host.name.as_str()).collect()
+    }
+}
+
+impl Index<&str> for Cluster {
+    type Output = Server;
+
+    fn index(&self, name: &str) -> &Server {
+        &self.servers[name]
+    }
+}
+
+impl IndexMut<&str> for Cluster {
+    fn index_mut(&mut self, name: &str) -> &mut Server {
+        self.servers.get_mut(name).expect("a server of this cluster")
+    }
+}

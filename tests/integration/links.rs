@@ -1,0 +1,65 @@
+//! Links between hosts are cut; every server lives on. Hosts are network namespaces.
+
+use crate::harness::fleet::LIMIT;
+use crate::harness::{Cluster, Fleet, SOON, pause, wait_until};
+
+/// Longer than any wait of the daemons.
+const LONG: f64 = 2.0 * LIMIT + 1.0;
+
+fn is_connected(fleet: &Fleet, daemon: &str, node: &str) -> bool {
+    fleet[daemon].state()[node]["connection"] == true
+}
+
+#[test]
+fn a_standby_that_is_cut_off_from_everybody_does_not_promote() {
+    let Some(cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else { return };
+    let mut fleet = Fleet::start(&cluster, |_, _| ());
+    cluster.network().isolate("s2");
+    wait_until("the standby has noticed", SOON, || !is_connected(&fleet, "s2", "p"));
+    fleet.nobody_promotes_for(LONG);
+    assert!(!is_connected(&fleet, "s2", "s1") && is_connected(&fleet, "s1", "p"));
+    cluster.network().heal();
+    wait_until("the standby sees the primary again", SOON, || is_connected(&fleet, "s2", "p"));
+    fleet.nobody_promotes_for(1.0);
+}
+
+#[test]
+fn a_standby_holds_while_the_observer_sees_the_primary() {
+    let Some(cluster) = Cluster::start_in_namespaces(&["s1"]) else { return };
+    let mut fleet = Fleet::start(&cluster, |_, _| ());
+    cluster.network().cut("p", "s1");
+    wait_until("the standby has noticed", SOON, || !is_connected(&fleet, "s1", "p"));
+    fleet.nobody_promotes_for(LONG);
+    assert!(is_connected(&fleet, "o", "p"));
+    // It was the observer's word alone that held it: two of three see no primary from here on.
+    cluster.network().cut("p", "o");
+    assert_eq!(fleet.wait_promotion().0, "s1");
+}
+
+#[test]
+fn one_of_two_standbys_that_lost_each_other_promotes_after_a_crash() {
+    let Some(mut cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else { return };
+    let mut fleet = Fleet::start(&cluster, |_, _| ());
+    cluster.network().cut("s1", "s2");
+    wait_until("they lost each other", SOON, || !is_connected(&fleet, "s1", "s2") && !is_connected(&fleet, "s2", "s1"));
+    pause(1000);
+    cluster["p"].kill_nine_all();
+    let ahead = cluster.furthest_ahead(&["s2", "s1"]);
+    assert_eq!(fleet.wait_promotion().0, ahead[0]);
+    fleet.nobody_promotes_for(LONG);
+    assert_eq!(fleet.promoted().len(), 1);
+    assert_eq!(cluster.primaries().len(), 1);
+}
+
+#[test]
+fn promotes_when_the_primary_host_is_cut_off() {
+    let Some(cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else { return };
+    let mut fleet = Fleet::start(&cluster, |_, _| ());
+    cluster.network().isolate("p");
+    fleet.wait_promotion();
+    fleet.nobody_promotes_for(LIMIT);
+    // What was isolated and lives comes back as a second primary.
+    cluster.network().heal();
+    wait_until("two primaries are noticed", SOON, || fleet["o"].has_alert("multiple_master_warning"));
+    assert_eq!(fleet.promoted().len(), 1);
+}

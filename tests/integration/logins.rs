@@ -1,0 +1,101 @@
+//! Servers that live and refuse the daemons: logins rejected, no connection slots left, a wrong password.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::json;
+
+use crate::harness::cluster::PRIMARY;
+use crate::harness::fleet::LIMIT;
+use crate::harness::host::Host;
+use crate::harness::node::Server;
+use crate::harness::{Cluster, Daemon, Fleet, SOON, wait_until};
+
+fn nobody_sees_the_primary(fleet: &Fleet) -> bool {
+    ["p", "s1", "s2", "o"].iter().all(|daemon| fleet[daemon].state()[PRIMARY]["connection"] == false)
+}
+
+fn let_daemons_in(server: &Server, allowed: bool) {
+    let path = server.data.join("pg_hba.conf");
+    let text = fs::read_to_string(&path).unwrap();
+    let (from, to) = if allowed { ("reject", "scram-sha-256") } else { ("scram-sha-256", "reject") };
+    fs::write(&path, text.replace(from, to)).unwrap();
+    server.query("SELECT pg_reload_conf()");
+}
+
+#[test]
+fn holds_while_the_primary_rejects_the_daemons_but_feeds_its_standbys() {
+    let Some(cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let mut fleet = Fleet::start(&cluster, |_, _| ());
+    let_daemons_in(&cluster["p"], false);
+    wait_until("no daemon gets in", SOON, || {
+        cluster["p"].disconnect_daemons();
+        nobody_sees_the_primary(&fleet)
+    });
+    fleet.nobody_promotes_for(2.0 * LIMIT + 1.0);
+    cluster.wait_streaming(2);
+    assert!(fleet["s1"].has_alert("authentication_error"));
+    let_daemons_in(&cluster["p"], true);
+    fleet.wait_settled();
+    fleet.nobody_promotes_for(1.0);
+}
+
+/// Logs in as PostgreSQL's protocol 3.0 does; `None` when the server refuses.
+fn log_in_as_guest(host: &Host) -> Option<TcpStream> {
+    let parameters = b"user\0guest\0database\0postgres\0\0";
+    let mut startup = Vec::from(u32::try_from(8 + parameters.len()).unwrap().to_be_bytes());
+    startup.extend_from_slice(&196_608_u32.to_be_bytes());
+    startup.extend_from_slice(parameters);
+    let mut stream = host.connect(5432, SOON).unwrap();
+    stream.write_all(&startup).unwrap();
+    // The account needs no password: the first answer is AuthenticationOk (R) or an error (E).
+    let mut first = [0];
+    stream.read_exact(&mut first).unwrap();
+    (first == *b"R").then_some(stream)
+}
+
+#[test]
+fn holds_while_the_primary_is_out_of_connection_slots() {
+    let Some(cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let mut fleet = Fleet::start(&cluster, |_, _| ());
+    let mut guests = Vec::new();
+    wait_until("the guests have taken all slots", SOON, || {
+        cluster["p"].disconnect_daemons();
+        guests.extend(std::iter::from_fn(|| log_in_as_guest(&cluster["p"].host)));
+        nobody_sees_the_primary(&fleet)
+    });
+    fleet.nobody_promotes_for(2.0 * LIMIT + 1.0);
+    drop(guests);
+    fleet.wait_settled();
+    fleet.nobody_promotes_for(1.0);
+}
+
+#[test]
+fn a_wrong_password_raises_an_alert_and_is_shown_nowhere() {
+    const WRONG: &str = "Not-The-Secret-5513";
+    let Some(cluster) = Cluster::start(&["s1"]) else { return };
+    let (one, other) = (cluster["p"].host.address, cluster["s1"].host.address);
+    let config = json!({
+        "remote_conns": {
+            "p": format!("host={one} dbname=postgres user=pglookout password={WRONG}"),
+            "s1": format!("postgresql://pglookout:{WRONG}@{other}/postgres"),
+        },
+        "db_poll_interval": 0.5,
+        "log_level": "DEBUG",
+    });
+    let mut daemon = Daemon::prepare(cluster.observer.clone(), cluster.dir(), config);
+    daemon.start();
+    wait_until("the alert is raised", SOON, || daemon.has_alert("authentication_error"));
+    wait_until("both are known to refuse", SOON, || {
+        let state = daemon.state();
+        state["p"]["connection"] == false && state["s1"]["connection"] == false
+    });
+    wait_until("the state is saved", SOON, || daemon.state_file().is_object());
+    let alert = daemon.alert("authentication_error").unwrap();
+    let answer = daemon.get("/state.json").unwrap().body;
+    for text in [daemon.log(), answer, daemon.state_file().to_string(), alert] {
+        assert!(!text.contains(WRONG), "the password is shown: {text}");
+    }
+    assert!(daemon.log().contains("28P01"), "the server's code is logged");
+}

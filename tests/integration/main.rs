@@ -1,0 +1,19 @@
+//! The daemon on real PostgreSQL clusters: what it promotes after, and what it never promotes after.
+
+// Tests wait, start programs, read clocks and end with a panic; the bans and denials are for the daemon.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(unsafe_code)]
+
+mod harness;
+
+mod candidates;
+mod commands;
+mod links;
+mod logins;
+mod operators;
+mod outages;
+mod peers;
+mod programs;
+mod reloading;
+mod restarts;
+mod stopping;

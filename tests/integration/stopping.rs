@@ -1,0 +1,112 @@
+//! SIGTERM, and a stderr that nobody reads.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::harness::daemon::HTTP_PORT;
+use crate::harness::fleet::{note_time, script_command};
+use crate::harness::{Cluster, Fleet, SOON, pause, wait_until};
+
+/// "Within a second", and some for a machine that runs other tests meanwhile.
+const AT_ONCE: Duration = Duration::from_millis(1500);
+
+#[test]
+fn ends_at_once_beside_idle_clients() {
+    let Some(cluster) = Cluster::start(&["s1"]) else { return };
+    let mut fleet = Fleet::start(&cluster, |_, _| ());
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let clients: Vec<_> = (0..50)
+            .map(|number| {
+                let mut stream = fleet["s1"].host.connect(HTTP_PORT, SOON).unwrap();
+                let said: &[u8] =
+                    [b"", b"GET /sta".as_slice(), b"GET /state.json HTTP/1.1\r\nHost: x\r\n\r\n"][number % 3];
+                stream.write_all(said).unwrap();
+                stream
+            })
+            .collect();
+        pause(500);
+        fleet["s1"].signal(signal);
+        assert_eq!(fleet["s1"].wait_exit(AT_ONCE).code(), Some(0), "{signal}");
+        drop(clients);
+        fleet["s1"].start();
+    }
+}
+
+/// A daemon whose failover command, which takes three seconds and then says so in the file `done`, has just begun.
+fn failover_under_way() -> Option<(Cluster, Fleet)> {
+    let mut cluster = Cluster::start(&["s1"])?;
+    let mut fleet = Fleet::prepare(&cluster, |_, _| ());
+    let daemon = &mut fleet["s1"];
+    let script =
+        format!("{}sleep 3\ntouch '{}'\n", note_time(&daemon.promotions_path()), daemon.path("done").display());
+    daemon.config["failover_command"] = script_command(daemon, "failover", &script);
+    fleet.start_all();
+    fleet.wait_settled();
+    cluster["p"].kill_nine_all();
+    fleet.wait_promotion();
+    Some((cluster, fleet))
+}
+
+#[test]
+fn a_running_failover_command_is_waited_for() {
+    let Some((_cluster, mut fleet)) = failover_under_way() else { return };
+    let done = fleet["s1"].path("done");
+    fleet["s1"].signal(Signal::SIGTERM);
+    pause(1500);
+    assert!(fleet["s1"].is_running() && !done.exists());
+    assert_eq!(fleet["s1"].wait_exit(SOON).code(), Some(0));
+    assert!(done.exists(), "it ended before its command");
+    assert_eq!(fleet.promoted(), ["s1"]);
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_the_command_finishes_alone() {
+    let Some((_cluster, mut fleet)) = failover_under_way() else { return };
+    let done = fleet["s1"].path("done");
+    fleet["s1"].signal(Signal::SIGTERM);
+    pause(500);
+    assert!(fleet["s1"].is_running());
+    fleet["s1"].signal(Signal::SIGTERM);
+    fleet["s1"].wait_exit(AT_ONCE);
+    assert!(!done.exists());
+    wait_until("the command has finished", SOON, || done.exists());
+}
+
+/// Both ends of a pipe that is full to the last byte.
+fn full_pipe() -> (OwnedFd, OwnedFd) {
+    let mut ends = [0; 2];
+    // SAFETY: two descriptors are written into the array; both are new, and owned from here on.
+    let (reader, writer) = unsafe {
+        assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK), 0);
+        (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
+    };
+    let mut filler = fs::File::from(writer);
+    for size in [4096, 1] {
+        while filler.write(&vec![b'x'; size]).is_ok() {}
+    }
+    // From here on a write waits, as it does for a pipe that somebody else has made.
+    // SAFETY: an open descriptor and a flag.
+    assert_eq!(unsafe { libc::fcntl(filler.as_raw_fd(), libc::F_SETFL, 0) }, 0, "{}", io::Error::last_os_error());
+    (reader, filler.into())
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_costs_no_time() {
+    let Some(mut cluster) = Cluster::start(&["s1"]) else { return };
+    let mut fleet = Fleet::prepare(&cluster, |_, config| config["log_level"] = json!("DEBUG"));
+    let (_reader, writer) = full_pipe();
+    fleet["o"].start();
+    fleet["s1"].start_with_stderr(writer.into());
+    wait_until("the cluster is known", SOON, || fleet["s1"].current_primary().as_deref() == Some("p"));
+    fleet.nobody_promotes_for(2.0);
+    cluster["p"].kill_nine_all();
+    assert_eq!(fleet.wait_promotion().0, "s1");
+    wait_until("the promotion is noticed", SOON, || fleet["s1"].current_primary().as_deref() == Some("s1"));
+    fleet["s1"].signal(Signal::SIGTERM);
+    assert_eq!(fleet["s1"].wait_exit(AT_ONCE).code(), Some(0));
+}
