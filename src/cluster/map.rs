@@ -102,7 +102,7 @@ impl NodeMap {
     }
 
     fn place_by_ourselves(&mut self, node: &NodeName, own: &NodeState) {
-        let connected = own.attempt.is_some_and(|attempt| attempt.connected);
+        let connected = own.is_connected();
         let Some(answer) = &own.answer else {
             self.unknown.insert(node.clone());
             return;
@@ -146,61 +146,62 @@ impl NodeMap {
         young: Duration,
         now: Monotonic,
     ) {
-        let we_are_connected =
-            own.attempt.is_some_and(|attempt| attempt.connected) && own.answer.as_ref().is_some_and(|a| a.in_recovery);
-        let our_report = own.answer.as_ref().map(|answer| answer.at);
-        let sightings =
-            || state.observers.iter().filter_map(|(name, observer)| Some((name, observer, observer.nodes.get(node)?)));
-        let is_young = |sighting: &Sighting| sighting.connected && now.since(sighting.at) < young;
-        let mut primaries: Vec<_> =
-            sightings().filter(|(_, _, sighting)| sighting.in_recovery == Some(false)).collect();
-        primaries.sort_by_key(|(_, _, sighting)| !is_young(sighting));
-        for (name, observer, sighting) in primaries {
-            self.place_seen_primary(node, own, name, observer, sighting, young, now);
-        }
-        let standby = sightings()
-            .filter(|(_, _, sighting)| sighting.in_recovery == Some(true))
-            .filter(|(_, _, sighting)| !we_are_connected && our_report.is_none_or(|report| sighting.at >= report))
-            .max_by_key(|(_, _, sighting)| (sighting.connected, sighting.at));
-        if let Some((name, _, sighting)) = standby {
-            self.unknown.remove(node);
-            self.standbys.insert(
-                node.clone(),
-                Standby {
-                    witness: Witness::Observer(name.clone()),
-                    connected: sighting.connected,
-                    at: sighting.at,
-                    receive: sighting.receive,
-                    replay: sighting.replay,
-                },
-            );
-        }
+        let words: Vec<_> =
+            state.observers.iter().filter_map(|(name, observer)| Word::of(name, observer, node)).collect();
+        let is_young = |word: &Word<'_>| word.sighting.connected && now.since(word.sighting.at) < young;
+        let (primaries, others): (Vec<_>, Vec<_>) =
+            words.into_iter().partition(|word| word.sighting.in_recovery == Some(false));
+        self.place_seen_primary(node, own, &primaries, is_young);
+        let standbys = others.into_iter().filter(|word| word.sighting.in_recovery == Some(true));
+        self.place_seen_standby(node, own, standbys);
     }
 
     /// A fresh sighting by anyone is a veto, whatever the clocks say; a lost or an old one can lengthen our wait, never
-    /// shorten it, and our own later report of a standby outweighs it.
+    /// shorten it: whoever is connected outweighs it, and so does our own later report of a standby.
     fn place_seen_primary(
         &mut self,
         node: &NodeName,
         own: &NodeState,
-        name: &ObserverName,
-        observer: &ObserverState,
-        sighting: &Sighting,
-        young: Duration,
-        now: Monotonic,
+        words: &[Word<'_>],
+        is_young: impl Fn(&Word<'_>) -> bool,
     ) {
-        self.unknown.remove(node);
-        if sighting.connected && now.since(sighting.at) < young {
-            self.connected_primaries.entry(node.clone()).or_insert_with(|| Witness::Observer(name.clone()));
+        if words.is_empty() {
             return;
         }
-        let sighted = observer.primary_contacts.get(node).and_then(|contact| contact.sighted);
-        let told_at = sighted.map_or(sighting.told_at, |sighted| sighted.min(sighting.at));
-        let outweighed = own.answer.as_ref().is_some_and(|answer| answer.in_recovery && answer.at > told_at);
-        let connected = own.attempt.is_some_and(|attempt| attempt.connected);
-        if !outweighed && !connected && !self.connected_primaries.contains_key(node) {
+        self.unknown.remove(node);
+        if let Some(word) = words.iter().find(|word| is_young(word)) {
+            let witness = || Witness::Observer(word.name.clone());
+            self.connected_primaries.entry(node.clone()).or_insert_with(witness);
+            return;
+        }
+        let our_standby = own.answer.as_ref().filter(|answer| answer.in_recovery);
+        let stands = |word: &Word<'_>| our_standby.is_none_or(|ours| ours.at <= word.told_at());
+        if !own.is_connected() && words.iter().any(stands) {
             self.disconnected_primaries.insert(node.clone());
         }
+    }
+
+    /// Taken unless we reach the standby ourselves, or know newer facts. Of several observers a connected entry goes first,
+    /// then the newest.
+    fn place_seen_standby<'a>(&mut self, node: &NodeName, own: &NodeState, words: impl Iterator<Item = Word<'a>>) {
+        let ours = own.answer.as_ref();
+        if own.is_connected() && ours.is_some_and(|answer| answer.in_recovery) {
+            return;
+        }
+        let newer = words.filter(|word| ours.is_none_or(|answer| word.sighting.at >= answer.at));
+        let Some(Word { name, sighting, .. }) = newer.max_by_key(|word| (word.sighting.connected, word.sighting.at))
+        else {
+            return;
+        };
+        self.unknown.remove(node);
+        let standby = Standby {
+            witness: Witness::Observer(name.clone()),
+            connected: sighting.connected,
+            at: sighting.at,
+            receive: sighting.receive,
+            replay: sighting.replay,
+        };
+        self.standbys.insert(node.clone(), standby);
     }
 
     /// While it is configured and nobody told another role of it, the remembered primary is a disconnected one.
@@ -208,5 +209,25 @@ impl NodeMap {
         if let Some(node) = remembered.and_then(|node| self.unknown.take(node)) {
             self.disconnected_primaries.insert(node);
         }
+    }
+}
+
+/// What one observer says of one node.
+struct Word<'a> {
+    name: &'a ObserverName,
+    sighting: &'a Sighting,
+    /// When that observer last reached it as a connected primary.
+    sighted: Option<Monotonic>,
+}
+
+impl<'a> Word<'a> {
+    fn of(name: &'a ObserverName, observer: &'a ObserverState, node: &NodeName) -> Option<Self> {
+        let sighted = observer.primary_contacts.get(node).and_then(|contact| contact.sighted);
+        Some(Self { name, sighting: observer.nodes.get(node)?, sighted })
+    }
+
+    /// When the node told the observer that it is a primary.
+    fn told_at(&self) -> Monotonic {
+        self.sighted.map_or(self.sighting.told_at, |sighted| sighted.min(self.sighting.at))
     }
 }

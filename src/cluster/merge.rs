@@ -78,11 +78,14 @@ fn standing(state: &NodeState) -> (Option<bool>, Option<bool>, bool) {
 }
 
 /// What of an observer's word a decision may turn on.
-fn word(state: &ObserverState) -> (Option<bool>, bool, Vec<(NodeName, bool, Option<bool>)>) {
+fn word(state: &ObserverState) -> (Option<bool>, bool, Vec<NodeWord>) {
     let nodes =
         state.nodes.iter().map(|(node, sighting)| (node.clone(), sighting.connected, sighting.in_recovery)).collect();
     (state.attempt.map(|attempt| attempt.connected), state.clock_skew.is_some(), nodes)
 }
+
+/// Of whom, connected, in recovery.
+type NodeWord = (NodeName, bool, Option<bool>);
 
 impl NodeState {
     fn answered(&mut self, report: NodeReport, now: Now) {

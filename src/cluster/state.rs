@@ -61,6 +61,13 @@ pub struct NodeState {
     pub wal_arrived: Option<Monotonic>,
 }
 
+impl NodeState {
+    /// Did our last attempt reach it.
+    pub fn is_connected(&self) -> bool {
+        self.attempt.is_some_and(|attempt| attempt.connected)
+    }
+}
+
 /// When an attempt to reach a node or an observer ended, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
