@@ -17,3 +17,4 @@ mod programs;
 mod reloading;
 mod restarts;
 mod stopping;
+mod timelines;
