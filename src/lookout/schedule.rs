@@ -114,7 +114,8 @@ impl Schedule {
 
     /// Asks those at once who have not reported at this very moment or later, and who are not being asked.
     pub(super) fn hurry_unreported(&mut self, since: Monotonic) {
-        self.cadences().filter(|cadence| !cadence.has_reported(since)).for_each(|cadence| cadence.hurry(since));
+        let idle = self.cadences().filter(|cadence| cadence.out.is_none());
+        idle.filter(|cadence| !cadence.has_reported(since)).for_each(|cadence| cadence.hurry(since));
     }
 
     /// Has everybody reported at `since` or later.
