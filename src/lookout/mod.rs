@@ -12,6 +12,8 @@ mod promotion;
 mod round;
 mod schedule;
 mod scripted;
+#[cfg(test)]
+mod world;
 
 use std::sync::Arc;
 
@@ -303,3 +305,7 @@ impl Lookout {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "lookout_tests.rs"]
+mod tests;

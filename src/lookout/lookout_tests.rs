@@ -1,0 +1,60 @@
+//! The core driven live: events and a clock that jumps from deadline to deadline.
+
+use super::world::check;
+
+#[test]
+fn a_dead_primary_is_followed_by_one_promotion() {
+    check(
+        "",
+        "0 p primary\n20.2 p unreachable\n80.105 s2 primary\n200 end",
+        "run, raise, clear, log the primary",
+        "0.01 log the primary is p now (before: none)
+         80.01 run promote
+         80.11 raise failover_has_happened
+         80.11 clear replication_delay_warning
+         80.12 log the primary is s2 now (before: p)",
+    );
+}
+
+#[test]
+fn the_end_of_the_limit_is_a_deadline_and_no_tick() {
+    // p was last reached at 14.01; neither a poll, every 7 s, nor a tick, every 9 s, falls on 74.01.
+    check(
+        r#""db_poll_interval": 7, "replication_state_check_interval": 9"#,
+        "14.02 p unreachable\n74.05 end",
+        "decide wants, decide promote, run",
+        "21.01 decide wants_fresh_facts primary_unreachable
+         30.01 decide wants_fresh_facts primary_unreachable
+         39.02 decide wants_fresh_facts primary_unreachable
+         48.03 decide wants_fresh_facts primary_unreachable
+         57.04 decide wants_fresh_facts primary_unreachable
+         66.05 decide wants_fresh_facts primary_unreachable
+         74.01 decide wants_fresh_facts primary_unreachable
+         74.02 run promote
+         74.02 decide promote primary_unreachable",
+    );
+}
+
+#[test]
+fn a_lost_connection_to_the_primary_is_looked_into_at_once() {
+    check(
+        "",
+        "22 p unreachable\n22 p lost\n22.2 end",
+        "decide, ask",
+        "22 ask p
+         22 decide wants_fresh_facts primary_unreachable
+         22 ask s1
+         22 ask s2
+         22.01 decide hold contact_too_recent",
+    );
+    check(
+        "",
+        "22 p lost\n22.2 end",
+        "decide, ask",
+        "22 ask p
+         22 decide wants_fresh_facts primary_unreachable
+         22 ask s1
+         22 ask s2
+         22.01 decide primary_reachable primary_reachable",
+    );
+}
