@@ -58,3 +58,24 @@ fn a_lost_connection_to_the_primary_is_looked_into_at_once() {
          22.01 decide primary_reachable primary_reachable",
     );
 }
+
+#[test]
+fn news_of_a_node_that_has_left_is_no_news() {
+    let without_s1 = r#""remote_conns": {"p": "host=p", "s2": "host=s2"}"#;
+    check("", &format!("22 reload {without_s1}\n23 s1 lost\n24 end"), "log node", "");
+    // Nor is the answer that was under way, when it is back with another address.
+    check(
+        "",
+        &format!(
+            "20.2 s1 standby in 3
+             25.5 reload {without_s1}
+             26 s1 unreachable
+             26 reload \"remote_conns\": {{\"p\": \"host=p\", \"s1\": \"host=x\", \"s2\": \"host=s2\"}}
+             29 end"
+        ),
+        "ask s1, log node s1",
+        "25 ask s1
+         26 ask s1
+         26.01 log node s1: unreachable: as scripted",
+    );
+}

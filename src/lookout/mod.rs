@@ -101,10 +101,11 @@ impl Lookout {
 
     /// When [`Event::DeadlineReached`] is due next.
     pub fn next_deadline(&self) -> Monotonic {
-        let own = self.check.as_ref().map_or(self.schedule.decision, |check| check.deadline);
-        let complete = self.check.as_ref().filter(|check| self.is_complete(check)).map(|check| check.since);
-        let probes = self.schedule.next_probe(self.asks_observers());
-        probes.into_iter().chain(complete).fold(own, Monotonic::min)
+        let decision = (!self.awaits_fresh_facts()).then_some(self.schedule.decision);
+        let check = self.check.as_ref();
+        let check = check.map(|check| if self.is_complete(check) { check.since } else { check.deadline });
+        let probe = self.schedule.next_probe(self.asks_observers());
+        [decision, check, probe].into_iter().flatten().min().unwrap_or(self.schedule.decision)
     }
 
     /// The facts per node and observer.
@@ -189,6 +190,9 @@ impl Lookout {
     /// A connection lost while idle is no answer to a probe: whoever waits for fresh facts waits on, and the node is asked
     /// again at once.
     fn node_lost(&mut self, node: &NodeName, failure: ProbeFailure, now: Now, effects: &mut Vec<Effect>) {
+        if !self.config.nodes.contains_key(node) {
+            return;
+        }
         self.say_of_node(node, Some(&failure), effects);
         let remembered = self.remembered.as_ref() == Some(node);
         if self.state.node_probed(node, Err(failure), remembered, now) {
@@ -272,19 +276,27 @@ impl Lookout {
     /// Everything whose time has come: probes, a finished or overdue check, a decision.
     fn take_turn(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.take_due_probes(now.mono, effects);
-        if let Some(check) = self.check.take() {
+        if let Some(check) = self.check {
             if self.is_complete(&check) {
+                self.check = None;
                 self.conclude(check.look, now, effects);
-            } else if check.deadline <= now.mono {
-                self.give_up_check(&check, now, effects);
-            } else {
-                self.check = Some(check);
+                return;
             }
-            return;
+            if check.deadline <= now.mono {
+                self.check = None;
+                self.give_up_check(&check, now, effects);
+                return;
+            }
         }
-        if self.schedule.decision <= now.mono {
+        if self.schedule.decision <= now.mono && !self.awaits_fresh_facts() {
             self.conclude(Look::Regular, now, effects);
         }
+    }
+
+    /// A decision waits for everybody's report. Only this holds the others up: while a requested poll goes on, decisions are
+    /// made when they are due, so that a node that does not answer delays none.
+    fn awaits_fresh_facts(&self) -> bool {
+        self.check.is_some_and(|check| check.look == Look::Fresh)
     }
 
     /// Makes a decision and waits for what it asks for.
@@ -298,10 +310,15 @@ impl Lookout {
         }
     }
 
+    /// Not everybody has reported in time: no decision on fresh facts this round, and one that was merely requested is made
+    /// on what is known.
     fn give_up_check(&mut self, check: &Check, now: Now, effects: &mut Vec<Effect>) {
-        self.schedule.decision = now.mono + self.config.check_interval;
-        if check.look == Look::Fresh {
-            self.note_wait(Wait::FreshFactsOverdue, effects);
+        match check.look {
+            Look::Regular => self.conclude(Look::Regular, now, effects),
+            Look::Fresh => {
+                self.schedule.decision = now.mono + self.config.check_interval;
+                self.note_wait(Wait::FreshFactsOverdue, effects);
+            }
         }
     }
 }
