@@ -79,3 +79,62 @@ fn news_of_a_node_that_has_left_is_no_news() {
          26.01 log node s1: unreachable: as scripted",
     );
 }
+
+const P_ELSEWHERE: &str = r#""remote_conns": {"p": "host=elsewhere", "s1": "host=s1", "s2": "host=s2"}"#;
+const WITHOUT_P: &str = r#""remote_conns": {"s1": "host=s1", "s2": "host=s2"}"#;
+const WITH_P: &str = r#""remote_conns": {"p": "host=p", "s1": "host=s1", "s2": "host=s2"}"#;
+
+#[test]
+fn a_node_with_another_address_is_asked_there_at_once() {
+    // The poll at the old address is never answered: its connection is closed by the reload.
+    check(
+        "",
+        &format!("24 p silent\n26 p primary\n26 reload {P_ELSEWHERE}\n40 end"),
+        "ask p, decide",
+        "25 ask p
+         26 ask p
+         26.01 decide primary_reachable primary_reachable
+         31 ask p
+         36 ask p
+         36.01 decide primary_reachable primary_reachable",
+    );
+    check(
+        r#""observers": {"o1": "http://o1"}"#,
+        "24 o1 silent\n26 o1 sees p\n26 reload \"observers\": {\"o1\": \"http://elsewhere\"}\n30 end",
+        "ask o1",
+        "25 ask o1\n26 ask o1",
+    );
+}
+
+#[test]
+fn a_primary_left_out_by_mistake_is_waited_for_like_any_other() {
+    // Reached at 20.01, gone from the configuration for a moment, and then out of reach: the limit is 60 s.
+    check(
+        "",
+        &format!("21 reload {WITHOUT_P}\n22 p unreachable\n23 reload {WITH_P}\n82 end"),
+        "run, decide promote, decide hold contact",
+        "38.01 decide hold contact_too_recent
+         48.01 decide hold contact_too_recent
+         58.01 decide hold contact_too_recent
+         68.01 decide hold contact_too_recent
+         78.01 decide hold contact_too_recent
+         80.02 run promote
+         80.02 decide promote primary_unreachable",
+    );
+}
+
+#[test]
+fn a_removed_primary_is_not_waited_for() {
+    check(
+        "",
+        &format!("21 reload {WITHOUT_P}\n40 end"),
+        "run, decide",
+        "21.01 decide wants_fresh_facts primary_removed
+         21.01 decide hold nodes_just_changed
+         31.01 decide wants_fresh_facts primary_removed
+         31.01 decide hold nodes_just_changed
+         36 decide wants_fresh_facts primary_removed
+         36.01 run promote
+         36.01 decide promote primary_removed",
+    );
+}

@@ -38,7 +38,7 @@ pub struct Lookout {
     state: ClusterState,
     /// `current_master`: the primary that the last regular decision took as such.
     remembered: Option<NodeName>,
-    /// Contacts with primaries that a former process had.
+    /// Contacts of our own with primaries that a former process had, or that have left the configuration since.
     former_contacts: Vec<(NodeName, Monotonic)>,
     /// The last change of `remote_conns`, or the start.
     nodes_changed_at: Monotonic,
@@ -149,11 +149,25 @@ impl Lookout {
         if config.nodes != self.config.nodes {
             self.nodes_changed_at = now.mono;
         }
+        self.keep_contacts_of_leavers(&config);
         self.state.adopt(&config);
+        self.schedule.drop_readdressed(&self.config, &config);
         self.schedule.adopt(&config, now.mono);
         self.config = config;
         self.request_check(now);
         self.take_due_probes(now.mono, effects);
+    }
+
+    /// A node that leaves takes its state along, but not that we reached it as a primary: nobody counts that while it is
+    /// away, and if it was left out by mistake and comes back the wait goes on.
+    fn keep_contacts_of_leavers(&mut self, config: &Config) {
+        let leavers = self.state.nodes.iter().filter(|(node, _)| !config.nodes.contains_key(*node));
+        for (node, at) in leavers.filter_map(|(node, state)| Some((node, state.primary_contact?))) {
+            self.former_contacts.retain(|(known, _)| known != node);
+            if self.former_contacts.len() < MAX_FORMER_CONTACTS {
+                self.former_contacts.push((node.clone(), at));
+            }
+        }
     }
 
     fn node_probed(
@@ -322,6 +336,9 @@ impl Lookout {
         }
     }
 }
+
+/// So many contacts with nodes that have left are kept.
+const MAX_FORMER_CONTACTS: usize = 1_000;
 
 #[cfg(test)]
 #[path = "lookout_tests.rs"]

@@ -87,6 +87,12 @@ impl Schedule {
         }
     }
 
+    /// Whoever is reached otherwise than before is new: what is under way asks somebody else, and will not be answered.
+    pub(super) fn drop_readdressed(&mut self, old: &Config, new: &Config) {
+        self.nodes.retain(|node, _| old.nodes.get(node) == new.nodes.get(node));
+        self.observers.retain(|observer, _| old.observers.get(observer) == new.observers.get(observer));
+    }
+
     /// The id that the next probe will have.
     pub(super) fn next_id(&self) -> ProbeId {
         ProbeId(self.next_probe)
