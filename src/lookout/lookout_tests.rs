@@ -138,3 +138,20 @@ fn a_removed_primary_is_not_waited_for() {
          36.01 decide promote primary_removed",
     );
 }
+
+#[test]
+fn fresh_facts_that_show_several_primaries_end_the_round() {
+    // Only the regular decision goes on to look at lag, which has grown meanwhile.
+    check(
+        r#""replication_state_check_interval": 30"#,
+        "22 p primary in 0.5
+         22 s1 primary in 0.5
+         22 s2 standby lag 50
+         22 p lost
+         23 end",
+        "decide, raise",
+        "22 decide wants_fresh_facts primary_unreachable
+         22.5 raise multiple_master_warning
+         22.5 decide several_primaries several_primaries",
+    );
+}
