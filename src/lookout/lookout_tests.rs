@@ -1,6 +1,6 @@
 //! The core driven live: events and a clock that jumps from deadline to deadline.
 
-use super::world::check;
+use super::world::{check, run};
 
 #[test]
 fn a_dead_primary_is_followed_by_one_promotion() {
@@ -154,4 +154,119 @@ fn fresh_facts_that_show_several_primaries_end_the_round() {
          22.5 raise multiple_master_warning
          22.5 decide several_primaries several_primaries",
     );
+}
+
+#[test]
+fn a_primary_that_was_never_seen_is_waited_for_from_the_start() {
+    // p may be the primary: nobody knows its role until the limit of 60 s is over.
+    check(
+        "",
+        "0 p unreachable\n62 end",
+        "run, decide",
+        "0 decide wait first_answers
+         0.01 decide hold role_unknown
+         10.01 decide hold role_unknown
+         20.01 decide hold role_unknown
+         30.01 decide hold role_unknown
+         40.01 decide hold role_unknown
+         50.01 decide hold role_unknown
+         60 run promote
+         60 decide promote never_seen_primary",
+    );
+    check("", "0 p refused\n300 end", "run", "");
+    check("", "0 p not_ready\n62 end", "run", "60 run promote");
+    check(
+        "",
+        "0 p unreachable\n0 s1 unreachable\n52 s1 standby\n52 p primary\n90 end",
+        "run, log the primary",
+        "55.01 log the primary is p now (before: none)",
+    );
+}
+
+#[test]
+fn a_change_of_nodes_begins_the_wait_for_an_unknown_one_anew() {
+    check("", &format!("0 p unreachable\n30 reload {P_ELSEWHERE}\n95 end"), "run", "90 run promote");
+    check("", "0 p unreachable\n30 reload \"db_poll_interval\": 4\n65 end", "run", "60 run promote");
+}
+
+#[test]
+fn the_primary_and_its_last_contact_survive_a_restart() {
+    check(
+        "",
+        "20.2 p unreachable\n40 restart\n85 end",
+        "run, decide promote",
+        "80.01 run promote\n80.01 decide promote primary_unreachable",
+    );
+    check(
+        "",
+        "20.2 p unreachable\n40 restart elsewhere\n105 end",
+        "run, decide promote",
+        "100.01 run promote\n100.01 decide promote primary_unreachable",
+    );
+    // Twice: the second process knows of the contact by the memory of the first alone.
+    check("", "20.2 p unreachable\n30 restart\n40 restart\n85 end", "run", "80.01 run promote");
+}
+
+#[test]
+fn a_restart_beside_the_dead_primary_is_no_cold_start() {
+    // All that is reached are standbys, and the remembered primary is out of reach.
+    check(
+        "",
+        "20.2 p unreachable\n70 restart\n90 end",
+        "decide wait, decide hold nodes, decide promote",
+        "70 decide wait first_answers
+         70.01 decide hold nodes_just_changed
+         80.01 decide hold nodes_just_changed
+         85.01 decide promote primary_unreachable",
+    );
+}
+
+const WARNED_OBSERVERS: &str = r#""poll_observers_on_warning_only": true, "observers": {"o1": "http://o1"}"#;
+
+#[test]
+fn observers_are_asked_only_while_lag_is_over_the_warning_limit() {
+    check(
+        WARNED_OBSERVERS,
+        "0 o1 sees p\n22 s2 standby lag 40\n42 s2 standby\n70 end",
+        "ask o1, raise, clear, run",
+        "30.01 raise replication_delay_warning
+         30.01 run warn
+         30.01 ask o1
+         35.01 ask o1
+         40.01 ask o1
+         45.01 ask o1
+         50.01 ask o1
+         50.02 clear replication_delay_warning",
+    );
+}
+
+#[test]
+fn a_decision_waits_for_the_observers_that_are_asked_since_the_warning() {
+    // 5 poll intervals at most.
+    check(
+        WARNED_OBSERVERS,
+        "22 o1 silent\n22 s2 standby lag 40\n60 end",
+        "decide",
+        "30.01 decide lag_warning lag_warning
+         40.01 decide wait observers_since_warning
+         50.01 decide wait observers_since_warning
+         55.01 decide primary_reachable primary_reachable",
+    );
+    check(
+        WARNED_OBSERVERS,
+        "22 o1 sees p in 13\n22 s2 standby lag 40\n52 end",
+        "decide",
+        "30.01 decide lag_warning lag_warning
+         40.01 decide wait observers_since_warning
+         43.01 decide primary_reachable primary_reachable",
+    );
+}
+
+#[test]
+fn everything_ends_where_it_began_for_the_same_events() {
+    let script = "20.2 p unreachable in 3\n21 s1 lost\n30 check\n35 o1 sees p\n47 restart\n50 s2 standby lag 90\n90 o1 unreachable\n200 end";
+    let settings = r#""observers": {"o1": "http://o1"}, "failover_sleep_time": 7"#;
+    let first = run(settings, script);
+    assert!(first.contains("run promote"), "{first}");
+    assert_eq!(first, run(settings, script));
 }
