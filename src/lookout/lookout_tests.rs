@@ -263,6 +263,25 @@ fn a_decision_waits_for_the_observers_that_are_asked_since_the_warning() {
 }
 
 #[test]
+fn an_observer_that_says_the_same_again_ends_the_wait_as_well() {
+    check(
+        &format!(r#"{WARNED_OBSERVERS}, "replication_state_check_interval": 3"#),
+        "12 o1 sees p
+         12 s2 standby lag 40
+         22 s2 standby
+         42 s2 standby lag 70
+         42 o1 sees p in 4.5
+         51 end",
+        "decide lag, clear, decide wait, decide hold",
+        "15.01 decide lag_warning lag_warning
+         27.02 clear replication_delay_warning
+         45.02 decide lag_warning lag_warning
+         48.02 decide wait observers_since_warning
+         49.52 decide hold primary_connected",
+    );
+}
+
+#[test]
 fn everything_ends_where_it_began_for_the_same_events() {
     let script = "20.2 p unreachable in 3\n21 s1 lost\n30 check\n35 o1 sees p\n47 restart\n50 s2 standby lag 90\n90 o1 unreachable\n200 end";
     let settings = r#""observers": {"o1": "http://o1"}, "failover_sleep_time": 7"#;

@@ -28,7 +28,7 @@ use schedule::Schedule;
 
 use crate::cluster::{ClusterState, NodeReport, ObserverReport, ProbeFailure};
 use crate::config::{Config, NodeName, ObserverName};
-use crate::failover::Wait;
+use crate::failover::{Verdict, Wait};
 use crate::time::{Monotonic, Now};
 
 /// The core of a node: all that it knows, remembers and waits for.
@@ -236,7 +236,11 @@ impl Lookout {
         effects: &mut Vec<Effect>,
     ) {
         self.say_of_observer(observer, &outcome, now, effects);
-        if self.state.observer_probed(observer, outcome, now) {
+        let awaited = matches!(
+            self.last.as_ref().map(|round| &round.decision.verdict),
+            Some(Verdict::Wait(Wait::ObserversSinceWarning { .. }))
+        );
+        if self.state.observer_probed(observer, outcome, now) || awaited {
             self.schedule.decision = now.mono;
         }
     }
