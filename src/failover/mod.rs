@@ -263,3 +263,7 @@ impl Snapshot<'_> {
         self.last_contact().map(|(_, at, _)| self.now.since(at))
     }
 }
+
+#[cfg(test)]
+#[path = "failover_tests.rs"]
+mod tests;

@@ -46,3 +46,37 @@ impl Memory {
         self.contacts.iter().map(|(node, contact)| (node.clone(), at(contact))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_duration(Duration::from_secs(seconds))
+    }
+
+    fn wall(seconds: i64) -> WallTime {
+        WallTime::from_unix_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn keeps_the_latest_contact_with_each_node() {
+        let contacts = [("p".into(), at(100)), ("q".into(), at(50)), ("p".into(), at(70))];
+        let contacts = contacts.iter().map(|(node, at)| (node, *at));
+        let memory = Memory::new(Some("p".into()), contacts, Now { mono: at(120), wall: wall(1_000) });
+        let expected = [
+            ("p".into(), Contact { mono: Some(at(100)), wall: wall(980) }),
+            ("q".into(), Contact { mono: Some(at(50)), wall: wall(930) }),
+        ];
+        assert_eq!(memory, Memory { primary: Some("p".into()), contacts: expected.into() });
+    }
+
+    #[test]
+    fn a_contact_at_an_unknown_time_or_ahead_counts_as_just_now() {
+        for (mono, expected) in [(Some(at(80)), 80), (Some(at(100)), 100), (Some(at(101)), 100), (None, 100)] {
+            let contacts = [("p".into(), Contact { mono, wall: wall(0) })].into();
+            assert_eq!(Memory { primary: None, contacts }.contacts_at(at(100)), [("p".into(), at(expected))]);
+        }
+    }
+}

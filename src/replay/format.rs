@@ -237,3 +237,7 @@ fn duration(seconds: f64) -> Option<Duration> {
 
 /// 2024-01-01T00:00:00Z.
 const DEFAULT_EPOCH: WallTime = WallTime::from_unix_micros(1_704_067_200_000_000);
+
+#[cfg(test)]
+#[path = "format_tests.rs"]
+mod tests;

@@ -60,3 +60,24 @@ fn same(expected: &Value, decided: &Value) -> bool {
         _ => expected == decided,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::read;
+    use super::*;
+
+    #[test]
+    fn every_key_that_came_out_otherwise_is_a_difference() {
+        let text = r#"{"timeline": "t", "config": {"own_db": "s", "remote_conns": {"p": "host=p", "s": "host=s"}}}
+            {"t": 5, "node": "p", "report": {"in_recovery": false, "db_time": 5}}
+            {"t": 5, "node": "s", "report": {"in_recovery": true, "db_time": 5, "receive_lsn": "0/5", "last_replay": 5}}
+            {"t": 5, "check": {"expect": {"primary": "p", "lag_gauge": 0, "standbys": ["p"], "followed": "p", "what": 1}}}"#;
+        let mut tally = Tally::default();
+        verify(&read(text).unwrap(), &mut tally);
+        let differences = tally.differences.iter();
+        let found: Vec<_> =
+            differences.map(|d| format!("{} {} {} {} {}", d.timeline, d.t, d.key, d.expected, d.decided)).collect();
+        assert_eq!(found, [r#"t 5 followed "p" null"#, r#"t 5 standbys ["p"] ["s"]"#, "t 5 what 1 null"]);
+        assert_eq!((tally.timelines, tally.checks), (1, 1));
+    }
+}
