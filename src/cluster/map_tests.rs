@@ -112,6 +112,10 @@ fn a_primary_by_an_observers_word() {
         "lost p | standby (s1),s2 | vote o1",
     );
     check(
+        &format!("{US}; 90 s1 standby; 95 s1 unreachable; 99 o1 at 99: s1=lost@98,90"),
+        "lost p,s1 | standby (s1),s2 | vote o1",
+    );
+    check(
         &format!("{US}; 90 s1 standby; 95 s1 unreachable; 99 o1 at 99: s1=lost@98,91"),
         "lost p,s1 | standby (s1),s2 | vote o1",
     );

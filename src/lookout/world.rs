@@ -15,7 +15,8 @@
 //! 9 maintenance on       also off
 //! 9 restart              a new process with the old one's memory; "elsewhere": after a boot of the machine
 //! ```
-//! A transcript has one line per deed that is looked for: `SECONDS ask p`, `run promote`, `raise failover_failed`,
+//! Whatever the script: the clock never stands still, and nothing is promoted while the primary p was reached less than the
+//! limit ago. A transcript has one line per deed that is looked for: `SECONDS ask p`, `run promote`, `raise failover_failed`,
 //! `clear ...`, `decide VERDICT REASON`, `log ...`.
 
 use std::collections::BTreeMap;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{CommandOutcome, Contact, Effect, Event, Lookout, Memory};
+use super::{CommandOutcome, Contact, Effect, Event, Lookout, Memory, ProbeId};
 use crate::cluster::{Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport};
 use crate::compat;
 use crate::config::{self, Config, Environment};
@@ -68,6 +69,10 @@ struct World {
     sent: usize,
     turns: (Duration, usize),
     maintenance: bool,
+    /// When p last answered as a primary.
+    reached: Option<Duration>,
+    /// Polls whose answer must be dropped.
+    outdated: Vec<ProbeId>,
     transcript: String,
 }
 
@@ -89,6 +94,8 @@ impl World {
             sent: 0,
             turns: (Duration::ZERO, 0),
             maintenance: false,
+            reached: None,
+            outdated: Vec::new(),
             transcript: String::new(),
         };
         let config = world.config(settings);
@@ -114,7 +121,15 @@ impl World {
             ("end", _) => {}
             ("check", _) => self.tell(Event::CheckRequested),
             ("reload", settings) => {
+                let old = Arc::clone(self.lookout.config());
                 let config = self.config(settings);
+                // What an old address still says is told all the same, to see it dropped.
+                self.outdated.extend(self.coming.values().filter_map(|event| match event {
+                    Event::NodeProbed { node, probe, .. } if old.nodes.get(node) != config.nodes.get(node) => {
+                        Some(*probe)
+                    }
+                    _ => None,
+                }));
                 self.tell(Event::ConfigLoaded(config));
             }
             ("maintenance", what) => self.maintenance = what == "on",
@@ -171,12 +186,22 @@ impl World {
     fn turn(&mut self) {
         let mut effects = Vec::new();
         while let Some(entry) = self.coming.first_entry().filter(|entry| entry.key().0 <= self.t) {
-            self.lookout.handle(entry.remove(), now(self.t), &mut effects);
+            let event = entry.remove();
+            if self.is_contact_with_p(&event) {
+                self.reached = Some(self.t);
+            }
+            self.lookout.handle(event, now(self.t), &mut effects);
         }
         if self.lookout.next_deadline() <= now(self.t).mono {
             self.lookout.handle(Event::DeadlineReached { maintenance: self.maintenance }, now(self.t), &mut effects);
         }
         effects.into_iter().for_each(|effect| self.carry_out(effect));
+    }
+
+    fn is_contact_with_p(&self, event: &Event) -> bool {
+        let Event::NodeProbed { node, probe, outcome: Ok(report) } = event else { return false };
+        let is_primary = matches!(report.role, RoleReport::Primary { .. });
+        node.as_str() == "p" && is_primary && !self.outdated.contains(probe)
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -193,6 +218,10 @@ impl World {
             }
             Effect::RunCommand { id, command, .. } => {
                 self.note(&format!("run {}", command.argv.join(" ")));
+                let config = self.lookout.config();
+                let (limit, waited_for) = (config.failover_lag, config.nodes.contains_key("p"));
+                let too_soon = waited_for && self.reached.is_some_and(|reached| self.t - reached < limit);
+                assert!(!(too_soon && command.argv == ["promote"]), "beside a primary\n{}", self.transcript);
                 let (status, after) = self.command;
                 let not_started = || CommandOutcome::NotStarted("no such file".to_owned());
                 self.send(
