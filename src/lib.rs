@@ -17,10 +17,13 @@ pub mod pg;
 pub mod replay;
 
 // The world.
-pub mod cli;
-pub mod daemon;
 pub mod net;
 pub mod sys;
+
+// Where both meet.
+pub mod daemon;
+
+pub mod cli;
 
 #[cfg(test)]
 mod testing;
