@@ -2,7 +2,7 @@
 
 use super::{Daemon, hands};
 use crate::compat;
-use crate::lookout::{Alert, Effect};
+use crate::lookout::{Alert, CommandOutcome, Effect, Event};
 use crate::sys::files;
 use crate::time::Now;
 
@@ -21,8 +21,11 @@ impl Daemon {
                     self.observers.probe(&observer, probe, self.lookout.config(), &mut hands, &mut self.events);
                 }
                 Effect::RunCommand { id, purpose, command, timeout } => {
-                    let (board, events) = (&mut self.board, &mut self.events);
-                    self.commands.start(id, purpose, &command, timeout, board, now.mono, events);
+                    let deadline = timeout.map(|timeout| now.mono + timeout);
+                    if let Err(reason) = self.commands.start(id, purpose, &command, deadline, &mut self.board) {
+                        let outcome = CommandOutcome::NotStarted(reason);
+                        self.events.push(Event::CommandExited { id, outcome });
+                    }
                 }
                 Effect::RaiseAlert { alert, text } => self.raise_alert(alert, &text, now),
                 Effect::ClearAlert(alert) => self.clear_alert(alert),

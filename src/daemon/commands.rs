@@ -44,33 +44,23 @@ impl Commands {
         Self { running: BTreeMap::new(), limit }
     }
 
-    /// Starts a command. One that cannot be started is an event at once.
+    /// Starts a command, to be ended at `deadline`. The error says why it could not be started.
     pub(super) fn start(
         &mut self,
         id: CommandId,
         purpose: CommandPurpose,
         command: &CommandLine,
-        timeout: Option<Duration>,
+        deadline: Option<Monotonic>,
         board: &mut Board,
-        now: Monotonic,
-        events: &mut Vec<Event>,
-    ) {
-        let started = Child::start(&command.argv, self.limit).and_then(|mut child| {
-            let token = board.register(&mut child, Owner::Command, Interest::READABLE)?;
-            Ok((token, child))
-        });
-        match started {
-            Ok((token, child)) => {
-                log::info!("{} started as process {}", name(purpose), child.id());
-                let patience = timeout.map_or(Patience::Unlimited, |timeout| Patience::Until(now + timeout));
-                self.running.insert(token, Running { id, purpose, child, patience, is_over: false });
-            }
-            Err(error) => {
-                let program = command.argv.first().map_or("", String::as_str);
-                let outcome = CommandOutcome::NotStarted(format!("{program}: {error}"));
-                events.push(Event::CommandExited { id, outcome });
-            }
-        }
+    ) -> Result<(), String> {
+        let program = command.argv.first().map_or("", String::as_str);
+        let about = |error| format!("{program}: {error}");
+        let mut child = Child::start(&command.argv, self.limit).map_err(about)?;
+        let token = board.register(&mut child, Owner::Command, Interest::READABLE).map_err(about)?;
+        log::info!("{} started as process {}", name(purpose), child.id());
+        let patience = deadline.map_or(Patience::Unlimited, Patience::Until);
+        self.running.insert(token, Running { id, purpose, child, patience, is_over: false });
+        Ok(())
     }
 
     /// A command has printed something, or its pipe was closed.

@@ -1,7 +1,7 @@
 //! The prober of database nodes: one connection each, kept open; a poll for every wish of the core, and an answer to every
 //! poll.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::board::Owner;
 use super::dial::{Dial, Place};
@@ -27,6 +27,8 @@ struct Line {
     wire: Option<Wire>,
     session: Option<Session>,
     poll: Option<Poll>,
+    /// What a session has warned of; the next one need not say it again.
+    said: BTreeSet<String>,
 }
 
 /// A poll that is under way.
@@ -143,7 +145,7 @@ impl Line {
             user_timeout: info.tcp_user_timeout,
         };
         let terms = Terms { owner: Owner::Node(node.clone()), input_limit: INPUT_BYTES, keepalive };
-        Self { info: info.clone(), terms, wire: None, session: None, poll: None }
+        Self { info: info.clone(), terms, wire: None, session: None, poll: None, said: BTreeSet::new() }
     }
 
     /// Asks over the open connection, or dials.
@@ -193,7 +195,7 @@ impl Line {
                 match progress {
                     Progress::LoggedIn => {}
                     Progress::Answered(answer) => report = Some(answer),
-                    Progress::Warned(text) => log::warn!("{}: {text}", self.terms.owner),
+                    Progress::Warned(text) => say_once(&mut self.said, &self.terms.owner, text),
                 }
             }
             let took_some = link.input.len() < waiting;
@@ -260,6 +262,16 @@ fn login(info: &ConnInfo, host: usize) -> Login {
     }
 }
 
+fn say_once(said: &mut BTreeSet<String>, owner: &Owner, text: String) {
+    if said.len() >= MOST_SAID {
+        said.clear();
+    }
+    if !said.contains(&text) {
+        log::warn!("{owner}: {text}");
+        said.insert(text);
+    }
+}
+
 /// What the end of a connection means: what the server said before, if it said something.
 fn lost(session: &Session, error: Option<&std::io::Error>) -> ProbeFailure {
     match (session.connection_closed(), error) {
@@ -272,3 +284,5 @@ fn lost(session: &Session, error: Option<&std::io::Error>) -> ProbeFailure {
 
 /// Bytes of a server's messages that may wait: the longest message that the session takes, and some.
 const INPUT_BYTES: usize = 2 << 20;
+/// Different warnings of one node that are remembered.
+const MOST_SAID: usize = 16;

@@ -17,8 +17,8 @@ pub struct Memory {
 /// The last contact with a primary, on the clocks a later process can compare with its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contact {
-    /// By the machine's monotonic clock, with the boot it belongs to; `None` if that is not known (a state file of the
-    /// original, another boot).
+    /// By the machine's monotonic clock; `None` if that is not known (a state file of the original, another boot), or if the
+    /// primary was within reach when this was written, so that the last contact was yet to come.
     pub mono: Option<Monotonic>,
     /// By the wall clock of the process that wrote it.
     pub wall: WallTime,
@@ -29,14 +29,18 @@ impl Memory {
     pub(super) fn new<'a>(
         primary: Option<NodeName>,
         contacts: impl Iterator<Item = (&'a NodeName, Monotonic)>,
+        is_within_reach: impl Fn(&NodeName) -> bool,
         now: Now,
     ) -> Self {
         let mut latest: BTreeMap<NodeName, Monotonic> = BTreeMap::new();
         for (node, at) in contacts {
             latest.entry(node.clone()).and_modify(|known| *known = at.max(*known)).or_insert(at);
         }
-        let contact = |at| Contact { mono: Some(at), wall: now.wall - now.mono.since(at) };
-        Self { primary, contacts: latest.into_iter().map(|(node, at)| (node, contact(at))).collect() }
+        let contact = |(node, at)| {
+            let mono = Some(at).filter(|_| !is_within_reach(&node));
+            (node, Contact { mono, wall: now.wall - now.mono.since(at) })
+        };
+        Self { primary, contacts: latest.into_iter().map(contact).collect() }
     }
 
     /// The contacts on the clock of this process. One whose monotonic time is not known, or lies ahead, counts as just now:

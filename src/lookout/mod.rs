@@ -134,7 +134,7 @@ impl Lookout {
     pub fn memory(&self, now: Now) -> Memory {
         let former = self.former_contacts.iter().map(|(node, at)| (node, *at));
         let contacts = self.state.primary_contacts().map(|(node, at, _)| (node, at)).chain(former);
-        Memory::new(self.remembered.clone(), contacts, now)
+        Memory::new(self.remembered.clone(), contacts, |node| self.state.is_within_reach(node), now)
     }
 
     /// Are observers asked at all now.
