@@ -98,7 +98,7 @@ fn purity(file: &Source) -> Vec<String> {
     let is_worldly = |path: &String| {
         let below =
             |world: &&str| path.strip_prefix(*world).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
-        WORLDLY.iter().any(|world| below(world)) || path.ends_with("SystemTime::now") || path == "std::*"
+        WORLDLY.iter().any(below) || path.ends_with("SystemTime::now") || path == "std::*"
     };
     let mut found: Vec<String> = written.filter(is_worldly).collect();
     found.extend(names(&file.production).filter(|name| WORLDLY_NAMES.contains(name)).map(str::to_owned));
