@@ -1,6 +1,6 @@
 //! What must survive a restart of the daemon: carried in the state file, read once at start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::NodeName;
 use crate::time::{Monotonic, Now, WallTime};
@@ -12,6 +12,8 @@ pub struct Memory {
     pub primary: Option<NodeName>,
     /// When each node was last reached as a primary, by anyone.
     pub contacts: BTreeMap<NodeName, Contact>,
+    /// Nodes that have told that they are standbys: they count for the quorum until they tell otherwise.
+    pub standbys: BTreeSet<NodeName>,
 }
 
 /// The last contact with a primary, on the clocks a later process can compare with its own.
@@ -25,22 +27,22 @@ pub struct Contact {
 }
 
 impl Memory {
-    /// What is known now, for a later process.
-    pub(super) fn new<'a>(
-        primary: Option<NodeName>,
-        contacts: impl Iterator<Item = (&'a NodeName, Monotonic)>,
+    /// The latest of the contacts with each primary, for a later process. One that is within reach now is written without
+    /// its time.
+    pub(super) fn contacts<'a>(
+        all: impl Iterator<Item = (&'a NodeName, Monotonic)>,
         is_within_reach: impl Fn(&NodeName) -> bool,
         now: Now,
-    ) -> Self {
+    ) -> BTreeMap<NodeName, Contact> {
         let mut latest: BTreeMap<NodeName, Monotonic> = BTreeMap::new();
-        for (node, at) in contacts {
+        for (node, at) in all {
             latest.entry(node.clone()).and_modify(|known| *known = at.max(*known)).or_insert(at);
         }
         let contact = |(node, at)| {
             let mono = Some(at).filter(|_| !is_within_reach(&node));
             (node, Contact { mono, wall: now.wall - now.mono.since(at) })
         };
-        Self { primary, contacts: latest.into_iter().map(contact).collect() }
+        latest.into_iter().map(contact).collect()
     }
 
     /// The contacts on the clock of this process. One whose monotonic time is not known, or lies ahead, counts as just now:
