@@ -102,11 +102,11 @@ impl Snapshot<'_> {
 
     /// Rule 1.
     fn need(&self) -> Need {
-        if self.map.has_several_primaries() {
-            return Need::LookAtLag { otherwise: self.several_primaries() };
-        }
         if let Some((primary, witness)) = self.map.connected_primaries.first_key_value() {
-            let verdict = Verdict::PrimaryReachable { primary: primary.clone(), witness: witness.clone() };
+            let verdict = match self.map.has_several_primaries() {
+                true => self.several_primaries(),
+                false => Verdict::PrimaryReachable { primary: primary.clone(), witness: witness.clone() },
+            };
             return if self.fresh { Need::Nothing(verdict) } else { Need::LookAtLag { otherwise: verdict } };
         }
         match self.remembered {

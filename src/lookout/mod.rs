@@ -12,6 +12,8 @@ mod promotion;
 mod round;
 mod schedule;
 mod scripted;
+#[cfg(test)]
+mod world;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ use schedule::Schedule;
 
 use crate::cluster::{ClusterState, NodeReport, NodeState, ObserverReport, ProbeFailure};
 use crate::config::{Config, NodeName, ObserverName};
-use crate::failover::Wait;
+use crate::failover::{Verdict, Wait};
 use crate::time::{Monotonic, Now};
 
 /// The core of a node: all that it knows, remembers and waits for.
@@ -37,7 +39,7 @@ pub struct Lookout {
     state: ClusterState,
     /// `current_master`: the primary that the last regular decision took as such.
     remembered: Option<NodeName>,
-    /// Contacts with primaries that a former process had.
+    /// Contacts of our own with primaries that a former process had, or that have left the configuration since.
     former_contacts: Vec<(NodeName, Monotonic)>,
     /// Nodes that were standbys to a former process.
     former_standbys: BTreeSet<NodeName>,
@@ -103,10 +105,11 @@ impl Lookout {
 
     /// When [`Event::DeadlineReached`] is due next.
     pub fn next_deadline(&self) -> Monotonic {
-        let own = self.check.as_ref().map_or(self.schedule.decision, |check| check.deadline);
-        let complete = self.check.as_ref().filter(|check| self.is_complete(check)).map(|check| check.since);
-        let probes = self.schedule.next_probe(self.asks_observers());
-        probes.into_iter().chain(complete).fold(own, Monotonic::min)
+        let decision = (!self.awaits_fresh_facts()).then_some(self.schedule.decision);
+        let check = self.check.as_ref();
+        let check = check.map(|check| if self.is_complete(check) { check.since } else { check.deadline });
+        let probe = self.schedule.next_probe(self.asks_observers());
+        [decision, check, probe].into_iter().flatten().min().unwrap_or(self.schedule.decision)
     }
 
     /// The facts per node and observer.
@@ -160,11 +163,25 @@ impl Lookout {
         if config.nodes != self.config.nodes {
             self.nodes_changed_at = now.mono;
         }
+        self.keep_contacts_of_leavers(&config);
         self.state.adopt(&config);
+        self.schedule.drop_readdressed(&self.config, &config);
         self.schedule.adopt(&config, now.mono);
         self.config = config;
         self.request_check(now);
         self.take_due_probes(now.mono, effects);
+    }
+
+    /// A node that leaves takes its state along, but not that we reached it as a primary: nobody counts that while it is
+    /// away, and if it was left out by mistake and comes back the wait goes on.
+    fn keep_contacts_of_leavers(&mut self, config: &Config) {
+        let leavers = self.state.nodes.iter().filter(|(node, _)| !config.nodes.contains_key(*node));
+        for (node, at) in leavers.filter_map(|(node, state)| Some((node, state.primary_contact?))) {
+            self.former_contacts.retain(|(known, _)| known != node);
+            if self.former_contacts.len() < MAX_FORMER_CONTACTS {
+                self.former_contacts.push((node.clone(), at));
+            }
+        }
     }
 
     fn node_probed(
@@ -201,6 +218,9 @@ impl Lookout {
     /// A connection lost while idle is no answer to a probe: whoever waits for fresh facts waits on, and the node is asked
     /// again at once.
     fn node_lost(&mut self, node: &NodeName, failure: ProbeFailure, now: Now, effects: &mut Vec<Effect>) {
+        if !self.config.nodes.contains_key(node) {
+            return;
+        }
         self.say_of_node(node, Some(&failure), effects);
         let remembered = self.remembered.as_ref() == Some(node);
         if self.state.node_probed(node, Err(failure), remembered, now) {
@@ -230,7 +250,11 @@ impl Lookout {
         effects: &mut Vec<Effect>,
     ) {
         self.say_of_observer(observer, &outcome, now, effects);
-        if self.state.observer_probed(observer, outcome, now) {
+        let awaited = matches!(
+            self.last.as_ref().map(|round| &round.decision.verdict),
+            Some(Verdict::Wait(Wait::ObserversSinceWarning { .. }))
+        );
+        if self.state.observer_probed(observer, outcome, now) || awaited {
             self.schedule.decision = now.mono;
         }
     }
@@ -284,19 +308,27 @@ impl Lookout {
     /// Everything whose time has come: probes, a finished or overdue check, a decision.
     fn take_turn(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.take_due_probes(now.mono, effects);
-        if let Some(check) = self.check.take() {
+        if let Some(check) = self.check {
             if self.is_complete(&check) {
+                self.check = None;
                 self.conclude(check.look, now, effects);
-            } else if check.deadline <= now.mono {
-                self.give_up_check(&check, now, effects);
-            } else {
-                self.check = Some(check);
+                return;
             }
-            return;
+            if check.deadline <= now.mono {
+                self.check = None;
+                self.give_up_check(&check, now, effects);
+                return;
+            }
         }
-        if self.schedule.decision <= now.mono {
+        if self.schedule.decision <= now.mono && !self.awaits_fresh_facts() {
             self.conclude(Look::Regular, now, effects);
         }
+    }
+
+    /// A decision waits for everybody's report. Only this holds the others up: while a requested poll goes on, decisions are
+    /// made when they are due, so that a node that does not answer delays none.
+    fn awaits_fresh_facts(&self) -> bool {
+        self.check.is_some_and(|check| check.look == Look::Fresh)
     }
 
     /// Makes a decision and waits for what it asks for.
@@ -310,10 +342,22 @@ impl Lookout {
         }
     }
 
+    /// Not everybody has reported in time: no decision on fresh facts this round, and one that was merely requested is made
+    /// on what is known.
     fn give_up_check(&mut self, check: &Check, now: Now, effects: &mut Vec<Effect>) {
-        self.schedule.decision = now.mono + self.config.check_interval;
-        if check.look == Look::Fresh {
-            self.note_wait(Wait::FreshFactsOverdue, effects);
+        match check.look {
+            Look::Regular => self.conclude(Look::Regular, now, effects),
+            Look::Fresh => {
+                self.schedule.decision = now.mono + self.config.check_interval;
+                self.note_wait(Wait::FreshFactsOverdue, effects);
+            }
         }
     }
 }
+
+/// So many contacts with nodes that have left are kept.
+const MAX_FORMER_CONTACTS: usize = 1_000;
+
+#[cfg(test)]
+#[path = "lookout_tests.rs"]
+mod tests;

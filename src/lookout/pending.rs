@@ -56,3 +56,7 @@ impl Lookout {
 fn patience(config: &Config) -> Duration {
     config.missing_primary_timeout.max(config.poll_timeout * 2 + Duration::from_secs(1))
 }
+
+#[cfg(test)]
+#[path = "pending_tests.rs"]
+mod tests;

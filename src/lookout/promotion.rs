@@ -78,10 +78,11 @@ impl Lookout {
             return;
         }
         self.promotion.running = None;
-        self.schedule.decision = now.mono;
+        // Never at once: a command that fails quickly, or one that leaves the promotion to the server and returns, would be
+        // run again and again. When our own node turns primary, that news makes a decision due.
+        self.schedule.decision = now.mono + self.config.check_interval;
         if let CommandOutcome::NotStarted(_) = outcome {
             self.promotion_failed(&format!("failover_command {outcome}"), effects);
-            self.schedule.decision = now.mono + self.config.check_interval;
             return;
         }
         effects.push(Effect::RaiseAlert {
@@ -90,14 +91,13 @@ impl Lookout {
         });
         self.promotion.paused_until = Some(now.mono + self.config.failover_pause);
         if *outcome == CommandOutcome::Exited(0) {
-            self.promotion_succeeded(effects);
+            self.promotion_succeeded(now, effects);
         } else {
             self.promotion_failed(&format!("failover_command {outcome}"), effects);
-            self.schedule.decision = now.mono + self.config.check_interval;
         }
     }
 
-    fn promotion_succeeded(&mut self, effects: &mut Vec<Effect>) {
+    fn promotion_succeeded(&mut self, now: Now, effects: &mut Vec<Effect>) {
         effects.push(Effect::warning("failover_command ended well".to_owned()));
         self.promotion.settled_by = Some(self.schedule.next_id());
         self.warning_since = None;
@@ -105,7 +105,7 @@ impl Lookout {
         if std::mem::take(&mut self.promotion.failed) {
             effects.push(Effect::ClearAlert(Alert::FailoverFailed));
         }
-        self.schedule.hurry_all(self.schedule.decision);
+        self.schedule.hurry_all(now.mono);
     }
 
     fn promotion_failed(&mut self, reason: &str, effects: &mut Vec<Effect>) {
@@ -114,3 +114,7 @@ impl Lookout {
         effects.push(Effect::RaiseAlert { alert: Alert::FailoverFailed, text: reason.to_owned() });
     }
 }
+
+#[cfg(test)]
+#[path = "promotion_tests.rs"]
+mod tests;

@@ -18,3 +18,4 @@ mod programs;
 mod reloading;
 mod restarts;
 mod stopping;
+mod timelines;

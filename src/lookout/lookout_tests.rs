@@ -1,0 +1,291 @@
+//! The core driven live: events and a clock that jumps from deadline to deadline.
+
+use super::world::{check, run};
+
+#[test]
+fn a_dead_primary_is_followed_by_one_promotion() {
+    check(
+        "",
+        "0 p primary\n20.2 p unreachable\n80.105 s2 primary\n200 end",
+        "run, raise, clear, log the primary",
+        "0.01 log the primary is p now (before: none)
+         80.01 run promote
+         80.11 raise failover_has_happened
+         80.11 clear replication_delay_warning
+         80.12 log the primary is s2 now (before: p)",
+    );
+}
+
+#[test]
+fn the_end_of_the_limit_is_a_deadline_and_no_tick() {
+    // p was last reached at 14.01; neither a poll, every 7 s, nor a tick, every 9 s, falls on 74.01.
+    check(
+        r#""db_poll_interval": 7, "replication_state_check_interval": 9"#,
+        "14.02 p unreachable\n74.05 end",
+        "decide wants, decide promote, run",
+        "21.01 decide wants_fresh_facts primary_unreachable
+         30.01 decide wants_fresh_facts primary_unreachable
+         39.02 decide wants_fresh_facts primary_unreachable
+         48.03 decide wants_fresh_facts primary_unreachable
+         57.04 decide wants_fresh_facts primary_unreachable
+         66.05 decide wants_fresh_facts primary_unreachable
+         74.01 decide wants_fresh_facts primary_unreachable
+         74.02 run promote
+         74.02 decide promote primary_unreachable",
+    );
+}
+
+#[test]
+fn a_lost_connection_to_the_primary_is_looked_into_at_once() {
+    check(
+        "",
+        "22 p unreachable\n22 p lost\n22.2 end",
+        "decide, ask",
+        "22 ask p
+         22 decide wants_fresh_facts primary_unreachable
+         22 ask s1
+         22 ask s2
+         22.01 decide hold contact_too_recent",
+    );
+    check(
+        "",
+        "22 p lost\n22.2 end",
+        "decide, ask",
+        "22 ask p
+         22 decide wants_fresh_facts primary_unreachable
+         22 ask s1
+         22 ask s2
+         22.01 decide primary_reachable primary_reachable",
+    );
+}
+
+#[test]
+fn news_of_a_node_that_has_left_is_no_news() {
+    let without_s1 = r#""remote_conns": {"p": "host=p", "s2": "host=s2"}"#;
+    check("", &format!("22 reload {without_s1}\n23 s1 lost\n24 end"), "log node", "");
+    // Nor is the answer that was under way, when it is back with another address.
+    check(
+        "",
+        &format!(
+            "20.2 s1 standby in 3
+             25.5 reload {without_s1}
+             26 s1 unreachable
+             26 reload \"remote_conns\": {{\"p\": \"host=p\", \"s1\": \"host=x\", \"s2\": \"host=s2\"}}
+             29 end"
+        ),
+        "ask s1, log node s1",
+        "25 ask s1
+         26 ask s1
+         26.01 log node s1: unreachable: as scripted",
+    );
+}
+
+const P_ELSEWHERE: &str = r#""remote_conns": {"p": "host=elsewhere", "s1": "host=s1", "s2": "host=s2"}"#;
+const WITHOUT_P: &str = r#""remote_conns": {"s1": "host=s1", "s2": "host=s2"}"#;
+const WITH_P: &str = r#""remote_conns": {"p": "host=p", "s1": "host=s1", "s2": "host=s2"}"#;
+
+#[test]
+fn a_node_with_another_address_is_asked_there_at_once() {
+    // The poll at the old address is never answered: its connection is closed by the reload.
+    check(
+        "",
+        &format!("24 p silent\n26 p primary\n26 reload {P_ELSEWHERE}\n40 end"),
+        "ask p, decide",
+        "25 ask p
+         26 ask p
+         26.01 decide primary_reachable primary_reachable
+         31 ask p
+         36 ask p
+         36.01 decide primary_reachable primary_reachable",
+    );
+    check(
+        r#""observers": {"o1": "http://o1"}"#,
+        "24 o1 silent\n26 o1 sees p\n26 reload \"observers\": {\"o1\": \"http://elsewhere\"}\n30 end",
+        "ask o1",
+        "25 ask o1\n26 ask o1",
+    );
+}
+
+#[test]
+fn a_primary_left_out_by_mistake_is_waited_for_like_any_other() {
+    // Reached at 20.01, gone from the configuration for a moment, and then out of reach: the limit is 60 s.
+    check(
+        "",
+        &format!("21 reload {WITHOUT_P}\n22 p unreachable\n23 reload {WITH_P}\n82 end"),
+        "run, decide promote, decide hold contact",
+        "38.01 decide hold contact_too_recent
+         48.01 decide hold contact_too_recent
+         58.01 decide hold contact_too_recent
+         68.01 decide hold contact_too_recent
+         78.01 decide hold contact_too_recent
+         80.02 run promote
+         80.02 decide promote primary_unreachable",
+    );
+}
+
+#[test]
+fn a_removed_primary_is_not_waited_for() {
+    check(
+        "",
+        &format!("21 reload {WITHOUT_P}\n40 end"),
+        "run, decide",
+        "21.01 decide wants_fresh_facts primary_removed
+         21.01 decide hold nodes_just_changed
+         31.01 decide wants_fresh_facts primary_removed
+         31.01 decide hold nodes_just_changed
+         36 decide wants_fresh_facts primary_removed
+         36.01 run promote
+         36.01 decide promote primary_removed",
+    );
+}
+
+#[test]
+fn fresh_facts_that_show_several_primaries_end_the_round() {
+    // Only the regular decision goes on to look at lag, which has grown meanwhile.
+    check(
+        r#""replication_state_check_interval": 30"#,
+        "22 p primary in 0.5
+         22 s1 primary in 0.5
+         22 s2 standby lag 50
+         22 p lost
+         23 end",
+        "decide, raise",
+        "22 decide wants_fresh_facts primary_unreachable
+         22.5 raise multiple_master_warning
+         22.5 decide several_primaries several_primaries",
+    );
+}
+
+#[test]
+fn a_primary_that_was_never_seen_is_waited_for_from_the_start() {
+    // p may be the primary: nobody knows its role until the limit of 60 s is over.
+    check(
+        "",
+        "0 p unreachable\n62 end",
+        "run, decide",
+        "0 decide wait first_answers
+         0.01 decide hold role_unknown
+         10.01 decide hold role_unknown
+         20.01 decide hold role_unknown
+         30.01 decide hold role_unknown
+         40.01 decide hold role_unknown
+         50.01 decide hold role_unknown
+         60 run promote
+         60 decide promote never_seen_primary",
+    );
+    check("", "0 p refused\n300 end", "run", "");
+    check("", "0 p not_ready\n62 end", "run", "60 run promote");
+    check(
+        "",
+        "0 p unreachable\n0 s1 unreachable\n52 s1 standby\n52 p primary\n90 end",
+        "run, log the primary",
+        "55.01 log the primary is p now (before: none)",
+    );
+}
+
+#[test]
+fn a_change_of_nodes_begins_the_wait_for_an_unknown_one_anew() {
+    check("", &format!("0 p unreachable\n30 reload {P_ELSEWHERE}\n95 end"), "run", "90 run promote");
+    check("", "0 p unreachable\n30 reload \"db_poll_interval\": 4\n65 end", "run", "60 run promote");
+}
+
+#[test]
+fn the_primary_and_its_last_contact_survive_a_restart() {
+    check(
+        "",
+        "20.2 p unreachable\n40 restart\n85 end",
+        "run, decide promote",
+        "80.01 run promote\n80.01 decide promote primary_unreachable",
+    );
+    check(
+        "",
+        "20.2 p unreachable\n40 restart elsewhere\n105 end",
+        "run, decide promote",
+        "100.01 run promote\n100.01 decide promote primary_unreachable",
+    );
+    // Twice: the second process knows of the contact by the memory of the first alone.
+    check("", "20.2 p unreachable\n30 restart\n40 restart\n85 end", "run", "80.01 run promote");
+}
+
+#[test]
+fn a_restart_beside_the_dead_primary_is_no_cold_start() {
+    // All that is reached are standbys, and the remembered primary is out of reach.
+    check(
+        "",
+        "20.2 p unreachable\n70 restart\n90 end",
+        "decide wait, decide hold nodes, decide promote",
+        "70 decide wait first_answers
+         70.01 decide hold nodes_just_changed
+         80.01 decide hold nodes_just_changed
+         85.01 decide promote primary_unreachable",
+    );
+}
+
+const WARNED_OBSERVERS: &str = r#""poll_observers_on_warning_only": true, "observers": {"o1": "http://o1"}"#;
+
+#[test]
+fn observers_are_asked_only_while_lag_is_over_the_warning_limit() {
+    check(
+        WARNED_OBSERVERS,
+        "0 o1 sees p\n22 s2 standby lag 40\n42 s2 standby\n70 end",
+        "ask o1, raise, clear, run",
+        "30.01 raise replication_delay_warning
+         30.01 run warn
+         30.01 ask o1
+         35.01 ask o1
+         40.01 ask o1
+         45.01 ask o1
+         50.01 ask o1
+         50.02 clear replication_delay_warning",
+    );
+}
+
+#[test]
+fn a_decision_waits_for_the_observers_that_are_asked_since_the_warning() {
+    // 5 poll intervals at most.
+    check(
+        WARNED_OBSERVERS,
+        "22 o1 silent\n22 s2 standby lag 40\n60 end",
+        "decide",
+        "30.01 decide lag_warning lag_warning
+         40.01 decide wait observers_since_warning
+         50.01 decide wait observers_since_warning
+         55.01 decide primary_reachable primary_reachable",
+    );
+    check(
+        WARNED_OBSERVERS,
+        "22 o1 sees p in 13\n22 s2 standby lag 40\n52 end",
+        "decide",
+        "30.01 decide lag_warning lag_warning
+         40.01 decide wait observers_since_warning
+         43.01 decide primary_reachable primary_reachable",
+    );
+}
+
+#[test]
+fn an_observer_that_says_the_same_again_ends_the_wait_as_well() {
+    check(
+        &format!(r#"{WARNED_OBSERVERS}, "replication_state_check_interval": 3"#),
+        "12 o1 sees p
+         12 s2 standby lag 40
+         22 s2 standby
+         42 s2 standby lag 70
+         42 o1 sees p in 4.5
+         51 end",
+        "decide lag, clear, decide wait, decide hold",
+        "15.01 decide lag_warning lag_warning
+         27.02 clear replication_delay_warning
+         45.02 decide lag_warning lag_warning
+         48.02 decide wait observers_since_warning
+         49.52 decide hold primary_connected",
+    );
+}
+
+#[test]
+fn everything_ends_where_it_began_for_the_same_events() {
+    let script = "20.2 p unreachable in 3\n21 s1 lost\n30 check\n35 o1 sees p\n47 restart\n50 s2 standby lag 90\n90 o1 unreachable\n200 end";
+    let settings = r#""observers": {"o1": "http://o1"}, "failover_sleep_time": 7"#;
+    let first = run(settings, script);
+    assert!(first.contains("run promote"), "{first}");
+    assert_eq!(first, run(settings, script));
+}

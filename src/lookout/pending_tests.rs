@@ -1,0 +1,93 @@
+//! Checks, live: requested ones, and the wait for fresh facts.
+
+use super::super::world::check;
+
+#[test]
+fn a_requested_check_asks_everybody_and_decides_when_all_have_reported() {
+    check(
+        "",
+        "22 s1 standby in 2\n22 check\n26 end",
+        "ask, decide",
+        "22 ask p
+         22 ask s1
+         22 ask s2
+         24 decide primary_reachable primary_reachable",
+    );
+}
+
+#[test]
+fn requests_that_come_close_together_share_one_poll() {
+    check(
+        "",
+        "22 s1 standby in 2\n22 check\n22.5 check\n23 check\n24.5 check\n25 end",
+        "ask p, decide",
+        "22 ask p
+         24 decide primary_reachable primary_reachable
+         24.5 ask p",
+    );
+}
+
+#[test]
+fn a_node_that_does_not_answer_delays_no_decision() {
+    // s1 takes longer than a check may; somebody asks for a check all the time. p was last reached at 20.01.
+    check(
+        "",
+        "20.2 s1 silent
+         21 check
+         22 p unreachable
+         26 check
+         30 check
+         36 check
+         41.02 end",
+        "decide",
+        "26.01 decide wants_fresh_facts primary_unreachable
+         41.01 decide wait fresh_facts_overdue",
+    );
+}
+
+#[test]
+fn a_request_that_is_given_up_is_decided_on_what_is_known() {
+    check(
+        r#""replication_state_check_interval": 40"#,
+        "22 s1 silent\n22 check\n38 end",
+        "decide",
+        "37 decide primary_reachable primary_reachable",
+    );
+}
+
+#[test]
+fn what_is_under_way_counts_as_fresh() {
+    // p hangs since 20.2: asked at 25, failed at 30. The loss of its connection at 28 starts a check that waits for that
+    // answer, not for one of its own.
+    check(
+        "",
+        "24 p unreachable in 5\n28 p lost\n30.005 end",
+        "ask p, decide",
+        "25 ask p
+         28 decide wants_fresh_facts primary_unreachable
+         30 ask p
+         30 decide hold contact_too_recent",
+    );
+}
+
+#[test]
+fn no_decision_without_fresh_facts() {
+    // The poll of s1 never comes back: the limit is long over, and nothing is decided.
+    let script = "22 s1 silent\n22 p unreachable\n300 end";
+    check("", script, "run, decide promote, decide hold", "");
+}
+
+#[test]
+fn a_slow_node_that_fails_in_time_is_waited_for() {
+    check(
+        r#""max_failover_replication_time_lag": 20"#,
+        "20.2 p unreachable in 9\n45 end",
+        "decide, run",
+        "30.01 decide primary_reachable primary_reachable
+         34 decide wants_fresh_facts primary_unreachable
+         34.01 decide hold contact_too_recent
+         40.01 decide wants_fresh_facts primary_unreachable
+         43 run promote
+         43 decide promote primary_unreachable",
+    );
+}

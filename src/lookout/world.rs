@@ -1,0 +1,301 @@
+//! A small world for tests: nodes and observers that answer after a delay, fail or stay silent, a command that ends, and a
+//! clock that jumps from one deadline to the next. A scenario is a script in and a transcript out.
+//!
+//! A script has one line per happening, `SECONDS WHO WHAT`, in order:
+//! ```text
+//! 0 p primary            p answers as a primary from now on; "in 2": after 2 s instead of 10 ms
+//! 0 s1 standby 0/50      s1 answers as a standby at this position; "lag 40": so far behind
+//! 9 p unreachable        also refused, authentication, not_ready; "in 5": after 5 s
+//! 9 p silent             p never answers
+//! 9 p lost               its idle connection is closed
+//! 0 o1 sees p s1=standby o1 answers that it reaches p as a primary and s1 as a standby; o1 unreachable, silent
+//! 9 command 1 in 3       commands end with 1 after 3 s from now on; "fails": cannot be started
+//! 9 check                POST /check
+//! 9 reload {...}         these keys of the configuration are others now
+//! 9 maintenance on       also off
+//! 9 restart              a new process with the old one's memory; "elsewhere": after a boot of the machine
+//! ```
+//! A transcript has one line per deed that is looked for: `SECONDS ask p`, `run promote`, `raise failover_failed`,
+//! `clear ...`, `decide VERDICT REASON`, `log ...`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{CommandOutcome, Contact, Effect, Event, Lookout, Memory};
+use crate::cluster::{Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport};
+use crate::compat;
+use crate::config::{self, Config, Environment};
+use crate::time::{Monotonic, Now, WallTime};
+
+/// Runs `script` on the usual cluster (primary p, standbys s1 and s2, we are s2) with other `settings`, up to its last line
+/// `SECONDS end`, and compares what is looked for (`watched`: beginnings of deeds, with commas between) with `expected`.
+/// What comes before the script's first line is not looked at.
+#[track_caller]
+pub(super) fn check(settings: &str, script: &str, watched: &str, expected: &str) {
+    let expected: Vec<_> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let watched: Vec<_> = watched.split(',').map(str::trim).collect();
+    let seconds = |line: &str| line.trim().split(' ').next().unwrap().parse::<f64>().unwrap();
+    let begin = script.lines().map(str::trim).find(|line| !line.is_empty()).map(seconds).unwrap();
+    let shown = |line: &&str| watched.iter().any(|deed| line.split_once(' ').unwrap().1.starts_with(deed));
+    let transcript = run(settings, script);
+    let found: Vec<_> = transcript.lines().filter(|line| seconds(line) >= begin).filter(shown).collect();
+    assert_eq!(found, expected, "\n{}\n", found.join("\n"));
+}
+
+/// The whole transcript.
+pub(super) fn run(settings: &str, script: &str) -> String {
+    let mut world = World::new(settings);
+    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (seconds, happening) = line.split_once(' ').unwrap();
+        world.run_until(Duration::from_secs_f64(seconds.parse().unwrap()));
+        world.happen(happening);
+    }
+    world.transcript
+}
+
+struct World {
+    settings: Value,
+    lookout: Lookout,
+    t: Duration,
+    habits: BTreeMap<String, Habit>,
+    command: (Option<i32>, Duration),
+    /// Events on their way, by time of arrival and order of sending.
+    coming: BTreeMap<(Duration, usize), Event>,
+    sent: usize,
+    turns: (Duration, usize),
+    maintenance: bool,
+    transcript: String,
+}
+
+#[derive(Clone)]
+struct Habit {
+    does: String,
+    after: Duration,
+}
+
+impl World {
+    fn new(settings: &str) -> Self {
+        let mut world = Self {
+            settings: serde_json::from_str(USUAL).unwrap(),
+            lookout: Lookout::new(Arc::new(parse("{}")), &Memory::default(), now(Duration::ZERO)),
+            t: Duration::ZERO,
+            habits: BTreeMap::new(),
+            command: (Some(0), Duration::from_millis(100)),
+            coming: BTreeMap::new(),
+            sent: 0,
+            turns: (Duration::ZERO, 0),
+            maintenance: false,
+            transcript: String::new(),
+        };
+        let config = world.config(settings);
+        world.lookout = Lookout::new(config, &Memory::default(), now(Duration::ZERO));
+        for (node, habit) in [("p", "primary"), ("s1", "standby"), ("s2", "standby"), ("o1", "sees")] {
+            world.habit(node, habit);
+        }
+        world
+    }
+
+    /// The configuration with these keys changed.
+    fn config(&mut self, settings: &str) -> Arc<Config> {
+        let changes: Value = serde_json::from_str(&format!("{{{settings}}}")).unwrap();
+        let all = self.settings.as_object_mut().unwrap();
+        all.extend(changes.as_object().unwrap().clone());
+        Arc::new(parse(&self.settings.to_string()))
+    }
+
+    fn happen(&mut self, happening: &str) {
+        let (who, what) = happening.split_once(' ').unwrap_or((happening, ""));
+        let now = now(self.t);
+        match (who, what) {
+            ("end", _) => {}
+            ("check", _) => self.tell(Event::CheckRequested),
+            ("reload", settings) => {
+                let config = self.config(settings);
+                self.tell(Event::ConfigLoaded(config));
+            }
+            ("maintenance", what) => self.maintenance = what == "on",
+            ("restart", what) => {
+                let mut memory = self.lookout.memory(now);
+                if what == "elsewhere" {
+                    memory.contacts.values_mut().for_each(|contact: &mut Contact| contact.mono = None);
+                }
+                self.coming.clear();
+                self.lookout = Lookout::new(Arc::clone(self.lookout.config()), &memory, now);
+            }
+            ("command", what) => {
+                let (status, after) = timed(what, self.command.1);
+                self.command = (status.parse().ok(), after);
+            }
+            (node, "lost") => {
+                self.tell(Event::NodeLost { node: node.into(), failure: failure("unreachable").unwrap() });
+            }
+            (who, what) => self.habit(who, what),
+        }
+    }
+
+    fn habit(&mut self, who: &str, what: &str) {
+        let (does, after) = timed(what, Duration::from_millis(10));
+        self.habits.insert(who.to_owned(), Habit { does: does.to_owned(), after });
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.send(Duration::ZERO, event);
+    }
+
+    fn send(&mut self, after: Duration, event: Event) {
+        self.coming.insert((self.t + after, self.sent), event);
+        self.sent += 1;
+    }
+
+    /// One turn after another, each at the earliest time at which there is something to do.
+    fn run_until(&mut self, end: Duration) {
+        loop {
+            let deadline = self.lookout.next_deadline().since(Monotonic::from_duration(START));
+            let arrival = self.coming.first_key_value().map(|((at, _), _)| *at);
+            let next = arrival.map_or(deadline, |at| at.min(deadline)).max(self.t);
+            if next >= end {
+                self.t = end;
+                return;
+            }
+            self.turns = if self.turns.0 == next { (next, self.turns.1 + 1) } else { (next, 0) };
+            assert!(self.turns.1 < 20, "the clock stands still at {next:?}\n{}", self.transcript);
+            self.t = next;
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        let mut effects = Vec::new();
+        while let Some(entry) = self.coming.first_entry().filter(|entry| entry.key().0 <= self.t) {
+            self.lookout.handle(entry.remove(), now(self.t), &mut effects);
+        }
+        if self.lookout.next_deadline() <= now(self.t).mono {
+            self.lookout.handle(Event::DeadlineReached { maintenance: self.maintenance }, now(self.t), &mut effects);
+        }
+        effects.into_iter().for_each(|effect| self.carry_out(effect));
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::ProbeNode { node, probe } => {
+                self.note(&format!("ask {node}"));
+                let Some((after, outcome)) = self.node_answer(node.as_str()) else { return };
+                self.send(after, Event::NodeProbed { node, probe, outcome });
+            }
+            Effect::ProbeObserver { observer, probe } => {
+                self.note(&format!("ask {observer}"));
+                let Some((after, outcome)) = self.observer_answer(observer.as_str()) else { return };
+                self.send(after, Event::ObserverProbed { observer, probe, outcome });
+            }
+            Effect::RunCommand { id, command, .. } => {
+                self.note(&format!("run {}", command.argv.join(" ")));
+                let (status, after) = self.command;
+                let not_started = || CommandOutcome::NotStarted("no such file".to_owned());
+                self.send(
+                    after,
+                    Event::CommandExited { id, outcome: status.map_or_else(not_started, CommandOutcome::Exited) },
+                );
+            }
+            Effect::RaiseAlert { alert, .. } => self.note(&format!("raise {}", compat::alert::file_name(alert))),
+            Effect::ClearAlert(alert) => self.note(&format!("clear {}", compat::alert::file_name(alert))),
+            Effect::SaveState => {
+                let Some(round) = self.lookout.last_round() else { return };
+                let verdict = &round.decision.verdict;
+                let decided = format!("decide {} {}", verdict.name(), verdict.reason());
+                self.note(&decided);
+            }
+            Effect::Log { text, .. } => self.note(&format!("log {text}")),
+        }
+    }
+
+    fn note(&mut self, deed: &str) {
+        let seconds = Duration::from_micros(u64::try_from(self.t.as_micros()).unwrap()).as_secs_f64();
+        writeln!(self.transcript, "{seconds} {deed}").unwrap();
+    }
+
+    fn node_answer(&self, node: &str) -> Option<(Duration, Result<NodeReport, ProbeFailure>)> {
+        let Habit { does, after } = self.habits.get(node)?;
+        let mut words = does.split(' ');
+        let db_time = now(self.t).wall;
+        let role = match words.next()? {
+            "silent" => return None,
+            "primary" => RoleReport::Primary { lsn: lsn("0/5000000"), slots: Vec::new() },
+            "standby" => {
+                let rest: Vec<_> = words.collect();
+                let position = rest.first().filter(|word| word.contains('/')).copied().unwrap_or("0/5000000");
+                let lag = rest.iter().position(|word| *word == "lag").map_or(0.1, |at| rest[at + 1].parse().unwrap());
+                let last_replay = Some(db_time - Duration::from_secs_f64(lag));
+                RoleReport::Standby { receive: lsn(position), replay: lsn(position), last_replay }
+            }
+            name => return Some((*after, Err(failure(name)?))),
+        };
+        Some((*after, Ok(NodeReport { db_time, role })))
+    }
+
+    fn observer_answer(&self, observer: &str) -> Option<(Duration, Result<ObserverReport, ProbeFailure>)> {
+        let Habit { does, after } = self.habits.get(observer)?;
+        let mut words = does.split(' ');
+        match words.next()? {
+            "silent" => None,
+            "sees" => {
+                let date = now(self.t).wall;
+                let nodes = words.map(|word| observed(word, date)).collect();
+                Some((*after, Ok(ObserverReport { date, nodes })))
+            }
+            name => Some((*after, Err(failure(name)?))),
+        }
+    }
+}
+
+/// What an observer says of one node, in one word.
+fn observed(word: &str, at: WallTime) -> (config::NodeName, ObservedNode) {
+    let (node, role) = word.split_once('=').unwrap_or((word, "primary"));
+    let entry = ObservedNode {
+        fetch_time: at,
+        connection: true,
+        db_time: Some(at),
+        in_recovery: Some(role == "standby"),
+        receive: None,
+        replay: lsn("0/5000000"),
+        last_replay: None,
+    };
+    (node.into(), entry)
+}
+
+/// `WHAT in SECONDS`.
+fn timed(what: &str, usual: Duration) -> (&str, Duration) {
+    let Some((what, after)) = what.split_once(" in ") else { return (what, usual) };
+    (what, Duration::from_secs_f64(after.parse().unwrap()))
+}
+
+fn failure(name: &str) -> Option<ProbeFailure> {
+    let message = || "as scripted".to_owned();
+    Some(match name {
+        "unreachable" => ProbeFailure::Unreachable { reason: message() },
+        "timed_out" => ProbeFailure::TimedOut { step: ProbeStep::Answering },
+        "refused" => ProbeFailure::Refused { message: message() },
+        "authentication" => ProbeFailure::AuthenticationRejected { message: message() },
+        "not_ready" => ProbeFailure::NotReady { message: message() },
+        other => panic!("no habit: {other:?}"),
+    })
+}
+
+fn lsn(text: &str) -> Option<Lsn> {
+    Some(text.parse().unwrap())
+}
+
+fn parse(text: &str) -> Config {
+    config::parse(text, &Environment::default()).unwrap().config
+}
+
+fn now(t: Duration) -> Now {
+    Now { mono: Monotonic::from_duration(START + t), wall: WallTime::from_unix_micros(1_704_067_200_000_000) + t }
+}
+
+const START: Duration = Duration::from_secs(1_000_000);
+const USUAL: &str = r#"{"own_db": "s2", "remote_conns": {"p": "host=p", "s1": "host=s1", "s2": "host=s2"},
+    "failover_command": "promote", "max_failover_replication_time_lag": 60, "over_warning_limit_command": "warn"}"#;

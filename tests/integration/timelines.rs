@@ -1,0 +1,63 @@
+//! The decision against timelines of the original and of the rules: those kept with this project, and the full set of the
+//! reference where it is at hand. A timeline that tells of following a new primary is left out and counted.
+
+use std::path::{Path, PathBuf};
+
+use pglookout::replay::{Difference, Step, Tally, Timeline, read, verify};
+
+use super::harness::or_skip;
+
+#[test]
+fn every_decision_of_the_timelines_kept_here_is_made() {
+    check(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/timelines"));
+}
+
+#[test]
+fn every_decision_of_the_full_reference_is_made() {
+    if let Some(folder) = or_skip(full_reference()) {
+        check(&folder);
+    }
+}
+
+/// Where the full set is: `PGLOOKOUT_TIMELINES`, or beside the checkout.
+fn full_reference() -> Result<PathBuf, String> {
+    let named = std::env::var_os("PGLOOKOUT_TIMELINES").map(PathBuf::from);
+    let folder = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/timelines"));
+    if folder.is_dir() { Ok(folder) } else { Err(format!("no timelines in {}", folder.display())) }
+}
+
+#[track_caller]
+fn check(folder: &Path) {
+    let (mut tally, mut left_out) = (Tally::default(), 0);
+    for file in files(folder) {
+        let timelines = read(&std::fs::read_to_string(&file).unwrap());
+        let timelines = timelines.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let (following, others): (Vec<_>, Vec<_>) = timelines.into_iter().partition(follows);
+        left_out += following.len();
+        verify(&others, &mut tally);
+    }
+    tally.differences.iter().for_each(print);
+    let Tally { timelines, checks, differences } = tally;
+    println!("{timelines} timelines, {checks} checks, {} differ; {left_out} that follow left out", differences.len());
+    assert!(timelines > 100 && checks > 1_000, "there are too few of them in {}", folder.display());
+    assert!(differences.is_empty(), "{} differences, see above", differences.len());
+}
+
+/// The timeline files of a folder, by name.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ending| ending == "jsonl")).collect();
+    files.sort();
+    files
+}
+
+/// Does one of its configurations switch `autofollow` on.
+fn follows(timeline: &Timeline) -> bool {
+    let reloaded = |step: &Step| matches!(step, Step::Config(config) if config.follow.is_some());
+    timeline.config.follow.is_some() || timeline.lines.iter().any(|line| reloaded(&line.step))
+}
+
+fn print(difference: &Difference) {
+    let Difference { timeline, t, key, expected, decided } = difference;
+    println!("{timeline} t={t} {key}: expected {expected}, decided {decided}");
+}
