@@ -9,7 +9,7 @@
 mod harness;
 
 use std::fs;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use harness::blackhole::Blackhole;
 use harness::daemon::{HTTP_PORT, seconds_now};
@@ -202,8 +202,8 @@ fn stop(table: &mut Table) -> Option<()> {
 
 /// A timestamp of `/state.json` in seconds since 1970.
 fn timestamp(value: &Value) -> f64 {
-    let time = humantime::parse_rfc3339(value.as_str().expect("a timestamp")).expect("a timestamp");
-    time.duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs_f64()
+    let time = value.as_str().and_then(pglookout::compat::timestamp::parse).expect("a timestamp");
+    time.unix_micros() as f64 / 1e6
 }
 
 /// A figure of `/proc/PID/status`, such as `VmRSS` (kB) or `Threads`.

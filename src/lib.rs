@@ -1,7 +1,8 @@
 //! pglookout: watches PostgreSQL primary/standby clusters and promotes a standby when the primary is gone.
 //!
-//! One thread, one ring around a pure core. The rooms below are in reading order, and imports run upwards in this list
-//! only: `failover` knows `cluster` and `config`, never `pg`. A test reads the tree's own `use` lines against it.
+//! One thread, one ring around a pure core. Imports run one way: `failover` knows `cluster` and `config`, never `pg`. The
+//! rooms in reading order, and what each may import, are a table in `tests/integration/house.rs`, which reads the tree's
+//! own `use` lines against it.
 
 pub mod time;
 
@@ -17,10 +18,13 @@ pub mod pg;
 pub mod replay;
 
 // The world.
-pub mod cli;
-pub mod daemon;
 pub mod net;
 pub mod sys;
+
+// Where both meet.
+pub mod daemon;
+
+pub mod cli;
 
 #[cfg(test)]
 mod testing;

@@ -2,9 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::output;
+use crate::sys;
 
-pub(super) fn main(_name: &str) -> ExitCode {
-    output::complain("pglookout: this build cannot look names up yet");
-    ExitCode::FAILURE
+pub(super) fn main(name: &str) -> ExitCode {
+    sys::resolve::main(name)
 }

@@ -4,12 +4,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::output;
+use crate::daemon;
 use crate::sys::config_file;
 
 pub(super) fn main(config: &Path) -> ExitCode {
     match config_file::load(config) {
-        Ok(_) => output::complain("pglookout: this build has no daemon yet; only --check-config works"),
-        Err(error) => output::complain(error),
+        Ok(loaded) => daemon::run(config, loaded),
+        Err(error) => {
+            output::complain(error);
+            ExitCode::FAILURE
+        }
     }
-    ExitCode::FAILURE
 }

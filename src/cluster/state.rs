@@ -32,6 +32,14 @@ impl ClusterState {
         ours.chain(theirs)
     }
 
+    /// Did anybody's last attempt reach this node as a primary.
+    pub fn is_within_reach(&self, node: &NodeName) -> bool {
+        let ours = self.nodes.get(node).filter(|state| state.is_connected());
+        let theirs = self.observers.values().filter_map(|observer| observer.nodes.get(node));
+        ours.and_then(|state| state.answer.as_ref()).is_some_and(|answer| !answer.in_recovery)
+            || theirs.into_iter().any(|sighting| sighting.connected && sighting.in_recovery == Some(false))
+    }
+
     /// When each standby was last learnt to have received more WAL, by our own polls or an observer.
     pub fn wal_arrivals(&self) -> impl Iterator<Item = (&NodeName, Monotonic)> {
         let ours = self.nodes.iter().filter_map(|(node, state)| Some((node, state.wal_arrived?)));

@@ -1,7 +1,7 @@
 //! The state file: rendered for whoever reads it (the original's three keys) and for our own next start (`memory`), and
 //! read back at that start. Opening, writing and renaming the file is not here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -34,12 +34,13 @@ pub fn render(state: &ClusterState, memory: &Memory, boot_id: Option<&str>) -> V
                 .iter()
                 .map(|(name, contact)| (name.to_string(), contact.into()))
                 .collect(),
+            standbys: memory.standbys.iter().map(NodeName::to_string).collect(),
         },
     })
 }
 
 /// What the file still tells a process that starts now on a machine whose boot is `current_boot_id`. A file of the
-/// original has no `memory`: there the last contact with each primary is taken from what its last poll told.
+/// original has no `memory`: there contacts and standbys are taken from what the last poll of each node told.
 pub fn read(bytes: &[u8], current_boot_id: Option<&str>) -> Result<Memory, String> {
     if bytes.len() > MAX_FILE_BYTES {
         return Err(format!("longer than {MAX_FILE_BYTES} bytes"));
@@ -48,11 +49,18 @@ pub fn read(bytes: &[u8], current_boot_id: Option<&str>) -> Result<Memory, Strin
     let (Some(db_nodes), Some(primary)) = (file.db_nodes, file.current_master) else {
         return Err("no state file: db_nodes or current_master is not there".to_owned());
     };
-    let contacts = match file.memory.and_then(|memory| serde_json::from_value::<StoredMemory>(memory).ok()) {
-        Some(memory) => memory.contacts(current_boot_id),
-        None => db_nodes.iter().filter_map(|(name, node)| Some((name.as_str().into(), told_contact(node)?))).collect(),
+    let primary = primary.as_str().filter(|name| !name.is_empty()).map(NodeName::from);
+    let told_standby =
+        |(name, node): (&String, &NodeEntry)| (node.in_recovery == Some(true)).then(|| name.as_str().into());
+    let (contacts, standbys) = match file.memory.and_then(|memory| serde_json::from_value::<StoredMemory>(memory).ok())
+    {
+        Some(memory) => memory.recall(current_boot_id),
+        None => (
+            db_nodes.iter().filter_map(|(name, node)| Some((name.as_str().into(), told_contact(node)?))).collect(),
+            db_nodes.iter().filter_map(told_standby).collect(),
+        ),
     };
-    Ok(Memory { primary: primary.as_str().filter(|name| !name.is_empty()).map(NodeName::from), contacts })
+    Ok(Memory { primary, contacts, standbys })
 }
 
 #[derive(Serialize)]
@@ -75,6 +83,7 @@ struct ObserverJson<'a> {
 struct MemoryJson {
     boot_id: Option<String>,
     primary_contacts: BTreeMap<String, ContactJson>,
+    standbys: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,6 +106,8 @@ struct Stored {
 struct StoredMemory {
     boot_id: Option<String>,
     primary_contacts: BTreeMap<String, Value>,
+    #[serde(default)]
+    standbys: Vec<String>,
 }
 
 impl<'a> ObserverJson<'a> {
@@ -119,17 +130,18 @@ impl From<&Contact> for ContactJson {
 }
 
 impl StoredMemory {
-    fn contacts(self, current_boot_id: Option<&str>) -> BTreeMap<NodeName, Contact> {
+    fn recall(self, current_boot_id: Option<&str>) -> (BTreeMap<NodeName, Contact>, BTreeSet<NodeName>) {
         let same_boot = current_boot_id.is_some() && self.boot_id.as_deref() == current_boot_id;
         let contact = |stored: Value| {
             let stored: ContactJson = serde_json::from_value(stored).ok()?;
             let mono = stored.monotonic.filter(|_| same_boot).and_then(monotonic);
             Some(Contact { mono, wall: timestamp::parse(&stored.seen)? })
         };
-        self.primary_contacts
-            .into_iter()
-            .filter_map(|(name, stored)| Some((name.as_str().into(), contact(stored)?)))
-            .collect()
+        let contacts = self.primary_contacts.into_iter();
+        (
+            contacts.filter_map(|(name, stored)| Some((name.as_str().into(), contact(stored)?))).collect(),
+            self.standbys.iter().map(|name| name.as_str().into()).collect(),
+        )
     }
 }
 
@@ -171,7 +183,11 @@ mod tests {
 
     fn memory(mono: Option<Monotonic>) -> Memory {
         let contact = Contact { mono, wall: wall("2024-01-01T00:00:05.5Z") };
-        Memory { primary: Some("p".into()), contacts: BTreeMap::from([("p".into(), contact)]) }
+        Memory {
+            primary: Some("p".into()),
+            contacts: BTreeMap::from([("p".into(), contact)]),
+            standbys: BTreeSet::from(["s1".into()]),
+        }
     }
 
     fn sighting() -> Sighting {
@@ -206,7 +222,7 @@ mod tests {
         assert_eq!(
             file["memory"],
             json!({"boot_id": "b",
-            "primary_contacts": {"p": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"}}})
+            "primary_contacts": {"p": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"}}, "standbys": ["s1"]})
         );
         file.as_object_mut().unwrap().remove("memory");
         let seen = json!({"connection": true, "fetch_time": "2024-01-01T00:00:05Z",

@@ -1,18 +1,20 @@
-//! The fleet's timestamps: UTC in ISO 8601, `2024-04-30T12:34:56.789012Z`. The calendar is written out here because
-//! humantime's begins at 1970, and one old database clock must not make a whole answer unreadable.
+//! The fleet's timestamps: UTC in ISO 8601, `2024-04-30T12:34:56.789012Z`; to the millisecond in logs and alert files. The
+//! calendar is written out here because the small crates' begin at 1970, and one old database clock must not make a whole
+//! answer unreadable.
 
 use crate::time::WallTime;
 
 /// The timestamp as the original prints it: six digits of fraction, or none when it is zero. A time outside the years 1
 /// to 9999 is printed as the nearest one inside.
 pub fn format(time: WallTime) -> String {
-    let micros = time.unix_micros().clamp(FIRST_MICROS, LAST_MICROS);
-    let (year, month, day) = civil(micros.div_euclid(MICROS_PER_DAY));
-    let in_day = micros.rem_euclid(MICROS_PER_DAY);
-    let (seconds, fraction) = (in_day / MICROS_PER_SECOND, in_day % MICROS_PER_SECOND);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let whole = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+    let (whole, fraction) = whole_seconds(time);
     if fraction == 0 { whole + "Z" } else { format!("{whole}.{fraction:06}Z") }
+}
+
+/// The timestamp as people read it in logs and alert files: always three digits of fraction.
+pub fn format_millis(time: WallTime) -> String {
+    let (whole, fraction) = whole_seconds(time);
+    format!("{whole}.{:03}Z", fraction / 1000)
 }
 
 /// Reads what [`format()`] prints, and the basic form `20240430T123456Z`; either with one to six digits of fraction.
@@ -37,6 +39,16 @@ pub fn parse(text: &str) -> Option<WallTime> {
     }
     let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
     Some(WallTime::from_unix_micros(seconds * MICROS_PER_SECOND + fraction))
+}
+
+/// Date and time to the second, and the microseconds that follow.
+fn whole_seconds(time: WallTime) -> (String, i64) {
+    let micros = time.unix_micros().clamp(FIRST_MICROS, LAST_MICROS);
+    let (year, month, day) = civil(micros.div_euclid(MICROS_PER_DAY));
+    let in_day = micros.rem_euclid(MICROS_PER_DAY);
+    let (seconds, fraction) = (in_day / MICROS_PER_SECOND, in_day % MICROS_PER_SECOND);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    (format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"), fraction)
 }
 
 fn digits(rest: &mut &[u8], count: usize) -> Option<i64> {
@@ -135,6 +147,15 @@ mod tests {
         both_ways("1969-12-31T23:59:59.999999Z", -1);
         both_ways("0001-01-01T00:00:00Z", FIRST_MICROS);
         both_ways("9999-12-31T23:59:59.999999Z", LAST_MICROS);
+    }
+
+    #[test]
+    fn logs_and_alerts_show_milliseconds() {
+        let check = |micros, expected: &str| assert_eq!(format_millis(WallTime::from_unix_micros(micros)), expected);
+        check(1_714_480_496_789_999, "2024-04-30T12:34:56.789Z");
+        check(0, "1970-01-01T00:00:00.000Z");
+        check(-1, "1969-12-31T23:59:59.999Z");
+        check(i64::MAX, "9999-12-31T23:59:59.999Z");
     }
 
     #[test]

@@ -1,1 +1,299 @@
-//! The loop: the only place where facts and wishes meet the world.
+//! The loop: the only place where facts and wishes meet the world. One thread; nothing in a turn waits but the poll at its
+//! beginning.
+//!
+//! One turn: wait for readiness or the earliest deadline, read the clock, let the owners of what is ready consume it, let
+//! time limits strike, hand the events to the core, carry out its wishes, tidy up.
+
+mod address_book;
+mod board;
+mod carry_out;
+mod commands;
+mod dial;
+mod nodes;
+mod observers;
+mod start;
+mod web;
+mod wire;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mio::{Events, Poll, Token};
+
+use address_book::AddressBook;
+use board::{Board, Owner};
+use commands::Commands;
+use nodes::Nodes;
+use observers::Observers;
+pub use start::run;
+use web::{Pages, Web};
+use wire::Hands;
+
+use crate::compat;
+use crate::config::Config;
+use crate::lookout::{Effect, Event, Lookout};
+use crate::net::Listener;
+use crate::sys::signals::{Signal, Signals};
+use crate::sys::{clock, config_file, files};
+use crate::time::{Monotonic, Now};
+
+/// A running daemon.
+struct Daemon {
+    poll: Poll,
+    board: Board,
+    signals: Signals,
+    lookout: Lookout,
+    nodes: Nodes,
+    observers: Observers,
+    book: AddressBook,
+    commands: Commands,
+    web: Web,
+    config_path: PathBuf,
+    boot_id: Option<String>,
+    /// `/state.json` as last rendered; `None` once the facts have changed.
+    page: Option<Bytes>,
+    events: Vec<Event>,
+    ending: Ending,
+    /// The maintenance file could not be looked for, and that was said.
+    said_of_maintenance: bool,
+}
+
+/// How far we are on the way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    NotYet,
+    /// As soon as the failover command has ended. No decision is made any more.
+    AfterPromotion,
+    Now,
+}
+
+impl Daemon {
+    /// Turns until it is told to end.
+    fn run(&mut self) -> io::Result<()> {
+        let mut ready = Events::with_capacity(READY_PER_TURN);
+        while self.ending != Ending::Now {
+            self.turn(&mut ready)?;
+        }
+        self.say_goodbye();
+        Ok(())
+    }
+
+    fn turn(&mut self, ready: &mut Events) -> io::Result<()> {
+        let timeout = self.time_to_wait(clock::now().mono);
+        match self.poll.poll(ready, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            waited => waited?,
+        }
+        let now = clock::now();
+        for token in self.board.take_unfinished() {
+            self.dispatch(token, now);
+        }
+        for event in ready.iter() {
+            self.dispatch(event.token(), now);
+        }
+        self.expire(now);
+        self.consult(now);
+        crate::sys::log::flush();
+        Ok(())
+    }
+
+    /// Until the earliest deadline; not at all if somebody has more to do.
+    fn time_to_wait(&self, now: Monotonic) -> Duration {
+        if self.board.has_unfinished() || !self.events.is_empty() {
+            return Duration::ZERO;
+        }
+        let lookout = (self.ending == Ending::NotYet).then(|| self.lookout.next_deadline());
+        let backlog = crate::sys::log::has_backlog().then_some(now + LOG_RETRY);
+        let deadlines = [
+            lookout,
+            backlog,
+            self.nodes.next_deadline(),
+            self.observers.next_deadline(),
+            self.book.next_deadline(),
+            self.commands.next_deadline(),
+            self.web.next_deadline(),
+        ];
+        deadlines.into_iter().flatten().min().map_or(LONGEST_WAIT, |at| at.since(now).min(LONGEST_WAIT))
+    }
+
+    /// Lets the owner of a token consume its readiness.
+    fn dispatch(&mut self, token: Token, now: Now) {
+        let Some(owner) = self.board.owner(token) else { return };
+        match owner {
+            Owner::Signals => self.take_signals(now),
+            Owner::Lookup => self.book.ready(token, &mut self.board),
+            Owner::Command => self.commands.ready(token, &mut self.board),
+            Owner::Node(node) => {
+                let (nodes, mut hands) = (&mut self.nodes, hands(&mut self.board, &mut self.book, now));
+                nodes.ready(&node, self.lookout.config(), &mut hands, &mut self.events);
+            }
+            Owner::Observer(observer) => {
+                let (observers, mut hands) = (&mut self.observers, hands(&mut self.board, &mut self.book, now));
+                observers.ready(&observer, &mut hands, &mut self.events);
+            }
+            Owner::Listener => self.serve(now, |web, board, pages| web.accept(board, pages, now)),
+            Owner::Client => self.serve(now, |web, board, pages| web.ready(token, board, pages, now)),
+        }
+    }
+
+    /// Lets the web server do something with pages at hand.
+    fn serve(&mut self, now: Now, act: impl FnOnce(&mut Web, &mut Board, &mut Pages<'_>)) {
+        let _ = now;
+        let (page, lookout) = (&mut self.page, &self.lookout);
+        let mut render =
+            || page.get_or_insert_with(|| compat::state_json::render(&lookout.state().nodes).into()).clone();
+        let mut check = false;
+        act(&mut self.web, &mut self.board, &mut Pages { state: &mut render, check: &mut check });
+        if check {
+            self.events.push(Event::CheckRequested);
+        }
+    }
+
+    fn take_signals(&mut self, now: Now) {
+        for signal in self.signals.read() {
+            match signal {
+                Signal::Reload => self.reload(now),
+                Signal::Terminate => self.terminate(),
+                Signal::ChildExited => {
+                    self.commands.reap(&mut self.board, &mut self.events);
+                    if self.book.reap(&mut self.board, now.mono) {
+                        let config = Arc::clone(self.lookout.config());
+                        let mut hands = hands(&mut self.board, &mut self.book, now);
+                        self.nodes.names_found(&config, &mut hands, &mut self.events);
+                        self.observers.names_found(&mut hands, &mut self.events);
+                    }
+                }
+            }
+        }
+    }
+
+    /// SIGTERM or SIGINT: at once, unless this node is being promoted; the second time at once in any case.
+    fn terminate(&mut self) {
+        self.ending = match self.ending {
+            Ending::NotYet if self.lookout.is_promoting() => {
+                log::warn!("told to end: waiting for the failover command; a second signal ends at once");
+                Ending::AfterPromotion
+            }
+            _ => Ending::Now,
+        };
+    }
+
+    fn expire(&mut self, now: Now) {
+        let config = Arc::clone(self.lookout.config());
+        self.book.expire(now.mono);
+        self.commands.expire(now.mono);
+        let mut hands = hands(&mut self.board, &mut self.book, now);
+        self.nodes.expire(&config, &mut hands, &mut self.events);
+        self.observers.expire(&mut hands, &mut self.events);
+        if self.web.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
+            self.serve(now, |web, board, pages| web.expire(board, pages, now));
+        }
+    }
+
+    /// Hands the events to the core, then a deadline that has been reached, and carries out what it wishes.
+    fn consult(&mut self, now: Now) {
+        let mut effects = Vec::new();
+        for event in std::mem::take(&mut self.events) {
+            self.page = None;
+            self.tell(event, now, &mut effects);
+        }
+        if self.ending == Ending::NotYet && self.lookout.next_deadline() <= now.mono {
+            let maintenance = self.is_in_maintenance();
+            self.lookout.handle(Event::DeadlineReached { maintenance }, now, &mut effects);
+        }
+        self.carry_out(effects, now);
+        if self.ending == Ending::AfterPromotion && !self.lookout.is_promoting() {
+            self.ending = Ending::Now;
+        }
+    }
+
+    /// On the way out only the end of a command matters.
+    fn tell(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
+        if self.ending == Ending::NotYet || matches!(event, Event::CommandExited { .. }) {
+            self.lookout.handle(event, now, effects);
+        }
+    }
+
+    fn is_in_maintenance(&mut self) -> bool {
+        match files::exists(&self.lookout.config().maintenance_mode_file) {
+            Ok(exists) => {
+                self.said_of_maintenance = false;
+                exists
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.said_of_maintenance, true) {
+                    log::error!("maintenance_mode_file: {error}; taken for present");
+                }
+                true
+            }
+        }
+    }
+
+    /// SIGHUP. A configuration that cannot be used changes nothing.
+    fn reload(&mut self, now: Now) {
+        let loaded = match config_file::load(&self.config_path) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                error.to_string().lines().for_each(|line| log::error!("{line}"));
+                log::error!("the configuration was not reloaded: the old one stays in force");
+                return;
+            }
+        };
+        loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+        let old = Arc::clone(self.lookout.config());
+        let mut config = loaded.config;
+        self.listen_elsewhere(&old, &mut config);
+        crate::sys::log::set_level(config.log_level);
+        let changed = crate::config::changed_keys(&old, &config);
+        log::info!(
+            "configuration reloaded; changed: {}",
+            if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") }
+        );
+        let mut hands = hands(&mut self.board, &mut self.book, now);
+        self.nodes.adopt(&config, &mut hands);
+        self.observers.adopt(&config, &mut hands);
+        self.book.retain(|name| is_configured(&config, name));
+        self.events.push(Event::ConfigLoaded(Arc::new(config)));
+    }
+
+    /// A listen address that cannot be had leaves the old one in force.
+    fn listen_elsewhere(&mut self, old: &Config, new: &mut Config) {
+        if (&old.http_address, old.http_port) == (&new.http_address, new.http_port) {
+            return;
+        }
+        let bound = Listener::bind(new.http_address.as_deref(), new.http_port);
+        if let Err(error) = bound.and_then(|listener| self.web.listen(listener, &mut self.board)) {
+            log::error!("{error}; listening on as before");
+            (new.http_address, new.http_port) = (old.http_address.clone(), old.http_port);
+        }
+    }
+
+    fn say_goodbye(&mut self) {
+        let now = clock::now();
+        self.commands.leave();
+        self.nodes.hang_up(&mut hands(&mut self.board, &mut self.book, now));
+        log::info!("ended");
+        crate::sys::log::flush();
+    }
+}
+
+fn hands<'a>(board: &'a mut Board, book: &'a mut AddressBook, now: Now) -> Hands<'a> {
+    Hands { board, book, now: now.mono }
+}
+
+fn is_configured(config: &Config, name: &str) -> bool {
+    let hosts = config.nodes.values().flat_map(|info| &info.hosts);
+    hosts.into_iter().any(|host| {
+        host.name == name || matches!(&host.address, crate::config::HostAddress::Name(known) if known == name)
+    }) || config.observers.values().any(|url| url.host == name)
+}
+
+/// Events that one poll may bring; the rest comes with the next.
+const READY_PER_TURN: usize = 1024;
+/// When nothing at all is to be done, look around all the same.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How soon to try again to write log lines that nobody takes.
+const LOG_RETRY: Duration = Duration::from_millis(100);

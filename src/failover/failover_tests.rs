@@ -4,7 +4,8 @@ use super::*;
 use crate::cluster::scenario::{config, mono, seconds, state};
 
 /// What is decided on `facts` at a `moment`: seconds, then any of `fresh`, `maintenance`, `promoting`, `unsettled`, `warned`,
-/// `forgotten` (no primary was ever seen), `changed@SECONDS` (of the nodes), `former@SECONDS` (contact of a former process).
+/// `forgotten` (no primary was ever seen), `changed@SECONDS` (of the nodes), `former@SECONDS` (contact of a former process),
+/// `standby@NODE` (to a former process).
 fn decided(settings: &str, facts: &str, moment: &str) -> Decision {
     let (config, words) = (config(settings), moment.split(' ').collect::<Vec<_>>());
     let (now, primary) = (mono(words[0].parse().unwrap()), NodeName::from("p"));
@@ -13,12 +14,14 @@ fn decided(settings: &str, facts: &str, moment: &str) -> Decision {
     let state = state(&config, facts);
     let map = NodeMap::new(&config, &state, remembered, now);
     let former: Vec<_> = at("former@").map(|at| (primary.clone(), at)).into_iter().collect();
+    let standbys = words.iter().filter_map(|word| word.strip_prefix("standby@")).map(NodeName::from).collect();
     decide(&Snapshot {
         config: &config,
         state: &state,
         map: &map,
         remembered,
         former_contacts: &former,
+        former_standbys: &standbys,
         nodes_changed_at: at("changed@").unwrap_or(mono(0.0)),
         fresh: words.contains(&"fresh"),
         maintenance: words.contains(&"maintenance"),
@@ -291,6 +294,25 @@ fn what_holds_the_winner_back_in_its_order() {
         all,
         "no failover here: s1 at 0/60 goes first, we are no candidate",
     );
+}
+
+#[test]
+fn a_standby_of_a_former_process_counts_until_it_tells_otherwise() {
+    let untold = "5 p primary; 299 p unreachable; 299 s1 unreachable; 299 s2 standby";
+    check(
+        "",
+        untold,
+        "300 fresh standby@s1",
+        "no failover: too little of the cluster is known: 1 of 3 votes known, 2 needed",
+    );
+    let alone =
+        "promoting s2 at 0/50: nobody reaches the primary p, last reached 295.000 s ago; 1 of 2 votes known, 1 needed";
+    check("", untold, "300 fresh", alone);
+    check(r#""known_gone_nodes": ["s1"]"#, untold, "300 fresh standby@s1", alone);
+    check(r#""never_promote_these_nodes": ["s1"]"#, untold, "300 fresh standby@s1", alone);
+    let both =
+        "promoting s2 at 0/50: nobody reaches the primary p, last reached 295.000 s ago; 2 of 3 votes known, 2 needed";
+    check("", LOST, "300 fresh standby@s1", both);
 }
 
 #[test]

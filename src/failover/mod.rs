@@ -8,6 +8,7 @@ mod lag;
 mod quorum;
 mod verdict;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub use candidate::Candidate;
@@ -32,6 +33,8 @@ pub struct Snapshot<'a> {
     pub remembered: Option<&'a NodeName>,
     /// Contacts with primaries that a former process had: node, when.
     pub former_contacts: &'a [(NodeName, Monotonic)],
+    /// Nodes that were standbys to a former process.
+    pub former_standbys: &'a BTreeSet<NodeName>,
     /// The last change of `remote_conns`, or the start.
     pub nodes_changed_at: Monotonic,
     /// The facts were asked for after the decision wanted them.
@@ -242,7 +245,7 @@ impl Snapshot<'_> {
         if self.maintenance {
             return Verdict::Hold(Hindrance::Maintenance { file: self.config.maintenance_mode_file.clone() });
         }
-        let quorum = quorum::count(self.config, self.map, candidates.len());
+        let quorum = quorum::count(self.config, self.map, self.former_standbys, candidates.len());
         if !quorum.is_met() {
             return Verdict::Hold(Hindrance::TooLittleKnown { quorum });
         }

@@ -1,16 +1,17 @@
 //! How much of the cluster must be known before this node may be promoted.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::cluster::NodeMap;
-use crate::config::{Config, QuorumRule};
+use crate::config::{Config, NodeName, QuorumRule};
 
 /// The count of votes behind a promotion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quorum {
     /// Candidates and connected observers.
     pub known: usize,
-    /// The standbys that may be promoted, the primary, and all observers that were ever asked.
+    /// The standbys that may be promoted (also those that a former process knew), the primary, and all observers that were ever asked.
     pub total: usize,
     /// `failover_quorum`.
     pub rule: QuorumRule,
@@ -42,11 +43,16 @@ impl fmt::Display for Quorum {
 }
 
 /// Counts what is known: rule 3f.
-pub(super) fn count(config: &Config, map: &NodeMap, candidates: usize) -> Quorum {
-    let standbys = map.standbys.keys().filter(|node| !config.never_promote.contains(*node)).count();
+pub(super) fn count(config: &Config, map: &NodeMap, former_standbys: &BTreeSet<NodeName>, candidates: usize) -> Quorum {
+    let may_vote = |node: &&NodeName| !config.never_promote.contains(*node);
+    let standbys = map.standbys.keys().filter(may_vote).count();
+    // A daemon that was restarted must not take its corner for the whole: who was a standby before, and has told nobody
+    // anything since, is one still.
+    let remembered = former_standbys.iter().filter(|node| map.unknown.contains(*node)).filter(may_vote);
+    let remembered = remembered.filter(|node| !config.known_gone.contains(*node)).count();
     Quorum {
         known: candidates + map.connected_observers.len(),
-        total: standbys + THE_PRIMARY + map.connected_observers.len() + map.disconnected_observers.len(),
+        total: standbys + remembered + THE_PRIMARY + map.connected_observers.len() + map.disconnected_observers.len(),
         rule: config.quorum,
     }
 }

@@ -13,7 +13,7 @@ use crate::time::WallTime;
 /// A complete answer with status 200; every other status is a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
-    /// The peer's wall clock when it answered: `Date`, whole seconds.
+    /// The peer's wall clock when it answered: `Date`, to the microsecond if it is one of ours.
     pub date: WallTime,
     /// The content, without its framing.
     pub body: Vec<u8>,
@@ -157,7 +157,10 @@ fn parse(head: &[u8]) -> Result<Parsed, ProbeFailure> {
 fn sole_date(headers: &[Header<'_>]) -> Result<WallTime, ProbeFailure> {
     let mut dates = values(headers, "date");
     match (dates.next(), dates.next()) {
-        (Some(date), None) => date::parse(date).ok_or_else(|| nonsense("bad Date header")),
+        (Some(date), None) => {
+            let date = date::parse(date).ok_or_else(|| nonsense("bad Date header"))?;
+            Ok(date::with_micros(date, values(headers, date::MICROS_FIELD).next().unwrap_or_default()))
+        }
         (None, _) => Err(nonsense("no Date header")),
         _ => Err(nonsense("more than one Date header")),
     }

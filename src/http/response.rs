@@ -51,8 +51,11 @@ impl Answer {
     pub fn write(self, reply: Reply, now: WallTime, output: &mut BytesMut) -> Bytes {
         let connection = if reply.keep_alive { "keep-alive" } else { "close" };
         let (status, date) = (self.status, date::format(now));
-        let mut head =
-            format!("HTTP/1.1 {status}\r\nServer: pglookout\r\nDate: {date}\r\nConnection: {connection}\r\n");
+        let mut head = format!(
+            "HTTP/1.1 {status}\r\nServer: pglookout\r\nDate: {date}\r\n{}: {}\r\nConnection: {connection}\r\n",
+            date::MICROS_FIELD,
+            date::micros(now),
+        );
         if let Some(allow) = self.allow {
             head += &format!("Allow: {allow}\r\n");
         }
@@ -93,7 +96,7 @@ mod tests {
         let shared = Bytes::from(b"{}".to_vec());
         let (head, body) = written(Answer::json(shared.clone()), OPEN);
         let expected = "HTTP/1.1 200 OK\r\nServer: pglookout\r\nDate: Tue, 30 Apr 2024 12:34:56 GMT\r\n\
-            Connection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: 2\r\nCache-Control: no-store\r\n\r\n";
+            Pglookout-Date-Micros: 789000\r\nConnection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: 2\r\nCache-Control: no-store\r\n\r\n";
         assert_eq!(head, expected);
         assert_eq!(body.as_ptr(), shared.as_ptr());
         let (only, body) = written(Answer::json(shared), Reply { head_only: true, ..OPEN });

@@ -1,6 +1,6 @@
 //! What must survive a restart of the daemon: carried in the state file, read once at start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::NodeName;
 use crate::time::{Monotonic, Now, WallTime};
@@ -12,31 +12,37 @@ pub struct Memory {
     pub primary: Option<NodeName>,
     /// When each node was last reached as a primary, by anyone.
     pub contacts: BTreeMap<NodeName, Contact>,
+    /// Nodes that have told that they are standbys: they count for the quorum until they tell otherwise.
+    pub standbys: BTreeSet<NodeName>,
 }
 
 /// The last contact with a primary, on the clocks a later process can compare with its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contact {
-    /// By the machine's monotonic clock, with the boot it belongs to; `None` if that is not known (a state file of the
-    /// original, another boot).
+    /// By the machine's monotonic clock; `None` if that is not known (a state file of the original, another boot), or if the
+    /// primary was within reach when this was written, so that the last contact was yet to come.
     pub mono: Option<Monotonic>,
     /// By the wall clock of the process that wrote it.
     pub wall: WallTime,
 }
 
 impl Memory {
-    /// What is known now, for a later process.
-    pub(super) fn new<'a>(
-        primary: Option<NodeName>,
-        contacts: impl Iterator<Item = (&'a NodeName, Monotonic)>,
+    /// The latest of the contacts with each primary, for a later process. One that is within reach now is written without
+    /// its time.
+    pub(super) fn contacts<'a>(
+        all: impl Iterator<Item = (&'a NodeName, Monotonic)>,
+        is_within_reach: impl Fn(&NodeName) -> bool,
         now: Now,
-    ) -> Self {
+    ) -> BTreeMap<NodeName, Contact> {
         let mut latest: BTreeMap<NodeName, Monotonic> = BTreeMap::new();
-        for (node, at) in contacts {
+        for (node, at) in all {
             latest.entry(node.clone()).and_modify(|known| *known = at.max(*known)).or_insert(at);
         }
-        let contact = |at| Contact { mono: Some(at), wall: now.wall - now.mono.since(at) };
-        Self { primary, contacts: latest.into_iter().map(|(node, at)| (node, contact(at))).collect() }
+        let contact = |(node, at)| {
+            let mono = Some(at).filter(|_| !is_within_reach(&node));
+            (node, Contact { mono, wall: now.wall - now.mono.since(at) })
+        };
+        latest.into_iter().map(contact).collect()
     }
 
     /// The contacts on the clock of this process. One whose monotonic time is not known, or lies ahead, counts as just now:
@@ -61,22 +67,25 @@ mod tests {
     }
 
     #[test]
-    fn keeps_the_latest_contact_with_each_node() {
-        let contacts = [("p".into(), at(100)), ("q".into(), at(50)), ("p".into(), at(70))];
-        let contacts = contacts.iter().map(|(node, at)| (node, *at));
-        let memory = Memory::new(Some("p".into()), contacts, Now { mono: at(120), wall: wall(1_000) });
+    fn keeps_the_latest_contact_with_each_node_and_no_time_of_one_within_reach() {
+        let all = [("p".into(), at(100)), ("q".into(), at(50)), ("p".into(), at(70)), ("r".into(), at(119))];
+        let all = all.iter().map(|(node, at)| (node, *at));
+        let now = Now { mono: at(120), wall: wall(1_000) };
+        let contacts = Memory::contacts(all, |node: &NodeName| node.as_str() == "r", now);
         let expected = [
             ("p".into(), Contact { mono: Some(at(100)), wall: wall(980) }),
             ("q".into(), Contact { mono: Some(at(50)), wall: wall(930) }),
+            ("r".into(), Contact { mono: None, wall: wall(999) }),
         ];
-        assert_eq!(memory, Memory { primary: Some("p".into()), contacts: expected.into() });
+        assert_eq!(contacts, expected.into());
     }
 
     #[test]
     fn a_contact_at_an_unknown_time_or_ahead_counts_as_just_now() {
         for (mono, expected) in [(Some(at(80)), 80), (Some(at(100)), 100), (Some(at(101)), 100), (None, 100)] {
             let contacts = [("p".into(), Contact { mono, wall: wall(0) })].into();
-            assert_eq!(Memory { primary: None, contacts }.contacts_at(at(100)), [("p".into(), at(expected))]);
+            let memory = Memory { contacts, ..Memory::default() };
+            assert_eq!(memory.contacts_at(at(100)), [("p".into(), at(expected))]);
         }
     }
 }

@@ -15,6 +15,7 @@ mod scripted;
 #[cfg(test)]
 mod world;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use effect::{Alert, CommandId, CommandPurpose, Effect, ProbeId};
@@ -26,7 +27,7 @@ use pending::Check;
 use promotion::Promotion;
 use schedule::Schedule;
 
-use crate::cluster::{ClusterState, NodeReport, ObserverReport, ProbeFailure};
+use crate::cluster::{ClusterState, NodeReport, NodeState, ObserverReport, ProbeFailure};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::failover::{Verdict, Wait};
 use crate::time::{Monotonic, Now};
@@ -40,6 +41,8 @@ pub struct Lookout {
     remembered: Option<NodeName>,
     /// Contacts of our own with primaries that a former process had, or that have left the configuration since.
     former_contacts: Vec<(NodeName, Monotonic)>,
+    /// Nodes that were standbys to a former process.
+    former_standbys: BTreeSet<NodeName>,
     /// The last change of `remote_conns`, or the start.
     nodes_changed_at: Monotonic,
     maintenance: bool,
@@ -66,6 +69,7 @@ impl Lookout {
         let remembered = memory.primary.clone().filter(|primary| config.nodes.contains_key(primary));
         Self {
             former_contacts: memory.contacts_at(now.mono),
+            former_standbys: memory.standbys.clone(),
             config,
             state,
             remembered,
@@ -137,7 +141,17 @@ impl Lookout {
     pub fn memory(&self, now: Now) -> Memory {
         let former = self.former_contacts.iter().map(|(node, at)| (node, *at));
         let contacts = self.state.primary_contacts().map(|(node, at, _)| (node, at)).chain(former);
-        Memory::new(self.remembered.clone(), contacts, now)
+        let contacts = Memory::contacts(contacts, |node| self.state.is_within_reach(node), now);
+        Memory { primary: self.remembered.clone(), contacts, standbys: self.standbys() }
+    }
+
+    /// Who has told that it is a standby; of who has told nothing yet, what a former process knew.
+    fn standbys(&self) -> BTreeSet<NodeName> {
+        let is_standby = |(node, state): &(&NodeName, &NodeState)| match &state.answer {
+            Some(answer) => answer.in_recovery,
+            None => self.former_standbys.contains(*node),
+        };
+        self.state.nodes.iter().filter(is_standby).map(|(node, _)| node.clone()).collect()
     }
 
     /// Are observers asked at all now.

@@ -64,6 +64,7 @@ impl Lookout {
             map,
             remembered: self.remembered.as_ref(),
             former_contacts: &self.former_contacts,
+            former_standbys: &self.former_standbys,
             nodes_changed_at: self.nodes_changed_at,
             fresh: look == Look::Fresh,
             maintenance: self.maintenance,

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::text::{escape_controls, utc_millis};
+use super::text::escape_controls;
+use crate::compat::timestamp;
 use crate::time::WallTime;
 
 /// Writes `content` to `<path>.tmp` and renames that to `path`, so that a reader sees the old file or the new one.
@@ -31,7 +32,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Makes the alert file `path`, or writes it anew: one line, time and `text`.
 pub fn raise_alert(path: &Path, at: WallTime, text: &str) -> io::Result<()> {
-    let line = format!("{} {}\n", utc_millis(at), escape_controls(text));
+    let line = format!("{} {}\n", timestamp::format_millis(at), escape_controls(text));
     let written = open_alert(path).and_then(|mut file| {
         file.set_len(0)?;
         file.write_all(line.as_bytes())

@@ -12,7 +12,8 @@ use bytes::{Buf, BytesMut};
 
 use super::clock;
 use super::sink::Sink;
-use super::text::{escape_controls, utc_millis};
+use super::text::escape_controls;
+use crate::compat::timestamp;
 use crate::time::WallTime;
 
 /// Starts logging to standard error; lines begin with the time unless a service manager adds it.
@@ -138,7 +139,7 @@ impl Lines {
     fn line(&self, at: WallTime, target: &str, level: Level, message: &str) -> String {
         let kept = start_of(message, MESSAGE_BYTES);
         let mark = if kept.len() < message.len() { " [cut]" } else { "" };
-        let time = if self.with_time { utc_millis(at) + "\t" } else { String::new() };
+        let time = if self.with_time { timestamp::format_millis(at) + "\t" } else { String::new() };
         let component = escape_controls(component(target));
         format!("{time}{component}\t{}\t{}{mark}\n", level_name(level), escape_controls(kept))
     }

@@ -49,10 +49,18 @@ fn log_in_as_guest(host: &Host) -> Option<TcpStream> {
     startup.extend_from_slice(parameters);
     let mut stream = host.connect(5432, SOON).unwrap();
     stream.write_all(&startup).unwrap();
-    // The account needs no password: the first answer is AuthenticationOk (R) or an error (E).
-    let mut first = [0];
-    stream.read_exact(&mut first).unwrap();
-    (first == *b"R").then_some(stream)
+    // The server says only after the login (AuthenticationOk) that no slot is left.
+    loop {
+        let mut head = [0; 5];
+        stream.read_exact(&mut head).unwrap();
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+        std::io::copy(&mut (&stream).take(u64::from(length) - 4), &mut std::io::sink()).unwrap();
+        match head[0] {
+            b'E' => return None,
+            b'Z' => return Some(stream),
+            _ => {}
+        }
+    }
 }
 
 #[test]

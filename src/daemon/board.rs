@@ -1,0 +1,96 @@
+//! Who owns which token: readiness finds its component here, and a link that has used up its turn's budget is remembered
+//! for the next.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+
+use crate::config::{NodeName, ObserverName};
+use crate::net::Tokens;
+
+/// What readiness is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The signal descriptor.
+    Signals,
+    /// The HTTP listener.
+    Listener,
+    /// An HTTP client.
+    Client,
+    /// The connection to a node.
+    Node(NodeName),
+    /// The connection to an observer.
+    Observer(ObserverName),
+    /// The output of a look-up helper.
+    Lookup,
+    /// The output of a command.
+    Command,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signals => f.write_str("signals"),
+            Self::Listener => f.write_str("listener"),
+            Self::Client => f.write_str("client"),
+            Self::Node(node) => write!(f, "node {node}"),
+            Self::Observer(observer) => write!(f, "observer {observer}"),
+            Self::Lookup => f.write_str("look-up"),
+            Self::Command => f.write_str("command"),
+        }
+    }
+}
+
+/// The registry of sources. Interests are registered once, edge-triggered; tokens are never reused.
+#[derive(Debug)]
+pub(super) struct Board {
+    registry: Registry,
+    tokens: Tokens,
+    owners: BTreeMap<Token, Owner>,
+    unfinished: Vec<Token>,
+}
+
+impl Board {
+    pub(super) fn new(registry: Registry) -> Self {
+        Self { registry, tokens: Tokens::starting_at(0), owners: BTreeMap::new(), unfinished: Vec::new() }
+    }
+
+    /// Registers a source that both reads and writes, or only reads, and gives it a token.
+    pub(super) fn register(&mut self, source: &mut impl Source, owner: Owner, interest: Interest) -> io::Result<Token> {
+        let token = self.tokens.take();
+        self.registry.register(source, token, interest)?;
+        self.owners.insert(token, owner);
+        Ok(token)
+    }
+
+    /// Forgets a source that is about to be dropped; events that are still under way for it find nobody.
+    pub(super) fn forget(&mut self, source: &mut impl Source, token: Token) {
+        // A descriptor that is closed leaves epoll by itself; an error here changes nothing.
+        let _ = self.registry.deregister(source);
+        self.owners.remove(&token);
+    }
+
+    pub(super) fn owner(&self, token: Token) -> Option<Owner> {
+        self.owners.get(&token).cloned()
+    }
+
+    /// This source has more to do, and no event will say so.
+    pub(super) fn again(&mut self, token: Token) {
+        self.unfinished.push(token);
+    }
+
+    pub(super) fn has_unfinished(&self) -> bool {
+        !self.unfinished.is_empty()
+    }
+
+    /// Those who asked for another turn.
+    pub(super) fn take_unfinished(&mut self) -> Vec<Token> {
+        std::mem::take(&mut self.unfinished)
+    }
+}
+
+/// Links and listeners: both directions.
+pub(super) const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);

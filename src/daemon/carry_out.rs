@@ -1,0 +1,63 @@
+//! The wishes of the core, carried out: one match. Nothing here calls the core; what comes of a wish is a later event.
+
+use super::{Daemon, hands};
+use crate::compat;
+use crate::lookout::{Alert, CommandOutcome, Effect, Event};
+use crate::sys::files;
+use crate::time::Now;
+
+impl Daemon {
+    /// Carries out the wishes of one turn, in order.
+    pub(super) fn carry_out(&mut self, effects: Vec<Effect>, now: Now) {
+        let mut save = false;
+        for effect in effects {
+            match effect {
+                Effect::ProbeNode { node, probe } => {
+                    let mut hands = hands(&mut self.board, &mut self.book, now);
+                    self.nodes.probe(&node, probe, self.lookout.config(), &mut hands, &mut self.events);
+                }
+                Effect::ProbeObserver { observer, probe } => {
+                    let mut hands = hands(&mut self.board, &mut self.book, now);
+                    self.observers.probe(&observer, probe, self.lookout.config(), &mut hands, &mut self.events);
+                }
+                Effect::RunCommand { id, purpose, command, timeout } => {
+                    let deadline = timeout.map(|timeout| now.mono + timeout);
+                    if let Err(reason) = self.commands.start(id, purpose, &command, deadline, &mut self.board) {
+                        let outcome = CommandOutcome::NotStarted(reason);
+                        self.events.push(Event::CommandExited { id, outcome });
+                    }
+                }
+                Effect::RaiseAlert { alert, text } => self.raise_alert(alert, &text, now),
+                Effect::ClearAlert(alert) => self.clear_alert(alert),
+                Effect::SaveState => save = true,
+                Effect::Log { level, text } => log::log!(target: "lookout", level, "{text}"),
+            }
+        }
+        // Several decisions in one turn are one state.
+        if save {
+            self.save_state(now);
+        }
+    }
+
+    fn raise_alert(&self, alert: Alert, text: &str, now: Now) {
+        let path = self.lookout.config().alert_dir.join(compat::alert::file_name(alert));
+        if let Err(error) = files::raise_alert(&path, now.wall, text) {
+            log::error!("alert file: {error}; it was to say: {text}");
+        }
+    }
+
+    fn clear_alert(&self, alert: Alert) {
+        let path = self.lookout.config().alert_dir.join(compat::alert::file_name(alert));
+        if let Err(error) = files::clear_alert(&path) {
+            log::error!("alert file: {error}");
+        }
+    }
+
+    fn save_state(&self, now: Now) {
+        let memory = self.lookout.memory(now);
+        let content = compat::state_file::render(self.lookout.state(), &memory, self.boot_id.as_deref());
+        if let Err(error) = files::replace(&self.lookout.config().state_file, &content) {
+            log::error!("state file: {error}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The commands that are running: their output becomes log lines, their end an event. Nothing waits for them.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use mio::{Interest, Token};
+use nix::sys::signal::Signal;
+
+use super::board::{Board, Owner};
+use crate::config::CommandLine;
+use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, Event};
+use crate::sys::child::{Child, Reading};
+use crate::sys::limits::InheritedLimit;
+use crate::time::Monotonic;
+
+/// All commands that were started and whose pipe is not closed yet.
+pub(super) struct Commands {
+    running: BTreeMap<Token, Running>,
+    limit: Option<InheritedLimit>,
+}
+
+struct Running {
+    id: CommandId,
+    purpose: CommandPurpose,
+    child: Child,
+    patience: Patience,
+    /// Its end has been told; what it left running may still write.
+    is_over: bool,
+}
+
+/// How long it may still run.
+enum Patience {
+    Unlimited,
+    Until(Monotonic),
+    /// It was told to end; after this it is ended.
+    Ending(Monotonic),
+    Ended,
+}
+
+impl Commands {
+    pub(super) fn new(limit: Option<InheritedLimit>) -> Self {
+        Self { running: BTreeMap::new(), limit }
+    }
+
+    /// Starts a command, to be ended at `deadline`. The error says why it could not be started.
+    pub(super) fn start(
+        &mut self,
+        id: CommandId,
+        purpose: CommandPurpose,
+        command: &CommandLine,
+        deadline: Option<Monotonic>,
+        board: &mut Board,
+    ) -> Result<(), String> {
+        let program = command.argv.first().map_or("", String::as_str);
+        let about = |error| format!("{program}: {error}");
+        let mut child = Child::start(&command.argv, self.limit).map_err(about)?;
+        let token = board.register(&mut child, Owner::Command, Interest::READABLE).map_err(about)?;
+        log::info!("{} started as process {}", name(purpose), child.id());
+        let patience = deadline.map_or(Patience::Unlimited, Patience::Until);
+        self.running.insert(token, Running { id, purpose, child, patience, is_over: false });
+        Ok(())
+    }
+
+    /// A command has printed something, or its pipe was closed.
+    pub(super) fn ready(&mut self, token: Token, board: &mut Board) {
+        let Some(running) = self.running.get_mut(&token) else { return };
+        match running.read() {
+            Reading::Unfinished => board.again(token),
+            Reading::Ended if running.is_over => self.drop_one(token, board),
+            Reading::Drained | Reading::Ended => {}
+        }
+    }
+
+    /// Asks every command whether it has ended.
+    pub(super) fn reap(&mut self, board: &mut Board, events: &mut Vec<Event>) {
+        let mut silent = Vec::new();
+        for (token, running) in self.running.iter_mut().filter(|(_, running)| !running.is_over) {
+            let Some(outcome) = running.outcome() else { continue };
+            running.is_over = true;
+            if running.read() == Reading::Ended {
+                silent.push(*token);
+            }
+            events.push(Event::CommandExited { id: running.id, outcome });
+        }
+        for token in silent {
+            self.drop_one(token, board);
+        }
+    }
+
+    /// Ends those that have run for too long: first by SIGTERM, which a script can act on, then by SIGKILL.
+    pub(super) fn expire(&mut self, now: Monotonic) {
+        for running in self.running.values_mut().filter(|running| !running.is_over) {
+            running.patience = match running.patience {
+                Patience::Until(deadline) if deadline <= now => {
+                    running.kill(Signal::SIGTERM);
+                    Patience::Ending(now + GRACE)
+                }
+                Patience::Ending(deadline) if deadline <= now => {
+                    running.kill(Signal::SIGKILL);
+                    Patience::Ended
+                }
+                _ => continue,
+            };
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
+        let live = self.running.values().filter(|running| !running.is_over);
+        live.filter_map(|running| match running.patience {
+            Patience::Until(deadline) | Patience::Ending(deadline) => Some(deadline),
+            Patience::Unlimited | Patience::Ended => None,
+        })
+        .min()
+    }
+
+    /// We are about to end: what still writes to us must not be ended by a closed pipe.
+    pub(super) fn leave(&mut self) {
+        for running in std::mem::take(&mut self.running).into_values() {
+            if let Err(error) = running.child.leave() {
+                log::warn!("{}: nobody reads its output any more: {error}", name(running.purpose));
+            }
+        }
+    }
+
+    fn drop_one(&mut self, token: Token, board: &mut Board) {
+        if let Some(mut running) = self.running.remove(&token) {
+            board.forget(&mut running.child, token);
+        }
+    }
+}
+
+impl Running {
+    fn read(&mut self) -> Reading {
+        let mut lines = Vec::new();
+        let reading = self.child.read_output(&mut lines).unwrap_or(Reading::Ended);
+        self.say(&lines);
+        reading
+    }
+
+    fn outcome(&mut self) -> Option<CommandOutcome> {
+        let outcome = match self.child.try_wait() {
+            Ok(None) => return None,
+            Ok(Some(_)) if matches!(self.patience, Patience::Ending(_) | Patience::Ended) => CommandOutcome::TimedOut,
+            Ok(Some(status)) => ended(status),
+            Err(error) => CommandOutcome::NotStarted(format!("its exit status is lost: {error}")),
+        };
+        let mut lines = Vec::new();
+        self.child.finish(&mut lines);
+        self.say(&lines);
+        Some(outcome)
+    }
+
+    fn say(&self, lines: &[String]) {
+        for line in lines {
+            log::info!("{}: {line}", name(self.purpose));
+        }
+    }
+
+    fn kill(&self, signal: Signal) {
+        log::warn!("{} has run for too long: sending {signal}", name(self.purpose));
+        if let Err(error) = self.child.kill_group(signal) {
+            log::error!("{}: {error}", name(self.purpose));
+        }
+    }
+}
+
+fn ended(status: ExitStatus) -> CommandOutcome {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => CommandOutcome::Exited(code),
+        (None, signal) => CommandOutcome::Killed(signal.unwrap_or_default()),
+    }
+}
+
+fn name(purpose: CommandPurpose) -> &'static str {
+    match purpose {
+        CommandPurpose::Failover => "failover_command",
+        CommandPurpose::LagWarning => "over_warning_limit_command",
+    }
+}
+
+/// From SIGTERM to SIGKILL.
+const GRACE: Duration = Duration::from_secs(5);

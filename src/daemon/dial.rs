@@ -1,0 +1,105 @@
+//! Getting connected: the hosts of a node or observer in their order, each with all of its addresses, until one answers or
+//! the time is up.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::address_book::{AddressBook, Known};
+use super::board::Board;
+use crate::cluster::{ProbeFailure, ProbeStep};
+use crate::config::HostAddress;
+use crate::net::Endpoint;
+use crate::time::Monotonic;
+
+/// One of the places to be tried.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) address: HostAddress,
+    pub(super) port: u16,
+    /// Which host of the connection info it is: its password goes with it.
+    pub(super) host: usize,
+}
+
+/// What is to be done next.
+pub(super) enum Next {
+    /// Connect there; after `until` the next one is tried.
+    Connect { endpoint: Endpoint, host: usize, until: Monotonic },
+    /// Wait for a name.
+    Await,
+    /// Everything was tried.
+    Failed(ProbeFailure),
+}
+
+/// An attempt to get connected.
+#[derive(Debug)]
+pub(super) struct Dial {
+    places: VecDeque<Place>,
+    endpoints: VecDeque<(Endpoint, usize)>,
+    /// When all of it must be over.
+    pub(super) deadline: Monotonic,
+    /// The most one endpoint may take: `connect_timeout`.
+    patience: Option<Duration>,
+    /// Why the last endpoint was none.
+    failure: Option<ProbeFailure>,
+}
+
+impl Dial {
+    pub(super) fn new(places: Vec<Place>, patience: Option<Duration>, deadline: Monotonic) -> Self {
+        Self { places: places.into(), endpoints: VecDeque::new(), deadline, patience, failure: None }
+    }
+
+    /// The endpoint that was tried last is none.
+    pub(super) fn note(&mut self, failure: ProbeFailure) {
+        self.failure = Some(failure);
+    }
+
+    /// What is to be done next.
+    pub(super) fn next(&mut self, book: &mut AddressBook, board: &mut Board, now: Monotonic) -> Next {
+        loop {
+            if let Some((endpoint, host)) = self.endpoints.pop_front() {
+                return Next::Connect { endpoint, host, until: self.until(now) };
+            }
+            let Some(place) = self.places.front() else { return Next::Failed(self.last_failure()) };
+            match addresses(place, book, board, now) {
+                Found::Endpoints(endpoints) => self.endpoints.extend(endpoints),
+                Found::Soon => return Next::Await,
+                Found::Nothing(reason) => self.failure = Some(ProbeFailure::Unreachable { reason }),
+            }
+            self.places.pop_front();
+        }
+    }
+
+    /// Its share of the time that is left, so that one dead address does not use up the time of the others.
+    fn until(&self, now: Monotonic) -> Monotonic {
+        let left = self.deadline.since(now);
+        let shares = u32::try_from(self.endpoints.len() + self.places.len()).unwrap_or(u32::MAX);
+        let share = left / shares.max(1);
+        now + self.patience.map_or(share, |patience| patience.min(share))
+    }
+
+    fn last_failure(&mut self) -> ProbeFailure {
+        self.failure.take().unwrap_or(ProbeFailure::TimedOut { step: ProbeStep::Connecting })
+    }
+}
+
+enum Found {
+    Endpoints(Vec<(Endpoint, usize)>),
+    Soon,
+    Nothing(String),
+}
+
+fn addresses(place: &Place, book: &mut AddressBook, board: &mut Board, now: Monotonic) -> Found {
+    let host = place.host;
+    let tcp = |ip: IpAddr| (Endpoint::Tcp(SocketAddr::new(ip, place.port)), host);
+    match &place.address {
+        HostAddress::Ip(ip) => Found::Endpoints(vec![tcp(*ip)]),
+        HostAddress::Socket(path) => Found::Endpoints(vec![(Endpoint::Unix(path.clone()), host)]),
+        HostAddress::Abstract(name) => Found::Endpoints(vec![(Endpoint::Abstract(name.clone()), host)]),
+        HostAddress::Name(name) => match book.lookup(name, board, now) {
+            Known::Addresses(ips) => Found::Endpoints(ips.into_iter().map(tcp).collect()),
+            Known::Soon => Found::Soon,
+            Known::Nothing(reason) => Found::Nothing(format!("looking up {name}: {reason}")),
+        },
+    }
+}

@@ -1,0 +1,288 @@
+//! The prober of database nodes: one connection each, kept open; a poll for every wish of the core, and an answer to every
+//! poll.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::board::Owner;
+use super::dial::{Dial, Place};
+use super::wire::{Hands, OpenWire, Terms, Wire};
+use crate::cluster::{NodeReport, ProbeFailure, ProbeStep};
+use crate::config::{Config, ConnInfo, NodeName};
+use crate::lookout::{Event, ProbeId};
+use crate::net::Next;
+use crate::pg::{Login, Progress, Session};
+use crate::sys::socket::KeepAlive;
+use crate::time::Monotonic;
+
+/// The connections to all nodes.
+#[derive(Default)]
+pub(super) struct Nodes {
+    lines: BTreeMap<NodeName, Line>,
+}
+
+/// The connection to one node.
+struct Line {
+    info: ConnInfo,
+    terms: Terms,
+    wire: Option<Wire>,
+    session: Option<Session>,
+    poll: Option<Poll>,
+    /// What a session has warned of; the next one need not say it again.
+    said: BTreeSet<String>,
+}
+
+/// A poll that is under way.
+struct Poll {
+    id: ProbeId,
+    /// When it has failed.
+    deadline: Monotonic,
+}
+
+impl Nodes {
+    /// Takes over a configuration: a connection is kept as long as its own settings are the same.
+    pub(super) fn adopt(&mut self, config: &Config, hands: &mut Hands<'_>) {
+        let (kept, left): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.lines)
+            .into_iter()
+            .partition(|(node, line)| config.nodes.get(node) == Some(&line.info));
+        self.lines = kept;
+        for line in left.into_values() {
+            line.hang_up(hands);
+        }
+    }
+
+    /// Polls a node. What comes of it is an event with this id, in this turn or a later one.
+    pub(super) fn probe(
+        &mut self,
+        node: &NodeName,
+        probe: ProbeId,
+        config: &Config,
+        hands: &mut Hands<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(info) = config.nodes.get(node) else { return };
+        let line = self.lines.entry(node.clone()).or_insert_with(|| Line::new(node, info));
+        line.poll = Some(Poll { id: probe, deadline: hands.now + config.poll_timeout });
+        let outcome = line.begin(hands);
+        self.settle(node, outcome, hands, events);
+    }
+
+    /// Readiness on a node's connection.
+    pub(super) fn ready(&mut self, node: &NodeName, config: &Config, hands: &mut Hands<'_>, events: &mut Vec<Event>) {
+        let Some(line) = self.lines.get_mut(node) else { return };
+        let outcome = line.go_on(config, hands);
+        self.settle(node, outcome, hands, events);
+    }
+
+    /// Names were found: those who wait for one go on.
+    pub(super) fn names_found(&mut self, config: &Config, hands: &mut Hands<'_>, events: &mut Vec<Event>) {
+        let is_waiting = |line: &Line| matches!(line.wire, Some(Wire::Awaiting { .. }));
+        let waiting = self.lines.iter().filter(|(_, line)| is_waiting(line));
+        for node in waiting.map(|(node, _)| node.clone()).collect::<Vec<_>>() {
+            self.ready(&node, config, hands, events);
+        }
+    }
+
+    /// Whose time is up has failed, or tries the next address.
+    pub(super) fn expire(&mut self, config: &Config, hands: &mut Hands<'_>, events: &mut Vec<Event>) {
+        let due = |line: &Line| line.next_deadline().is_some_and(|deadline| deadline <= hands.now);
+        let late = self.lines.iter().filter(|(_, line)| due(line)).map(|(node, _)| node.clone()).collect::<Vec<_>>();
+        for node in late {
+            let Some(line) = self.lines.get_mut(&node) else { continue };
+            let outcome = match line.overdue(hands.now) {
+                Some(step) => Err(ProbeFailure::TimedOut { step }),
+                None => line.go_on(config, hands),
+            };
+            self.settle(&node, outcome, hands, events);
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
+        self.lines.values().filter_map(Line::next_deadline).min()
+    }
+
+    /// Says goodbye on every connection, as far as that goes without waiting.
+    pub(super) fn hang_up(&mut self, hands: &mut Hands<'_>) {
+        for line in std::mem::take(&mut self.lines).into_values() {
+            line.hang_up(hands);
+        }
+    }
+
+    /// Turns what a line came to into an event.
+    fn settle(
+        &mut self,
+        node: &NodeName,
+        outcome: Result<Option<NodeReport>, ProbeFailure>,
+        hands: &mut Hands<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(line) = self.lines.get_mut(node) else { return };
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(report)) => {
+                if let Some(poll) = line.poll.take() {
+                    events.push(Event::NodeProbed { node: node.clone(), probe: poll.id, outcome: Ok(report) });
+                }
+            }
+            Err(failure) => {
+                line.drop_connection(hands);
+                let node = node.clone();
+                events.push(match line.poll.take() {
+                    Some(poll) => Event::NodeProbed { node, probe: poll.id, outcome: Err(failure) },
+                    None => Event::NodeLost { node, failure },
+                });
+            }
+        }
+    }
+}
+
+impl Line {
+    fn new(node: &NodeName, info: &ConnInfo) -> Self {
+        let keepalive = KeepAlive {
+            enabled: info.keepalives.is_some(),
+            idle: info.keepalives.as_ref().and_then(|keepalives| keepalives.idle),
+            interval: info.keepalives.as_ref().and_then(|keepalives| keepalives.interval),
+            count: info.keepalives.as_ref().and_then(|keepalives| keepalives.count),
+            user_timeout: info.tcp_user_timeout,
+        };
+        let terms = Terms { owner: Owner::Node(node.clone()), input_limit: INPUT_BYTES, keepalive };
+        Self { info: info.clone(), terms, wire: None, session: None, poll: None, said: BTreeSet::new() }
+    }
+
+    /// Asks over the open connection, or dials.
+    fn begin(&mut self, hands: &mut Hands<'_>) -> Result<Option<NodeReport>, ProbeFailure> {
+        if let (Some(Wire::Open(wire)), Some(session)) = (&mut self.wire, &mut self.session) {
+            session.ask(&mut wire.link.output);
+            return self.converse(hands);
+        }
+        self.drop_connection(hands);
+        let deadline = self.poll.as_ref().map_or(hands.now, |poll| poll.deadline);
+        let places = self.info.hosts.iter().enumerate();
+        let places =
+            places.map(|(host, at)| Place { address: at.address.clone(), port: at.port, host }).collect::<Vec<_>>();
+        self.wire = Some(Wire::dial(Dial::new(places, self.info.connect_timeout, deadline), &self.terms, hands)?);
+        Ok(None)
+    }
+
+    /// Goes on with whatever it is at.
+    fn go_on(&mut self, config: &Config, hands: &mut Hands<'_>) -> Result<Option<NodeReport>, ProbeFailure> {
+        let Some(wire) = self.wire.take() else { return Ok(None) };
+        self.wire = Some(wire.go_on(&self.terms, hands)?);
+        let Some(Wire::Open(wire)) = &mut self.wire else { return Ok(None) };
+        if self.session.is_none() {
+            let login = login(&self.info, wire.host);
+            self.session = Some(Session::start(login, &mut wire.link.output));
+        }
+        let report = self.converse(hands)?;
+        // The time for the query begins when we are logged in.
+        if let (Some(poll), Some(true)) = (&mut self.poll, self.session.as_ref().map(Session::is_idle)) {
+            if report.is_none() {
+                poll.deadline = hands.now + config.poll_timeout;
+                return self.begin(hands);
+            }
+        }
+        Ok(report)
+    }
+
+    /// Moves bytes and listens to what they say, until there is nothing to do without waiting.
+    fn converse(&mut self, hands: &mut Hands<'_>) -> Result<Option<NodeReport>, ProbeFailure> {
+        let (Some(Wire::Open(wire)), Some(session)) = (&mut self.wire, &mut self.session) else { return Ok(None) };
+        let OpenWire { link, token, .. } = wire;
+        let mut report = None;
+        loop {
+            let pumped = link.pump();
+            let waiting = link.input.len();
+            while let Some(progress) = session.receive(&mut link.input, &mut link.output)? {
+                match progress {
+                    Progress::LoggedIn => {}
+                    Progress::Answered(answer) => report = Some(answer),
+                    Progress::Warned(text) => say_once(&mut self.said, &self.terms.owner, text),
+                }
+            }
+            let took_some = link.input.len() < waiting;
+            match pumped.next {
+                Next::Failed(error) if report.is_none() => return Err(lost(session, Some(&error))),
+                Next::Ended if report.is_none() => return Err(lost(session, None)),
+                Next::Failed(_) | Next::Ended => break,
+                Next::Full if took_some => {}
+                Next::Full => {
+                    return Err(ProbeFailure::Nonsense { reason: format!("a message over {INPUT_BYTES} bytes") });
+                }
+                Next::Again => {
+                    hands.board.again(*token);
+                    break;
+                }
+                Next::Wait if link.output.is_empty() || pumped.written == 0 && pumped.read == 0 => break,
+                Next::Wait => {}
+            }
+        }
+        link.tidy();
+        Ok(report)
+    }
+
+    /// The step whose time is up, if its time is up.
+    fn overdue(&self, now: Monotonic) -> Option<ProbeStep> {
+        self.poll.as_ref().filter(|poll| poll.deadline <= now)?;
+        Some(match (&self.wire, &self.session) {
+            (Some(Wire::Awaiting { .. }), _) => ProbeStep::Resolving,
+            (Some(Wire::Open(_)), Some(session)) => session.step(),
+            _ => ProbeStep::Connecting,
+        })
+    }
+
+    fn next_deadline(&self) -> Option<Monotonic> {
+        let poll = self.poll.as_ref().map(|poll| poll.deadline);
+        let wire = self.wire.as_ref().and_then(Wire::next_deadline);
+        poll.into_iter().chain(wire).min()
+    }
+
+    fn drop_connection(&mut self, hands: &mut Hands<'_>) {
+        self.session = None;
+        if let Some(wire) = self.wire.take() {
+            wire.close(hands.board);
+        }
+    }
+
+    fn hang_up(mut self, hands: &mut Hands<'_>) {
+        if let (Some(Wire::Open(wire)), Some(session)) = (&mut self.wire, &self.session) {
+            session.terminate(&mut wire.link.output);
+            wire.link.pump();
+        }
+        self.drop_connection(hands);
+    }
+}
+
+fn login(info: &ConnInfo, host: usize) -> Login {
+    let password = info.hosts.get(host).and_then(|host| host.password.as_ref());
+    Login {
+        user: info.user.clone(),
+        dbname: info.dbname.clone(),
+        password: password.map(|password| password.reveal().into()),
+        application_name: info.application_name.clone(),
+        options: info.options.clone(),
+    }
+}
+
+fn say_once(said: &mut BTreeSet<String>, owner: &Owner, text: String) {
+    if said.len() >= MOST_SAID {
+        said.clear();
+    }
+    if !said.contains(&text) {
+        log::warn!("{owner}: {text}");
+        said.insert(text);
+    }
+}
+
+/// What the end of a connection means: what the server said before, if it said something.
+fn lost(session: &Session, error: Option<&std::io::Error>) -> ProbeFailure {
+    match (session.connection_closed(), error) {
+        (ProbeFailure::Unreachable { reason }, Some(error)) => {
+            ProbeFailure::Unreachable { reason: format!("{reason}: {error}") }
+        }
+        (failure, _) => failure,
+    }
+}
+
+/// Bytes of a server's messages that may wait: the longest message that the session takes, and some.
+const INPUT_BYTES: usize = 2 << 20;
+/// Different warnings of one node that are remembered.
+const MOST_SAID: usize = 16;

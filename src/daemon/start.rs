@@ -1,0 +1,120 @@
+//! From the configuration file to a running loop.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::{fmt, io};
+
+use mio::{Interest, Poll};
+
+use super::address_book::AddressBook;
+use super::board::{Board, Owner};
+use super::commands::Commands;
+use super::nodes::Nodes;
+use super::observers::Observers;
+use super::web::Web;
+use super::{Daemon, Ending};
+use crate::compat;
+use crate::config::{Config, Loaded};
+use crate::lookout::{Lookout, Memory};
+use crate::net::Listener;
+use crate::sys::limits::{self, InheritedLimit};
+use crate::sys::signals::Signals;
+use crate::sys::{clock, files};
+
+/// Runs the daemon on a configuration until it is told to end. Exit status 1 if it cannot begin.
+pub fn run(config_path: &Path, loaded: Loaded) -> ExitCode {
+    if crate::sys::log::init(loaded.config.log_level).is_err() {
+        return ExitCode::FAILURE;
+    }
+    loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    let outcome = begin(config_path, loaded.config)
+        .and_then(|mut daemon| daemon.run().map_err(|error| about("the loop", &error)));
+    let exit = match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            log::error!("{reason}");
+            ExitCode::FAILURE
+        }
+    };
+    crate::sys::log::flush();
+    exit
+}
+
+fn begin(config_path: &Path, config: Config) -> Result<Daemon, String> {
+    let signals = Signals::block().map_err(|error| about("signals", &error))?;
+    let limit = raise_descriptors();
+    let poll = Poll::new().map_err(|error| about("epoll", &error))?;
+    let mut board = Board::new(poll.registry().try_clone().map_err(|error| about("epoll", &error))?);
+    let mut signals = signals;
+    board.register(&mut signals, Owner::Signals, Interest::READABLE).map_err(|error| about("signals", &error))?;
+    let listener =
+        Listener::bind(config.http_address.as_deref(), config.http_port).map_err(|error| error.to_string())?;
+    let web = Web::new(listener, &mut board).map_err(|error| about("HTTP", &error))?;
+    let boot_id = clock::boot_id();
+    let memory = recall(&config, boot_id.as_deref());
+    introduce(&config);
+    Ok(Daemon {
+        lookout: Lookout::new(Arc::new(config), &memory, clock::now()),
+        poll,
+        board,
+        signals,
+        nodes: Nodes::default(),
+        observers: Observers::default(),
+        book: AddressBook::new(limit),
+        commands: Commands::new(limit),
+        web,
+        config_path: config_path.to_owned(),
+        boot_id,
+        page: None,
+        events: Vec::new(),
+        ending: Ending::NotYet,
+        said_of_maintenance: false,
+    })
+}
+
+fn raise_descriptors() -> Option<InheritedLimit> {
+    match limits::raise_descriptors() {
+        Ok((inherited, _)) => Some(inherited),
+        Err(error) => {
+            log::warn!("the limit on open descriptors stays as it is: {error}");
+            None
+        }
+    }
+}
+
+/// What a former process has left in the state file, as far as it makes sense.
+fn recall(config: &Config, boot_id: Option<&str>) -> Memory {
+    let read = match files::read_own(&config.state_file, STATE_FILE_BYTES) {
+        Ok(bytes) => compat::state_file::read(&bytes, boot_id),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Memory::default(),
+        Err(error) => Err(error.to_string()),
+    };
+    match read {
+        Ok(memory) => {
+            if let Some(primary) = &memory.primary {
+                log::info!("{}: the primary was {primary}", config.state_file.display());
+            }
+            memory
+        }
+        Err(reason) => {
+            log::warn!("{}: starting without memory: {reason}", config.state_file.display());
+            Memory::default()
+        }
+    }
+}
+
+fn introduce(config: &Config) {
+    let version = env!("CARGO_PKG_VERSION");
+    match &config.own_db {
+        Some(own) => log::info!("pglookout {version} beside {own}, {} nodes in the cluster", config.nodes.len()),
+        None => log::info!("pglookout {version} observing {} nodes; an observer takes no action", config.nodes.len()),
+    }
+}
+
+fn about(what: &str, error: &dyn fmt::Display) -> String {
+    format!("{what}: {error}")
+}
+
+/// A state file over this is not ours.
+const STATE_FILE_BYTES: usize = 64 << 20;
