@@ -27,6 +27,7 @@ impl Daemon {
                         self.events.push(Event::CommandExited { id, outcome });
                     }
                 }
+                Effect::PrepareFollow { .. } => {}
                 Effect::RaiseAlert { alert, text } => self.raise_alert(alert, &text, now),
                 Effect::ClearAlert(alert) => self.clear_alert(alert),
                 Effect::SaveState => save = true,
