@@ -67,6 +67,8 @@ pub enum FollowOutcome {
     Unchanged,
     /// They could not be read or written: why.
     Failed(String),
+    /// Nobody knows: who looked did not come back. They may have been changed.
+    Unknown(String),
     /// The server's files say that it is no standby: what is missing. Nothing was written.
     NotAStandby(String),
 }

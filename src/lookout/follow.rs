@@ -113,6 +113,11 @@ impl Lookout {
         };
         match outcome {
             FollowOutcome::Failed(reason) => return self.not_prepared(reason, effects),
+            FollowOutcome::Unknown(reason) => {
+                // The next look may find them as they should be, and no restart since.
+                self.following.restart_owed = true;
+                return self.not_prepared(reason, effects);
+            }
             FollowOutcome::NotAStandby(reason) => return self.refuse_to_follow(&primary, &reason, effects),
             FollowOutcome::Changed => {
                 effects.push(Effect::warning("the recovery settings of this node were changed".to_owned()));

@@ -63,6 +63,18 @@ fn settings_that_cannot_be_looked_at_are_tried_at_each_regular_decision() {
 }
 
 #[test]
+fn a_look_that_never_came_back_leaves_a_restart_owed() {
+    follows(
+        "",
+        &format!("19 follow unknown\n{SWITCHED}25 follow unchanged\n45 end"),
+        "20.01 follow s1 by user=r host=s1
+         30.01 follow s1 by user=r host=s1
+         30.03 run stop
+         30.13 run start",
+    );
+}
+
+#[test]
 fn start_is_run_though_stop_failed_and_both_are_repeated() {
     follows(
         "",

@@ -10,7 +10,7 @@
 //! 9 p lost               its idle connection is closed
 //! 0 o1 sees p s1=standby o1 answers that it reaches p as a primary and s1 as a standby; o1 unreachable, silent
 //! 9 command 1 in 3       commands end with 1 after 3 s from now on; "fails": cannot be started
-//! 9 follow unchanged     the recovery settings are right; also changed, failed, nostandby; "in 3": after 3 s
+//! 9 follow unchanged     the recovery settings are right; also changed, failed, unknown, nostandby; "in 3": after 3 s
 //! 9 check                POST /check
 //! 9 reload {...}         these keys of the configuration are others now
 //! 9 maintenance on       also off
@@ -301,6 +301,7 @@ fn follow_outcome(name: &str) -> FollowOutcome {
         "changed" => FollowOutcome::Changed,
         "unchanged" => FollowOutcome::Unchanged,
         "failed" => FollowOutcome::Failed("as scripted".to_owned()),
+        "unknown" => FollowOutcome::Unknown("as scripted".to_owned()),
         "nostandby" => FollowOutcome::NotAStandby("as scripted".to_owned()),
         other => panic!("no outcome: {other:?}"),
     }
