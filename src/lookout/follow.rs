@@ -41,13 +41,12 @@ enum Step {
     },
 }
 
-impl Default for Following {
-    fn default() -> Self {
-        Self { wanted: true, restart_owed: false, step: Step::Idle, not_before: None, refused: false, said: None }
-    }
-}
-
 impl Following {
+    /// `restart_owed`: by a former process.
+    pub(super) fn new(restart_owed: bool) -> Self {
+        Self { wanted: true, restart_owed, step: Step::Idle, not_before: None, refused: false, said: None }
+    }
+
     /// The settings have to be looked at, at the next regular decision.
     pub(super) fn want(&mut self) {
         self.wanted = true;
@@ -57,6 +56,11 @@ impl Following {
 
     pub(super) fn is_restarting(&self) -> bool {
         matches!(self.step, Step::Stopping { .. } | Step::Starting { .. })
+    }
+
+    /// For a later process, which cannot know how far this one came.
+    pub(super) fn owes_restart(&self) -> bool {
+        self.restart_owed || matches!(self.step, Step::Preparing)
     }
 
     /// There is nobody to follow any more.
@@ -107,6 +111,7 @@ impl Lookout {
             return;
         }
         self.following.step = Step::Idle;
+        effects.push(Effect::SaveState);
         let Some(primary) = self.remembered.clone().filter(|primary| self.config.own_db.as_ref() != Some(primary))
         else {
             return;
@@ -158,6 +163,7 @@ impl Lookout {
                 say_how_it_ended(CommandPurpose::FollowStart, outcome, effects);
                 self.following.step = Step::Idle;
                 self.restarted(done, now.mono);
+                effects.push(Effect::SaveState);
             }
             _ => return false,
         }

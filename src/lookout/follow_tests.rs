@@ -199,6 +199,37 @@ fn a_restart_of_the_daemon_looks_again() {
 }
 
 #[test]
+fn a_restart_that_a_former_process_owes_is_made() {
+    // Ended during the look, between stop and start, and afterwards.
+    let script = |ended| format!("19 command 0 in 3\n{SWITCHED}{ended} follow unchanged\n{ended} restart\n34 end");
+    follows(
+        "",
+        &script("20.02"),
+        "20.01 follow s1 by user=r host=s1
+         20.03 follow s1 by user=r host=s1
+         20.05 run stop
+         23.05 run start",
+    );
+    follows(
+        "",
+        &script("21"),
+        "20.01 follow s1 by user=r host=s1
+         20.03 run stop
+         21.01 follow s1 by user=r host=s1
+         21.03 run stop
+         24.03 run start",
+    );
+    follows(
+        "",
+        &script("27"),
+        "20.01 follow s1 by user=r host=s1
+         20.03 run stop
+         23.03 run start
+         27.01 follow s1 by user=r host=s1",
+    );
+}
+
+#[test]
 fn a_primary_without_a_host_is_an_error_that_is_said_once() {
     check(
         &format!(r#"{ON}, "remote_conns": {{"p": "port=1", "s1": "host=s1", "s2": "host=s2"}}"#),

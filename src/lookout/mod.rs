@@ -80,7 +80,7 @@ impl Lookout {
             maintenance: false,
             warning_since: None,
             promotion: Promotion::default(),
-            following: Following::default(),
+            following: Following::new(memory.restart_owed),
             schedule,
             check: None,
             last: None,
@@ -152,7 +152,12 @@ impl Lookout {
         let former = self.former_contacts.iter().map(|(node, at)| (node, *at));
         let contacts = self.state.primary_contacts().map(|(node, at, _)| (node, at)).chain(former);
         let contacts = Memory::contacts(contacts, |node| self.state.is_within_reach(node), now);
-        Memory { primary: self.remembered.clone(), contacts, standbys: self.standbys() }
+        Memory {
+            primary: self.remembered.clone(),
+            contacts,
+            standbys: self.standbys(),
+            restart_owed: self.following.owes_restart(),
+        }
     }
 
     /// Who has told that it is a standby; of who has told nothing yet, what a former process knew.
