@@ -14,6 +14,8 @@ pub(super) enum Invocation {
     CheckConfig(PathBuf),
     /// Look this name up and print its addresses; how the daemon starts itself as a helper.
     Resolve(String),
+    /// Look at recovery settings as stdin says; how the daemon starts itself as a helper.
+    Recovery,
     /// Say how it is used.
     Help,
     /// Say which version it is.
@@ -29,6 +31,7 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Short('V') | Long("version") => return Ok(Invocation::Version),
             Long("check-config") => Invocation::CheckConfig(parser.value()?.into()),
             Long("resolve") => Invocation::Resolve(parser.value()?.string()?),
+            Long("recovery") => Invocation::Recovery,
             Value(config) => Invocation::Run(config.into()),
             unexpected => return Err(unexpected.unexpected()),
         };
@@ -56,6 +59,7 @@ mod tests {
         check(&["--check-config", "c"], Ok(Invocation::CheckConfig("c".into())));
         check(&["--check-config=c"], Ok(Invocation::CheckConfig("c".into())));
         check(&["--resolve", "n"], Ok(Invocation::Resolve("n".to_owned())));
+        check(&["--recovery"], Ok(Invocation::Recovery));
         check(&["-h"], Ok(Invocation::Help));
         check(&["c", "--version", "--what"], Ok(Invocation::Version));
     }

@@ -4,6 +4,7 @@ mod arguments;
 mod check_config;
 mod current_master;
 mod output;
+mod recovery;
 mod resolve;
 mod run;
 
@@ -18,6 +19,7 @@ pub fn main() -> ExitCode {
         Ok(Invocation::Run(config)) => run::main(&config),
         Ok(Invocation::CheckConfig(config)) => check_config::main(&config),
         Ok(Invocation::Resolve(name)) => resolve::main(&name),
+        Ok(Invocation::Recovery) => recovery::main(),
         Ok(Invocation::Help) => output::answer(USAGE),
         Ok(Invocation::Version) => output::answer(&format!("pglookout {}", env!("CARGO_PKG_VERSION"))),
         Err(error) => output::usage_error("pglookout", &error),

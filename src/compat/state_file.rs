@@ -35,6 +35,7 @@ pub fn render(state: &ClusterState, memory: &Memory, boot_id: Option<&str>) -> V
                 .map(|(name, contact)| (name.to_string(), contact.into()))
                 .collect(),
             standbys: memory.standbys.iter().map(NodeName::to_string).collect(),
+            restart_owed: memory.restart_owed,
         },
     })
 }
@@ -52,15 +53,16 @@ pub fn read(bytes: &[u8], current_boot_id: Option<&str>) -> Result<Memory, Strin
     let primary = primary.as_str().filter(|name| !name.is_empty()).map(NodeName::from);
     let told_standby =
         |(name, node): (&String, &NodeEntry)| (node.in_recovery == Some(true)).then(|| name.as_str().into());
-    let (contacts, standbys) = match file.memory.and_then(|memory| serde_json::from_value::<StoredMemory>(memory).ok())
-    {
-        Some(memory) => memory.recall(current_boot_id),
-        None => (
-            db_nodes.iter().filter_map(|(name, node)| Some((name.as_str().into(), told_contact(node)?))).collect(),
-            db_nodes.iter().filter_map(told_standby).collect(),
-        ),
-    };
-    Ok(Memory { primary, contacts, standbys })
+    let (contacts, standbys, restart_owed) =
+        match file.memory.and_then(|memory| serde_json::from_value::<StoredMemory>(memory).ok()) {
+            Some(memory) => memory.recall(current_boot_id),
+            None => (
+                db_nodes.iter().filter_map(|(name, node)| Some((name.as_str().into(), told_contact(node)?))).collect(),
+                db_nodes.iter().filter_map(told_standby).collect(),
+                false,
+            ),
+        };
+    Ok(Memory { primary, contacts, standbys, restart_owed })
 }
 
 #[derive(Serialize)]
@@ -84,6 +86,8 @@ struct MemoryJson {
     boot_id: Option<String>,
     primary_contacts: BTreeMap<String, ContactJson>,
     standbys: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    restart_owed: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,6 +112,8 @@ struct StoredMemory {
     primary_contacts: BTreeMap<String, Value>,
     #[serde(default)]
     standbys: Vec<String>,
+    #[serde(default)]
+    restart_owed: bool,
 }
 
 impl<'a> ObserverJson<'a> {
@@ -130,7 +136,7 @@ impl From<&Contact> for ContactJson {
 }
 
 impl StoredMemory {
-    fn recall(self, current_boot_id: Option<&str>) -> (BTreeMap<NodeName, Contact>, BTreeSet<NodeName>) {
+    fn recall(self, current_boot_id: Option<&str>) -> (BTreeMap<NodeName, Contact>, BTreeSet<NodeName>, bool) {
         let same_boot = current_boot_id.is_some() && self.boot_id.as_deref() == current_boot_id;
         let contact = |stored: Value| {
             let stored: ContactJson = serde_json::from_value(stored).ok()?;
@@ -141,6 +147,8 @@ impl StoredMemory {
         (
             contacts.filter_map(|(name, stored)| Some((name.as_str().into(), contact(stored)?))).collect(),
             self.standbys.iter().map(|name| name.as_str().into()).collect(),
+            // Since then the machine was started, and with it every server.
+            self.restart_owed && same_boot,
         )
     }
 }
@@ -187,6 +195,7 @@ mod tests {
             primary: Some("p".into()),
             contacts: BTreeMap::from([("p".into(), contact)]),
             standbys: BTreeSet::from(["s1".into()]),
+            restart_owed: false,
         }
     }
 
@@ -246,6 +255,15 @@ mod tests {
         assert_eq!(read(&file, None), Ok(memory(None)));
         let nothing = render(&ClusterState::default(), &Memory::default(), None);
         assert_eq!(read(&nothing, None), Ok(Memory::default()));
+    }
+
+    #[test]
+    fn a_restart_is_owed_until_the_machine_is_started() {
+        let owed = Memory { restart_owed: true, ..Memory::default() };
+        let file = render(&cluster(), &owed, Some("this boot"));
+        let recalled = |boot| read(&file, boot).unwrap().restart_owed;
+        assert!(recalled(Some("this boot")));
+        assert!(!recalled(Some("another boot")) && !recalled(None));
     }
 
     #[test]

@@ -135,6 +135,26 @@ pub struct FollowSettings {
     pub primary_conninfo_template: Keywords,
 }
 
+impl FollowSettings {
+    /// What `primary_conninfo` has to say for this primary: the template with the primary's address, each keyword in its
+    /// place. `None` if the primary's entry names no host, which in another process may mean another one.
+    pub fn conninfo_to(&self, primary: &ConnInfo) -> Option<Keywords> {
+        let mut conninfo = self.primary_conninfo_template.clone();
+        let (host, literal) = (primary.address.value("host"), primary.address.value("hostaddr"));
+        // Either would lead elsewhere: libpq prefers `hostaddr`, wherever it comes from.
+        for (keyword, value) in [("host", host), ("hostaddr", literal)] {
+            match value {
+                Some(value) => conninfo.set(keyword, value),
+                None => conninfo.remove(keyword),
+            }
+        }
+        if let Some(port) = primary.address.value("port") {
+            conninfo.set("port", port);
+        }
+        (host.is_some() || literal.is_some()).then_some(conninfo)
+    }
+}
+
 /// Where syslog records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyslogSettings {

@@ -27,6 +27,10 @@ impl Daemon {
                         self.events.push(Event::CommandExited { id, outcome });
                     }
                 }
+                Effect::PrepareFollow { primary, conninfo, data_directory } => {
+                    let (board, events) = (&mut self.board, &mut self.events);
+                    self.follower.prepare(&primary, &conninfo, data_directory, board, now.mono, events);
+                }
                 Effect::RaiseAlert { alert, text } => self.raise_alert(alert, &text, now),
                 Effect::ClearAlert(alert) => self.clear_alert(alert),
                 Effect::SaveState => save = true,

@@ -9,6 +9,7 @@ mod board;
 mod carry_out;
 mod commands;
 mod dial;
+mod follow;
 mod nodes;
 mod observers;
 mod start;
@@ -26,6 +27,7 @@ use mio::{Events, Poll, Token};
 use address_book::AddressBook;
 use board::{Board, Owner};
 use commands::Commands;
+use follow::Follower;
 use nodes::Nodes;
 use observers::Observers;
 pub use start::run;
@@ -50,6 +52,7 @@ struct Daemon {
     observers: Observers,
     book: AddressBook,
     commands: Commands,
+    follower: Follower,
     web: Web,
     config_path: PathBuf,
     boot_id: Option<String>,
@@ -65,8 +68,8 @@ struct Daemon {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     NotYet,
-    /// As soon as the failover command has ended. No decision is made any more.
-    AfterPromotion,
+    /// As soon as the failover command has ended, or our own server has been started again. No decision is made any more.
+    AfterCommands,
     Now,
 }
 
@@ -114,6 +117,7 @@ impl Daemon {
             self.observers.next_deadline(),
             self.book.next_deadline(),
             self.commands.next_deadline(),
+            self.follower.next_deadline(),
             self.web.next_deadline(),
         ];
         deadlines.into_iter().flatten().min().map_or(LONGEST_WAIT, |at| at.since(now).min(LONGEST_WAIT))
@@ -125,6 +129,7 @@ impl Daemon {
         match owner {
             Owner::Signals => self.take_signals(now),
             Owner::Lookup => self.book.ready(token, &mut self.board),
+            Owner::Follower => self.follower.ready(token, &mut self.board),
             Owner::Command => self.commands.ready(token, &mut self.board),
             Owner::Node(node) => {
                 let (nodes, mut hands) = (&mut self.nodes, hands(&mut self.board, &mut self.book, now));
@@ -159,6 +164,7 @@ impl Daemon {
                 Signal::Terminate => self.terminate(),
                 Signal::ChildExited => {
                     self.commands.reap(&mut self.board, &mut self.events);
+                    self.follower.reap(&mut self.board, &mut self.events);
                     if self.book.reap(&mut self.board, now.mono) {
                         let config = Arc::clone(self.lookout.config());
                         let mut hands = hands(&mut self.board, &mut self.book, now);
@@ -170,21 +176,28 @@ impl Daemon {
         }
     }
 
-    /// SIGTERM or SIGINT: at once, unless this node is being promoted; the second time at once in any case.
+    /// SIGTERM or SIGINT: at once, unless this node is being promoted, or restarted: between stop and start it would stay
+    /// down. The second time at once in any case.
     fn terminate(&mut self) {
         self.ending = match self.ending {
-            Ending::NotYet if self.lookout.is_promoting() => {
-                log::warn!("told to end: waiting for the failover command; a second signal ends at once");
-                Ending::AfterPromotion
+            Ending::NotYet if self.is_needed() => {
+                log::warn!("told to end: waiting for the command that runs; a second signal ends at once");
+                Ending::AfterCommands
             }
             _ => Ending::Now,
         };
+    }
+
+    /// Is there a command whose end must not be missed.
+    fn is_needed(&self) -> bool {
+        self.lookout.is_promoting() || self.lookout.is_restarting()
     }
 
     fn expire(&mut self, now: Now) {
         let config = Arc::clone(self.lookout.config());
         self.book.expire(now.mono);
         self.commands.expire(now.mono);
+        self.follower.expire(now.mono);
         let mut hands = hands(&mut self.board, &mut self.book, now);
         self.nodes.expire(&config, &mut hands, &mut self.events);
         self.observers.expire(&mut hands, &mut self.events);
@@ -205,7 +218,7 @@ impl Daemon {
             self.lookout.handle(Event::DeadlineReached { maintenance }, now, &mut effects);
         }
         self.carry_out(effects, now);
-        if self.ending == Ending::AfterPromotion && !self.lookout.is_promoting() {
+        if self.ending == Ending::AfterCommands && !self.is_needed() {
             self.ending = Ending::Now;
         }
     }

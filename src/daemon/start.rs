@@ -10,6 +10,7 @@ use mio::{Interest, Poll};
 use super::address_book::AddressBook;
 use super::board::{Board, Owner};
 use super::commands::Commands;
+use super::follow::Follower;
 use super::nodes::Nodes;
 use super::observers::Observers;
 use super::web::Web;
@@ -63,6 +64,7 @@ fn begin(config_path: &Path, config: Config) -> Result<Daemon, String> {
         observers: Observers::default(),
         book: AddressBook::new(limit),
         commands: Commands::new(limit),
+        follower: Follower::new(limit),
         web,
         config_path: config_path.to_owned(),
         boot_id,

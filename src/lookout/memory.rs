@@ -14,6 +14,8 @@ pub struct Memory {
     pub contacts: BTreeMap<NodeName, Contact>,
     /// Nodes that have told that they are standbys: they count for the quorum until they tell otherwise.
     pub standbys: BTreeSet<NodeName>,
+    /// The recovery settings of our own server are, or may be, others than those it runs with.
+    pub restart_owed: bool,
 }
 
 /// The last contact with a primary, on the clocks a later process can compare with its own.

@@ -6,6 +6,7 @@
 
 mod effect;
 mod event;
+mod follow;
 mod memory;
 mod pending;
 mod promotion;
@@ -19,10 +20,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use effect::{Alert, CommandId, CommandPurpose, Effect, ProbeId};
-pub use event::{CommandOutcome, Event};
+pub use event::{CommandOutcome, Event, FollowOutcome};
 pub use memory::{Contact, Memory};
 pub use round::{Look, Round};
 
+use follow::Following;
 use pending::Check;
 use promotion::Promotion;
 use schedule::Schedule;
@@ -49,6 +51,7 @@ pub struct Lookout {
     /// Since when lag has been over the warning limit.
     warning_since: Option<Monotonic>,
     promotion: Promotion,
+    following: Following,
     schedule: Schedule,
     check: Option<Check>,
     /// What the last round came to.
@@ -77,6 +80,7 @@ impl Lookout {
             maintenance: false,
             warning_since: None,
             promotion: Promotion::default(),
+            following: Following::new(memory.restart_owed),
             schedule,
             check: None,
             last: None,
@@ -96,6 +100,7 @@ impl Lookout {
             }
             Event::CheckRequested => self.request_check(now),
             Event::CommandExited { id, outcome } => self.command_exited(id, &outcome, now, effects),
+            Event::FollowPrepared(outcome) => self.follow_prepared(outcome, effects),
             Event::DeadlineReached { maintenance } => {
                 self.maintenance = maintenance;
                 self.take_turn(now, effects);
@@ -137,12 +142,22 @@ impl Lookout {
         self.promotion.is_running()
     }
 
+    /// Is our own server being restarted, so that a new primary is followed.
+    pub fn is_restarting(&self) -> bool {
+        self.following.is_restarting()
+    }
+
     /// What a later process must know.
     pub fn memory(&self, now: Now) -> Memory {
         let former = self.former_contacts.iter().map(|(node, at)| (node, *at));
         let contacts = self.state.primary_contacts().map(|(node, at, _)| (node, at)).chain(former);
         let contacts = Memory::contacts(contacts, |node| self.state.is_within_reach(node), now);
-        Memory { primary: self.remembered.clone(), contacts, standbys: self.standbys() }
+        Memory {
+            primary: self.remembered.clone(),
+            contacts,
+            standbys: self.standbys(),
+            restart_owed: self.following.owes_restart(),
+        }
     }
 
     /// Who has told that it is a standby; of who has told nothing yet, what a former process knew.
@@ -168,6 +183,7 @@ impl Lookout {
         self.schedule.drop_readdressed(&self.config, &config);
         self.schedule.adopt(&config, now.mono);
         self.config = config;
+        self.following.want();
         self.request_check(now);
         self.take_due_probes(now.mono, effects);
     }

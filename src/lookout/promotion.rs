@@ -57,7 +57,7 @@ impl Lookout {
         self.next_command += 1;
         let timeout = match purpose {
             CommandPurpose::Failover => self.config.failover_command_timeout,
-            CommandPurpose::LagWarning => None,
+            CommandPurpose::LagWarning | CommandPurpose::FollowStop | CommandPurpose::FollowStart => None,
         };
         effects.push(Effect::RunCommand { id, purpose, command, timeout });
         id
@@ -71,6 +71,9 @@ impl Lookout {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
+        if self.follow_command_exited(id, outcome, now, effects) {
+            return;
+        }
         if self.promotion.running != Some(id) {
             if *outcome != CommandOutcome::Exited(0) {
                 effects.push(Effect::error(format!("over_warning_limit_command {outcome}")));

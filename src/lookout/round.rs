@@ -41,6 +41,9 @@ impl Lookout {
             effects
                 .push(Effect::RaiseAlert { alert: Alert::MultiplePrimaries, text: decision_text_of_primaries(&map) });
         }
+        if look == Look::Regular && !matches!(decision.verdict, Verdict::Promote { .. }) {
+            self.follow(now.mono, effects);
+        }
         self.act_on_lag(&decision, now.mono, effects);
         self.note(Round { map, decision }, effects);
         if let Some(Verdict::Promote { .. }) = self.last.as_ref().map(|round| &round.decision.verdict) {
@@ -117,6 +120,7 @@ impl Lookout {
             effects.push(Effect::warning(format!("the primary is {primary} now (before: {old})")));
         }
         self.remembered = primary;
+        self.following.want();
     }
 
     fn lost_primary(&self, map: &NodeMap) -> Option<NodeName> {

@@ -10,6 +10,7 @@
 //! 9 p lost               its idle connection is closed
 //! 0 o1 sees p s1=standby o1 answers that it reaches p as a primary and s1 as a standby; o1 unreachable, silent
 //! 9 command 1 in 3       commands end with 1 after 3 s from now on; "fails": cannot be started
+//! 9 follow unchanged     the recovery settings are right; also changed, failed, unknown, nostandby; "in 3": after 3 s
 //! 9 check                POST /check
 //! 9 reload {...}         these keys of the configuration are others now
 //! 9 maintenance on       also off
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{CommandOutcome, Contact, Effect, Event, Lookout, Memory, ProbeId};
+use super::{CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory, ProbeId};
 use crate::cluster::{Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport};
 use crate::compat;
 use crate::config::{self, Config, Environment};
@@ -64,6 +65,7 @@ struct World {
     t: Duration,
     habits: BTreeMap<String, Habit>,
     command: (Option<i32>, Duration),
+    follow: (FollowOutcome, Duration),
     /// Events on their way, by time of arrival and order of sending.
     coming: BTreeMap<(Duration, usize), Event>,
     sent: usize,
@@ -90,6 +92,7 @@ impl World {
             t: Duration::ZERO,
             habits: BTreeMap::new(),
             command: (Some(0), Duration::from_millis(100)),
+            follow: (FollowOutcome::Changed, Duration::from_millis(20)),
             coming: BTreeMap::new(),
             sent: 0,
             turns: (Duration::ZERO, 0),
@@ -144,6 +147,10 @@ impl World {
             ("command", what) => {
                 let (status, after) = timed(what, self.command.1);
                 self.command = (status.parse().ok(), after);
+            }
+            ("follow", what) => {
+                let (outcome, after) = timed(what, self.follow.1);
+                self.follow = (follow_outcome(outcome), after);
             }
             (node, "lost") => {
                 self.tell(Event::NodeLost { node: node.into(), failure: failure("unreachable").unwrap() });
@@ -229,6 +236,11 @@ impl World {
                     Event::CommandExited { id, outcome: status.map_or_else(not_started, CommandOutcome::Exited) },
                 );
             }
+            Effect::PrepareFollow { primary, conninfo, .. } => {
+                self.note(&format!("follow {primary} by {}", conninfo.to_conninfo_string()));
+                let (outcome, after) = self.follow.clone();
+                self.send(after, Event::FollowPrepared(outcome));
+            }
             Effect::RaiseAlert { alert, .. } => self.note(&format!("raise {}", compat::alert::file_name(alert))),
             Effect::ClearAlert(alert) => self.note(&format!("clear {}", compat::alert::file_name(alert))),
             Effect::SaveState => {
@@ -311,6 +323,17 @@ fn failure(name: &str) -> Option<ProbeFailure> {
         "not_ready" => ProbeFailure::NotReady { message: message() },
         other => panic!("no habit: {other:?}"),
     })
+}
+
+fn follow_outcome(name: &str) -> FollowOutcome {
+    match name {
+        "changed" => FollowOutcome::Changed,
+        "unchanged" => FollowOutcome::Unchanged,
+        "failed" => FollowOutcome::Failed("as scripted".to_owned()),
+        "unknown" => FollowOutcome::Unknown("as scripted".to_owned()),
+        "nostandby" => FollowOutcome::NotAStandby("as scripted".to_owned()),
+        other => panic!("no outcome: {other:?}"),
+    }
 }
 
 fn lsn(text: &str) -> Option<Lsn> {

@@ -62,10 +62,23 @@ pub struct CheckLine {
     pub command_exit: Option<i32>,
     /// What preparing the recovery settings said.
     #[serde(default)]
-    pub follow: Option<String>,
+    pub follow: Follow,
     /// What is expected of the decision, key by key.
     #[serde(default)]
     pub expect: Map<String, Value>,
+}
+
+/// What preparing the recovery settings said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Follow {
+    /// They were changed.
+    #[default]
+    Changed,
+    /// They were right.
+    Unchanged,
+    /// They could not be read or written.
+    Failed,
 }
 
 /// A text that is no timeline.

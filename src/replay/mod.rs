@@ -5,6 +5,6 @@ mod format;
 mod scripted;
 mod verify;
 
-pub use format::{FormatError, Line, Step, Timeline, read};
+pub use format::{CheckLine, Follow, FormatError, Line, Step, Timeline, read};
 pub use scripted::{Outcome, decisions};
 pub use verify::{Difference, Tally, verify};

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::format::{CheckLine, Line, Step, Timeline};
+use super::format::{CheckLine, Follow, Line, Step, Timeline};
 use crate::cluster::ProbeFailure;
 use crate::compat;
-use crate::lookout::{CommandOutcome, Effect, Event, Look, Lookout, Memory};
+use crate::lookout::{CommandOutcome, Effect, Event, FollowOutcome, Look, Lookout, Memory};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// A decision that was made at a check.
@@ -97,32 +97,33 @@ impl Run {
     fn check(&mut self, check: &CheckLine, facts: &[Line]) -> Outcome {
         let t = self.t;
         self.effects.clear();
-        let now = self.now();
-        let wants_fresh_facts = self.lookout.decide(Look::Regular, now, &mut self.effects);
+        let wants_fresh_facts = self.decide(Look::Regular, check);
         let gauge = self.lookout.last_round().and_then(|round| round.decision.lag.lag);
         if wants_fresh_facts && !facts.is_empty() {
             for line in facts {
                 self.t = line.t;
                 self.learn(&line.step);
             }
-            let now = self.now();
-            self.lookout.decide(Look::Fresh, now, &mut self.effects);
+            self.decide(Look::Fresh, check);
         }
-        self.end_commands(check);
         Outcome { t, decided: self.decision_line(wants_fresh_facts, gauge), expected: check.expect.clone() }
     }
 
-    fn end_commands(&mut self, check: &CheckLine) {
+    /// A decision, and what comes of its wishes: at once, each before the next wish.
+    fn decide(&mut self, look: Look, check: &CheckLine) -> bool {
         let now = self.now();
-        let ids: Vec<_> = self.effects.iter().filter_map(Effect::command).map(|(id, _)| id).collect();
-        for id in ids {
-            let outcome = match check.command_exit {
-                None => CommandOutcome::NotStarted("as scripted".to_owned()),
-                Some(status) if status < 0 => CommandOutcome::Killed(status.saturating_neg()),
-                Some(status) => CommandOutcome::Exited(status),
-            };
-            self.lookout.handle(Event::CommandExited { id, outcome }, now, &mut self.effects);
+        let mut wishes = Vec::new();
+        let wants_fresh_facts = self.lookout.decide(look, now, &mut wishes);
+        while !wishes.is_empty() {
+            let wish = wishes.remove(0);
+            if let Some(event) = answer(&wish, check) {
+                let mut later = Vec::new();
+                self.lookout.handle(event, now, &mut later);
+                wishes.splice(0..0, later);
+            }
+            self.effects.push(wish);
         }
+        wants_fresh_facts
     }
 
     fn decision_line(&self, wants_fresh_facts: bool, gauge: Option<Duration>) -> serde_json::Map<String, Value> {
@@ -144,12 +145,19 @@ impl Run {
             ("commands", json!(commands)),
             ("alerts_raised", self.alerts(|effect| matches!(effect, Effect::RaiseAlert { .. }))),
             ("alerts_cleared", self.alerts(|effect| matches!(effect, Effect::ClearAlert(_)))),
-            ("followed", Value::Null),
+            ("followed", json!(self.followed())),
             ("lag_warning", json!(self.lookout.lag_warning())),
             ("lag_gauge", json!(gauge.map(|lag| lag.as_secs_f64()))),
         ];
         line.extend(entries.into_iter().map(|(key, value)| (key.to_owned(), value)));
         line
+    }
+
+    fn followed(&self) -> Option<&str> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::PrepareFollow { primary, .. } => Some(primary.as_str()),
+            _ => None,
+        })
     }
 
     /// File names of the alerts in the chosen effects, sorted and distinct.
@@ -159,6 +167,26 @@ impl Run {
             _ => None,
         });
         json!(names.collect::<std::collections::BTreeSet<_>>())
+    }
+}
+
+/// What comes of a wish, as the check line has it.
+fn answer(wish: &Effect, check: &CheckLine) -> Option<Event> {
+    match wish {
+        Effect::RunCommand { id, .. } => {
+            let outcome = match check.command_exit {
+                None => CommandOutcome::NotStarted("as scripted".to_owned()),
+                Some(status) if status < 0 => CommandOutcome::Killed(status.saturating_neg()),
+                Some(status) => CommandOutcome::Exited(status),
+            };
+            Some(Event::CommandExited { id: *id, outcome })
+        }
+        Effect::PrepareFollow { .. } => Some(Event::FollowPrepared(match check.follow {
+            Follow::Changed => FollowOutcome::Changed,
+            Follow::Unchanged => FollowOutcome::Unchanged,
+            Follow::Failed => FollowOutcome::Failed("as scripted".to_owned()),
+        })),
+        _ => None,
     }
 }
 

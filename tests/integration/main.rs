@@ -8,6 +8,7 @@ mod harness;
 
 mod candidates;
 mod commands;
+mod following;
 mod house;
 mod links;
 mod logins;
