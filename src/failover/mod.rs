@@ -6,6 +6,7 @@
 mod candidate;
 mod lag;
 mod quorum;
+mod sentence;
 mod verdict;
 
 use std::collections::BTreeSet;
