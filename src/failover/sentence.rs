@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Cause, Hindrance, Verdict, Wait};
+use super::{Cause, Contender, Hindrance, NoVote, Place, Verdict, Voter, Wait};
 use crate::config::{NodeName, ObserverName};
 
 impl fmt::Display for Verdict {
@@ -109,6 +109,50 @@ impl fmt::Display for Hindrance {
             Self::PromotionRunning => f.write_str("the failover command is running"),
             Self::OwnNodeNotPolledSince => {
                 f.write_str("the failover command ended well, and our own node was not polled since")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Voter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Standby(node) | Self::Primary(Some(node)) => node.fmt(f),
+            Self::Observer(observer) => write!(f, "observer {observer}"),
+            Self::Primary(None) => f.write_str("the primary"),
+        }
+    }
+}
+
+impl fmt::Display for NoVote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disconnected => f.write_str("not reached"),
+            Self::StalePoll { age, limit } => {
+                write!(f, "last asked {} ago, the limit is {}", Seconds(*age), Seconds(*limit))
+            }
+            Self::Untold => f.write_str("was a standby before the restart, and has told nothing since"),
+            Self::NoAnswer => f.write_str("does not answer"),
+            Self::OldAnswer { age, limit } => {
+                write!(f, "last answered {} ago, the limit is {}", Seconds(*age), Seconds(*limit))
+            }
+            Self::ClockSkew { skew } => write!(f, "its clock is {} away from ours", Seconds(*skew)),
+            Self::NeverCast => f.write_str("the primary's vote, which nobody can cast"),
+        }
+    }
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place {
+            Place::First => f.write_str("goes first"),
+            Place::FurtherBehind { bytes } => write!(f, "{bytes} bytes behind the first"),
+            Place::LowerPriority => write!(f, "as far ahead as the first, with the lower priority {}", self.priority),
+            Place::LowerName => f.write_str("equal to the first, with the lower name"),
+            Place::NeverPromote => f.write_str("in never_promote_these_nodes"),
+            Place::Disconnected => f.write_str("not reached"),
+            Place::StalePoll { limit } => {
+                write!(f, "last asked {} ago, the limit is {}", Seconds(self.age), Seconds(limit))
             }
         }
     }

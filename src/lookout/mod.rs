@@ -349,7 +349,7 @@ impl Lookout {
             Look::Regular => self.conclude(Look::Regular, now, effects),
             Look::Fresh => {
                 self.schedule.decision = now.mono + self.config.check_interval;
-                self.note_wait(Wait::FreshFactsOverdue, effects);
+                self.note_wait(Wait::FreshFactsOverdue, now, effects);
             }
         }
     }

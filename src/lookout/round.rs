@@ -3,7 +3,7 @@
 use super::{Alert, CommandPurpose, Effect, Lookout};
 use crate::cluster::NodeMap;
 use crate::config::{NodeName, ObserverName};
-use crate::failover::{Decision, LagChange, Snapshot, Verdict, Wait, decide};
+use crate::failover::{Decision, Figures, LagChange, Snapshot, Verdict, Wait, decide};
 use crate::time::{Monotonic, Now};
 
 /// On what facts a decision is made.
@@ -18,31 +18,37 @@ pub enum Look {
 /// What a round came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Round {
+    /// When.
+    pub at: Now,
     /// The node map that it was made on; empty where none was made.
     pub map: NodeMap,
     /// The decision.
     pub decision: Decision,
+    /// The figures behind it.
+    pub figures: Figures,
 }
 
 impl Lookout {
     /// Makes a decision on the facts as they are and acts on it. Says whether fresh facts are wanted.
     pub fn decide(&mut self, look: Look, now: Now, effects: &mut Vec<Effect>) -> bool {
         if let Some(wait) = self.not_yet(now.mono) {
-            self.note_wait(wait, effects);
+            self.note_wait(wait, now, effects);
             return false;
         }
         let map = NodeMap::new(&self.config, &self.state, self.remembered.as_ref(), now.mono);
         if look == Look::Regular {
             self.remember_primary(&map, effects);
         }
-        let decision = decide(&self.snapshot(&map, look, now.mono));
+        let snapshot = self.snapshot(&map, look, now.mono);
+        let decision = decide(&snapshot);
+        let figures = Figures::new(&snapshot, &decision);
         let wants_fresh_facts = matches!(decision.verdict, Verdict::WantsFreshFacts { .. });
         if map.has_several_primaries() {
             effects
                 .push(Effect::RaiseAlert { alert: Alert::MultiplePrimaries, text: decision_text_of_primaries(&map) });
         }
         self.act_on_lag(&decision, now.mono, effects);
-        self.note(Round { map, decision }, effects);
+        self.note(Round { at: now, map, decision, figures }, effects);
         if let Some(Verdict::Promote { .. }) = self.last.as_ref().map(|round| &round.decision.verdict) {
             self.promote(effects);
         }
@@ -50,10 +56,12 @@ impl Lookout {
         wants_fresh_facts
     }
 
-    /// A round in which nothing could be decided.
-    pub(super) fn note_wait(&mut self, wait: Wait, effects: &mut Vec<Effect>) {
+    /// A round in which nothing could be decided. It is made on no node map; its figures are those of the moment.
+    pub(super) fn note_wait(&mut self, wait: Wait, now: Now, effects: &mut Vec<Effect>) {
         let decision = Decision::without_lag(Verdict::Wait(wait));
-        self.note(Round { map: NodeMap::default(), decision }, effects);
+        let map = NodeMap::new(&self.config, &self.state, self.remembered.as_ref(), now.mono);
+        let figures = Figures::new(&self.snapshot(&map, Look::Regular, now.mono), &decision);
+        self.note(Round { at: now, map: NodeMap::default(), decision, figures }, effects);
         effects.push(Effect::SaveState);
     }
 
