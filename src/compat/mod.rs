@@ -2,11 +2,13 @@
 //! room that says master and xlog. It makes and reads text; files and connections are other rooms' business.
 
 pub mod alert;
+pub mod decision_json;
 #[cfg(test)]
 mod fixtures;
 mod node_entry;
 mod node_json;
 pub mod observed;
+pub mod recalled;
 pub mod state_file;
 pub mod state_json;
 pub mod timestamp;

@@ -114,6 +114,16 @@ pub enum QuorumRule {
     Majority,
 }
 
+impl QuorumRule {
+    /// The word in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Half => "half",
+            Self::Majority => "majority",
+        }
+    }
+}
+
 /// A program and its arguments, split by shell quoting rules and run without a shell. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandLine {

@@ -140,10 +140,20 @@ fn by_all_hindrances(
     }
     let mut found: Vec<Change> = Vec::new();
     for change in all.iter().flat_map(|hindrance| by_hindrance(snapshot, hindrance, votes)) {
-        if !found.contains(&change) {
-            found.push(change);
+        // All of the time has to pass: the longest wait counts.
+        let longest =
+            found.iter_mut().find_map(|known| if let Change::Time { after } = known { Some(after) } else { None });
+        match (longest, &change) {
+            (Some(longest), Change::Time { after }) => *longest = (*longest).max(*after),
+            _ => found.push(change),
         }
     }
+    let mut seen: Vec<Change> = Vec::new();
+    found.retain(|change| {
+        let is_new = !seen.contains(change);
+        seen.push(change.clone());
+        is_new
+    });
     found
 }
 

@@ -149,7 +149,7 @@ mod tests {
 
     fn word(route: Route, reply: Reply) -> String {
         let status = match route {
-            Route::State => "200",
+            Route::State | Route::Decisions => "200",
             Route::Check => "204",
             Route::NotFound => "404",
             Route::NotAllowed { allow } => &format!("405:{allow}"),

@@ -1,6 +1,6 @@
 //! One round: is it time to decide, the node map, the decision, and what follows from it.
 
-use super::{Alert, CommandPurpose, Effect, Lookout};
+use super::{Alert, CommandPurpose, Effect, Lookout, said};
 use crate::cluster::NodeMap;
 use crate::config::{NodeName, ObserverName};
 use crate::failover::{Decision, Figures, LagChange, Snapshot, Verdict, Wait, decide};
@@ -28,6 +28,20 @@ pub struct Round {
     pub figures: Figures,
 }
 
+impl Round {
+    /// The same without the node map, which is large and of which the figures say what matters: to be kept.
+    pub fn compact(&self) -> Self {
+        let Self { at, decision, figures, .. } = self;
+        Self { at: *at, map: NodeMap::default(), decision: decision.clone(), figures: figures.clone() }
+    }
+
+    /// How many rows its tables have, by which its size is measured.
+    pub fn rows(&self) -> usize {
+        let Figures { primaries, standbys, votes, .. } = &self.figures;
+        primaries.len() + standbys.len() + votes.known.len() + votes.missing.len()
+    }
+}
+
 impl Lookout {
     /// Makes a decision on the facts as they are and acts on it. Says whether fresh facts are wanted.
     pub fn decide(&mut self, look: Look, now: Now, effects: &mut Vec<Effect>) -> bool {
@@ -50,7 +64,7 @@ impl Lookout {
         self.act_on_lag(&decision, now.mono, effects);
         self.note(Round { at: now, map, decision, figures }, effects);
         if let Some(Verdict::Promote { .. }) = self.last.as_ref().map(|round| &round.decision.verdict) {
-            self.promote(effects);
+            self.promote(now, effects);
         }
         effects.push(Effect::SaveState);
         wants_fresh_facts
@@ -116,6 +130,9 @@ impl Lookout {
         if map.has_several_primaries() {
             return;
         }
+        if map.sole_primary().is_some() {
+            self.promotion.outage_over();
+        }
         let primary = map.sole_primary().cloned().or_else(|| self.lost_primary(map));
         if primary.is_none() || primary == self.remembered {
             return;
@@ -155,21 +172,9 @@ impl Lookout {
         }
     }
 
-    /// Keeps the round, and logs it unless it says the same as the one before.
+    /// Keeps the round and logs it.
     fn note(&mut self, round: Round, effects: &mut Vec<Effect>) {
-        let verdict = &round.decision.verdict;
-        let said = self.said;
-        let name = (verdict.name(), verdict.reason());
-        let level = match verdict {
-            Verdict::WantsFreshFacts { .. } | Verdict::Wait(_) => log::Level::Debug,
-            Verdict::Promote { .. } => log::Level::Warn,
-            _ if said == Some(name) => log::Level::Debug,
-            _ => log::Level::Info,
-        };
-        effects.push(Effect::Log { level, text: verdict.to_string() });
-        if !matches!(verdict, Verdict::WantsFreshFacts { .. } | Verdict::Wait(_)) {
-            self.said = Some(name);
-        }
+        said::say(&mut self.said, &round, effects);
         self.last = Some(round);
     }
 }
@@ -181,3 +186,7 @@ fn decision_text_of_primaries(map: &NodeMap) -> String {
 
 /// With `poll_observers_on_warning_only`, observers are waited for this many poll intervals after the warning began.
 const OBSERVERS_PATIENCE: u32 = 5;
+
+#[cfg(test)]
+#[path = "round_tests.rs"]
+mod tests;
