@@ -140,3 +140,83 @@ fn number(value: &Value, key: &str) -> Option<f64> {
 
 /// Rows of earlier decisions.
 const MAX_EARLIER: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(decisions: &[Value], expected: &str) {
+        let now = timestamp::parse("2024-01-01T00:01:00Z").unwrap();
+        assert_eq!(text("told by x", decisions, now), expected);
+    }
+
+    fn short(at: &str, reason: &str) -> Value {
+        json!({"at": at, "verdict": "hold", "reason": reason, "sentence": format!("no: {reason}")})
+    }
+
+    #[test]
+    fn a_decision_is_told_with_its_figures() {
+        let decision = json!({
+            "at": "2024-01-01T00:00:57.500000Z", "verdict": "hold", "reason": "r", "sentence": "no: r",
+            "figures": {
+                "primaries": [{"name": "p", "remembered": true, "standing": "lost", "failure": "unreachable"},
+                    {"name": "q", "remembered": false, "standing": "reached", "word_of": "observer o"}],
+                "standbys": [{"name": "s10", "word_of": "our own poll", "age": 1.04, "position": "0/50", "priority": 0,
+                    "why": "goes first"}, {"name": "s2", "position": "0/4000060", "why": "not reached"}],
+                "votes": {"known": 1, "needed": 2, "total": 3, "rule": "half", "of": ["s10"],
+                    "missing": [{"name": "s2", "why": "not reached"}]},
+                "last_contact": {"node": "p", "word_of": "our own poll", "age": 2.0, "limit": 120.0},
+                "lag": {"lag": null, "catching_up": true, "warning_limit": 30.0, "failover_limit": 120.0},
+                "would_change": ["waits 118.000 s more"],
+            },
+        });
+        let fresh = json!({"at": "2024-01-01T00:00:56Z", "verdict": "wants_fresh_facts"});
+        let earlier = [short("2024-01-01T00:00:50Z", "r"), fresh, short("2024-01-01T00:00:40Z", "r")];
+        let decisions: Vec<Value> = [decision].into_iter().chain(earlier).chain([short("odd", "other")]).collect();
+        check(
+            &decisions,
+            "no: r
+verdict hold, reason r
+decided 2024-01-01T00:00:57.500000Z (2.5 s ago), told by x
+
+primary
+    p: lost, unreachable, the one remembered
+    q: reached by observer o
+
+last contact with a primary
+    p: 2.000 s before the decision by our own poll, the limit is 120.000 s
+
+lag of this node
+    not known, catching up; the warning limit is 30.000 s, the failover limit 120.000 s
+
+standbys
+    s10  0/50       priority 0  asked 1.0 s before by our own poll  goes first
+    s2   0/4000060  priority 0  asked 0.0 s before by ?             not reached
+
+votes
+    1 of 3 known, 2 needed (half)
+    known: s10
+    not known: s2: not reached
+
+what would change it
+    waits 118.000 s more
+
+before that
+    10.0 s ago          2 x  no: r
+    at an unknown time  1 x  no: other",
+        );
+    }
+
+    #[test]
+    fn what_is_not_there_is_left_out() {
+        check(&[], "no decision was made yet\ntold by x");
+        check(
+            &[json!({"sentence": "a\u{1b}[2Jb"})],
+            "a\\x1b[2Jb\nverdict ?, reason ?\ndecided ? (at an unknown time), told by x",
+        );
+        check(&[json!(5)], "?\nverdict ?, reason ?\ndecided ? (at an unknown time), told by x");
+    }
+}
