@@ -2,7 +2,6 @@
 
 use super::super::fixtures::*;
 use super::super::state_file::render;
-use super::super::state_file::tests::{cluster, memory};
 use super::*;
 use crate::cluster::ClusterState;
 use crate::testing::mutations;

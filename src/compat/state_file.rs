@@ -117,57 +117,12 @@ impl From<&PastFailover> for FailoverJson {
 const OBSERVER_KEYS: [&str; 2] = ["fetch_time", "connection"];
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::collections::BTreeSet;
+mod tests {
 
     use serde_json::json;
 
     use super::super::fixtures::*;
     use super::*;
-    use crate::cluster::{NodeState, Sighting};
-    use crate::lookout::FailoverOutcome;
-
-    pub(in super::super) fn memory(mono: Option<Monotonic>) -> Memory {
-        let contact = Contact { mono, wall: wall("2024-01-01T00:00:05.5Z") };
-        Memory {
-            primary: Some("p".into()),
-            contacts: BTreeMap::from([("p".into(), contact)]),
-            standbys: BTreeSet::from(["s1".into()]),
-            failover: Some(PastFailover {
-                primary: Some("p".into()),
-                outcome: FailoverOutcome::Succeeded,
-                mono,
-                wall: wall("2024-01-01T00:00:05.5Z"),
-            }),
-            failover_failed: true,
-        }
-    }
-
-    fn sighting() -> Sighting {
-        Sighting {
-            at: mono(10_005),
-            told_at: mono(10_005),
-            fetch_time: wall("2024-01-01T00:00:05Z"),
-            connected: true,
-            db_time: Some(wall("2024-01-01T00:00:05.25Z")),
-            in_recovery: Some(true),
-            receive: lsn("0/5000060"),
-            replay: lsn("0/5000060"),
-            last_replay: Some(wall("2024-01-01T00:00:04.75Z")),
-        }
-    }
-
-    pub(in super::super) fn cluster() -> ClusterState {
-        let sightings = BTreeMap::from([("s1".into(), sighting()), ("connection".into(), sighting())]);
-        let observer = ObserverState { attempt: Some(attempt(true)), nodes: sightings, ..ObserverState::default() };
-        let asked = ("o1".into(), observer);
-        let observers = BTreeMap::from([asked, ("never asked".into(), ObserverState::default())]);
-        ClusterState {
-            nodes: nodes(&[("p", primary()), ("s1", standby()), ("n", NodeState::default())]),
-            observers,
-            ..ClusterState::default()
-        }
-    }
 
     #[test]
     fn keys_of_the_original_look_as_it_shows_them() {
