@@ -3,11 +3,13 @@
 //! business.
 
 pub mod alert;
+pub mod decision_json;
 #[cfg(test)]
 mod fixtures;
 mod node_entry;
 mod node_json;
 pub mod observed;
+pub mod recalled;
 pub mod recovery;
 pub mod state_file;
 pub mod state_json;

@@ -22,6 +22,7 @@ mod resolve;
 mod secret;
 mod services;
 mod url;
+mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ pub use keywords::{Keywords, SyntaxError};
 pub use name::{NodeName, ObserverName};
 pub use problem::{Findings, Problem};
 pub use secret::Secret;
+pub use votes::EvenVotes;
 
 /// A configuration file that is longer is refused unread.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -112,6 +114,16 @@ pub enum QuorumRule {
     Half,
     /// `"majority"`: more than half of the votes.
     Majority,
+}
+
+impl QuorumRule {
+    /// The word in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Half => "half",
+            Self::Majority => "majority",
+        }
+    }
 }
 
 /// A program and its arguments, split by shell quoting rules and run without a shell. Never empty.

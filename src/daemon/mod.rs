@@ -10,6 +10,7 @@ mod carry_out;
 mod commands;
 mod dial;
 mod follow;
+mod journal;
 mod nodes;
 mod observers;
 mod start;
@@ -28,6 +29,7 @@ use address_book::AddressBook;
 use board::{Board, Owner};
 use commands::Commands;
 use follow::Follower;
+use journal::Journal;
 use nodes::Nodes;
 use observers::Observers;
 pub use start::run;
@@ -58,6 +60,7 @@ struct Daemon {
     boot_id: Option<String>,
     /// `/state.json` as last rendered; `None` once the facts have changed.
     page: Option<Bytes>,
+    journal: Journal,
     events: Vec<Event>,
     ending: Ending,
     /// The maintenance file could not be looked for, and that was said.
@@ -146,12 +149,13 @@ impl Daemon {
 
     /// Lets the web server do something with pages at hand.
     fn serve(&mut self, now: Now, act: impl FnOnce(&mut Web, &mut Board, &mut Pages<'_>)) {
-        let _ = now;
-        let (page, lookout) = (&mut self.page, &self.lookout);
+        let (page, lookout, journal) = (&mut self.page, &self.lookout, &mut self.journal);
         let mut render =
             || page.get_or_insert_with(|| compat::state_json::render(&lookout.state().nodes).into()).clone();
+        let mut decisions = || journal.page(now.mono);
         let mut check = false;
-        act(&mut self.web, &mut self.board, &mut Pages { state: &mut render, check: &mut check });
+        let mut pages = Pages { state: &mut render, decisions: &mut decisions, check: &mut check };
+        act(&mut self.web, &mut self.board, &mut pages);
         if check {
             self.events.push(Event::CheckRequested);
         }

@@ -53,8 +53,10 @@ pub enum Effect {
     },
     /// Remove this alert file if it is there (the loop).
     ClearAlert(Alert),
-    /// Write the state file (the loop).
+    /// Write the state file: a decision was made (the loop).
     SaveState,
+    /// Write the state file: what must survive a restart has changed, though no decision was made (the loop).
+    SaveMemory,
     /// Write this record to the log (the loop).
     Log {
         /// How grave it is.

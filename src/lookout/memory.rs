@@ -16,6 +16,45 @@ pub struct Memory {
     pub standbys: BTreeSet<NodeName>,
     /// The recovery settings of our own server are, or may be, others than those it runs with.
     pub restart_owed: bool,
+    /// The failover command that was run last, as long as its outage is not over.
+    pub failover: Option<PastFailover>,
+    /// The alert `failover_failed` stands.
+    pub failover_failed: bool,
+}
+
+/// A run of our failover command, for a later process: it must not be repeated sooner than this one would have done it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastFailover {
+    /// The primary that was lost.
+    pub primary: Option<NodeName>,
+    /// How it ended.
+    pub outcome: FailoverOutcome,
+    /// When it ended, or when it began while it runs, by the machine's monotonic clock; `None` if that is not known.
+    pub mono: Option<Monotonic>,
+    /// The same by the wall clock of the process that wrote it.
+    pub wall: WallTime,
+}
+
+/// How a failover command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailoverOutcome {
+    /// It has not; of a process that has ended nobody knows.
+    Running,
+    /// With 0.
+    Succeeded,
+    /// With anything else.
+    Failed,
+}
+
+impl FailoverOutcome {
+    /// The outcome's name, from a closed list.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// The last contact with a primary, on the clocks a later process can compare with its own.
@@ -48,10 +87,13 @@ impl Memory {
     }
 
     /// The contacts on the clock of this process. One whose monotonic time is not known, or lies ahead, counts as just now:
-    /// a wall clock may have been stepped, and waiting the limit once more is the lesser evil.
+    /// a wall clock may have been stepped, and waiting the limit once more is the lesser evil. So does one with the
+    /// remembered primary that the file does not tell of.
     pub(super) fn contacts_at(&self, now: Monotonic) -> Vec<(NodeName, Monotonic)> {
         let at = |contact: &Contact| contact.mono.filter(|at| *at <= now).unwrap_or(now);
-        self.contacts.iter().map(|(node, contact)| (node.clone(), at(contact))).collect()
+        let untold = self.primary.iter().filter(|primary| !self.contacts.contains_key(*primary));
+        let told = self.contacts.iter().map(|(node, contact)| (node.clone(), at(contact)));
+        told.chain(untold.map(|primary| (primary.clone(), now))).collect()
     }
 }
 

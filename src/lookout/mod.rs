@@ -7,10 +7,12 @@
 mod effect;
 mod event;
 mod follow;
+mod health;
 mod memory;
 mod pending;
 mod promotion;
 mod round;
+mod said;
 mod schedule;
 mod scripted;
 #[cfg(test)]
@@ -21,15 +23,17 @@ use std::sync::Arc;
 
 pub use effect::{Alert, CommandId, CommandPurpose, Effect, ProbeId};
 pub use event::{CommandOutcome, Event, FollowOutcome};
-pub use memory::{Contact, Memory};
+pub use memory::{Contact, FailoverOutcome, Memory, PastFailover};
 pub use round::{Look, Round};
 
 use follow::Following;
+use health::Health;
 use pending::Check;
 use promotion::Promotion;
+use said::Said;
 use schedule::Schedule;
 
-use crate::cluster::{ClusterState, NodeReport, NodeState, ObserverReport, ProbeFailure};
+use crate::cluster::{ClusterState, NodeReport, NodeState, ObserverReport, ProbeFailure, RoleReport};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::failover::{Verdict, Wait};
 use crate::time::{Monotonic, Now};
@@ -53,11 +57,12 @@ pub struct Lookout {
     promotion: Promotion,
     following: Following,
     schedule: Schedule,
+    health: Health,
     check: Option<Check>,
     /// What the last round came to.
     last: Option<Round>,
-    /// Name and reason of the verdict that was last logged.
-    said: Option<(&'static str, &'static str)>,
+    /// The sentence that was last logged.
+    said: Option<Said>,
     next_command: u64,
 }
 
@@ -70,6 +75,7 @@ impl Lookout {
         schedule.adopt(&config, now.mono);
         // A primary that this configuration does not know was not removed under our eyes: nothing is known of it.
         let remembered = memory.primary.clone().filter(|primary| config.nodes.contains_key(primary));
+        let promotion = Promotion::recall(memory, &config, now.mono);
         Self {
             former_contacts: memory.contacts_at(now.mono),
             former_standbys: memory.standbys.clone(),
@@ -79,9 +85,10 @@ impl Lookout {
             nodes_changed_at: now.mono,
             maintenance: false,
             warning_since: None,
-            promotion: Promotion::default(),
+            promotion,
             following: Following::new(memory.restart_owed),
             schedule,
+            health: Health::new(now.mono),
             check: None,
             last: None,
             said: None,
@@ -114,7 +121,7 @@ impl Lookout {
         let check = self.check.as_ref();
         let check = check.map(|check| if self.is_complete(check) { check.since } else { check.deadline });
         let probe = self.schedule.next_probe(self.asks_observers());
-        [decision, check, probe].into_iter().flatten().min().unwrap_or(self.schedule.decision)
+        [decision, check, probe, self.health_deadline()].into_iter().flatten().min().unwrap_or(self.schedule.decision)
     }
 
     /// The facts per node and observer.
@@ -152,10 +159,13 @@ impl Lookout {
         let former = self.former_contacts.iter().map(|(node, at)| (node, *at));
         let contacts = self.state.primary_contacts().map(|(node, at, _)| (node, at)).chain(former);
         let contacts = Memory::contacts(contacts, |node| self.state.is_within_reach(node), now);
+        let (failover, failover_failed) = self.promotion.memory();
         Memory {
             primary: self.remembered.clone(),
             contacts,
             standbys: self.standbys(),
+            failover,
+            failover_failed,
             restart_owed: self.following.owes_restart(),
         }
     }
@@ -184,6 +194,7 @@ impl Lookout {
         self.schedule.adopt(&config, now.mono);
         self.config = config;
         self.following.want();
+        self.health.begin_anew(now.mono);
         self.request_check(now);
         self.take_due_probes(now.mono, effects);
     }
@@ -210,6 +221,7 @@ impl Lookout {
     ) {
         if self.schedule.node_reported(node, probe, now.mono) {
             self.learn_of_node(node, probe, outcome, now, effects);
+            self.note_report(now.mono, effects);
         }
     }
 
@@ -222,7 +234,8 @@ impl Lookout {
         effects: &mut Vec<Effect>,
     ) {
         if self.config.own_db.as_ref() == Some(node) {
-            self.promotion.own_node_polled(probe);
+            let is_primary = matches!(&outcome, Ok(NodeReport { role: RoleReport::Primary { .. }, .. }));
+            self.promotion.own_node_polled(probe, is_primary);
         }
         self.say_of_node(node, outcome.as_ref().err(), effects);
         let remembered = self.remembered.as_ref() == Some(node);
@@ -255,6 +268,7 @@ impl Lookout {
     ) {
         if self.schedule.observer_reported(observer, probe, now.mono) {
             self.learn_of_observer(observer, outcome, now, effects);
+            self.note_report(now.mono, effects);
         }
     }
 
@@ -324,6 +338,7 @@ impl Lookout {
     /// Everything whose time has come: probes, a finished or overdue check, a decision.
     fn take_turn(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.take_due_probes(now.mono, effects);
+        self.look_after_health(now.mono, effects);
         if let Some(check) = self.check {
             if self.is_complete(&check) {
                 self.check = None;
@@ -365,7 +380,7 @@ impl Lookout {
             Look::Regular => self.conclude(Look::Regular, now, effects),
             Look::Fresh => {
                 self.schedule.decision = now.mono + self.config.check_interval;
-                self.note_wait(Wait::FreshFactsOverdue, effects);
+                self.note_wait(Wait::FreshFactsOverdue, now, effects);
             }
         }
     }
@@ -374,6 +389,8 @@ impl Lookout {
 /// So many contacts with nodes that have left are kept.
 const MAX_FORMER_CONTACTS: usize = 1_000;
 
+#[cfg(test)]
+mod restart_tests;
 #[cfg(test)]
 #[path = "lookout_tests.rs"]
 mod tests;

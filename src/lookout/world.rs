@@ -18,7 +18,7 @@
 //! ```
 //! Whatever the script: the clock never stands still, and nothing is promoted while the primary p was reached less than the
 //! limit ago. A transcript has one line per deed that is looked for: `SECONDS ask p`, `run promote`, `raise failover_failed`,
-//! `clear ...`, `decide VERDICT REASON`, `log ...`.
+//! `clear ...`, `decide VERDICT REASON` and what is behind it (`primary`, `place`, `votes`, `would`), `log ...`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -27,10 +27,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory, ProbeId};
+use super::{CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory, PastFailover, ProbeId, Round};
 use crate::cluster::{Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport};
 use crate::compat;
 use crate::config::{self, Config, Environment};
+use crate::failover::Figures;
 use crate::time::{Monotonic, Now, WallTime};
 
 /// Runs `script` on the usual cluster (primary p, standbys s1 and s2, we are s2) with other `settings`, up to its last line
@@ -140,6 +141,7 @@ impl World {
                 let mut memory = self.lookout.memory(now);
                 if what == "elsewhere" {
                     memory.contacts.values_mut().for_each(|contact: &mut Contact| contact.mono = None);
+                    memory.failover.iter_mut().for_each(|last: &mut PastFailover| last.mono = None);
                 }
                 self.coming.clear();
                 self.lookout = Lookout::new(Arc::clone(self.lookout.config()), &memory, now);
@@ -247,8 +249,11 @@ impl World {
                 let Some(round) = self.lookout.last_round() else { return };
                 let verdict = &round.decision.verdict;
                 let decided = format!("decide {} {}", verdict.name(), verdict.reason());
+                let behind = behind(round);
                 self.note(&decided);
+                behind.iter().for_each(|line| self.note(line));
             }
+            Effect::SaveMemory => {}
             Effect::Log { text, .. } => self.note(&format!("log {text}")),
         }
     }
@@ -290,6 +295,18 @@ impl World {
             name => Some((*after, Err(failure(name)?))),
         }
     }
+}
+
+/// The figures behind a decision: `primary p lost`, `place s1 first`, `votes ...`, `would ...`.
+fn behind(round: &Round) -> Vec<String> {
+    let Figures { primaries, standbys, votes, changes, .. } = &round.figures;
+    let primaries = primaries.iter().map(|primary| format!("primary {} {}", primary.node, primary.standing.name()));
+    let places = standbys.iter().map(|standby| format!("place {} {}: {standby}", standby.node, standby.place.name()));
+    let mut vote = format!("votes {}:", votes.quorum());
+    votes.known.iter().for_each(|voter| write!(vote, " {voter}").unwrap());
+    votes.missing.iter().for_each(|(voter, why)| write!(vote, " -{voter}={}", why.name()).unwrap());
+    let changes = changes.iter().map(|change| format!("would {change}"));
+    primaries.chain(places).chain([vote]).chain(changes).collect()
 }
 
 /// What an observer says of one node, in one word.

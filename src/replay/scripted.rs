@@ -148,6 +148,7 @@ impl Run {
             ("followed", json!(self.followed())),
             ("lag_warning", json!(self.lookout.lag_warning())),
             ("lag_gauge", json!(gauge.map(|lag| lag.as_secs_f64()))),
+            ("figures", compat::decision_json::figures(round)),
         ];
         line.extend(entries.into_iter().map(|(key, value)| (key.to_owned(), value)));
         line

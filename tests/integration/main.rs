@@ -8,6 +8,7 @@ mod harness;
 
 mod candidates;
 mod commands;
+mod explaining;
 mod following;
 mod house;
 mod links;
