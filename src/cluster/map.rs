@@ -194,9 +194,11 @@ impl NodeMap {
             return;
         };
         self.unknown.remove(node);
+        // An observer that we have lost as well is no way to the standby any more: who is cut off must not count, as if they
+        // stood behind it, the nodes that it last heard of through others.
         let standby = Standby {
             witness: Witness::Observer(name.clone()),
-            connected: sighting.connected,
+            connected: sighting.connected && self.connected_observers.contains(name),
             at: sighting.at,
             receive: sighting.receive,
             replay: sighting.replay,
