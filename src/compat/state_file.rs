@@ -158,8 +158,11 @@ fn told_contact(node: &NodeEntry) -> Option<Contact> {
     Some(Contact { mono: None, wall })
 }
 
+/// To the microsecond, as the clock is read.
 fn monotonic(seconds: f64) -> Option<Monotonic> {
-    Duration::try_from_secs_f64(seconds).ok().map(Monotonic::from_duration)
+    let exact = Duration::try_from_secs_f64(seconds).ok()?;
+    let micros = u64::try_from(exact.saturating_add(HALF_A_MICROSECOND).as_micros()).ok()?;
+    Some(Monotonic::from_duration(Duration::from_micros(micros)))
 }
 
 /// Tells a key that is null from one that is not there.
@@ -167,6 +170,7 @@ fn even_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option
     Value::deserialize(deserializer).map(Some)
 }
 
+const HALF_A_MICROSECOND: Duration = Duration::from_nanos(500);
 /// Bytes of a state file that is read at start.
 const MAX_FILE_BYTES: usize = 64 << 20;
 /// What an observer's entry holds beside its nodes.

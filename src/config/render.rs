@@ -69,16 +69,17 @@ pub fn render(config: &Config, placeholders: &mut Placeholders) -> Value {
         "log_level": log_level(config.log_level),
         "cluster_monitor_health_timeout_seconds": config.health_timeout.map(seconds),
     });
-    let priorities = config.failover_priorities.iter();
-    keys["failover_priorities"] = priorities.map(|(name, priority)| (name.to_string(), json!(priority))).collect();
-    let services = [
+    let priorities: Map<_, _> =
+        config.failover_priorities.iter().map(|(name, priority)| (name.to_string(), json!(priority))).collect();
+    let others = [
+        Some(entries([("failover_priorities", Value::Object(priorities))])),
         config.follow.as_ref().map(|follow| follow_keys(follow, placeholders)),
         config.syslog.as_ref().map(syslog_keys),
         config.statsd.as_ref().map(statsd_keys),
         config.flight_recorder.as_ref().map(recorder_keys),
     ];
     if let Value::Object(keys) = &mut keys {
-        keys.extend(services.into_iter().flatten().flatten());
+        keys.extend(others.into_iter().flatten().flatten());
     }
     keys
 }
