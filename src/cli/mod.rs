@@ -4,6 +4,7 @@ mod arguments;
 mod check_config;
 mod current_master;
 mod output;
+mod replay;
 mod resolve;
 mod run;
 
@@ -17,6 +18,7 @@ pub fn main() -> ExitCode {
     match arguments::parse(lexopt::Parser::from_env()) {
         Ok(Invocation::Run(config)) => run::main(&config),
         Ok(Invocation::CheckConfig(config)) => check_config::main(&config),
+        Ok(Invocation::Replay(what)) => replay::main(&what),
         Ok(Invocation::Resolve(name)) => resolve::main(&name),
         Ok(Invocation::Help) => output::answer(USAGE),
         Ok(Invocation::Version) => output::answer(&format!("pglookout {}", env!("CARGO_PKG_VERSION"))),
@@ -27,6 +29,11 @@ pub fn main() -> ExitCode {
 const USAGE: &str = "\
 Usage: pglookout CONFIG                 watch the cluster described by the file CONFIG
        pglookout --check-config CONFIG  say all that is wrong with it; exit 0 if it can be used
+       pglookout replay [--text | --verify] [--config CONFIG] FILE...
+                                        run timelines, as flight_recorder writes them, and tell every decision:
+                                        a line of JSON each; --text: for people; --config: with these settings
+                                        in place of the recorded ones; --verify: compare with what the files
+                                        expect, exit 1 if something differs. Exit 2 for what is no timeline
        pglookout --version | --help
 
-SIGHUP reads the file again; SIGTERM and SIGINT end the daemon.";
+SIGHUP reads the file again; SIGTERM and SIGINT end the daemon. A configuration whose name is replay is ./replay.";

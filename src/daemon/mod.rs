@@ -9,6 +9,7 @@ mod board;
 mod carry_out;
 mod commands;
 mod dial;
+mod flight;
 mod nodes;
 mod observers;
 mod start;
@@ -26,6 +27,7 @@ use mio::{Events, Poll, Token};
 use address_book::AddressBook;
 use board::{Board, Owner};
 use commands::Commands;
+use flight::Flight;
 use nodes::Nodes;
 use observers::Observers;
 pub use start::run;
@@ -36,8 +38,9 @@ use crate::compat;
 use crate::config::Config;
 use crate::lookout::{Effect, Event, Lookout};
 use crate::net::Listener;
+use crate::sys::clock::{self, Clock};
 use crate::sys::signals::{Signal, Signals};
-use crate::sys::{clock, config_file, files};
+use crate::sys::{config_file, files};
 use crate::time::{Monotonic, Now};
 
 /// A running daemon.
@@ -51,6 +54,8 @@ struct Daemon {
     book: AddressBook,
     commands: Commands,
     web: Web,
+    flight: Flight,
+    clock: Clock,
     config_path: PathBuf,
     boot_id: Option<String>,
     /// `/state.json` as last rendered; `None` once the facts have changed.
@@ -82,12 +87,12 @@ impl Daemon {
     }
 
     fn turn(&mut self, ready: &mut Events) -> io::Result<()> {
-        let timeout = self.time_to_wait(clock::now().mono);
+        let timeout = self.time_to_wait(clock::monotonic());
         match self.poll.poll(ready, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             waited => waited?,
         }
-        let now = clock::now();
+        let now = self.clock.now();
         for token in self.board.take_unfinished() {
             self.dispatch(token, now);
         }
@@ -202,9 +207,14 @@ impl Daemon {
         }
         if self.ending == Ending::NotYet && self.lookout.next_deadline() <= now.mono {
             let maintenance = self.is_in_maintenance();
+            let before = effects.len();
             self.lookout.handle(Event::DeadlineReached { maintenance }, now, &mut effects);
+            self.flight.turn(maintenance, effects.get(before..).unwrap_or_default(), &self.lookout, now);
         }
+        self.flight.note(&effects);
         self.carry_out(effects, now);
+        // After the deeds: no disk holds them up.
+        self.flight.write(&self.lookout, now);
         if self.ending == Ending::AfterPromotion && !self.lookout.is_promoting() {
             self.ending = Ending::Now;
         }
@@ -213,6 +223,7 @@ impl Daemon {
     /// On the way out only the end of a command matters.
     fn tell(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
         if self.ending == Ending::NotYet || matches!(event, Event::CommandExited { .. }) {
+            self.flight.event(&event, &self.lookout, now);
             self.lookout.handle(event, now, effects);
         }
     }
@@ -272,7 +283,8 @@ impl Daemon {
     }
 
     fn say_goodbye(&mut self) {
-        let now = clock::now();
+        let now = self.clock.now();
+        self.flight.end(&self.lookout, now);
         self.commands.leave();
         self.nodes.hang_up(&mut hands(&mut self.board, &mut self.book, now));
         log::info!("ended");

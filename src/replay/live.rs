@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::decision_line::DecisionLine;
-use super::run::{Endless, Outcome, Told};
+use super::run::{Endless, Outcome, Told, tell_commands, tell_news};
 use super::timeline::{Clocks, Step, Timeline};
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
 use crate::config::{NodeName, ObserverName};
@@ -133,22 +133,22 @@ impl<'a> Run<'a> {
     fn look_at_effects(&mut self) {
         let t = self.clocks.t();
         let sentence = self.lookout.last_round().map(|round| round.decision.verdict.to_string()).unwrap_or_default();
-        let mut decided = false;
-        for effect in self.effects.iter().skip(self.seen) {
-            match effect {
-                Effect::RunCommand { id, purpose, .. } => self.running.push((*purpose, *id)),
-                // Whatever was decided is saved.
-                Effect::SaveState => decided = true,
-                Effect::Log { level, text } if *level <= log::Level::Info && *text != sentence => {
-                    (self.tell)(Told::News { t, text: text.clone() });
-                }
-                _ => {}
-            }
+        let effects = self.effects.get(self.seen..).unwrap_or_default();
+        let commands = effects.iter().filter_map(|effect| match effect {
+            Effect::RunCommand { id, purpose, .. } => Some((*purpose, *id)),
+            _ => None,
+        });
+        self.running.extend(commands);
+        tell_news(effects, &sentence, t, self.tell);
+        // Whatever was decided is saved.
+        if !effects.contains(&Effect::SaveState) {
+            self.seen = self.effects.len();
+            return;
         }
-        self.seen = self.effects.len();
-        if decided {
-            self.tell_decision(sentence);
-        }
+        self.tell_decision(sentence);
+        tell_commands(&self.effects, t, self.tell);
+        self.effects.clear();
+        self.seen = 0;
     }
 
     fn tell_decision(&mut self, sentence: String) {
@@ -158,7 +158,5 @@ impl<'a> Run<'a> {
             ..DecisionLine::new(self.name, self.clocks.t(), &self.lookout, round, &self.effects)
         };
         (self.tell)(Told::Decision(Box::new(Outcome { line, sentence, expected: serde_json::Map::new() })));
-        self.effects.clear();
-        self.seen = 0;
     }
 }

@@ -8,13 +8,15 @@ use serde_json::{Map, Value};
 use super::decision_line::DecisionLine;
 use super::timeline::Timeline;
 use super::{live, scripted};
+use crate::compat;
+use crate::lookout::Effect;
 
 /// What a run has to tell, in order of time.
 #[derive(Clone, Debug)]
 pub enum Told {
     /// A decision was made.
     Decision(Box<Outcome>),
-    /// The daemon would have logged this besides.
+    /// What the daemon would have logged, and done, besides.
     News {
         /// When.
         t: Duration,
@@ -65,4 +67,24 @@ pub fn decisions(timeline: &Timeline) -> Result<Vec<Outcome>, Endless> {
         Told::News { .. } => {}
     })?;
     Ok(outcomes)
+}
+
+/// Tells what these effects say besides the decision, which says `sentence` itself.
+pub(super) fn tell_news(effects: &[Effect], sentence: &str, t: Duration, tell: &mut dyn FnMut(Told)) {
+    for effect in effects {
+        let text = match effect {
+            Effect::Log { level, text } if *level <= log::Level::Info && text != sentence => text.clone(),
+            Effect::RaiseAlert { alert, .. } => format!("alert raised: {}", compat::alert::file_name(*alert)),
+            Effect::ClearAlert(alert) => format!("alert removed: {}", compat::alert::file_name(*alert)),
+            _ => continue,
+        };
+        tell(Told::News { t, text });
+    }
+}
+
+/// Tells which commands were run.
+pub(super) fn tell_commands(effects: &[Effect], t: Duration, tell: &mut dyn FnMut(Told)) {
+    for (_, argv) in effects.iter().filter_map(Effect::command) {
+        tell(Told::News { t, text: format!("command: {}", argv.join(" ")) });
+    }
 }

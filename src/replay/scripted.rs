@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::decision_line::DecisionLine;
-use super::run::{Outcome, Told};
+use super::run::{Outcome, Told, tell_commands, tell_news};
 use super::timeline::{CheckLine, Clocks, Line, Step, Timeline};
 use crate::lookout::{CommandOutcome, Effect, Event, Look, Lookout};
 
@@ -83,7 +83,9 @@ impl<'a> Run<'a> {
             ..DecisionLine::new(self.name, t, &self.lookout, round, &self.effects)
         };
         let sentence = round.decision.verdict.to_string();
+        tell_news(&self.effects, &sentence, t, tell);
         tell(Told::Decision(Box::new(Outcome { line, sentence, expected: check.expect.clone() })));
+        tell_commands(&self.effects, t, tell);
     }
 
     fn end_commands(&mut self, check: &CheckLine) {

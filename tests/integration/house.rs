@@ -35,7 +35,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
         "daemon",
         &["time", "config", "cluster", "failover", "lookout", "compat", "replay", "pg", "http", "dns", "sys", "net"],
     ),
-    ("cli", &["time", "config", "compat", "dns", "sys", "daemon"]),
+    ("cli", &["time", "config", "compat", "replay", "dns", "sys", "daemon"]),
 ];
 
 /// Rooms of facts in and values out.
