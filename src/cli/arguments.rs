@@ -10,12 +10,16 @@ use lexopt::{Error, Parser, ValueExt};
 pub(super) enum Invocation {
     /// Run the daemon with this configuration.
     Run(PathBuf),
+    /// Say what the daemon with this configuration decided last, and why.
+    Explain(PathBuf),
     /// Check this configuration.
     CheckConfig(PathBuf),
     /// Run timelines through the core.
     Replay(Replay),
     /// Look this name up and print its addresses; how the daemon starts itself as a helper.
     Resolve(String),
+    /// Look at recovery settings as stdin says; how the daemon starts itself as a helper.
+    Recovery,
     /// Say how it is used.
     Help,
     /// Say which version it is.
@@ -45,6 +49,8 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Long("check-config") => Invocation::CheckConfig(parser.value()?.into()),
             Long("resolve") => Invocation::Resolve(parser.value()?.string()?),
             Value(word) if word == "replay" && invocation.is_none() => return parse_replay(parser),
+            Long("recovery") => Invocation::Recovery,
+            Value(word) if word == "explain" && invocation.is_none() => Invocation::Explain(parser.value()?.into()),
             Value(config) => Invocation::Run(config.into()),
             unexpected => return Err(unexpected.unexpected()),
         };
@@ -92,9 +98,12 @@ mod tests {
     fn understands_each_form() {
         check(&["c.json"], Ok(Invocation::Run("c.json".into())));
         check(&["--", "-c"], Ok(Invocation::Run("-c".into())));
+        check(&["explain", "c"], Ok(Invocation::Explain("c".into())));
+        check(&["./explain"], Ok(Invocation::Run("./explain".into())));
         check(&["--check-config", "c"], Ok(Invocation::CheckConfig("c".into())));
         check(&["--check-config=c"], Ok(Invocation::CheckConfig("c".into())));
         check(&["--resolve", "n"], Ok(Invocation::Resolve("n".to_owned())));
+        check(&["--recovery"], Ok(Invocation::Recovery));
         check(&["-h"], Ok(Invocation::Help));
         check(&["c", "--version", "--what"], Ok(Invocation::Version));
     }
@@ -121,6 +130,8 @@ mod tests {
         check(&["a", "b"], Err("one configuration file, and nothing else, is expected"));
         check(&["--check-config", "a", "b"], Err("one configuration file, and nothing else, is expected"));
         check(&["--check-config"], Err("missing argument for option '--check-config'"));
+        check(&["explain"], Err("missing argument"));
+        check(&["explain", "a", "b"], Err("one configuration file, and nothing else, is expected"));
         check(&["--what"], Err("invalid option '--what'"));
     }
 }

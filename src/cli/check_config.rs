@@ -1,30 +1,34 @@
-//! `pglookout --check-config CONFIG`: every error and warning at once.
+//! `pglookout --check-config CONFIG`: every error and warning at once, and what is worth a note.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::output;
-use crate::config::{Findings, Problem};
+use crate::config::{EvenVotes, Findings, Problem};
 use crate::sys::config_file::{self, LoadError};
 
 /// Exit 0 if the configuration can be used, be there warnings or not.
 pub(super) fn main(config: &Path) -> ExitCode {
-    let findings = match config_file::load(config) {
-        Ok(loaded) => Findings { errors: Vec::new(), warnings: loaded.warnings },
-        Err(LoadError::Broken(_, findings)) => *findings,
+    let (findings, note) = match config_file::load(config) {
+        Ok(loaded) => {
+            let note = EvenVotes::of(&loaded.config);
+            (Findings { errors: Vec::new(), warnings: loaded.warnings }, note)
+        }
+        Err(LoadError::Broken(_, findings)) => (*findings, None),
         Err(error) => {
             output::complain(error);
             return ExitCode::FAILURE;
         }
     };
-    let said = output::answer(&report(config, &findings));
+    let said = output::answer(&report(config, &findings, note.as_ref()));
     if findings.errors.is_empty() { said } else { ExitCode::FAILURE }
 }
 
-fn report(config: &Path, findings: &Findings) -> String {
+fn report(config: &Path, findings: &Findings, note: Option<&EvenVotes>) -> String {
     let line = |label: &'static str| move |problem: &Problem| format!("{label}: {problem}");
     let mut lines: Vec<_> = findings.errors.iter().map(line("error")).collect();
     lines.extend(findings.warnings.iter().map(line("warning")));
+    lines.extend(note.map(|note| format!("note: {note}")));
     let verdict = if findings.errors.is_empty() { "can be used" } else { "cannot be used" };
     let (errors, warnings) = (findings.errors.len(), findings.warnings.len());
     lines.push(format!("{} {verdict}: errors {errors}, warnings {warnings}", config.display()));
@@ -40,7 +44,9 @@ mod tests {
         let problem = |key: &str| Problem { key: key.to_owned(), value: None, message: "m".to_owned() };
         let findings = Findings { errors: vec![problem("a")], warnings: vec![problem("b"), problem("c")] };
         let expected = "error: a: m\nwarning: b: m\nwarning: c: m\nf cannot be used: errors 1, warnings 2";
-        assert_eq!(report(Path::new("f"), &findings), expected);
-        assert_eq!(report(Path::new("f"), &Findings::default()), "f can be used: errors 0, warnings 0");
+        assert_eq!(report(Path::new("f"), &findings, None), expected);
+        assert_eq!(report(Path::new("f"), &Findings::default(), None), "f can be used: errors 0, warnings 0");
+        let note = EvenVotes { voters: vec!["p".to_owned(), "s1".to_owned()] };
+        assert!(report(Path::new("f"), &Findings::default(), Some(&note)).starts_with("note: failover_quorum: half"));
     }
 }

@@ -3,7 +3,10 @@
 mod arguments;
 mod check_config;
 mod current_master;
+mod explain;
+mod explained;
 mod output;
+mod recovery;
 mod replay;
 mod resolve;
 mod run;
@@ -17,9 +20,11 @@ pub use current_master::main as current_master_main;
 pub fn main() -> ExitCode {
     match arguments::parse(lexopt::Parser::from_env()) {
         Ok(Invocation::Run(config)) => run::main(&config),
+        Ok(Invocation::Explain(config)) => explain::main(&config),
         Ok(Invocation::CheckConfig(config)) => check_config::main(&config),
         Ok(Invocation::Replay(what)) => replay::main(&what),
         Ok(Invocation::Resolve(name)) => resolve::main(&name),
+        Ok(Invocation::Recovery) => recovery::main(),
         Ok(Invocation::Help) => output::answer(USAGE),
         Ok(Invocation::Version) => output::answer(&format!("pglookout {}", env!("CARGO_PKG_VERSION"))),
         Err(error) => output::usage_error("pglookout", &error),
@@ -28,6 +33,7 @@ pub fn main() -> ExitCode {
 
 const USAGE: &str = "\
 Usage: pglookout CONFIG                 watch the cluster described by the file CONFIG
+       pglookout explain CONFIG         say what the daemon with this file decided last, and why
        pglookout --check-config CONFIG  say all that is wrong with it; exit 0 if it can be used
        pglookout replay [--text | --verify] [--config CONFIG] FILE...
                                         run timelines, as flight_recorder writes them, and tell every decision:

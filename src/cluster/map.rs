@@ -231,3 +231,7 @@ impl<'a> Word<'a> {
         self.sighted.map_or(self.sighting.told_at, |sighted| sighted.min(self.sighting.at))
     }
 }
+
+#[cfg(test)]
+#[path = "map_tests.rs"]
+mod tests;

@@ -223,3 +223,7 @@ fn carried_over(moment: WallTime, date: WallTime, now: Monotonic) -> Monotonic {
 const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5);
 /// So many names that have left are remembered.
 const MAX_FORMER_NODES: usize = 1_000;
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;

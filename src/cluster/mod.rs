@@ -5,6 +5,8 @@ mod lsn;
 mod map;
 mod merge;
 mod report;
+#[cfg(test)]
+pub(crate) mod scenario;
 mod state;
 
 pub use lsn::{Lsn, ParseLsnError};

@@ -10,6 +10,7 @@ pub fn file_name(alert: Alert) -> &'static str {
         Alert::ReplicationDelay => "replication_delay_warning",
         Alert::FailoverHasHappened => "failover_has_happened",
         Alert::FailoverFailed => "failover_failed",
+        Alert::CannotFollow => "cannot_follow",
     }
 }
 

@@ -1,11 +1,14 @@
 //! Test data: a small cluster as facts, and the same cluster as the original writes it (recorded from it).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::timestamp;
-use crate::cluster::{Attempt, Lsn, NodeAnswer, NodeState, ProbeFailure, ReplicationSlot};
+use crate::cluster::{
+    Attempt, ClusterState, Lsn, NodeAnswer, NodeState, ObserverState, ProbeFailure, ReplicationSlot, Sighting,
+};
 use crate::config::NodeName;
+use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover};
 use crate::time::{Monotonic, WallTime};
 
 /// The original's entry of a primary.
@@ -85,4 +88,49 @@ pub(super) fn attempt(connected: bool) -> Attempt {
 
 pub(super) fn nodes(nodes: &[(&str, NodeState)]) -> BTreeMap<NodeName, NodeState> {
     nodes.iter().map(|(name, node)| (NodeName::from(*name), node.clone())).collect()
+}
+
+/// What a process has to remember of that cluster; its monotonic times are `mono`.
+pub(super) fn memory(mono: Option<Monotonic>) -> Memory {
+    let contact = Contact { mono, wall: wall("2024-01-01T00:00:05.5Z") };
+    Memory {
+        restart_owed: false,
+        primary: Some("p".into()),
+        contacts: BTreeMap::from([("p".into(), contact)]),
+        standbys: BTreeSet::from(["s1".into()]),
+        failover: Some(PastFailover {
+            primary: Some("p".into()),
+            outcome: FailoverOutcome::Succeeded,
+            mono,
+            wall: wall("2024-01-01T00:00:05.5Z"),
+        }),
+        failover_failed: true,
+    }
+}
+
+fn sighting() -> Sighting {
+    Sighting {
+        at: mono(10_005),
+        told_at: mono(10_005),
+        fetch_time: wall("2024-01-01T00:00:05Z"),
+        connected: true,
+        db_time: Some(wall("2024-01-01T00:00:05.25Z")),
+        in_recovery: Some(true),
+        receive: lsn("0/5000060"),
+        replay: lsn("0/5000060"),
+        last_replay: Some(wall("2024-01-01T00:00:04.75Z")),
+    }
+}
+
+/// A primary, a standby, a node that was never polled, and two observers of whom one was never asked.
+pub(super) fn cluster() -> ClusterState {
+    let sightings = BTreeMap::from([("s1".into(), sighting()), ("connection".into(), sighting())]);
+    let observer = ObserverState { attempt: Some(attempt(true)), nodes: sightings, ..ObserverState::default() };
+    let asked = ("o1".into(), observer);
+    let observers = BTreeMap::from([asked, ("never asked".into(), ObserverState::default())]);
+    ClusterState {
+        nodes: nodes(&[("p", primary()), ("s1", standby()), ("n", NodeState::default())]),
+        observers,
+        ..ClusterState::default()
+    }
 }

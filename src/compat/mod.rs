@@ -1,12 +1,16 @@
-//! The shapes shared with the original: state file and `/state.json` both ways, timestamps, alert file names. The only
-//! room that says master and xlog. It makes and reads text; files and connections are other rooms' business.
+//! The shapes shared with the original: state file and `/state.json` both ways, timestamps, recovery settings, alert file
+//! names. The only room that says master and xlog. It makes and reads text; files and connections are other rooms'
+//! business.
 
 pub mod alert;
+pub mod decision_json;
 #[cfg(test)]
 mod fixtures;
 mod node_entry;
 mod node_json;
 pub mod observed;
+pub mod recalled;
+pub mod recovery;
 pub mod state_file;
 pub mod state_json;
 pub mod timestamp;

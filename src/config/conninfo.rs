@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::keywords::quoted;
+use super::keywords::{Keywords, quoted};
 use super::secret::Secret;
 
 /// A resolved connection. No part of it shows a password when printed.
@@ -13,6 +13,8 @@ use super::secret::Secret;
 pub struct ConnInfo {
     /// In the order to be tried; never empty.
     pub hosts: Vec<Host>,
+    /// `host`, `hostaddr` and `port` as they were given, without defaults: for others who are told how to reach this node.
+    pub address: Keywords,
     /// `dbname`; by default the user's name.
     pub dbname: String,
     /// `user`; by default the operating system's.

@@ -363,7 +363,7 @@ mod tests {
         let loaded = read(&format!(r#""autofollow": true, {keys}"#)).unwrap();
         let template = loaded.config.follow.unwrap().primary_conninfo_template;
         assert_eq!(template.to_conninfo_string(), "sslmode=require");
-        assert_eq!(lines(&loaded.warnings), ["autofollow: not built into this version yet, ignored"]);
+        assert_eq!(lines(&loaded.warnings), [""; 0]);
         check_errors(
             r#""primary_conninfo_template": "hots=x""#,
             &["primary_conninfo_template.hots: no libpq keyword (did you mean \"host\"?)"],

@@ -49,6 +49,11 @@ impl Keywords {
         }
     }
 
+    /// Removes `keyword` if it is there.
+    pub fn remove(&mut self, keyword: &str) {
+        self.0.retain(|(known, _)| known != keyword);
+    }
+
     /// The value of `keyword`.
     pub fn value(&self, keyword: &str) -> Option<&str> {
         self.iter().find(|(known, _)| *known == keyword).map(|(_, value)| value)
@@ -57,6 +62,11 @@ impl Keywords {
     /// All pairs, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(keyword, value)| (keyword.as_str(), value.as_str()))
+    }
+
+    /// Do both say the same, in whatever order.
+    pub fn says_the_same_as(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.iter().all(|(keyword, value)| other.value(keyword) == Some(value))
     }
 
     /// A keyword/value string that libpq reads back as the same pairs. Shows passwords.

@@ -23,6 +23,7 @@ mod resolve;
 mod secret;
 mod services;
 mod url;
+mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ pub use name::{NodeName, ObserverName};
 pub use problem::{Findings, Problem};
 pub use render::{Placeholders, render};
 pub use secret::Secret;
+pub use votes::EvenVotes;
 
 /// A configuration file that is longer is refused unread.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
@@ -118,6 +120,16 @@ pub enum QuorumRule {
     Majority,
 }
 
+impl QuorumRule {
+    /// The word in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Half => "half",
+            Self::Majority => "majority",
+        }
+    }
+}
+
 /// A program and its arguments, split by shell quoting rules and run without a shell. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandLine {
@@ -137,6 +149,26 @@ pub struct FollowSettings {
     /// `primary_conninfo_template`; the new primary's host and port replace its own. Not resolved: it is PostgreSQL that
     /// will read it, with its own environment.
     pub primary_conninfo_template: Keywords,
+}
+
+impl FollowSettings {
+    /// What `primary_conninfo` has to say for this primary: the template with the primary's address, each keyword in its
+    /// place. `None` if the primary's entry names no host, which in another process may mean another one.
+    pub fn conninfo_to(&self, primary: &ConnInfo) -> Option<Keywords> {
+        let mut conninfo = self.primary_conninfo_template.clone();
+        let (host, literal) = (primary.address.value("host"), primary.address.value("hostaddr"));
+        // Either would lead elsewhere: libpq prefers `hostaddr`, wherever it comes from.
+        for (keyword, value) in [("host", host), ("hostaddr", literal)] {
+            match value {
+                Some(value) => conninfo.set(keyword, value),
+                None => conninfo.remove(keyword),
+            }
+        }
+        if let Some(port) = primary.address.value("port") {
+            conninfo.set("port", port);
+        }
+        (host.is_some() || literal.is_some()).then_some(conninfo)
+    }
 }
 
 /// Where syslog records go.

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 use super::keywords::is_secret;
 use super::services::FACILITIES;
 use super::{
-    ChannelBinding, CommandLine, Config, ConnInfo, FollowSettings, Host, HostAddress, Keywords, ObserverUrl,
-    QuorumRule, RecorderSettings, Secret, SslMode, StatsdSettings, SyslogAddress, SyslogSettings,
+    ChannelBinding, CommandLine, Config, ConnInfo, FollowSettings, Keywords, ObserverUrl, RecorderSettings, Secret,
+    SslMode, StatsdSettings, SyslogAddress, SyslogSettings,
 };
 
 /// What stands in the place of secrets: another word whenever the secret is another, so that whoever reads the words can
@@ -54,10 +54,7 @@ pub fn render(config: &Config, placeholders: &mut Placeholders) -> Value {
         "failover_command": command(config.failover_command.as_ref()),
         "failover_command_timeout": config.failover_command_timeout.map(seconds),
         "failover_sleep_time": seconds(config.failover_pause),
-        "failover_quorum": match config.quorum {
-            QuorumRule::Half => "half",
-            QuorumRule::Majority => "majority",
-        },
+        "failover_quorum": config.quorum.name(),
         "over_warning_limit_command": command(config.over_warning_limit_command.as_ref()),
         "never_promote_these_nodes": names(config.never_promote.iter()),
         "known_gone_nodes": names(config.known_gone.iter()),
@@ -93,14 +90,11 @@ fn nodes(config: &Config, placeholders: &mut Placeholders) -> Map<String, Value>
     config.nodes.iter().map(node).collect()
 }
 
-/// Libpq's keywords for a resolved connection.
+/// Libpq's keywords for a resolved connection; its address as it was given, because others are told it like that.
 fn connection(info: &ConnInfo, password: Option<String>) -> Value {
-    let list = |part: fn(&Host) -> String| info.hosts.iter().map(part).collect::<Vec<_>>().join(",");
-    let addresses = list(literal_address);
     let keepalives = info.keepalives.as_ref();
     let whole_seconds = |time: Option<Duration>| time.map(|time| json!(time.as_secs()));
     let optional = [
-        ("hostaddr", Some(addresses).filter(|list| list.contains(|next| next != ',')).map(Value::from)),
         ("password", password.map(Value::from)),
         ("options", info.options.as_deref().map(Value::from)),
         ("connect_timeout", whole_seconds(info.connect_timeout)),
@@ -114,8 +108,6 @@ fn connection(info: &ConnInfo, password: Option<String>) -> Value {
         ("sslkey", info.sslkey.as_deref().map(path)),
     ];
     let mut keywords = json!({
-        "host": list(|host| host.name.clone()),
-        "port": list(|host| host.port.to_string()),
         "dbname": info.dbname,
         "user": info.user,
         "application_name": info.application_name,
@@ -127,19 +119,11 @@ fn connection(info: &ConnInfo, password: Option<String>) -> Value {
         },
     });
     if let Value::Object(keywords) = &mut keywords {
+        keywords.extend(info.address.iter().map(|(keyword, value)| (keyword.to_owned(), json!(value))));
         let optional = optional.into_iter().filter_map(|(keyword, value)| Some((keyword.to_owned(), value?)));
         keywords.extend(optional);
     }
     keywords
-}
-
-/// `hostaddr`, where the name alone does not lead there.
-fn literal_address(host: &Host) -> String {
-    match &host.address {
-        HostAddress::Ip(ip) if host.name.parse().ok() != Some(*ip) => ip.to_string(),
-        HostAddress::Name(name) if *name != host.name => name.clone(),
-        _ => String::new(),
-    }
 }
 
 fn sslmode(mode: SslMode) -> &'static str {
@@ -273,6 +257,8 @@ mod tests {
         for connection in [
             "host=a,b port=1,2 user=u dbname=d application_name='' options='-c a=b'",
             "host=h hostaddr=10.0.0.1",
+            "",
+            "host=a,b port=,2",
             "hostaddr=::1",
             "host=a,b hostaddr=,10.0.0.2",
             "host=h hostaddr=fe80::1%eth0",

@@ -28,6 +28,7 @@ pub(super) fn resolve(
     let dbname = source.filled("dbname").unwrap_or(&user).to_owned();
     let info = ConnInfo {
         hosts: hosts::resolve(&mut source, &dbname, &user),
+        address: address(&source),
         application_name: source
             .value("application_name")
             .or_else(|| source.value("fallback_application_name"))
@@ -47,6 +48,16 @@ pub(super) fn resolve(
     };
     refuse_tls(&mut source, &info);
     (findings.errors.len() == errors_before).then_some(info)
+}
+
+fn address(source: &Source<'_>) -> Keywords {
+    let mut address = Keywords::default();
+    for keyword in ["host", "hostaddr", "port"] {
+        if let Some(value) = source.filled(keyword) {
+            address.set(keyword, value);
+        }
+    }
+    address
 }
 
 /// Complains of every keyword that libpq does not know. The keyword of a broken string may be part of a password, so only

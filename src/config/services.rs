@@ -74,7 +74,6 @@ pub(super) fn read_follow(reader: &mut Reader<'_>) -> Option<FollowSettings> {
     if !on {
         return None;
     }
-    reader.warn("autofollow", NOT_BUILT_IN);
     let present = [
         ("pg_start_command", start_command.is_some()),
         ("pg_stop_command", stop_command.is_some()),

@@ -125,4 +125,4 @@ impl Lookup {
 /// How long a look-up may take.
 const HELPER_TIME: Duration = Duration::from_secs(5);
 /// This very program, also when the file was replaced by a newer version.
-const OWN_PROGRAM: &str = "/proc/self/exe";
+pub(super) const OWN_PROGRAM: &str = "/proc/self/exe";

@@ -26,6 +26,8 @@ pub(super) enum Owner {
     Observer(ObserverName),
     /// The output of a look-up helper.
     Lookup,
+    /// The output of the helper that looks at the recovery settings.
+    Follower,
     /// The output of a command.
     Command,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Owner {
             Self::Node(node) => write!(f, "node {node}"),
             Self::Observer(observer) => write!(f, "observer {observer}"),
             Self::Lookup => f.write_str("look-up"),
+            Self::Follower => f.write_str("recovery settings"),
             Self::Command => f.write_str("command"),
         }
     }

@@ -27,9 +27,19 @@ impl Daemon {
                         self.events.push(Event::CommandExited { id, outcome });
                     }
                 }
+                Effect::PrepareFollow { primary, conninfo, data_directory } => {
+                    let (board, events) = (&mut self.board, &mut self.events);
+                    self.follower.prepare(&primary, &conninfo, data_directory, board, now.mono, events);
+                }
                 Effect::RaiseAlert { alert, text } => self.raise_alert(alert, &text, now),
                 Effect::ClearAlert(alert) => self.clear_alert(alert),
-                Effect::SaveState => save = true,
+                Effect::SaveState => {
+                    if let Some(round) = self.lookout.last_round() {
+                        self.journal.note(round);
+                    }
+                    save = true;
+                }
+                Effect::SaveMemory => save = true,
                 Effect::Log { level, text } => log::log!(target: "lookout", level, "{text}"),
             }
         }
@@ -55,7 +65,12 @@ impl Daemon {
 
     fn save_state(&self, now: Now) {
         let memory = self.lookout.memory(now);
-        let content = compat::state_file::render(self.lookout.state(), &memory, self.boot_id.as_deref());
+        let content = compat::state_file::render(
+            self.lookout.state(),
+            &memory,
+            self.lookout.last_round(),
+            self.boot_id.as_deref(),
+        );
         if let Err(error) = files::replace(&self.lookout.config().state_file, &content) {
             log::error!("state file: {error}");
         }

@@ -57,7 +57,7 @@ impl Commands {
         let about = |error| format!("{program}: {error}");
         let mut child = Child::start(&command.argv, self.limit).map_err(about)?;
         let token = board.register(&mut child, Owner::Command, Interest::READABLE).map_err(about)?;
-        log::info!("{} started as process {}", name(purpose), child.id());
+        log::info!("{} started as process {}", purpose.key(), child.id());
         let patience = deadline.map_or(Patience::Unlimited, Patience::Until);
         self.running.insert(token, Running { id, purpose, child, patience, is_over: false });
         Ok(())
@@ -119,7 +119,7 @@ impl Commands {
     pub(super) fn leave(&mut self) {
         for running in std::mem::take(&mut self.running).into_values() {
             if let Err(error) = running.child.leave() {
-                log::warn!("{}: nobody reads its output any more: {error}", name(running.purpose));
+                log::warn!("{}: nobody reads its output any more: {error}", running.purpose.key());
             }
         }
     }
@@ -154,14 +154,14 @@ impl Running {
 
     fn say(&self, lines: &[String]) {
         for line in lines {
-            log::info!("{}: {line}", name(self.purpose));
+            log::info!("{}: {line}", self.purpose.key());
         }
     }
 
     fn kill(&self, signal: Signal) {
-        log::warn!("{} has run for too long: sending {signal}", name(self.purpose));
+        log::warn!("{} has run for too long: sending {signal}", self.purpose.key());
         if let Err(error) = self.child.kill_group(signal) {
-            log::error!("{}: {error}", name(self.purpose));
+            log::error!("{}: {error}", self.purpose.key());
         }
     }
 }
@@ -170,13 +170,6 @@ fn ended(status: ExitStatus) -> CommandOutcome {
     match (status.code(), status.signal()) {
         (Some(code), _) => CommandOutcome::Exited(code),
         (None, signal) => CommandOutcome::Killed(signal.unwrap_or_default()),
-    }
-}
-
-fn name(purpose: CommandPurpose) -> &'static str {
-    match purpose {
-        CommandPurpose::Failover => "failover_command",
-        CommandPurpose::LagWarning => "over_warning_limit_command",
     }
 }
 

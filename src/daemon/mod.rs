@@ -10,6 +10,8 @@ mod carry_out;
 mod commands;
 mod dial;
 mod flight;
+mod follow;
+mod journal;
 mod nodes;
 mod observers;
 mod start;
@@ -28,6 +30,8 @@ use address_book::AddressBook;
 use board::{Board, Owner};
 use commands::Commands;
 use flight::Flight;
+use follow::Follower;
+use journal::Journal;
 use nodes::Nodes;
 use observers::Observers;
 pub use start::run;
@@ -53,6 +57,7 @@ struct Daemon {
     observers: Observers,
     book: AddressBook,
     commands: Commands,
+    follower: Follower,
     web: Web,
     flight: Flight,
     clock: Clock,
@@ -60,6 +65,7 @@ struct Daemon {
     boot_id: Option<String>,
     /// `/state.json` as last rendered; `None` once the facts have changed.
     page: Option<Bytes>,
+    journal: Journal,
     events: Vec<Event>,
     ending: Ending,
     /// The maintenance file could not be looked for, and that was said.
@@ -70,8 +76,8 @@ struct Daemon {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     NotYet,
-    /// As soon as the failover command has ended. No decision is made any more.
-    AfterPromotion,
+    /// As soon as the failover command has ended, or our own server has been started again. No decision is made any more.
+    AfterCommands,
     Now,
 }
 
@@ -119,6 +125,7 @@ impl Daemon {
             self.observers.next_deadline(),
             self.book.next_deadline(),
             self.commands.next_deadline(),
+            self.follower.next_deadline(),
             self.web.next_deadline(),
         ];
         deadlines.into_iter().flatten().min().map_or(LONGEST_WAIT, |at| at.since(now).min(LONGEST_WAIT))
@@ -130,6 +137,7 @@ impl Daemon {
         match owner {
             Owner::Signals => self.take_signals(now),
             Owner::Lookup => self.book.ready(token, &mut self.board),
+            Owner::Follower => self.follower.ready(token, &mut self.board),
             Owner::Command => self.commands.ready(token, &mut self.board),
             Owner::Node(node) => {
                 let (nodes, mut hands) = (&mut self.nodes, hands(&mut self.board, &mut self.book, now));
@@ -146,12 +154,13 @@ impl Daemon {
 
     /// Lets the web server do something with pages at hand.
     fn serve(&mut self, now: Now, act: impl FnOnce(&mut Web, &mut Board, &mut Pages<'_>)) {
-        let _ = now;
-        let (page, lookout) = (&mut self.page, &self.lookout);
+        let (page, lookout, journal) = (&mut self.page, &self.lookout, &mut self.journal);
         let mut render =
             || page.get_or_insert_with(|| compat::state_json::render(&lookout.state().nodes).into()).clone();
+        let mut decisions = || journal.page(now.mono);
         let mut check = false;
-        act(&mut self.web, &mut self.board, &mut Pages { state: &mut render, check: &mut check });
+        let mut pages = Pages { state: &mut render, decisions: &mut decisions, check: &mut check };
+        act(&mut self.web, &mut self.board, &mut pages);
         if check {
             self.events.push(Event::CheckRequested);
         }
@@ -164,6 +173,7 @@ impl Daemon {
                 Signal::Terminate => self.terminate(),
                 Signal::ChildExited => {
                     self.commands.reap(&mut self.board, &mut self.events);
+                    self.follower.reap(&mut self.board, &mut self.events);
                     if self.book.reap(&mut self.board, now.mono) {
                         let config = Arc::clone(self.lookout.config());
                         let mut hands = hands(&mut self.board, &mut self.book, now);
@@ -175,21 +185,28 @@ impl Daemon {
         }
     }
 
-    /// SIGTERM or SIGINT: at once, unless this node is being promoted; the second time at once in any case.
+    /// SIGTERM or SIGINT: at once, unless this node is being promoted, or restarted: between stop and start it would stay
+    /// down. The second time at once in any case.
     fn terminate(&mut self) {
         self.ending = match self.ending {
-            Ending::NotYet if self.lookout.is_promoting() => {
-                log::warn!("told to end: waiting for the failover command; a second signal ends at once");
-                Ending::AfterPromotion
+            Ending::NotYet if self.is_needed() => {
+                log::warn!("told to end: waiting for the command that runs; a second signal ends at once");
+                Ending::AfterCommands
             }
             _ => Ending::Now,
         };
+    }
+
+    /// Is there a command whose end must not be missed.
+    fn is_needed(&self) -> bool {
+        self.lookout.is_promoting() || self.lookout.is_restarting()
     }
 
     fn expire(&mut self, now: Now) {
         let config = Arc::clone(self.lookout.config());
         self.book.expire(now.mono);
         self.commands.expire(now.mono);
+        self.follower.expire(now.mono);
         let mut hands = hands(&mut self.board, &mut self.book, now);
         self.nodes.expire(&config, &mut hands, &mut self.events);
         self.observers.expire(&mut hands, &mut self.events);
@@ -215,7 +232,7 @@ impl Daemon {
         self.carry_out(effects, now);
         // After the deeds: no disk holds them up.
         self.flight.write(&self.lookout, now);
-        if self.ending == Ending::AfterPromotion && !self.lookout.is_promoting() {
+        if self.ending == Ending::AfterCommands && !self.is_needed() {
             self.ending = Ending::Now;
         }
     }

@@ -11,6 +11,8 @@ use super::address_book::AddressBook;
 use super::board::{Board, Owner};
 use super::commands::Commands;
 use super::flight::Flight;
+use super::follow::Follower;
+use super::journal::Journal;
 use super::nodes::Nodes;
 use super::observers::Observers;
 use super::web::Web;
@@ -70,10 +72,12 @@ fn begin(config_path: &Path, config: Config) -> Result<Daemon, String> {
         observers: Observers::default(),
         book: AddressBook::new(limit),
         commands: Commands::new(limit),
+        follower: Follower::new(limit),
         web,
         config_path: config_path.to_owned(),
         boot_id,
         page: None,
+        journal: Journal::default(),
         events: Vec::new(),
         ending: Ending::NotYet,
         said_of_maintenance: false,
@@ -93,16 +97,15 @@ fn raise_descriptors() -> Option<InheritedLimit> {
 /// What a former process has left in the state file, as far as it makes sense.
 fn recall(config: &Config, boot_id: Option<&str>) -> Memory {
     let read = match files::read_own(&config.state_file, STATE_FILE_BYTES) {
-        Ok(bytes) => compat::state_file::read(&bytes, boot_id),
+        Ok(bytes) => compat::recalled::read(&bytes, boot_id),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Memory::default(),
         Err(error) => Err(error.to_string()),
     };
     match read {
-        Ok(memory) => {
-            if let Some(primary) = &memory.primary {
-                log::info!("{}: the primary was {primary}", config.state_file.display());
-            }
-            memory
+        Ok(recalled) => {
+            let level = if recalled.odd.is_empty() { log::Level::Info } else { log::Level::Warn };
+            log::log!(level, "{}: {recalled}", config.state_file.display());
+            recalled.memory
         }
         Err(reason) => {
             log::warn!("{}: starting without memory: {reason}", config.state_file.display());

@@ -28,6 +28,8 @@ pub(super) struct Web {
 pub(super) struct Pages<'a> {
     /// Renders `/state.json`, or gives the last rendering if nothing has changed.
     pub(super) state: &'a mut dyn FnMut() -> Bytes,
+    /// Renders `/decisions.json`, or gives a rendering that is new enough.
+    pub(super) decisions: &'a mut dyn FnMut() -> Bytes,
     /// Somebody asked for a check.
     pub(super) check: &'a mut bool,
 }
@@ -250,6 +252,7 @@ impl Client {
     fn serve(&mut self, request: Request, pages: &mut Pages<'_>, now: Now) {
         let answer = match request.route {
             Route::State => Answer::json((pages.state)()),
+            Route::Decisions => Answer::json((pages.decisions)()),
             Route::Check => {
                 *pages.check = true;
                 Answer::no_content()

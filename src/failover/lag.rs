@@ -53,7 +53,7 @@ pub(super) fn read(config: &Config, own: &NodeState, warned: bool, now: Monotoni
 
 /// Restoring (no receive position yet) or catching up (its lowest lag never came under the warning limit), but not for
 /// longer than `replication_catchup_timeout` after streaming began.
-fn is_catching_up(config: &Config, own: &NodeState, now: Monotonic) -> bool {
+pub(super) fn is_catching_up(config: &Config, own: &NodeState, now: Monotonic) -> bool {
     let has_position = own.answer.as_ref().is_some_and(|answer| answer.receive.is_some());
     let Some(since) = own.streaming_since else { return !has_position };
     if now.since(since) > config.catchup_timeout {

@@ -4,16 +4,21 @@
 //! No memory and no clock: what must be remembered from one decision to the next is `lookout`'s.
 
 mod candidate;
+mod change;
+mod figures;
 mod lag;
 mod quorum;
+mod sentence;
 mod verdict;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub use candidate::Candidate;
+pub use candidate::{Candidate, Contender, Place};
+pub use change::Change;
+pub use figures::{Figures, LagFigure, LastContact, PrimaryFigure, PrimaryStanding};
 pub use lag::{LagChange, LagReading};
-pub use quorum::Quorum;
+pub use quorum::{NoVote, Quorum, Voter, Votes};
 pub use verdict::{Cause, Decision, Hindrance, Verdict, Wait};
 
 use crate::cluster::{ClusterState, NodeMap, NodeState, Witness};
@@ -177,18 +182,14 @@ impl Snapshot<'_> {
 
     /// Rule 3, in the order of its letters.
     fn failover(&self, cause: Cause) -> Verdict {
-        match self.hindrance() {
-            Some(hindrance) => Verdict::Hold(hindrance),
-            None => self.promotion(cause),
-        }
+        let first = SIGNS_OF_LIFE.iter().find_map(|sign| sign(self));
+        first.map_or_else(|| self.promotion(cause), Verdict::Hold)
     }
 
-    /// Rules 3a to 3d: is the primary alive, or was it just now.
-    fn hindrance(&self) -> Option<Hindrance> {
-        if let Some((primary, witness)) = self.map.connected_primaries.first_key_value() {
-            return Some(Hindrance::PrimaryConnected { primary: primary.clone(), witness: witness.clone() });
-        }
-        self.refusal().or_else(|| self.wal_still_arrives()).or_else(|| self.contact_too_recent())
+    /// 3a.
+    fn connected_primary(&self) -> Option<Hindrance> {
+        let (primary, witness) = self.map.connected_primaries.first_key_value()?;
+        Some(Hindrance::PrimaryConnected { primary: primary.clone(), witness: witness.clone() })
     }
 
     /// 3b. "Refused" is not "dead". A node whose role nobody knows counts as well when no primary was ever seen: it may be
@@ -237,32 +238,51 @@ impl Snapshot<'_> {
 
     /// Rules 3e to 3h: who, and may we.
     fn promotion(&self, cause: Cause) -> Verdict {
-        let candidates = candidate::candidates(self.config, self.map, self.now);
-        let Some(winner) = candidates.first() else { return Verdict::Hold(Hindrance::NoCandidate) };
+        let contenders = candidate::contenders(self.config, self.map, self.now);
+        let Some(winner) = contenders.first().filter(|first| first.place.is_candidate()) else {
+            return Verdict::Hold(Hindrance::NoCandidate);
+        };
         if Some(&winner.node) != self.config.own_db.as_ref() {
-            return Verdict::AnotherIsBetter { winner: winner.clone(), own: self.own_candidate(&candidates) };
+            return Verdict::AnotherIsBetter { winner: winner.candidate(), own: self.own_candidate(&contenders) };
         }
-        if self.maintenance {
-            return Verdict::Hold(Hindrance::Maintenance { file: self.config.maintenance_mode_file.clone() });
+        let quorum = quorum::count(self, &contenders).quorum();
+        match self.own_hindrances(quorum).next() {
+            Some(hindrance) => Verdict::Hold(hindrance),
+            None => Verdict::Promote { cause, winner: winner.candidate(), quorum, last_contact: self.contact_age() },
         }
-        let quorum = quorum::count(self.config, self.map, self.former_standbys, candidates.len());
-        if !quorum.is_met() {
-            return Verdict::Hold(Hindrance::TooLittleKnown { quorum });
-        }
-        if self.promoting {
-            return Verdict::Hold(Hindrance::PromotionRunning);
-        }
-        if self.unsettled {
-            return Verdict::Hold(Hindrance::OwnNodeNotPolledSince);
-        }
-        Verdict::Promote { cause, winner: winner.clone(), quorum, last_contact: self.contact_age() }
     }
 
-    fn own_candidate(&self, candidates: &[Candidate]) -> Option<Candidate> {
-        candidates.iter().find(|candidate| Some(&candidate.node) == self.config.own_db.as_ref()).cloned()
+    /// Rules 3f and 3g: what keeps us from it although we go first.
+    fn own_hindrances(&self, quorum: Quorum) -> impl Iterator<Item = Hindrance> {
+        let file = || self.config.maintenance_mode_file.clone();
+        let hindrances = [
+            self.maintenance.then(|| Hindrance::Maintenance { file: file() }),
+            (!quorum.is_met()).then_some(Hindrance::TooLittleKnown { quorum }),
+            self.promoting.then_some(Hindrance::PromotionRunning),
+            self.unsettled.then_some(Hindrance::OwnNodeNotPolledSince),
+        ];
+        hindrances.into_iter().flatten()
+    }
+
+    fn own_candidate(&self, contenders: &[Contender]) -> Option<Candidate> {
+        let candidates = contenders.iter().filter(|contender| contender.place.is_candidate());
+        let own = candidates.filter(|contender| Some(&contender.node) == self.config.own_db.as_ref());
+        own.map(Contender::candidate).next()
     }
 
     fn contact_age(&self) -> Option<Duration> {
         self.last_contact().map(|(_, at, _)| self.now.since(at))
     }
 }
+
+/// Rules 3a to 3d: is the primary alive, or was it just now.
+const SIGNS_OF_LIFE: [fn(&Snapshot<'_>) -> Option<Hindrance>; 4] = [
+    |snapshot| snapshot.connected_primary(),
+    |snapshot| snapshot.refusal(),
+    |snapshot| snapshot.wal_still_arrives(),
+    |snapshot| snapshot.contact_too_recent(),
+];
+
+#[cfg(test)]
+#[path = "failover_tests.rs"]
+mod tests;

@@ -1,10 +1,11 @@
 //! How much of the cluster must be known before this node may be promoted.
 
-use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 
-use crate::cluster::NodeMap;
-use crate::config::{Config, NodeName, QuorumRule};
+use super::Snapshot;
+use super::candidate::{Contender, Place};
+use crate::config::{NodeName, ObserverName, QuorumRule};
 
 /// The count of votes behind a promotion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,23 +43,134 @@ impl fmt::Display for Quorum {
     }
 }
 
-/// Counts what is known: rule 3f.
-pub(super) fn count(config: &Config, map: &NodeMap, former_standbys: &BTreeSet<NodeName>, candidates: usize) -> Quorum {
-    let may_vote = |node: &&NodeName| !config.never_promote.contains(*node);
-    let standbys = map.standbys.keys().filter(may_vote).count();
-    // A daemon that was restarted must not take its corner for the whole: who was a standby before, and has told nobody
-    // anything since, is one still.
-    let remembered = former_standbys.iter().filter(|node| map.unknown.contains(*node)).filter(may_vote);
-    let remembered = remembered.filter(|node| !config.known_gone.contains(*node)).count();
-    Quorum {
-        known: candidates + map.connected_observers.len(),
-        total: standbys + remembered + THE_PRIMARY + map.connected_observers.len() + map.disconnected_observers.len(),
-        rule: config.quorum,
+/// Everybody who has a vote, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Votes {
+    /// `failover_quorum`.
+    pub rule: QuorumRule,
+    /// Who is known: candidates and connected observers.
+    pub known: Vec<Voter>,
+    /// Who is not, and why.
+    pub missing: Vec<(Voter, NoVote)>,
+}
+
+/// Who has a vote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Voter {
+    /// A standby that may be promoted.
+    Standby(NodeName),
+    /// An observer that was ever asked.
+    Observer(ObserverName),
+    /// The primary; its name, if one is remembered.
+    Primary(Option<NodeName>),
+}
+
+/// Why a vote is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoVote {
+    /// The standby is not reached.
+    Disconnected,
+    /// The standby was last asked too long ago.
+    StalePoll {
+        /// How long ago.
+        age: Duration,
+        /// The highest age.
+        limit: Duration,
+    },
+    /// The standby was one to a former process, and has told nobody anything since.
+    Untold,
+    /// The observer's last answer failed.
+    NoAnswer,
+    /// The observer's last answer is too old.
+    OldAnswer {
+        /// How long ago it came.
+        age: Duration,
+        /// The age from which it does not count.
+        limit: Duration,
+    },
+    /// The observer's clock is too far from ours.
+    ClockSkew {
+        /// How far.
+        skew: Duration,
+    },
+    /// The primary's vote, which it can never cast.
+    NeverCast,
+}
+
+impl NoVote {
+    /// The reason's name, from a closed list.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::StalePoll { .. } => "stale_poll",
+            Self::Untold => "untold",
+            Self::NoAnswer => "no_answer",
+            Self::OldAnswer { .. } => "old_answer",
+            Self::ClockSkew { .. } => "clock_skew",
+            Self::NeverCast => "never_cast",
+        }
     }
 }
 
-/// The primary's own vote, which it can never cast.
-const THE_PRIMARY: usize = 1;
+impl Votes {
+    /// The bare count.
+    pub fn quorum(&self) -> Quorum {
+        Quorum { known: self.known.len(), total: self.known.len() + self.missing.len(), rule: self.rule }
+    }
+
+    /// Who could still be known.
+    pub fn could_be_known(&self) -> impl Iterator<Item = &Voter> {
+        self.missing.iter().filter(|(_, why)| *why != NoVote::NeverCast).map(|(voter, _)| voter)
+    }
+
+    fn count(&mut self, voter: Voter, why_not: Option<NoVote>) {
+        match why_not {
+            None => self.known.push(voter),
+            Some(why) => self.missing.push((voter, why)),
+        }
+    }
+}
+
+/// Counts what is known: rule 3f. The standbys that may be promoted, the primary, and all observers that were ever asked.
+pub(super) fn count(snapshot: &Snapshot<'_>, contenders: &[Contender]) -> Votes {
+    let Snapshot { config, map, .. } = snapshot;
+    let mut votes = Votes { rule: config.quorum, known: Vec::new(), missing: Vec::new() };
+    for contender in contenders {
+        let why_not = match contender.place {
+            Place::NeverPromote => continue,
+            Place::Disconnected => Some(NoVote::Disconnected),
+            Place::StalePoll { limit } => Some(NoVote::StalePoll { age: contender.age, limit }),
+            Place::First | Place::FurtherBehind { .. } | Place::LowerPriority | Place::LowerName => None,
+        };
+        votes.count(Voter::Standby(contender.node.clone()), why_not);
+    }
+    // A daemon that was restarted must not take its corner for the whole: who was a standby before, and has told nobody
+    // anything since, is one still.
+    let untold = snapshot.former_standbys.iter().filter(|node| map.unknown.contains(*node));
+    for node in untold.filter(|node| !config.never_promote.contains(*node) && !config.known_gone.contains(*node)) {
+        votes.count(Voter::Standby(node.clone()), Some(NoVote::Untold));
+    }
+    for observer in &map.connected_observers {
+        votes.count(Voter::Observer(observer.clone()), None);
+    }
+    for observer in &map.disconnected_observers {
+        votes.count(Voter::Observer(observer.clone()), Some(silence(snapshot, observer)));
+    }
+    votes.count(Voter::Primary(snapshot.remembered.cloned()), Some(NoVote::NeverCast));
+    votes
+}
+
+/// Why this observer has no vote.
+fn silence(snapshot: &Snapshot<'_>, observer: &ObserverName) -> NoVote {
+    let state = snapshot.state.observers.get(observer);
+    let Some(attempt) = state.and_then(|state| state.attempt).filter(|attempt| attempt.connected) else {
+        return NoVote::NoAnswer;
+    };
+    match state.and_then(|state| state.clock_skew) {
+        Some(skew) => NoVote::ClockSkew { skew },
+        None => NoVote::OldAnswer { age: snapshot.now.since(attempt.at), limit: snapshot.config.poll_interval * 2 },
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -39,7 +39,12 @@ enum State {
 /// Appends a GET of `/state.json` below `path` (empty, or with a leading and without a trailing slash) to `output`. `host`
 /// is a name or a literal address without brackets.
 pub fn write_request(host: &str, port: u16, path: &str, output: &mut BytesMut) {
-    let target = format!("{}/state.json", visible(path));
+    write_get(host, port, &format!("{path}/state.json"), output);
+}
+
+/// Appends a GET of `target` to `output`.
+pub fn write_get(host: &str, port: u16, target: &str, output: &mut BytesMut) {
+    let target = visible(target);
     // A zone means something on this machine only (RFC 9110, section 7.2, wants the URI's host; RFC 6874, section 4).
     let host = match host.split_once('%') {
         Some((address, _zone)) if address.contains(':') => address,

@@ -10,7 +10,7 @@ mod request;
 mod response;
 mod server;
 
-pub use client::{Response, ResponseReader, write_request};
+pub use client::{Response, ResponseReader, write_get, write_request};
 pub use request::{Refusal, Reply, Request, Route};
 pub use response::{Answer, write_continue};
 pub use server::{Exchange, Step};

@@ -20,6 +20,8 @@ pub struct Request {
 pub enum Route {
     /// `GET` or `HEAD` of `/state.json`.
     State,
+    /// `GET` or `HEAD` of `/decisions.json`.
+    Decisions,
     /// `POST /check`: poll and decide now.
     Check,
     /// A path that is not ours: 404.
@@ -133,6 +135,8 @@ fn route(method: &str, path: &str) -> Route {
     match (path, method) {
         ("state.json", "GET" | "HEAD") => Route::State,
         ("state.json", _) => Route::NotAllowed { allow: "GET, HEAD" },
+        ("decisions.json", "GET" | "HEAD") => Route::Decisions,
+        ("decisions.json", _) => Route::NotAllowed { allow: "GET, HEAD" },
         ("check", "POST") => Route::Check,
         ("check", _) => Route::NotAllowed { allow: "POST" },
         _ => Route::NotFound,

@@ -149,7 +149,7 @@ mod tests {
 
     fn word(route: Route, reply: Reply) -> String {
         let status = match route {
-            Route::State => "200",
+            Route::State | Route::Decisions => "200",
             Route::Check => "204",
             Route::NotFound => "404",
             Route::NotAllowed { allow } => &format!("405:{allow}"),
@@ -194,6 +194,10 @@ mod tests {
         asked("HEAD /secret.txt HTTP/1.1", "", "404h");
         asked("HEAD /state.json HTTP/1.1", "", "200h");
         asked("PUT /state.json HTTP/1.1", "", "405:GET, HEAD");
+        asked("GET /decisions.json HTTP/1.1", "", "200");
+        asked("HEAD /decisions.json?x HTTP/1.1", "", "200h");
+        asked("POST /decisions.json HTTP/1.1", "", "405:GET, HEAD");
+        asked("GET /decisions.jsonl HTTP/1.1", "", "404");
         asked("get /state.json HTTP/1.1", "", "405:GET, HEAD");
         asked("GET /check HTTP/1.1", "", "405:POST");
         asked("OPTIONS * HTTP/1.1", "", "404");

@@ -1,9 +1,10 @@
 //! What the core wishes: one closed list, each variant with who acts on it. Carrying one out never calls the core; what
 //! comes of it is a later event.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{CommandLine, NodeName, ObserverName};
+use crate::config::{CommandLine, Keywords, NodeName, ObserverName};
 
 /// A wish of the core.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +34,16 @@ pub enum Effect {
         /// End it after this long.
         timeout: Option<Duration>,
     },
+    /// See that the recovery settings of our own server name this primary (the loop); answered by `FollowPrepared`. There is
+    /// one such wish at a time.
+    PrepareFollow {
+        /// Whom to follow.
+        primary: NodeName,
+        /// What `primary_conninfo` is to say. Holds a password.
+        conninfo: Keywords,
+        /// Where the settings are.
+        data_directory: PathBuf,
+    },
     /// Make this alert file (the loop).
     RaiseAlert {
         /// Which one.
@@ -42,8 +53,10 @@ pub enum Effect {
     },
     /// Remove this alert file if it is there (the loop).
     ClearAlert(Alert),
-    /// Write the state file (the loop).
+    /// Write the state file: a decision was made (the loop).
     SaveState,
+    /// Write the state file: what must survive a restart has changed, though no decision was made (the loop).
+    SaveMemory,
     /// Write this record to the log (the loop).
     Log {
         /// How grave it is.
@@ -90,6 +103,22 @@ pub enum CommandPurpose {
     Failover,
     /// `over_warning_limit_command`: tell somebody that lag is over the warning limit.
     LagWarning,
+    /// `pg_stop_command`: stop our own server, whose recovery settings are others now.
+    FollowStop,
+    /// `pg_start_command`: start it again.
+    FollowStart,
+}
+
+impl CommandPurpose {
+    /// The key of the configuration that holds the command.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Failover => "failover_command",
+            Self::LagWarning => "over_warning_limit_command",
+            Self::FollowStop => "pg_stop_command",
+            Self::FollowStart => "pg_start_command",
+        }
+    }
 }
 
 /// The alerts that are files in `alert_file_dir`; their file names are `compat`'s.
@@ -105,4 +134,6 @@ pub enum Alert {
     FailoverHasHappened,
     /// A promotion was wanted and could not be done.
     FailoverFailed,
+    /// There is a primary to follow, and this node is no standby.
+    CannotFollow,
 }

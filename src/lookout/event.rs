@@ -47,12 +47,30 @@ pub enum Event {
         /// How it ended.
         outcome: CommandOutcome,
     },
+    /// The look at the recovery settings that [`Effect::PrepareFollow`](super::Effect::PrepareFollow) asked for has ended
+    /// (sent by the loop).
+    FollowPrepared(FollowOutcome),
     /// [`Lookout::next_deadline`](super::Lookout::next_deadline) has been reached (sent by the loop). Decisions are made
     /// here and nowhere else.
     DeadlineReached {
         /// Does the maintenance file exist.
         maintenance: bool,
     },
+}
+
+/// What a look at the recovery settings came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FollowOutcome {
+    /// They name the primary now; the server has to be restarted.
+    Changed,
+    /// They named it already.
+    Unchanged,
+    /// They could not be read or written: why.
+    Failed(String),
+    /// Nobody knows: who looked did not come back. They may have been changed.
+    Unknown(String),
+    /// The server's files say that it is no standby: what is missing. Nothing was written.
+    NotAStandby(String),
 }
 
 /// How a command ended.

@@ -289,3 +289,88 @@ fn everything_ends_where_it_began_for_the_same_events() {
     assert!(first.contains("run promote"), "{first}");
     assert_eq!(first, run(settings, script));
 }
+
+/// What may happen at any time, and does at random ones.
+const HAPPENINGS: &[&str] = &[
+    "p primary",
+    "p primary in 3",
+    "p unreachable",
+    "p unreachable in 4",
+    "p refused",
+    "p not_ready",
+    "p lost",
+    "p standby",
+    "s1 standby",
+    "s1 standby in 4",
+    "s1 standby 0/6000000",
+    "s1 unreachable",
+    "s1 unreachable in 9",
+    "s1 lost",
+    "s2 standby",
+    "s2 standby lag 40",
+    "s2 standby lag 300",
+    "s2 unreachable",
+    "s2 lost",
+    "o1 sees p",
+    "o1 sees p s1=standby",
+    "o1 sees s1=standby",
+    "o1 unreachable",
+    "o1 unreachable in 4",
+    "check",
+    "check",
+    "maintenance on",
+    "maintenance off",
+    "restart",
+    "restart elsewhere",
+    "command 0",
+    "command 1",
+    "command fails",
+    "command 0 in 7",
+    "reload \"db_poll_interval\": 2",
+    "reload \"db_poll_interval\": 5",
+    "reload \"replication_state_check_interval\": 3",
+    "reload \"remote_conns\": {\"p\": \"host=p\", \"s1\": \"host=elsewhere\", \"s2\": \"host=s2\"}",
+    "reload \"remote_conns\": {\"p\": \"host=elsewhere\", \"s1\": \"host=s1\", \"s2\": \"host=s2\"}",
+    "reload \"poll_observers_on_warning_only\": true",
+    "reload \"poll_observers_on_warning_only\": false",
+];
+/// And then the primary is gone for good, and all others are well.
+const IN_THE_END: &[&str] = &[
+    "p unreachable",
+    "s1 standby",
+    "s2 standby",
+    "o1 sees",
+    "command 0",
+    "maintenance off",
+    "reload \"poll_observers_on_warning_only\": false",
+];
+
+#[test]
+fn whatever_happened_before_a_primary_gone_for_good_is_followed_by_a_promotion_and_no_other() {
+    let mut seed = 0x2545_F491_4F6C_DD1D_u64;
+    println!("seed {seed:#x}");
+    let mut draw = |below: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % below as u64).unwrap()
+    };
+    for round in 0..100 {
+        let (mut t, mut script) = (0, String::new());
+        for _ in 0..40 {
+            t += draw(20_000);
+            let happening = HAPPENINGS[draw(HAPPENINGS.len())];
+            script += &format!("{}.{:03} {happening}\n", t / 1000, t % 1000);
+        }
+        let end = t / 1000 + 1;
+        IN_THE_END.iter().for_each(|happening| script += &format!("{end} {happening}\n"));
+        script += &format!("{} end\n", end + 300);
+        let settings = r#""observers": {"o1": "http://o1"}"#;
+        let transcript = run(settings, &script);
+        let after = |line: &str| {
+            line.split(' ').next().unwrap().parse::<f64>().unwrap() > f64::from(u32::try_from(end).unwrap())
+        };
+        let promoted = transcript.lines().any(|line| line.ends_with("run promote") && after(line));
+        assert!(promoted, "round {round}\n{script}\n{transcript}");
+    }
+}

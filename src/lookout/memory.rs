@@ -14,6 +14,47 @@ pub struct Memory {
     pub contacts: BTreeMap<NodeName, Contact>,
     /// Nodes that have told that they are standbys: they count for the quorum until they tell otherwise.
     pub standbys: BTreeSet<NodeName>,
+    /// The recovery settings of our own server are, or may be, others than those it runs with.
+    pub restart_owed: bool,
+    /// The failover command that was run last, as long as its outage is not over.
+    pub failover: Option<PastFailover>,
+    /// The alert `failover_failed` stands.
+    pub failover_failed: bool,
+}
+
+/// A run of our failover command, for a later process: it must not be repeated sooner than this one would have done it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastFailover {
+    /// The primary that was lost.
+    pub primary: Option<NodeName>,
+    /// How it ended.
+    pub outcome: FailoverOutcome,
+    /// When it ended, or when it began while it runs, by the machine's monotonic clock; `None` if that is not known.
+    pub mono: Option<Monotonic>,
+    /// The same by the wall clock of the process that wrote it.
+    pub wall: WallTime,
+}
+
+/// How a failover command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailoverOutcome {
+    /// It has not; of a process that has ended nobody knows.
+    Running,
+    /// With 0.
+    Succeeded,
+    /// With anything else.
+    Failed,
+}
+
+impl FailoverOutcome {
+    /// The outcome's name, from a closed list.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// The last contact with a primary, on the clocks a later process can compare with its own.
@@ -46,9 +87,49 @@ impl Memory {
     }
 
     /// The contacts on the clock of this process. One whose monotonic time is not known, or lies ahead, counts as just now:
-    /// a wall clock may have been stepped, and waiting the limit once more is the lesser evil.
+    /// a wall clock may have been stepped, and waiting the limit once more is the lesser evil. So does one with the
+    /// remembered primary that the file does not tell of.
     pub(super) fn contacts_at(&self, now: Monotonic) -> Vec<(NodeName, Monotonic)> {
         let at = |contact: &Contact| contact.mono.filter(|at| *at <= now).unwrap_or(now);
-        self.contacts.iter().map(|(node, contact)| (node.clone(), at(contact))).collect()
+        let untold = self.primary.iter().filter(|primary| !self.contacts.contains_key(*primary));
+        let told = self.contacts.iter().map(|(node, contact)| (node.clone(), at(contact)));
+        told.chain(untold.map(|primary| (primary.clone(), now))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_duration(Duration::from_secs(seconds))
+    }
+
+    fn wall(seconds: i64) -> WallTime {
+        WallTime::from_unix_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn keeps_the_latest_contact_with_each_node_and_no_time_of_one_within_reach() {
+        let all = [("p".into(), at(100)), ("q".into(), at(50)), ("p".into(), at(70)), ("r".into(), at(119))];
+        let all = all.iter().map(|(node, at)| (node, *at));
+        let now = Now { mono: at(120), wall: wall(1_000) };
+        let contacts = Memory::contacts(all, |node: &NodeName| node.as_str() == "r", now);
+        let expected = [
+            ("p".into(), Contact { mono: Some(at(100)), wall: wall(980) }),
+            ("q".into(), Contact { mono: Some(at(50)), wall: wall(930) }),
+            ("r".into(), Contact { mono: None, wall: wall(999) }),
+        ];
+        assert_eq!(contacts, expected.into());
+    }
+
+    #[test]
+    fn a_contact_at_an_unknown_time_or_ahead_counts_as_just_now() {
+        for (mono, expected) in [(Some(at(80)), 80), (Some(at(100)), 100), (Some(at(101)), 100), (None, 100)] {
+            let contacts = [("p".into(), Contact { mono, wall: wall(0) })].into();
+            let memory = Memory { contacts, ..Memory::default() };
+            assert_eq!(memory.contacts_at(at(100)), [("p".into(), at(expected))]);
+        }
     }
 }

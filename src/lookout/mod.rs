@@ -6,10 +6,13 @@
 
 mod effect;
 mod event;
+mod follow;
+mod health;
 mod memory;
 mod pending;
 mod promotion;
 mod round;
+mod said;
 mod schedule;
 mod scripted;
 #[cfg(test)]
@@ -19,15 +22,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use effect::{Alert, CommandId, CommandPurpose, Effect, ProbeId};
-pub use event::{CommandOutcome, Event};
-pub use memory::{Contact, Memory};
+pub use event::{CommandOutcome, Event, FollowOutcome};
+pub use memory::{Contact, FailoverOutcome, Memory, PastFailover};
 pub use round::{Look, Round};
+pub use said::REPEATED;
 
+use follow::Following;
+use health::Health;
 use pending::Check;
 use promotion::Promotion;
+use said::Said;
 use schedule::Schedule;
 
-use crate::cluster::{ClusterState, NodeReport, NodeState, ObserverReport, ProbeFailure};
+use crate::cluster::{ClusterState, NodeReport, NodeState, ObserverReport, ProbeFailure, RoleReport};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::failover::{Verdict, Wait};
 use crate::time::{Monotonic, Now};
@@ -49,12 +56,14 @@ pub struct Lookout {
     /// Since when lag has been over the warning limit.
     warning_since: Option<Monotonic>,
     promotion: Promotion,
+    following: Following,
     schedule: Schedule,
+    health: Health,
     check: Option<Check>,
     /// What the last round came to.
     last: Option<Round>,
-    /// Name and reason of the verdict that was last logged.
-    said: Option<(&'static str, &'static str)>,
+    /// The sentence that was last logged.
+    said: Option<Said>,
     next_command: u64,
 }
 
@@ -67,6 +76,7 @@ impl Lookout {
         schedule.adopt(&config, now.mono);
         // A primary that this configuration does not know was not removed under our eyes: nothing is known of it.
         let remembered = memory.primary.clone().filter(|primary| config.nodes.contains_key(primary));
+        let promotion = Promotion::recall(memory, &config, now.mono);
         Self {
             former_contacts: memory.contacts_at(now.mono),
             former_standbys: memory.standbys.clone(),
@@ -76,8 +86,10 @@ impl Lookout {
             nodes_changed_at: now.mono,
             maintenance: false,
             warning_since: None,
-            promotion: Promotion::default(),
+            promotion,
+            following: Following::new(memory.restart_owed),
             schedule,
+            health: Health::new(now.mono),
             check: None,
             last: None,
             said: None,
@@ -96,6 +108,7 @@ impl Lookout {
             }
             Event::CheckRequested => self.request_check(now),
             Event::CommandExited { id, outcome } => self.command_exited(id, &outcome, now, effects),
+            Event::FollowPrepared(outcome) => self.follow_prepared(outcome, effects),
             Event::DeadlineReached { maintenance } => {
                 self.maintenance = maintenance;
                 self.take_turn(now, effects);
@@ -109,7 +122,7 @@ impl Lookout {
         let check = self.check.as_ref();
         let check = check.map(|check| if self.is_complete(check) { check.since } else { check.deadline });
         let probe = self.schedule.next_probe(self.asks_observers());
-        [decision, check, probe].into_iter().flatten().min().unwrap_or(self.schedule.decision)
+        [decision, check, probe, self.health_deadline()].into_iter().flatten().min().unwrap_or(self.schedule.decision)
     }
 
     /// The facts per node and observer.
@@ -137,12 +150,25 @@ impl Lookout {
         self.promotion.is_running()
     }
 
+    /// Is our own server being restarted, so that a new primary is followed.
+    pub fn is_restarting(&self) -> bool {
+        self.following.is_restarting()
+    }
+
     /// What a later process must know.
     pub fn memory(&self, now: Now) -> Memory {
         let former = self.former_contacts.iter().map(|(node, at)| (node, *at));
         let contacts = self.state.primary_contacts().map(|(node, at, _)| (node, at)).chain(former);
         let contacts = Memory::contacts(contacts, |node| self.state.is_within_reach(node), now);
-        Memory { primary: self.remembered.clone(), contacts, standbys: self.standbys() }
+        let (failover, failover_failed) = self.promotion.memory();
+        Memory {
+            primary: self.remembered.clone(),
+            contacts,
+            standbys: self.standbys(),
+            failover,
+            failover_failed,
+            restart_owed: self.following.owes_restart(),
+        }
     }
 
     /// Who has told that it is a standby; of who has told nothing yet, what a former process knew.
@@ -168,6 +194,8 @@ impl Lookout {
         self.schedule.drop_readdressed(&self.config, &config);
         self.schedule.adopt(&config, now.mono);
         self.config = config;
+        self.following.want();
+        self.health.begin_anew(now.mono);
         self.request_check(now);
         self.take_due_probes(now.mono, effects);
     }
@@ -194,6 +222,7 @@ impl Lookout {
     ) {
         if self.schedule.node_reported(node, probe, now.mono) {
             self.learn_of_node(node, probe, outcome, now, effects);
+            self.note_report(now.mono, effects);
         }
     }
 
@@ -206,7 +235,8 @@ impl Lookout {
         effects: &mut Vec<Effect>,
     ) {
         if self.config.own_db.as_ref() == Some(node) {
-            self.promotion.own_node_polled(probe);
+            let is_primary = matches!(&outcome, Ok(NodeReport { role: RoleReport::Primary { .. }, .. }));
+            self.promotion.own_node_polled(probe, is_primary);
         }
         self.say_of_node(node, outcome.as_ref().err(), effects);
         let remembered = self.remembered.as_ref() == Some(node);
@@ -239,6 +269,7 @@ impl Lookout {
     ) {
         if self.schedule.observer_reported(observer, probe, now.mono) {
             self.learn_of_observer(observer, outcome, now, effects);
+            self.note_report(now.mono, effects);
         }
     }
 
@@ -308,6 +339,7 @@ impl Lookout {
     /// Everything whose time has come: probes, a finished or overdue check, a decision.
     fn take_turn(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.take_due_probes(now.mono, effects);
+        self.look_after_health(now.mono, effects);
         if let Some(check) = self.check {
             if self.is_complete(&check) {
                 self.check = None;
@@ -349,7 +381,7 @@ impl Lookout {
             Look::Regular => self.conclude(Look::Regular, now, effects),
             Look::Fresh => {
                 self.schedule.decision = now.mono + self.config.check_interval;
-                self.note_wait(Wait::FreshFactsOverdue, effects);
+                self.note_wait(Wait::FreshFactsOverdue, now, effects);
             }
         }
     }
@@ -358,6 +390,8 @@ impl Lookout {
 /// So many contacts with nodes that have left are kept.
 const MAX_FORMER_CONTACTS: usize = 1_000;
 
+#[cfg(test)]
+mod restart_tests;
 #[cfg(test)]
 #[path = "lookout_tests.rs"]
 mod tests;

@@ -91,3 +91,15 @@ fn a_slow_node_that_fails_in_time_is_waited_for() {
          43 decide promote primary_unreachable",
     );
 }
+
+#[test]
+fn a_short_patience_leaves_a_node_time_to_fail() {
+    // Connecting and answering may take 5 s each: p is heard out, whatever missing_master_from_config_timeout says.
+    check(
+        r#""missing_master_from_config_timeout": 1"#,
+        "20.2 p unreachable in 9\n26 p lost\n34.5 end",
+        "decide",
+        "26 decide wants_fresh_facts primary_unreachable
+         34 decide hold contact_too_recent",
+    );
+}

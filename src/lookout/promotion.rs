@@ -1,8 +1,12 @@
 //! Where this node's own promotion stands: never two commands at once, no second one after a success before our own node
 //! was asked again, a pause after each.
 
-use super::{Alert, CommandId, CommandOutcome, CommandPurpose, Effect, Lookout, ProbeId};
-use crate::config::CommandLine;
+use std::time::Duration;
+
+use super::{
+    Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FailoverOutcome, Lookout, Memory, PastFailover, ProbeId,
+};
+use crate::config::{CommandLine, Config};
 use crate::time::{Monotonic, Now};
 
 /// The state of our own promotion.
@@ -15,9 +19,49 @@ pub(super) struct Promotion {
     paused_until: Option<Monotonic>,
     /// The alert `failover_failed` was raised.
     failed: bool,
+    /// The last run, while its outage lasts.
+    last: Option<PastFailover>,
+    /// After a restart: no decision before this, unless our own node tells that it is a primary.
+    held_off_until: Option<Monotonic>,
 }
 
 impl Promotion {
+    /// What a former process has left. Its command may still run, or the server may be about to do what it was told: nothing
+    /// is repeated sooner than the former process would have done it.
+    pub(super) fn recall(memory: &Memory, config: &Config, now: Monotonic) -> Self {
+        let mut promotion = Self { failed: memory.failover_failed, last: memory.failover.clone(), ..Self::default() };
+        let Some((at, outcome)) = memory.failover.as_ref().and_then(|last| Some((last.mono?, last.outcome))) else {
+            return promotion;
+        };
+        if at <= now {
+            let patience = config.failover_command_timeout.unwrap_or(FORMER_COMMAND_PATIENCE);
+            promotion.held_off_until = Some(match outcome {
+                FailoverOutcome::Running => at + patience,
+                FailoverOutcome::Succeeded | FailoverOutcome::Failed => at + config.check_interval,
+            });
+            promotion.paused_until = (outcome != FailoverOutcome::Running).then(|| at + config.failover_pause);
+        }
+        promotion
+    }
+
+    /// What a later process must know: the last run, and whether the alert stands.
+    pub(super) fn memory(&self) -> (Option<PastFailover>, bool) {
+        (self.last.clone(), self.failed)
+    }
+
+    /// A primary is connected: the outage is over.
+    pub(super) fn outage_over(&mut self) {
+        if self.running.is_none() {
+            self.last = None;
+        }
+    }
+
+    fn note(&mut self, outcome: FailoverOutcome, now: Now) {
+        if let Some(last) = &mut self.last {
+            (last.outcome, last.mono, last.wall) = (outcome, Some(now.mono), now.wall);
+        }
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
     }
@@ -28,23 +72,30 @@ impl Promotion {
 
     /// The end of the pause that is on.
     pub(super) fn pause(&self, now: Monotonic) -> Option<Monotonic> {
-        self.paused_until.filter(|until| *until > now)
+        self.paused_until.max(self.held_off_until).filter(|until| *until > now)
     }
 
-    pub(super) fn own_node_polled(&mut self, probe: ProbeId) {
+    pub(super) fn own_node_polled(&mut self, probe: ProbeId, is_primary: bool) {
         self.settled_by = self.settled_by.filter(|awaited| probe < *awaited);
+        self.held_off_until = self.held_off_until.filter(|_| !is_primary);
     }
 }
 
 impl Lookout {
     /// Rule 3h.
-    pub(super) fn promote(&mut self, effects: &mut Vec<Effect>) {
+    pub(super) fn promote(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let Some(command) = self.config.failover_command.clone() else {
             self.promotion_failed("failover_command is empty", effects);
             return;
         };
         let id = self.run(CommandPurpose::Failover, command, effects);
         self.promotion.running = Some(id);
+        self.promotion.last = Some(PastFailover {
+            primary: self.remembered.clone(),
+            outcome: FailoverOutcome::Running,
+            mono: Some(now.mono),
+            wall: now.wall,
+        });
     }
 
     pub(super) fn run(
@@ -57,7 +108,7 @@ impl Lookout {
         self.next_command += 1;
         let timeout = match purpose {
             CommandPurpose::Failover => self.config.failover_command_timeout,
-            CommandPurpose::LagWarning => None,
+            CommandPurpose::LagWarning | CommandPurpose::FollowStop | CommandPurpose::FollowStart => None,
         };
         effects.push(Effect::RunCommand { id, purpose, command, timeout });
         id
@@ -71,6 +122,9 @@ impl Lookout {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
+        if self.follow_command_exited(id, outcome, now, effects) {
+            return;
+        }
         if self.promotion.running != Some(id) {
             if *outcome != CommandOutcome::Exited(0) {
                 effects.push(Effect::error(format!("over_warning_limit_command {outcome}")));
@@ -81,7 +135,9 @@ impl Lookout {
         // Never at once: a command that fails quickly, or one that leaves the promotion to the server and returns, would be
         // run again and again. When our own node turns primary, that news makes a decision due.
         self.schedule.decision = now.mono + self.config.check_interval;
+        effects.push(Effect::SaveMemory);
         if let CommandOutcome::NotStarted(_) = outcome {
+            self.promotion.last = None;
             self.promotion_failed(&format!("failover_command {outcome}"), effects);
             return;
         }
@@ -91,8 +147,10 @@ impl Lookout {
         });
         self.promotion.paused_until = Some(now.mono + self.config.failover_pause);
         if *outcome == CommandOutcome::Exited(0) {
+            self.promotion.note(FailoverOutcome::Succeeded, now);
             self.promotion_succeeded(now, effects);
         } else {
+            self.promotion.note(FailoverOutcome::Failed, now);
             self.promotion_failed(&format!("failover_command {outcome}"), effects);
         }
     }
@@ -114,6 +172,10 @@ impl Lookout {
         effects.push(Effect::RaiseAlert { alert: Alert::FailoverFailed, text: reason.to_owned() });
     }
 }
+
+/// After a restart the command that a former process started may still run, for all we know for this long, unless
+/// `failover_command_timeout` says how long.
+const FORMER_COMMAND_PATIENCE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 #[path = "promotion_tests.rs"]

@@ -1,9 +1,9 @@
 //! One round: is it time to decide, the node map, the decision, and what follows from it.
 
-use super::{Alert, CommandPurpose, Effect, Lookout};
+use super::{Alert, CommandPurpose, Effect, Lookout, said};
 use crate::cluster::NodeMap;
 use crate::config::{NodeName, ObserverName};
-use crate::failover::{Decision, LagChange, Snapshot, Verdict, Wait, decide};
+use crate::failover::{Decision, Figures, LagChange, Snapshot, Verdict, Wait, decide};
 use crate::time::{Monotonic, Now};
 
 /// On what facts a decision is made.
@@ -18,42 +18,67 @@ pub enum Look {
 /// What a round came to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Round {
+    /// When.
+    pub at: Now,
     /// The node map that it was made on; empty where none was made.
     pub map: NodeMap,
     /// The decision.
     pub decision: Decision,
+    /// The figures behind it.
+    pub figures: Figures,
+}
+
+impl Round {
+    /// The same without the node map, which is large and of which the figures say what matters: to be kept.
+    pub fn compact(&self) -> Self {
+        let Self { at, decision, figures, .. } = self;
+        Self { at: *at, map: NodeMap::default(), decision: decision.clone(), figures: figures.clone() }
+    }
+
+    /// How many rows its tables have, by which its size is measured.
+    pub fn rows(&self) -> usize {
+        let Figures { primaries, standbys, votes, .. } = &self.figures;
+        primaries.len() + standbys.len() + votes.known.len() + votes.missing.len()
+    }
 }
 
 impl Lookout {
     /// Makes a decision on the facts as they are and acts on it. Says whether fresh facts are wanted.
     pub fn decide(&mut self, look: Look, now: Now, effects: &mut Vec<Effect>) -> bool {
         if let Some(wait) = self.not_yet(now.mono) {
-            self.note_wait(wait, effects);
+            self.note_wait(wait, now, effects);
             return false;
         }
         let map = NodeMap::new(&self.config, &self.state, self.remembered.as_ref(), now.mono);
         if look == Look::Regular {
             self.remember_primary(&map, effects);
         }
-        let decision = decide(&self.snapshot(&map, look, now.mono));
+        let snapshot = self.snapshot(&map, look, now.mono);
+        let decision = decide(&snapshot);
+        let figures = Figures::new(&snapshot, &decision);
         let wants_fresh_facts = matches!(decision.verdict, Verdict::WantsFreshFacts { .. });
         if map.has_several_primaries() {
             effects
                 .push(Effect::RaiseAlert { alert: Alert::MultiplePrimaries, text: decision_text_of_primaries(&map) });
         }
+        if look == Look::Regular && !matches!(decision.verdict, Verdict::Promote { .. }) {
+            self.follow(now.mono, effects);
+        }
         self.act_on_lag(&decision, now.mono, effects);
-        self.note(Round { map, decision }, effects);
+        self.note(Round { at: now, map, decision, figures }, effects);
         if let Some(Verdict::Promote { .. }) = self.last.as_ref().map(|round| &round.decision.verdict) {
-            self.promote(effects);
+            self.promote(now, effects);
         }
         effects.push(Effect::SaveState);
         wants_fresh_facts
     }
 
-    /// A round in which nothing could be decided.
-    pub(super) fn note_wait(&mut self, wait: Wait, effects: &mut Vec<Effect>) {
+    /// A round in which nothing could be decided. It is made on no node map; its figures are those of the moment.
+    pub(super) fn note_wait(&mut self, wait: Wait, now: Now, effects: &mut Vec<Effect>) {
         let decision = Decision::without_lag(Verdict::Wait(wait));
-        self.note(Round { map: NodeMap::default(), decision }, effects);
+        let map = NodeMap::new(&self.config, &self.state, self.remembered.as_ref(), now.mono);
+        let figures = Figures::new(&self.snapshot(&map, Look::Regular, now.mono), &decision);
+        self.note(Round { at: now, map: NodeMap::default(), decision, figures }, effects);
         effects.push(Effect::SaveState);
     }
 
@@ -108,6 +133,9 @@ impl Lookout {
         if map.has_several_primaries() {
             return;
         }
+        if map.sole_primary().is_some() {
+            self.promotion.outage_over();
+        }
         let primary = map.sole_primary().cloned().or_else(|| self.lost_primary(map));
         if primary.is_none() || primary == self.remembered {
             return;
@@ -117,6 +145,7 @@ impl Lookout {
             effects.push(Effect::warning(format!("the primary is {primary} now (before: {old})")));
         }
         self.remembered = primary;
+        self.following.want();
     }
 
     fn lost_primary(&self, map: &NodeMap) -> Option<NodeName> {
@@ -147,21 +176,9 @@ impl Lookout {
         }
     }
 
-    /// Keeps the round, and logs it unless it says the same as the one before.
+    /// Keeps the round and logs it.
     fn note(&mut self, round: Round, effects: &mut Vec<Effect>) {
-        let verdict = &round.decision.verdict;
-        let said = self.said;
-        let name = (verdict.name(), verdict.reason());
-        let level = match verdict {
-            Verdict::WantsFreshFacts { .. } | Verdict::Wait(_) => log::Level::Debug,
-            Verdict::Promote { .. } => log::Level::Warn,
-            _ if said == Some(name) => log::Level::Debug,
-            _ => log::Level::Info,
-        };
-        effects.push(Effect::Log { level, text: verdict.to_string() });
-        if !matches!(verdict, Verdict::WantsFreshFacts { .. } | Verdict::Wait(_)) {
-            self.said = Some(name);
-        }
+        said::say(&mut self.said, &round, effects);
         self.last = Some(round);
     }
 }
@@ -173,3 +190,7 @@ fn decision_text_of_primaries(map: &NodeMap) -> String {
 
 /// With `poll_observers_on_warning_only`, observers are waited for this many poll intervals after the warning began.
 const OBSERVERS_PATIENCE: u32 = 5;
+
+#[cfg(test)]
+#[path = "round_tests.rs"]
+mod tests;

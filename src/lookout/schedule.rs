@@ -150,6 +150,14 @@ impl Schedule {
         self.nodes.values().chain(observers).all(|cadence| cadence.has_reported(since))
     }
 
+    /// Who has not reported at `since` or later.
+    pub(super) fn unreported(&self, since: Monotonic, with_observers: bool) -> Vec<String> {
+        let nodes = self.nodes.iter().map(|(name, cadence)| (name.as_str(), cadence));
+        let observers = self.observers.iter().filter(|_| with_observers);
+        let all = nodes.chain(observers.map(|(name, cadence)| (name.as_str(), cadence)));
+        all.filter(|(_, cadence)| !cadence.has_reported(since)).map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// When the next probe is due.
     pub(super) fn next_probe(&self, with_observers: bool) -> Option<Monotonic> {
         let observers = self.observers.values().filter(|_| with_observers);

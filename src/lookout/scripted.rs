@@ -18,6 +18,7 @@ impl Lookout {
         let probe = self.schedule.next_id();
         self.schedule.node_told(node, now.mono);
         self.learn_of_node(node, probe, outcome, now, effects);
+        self.note_report(now.mono, effects);
     }
 
     /// Takes in the outcome of an observer's fetch that nobody asked for.
@@ -30,6 +31,7 @@ impl Lookout {
     ) {
         self.schedule.observer_told(observer, now.mono);
         self.learn_of_observer(observer, outcome, now, effects);
+        self.note_report(now.mono, effects);
     }
 
     /// The poll of this node that is under way.

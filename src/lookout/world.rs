@@ -10,13 +10,15 @@
 //! 9 p lost               its idle connection is closed
 //! 0 o1 sees p s1=standby o1 answers that it reaches p as a primary and s1 as a standby; o1 unreachable, silent
 //! 9 command 1 in 3       commands end with 1 after 3 s from now on; "fails": cannot be started
+//! 9 follow unchanged     the recovery settings are right; also changed, failed, unknown, nostandby; "in 3": after 3 s
 //! 9 check                POST /check
 //! 9 reload {...}         these keys of the configuration are others now
 //! 9 maintenance on       also off
 //! 9 restart              a new process with the old one's memory; "elsewhere": after a boot of the machine
 //! ```
-//! A transcript has one line per deed that is looked for: `SECONDS ask p`, `run promote`, `raise failover_failed`,
-//! `clear ...`, `decide VERDICT REASON`, `log ...`.
+//! Whatever the script: the clock never stands still, and nothing is promoted while the primary p was reached less than the
+//! limit ago. A transcript has one line per deed that is looked for: `SECONDS ask p`, `run promote`, `raise failover_failed`,
+//! `clear ...`, `decide VERDICT REASON` and what is behind it (`primary`, `place`, `votes`, `would`), `log ...`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -25,10 +27,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{CommandOutcome, Contact, Effect, Event, Lookout, Memory};
+use super::{CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory, PastFailover, ProbeId, Round};
 use crate::cluster::{Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport};
 use crate::compat;
 use crate::config::{self, Config, Environment};
+use crate::failover::Figures;
 use crate::time::{Monotonic, Now, WallTime};
 
 /// Runs `script` on the usual cluster (primary p, standbys s1 and s2, we are s2) with other `settings`, up to its last line
@@ -63,11 +66,16 @@ struct World {
     t: Duration,
     habits: BTreeMap<String, Habit>,
     command: (Option<i32>, Duration),
+    follow: (FollowOutcome, Duration),
     /// Events on their way, by time of arrival and order of sending.
     coming: BTreeMap<(Duration, usize), Event>,
     sent: usize,
     turns: (Duration, usize),
     maintenance: bool,
+    /// When p last answered as a primary.
+    reached: Option<Duration>,
+    /// Polls whose answer must be dropped.
+    outdated: Vec<ProbeId>,
     transcript: String,
 }
 
@@ -85,10 +93,13 @@ impl World {
             t: Duration::ZERO,
             habits: BTreeMap::new(),
             command: (Some(0), Duration::from_millis(100)),
+            follow: (FollowOutcome::Changed, Duration::from_millis(20)),
             coming: BTreeMap::new(),
             sent: 0,
             turns: (Duration::ZERO, 0),
             maintenance: false,
+            reached: None,
+            outdated: Vec::new(),
             transcript: String::new(),
         };
         let config = world.config(settings);
@@ -114,7 +125,15 @@ impl World {
             ("end", _) => {}
             ("check", _) => self.tell(Event::CheckRequested),
             ("reload", settings) => {
+                let old = Arc::clone(self.lookout.config());
                 let config = self.config(settings);
+                // What an old address still says is told all the same, to see it dropped.
+                self.outdated.extend(self.coming.values().filter_map(|event| match event {
+                    Event::NodeProbed { node, probe, .. } if old.nodes.get(node) != config.nodes.get(node) => {
+                        Some(*probe)
+                    }
+                    _ => None,
+                }));
                 self.tell(Event::ConfigLoaded(config));
             }
             ("maintenance", what) => self.maintenance = what == "on",
@@ -122,6 +141,7 @@ impl World {
                 let mut memory = self.lookout.memory(now);
                 if what == "elsewhere" {
                     memory.contacts.values_mut().for_each(|contact: &mut Contact| contact.mono = None);
+                    memory.failover.iter_mut().for_each(|last: &mut PastFailover| last.mono = None);
                 }
                 self.coming.clear();
                 self.lookout = Lookout::new(Arc::clone(self.lookout.config()), &memory, now);
@@ -129,6 +149,10 @@ impl World {
             ("command", what) => {
                 let (status, after) = timed(what, self.command.1);
                 self.command = (status.parse().ok(), after);
+            }
+            ("follow", what) => {
+                let (outcome, after) = timed(what, self.follow.1);
+                self.follow = (follow_outcome(outcome), after);
             }
             (node, "lost") => {
                 self.tell(Event::NodeLost { node: node.into(), failure: failure("unreachable").unwrap() });
@@ -171,12 +195,22 @@ impl World {
     fn turn(&mut self) {
         let mut effects = Vec::new();
         while let Some(entry) = self.coming.first_entry().filter(|entry| entry.key().0 <= self.t) {
-            self.lookout.handle(entry.remove(), now(self.t), &mut effects);
+            let event = entry.remove();
+            if self.is_contact_with_p(&event) {
+                self.reached = Some(self.t);
+            }
+            self.lookout.handle(event, now(self.t), &mut effects);
         }
         if self.lookout.next_deadline() <= now(self.t).mono {
             self.lookout.handle(Event::DeadlineReached { maintenance: self.maintenance }, now(self.t), &mut effects);
         }
         effects.into_iter().for_each(|effect| self.carry_out(effect));
+    }
+
+    fn is_contact_with_p(&self, event: &Event) -> bool {
+        let Event::NodeProbed { node, probe, outcome: Ok(report) } = event else { return false };
+        let is_primary = matches!(report.role, RoleReport::Primary { .. });
+        node.as_str() == "p" && is_primary && !self.outdated.contains(probe)
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -193,6 +227,10 @@ impl World {
             }
             Effect::RunCommand { id, command, .. } => {
                 self.note(&format!("run {}", command.argv.join(" ")));
+                let config = self.lookout.config();
+                let (limit, waited_for) = (config.failover_lag, config.nodes.contains_key("p"));
+                let too_soon = waited_for && self.reached.is_some_and(|reached| self.t - reached < limit);
+                assert!(!(too_soon && command.argv == ["promote"]), "beside a primary\n{}", self.transcript);
                 let (status, after) = self.command;
                 let not_started = || CommandOutcome::NotStarted("no such file".to_owned());
                 self.send(
@@ -200,14 +238,22 @@ impl World {
                     Event::CommandExited { id, outcome: status.map_or_else(not_started, CommandOutcome::Exited) },
                 );
             }
+            Effect::PrepareFollow { primary, conninfo, .. } => {
+                self.note(&format!("follow {primary} by {}", conninfo.to_conninfo_string()));
+                let (outcome, after) = self.follow.clone();
+                self.send(after, Event::FollowPrepared(outcome));
+            }
             Effect::RaiseAlert { alert, .. } => self.note(&format!("raise {}", compat::alert::file_name(alert))),
             Effect::ClearAlert(alert) => self.note(&format!("clear {}", compat::alert::file_name(alert))),
             Effect::SaveState => {
                 let Some(round) = self.lookout.last_round() else { return };
                 let verdict = &round.decision.verdict;
                 let decided = format!("decide {} {}", verdict.name(), verdict.reason());
+                let behind = behind(round);
                 self.note(&decided);
+                behind.iter().for_each(|line| self.note(line));
             }
+            Effect::SaveMemory => {}
             Effect::Log { text, .. } => self.note(&format!("log {text}")),
         }
     }
@@ -251,6 +297,18 @@ impl World {
     }
 }
 
+/// The figures behind a decision: `primary p lost`, `place s1 first`, `votes ...`, `would ...`.
+fn behind(round: &Round) -> Vec<String> {
+    let Figures { primaries, standbys, votes, changes, .. } = &round.figures;
+    let primaries = primaries.iter().map(|primary| format!("primary {} {}", primary.node, primary.standing.name()));
+    let places = standbys.iter().map(|standby| format!("place {} {}: {standby}", standby.node, standby.place.name()));
+    let mut vote = format!("votes {}:", votes.quorum());
+    votes.known.iter().for_each(|voter| write!(vote, " {voter}").unwrap());
+    votes.missing.iter().for_each(|(voter, why)| write!(vote, " -{voter}={}", why.name()).unwrap());
+    let changes = changes.iter().map(|change| format!("would {change}"));
+    primaries.chain(places).chain([vote]).chain(changes).collect()
+}
+
 /// What an observer says of one node, in one word.
 fn observed(word: &str, at: WallTime) -> (config::NodeName, ObservedNode) {
     let (node, role) = word.split_once('=').unwrap_or((word, "primary"));
@@ -282,6 +340,17 @@ fn failure(name: &str) -> Option<ProbeFailure> {
         "not_ready" => ProbeFailure::NotReady { message: message() },
         other => panic!("no habit: {other:?}"),
     })
+}
+
+fn follow_outcome(name: &str) -> FollowOutcome {
+    match name {
+        "changed" => FollowOutcome::Changed,
+        "unchanged" => FollowOutcome::Unchanged,
+        "failed" => FollowOutcome::Failed("as scripted".to_owned()),
+        "unknown" => FollowOutcome::Unknown("as scripted".to_owned()),
+        "nostandby" => FollowOutcome::NotAStandby("as scripted".to_owned()),
+        other => panic!("no outcome: {other:?}"),
+    }
 }
 
 fn lsn(text: &str) -> Option<Lsn> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::compat;
 use crate::lookout::{Effect, Lookout, Round};
@@ -47,7 +47,7 @@ pub struct DecisionLine {
     /// The lag that a gauge would show, in seconds.
     pub lag_gauge: Option<f64>,
     /// What led to the verdict.
-    pub figures: Map<String, Value>,
+    pub figures: Value,
 }
 
 impl DecisionLine {
@@ -70,16 +70,23 @@ impl DecisionLine {
             commands: effects.iter().filter_map(Effect::command).map(|(_, argv)| argv.to_vec()).collect(),
             alerts_raised: alerts(effects, |effect| matches!(effect, Effect::RaiseAlert { .. })),
             alerts_cleared: alerts(effects, |effect| matches!(effect, Effect::ClearAlert(_))),
-            followed: None,
+            followed: effects.iter().find_map(followed),
             lag_warning: lookout.lag_warning(),
             lag_gauge: round.decision.lag.lag.map(|lag| lag.as_secs_f64()),
-            figures: Map::new(),
+            figures: compat::decision_json::figures(round),
         }
     }
 }
 
 fn names<'a, T: ToString + 'a>(names: impl Iterator<Item = &'a T>) -> Vec<String> {
     names.map(ToString::to_string).collect()
+}
+
+fn followed(effect: &Effect) -> Option<String> {
+    match effect {
+        Effect::PrepareFollow { primary, .. } => Some(primary.to_string()),
+        _ => None,
+    }
 }
 
 fn alerts(effects: &[Effect], chosen: impl Fn(&Effect) -> bool) -> BTreeSet<&'static str> {

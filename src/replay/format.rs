@@ -12,8 +12,8 @@ use super::timeline::{CheckLine, Line, Step, Timeline};
 use super::words::{self, at};
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure, RoleReport};
 use crate::compat;
-use crate::config::{self, Config, Environment};
-use crate::lookout::{Contact, Memory};
+use crate::config::{self, Config, Environment, NodeName};
+use crate::lookout::{Contact, Memory, PastFailover};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// A line that is longer is refused.
@@ -155,6 +155,20 @@ struct WireMemory {
     contacts: BTreeMap<String, WireContact>,
     #[serde(default)]
     standbys: Vec<String>,
+    #[serde(default)]
+    restart_owed: bool,
+    failover: Option<WireFailover>,
+    #[serde(default)]
+    failover_failed: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireFailover {
+    primary: Option<String>,
+    outcome: String,
+    t: Option<f64>,
+    wall: f64,
 }
 
 #[derive(Deserialize)]
@@ -170,10 +184,23 @@ fn read_memory(value: &Value, start: Now) -> Result<Memory, String> {
         mono: contact.t.map(|t| moment(start.mono, t)),
         wall: at(start.wall, contact.wall),
     };
+    let failover = wire.failover.as_ref().map(|last| read_failover(last, start)).transpose()?;
     Ok(Memory {
         primary: wire.primary.map(|primary| primary.as_str().into()),
         contacts: wire.contacts.iter().map(|(node, seen)| (node.as_str().into(), contact(seen))).collect(),
         standbys: wire.standbys.iter().map(|node| node.as_str().into()).collect(),
+        restart_owed: wire.restart_owed,
+        failover,
+        failover_failed: wire.failover_failed,
+    })
+}
+
+fn read_failover(last: &WireFailover, start: Now) -> Result<PastFailover, String> {
+    Ok(PastFailover {
+        primary: last.primary.as_deref().map(NodeName::from),
+        outcome: words::read_failover(&last.outcome).map_err(|cause| format!("memory: {cause}"))?,
+        mono: last.t.map(|t| moment(start.mono, t)),
+        wall: at(start.wall, last.wall),
     })
 }
 
@@ -227,6 +254,10 @@ fn step(kind: &str, object: &Map<String, Value>, epoch: WallTime) -> Result<Step
                 name().ok().and_then(words::read_purpose).ok_or_else(|| format!("command: expected {names}"))?;
             Ok(Step::Command(purpose, words::read_outcome(object)?))
         }
+        words::FOLLOW => {
+            let message = text(object, words::MESSAGE)?;
+            words::read_follow(value.as_str().unwrap_or_default(), message).map(Step::FollowPrepared)
+        }
         "turn" => mark(Step::Turn),
         "end" => mark(Step::End),
         _ => CheckLine::deserialize(value).map(Step::Check).map_err(|cause| format!("check: {cause}")),
@@ -245,16 +276,17 @@ fn outcome<T>(
 }
 
 fn failure(object: &Map<String, Value>) -> Result<Option<ProbeFailure>, String> {
-    let text = |key: &str| match object.get(key) {
-        None => Ok(None),
-        Some(value) => value.as_str().map(Some).ok_or_else(|| format!("{key}: expected a text")),
-    };
-    let (message, step) = (text(words::MESSAGE)?, text(words::STEP)?);
-    match text(words::FAILURE)? {
+    let (message, step) = (text(object, words::MESSAGE)?, text(object, words::STEP)?);
+    match text(object, words::FAILURE)? {
         Some(name) => words::read_failure(name, message, step).map(Some),
         None if message.is_some() || step.is_some() => Err("message and step belong to a failure".to_owned()),
         None => Ok(None),
     }
+}
+
+fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>, String> {
+    let value = object.get(key);
+    value.map(|value| value.as_str().ok_or_else(|| format!("{key}: expected a text"))).transpose()
 }
 
 #[derive(Deserialize)]
@@ -302,7 +334,7 @@ fn observer_report(value: &Value, epoch: WallTime) -> Result<ObserverReport, Str
 }
 
 /// What a line may tell, and the keys that may go with it.
-const KINDS: [(&str, &[&str]); 11] = [
+const KINDS: [(&str, &[&str]); 12] = [
     ("node", &["report", words::FAILURE, words::MESSAGE, words::STEP, "fresh"]),
     ("observer", &["report", words::FAILURE, words::MESSAGE, words::STEP, "fresh"]),
     ("lost", &[words::FAILURE, words::MESSAGE, words::STEP, "fresh"]),
@@ -312,6 +344,7 @@ const KINDS: [(&str, &[&str]); 11] = [
     ("check", &[]),
     ("check_requested", &[]),
     ("command", &words::OUTCOMES),
+    (words::FOLLOW, &[words::MESSAGE]),
     // What was decided then is there for people.
     ("turn", &["verdict", "reason"]),
     ("end", &[]),

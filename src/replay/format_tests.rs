@@ -1,6 +1,7 @@
 //! Every kind of line, and lines that are none, each with what is said of it.
 
 use super::*;
+use crate::lookout::FailoverOutcome;
 use crate::testing::mutations;
 
 const HEADER: &str = r#"{"timeline": "t", "config": {"own_db": "s", "remote_conns": {"p": "host=p", "s": "host=s"}}}"#;
@@ -44,6 +45,8 @@ fn reads_every_kind_of_line() {
         Ok(r#"Command(Failover, NotStarted("x"))"#),
     );
     check(r#"{"t": 1, "turn": true, "verdict": "hold", "reason": "maintenance"}"#, Ok("Turn"));
+    check(r#"{"t": 1, "follow_prepared": "changed"}"#, Ok("FollowPrepared(Changed)"));
+    check(r#"{"t": 1, "follow_prepared": "failed", "message": "x"}"#, Ok(r#"FollowPrepared(Failed("x"))"#));
     check(r#"{"t": 1, "end": true}"#, Ok("End"));
     check(r#"{"t": 1, "check": {}}"#, Ok("Check("));
     check(r#"{"t": 1, "check": {"command_exit": null, "expect": {"primary": "p"}}, "note": "x"}"#, Ok("Check("));
@@ -59,7 +62,8 @@ fn refuses_what_is_no_line_and_says_where() {
     {
         check(line, Err("t: expected seconds, 0 or more"));
     }
-    let kinds = "node, observer, lost, maintenance, config, wall, check, check_requested, command, turn, end";
+    let kinds =
+        "node, observer, lost, maintenance, config, wall, check, check_requested, command, follow_prepared, turn, end";
     check(r#"{"t": 1}"#, Err(&format!("expected one of {kinds}")));
     check(r#"{"t": 1, "nod": "p"}"#, Err(&format!("unknown key \"nod\": expected one of {kinds}")));
     check(r#"{"t": 1, "node": "p", "reprot": {}}"#, Err("unknown key \"reprot\" in a line of node"));
@@ -87,7 +91,7 @@ fn refuses_what_is_no_line_and_says_where() {
     );
     check(
         r#"{"t": 1, "command": "x", "exit": 0}"#,
-        Err("command: expected failover_command or over_warning_limit_command"),
+        Err("command: expected failover_command or over_warning_limit_command or pg_stop_command or pg_start_command"),
     );
     let one = "command: expected one of exit, signal, timed_out, not_started";
     check(r#"{"t": 1, "command": "failover_command"}"#, Err(one));
@@ -103,6 +107,14 @@ fn refuses_what_is_no_line_and_says_where() {
     check(
         r#"{"t": 1, "observer": "o", "report": {"date": 1, "nodes": {"p": {"connection": true}}}}"#,
         Err("report: bad state of nodes: \"p\": no valid fetch_time"),
+    );
+    check(
+        r#"{"t": 1, "follow_prepared": true}"#,
+        Err("follow_prepared \"\": expected changed, unchanged, failed, unknown or not_a_standby"),
+    );
+    check(
+        r#"{"t": 1, "check": {"follow": "x"}}"#,
+        Err("check: unknown variant `x`, expected one of `changed`, `unchanged`, `failed`"),
     );
     check(
         r#"{"t": 1, "check": {"expct": {}}}"#,
@@ -138,7 +150,9 @@ fn a_file_begins_with_a_header_and_time_never_goes_back() {
     );
     check_file(
         r#"{"timeline": "t", "config": {}, "memory": {"primry": "p"}}"#,
-        Err("line 1: memory: unknown field `primry`, expected one of `primary`, `contacts`, `standbys`"),
+        Err(
+            "line 1: memory: unknown field `primry`, expected one of `primary`, `contacts`, `standbys`, `restart_owed`, `failover`, `failover_failed`",
+        ),
     );
     check_file(r#"{"timeline": "t", "config": {}, "author": "a person", "why": "for people"}"#, Ok(1));
 }
@@ -146,7 +160,8 @@ fn a_file_begins_with_a_header_and_time_never_goes_back() {
 #[test]
 fn the_header_tells_clocks_and_memory() {
     let text = r#"{"timeline": "t", "epoch": "2024-01-01T00:00:10Z", "monotonic": 100.5, "config": {},
-        "memory": {"primary": "p", "contacts": {"p": {"t": -3.25, "wall": -3.5}, "q": {"t": null, "wall": 1}}, "standbys": ["s"]}}"#;
+        "memory": {"primary": "p", "contacts": {"p": {"t": -3.25, "wall": -3.5}, "q": {"t": null, "wall": 1}}, "standbys": ["s"],
+        "failover": {"primary": "p", "outcome": "failed", "t": -1, "wall": -1}, "failover_failed": true}}"#;
     let timelines = read(&text.replace('\n', " ")).unwrap();
     let Timeline { start, memory, .. } = &timelines[0];
     assert_eq!((start.mono.since_boot(), start.wall), (Duration::from_millis(100_500), at(DEFAULT_EPOCH, 10.0)));
@@ -154,6 +169,9 @@ fn the_header_tells_clocks_and_memory() {
         Contact { mono: Some(Monotonic::from_duration(Duration::from_millis(97_250))), wall: at(DEFAULT_EPOCH, 6.5) };
     assert_eq!((memory.primary.as_ref().unwrap().as_str(), &memory.contacts["p"]), ("p", &expected));
     assert_eq!((memory.contacts["q"].mono, memory.standbys.len()), (None, 1));
+    let last = memory.failover.as_ref().unwrap();
+    assert_eq!((last.outcome, last.mono.unwrap() + Duration::from_secs(1)), (FailoverOutcome::Failed, start.mono));
+    assert!(memory.failover_failed && !memory.restart_owed);
 }
 
 #[test]

@@ -80,8 +80,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// Decisions are made here and nowhere else, and whatever was decided is saved.
     fn turn(&mut self) {
-        self.handle(Event::DeadlineReached { maintenance: self.maintenance });
+        let maintenance = self.maintenance;
+        self.lookout.handle(Event::DeadlineReached { maintenance }, self.clocks.now(), &mut self.effects);
+        let is_decision = self.effects.get(self.seen..).unwrap_or_default().contains(&Effect::SaveState);
+        self.look_at_effects(is_decision);
     }
 
     fn learn(&mut self, step: &Step) {
@@ -98,6 +102,7 @@ impl<'a> Run<'a> {
                 let (_, id) = self.running.remove(at);
                 self.handle(Event::CommandExited { id, outcome: outcome.clone() });
             }
+            Step::FollowPrepared(outcome) => self.handle(Event::FollowPrepared(outcome.clone())),
             Step::Turn => self.turn(),
             Step::End | Step::Check(_) => {}
         }
@@ -110,7 +115,7 @@ impl<'a> Run<'a> {
             Some(probe) => self.handle(Event::NodeProbed { node: node.clone(), probe, outcome }),
             None => {
                 self.lookout.node_told(node, outcome, self.clocks.now(), &mut self.effects);
-                self.look_at_effects();
+                self.look_at_effects(false);
             }
         }
     }
@@ -120,17 +125,17 @@ impl<'a> Run<'a> {
             Some(probe) => self.handle(Event::ObserverProbed { observer: observer.clone(), probe, outcome }),
             None => {
                 self.lookout.observer_told(observer, outcome, self.clocks.now(), &mut self.effects);
-                self.look_at_effects();
+                self.look_at_effects(false);
             }
         }
     }
 
     fn handle(&mut self, event: Event) {
         self.lookout.handle(event, self.clocks.now(), &mut self.effects);
-        self.look_at_effects();
+        self.look_at_effects(false);
     }
 
-    fn look_at_effects(&mut self) {
+    fn look_at_effects(&mut self, is_decision: bool) {
         let t = self.clocks.t();
         let sentence = self.lookout.last_round().map(|round| round.decision.verdict.to_string()).unwrap_or_default();
         let effects = self.effects.get(self.seen..).unwrap_or_default();
@@ -140,15 +145,14 @@ impl<'a> Run<'a> {
         });
         self.running.extend(commands);
         tell_news(effects, &sentence, t, self.tell);
-        // Whatever was decided is saved.
-        if !effects.contains(&Effect::SaveState) {
-            self.seen = self.effects.len();
-            return;
+        if is_decision {
+            self.tell_decision(sentence);
         }
-        self.tell_decision(sentence);
-        tell_commands(&self.effects, t, self.tell);
-        self.effects.clear();
-        self.seen = 0;
+        tell_commands(self.effects.get(self.seen..).unwrap_or_default(), t, self.tell);
+        if is_decision {
+            self.effects.clear();
+        }
+        self.seen = self.effects.len();
     }
 
     fn tell_decision(&mut self, sentence: String) {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::timeline::Clocks;
-use super::words::{purpose_name, seconds, since, write_failure, write_outcome};
+use super::words::{purpose_name, seconds, since, write_failure, write_follow, write_outcome};
 use crate::cluster::{ClusterState, Lsn, NodeReport, ObserverReport, ProbeFailure, RoleReport};
 use crate::compat;
 use crate::config::{self, Config, Placeholders};
@@ -90,6 +90,7 @@ impl Recorder {
                 line.insert("command".to_owned(), json!(purpose_name(purpose)));
                 write_outcome(outcome, &mut line);
             }
+            Event::FollowPrepared(outcome) => write_follow(outcome, &mut line),
             Event::DeadlineReached { .. } => return,
         }
         self.push_at(line, now);
@@ -202,7 +203,14 @@ fn memory_json(memory: &Memory, now: Now) -> Value {
         .iter()
         .map(|(node, seen)| (node.to_string(), json!({"t": seen.mono.map(t), "wall": since(now.wall, seen.wall)})))
         .collect();
+    let failover = memory.failover.as_ref().map(|last| {
+        let primary = last.primary.as_ref().map(|primary| primary.as_str());
+        json!({"primary": primary, "outcome": last.outcome.name(), "t": last.mono.map(t), "wall": since(now.wall, last.wall)})
+    });
     json!({
+        "restart_owed": memory.restart_owed,
+        "failover": failover,
+        "failover_failed": memory.failover_failed,
         "primary": memory.primary.as_ref().map(|primary| primary.as_str()),
         "contacts": contacts,
         "standbys": memory.standbys.iter().map(|node| node.as_str()).collect::<Vec<_>>(),

@@ -8,7 +8,7 @@ use super::super::{DecisionLine, Outcome, Step, Timeline, decisions, read};
 use super::*;
 use crate::cluster::{ObservedNode, ProbeStep};
 use crate::config::Environment;
-use crate::lookout::{CommandOutcome, Contact, Lookout, ProbeId};
+use crate::lookout::{CommandOutcome, Contact, FailoverOutcome, FollowOutcome, Lookout, PastFailover, ProbeId};
 
 const USUAL: &str = r#"{"own_db": "s2", "observers": {"o1": "http://o1"}, "failover_command": "promote",
     "remote_conns": {"p": "host=p password=xyzzy", "s1": "host=s1 password=xyzzy", "s2": "host=s2 password=xyzzy"},
@@ -164,6 +164,18 @@ fn commands_and_requests_are_read_back() {
         let event = Event::CommandExited { id: CommandId(7), outcome: outcome.clone() };
         check(event, &line, &Step::Command(CommandPurpose::Failover, outcome));
     }
+    for (outcome, line) in [
+        (FollowOutcome::Changed, r#"{"t":1.234567,"follow_prepared":"changed"}"#),
+        (FollowOutcome::Unchanged, r#"{"t":1.234567,"follow_prepared":"unchanged"}"#),
+        (FollowOutcome::Failed("no".to_owned()), r#"{"t":1.234567,"follow_prepared":"failed","message":"no"}"#),
+        (FollowOutcome::Unknown("no".to_owned()), r#"{"t":1.234567,"follow_prepared":"unknown","message":"no"}"#),
+        (
+            FollowOutcome::NotAStandby("x".to_owned()),
+            r#"{"t":1.234567,"follow_prepared":"not_a_standby","message":"x"}"#,
+        ),
+    ] {
+        check(Event::FollowPrepared(outcome.clone()), line, &Step::FollowPrepared(outcome));
+    }
     check(Event::CheckRequested, r#"{"t":1.234567,"check_requested":true}"#, &Step::CheckRequested);
 }
 
@@ -192,6 +204,14 @@ fn a_header_tells_what_was_remembered_and_maintenance() {
         primary: Some("p".into()),
         contacts: BTreeMap::from([("p".into(), contact(Some(1))), ("q".into(), contact(None))]),
         standbys: ["s1".into()].into(),
+        restart_owed: true,
+        failover: Some(PastFailover {
+            primary: Some("p".into()),
+            outcome: FailoverOutcome::Succeeded,
+            mono: Some(now(7).mono),
+            wall: now(8).wall,
+        }),
+        failover_failed: true,
     };
     let mut recorder = recorder();
     recorder.turn(true, None, now(9));
@@ -235,6 +255,8 @@ struct Daemon {
     /// Does the primary die.
     dies: bool,
     effects: Vec<Effect>,
+    /// Since the last decision.
+    since: Vec<Effect>,
     decided: Vec<(DecisionLine, String)>,
 }
 
@@ -248,6 +270,7 @@ impl Daemon {
             )]
             .into(),
             standbys: ["s1".into()].into(),
+            ..Memory::default()
         };
         let mut recorder = Recorder::new(now(0));
         recorder.begin(&config(USUAL), &memory, now(0));
@@ -262,6 +285,7 @@ impl Daemon {
             primary: "p",
             dies: seed % 3 != 0,
             effects: Vec::new(),
+            since: Vec::new(),
             decided: Vec::new(),
         }
     }
@@ -305,14 +329,15 @@ impl Daemon {
             self.recorder.event(&event, self.lookout.state(), now);
             self.lookout.handle(event, now, &mut self.effects);
         }
+        let mut is_decision = false;
         if self.lookout.next_deadline() <= now.mono {
             let before = self.effects.len();
             self.lookout.handle(Event::DeadlineReached { maintenance: self.maintenance }, now, &mut self.effects);
-            let decided = self.effects[before..].contains(&Effect::SaveState);
-            let round = self.lookout.last_round().filter(|_| decided);
+            is_decision = self.effects[before..].contains(&Effect::SaveState);
+            let round = self.lookout.last_round().filter(|_| is_decision);
             self.recorder.turn(self.maintenance, round.map(|round| &round.decision.verdict), now);
         }
-        self.carry_out();
+        self.carry_out(is_decision);
     }
 
     /// Something that seldom happens.
@@ -332,9 +357,20 @@ impl Daemon {
         }
     }
 
-    fn carry_out(&mut self) {
+    fn carry_out(&mut self, is_decision: bool) {
         let effects = std::mem::take(&mut self.effects);
         self.recorder.note(&effects);
+        self.since.extend(effects.iter().cloned());
+        if is_decision {
+            let round = self.lookout.last_round().unwrap();
+            let t = Duration::from_micros(self.micros);
+            let line = DecisionLine {
+                fresh_facts_wanted: round.decision.verdict.name() == "wants_fresh_facts",
+                ..DecisionLine::new("s2 2024-04-30T12:34:56.789012Z", t, &self.lookout, round, &self.since)
+            };
+            self.decided.push((line, round.decision.verdict.to_string()));
+            self.since.clear();
+        }
         for effect in &effects {
             match effect {
                 Effect::ProbeNode { node, probe } => {
@@ -349,11 +385,13 @@ impl Daemon {
                     let status = i32::try_from(self.draw(2)).unwrap();
                     self.send(Event::CommandExited { id: *id, outcome: CommandOutcome::Exited(status) });
                 }
-                Effect::SaveState => {
-                    let round = self.lookout.last_round().unwrap();
-                    let t = Duration::from_micros(self.micros);
-                    let line = DecisionLine::new("", t, &self.lookout, round, &effects);
-                    self.decided.push((line, round.decision.verdict.to_string()));
+                Effect::PrepareFollow { .. } => {
+                    let outcome = match self.draw(4) {
+                        0 => FollowOutcome::Unchanged,
+                        1 => FollowOutcome::Failed("no".to_owned()),
+                        _ => FollowOutcome::Changed,
+                    };
+                    self.send(Event::FollowPrepared(outcome));
                 }
                 _ => {}
             }
@@ -402,15 +440,7 @@ fn what_was_decided_live_is_decided_in_the_replay() {
         let replayed = decisions(&timeline(&lines)).unwrap();
         assert_eq!(replayed.len(), live.len(), "seed {seed}");
         for ((line, sentence), Outcome { line: again, sentence: said_again, .. }) in live.iter().zip(&replayed) {
-            // Commands and alerts between two decisions belong to the later one in the replay.
-            let again = DecisionLine {
-                timeline: String::new(),
-                fresh_facts_wanted: line.fresh_facts_wanted,
-                alerts_raised: line.alerts_raised.clone(),
-                alerts_cleared: line.alerts_cleared.clone(),
-                ..again.clone()
-            };
-            assert_eq!((line, sentence), (&again, said_again), "seed {seed}");
+            assert_eq!((line, sentence), (again, said_again), "seed {seed}");
             promotions += usize::from(line.verdict == "promote");
         }
         all += live.len();

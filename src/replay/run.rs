@@ -9,7 +9,7 @@ use super::decision_line::DecisionLine;
 use super::timeline::Timeline;
 use super::{live, scripted};
 use crate::compat;
-use crate::lookout::Effect;
+use crate::lookout::{Effect, REPEATED};
 
 /// What a run has to tell, in order of time.
 #[derive(Clone, Debug)]
@@ -69,11 +69,14 @@ pub fn decisions(timeline: &Timeline) -> Result<Vec<Outcome>, Endless> {
     Ok(outcomes)
 }
 
-/// Tells what these effects say besides the decision, which says `sentence` itself.
+/// Tells what these effects say besides the decision, which says `sentence` itself. How often one was repeated is for
+/// whoever tells the decisions to count.
 pub(super) fn tell_news(effects: &[Effect], sentence: &str, t: Duration, tell: &mut dyn FnMut(Told)) {
     for effect in effects {
         let text = match effect {
-            Effect::Log { level, text } if *level <= log::Level::Info && text != sentence => text.clone(),
+            Effect::Log { level, .. } if *level > log::Level::Info => continue,
+            Effect::Log { text, .. } if text == sentence || text.starts_with(REPEATED) => continue,
+            Effect::Log { text, .. } => text.clone(),
             Effect::RaiseAlert { alert, .. } => format!("alert raised: {}", compat::alert::file_name(*alert)),
             Effect::ClearAlert(alert) => format!("alert removed: {}", compat::alert::file_name(*alert)),
             _ => continue,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::decision_line::DecisionLine;
 use super::run::{Outcome, Told, tell_commands, tell_news};
-use super::timeline::{CheckLine, Clocks, Line, Step, Timeline};
-use crate::lookout::{CommandOutcome, Effect, Event, Look, Lookout};
+use super::timeline::{CheckLine, Clocks, Follow, Line, Step, Timeline};
+use crate::lookout::{CommandOutcome, Effect, Event, FollowOutcome, Look, Lookout};
 
 /// Runs a scripted timeline and tells every decision.
 pub(super) fn run(timeline: &Timeline, tell: &mut dyn FnMut(Told)) {
@@ -59,23 +59,27 @@ impl<'a> Run<'a> {
             }
             Step::Wall(wall) => self.clocks.set_wall(*wall),
             // The daemon's own timers do not run, and commands end within their check.
-            Step::CheckRequested | Step::Command(..) | Step::Turn | Step::End | Step::Check(_) => {}
+            Step::CheckRequested
+            | Step::Command(..)
+            | Step::FollowPrepared(_)
+            | Step::Turn
+            | Step::End
+            | Step::Check(_) => {}
         }
     }
 
     fn check(&mut self, check: &CheckLine, facts: &[Line], tell: &mut dyn FnMut(Told)) {
         let t = self.clocks.t();
         self.effects.clear();
-        let wants_fresh_facts = self.lookout.decide(Look::Regular, self.clocks.now(), &mut self.effects);
+        let wants_fresh_facts = self.decide(Look::Regular, check);
         let gauge = self.lookout.last_round().and_then(|round| round.decision.lag.lag);
         if wants_fresh_facts && !facts.is_empty() {
             for line in facts {
                 self.clocks.go_to(line.t);
                 self.learn(&line.step);
             }
-            self.lookout.decide(Look::Fresh, self.clocks.now(), &mut self.effects);
+            self.decide(Look::Fresh, check);
         }
-        self.end_commands(check);
         let Some(round) = self.lookout.last_round() else { return };
         let line = DecisionLine {
             fresh_facts_wanted: wants_fresh_facts,
@@ -88,16 +92,40 @@ impl<'a> Run<'a> {
         tell_commands(&self.effects, t, tell);
     }
 
-    fn end_commands(&mut self, check: &CheckLine) {
+    /// A decision, and what comes of its wishes: at once, each before the next wish.
+    fn decide(&mut self, look: Look, check: &CheckLine) -> bool {
         let now = self.clocks.now();
-        let ids: Vec<_> = self.effects.iter().filter_map(Effect::command).map(|(id, _)| id).collect();
-        for id in ids {
+        let mut wishes = Vec::new();
+        let wants_fresh_facts = self.lookout.decide(look, now, &mut wishes);
+        while !wishes.is_empty() {
+            let wish = wishes.remove(0);
+            if let Some(event) = answer(&wish, check) {
+                let mut later = Vec::new();
+                self.lookout.handle(event, now, &mut later);
+                wishes.splice(0..0, later);
+            }
+            self.effects.push(wish);
+        }
+        wants_fresh_facts
+    }
+}
+
+/// What comes of a wish, as the check line has it.
+fn answer(wish: &Effect, check: &CheckLine) -> Option<Event> {
+    match wish {
+        Effect::RunCommand { id, .. } => {
             let outcome = match check.command_exit {
                 None => CommandOutcome::NotStarted("as scripted".to_owned()),
                 Some(status) if status < 0 => CommandOutcome::Killed(status.saturating_neg()),
                 Some(status) => CommandOutcome::Exited(status),
             };
-            self.lookout.handle(Event::CommandExited { id, outcome }, now, &mut self.effects);
+            Some(Event::CommandExited { id: *id, outcome })
         }
+        Effect::PrepareFollow { .. } => Some(Event::FollowPrepared(match check.follow {
+            Follow::Changed => FollowOutcome::Changed,
+            Follow::Unchanged => FollowOutcome::Unchanged,
+            Follow::Failed => FollowOutcome::Failed("as scripted".to_owned()),
+        })),
+        _ => None,
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
 use crate::config::{Config, NodeName, ObserverName};
-use crate::lookout::{CommandOutcome, CommandPurpose, Memory};
+use crate::lookout::{CommandOutcome, CommandPurpose, FollowOutcome, Memory};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// One timeline: a header and what follows it.
@@ -55,6 +55,8 @@ pub enum Step {
     CheckRequested,
     /// A command that was run for this purpose has ended.
     Command(CommandPurpose, CommandOutcome),
+    /// The look at the recovery settings has ended.
+    FollowPrepared(FollowOutcome),
     /// The daemon looked at its deadlines.
     Turn,
     /// Nothing happened up to here.
@@ -71,10 +73,23 @@ pub struct CheckLine {
     pub command_exit: Option<i32>,
     /// What preparing the recovery settings said.
     #[serde(default)]
-    pub follow: Option<String>,
+    pub follow: Follow,
     /// What is expected of the decision, key by key.
     #[serde(default)]
     pub expect: Map<String, Value>,
+}
+
+/// What preparing the recovery settings said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Follow {
+    /// They were changed.
+    #[default]
+    Changed,
+    /// They were right.
+    Unchanged,
+    /// They could not be read or written.
+    Failed,
 }
 
 impl Timeline {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::cluster::{ProbeFailure, ProbeStep};
-use crate::lookout::{CommandOutcome, CommandPurpose};
+use crate::lookout::{CommandOutcome, CommandPurpose, FailoverOutcome, FollowOutcome};
 use crate::time::WallTime;
 
 /// Wall-clock values are seconds from the epoch, to the microsecond.
@@ -114,12 +114,48 @@ pub(super) fn purpose_name(purpose: CommandPurpose) -> &'static str {
     match purpose {
         CommandPurpose::Failover => "failover_command",
         CommandPurpose::LagWarning => "over_warning_limit_command",
+        CommandPurpose::FollowStop => "pg_stop_command",
+        CommandPurpose::FollowStart => "pg_start_command",
     }
 }
 
 /// The reverse of [`purpose_name`].
 pub(super) fn read_purpose(name: &str) -> Option<CommandPurpose> {
     PURPOSES.into_iter().find(|purpose| purpose_name(*purpose) == name)
+}
+
+/// How the failover command that is remembered ended.
+pub(super) fn read_failover(name: &str) -> Result<FailoverOutcome, String> {
+    let outcome = FAILOVERS.into_iter().find(|outcome| outcome.name() == name);
+    outcome.ok_or_else(|| format!("outcome {name:?}: expected running, succeeded or failed"))
+}
+
+/// The words for what a look at the recovery settings came to.
+pub(super) fn write_follow(outcome: &FollowOutcome, line: &mut Map<String, Value>) {
+    let (name, message) = match outcome {
+        FollowOutcome::Changed => ("changed", None),
+        FollowOutcome::Unchanged => ("unchanged", None),
+        FollowOutcome::Failed(reason) => ("failed", Some(reason)),
+        FollowOutcome::Unknown(reason) => ("unknown", Some(reason)),
+        FollowOutcome::NotAStandby(missing) => ("not_a_standby", Some(missing)),
+    };
+    line.insert(FOLLOW.to_owned(), json!(name));
+    line.extend(message.map(|message| (MESSAGE.to_owned(), json!(message))));
+}
+
+/// The reverse of [`write_follow`].
+pub(super) fn read_follow(name: &str, message: Option<&str>) -> Result<FollowOutcome, String> {
+    let text = || message.unwrap_or(UNTOLD).to_owned();
+    Ok(match name {
+        "changed" => FollowOutcome::Changed,
+        "unchanged" => FollowOutcome::Unchanged,
+        "failed" => FollowOutcome::Failed(text()),
+        "unknown" => FollowOutcome::Unknown(text()),
+        "not_a_standby" => FollowOutcome::NotAStandby(text()),
+        other => {
+            return Err(format!("{FOLLOW} {other:?}: expected changed, unchanged, failed, unknown or not_a_standby"));
+        }
+    })
 }
 
 fn step_name(step: ProbeStep) -> &'static str {
@@ -136,12 +172,15 @@ fn read_step(name: &str) -> Result<ProbeStep, String> {
     step.ok_or_else(|| format!("step {name:?}: expected resolving, connecting, logging_in or answering"))
 }
 
+pub(super) const FOLLOW: &str = "follow_prepared";
 pub(super) const FAILURE: &str = "failure";
 pub(super) const MESSAGE: &str = "message";
 pub(super) const STEP: &str = "step";
 /// How a command may have ended.
 pub(super) const OUTCOMES: [&str; 4] = [EXIT, "signal", "timed_out", "not_started"];
-pub(super) const PURPOSES: [CommandPurpose; 2] = [CommandPurpose::Failover, CommandPurpose::LagWarning];
+pub(super) const PURPOSES: [CommandPurpose; 4] =
+    [CommandPurpose::Failover, CommandPurpose::LagWarning, CommandPurpose::FollowStop, CommandPurpose::FollowStart];
+const FAILOVERS: [FailoverOutcome; 3] = [FailoverOutcome::Running, FailoverOutcome::Succeeded, FailoverOutcome::Failed];
 const EXIT: &str = "exit";
 const STEPS: [ProbeStep; 4] = [ProbeStep::Resolving, ProbeStep::Connecting, ProbeStep::LoggingIn, ProbeStep::Answering];
 /// Stands where a timeline written by hand does not say what was said.

@@ -1,9 +1,10 @@
-//! Child processes: `failover_command`, `over_warning_limit_command` and the look-up helper, started so that nothing of
-//! the daemon leaks into them and nothing of them can hold the daemon up.
+//! Child processes: the commands of the configuration and our own helpers, started so that nothing of the daemon leaks into
+//! them and nothing of them can hold the daemon up.
 //!
 //! A child gets an empty signal mask and default dispositions (Rust's `Command` passes ours on, and the script would be
 //! deaf to SIGTERM), a process group of its own, the descriptor limit that we were started with, `/dev/null` to read
-//! from, one pipe to us for both outputs, no other descriptor, and no word of the service manager.
+//! from unless we have something to say, one pipe to us for both outputs, no other descriptor, and no word of the service
+//! manager.
 //!
 //! The exit status alone says that a command is over. What it left running may keep the pipe: after [`Child::finish`] drop
 //! the `Child` (a writer then gets SIGPIPE), or keep it registered and reading until it is [`Reading::Ended`].
@@ -11,13 +12,13 @@
 #![allow(unsafe_code)]
 
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Stdio};
 
 use mio::event::Source;
-use mio::unix::pipe::Receiver;
+use mio::unix::pipe::{Receiver, Sender};
 use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -55,6 +56,24 @@ impl Child {
     /// Returns when the program runs or could not be started: std waits for the exec, which for a program on a local disk
     /// is a matter of a millisecond. That is the one wait in this file.
     pub fn start<S: AsRef<OsStr>>(argv: &[S], limit: Option<InheritedLimit>) -> io::Result<Self> {
+        Self::start_reading(argv, Stdio::null(), limit)
+    }
+
+    /// The same with something to read, which may be a secret: it is seen in no list of processes. It must fit into a pipe,
+    /// because nothing here waits for the reader.
+    pub fn start_with_input<S: AsRef<OsStr>>(
+        argv: &[S],
+        input: &[u8],
+        limit: Option<InheritedLimit>,
+    ) -> io::Result<Self> {
+        let (theirs, ours) = pipe2(OFlag::O_CLOEXEC)?;
+        let mut ours = Sender::from(ours);
+        ours.set_nonblocking(true)?;
+        ours.write_all(input)?;
+        Self::start_reading(argv, theirs.into(), limit)
+    }
+
+    fn start_reading<S: AsRef<OsStr>>(argv: &[S], stdin: Stdio, limit: Option<InheritedLimit>) -> io::Result<Self> {
         let (program, arguments) =
             argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
         // Both ends close on exec: the child keeps copies as 1 and 2 alone, so that the pipe ends when it does.
@@ -62,7 +81,7 @@ impl Child {
         let pipe = Receiver::from(ours);
         pipe.set_nonblocking(true)?;
         let mut command = cleansed(program.as_ref(), limit);
-        command.args(arguments).stdin(Stdio::null()).stdout(theirs.try_clone()?).stderr(theirs);
+        command.args(arguments).stdin(stdin).stdout(theirs.try_clone()?).stderr(theirs);
         let process = command.spawn()?;
         Ok(Self { process, status: None, pipe, pipe_has_ended: false, output: Output::default() })
     }

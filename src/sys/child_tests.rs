@@ -49,6 +49,13 @@ fn both_outputs_and_the_status_come_home() {
 }
 
 #[test]
+fn input_is_read_to_its_end_and_must_fit_into_a_pipe() {
+    let (_, lines) = run(&mut Child::start_with_input(&["cat"], b"one\ntwo", None).unwrap());
+    assert_eq!(lines, ["one", "two"]);
+    assert!(Child::start_with_input(&["cat"], &[b'x'; 1 << 20], None).is_err());
+}
+
+#[test]
 fn arguments_are_not_seen_by_a_shell() {
     let (_, lines) = run(&mut Child::start(&["echo", "$HOME *", "a  b"], None).unwrap());
     assert_eq!(lines, ["$HOME * a  b"]);

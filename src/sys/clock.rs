@@ -51,8 +51,9 @@ pub fn monotonic() -> Monotonic {
     Monotonic::from_duration(Duration::from_micros(micros))
 }
 
+/// The wall clock alone.
 #[expect(clippy::disallowed_methods, reason = "this is the one reader of the wall clock")]
-pub(super) fn wall() -> WallTime {
+pub fn wall() -> WallTime {
     let micros = |distance: Duration| i64::try_from(distance.as_micros()).unwrap_or(i64::MAX);
     WallTime::from_unix_micros(match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(after) => micros(after),

@@ -7,6 +7,7 @@ pub mod files;
 pub mod limits;
 pub mod log;
 pub mod record_file;
+pub mod recovery;
 pub mod resolve;
 pub mod signals;
 pub mod socket;

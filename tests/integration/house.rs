@@ -35,7 +35,8 @@ const ROOMS: [(&str, &[&str]); 14] = [
         "daemon",
         &["time", "config", "cluster", "failover", "lookout", "compat", "replay", "pg", "http", "dns", "sys", "net"],
     ),
-    ("cli", &["time", "config", "compat", "replay", "dns", "sys", "daemon"]),
+    // `explain` asks a daemon for its decisions.
+    ("cli", &["time", "config", "compat", "replay", "http", "dns", "sys", "daemon"]),
 ];
 
 /// Rooms of facts in and values out.

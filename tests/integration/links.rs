@@ -1,5 +1,7 @@
 //! Links between hosts are cut; every server lives on. Hosts are network namespaces.
 
+use serde_json::json;
+
 use crate::harness::fleet::LIMIT;
 use crate::harness::{Cluster, Fleet, SOON, pause, wait_until};
 
@@ -62,4 +64,22 @@ fn promotes_when_the_primary_host_is_cut_off() {
     cluster.network().heal();
     wait_until("two primaries are noticed", SOON, || fleet["o"].has_alert("multiple_master_warning"));
     assert_eq!(fleet.promoted().len(), 1);
+}
+
+#[test]
+fn a_standby_that_is_cut_off_and_restarted_counts_those_it_knew() {
+    let Some(cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else { return };
+    let mut fleet = Fleet::start(&cluster, |_, config| config["observers"] = json!({}));
+    cluster.network().isolate("s2");
+    wait_until("the standby has noticed", SOON, || {
+        !is_connected(&fleet, "s2", "p") && !is_connected(&fleet, "s2", "s1")
+    });
+    for _ in 0..2 {
+        fleet["s2"].kill_nine();
+        fleet["s2"].start();
+        fleet.nobody_promotes_for(LIMIT + 2.0);
+    }
+    let votes = &fleet["s2"].state_file()["decision"]["figures"]["votes"];
+    assert_eq!((&votes["known"], &votes["needed"], &votes["total"]), (&json!(1), &json!(2), &json!(3)), "{votes}");
+    assert!(fleet["s2"].log().contains("too little of the cluster is known: 1 of 3 votes known, 2 needed"));
 }

@@ -8,6 +8,8 @@ mod harness;
 
 mod candidates;
 mod commands;
+mod explaining;
+mod following;
 mod house;
 mod links;
 mod logins;

@@ -70,3 +70,31 @@ fn a_daemon_restarted_while_its_primary_is_unreachable_remembers_it() {
     cluster["p"].start();
     wait_until("the primary is seen again", SOON, || fleet["s1"].state()["p"]["connection"] == true);
 }
+
+#[test]
+fn all_daemons_killed_in_mid_outage_promote_once_and_not_before_the_limit() {
+    const LONGER: f64 = 3.0 * LIMIT;
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let mut fleet = Fleet::start(&cluster, |_, config| config["max_failover_replication_time_lag"] = json!(LONGER));
+    let killed = seconds_now();
+    cluster["p"].kill_nine_all();
+    for name in ["p", "s1", "s2"] {
+        wait_until("the outage is in the state file", SOON, || {
+            fleet[name].state_file()["memory"]["primary_contacts"]["p"]["monotonic"].is_f64()
+        });
+    }
+    pause(2000);
+    for name in ["p", "s1", "s2"] {
+        fleet[name].kill_nine();
+    }
+    pause(500);
+    for name in ["p", "s1", "s2"] {
+        fleet[name].start();
+    }
+    let (_, when) = fleet.wait_promotion();
+    let after = when - killed;
+    assert!(after > LONGER - INTERVAL - 0.2, "promoted {after:.2} s after the crash, before the limit");
+    assert!(after < LONGER + 2.5, "promoted {after:.2} s after the crash, long after the limit");
+    fleet.nobody_promotes_for(2.0);
+    assert_eq!(fleet.promoted().len(), 1);
+}

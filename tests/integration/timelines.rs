@@ -1,9 +1,9 @@
 //! The decision against timelines of the original and of the rules: those kept with this project, and the full set of the
-//! reference where it is at hand. A timeline that tells of following a new primary is left out and counted.
+//! reference where it is at hand.
 
 use std::path::{Path, PathBuf};
 
-use pglookout::replay::{Step, Tally, Timeline, read, verify};
+use pglookout::replay::{Tally, read, verify};
 
 use super::harness::or_skip;
 
@@ -28,16 +28,14 @@ fn full_reference() -> Result<PathBuf, String> {
 
 #[track_caller]
 fn check(folder: &Path) {
-    let (mut tally, mut left_out) = (Tally::default(), 0);
+    let mut tally = Tally::default();
     for file in files(folder) {
         let timelines = read(&std::fs::read_to_string(&file).unwrap());
         let timelines = timelines.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let (following, others): (Vec<_>, Vec<_>) = timelines.into_iter().partition(follows);
-        left_out += following.len();
-        verify(&others, &mut tally);
+        verify(&timelines, &mut tally);
     }
     tally.differences.iter().for_each(|difference| println!("{difference}"));
-    println!("{tally}; {left_out} that follow left out");
+    println!("{tally}");
     let Tally { timelines, checks, differ, .. } = tally;
     assert!(timelines > 100 && checks > 1_000, "there are too few of them in {}", folder.display());
     assert!(differ == 0, "{differ} checks differ, see above");
@@ -49,10 +47,4 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ending| ending == "jsonl")).collect();
     files.sort();
     files
-}
-
-/// Does one of its configurations switch `autofollow` on.
-fn follows(timeline: &Timeline) -> bool {
-    let reloaded = |step: &Step| matches!(step, Step::Config(config) if config.follow.is_some());
-    timeline.config.follow.is_some() || timeline.lines.iter().any(|line| reloaded(&line.step))
 }

@@ -95,6 +95,7 @@ mod tests {
                {"t": 3, "node": "p", "failure": "unreachable", "message": "connection reset"}
                {"t": 3.1, "node": "s", "report": {"in_recovery": true, "db_time": 3, "receive_lsn": "0/5", "last_replay": 0}}
                {"t": 5, "node": "s", "report": {"in_recovery": true, "db_time": 5, "receive_lsn": "0/5", "last_replay": 0}}
+               {"t": 5.2, "node": "p", "failure": "unreachable", "message": "connection reset"}
                {"t": 7.2, "node": "p", "failure": "unreachable", "message": "connection reset"}
                {"t": 7.2, "node": "s", "report": {"in_recovery": true, "db_time": 7.2, "receive_lsn": "0/5", "last_replay": 0}}
                {"t": 8, "command": "failover_command", "exit": 0}

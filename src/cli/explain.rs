@@ -1,0 +1,104 @@
+//! `pglookout explain CONFIG`: what the daemon decided last, and why; from the running daemon, or from its state file when
+//! it is down.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use serde_json::Value;
+
+use super::{explained, output};
+use crate::config::Config;
+use crate::http::{ResponseReader, write_get};
+use crate::sys::{clock, config_file, files, resolve};
+
+/// Exit 0 if there was something to tell, 1 if neither the daemon nor its state file tell anything.
+pub(super) fn main(config: &Path) -> ExitCode {
+    let config = match config_file::load(config) {
+        Ok(loaded) => loaded.config,
+        Err(error) => {
+            output::complain(error);
+            return ExitCode::FAILURE;
+        }
+    };
+    match told(&config) {
+        Ok((source, decisions)) => output::answer(&explained::text(&source, &decisions, clock::wall())),
+        Err(reason) => {
+            output::complain(reason);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The decisions, the newest first, and where they are from.
+fn told(config: &Config) -> Result<(String, Vec<Value>), String> {
+    let address = config.http_address.as_deref().unwrap_or(LOOPBACK);
+    let daemon = format!("the daemon at {address}, port {}", config.http_port);
+    let silence = match ask(address, config.http_port) {
+        Ok(decisions) => return Ok((format!("told by {daemon}"), decisions)),
+        Err(error) => format!("{daemon}: {error}"),
+    };
+    let path = config.state_file.display();
+    match stored(&config.state_file) {
+        Ok(decision) => Ok((format!("from the state file {path}; {silence}"), vec![decision])),
+        Err(error) => Err(format!("{silence}\n{path}: {error}")),
+    }
+}
+
+fn ask(address: &str, port: u16) -> io::Result<Vec<Value>> {
+    let mut stream = connect(address, port)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut request = BytesMut::new();
+    write_get(address, port, "/decisions.json", &mut request);
+    stream.write_all(&request)?;
+    let body = read_answer(&mut stream)?;
+    serde_json::from_slice(&body).map_err(|error| io::Error::other(format!("no list of decisions: {error}")))
+}
+
+fn read_answer(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let (mut reader, mut input) = (ResponseReader::new(), BytesMut::new());
+    let mut part = [0; 16 << 10];
+    loop {
+        let count = stream.read(&mut part)?;
+        input.extend_from_slice(part.get(..count).unwrap_or_default());
+        let answer = reader.receive(&mut input).map_err(|failure| io::Error::other(failure.to_string()))?;
+        if let Some(answer) = answer {
+            return Ok(answer.body);
+        }
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+/// A program for people may wait a moment.
+fn connect(address: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for ip in resolve::addresses(address)? {
+        match TcpStream::connect_timeout(&SocketAddr::new(ip, port), PATIENCE) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn stored(path: &Path) -> Result<Value, String> {
+    let bytes = files::read_small(path, STATE_FILE_BYTES).map_err(|error| error.to_string())?;
+    let mut file: Value = serde_json::from_slice(&bytes).map_err(|error| format!("no state file: {error}"))?;
+    match file.get_mut("decision").map(Value::take) {
+        Some(decision @ Value::Object(_)) => Ok(decision),
+        _ => Err("no decision in it".to_owned()),
+    }
+}
+
+/// Where a daemon that listens on every interface answers.
+const LOOPBACK: &str = "127.0.0.1";
+/// For connecting, and for each part of the answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// A state file over this is not ours.
+const STATE_FILE_BYTES: usize = 64 << 20;

@@ -1,0 +1,149 @@
+//! State files of every kind: our own, the original's, torn, old, foreign, odd in places.
+
+use super::super::fixtures::*;
+use super::super::state_file::render;
+use super::*;
+use crate::cluster::ClusterState;
+use crate::testing::mutations;
+
+fn written(mono: Option<Monotonic>) -> Vec<u8> {
+    render(&cluster(), &memory(mono), None, Some("b"))
+}
+
+fn recall(file: &str) -> Recalled {
+    read(file.as_bytes(), Some("b")).unwrap()
+}
+
+/// What is said of a file in the log.
+#[track_caller]
+fn check(file: &str, said: &str) {
+    assert_eq!(recall(file).to_string(), said, "{file}");
+}
+
+#[test]
+fn what_was_written_is_remembered() {
+    let at = Some(Monotonic::from_duration(Duration::from_micros(1_234_567_891)));
+    let file = written(at);
+    let remembered = |boot| read(&file, boot).map(|recalled| (recalled.memory, recalled.origin, recalled.odd));
+    assert_eq!(remembered(Some("b")), Ok((memory(at), Origin::ThisBoot, Vec::new())));
+    assert_eq!(remembered(Some("another")), Ok((memory(None), Origin::AnotherBoot, Vec::new())));
+    assert_eq!(remembered(None), Ok((memory(None), Origin::AnotherBoot, Vec::new())));
+    let nothing = render(&ClusterState::default(), &Memory::default(), None, None);
+    assert_eq!(read(&nothing, None).unwrap().memory, Memory::default());
+}
+
+#[test]
+fn a_restart_is_owed_until_the_machine_is_started() {
+    let owed = Memory { restart_owed: true, ..Memory::default() };
+    let file = render(&ClusterState::default(), &owed, None, Some("this boot"));
+    let recalled = |boot| read(&file, boot).unwrap().memory.restart_owed;
+    assert!(recalled(Some("this boot")));
+    assert!(!recalled(Some("another boot")) && !recalled(None));
+}
+
+#[test]
+fn without_a_boot_id_no_monotonic_time_is_believed() {
+    let file = render(&cluster(), &memory(Some(mono(5))), None, None);
+    assert_eq!(read(&file, None).unwrap().memory, memory(None));
+}
+
+#[track_caller]
+fn original(node: &str, seen: Option<&str>) {
+    let file = format!(r#"{{"db_nodes": {{"n": {node}}}, "observer_nodes": {{}}, "current_master": null}}"#);
+    let Recalled { memory, origin, odd } = recall(&file);
+    assert_eq!((memory.primary, origin, odd), (None, Origin::Original, Vec::new()));
+    let contact = seen.map(|seen| Contact { mono: None, wall: wall(seen) });
+    assert_eq!(memory.contacts.get("n"), contact.as_ref(), "{node}");
+}
+
+#[test]
+fn a_file_of_the_original_tells_the_last_contact() {
+    original(PRIMARY, Some("2024-01-01T00:00:05Z"));
+    let lost = PRIMARY.replace(r#""connection": true"#, r#""connection": false"#);
+    original(&lost, Some("2024-01-01T00:00:05Z"));
+    original(&lost.replace("05.250000Z", "03.250000Z"), Some("2024-01-01T00:00:03.250000Z"));
+    original(STANDBY, None);
+    original(NEVER_ANSWERED, None);
+    original(r#"{"a": 0.30000000000000004, "b": 1e-06, "x": {}, "z": [[]]}"#, None);
+}
+
+#[test]
+fn a_file_of_the_original_tells_the_standbys() {
+    let file = format!(r#"{{"db_nodes": {{"p": {PRIMARY}, "s1": {STANDBY}}}, "current_master": "p"}}"#);
+    assert_eq!(recall(&file).memory.standbys, BTreeSet::from(["s1".into()]));
+    check(&file, "the primary was p; without a memory, as the original writes it: waits begin anew");
+}
+
+#[test]
+fn the_remembered_primary_may_have_any_name() {
+    let primary = |name: &str| recall(&format!(r#"{{"db_nodes": {{}}, "current_master": {name}}}"#)).memory.primary;
+    assert_eq!(primary(r#""\u00c4""#), Some("Ä".into()));
+    assert_eq!((primary("null"), primary("\"\""), primary("5")), (None, None, None));
+}
+
+#[test]
+fn an_old_file_of_ours_knows_less() {
+    // Before standbys and the failover were kept.
+    let file = format!(
+        r#"{{"db_nodes": {{"p": {PRIMARY}, "s1": {STANDBY}}}, "current_master": "p",
+            "memory": {{"boot_id": "b", "primary_contacts": {{"p": {{"monotonic": 5.0, "seen": "2024-01-01T00:00:05Z"}}}}}}}}"#
+    );
+    let Recalled { memory, origin, odd } = recall(&file);
+    assert_eq!((origin, odd), (Origin::ThisBoot, Vec::new()));
+    assert_eq!(memory.contacts.get("p").and_then(|contact| contact.mono), Some(mono(5)));
+    assert_eq!(
+        (memory.standbys, memory.failover, memory.failover_failed),
+        (BTreeSet::from(["s1".into()]), None, false)
+    );
+    check(&file, "the primary was p");
+    let rebooted = read(file.as_bytes(), Some("c")).unwrap();
+    assert_eq!(rebooted.to_string(), "the primary was p; written before this boot: its waits begin anew");
+}
+
+#[test]
+fn what_is_odd_takes_nothing_else_along() {
+    let file = |memory: &str| {
+        format!(r#"{{"db_nodes": {{"p": {PRIMARY}, "x": 5}}, "current_master": "p", "memory": {memory}}}"#)
+    };
+    let told = BTreeMap::from([("p".into(), Contact { mono: None, wall: wall("2024-01-01T00:00:05Z") })]);
+    for memory in ["null", "[1]", r#"{"primary_contacts": 7}"#] {
+        assert_eq!(recall(&file(memory)).memory.contacts, told, "{memory}");
+    }
+    let odd = file(
+        r#"{"boot_id": "b", "standbys": ["s1", 5], "failover": {"outcome": "odd"}, "primary_contacts":
+            {"x": 5, "q": {"seen": "never"}, "y": {"monotonic": -1, "seen": "2024-01-01T00:00:05Z"},
+            "z": {"monotonic": 1e300, "seen": "2024-01-01T00:00:05Z"}}}"#,
+    );
+    let contacts = recall(&odd).memory.contacts;
+    assert_eq!(contacts.keys().map(NodeName::as_str).collect::<Vec<_>>(), ["y", "z"]);
+    assert!(contacts.values().all(|contact| contact.mono.is_none()));
+    check(
+        &odd,
+        "the primary was p; not understood and left out: db_nodes.x, memory.primary_contacts.q, \
+         memory.primary_contacts.x, memory.standbys, memory.failover",
+    );
+    check(
+        r#"{"current_master": "p"}"#,
+        "the primary was p; without a memory, as the original writes it: waits begin anew; \
+         not understood and left out: db_nodes",
+    );
+}
+
+#[test]
+fn torn_and_foreign_files_are_refused() {
+    let file = written(Some(mono(5)));
+    for end in 0..file.len() {
+        assert!(read(&file[..end], Some("b")).is_err(), "cut at {end}");
+    }
+    for foreign in ["null", "[]", "[{}, null]", "{}", "5", r#"{"p": {"connection": true}}"#, "\0\0\0"] {
+        assert!(read(foreign.as_bytes(), None).is_err(), "{foreign}");
+    }
+    assert!(read(&vec![b' '; MAX_FILE_BYTES + 1], None).unwrap_err().contains("longer than"));
+}
+
+#[test]
+fn no_mutation_panics() {
+    mutations(&written(Some(mono(5))), |mutated| {
+        let _ = read(mutated, Some("b")).map(|recalled| recalled.to_string());
+    });
+}

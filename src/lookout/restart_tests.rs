@@ -1,0 +1,119 @@
+//! A daemon that is restarted in mid-outage promotes neither early nor never, and runs no command twice. The primary was
+//! last reached at 20.01, the limit is 60 s.
+
+use super::world::check;
+
+/// What follows the loss of p at 20.2.
+#[track_caller]
+fn after_the_loss(settings: &str, script: &str, expected: &str) {
+    check(settings, &format!("20.2 p unreachable\n{script}"), "run, raise, clear failover", expected);
+}
+
+const ONE_PROMOTION: &str = "80.01 run promote\n80.11 raise failover_has_happened";
+
+#[test]
+fn restarts_at_any_moment_neither_hurry_nor_delay_the_promotion() {
+    for restarts in ["40 restart", "40 restart\n60 restart"] {
+        after_the_loss("", &format!("{restarts}\n80.105 s2 primary\n300 end"), ONE_PROMOTION);
+    }
+    // Polled in another beat, so that the facts are asked for anew when the limit is over.
+    for restarts in ["25.02 restart", "26 restart\n26.001 restart\n26.3 restart\n64 restart"] {
+        after_the_loss(
+            "",
+            &format!("{restarts}\n80.115 s2 primary\n300 end"),
+            "80.02 run promote\n80.12 raise failover_has_happened",
+        );
+    }
+    // The former process had not noticed anything: it might have reached p until its end.
+    after_the_loss(
+        "",
+        "21 restart\n81.105 s2 primary\n300 end",
+        "81.01 run promote\n81.11 raise failover_has_happened",
+    );
+    // Nodes have just changed for a new process: it waits the 15 s of `missing_master_from_config_timeout`.
+    after_the_loss("", "79.9 restart\n95 s2 primary\n300 end", "94.91 run promote\n95.01 raise failover_has_happened");
+}
+
+#[test]
+fn a_boot_of_the_machine_begins_the_wait_anew() {
+    after_the_loss(
+        "",
+        "50 restart elsewhere\n110.1 s2 primary\n300 end",
+        "110.01 run promote\n110.11 raise failover_has_happened",
+    );
+}
+
+#[test]
+fn after_a_success_nothing_is_run_before_our_own_node_was_asked() {
+    // The server takes a while to become the primary, and to answer at all.
+    after_the_loss("", "80.105 s2 silent\n80.2 restart\n85 s2 primary\n85 s2 lost\n300 end", ONE_PROMOTION);
+    // It is still a standby: not sooner than the former process would have asked again.
+    after_the_loss("", "80.2 restart\n90.05 s2 primary\n300 end", ONE_PROMOTION);
+}
+
+#[test]
+fn a_pause_after_the_command_survives_the_restart() {
+    check(
+        r#""failover_sleep_time": 40, "failover_command": "other""#,
+        "20.2 p unreachable\n20.2 command 1\n85 restart\n122 end",
+        "run, decide wait",
+        "80.01 run other
+         85 decide wait pause_after_failover
+         85.01 decide wait pause_after_failover
+         95.01 decide wait pause_after_failover
+         105.01 decide wait pause_after_failover
+         115.01 decide wait pause_after_failover
+         120.12 run other",
+    );
+}
+
+#[test]
+fn a_command_that_may_still_run_is_given_its_time() {
+    after_the_loss("", "20.2 command 0 in 45\n85 restart\n109 s2 primary\n300 end", "80.01 run promote");
+    // It died with the daemon: 30 s after its beginning another is run.
+    check(
+        "",
+        "20.2 p unreachable\n20.2 command 0 in 45\n85 restart\n112 end",
+        "run",
+        "80.01 run promote\n110.01 run promote",
+    );
+    check(
+        r#""failover_command_timeout": 20"#,
+        "20.2 p unreachable\n20.2 command 0 in 19\n85 restart\n101 end",
+        "run",
+        "80.01 run promote\n100.01 run promote",
+    );
+    // After a boot of the machine it runs no more, but the contact counts as just now.
+    check(
+        "",
+        "20.2 p unreachable\n20.2 command 0 in 45\n85 restart elsewhere\n150 end",
+        "run",
+        "80.01 run promote\n145.01 run promote",
+    );
+}
+
+#[test]
+fn a_later_success_removes_the_alert_of_a_former_process() {
+    after_the_loss(
+        "",
+        "20.2 command 3\n82 restart\n82 command 0\n97.3 s2 primary\n300 end",
+        "80.01 run promote
+         80.11 raise failover_has_happened
+         80.11 raise failover_failed
+         97.01 run promote
+         97.11 raise failover_has_happened
+         97.11 clear failover_failed",
+    );
+}
+
+#[test]
+fn a_standby_that_is_cut_off_and_restarted_counts_those_it_knew() {
+    // It reaches nobody but itself: one of three votes.
+    check(
+        "",
+        "20.2 p unreachable\n20.2 s1 unreachable\n40 restart\n89 end",
+        "run, decide hold too",
+        "80.01 decide hold too_little_known",
+    );
+    check("", "20.2 p unreachable\n20.2 s1 unreachable\n40 restart\n90 restart\n300 end", "run", "");
+}

@@ -1,0 +1,217 @@
+//! The recovery settings of a data directory, rewritten on disk. This is the body of `pglookout --recovery`: a disk that
+//! does not answer, or an fsync that takes its time, holds this helper up and not the daemon that started it.
+//!
+//! Everything is opened relative to the data directory, which may be a link; in it no link is followed, because what is in
+//! it belongs to another account. The new file has its whole content, owner and mode on disk before it takes the old one's
+//! name, so that there is no moment at which PostgreSQL could read half of it.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
+use nix::sys::stat::{FileStat, Mode, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use serde::{Deserialize, Serialize};
+
+use super::clock;
+use super::text::escape_controls;
+use crate::compat::recovery;
+use crate::config::Keywords;
+use crate::time::WallTime;
+
+/// What is to be done; it reaches the helper on its stdin, because it holds a password.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// PostgreSQL's data directory.
+    pub data_directory: PathBuf,
+    /// The new primary's name, for the comment line.
+    pub primary: String,
+    /// `primary_conninfo`.
+    conninfo: Hidden,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Hidden(String);
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Prepared {
+    /// The settings are others now.
+    Changed,
+    /// They said the same already.
+    Unchanged,
+    /// The directory is no standby's: why. Nothing was written.
+    NotAStandby(String),
+    /// They could not be read or written: why. The old ones are in place.
+    Failed(String),
+}
+
+impl Job {
+    /// Point the server in `data_directory` to `primary`.
+    pub fn new(data_directory: PathBuf, primary: String, conninfo: &Keywords) -> Self {
+        Self { data_directory, primary, conninfo: Hidden(conninfo.to_conninfo_string()) }
+    }
+
+    /// What the helper reads.
+    pub fn to_input(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec(self)?)
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden")
+    }
+}
+
+impl Prepared {
+    /// Reads what the helper printed; `None` if it did not get that far.
+    pub fn from_output(printed: &[u8]) -> Option<Self> {
+        serde_json::from_slice(printed).ok()
+    }
+}
+
+/// Does the job that stdin holds and prints what came of it.
+pub fn main() -> ExitCode {
+    let mut input = Vec::new();
+    let read = io::stdin().lock().take(INPUT_BYTES).read_to_end(&mut input);
+    let job = read.and_then(|_| Ok(serde_json::from_slice::<Job>(&input)?));
+    let prepared = match job {
+        Ok(job) => prepare(&job, clock::wall()),
+        Err(error) => Prepared::Failed(format!("the job cannot be read: {error}")),
+    };
+    let printed = serde_json::to_writer(io::stdout().lock(), &prepared);
+    if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Does the job, or says why it cannot be done.
+pub fn prepare(job: &Job, at: WallTime) -> Prepared {
+    rewrite(job, at).unwrap_or_else(|error| {
+        let directory = job.data_directory.to_string_lossy();
+        Prepared::Failed(escape_controls(&format!("{directory}: {error}")).into_owned())
+    })
+}
+
+fn rewrite(job: &Job, at: WallTime) -> io::Result<Prepared> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = File::from(open(&job.data_directory, flags, Mode::empty())?);
+    let (_, version) = read(&directory, "PG_VERSION", VERSION_BYTES)?;
+    let layout = recovery::layout(&version).ok_or_else(|| io::Error::other("PG_VERSION holds no version"))?;
+    if !exists(&directory, layout.standby_mark)? {
+        let directory = job.data_directory.to_string_lossy();
+        let reason = format!("there is no {} in {directory}", layout.standby_mark);
+        return Ok(Prepared::NotAStandby(escape_controls(&reason).into_owned()));
+    }
+    let conninfo = Keywords::parse(&job.conninfo.0).map_err(|error| io::Error::other(error.to_string()))?;
+    let (file, old) = read(&directory, layout.settings, SETTINGS_BYTES)?;
+    match recovery::rewrite(&old, &conninfo, &job.primary, at) {
+        None => Ok(Prepared::Unchanged),
+        Some(new) => replace(&directory, layout.settings, &file, &new).map(|()| Prepared::Changed),
+    }
+}
+
+/// Puts `new` in the place of `old`, which is the file `name`.
+fn replace(directory: &File, name: &str, old: &File, new: &[u8]) -> io::Result<()> {
+    let beside = format!("{name}.pglookout");
+    let placed = write_beside(directory, &beside, old, new).and_then(|()| {
+        if !is_still(directory, name, old)? {
+            return Err(about(name, &"somebody else changed it just now"));
+        }
+        renameat(directory, beside.as_str(), directory, name).map_err(|error| about(name, &error))
+    });
+    if let Err(error) = placed {
+        // What could not be put in place must not stay: it holds a password.
+        let _ = unlinkat(directory, beside.as_str(), UnlinkatFlags::NoRemoveDir);
+        return Err(error);
+    }
+    // The new settings are in force from here on, whatever the disk says to this.
+    let _ = directory.sync_all();
+    Ok(())
+}
+
+/// Makes the file `name` with the owner and the mode of `model`, and waits until it is on disk.
+fn write_beside(directory: &File, name: &str, model: &File, content: &[u8]) -> io::Result<()> {
+    let like = model.metadata()?;
+    let mut file = create(directory, name).map_err(|error| about(name, &error))?;
+    let ours = file.metadata()?;
+    if (ours.uid(), ours.gid()) != (like.uid(), like.gid()) {
+        fchown(&file, Some(like.uid()), Some(like.gid())).map_err(|error| {
+            about(
+                name,
+                &format!("cannot be given to the owner of the old one ({}:{}): {error}", like.uid(), like.gid()),
+            )
+        })?;
+    }
+    let written = file.set_permissions(Permissions::from_mode(like.mode() & PERMISSIONS));
+    written.and_then(|()| file.write_all(content)).and_then(|()| file.sync_all()).map_err(|error| about(name, &error))
+}
+
+/// A file that was not there before, readable by us alone. What a killed helper left is removed first.
+fn create(directory: &File, name: &str) -> nix::Result<File> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let create = || openat(directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR).map(File::from);
+    match create() {
+        Err(Errno::EEXIST) => {
+            unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)?;
+            create()
+        }
+        other => other,
+    }
+}
+
+/// The regular file `name`, and its content of at most `limit` bytes.
+fn read(directory: &File, name: &str, limit: u64) -> io::Result<(File, Vec<u8>)> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = match openat(directory, name, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::ELOOP) => return Err(about(name, &"is a symbolic link")),
+        Err(error) => return Err(about(name, &error)),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(about(name, &"is not a regular file"));
+    }
+    let mut content = Vec::new();
+    (&file).take(limit + 1).read_to_end(&mut content).map_err(|error| about(name, &error))?;
+    if content.len() as u64 > limit {
+        return Err(about(name, &format!("is larger than {limit} bytes")));
+    }
+    Ok((file, content))
+}
+
+fn exists(directory: &File, name: &str) -> io::Result<bool> {
+    match fstatat(directory, name, AtFlags::empty()) {
+        Ok(_) => Ok(true),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(error) => Err(about(name, &error)),
+    }
+}
+
+/// Is `name` still the file that was read. ALTER SYSTEM renames a new one over it, people write into it.
+fn is_still(directory: &File, name: &str, known: &File) -> io::Result<bool> {
+    let known = known.metadata()?;
+    let found: FileStat =
+        fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(|error| about(name, &error))?;
+    Ok((found.st_dev, found.st_ino) == (known.dev(), known.ino())
+        && (found.st_mtime, found.st_mtime_nsec) == (known.mtime(), known.mtime_nsec()))
+}
+
+fn about(name: &str, error: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{name}: {error}"))
+}
+
+/// A job over this is not ours.
+const INPUT_BYTES: u64 = 1024 * 1024;
+/// `PG_VERSION` holds a few characters.
+const VERSION_BYTES: u64 = 64;
+/// Settings over this are not rewritten: ALTER SYSTEM makes files of a few hundred lines at most.
+const SETTINGS_BYTES: u64 = 1024 * 1024;
+/// The bits of a mode that are permissions.
+const PERMISSIONS: u32 = 0o7777;
+
+#[cfg(test)]
+#[path = "recovery_tests.rs"]
+mod tests;
