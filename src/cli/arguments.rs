@@ -14,6 +14,8 @@ pub(super) enum Invocation {
     Explain(PathBuf),
     /// Check this configuration.
     CheckConfig(PathBuf),
+    /// Run timelines through the core.
+    Replay(Replay),
     /// Look this name up and print its addresses; how the daemon starts itself as a helper.
     Resolve(String),
     /// Look at recovery settings as stdin says; how the daemon starts itself as a helper.
@@ -22,6 +24,19 @@ pub(super) enum Invocation {
     Help,
     /// Say which version it is.
     Version,
+}
+
+/// What is to be replayed, and how it is told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Replay {
+    /// At least one.
+    pub(super) files: Vec<PathBuf>,
+    /// Takes the place of every timeline's own configuration.
+    pub(super) config: Option<PathBuf>,
+    /// Sentences for people.
+    pub(super) text: bool,
+    /// Compare with what is expected.
+    pub(super) verify: bool,
 }
 
 /// Reads the command line; help and version win over whatever stands behind them.
@@ -33,6 +48,7 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Short('V') | Long("version") => return Ok(Invocation::Version),
             Long("check-config") => Invocation::CheckConfig(parser.value()?.into()),
             Long("resolve") => Invocation::Resolve(parser.value()?.string()?),
+            Value(word) if word == "replay" && invocation.is_none() => return parse_replay(parser),
             Long("recovery") => Invocation::Recovery,
             Value(word) if word == "explain" && invocation.is_none() => Invocation::Explain(parser.value()?.into()),
             Value(config) => Invocation::Run(config.into()),
@@ -43,6 +59,29 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
         }
     }
     invocation.ok_or_else(|| "the configuration file is missing".into())
+}
+
+fn parse_replay(mut parser: Parser) -> Result<Invocation, Error> {
+    let mut replay = Replay::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Invocation::Help),
+            Long("text") => replay.text = true,
+            Long("verify") => replay.verify = true,
+            Long("config") if replay.config.is_none() => replay.config = Some(parser.value()?.into()),
+            Value(file) if file == "-" => return Err("replay: \"-\" is no file; for a pipe give /dev/stdin".into()),
+            Value(file) => replay.files.push(file.into()),
+            unexpected => return Err(unexpected.unexpected()),
+        }
+    }
+    if replay.text && replay.verify {
+        return Err("replay: either --text or --verify".into());
+    }
+    if replay.files.is_empty() {
+        Err("replay: a timeline file is missing".into())
+    } else {
+        Ok(Invocation::Replay(replay))
+    }
 }
 
 #[cfg(test)]
@@ -67,6 +106,22 @@ mod tests {
         check(&["--recovery"], Ok(Invocation::Recovery));
         check(&["-h"], Ok(Invocation::Help));
         check(&["c", "--version", "--what"], Ok(Invocation::Version));
+    }
+
+    #[test]
+    fn understands_what_is_to_be_replayed() {
+        let files = vec!["a".into(), "b".into()];
+        let replay = Replay { files, ..Replay::default() };
+        check(&["replay", "a", "--verify", "b"], Ok(Invocation::Replay(Replay { verify: true, ..replay })));
+        let (config, files) = (Some("c".into()), vec!["-x".into()]);
+        let replay = Replay { files, config, text: true, verify: false };
+        check(&["replay", "--config=c", "--text", "--", "-x"], Ok(Invocation::Replay(replay)));
+        check(&["replay", "--help"], Ok(Invocation::Help));
+        check(&["./replay"], Ok(Invocation::Run("./replay".into())));
+        check(&["replay"], Err("replay: a timeline file is missing"));
+        check(&["replay", "-"], Err("replay: \"-\" is no file; for a pipe give /dev/stdin"));
+        check(&["replay", "a", "--text", "--verify"], Err("replay: either --text or --verify"));
+        check(&["replay", "a", "--config", "b", "--config", "c"], Err("invalid option '--config'"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) fn main(config: &Path) -> ExitCode {
         }
     };
     match told(&config) {
-        Ok((source, decisions)) => output::answer(&explained::text(&source, &decisions, clock::now().wall)),
+        Ok((source, decisions)) => output::answer(&explained::text(&source, &decisions, clock::wall())),
         Err(reason) => {
             output::complain(reason);
             ExitCode::FAILURE

@@ -7,6 +7,7 @@ mod explain;
 mod explained;
 mod output;
 mod recovery;
+mod replay;
 mod resolve;
 mod run;
 
@@ -21,6 +22,7 @@ pub fn main() -> ExitCode {
         Ok(Invocation::Run(config)) => run::main(&config),
         Ok(Invocation::Explain(config)) => explain::main(&config),
         Ok(Invocation::CheckConfig(config)) => check_config::main(&config),
+        Ok(Invocation::Replay(what)) => replay::main(&what),
         Ok(Invocation::Resolve(name)) => resolve::main(&name),
         Ok(Invocation::Recovery) => recovery::main(),
         Ok(Invocation::Help) => output::answer(USAGE),
@@ -33,6 +35,11 @@ const USAGE: &str = "\
 Usage: pglookout CONFIG                 watch the cluster described by the file CONFIG
        pglookout explain CONFIG         say what the daemon with this file decided last, and why
        pglookout --check-config CONFIG  say all that is wrong with it; exit 0 if it can be used
+       pglookout replay [--text | --verify] [--config CONFIG] FILE...
+                                        run timelines, as flight_recorder writes them, and tell every decision:
+                                        a line of JSON each; --text: for people; --config: with these settings
+                                        in place of the recorded ones; --verify: compare with what the files
+                                        expect, exit 1 if something differs. Exit 2 for what is no timeline
        pglookout --version | --help
 
-SIGHUP reads the file again; SIGTERM and SIGINT end the daemon.";
+SIGHUP reads the file again; SIGTERM and SIGINT end the daemon. A configuration whose name is replay is ./replay.";

@@ -5,8 +5,11 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 
+use serde_json::{Value, json};
+
 use super::node_entry::NodeEntry;
-use crate::cluster::{ObservedNode, ObserverReport};
+use super::timestamp;
+use crate::cluster::{Lsn, ObservedNode, ObserverReport};
 use crate::config::NodeName;
 use crate::time::WallTime;
 
@@ -16,6 +19,20 @@ use crate::time::WallTime;
 pub fn read(body: &[u8], date: WallTime) -> Result<ObserverReport, String> {
     let Entries(nodes) = serde_json::from_slice(body).map_err(|error| format!("bad state of nodes: {error}"))?;
     Ok(ObserverReport { date, nodes })
+}
+
+/// What an observer said of one node, as it would be read again.
+pub fn entry(observed: &ObservedNode) -> Value {
+    let location = |lsn: Option<Lsn>| lsn.map(|lsn| lsn.to_string());
+    json!({
+        "fetch_time": timestamp::format(observed.fetch_time),
+        "connection": observed.connection,
+        "db_time": observed.db_time.map(timestamp::format),
+        "pg_is_in_recovery": observed.in_recovery,
+        "pg_last_xlog_receive_location": location(observed.receive),
+        "pg_last_xlog_replay_location": location(observed.replay),
+        "pg_last_xact_replay_timestamp": observed.last_replay.map(timestamp::format),
+    })
 }
 
 struct Entries(BTreeMap<NodeName, ObservedNode>);
@@ -101,6 +118,14 @@ mod tests {
         let ours = state_json::render(&nodes(&[("p", primary()), ("s1", standby()), ("x", never_answered())]));
         assert_eq!(read_text(std::str::from_utf8(&ours).unwrap()), Ok(original));
         assert_eq!(read_text("{}"), Ok(BTreeMap::new()));
+    }
+
+    #[test]
+    fn an_entry_is_read_back() {
+        let nothing = ObservedNode { db_time: None, in_recovery: None, receive: None, ..standby_entry() };
+        for observed in [standby_entry(), nothing] {
+            assert_eq!(read_text(&format!(r#"{{"s": {}}}"#, entry(&observed))).unwrap()["s"], observed);
+        }
     }
 
     #[test]

@@ -202,9 +202,14 @@ fn moment(entry: &Value, same_boot: bool) -> Option<(Option<Monotonic>, WallTime
     Some((mono, wall))
 }
 
+/// To the microsecond, as the clock is read.
 fn monotonic(seconds: f64) -> Option<Monotonic> {
-    Duration::try_from_secs_f64(seconds).ok().map(Monotonic::from_duration)
+    let exact = Duration::try_from_secs_f64(seconds).ok()?;
+    let micros = u64::try_from(exact.saturating_add(HALF_A_MICROSECOND).as_micros()).ok()?;
+    Some(Monotonic::from_duration(Duration::from_micros(micros)))
 }
+
+const HALF_A_MICROSECOND: Duration = Duration::from_nanos(500);
 
 fn told_contacts(nodes: &BTreeMap<NodeName, NodeEntry>) -> BTreeMap<NodeName, Contact> {
     nodes.iter().filter_map(|(name, node)| Some((name.clone(), told_contact(node)?))).collect()

@@ -3,14 +3,14 @@
 use super::Config;
 
 /// The keys whose values differ, in the order of the documentation's table. Several keys that make one setting count as
-/// the one that switches it on (`autofollow`, `syslog`).
+/// the one that switches it on (`autofollow`, `syslog`, `flight_recorder`).
 pub fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
     COMPARISONS.iter().filter(|(_, differs)| differs(old, new)).map(|(key, _)| *key).collect()
 }
 
 type Comparison = (&'static str, fn(&Config, &Config) -> bool);
 
-const COMPARISONS: [Comparison; 30] = [
+const COMPARISONS: [Comparison; 31] = [
     ("remote_conns", |old, new| old.nodes != new.nodes),
     ("own_db", |old, new| old.own_db != new.own_db),
     ("observers", |old, new| old.observers != new.observers),
@@ -43,6 +43,7 @@ const COMPARISONS: [Comparison; 30] = [
     ("syslog", |old, new| old.syslog != new.syslog),
     ("statsd", |old, new| old.statsd != new.statsd),
     ("cluster_monitor_health_timeout_seconds", |old, new| old.health_timeout != new.health_timeout),
+    ("flight_recorder", |old, new| old.flight_recorder != new.flight_recorder),
 ];
 
 #[cfg(test)]
@@ -102,6 +103,7 @@ mod tests {
             syslog: _,
             statsd: _,
             health_timeout: _,
+            flight_recorder: _,
         } = parse("{}", &Environment::default()).unwrap().config;
     }
 }

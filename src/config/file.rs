@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::nodes::{read_names, read_nodes, read_observers, read_own, read_priorities};
 use super::problem::{Findings, Problem};
 use super::reader::{Reader, Span, kind};
-use super::services::{read_follow, read_log_level, read_statsd, read_syslog};
+use super::services::{read_flight_recorder, read_follow, read_log_level, read_statsd, read_syslog};
 use super::{Config, QuorumRule, document};
 
 /// A configuration that can be used.
@@ -95,6 +95,7 @@ fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
         syslog: read_syslog(reader),
         statsd: read_statsd(reader),
         health_timeout: read_health_timeout(reader, check_interval),
+        flight_recorder: read_flight_recorder(reader),
     }
 }
 
@@ -183,6 +184,8 @@ const KEYS: &[&str] = &[
     "syslog_facility",
     "statsd",
     "cluster_monitor_health_timeout_seconds",
+    "flight_recorder",
+    "flight_recorder_max_bytes",
 ];
 
 #[cfg(test)]
@@ -237,6 +240,7 @@ mod tests {
         assert_eq!(config.maintenance_mode_file.to_str(), Some("/tmp/pglookout_maintenance_mode_file"));
         assert_eq!((config.log_level, config.alert_dir.to_str()), (log::LevelFilter::Info, Some(".")));
         assert!(config.syslog.is_none() && config.statsd.is_none() && config.follow.is_none());
+        assert!(config.flight_recorder.is_none());
     }
 
     #[test]
@@ -260,6 +264,7 @@ mod tests {
         check(r#""log_level": "warning""#, |c| c.log_level == log::LevelFilter::Warn);
         check(r#""http_address": "::1", "http_port": 1"#, |c| c.http_address.as_deref() == Some("::1"));
         check(r#""syslog_address": ["h", 514], "syslog_facility": "LOCAL7""#, |c| c.syslog.is_none());
+        check(r#""flight_recorder": "/r""#, |c| c.flight_recorder.as_ref().is_some_and(|r| r.max_bytes == 16 << 20));
     }
 
     #[track_caller]

@@ -18,6 +18,7 @@ mod observer_url;
 mod passfile;
 mod problem;
 mod reader;
+mod render;
 mod resolve;
 mod secret;
 mod services;
@@ -35,6 +36,7 @@ pub use file::{Loaded, parse, state_file_path};
 pub use keywords::{Keywords, SyntaxError};
 pub use name::{NodeName, ObserverName};
 pub use problem::{Findings, Problem};
+pub use render::{Placeholders, render};
 pub use secret::Secret;
 pub use votes::EvenVotes;
 
@@ -105,6 +107,8 @@ pub struct Config {
     pub statsd: Option<StatsdSettings>,
     /// `cluster_monitor_health_timeout_seconds`: no complete poll cycle for this long is counted and warned of.
     pub health_timeout: Option<Duration>,
+    /// `flight_recorder` and its size; `None` when it is off.
+    pub flight_recorder: Option<RecorderSettings>,
 }
 
 /// `failover_quorum`: how much of the cluster must be known before this node may be promoted.
@@ -194,6 +198,15 @@ pub struct StatsdSettings {
     pub port: u16,
     /// Telegraf tags added to every metric.
     pub tags: BTreeMap<String, String>,
+}
+
+/// Where the flight recorder writes what the daemon sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecorderSettings {
+    /// `flight_recorder`; what was recorded before the last rotation is beside it, with `.1` behind its name.
+    pub path: PathBuf,
+    /// `flight_recorder_max_bytes`: from which size on the file is rotated.
+    pub max_bytes: u64,
 }
 
 /// Base URL of an observer.

@@ -1,6 +1,7 @@
-//! The keys of what surrounds the daemon: the log, syslog, statsd, and following a new primary.
+//! The keys of what surrounds the daemon: the log, syslog, statsd, the flight recorder, and following a new primary.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -9,7 +10,7 @@ use super::document::joined;
 use super::nodes::read_keywords;
 use super::reader::{Reader, port_of};
 use super::resolve::check_keywords;
-use super::{FollowSettings, StatsdSettings, SyslogAddress, SyslogSettings};
+use super::{FollowSettings, RecorderSettings, StatsdSettings, SyslogAddress, SyslogSettings};
 
 /// `log_level`.
 pub(super) fn read_log_level(reader: &mut Reader<'_>) -> log::LevelFilter {
@@ -89,6 +90,21 @@ pub(super) fn read_follow(reader: &mut Reader<'_>) -> Option<FollowSettings> {
     })
 }
 
+/// `flight_recorder`, and its size, which is checked even while it is off.
+pub(super) fn read_flight_recorder(reader: &mut Reader<'_>) -> Option<RecorderSettings> {
+    const SIZE: &str = "flight_recorder_max_bytes";
+    let max_bytes = match reader.filled(SIZE) {
+        None => RECORDER_BYTES,
+        Some(value) => value.as_u64().filter(|bytes| RECORDER_SPAN.contains(bytes)).unwrap_or_else(|| {
+            let (least, most) = (RECORDER_SPAN.start(), RECORDER_SPAN.end());
+            reader.wrong(SIZE, value, format!("expected a number of bytes from {least} to {most}"));
+            RECORDER_BYTES
+        }),
+    };
+    let path = reader.text("flight_recorder", "");
+    (!path.is_empty()).then(|| RecorderSettings { path: PathBuf::from(path), max_bytes })
+}
+
 fn read_syslog_address(reader: &mut Reader<'_>) -> SyslogAddress {
     let default = || SyslogAddress::Path(PathBuf::from("/dev/log"));
     let Some(value) = reader.filled("syslog_address") else { return default() };
@@ -126,10 +142,14 @@ fn read_statsd_port(reader: &mut Reader<'_>) -> u16 {
 
 const NOT_BUILT_IN: &str = "not built into this version yet, ignored";
 const STATSD_PORT: u16 = 8125;
+/// 16 MiB.
+const RECORDER_BYTES: u64 = 16 << 20;
+/// Less would hold no outage, more is no timeline that a person reads: 64 KiB to 256 MiB.
+const RECORDER_SPAN: RangeInclusive<u64> = 64 << 10..=256 << 20;
 const LOCAL2: u8 = 18;
 
 /// RFC 3164, section 4.1.1: the codes, by the names syslog daemons use.
-const FACILITIES: [(&str, u8); 27] = [
+pub(super) const FACILITIES: [(&str, u8); 27] = [
     ("kern", 0),
     ("user", 1),
     ("mail", 2),

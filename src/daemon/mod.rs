@@ -9,6 +9,7 @@ mod board;
 mod carry_out;
 mod commands;
 mod dial;
+mod flight;
 mod follow;
 mod journal;
 mod nodes;
@@ -28,6 +29,7 @@ use mio::{Events, Poll, Token};
 use address_book::AddressBook;
 use board::{Board, Owner};
 use commands::Commands;
+use flight::Flight;
 use follow::Follower;
 use journal::Journal;
 use nodes::Nodes;
@@ -40,8 +42,9 @@ use crate::compat;
 use crate::config::Config;
 use crate::lookout::{Effect, Event, Lookout};
 use crate::net::Listener;
+use crate::sys::clock::{self, Clock};
 use crate::sys::signals::{Signal, Signals};
-use crate::sys::{clock, config_file, files};
+use crate::sys::{config_file, files};
 use crate::time::{Monotonic, Now};
 
 /// A running daemon.
@@ -56,6 +59,8 @@ struct Daemon {
     commands: Commands,
     follower: Follower,
     web: Web,
+    flight: Flight,
+    clock: Clock,
     config_path: PathBuf,
     boot_id: Option<String>,
     /// `/state.json` as last rendered; `None` once the facts have changed.
@@ -88,12 +93,12 @@ impl Daemon {
     }
 
     fn turn(&mut self, ready: &mut Events) -> io::Result<()> {
-        let timeout = self.time_to_wait(clock::now().mono);
+        let timeout = self.time_to_wait(clock::monotonic());
         match self.poll.poll(ready, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             waited => waited?,
         }
-        let now = clock::now();
+        let now = self.clock.now();
         for token in self.board.take_unfinished() {
             self.dispatch(token, now);
         }
@@ -219,9 +224,14 @@ impl Daemon {
         }
         if self.ending == Ending::NotYet && self.lookout.next_deadline() <= now.mono {
             let maintenance = self.is_in_maintenance();
+            let before = effects.len();
             self.lookout.handle(Event::DeadlineReached { maintenance }, now, &mut effects);
+            self.flight.turn(maintenance, effects.get(before..).unwrap_or_default(), &self.lookout, now);
         }
+        self.flight.note(&effects);
         self.carry_out(effects, now);
+        // After the deeds: no disk holds them up.
+        self.flight.write(&self.lookout, now);
         if self.ending == Ending::AfterCommands && !self.is_needed() {
             self.ending = Ending::Now;
         }
@@ -230,6 +240,7 @@ impl Daemon {
     /// On the way out only the end of a command matters.
     fn tell(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
         if self.ending == Ending::NotYet || matches!(event, Event::CommandExited { .. }) {
+            self.flight.event(&event, &self.lookout, now);
             self.lookout.handle(event, now, effects);
         }
     }
@@ -289,7 +300,8 @@ impl Daemon {
     }
 
     fn say_goodbye(&mut self) {
-        let now = clock::now();
+        let now = self.clock.now();
+        self.flight.end(&self.lookout, now);
         self.commands.leave();
         self.nodes.hang_up(&mut hands(&mut self.board, &mut self.book, now));
         log::info!("ended");

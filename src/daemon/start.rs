@@ -10,6 +10,7 @@ use mio::{Interest, Poll};
 use super::address_book::AddressBook;
 use super::board::{Board, Owner};
 use super::commands::Commands;
+use super::flight::Flight;
 use super::follow::Follower;
 use super::journal::Journal;
 use super::nodes::Nodes;
@@ -20,9 +21,10 @@ use crate::compat;
 use crate::config::{Config, Loaded};
 use crate::lookout::{Lookout, Memory};
 use crate::net::Listener;
+use crate::sys::clock::{self, Clock};
+use crate::sys::files;
 use crate::sys::limits::{self, InheritedLimit};
 use crate::sys::signals::Signals;
-use crate::sys::{clock, files};
 
 /// Runs the daemon on a configuration until it is told to end. Exit status 1 if it cannot begin.
 pub fn run(config_path: &Path, loaded: Loaded) -> ExitCode {
@@ -56,8 +58,13 @@ fn begin(config_path: &Path, config: Config) -> Result<Daemon, String> {
     let boot_id = clock::boot_id();
     let memory = recall(&config, boot_id.as_deref());
     introduce(&config);
+    let mut clock = Clock::start();
+    let now = clock.now();
+    let lookout = Lookout::new(Arc::new(config), &memory, now);
     Ok(Daemon {
-        lookout: Lookout::new(Arc::new(config), &memory, clock::now()),
+        flight: Flight::new(&lookout, &memory, now),
+        clock,
+        lookout,
         poll,
         board,
         signals,

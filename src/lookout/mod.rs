@@ -25,6 +25,7 @@ pub use effect::{Alert, CommandId, CommandPurpose, Effect, ProbeId};
 pub use event::{CommandOutcome, Event, FollowOutcome};
 pub use memory::{Contact, FailoverOutcome, Memory, PastFailover};
 pub use round::{Look, Round};
+pub use said::REPEATED;
 
 use follow::Following;
 use health::Health;

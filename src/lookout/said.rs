@@ -49,7 +49,7 @@ impl Said {
     fn summary(&self) -> String {
         let times = if self.repeated == 1 { "once".to_owned() } else { format!("{} times", self.repeated) };
         let span: Duration = self.latest_at.since(self.at);
-        format!("repeated {times} in {:.3} s, at last: {}", span.as_secs_f64(), self.latest)
+        format!("{REPEATED}{times} in {:.3} s, at last: {}", span.as_secs_f64(), self.latest)
     }
 }
 
@@ -57,6 +57,8 @@ fn is_promotion(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Promote { .. })
 }
 
+/// How a line begins that says how often the one before was repeated.
+pub const REPEATED: &str = "repeated ";
 /// The name of the verdict that is never folded.
 const PROMOTE: &str = "promote";
 

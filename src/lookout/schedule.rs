@@ -108,6 +108,26 @@ impl Schedule {
         self.observers.get_mut(observer).is_some_and(|cadence| cadence.report(probe, now))
     }
 
+    /// The probe of this node that is under way.
+    pub(super) fn asked_node(&self, node: &NodeName) -> Option<ProbeId> {
+        self.nodes.get(node)?.out
+    }
+
+    /// The fetch from this observer that is under way.
+    pub(super) fn asked_observer(&self, observer: &ObserverName) -> Option<ProbeId> {
+        self.observers.get(observer)?.out
+    }
+
+    /// This node has reported without being asked.
+    pub(super) fn node_told(&mut self, node: &NodeName, now: Monotonic) {
+        self.nodes.get_mut(node).into_iter().for_each(|cadence| cadence.reported = Some(now));
+    }
+
+    /// This observer has reported without being asked.
+    pub(super) fn observer_told(&mut self, observer: &ObserverName, now: Monotonic) {
+        self.observers.get_mut(observer).into_iter().for_each(|cadence| cadence.reported = Some(now));
+    }
+
     pub(super) fn hurry_node(&mut self, node: &NodeName, now: Monotonic) {
         if let Some(cadence) = self.nodes.get_mut(node) {
             cadence.hurry(now);

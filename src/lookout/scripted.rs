@@ -1,7 +1,7 @@
-//! The core without its own schedule: for scripted timelines, where the script says what is learnt when and when a decision
-//! is made ([`Lookout::decide`]).
+//! What timelines need of the core besides events: in scripted ones the script says what is learnt when and when a decision
+//! is made ([`Lookout::decide`]); in live ones an answer must find the probe that it belongs to.
 
-use super::{Effect, Lookout};
+use super::{Effect, Lookout, ProbeId};
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
 use crate::config::{NodeName, ObserverName};
 use crate::time::Now;
@@ -16,7 +16,9 @@ impl Lookout {
         effects: &mut Vec<Effect>,
     ) {
         let probe = self.schedule.next_id();
+        self.schedule.node_told(node, now.mono);
         self.learn_of_node(node, probe, outcome, now, effects);
+        self.note_report(now.mono, effects);
     }
 
     /// Takes in the outcome of an observer's fetch that nobody asked for.
@@ -27,7 +29,19 @@ impl Lookout {
         now: Now,
         effects: &mut Vec<Effect>,
     ) {
+        self.schedule.observer_told(observer, now.mono);
         self.learn_of_observer(observer, outcome, now, effects);
+        self.note_report(now.mono, effects);
+    }
+
+    /// The poll of this node that is under way.
+    pub fn asked_node(&self, node: &NodeName) -> Option<ProbeId> {
+        self.schedule.asked_node(node)
+    }
+
+    /// The fetch from this observer that is under way.
+    pub fn asked_observer(&self, observer: &ObserverName) -> Option<ProbeId> {
+        self.schedule.asked_observer(observer)
     }
 
     /// The maintenance file appeared or went.

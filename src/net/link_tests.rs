@@ -19,13 +19,13 @@ fn pair(input_limit: usize) -> (Link, Peer) {
 
 /// Pumps until `found` gives something, without caring for events.
 fn until<T>(link: &mut Link, mut found: impl FnMut(&mut Link, Pumped) -> Option<T>) -> T {
-    let begun = clock::now().mono;
+    let begun = clock::monotonic();
     loop {
         let pumped = link.pump();
         if let Some(value) = found(link, pumped) {
             return value;
         }
-        assert!(clock::now().mono.since(begun) < PATIENCE, "nothing came of it");
+        assert!(clock::monotonic().since(begun) < PATIENCE, "nothing came of it");
         std::thread::yield_now();
     }
 }

@@ -1,10 +1,19 @@
-//! Timelines in, decisions out: what a node has seen, run through the very same core. Nothing is executed; no clock, socket
-//! or file is touched.
+//! Timelines: what a node has seen, written down as it happens, and run through the very same core. Nothing is executed;
+//! no clock, socket or file is touched.
 
+mod decision_line;
 mod format;
+mod live;
+mod record;
+mod run;
 mod scripted;
+mod timeline;
 mod verify;
+mod words;
 
-pub use format::{CheckLine, Follow, FormatError, Line, Step, Timeline, read};
-pub use scripted::{Outcome, decisions};
+pub use decision_line::DecisionLine;
+pub use format::{FormatError, MAX_LINE_BYTES, Reader, read};
+pub use record::Recorder;
+pub use run::{Endless, Outcome, Told, decisions, run};
+pub use timeline::{CheckLine, Follow, Line, Step, Timeline};
 pub use verify::{Difference, Tally, verify};

@@ -2,116 +2,99 @@
 //! memory that earlier checks left.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde_json::{Value, json};
+use super::decision_line::DecisionLine;
+use super::run::{Outcome, Told, tell_commands, tell_news};
+use super::timeline::{CheckLine, Clocks, Follow, Line, Step, Timeline};
+use crate::lookout::{CommandOutcome, Effect, Event, FollowOutcome, Look, Lookout};
 
-use super::format::{CheckLine, Follow, Line, Step, Timeline};
-use crate::cluster::ProbeFailure;
-use crate::compat;
-use crate::lookout::{CommandOutcome, Effect, Event, FollowOutcome, Look, Lookout, Memory};
-use crate::time::{Monotonic, Now, WallTime};
-
-/// A decision that was made at a check.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// When.
-    pub t: Duration,
-    /// The decision line: verdict, reason, lists, commands, alerts.
-    pub decided: serde_json::Map<String, Value>,
-    /// What the script expects, key by key.
-    pub expected: serde_json::Map<String, Value>,
-}
-
-/// Runs a scripted timeline.
-pub fn decisions(timeline: &Timeline) -> Vec<Outcome> {
+/// Runs a scripted timeline and tells every decision.
+pub(super) fn run(timeline: &Timeline, tell: &mut dyn FnMut(Told)) {
     let mut run = Run::new(timeline);
-    let mut outcomes = Vec::new();
     let mut lines = timeline.lines.as_slice();
     while let Some((line, rest)) = lines.split_first() {
         lines = rest;
-        run.t = line.t;
+        run.clocks.go_to(line.t);
         match &line.step {
             Step::Check(check) => {
                 let fresh = rest.iter().take_while(|line| line.fresh).count();
                 let (facts, after) = rest.split_at(fresh);
-                outcomes.push(run.check(check, facts));
+                run.check(check, facts, tell);
                 lines = after;
             }
             step => run.learn(step),
         }
     }
-    outcomes
 }
 
-struct Run {
+struct Run<'a> {
+    name: &'a str,
     lookout: Lookout,
-    t: Duration,
-    /// Our wall clock less `t`.
-    wall_at_zero: WallTime,
-    epoch_offset_t: Duration,
+    clocks: Clocks,
     effects: Vec<Effect>,
 }
 
-impl Run {
-    fn new(timeline: &Timeline) -> Self {
-        let now = Now { mono: Monotonic::from_duration(START), wall: timeline.epoch };
+impl<'a> Run<'a> {
+    fn new(timeline: &'a Timeline) -> Self {
         Self {
-            lookout: Lookout::new(Arc::new(timeline.config.clone()), &Memory::default(), now),
-            t: Duration::ZERO,
-            wall_at_zero: timeline.epoch,
-            epoch_offset_t: Duration::ZERO,
+            name: &timeline.name,
+            lookout: Lookout::new(Arc::new(timeline.config.clone()), &timeline.memory, timeline.start),
+            clocks: Clocks::new(timeline.start),
             effects: Vec::new(),
         }
     }
 
-    fn now(&self) -> Now {
-        Now {
-            mono: Monotonic::from_duration(START + self.t),
-            wall: self.wall_at_zero + self.t.saturating_sub(self.epoch_offset_t),
-        }
-    }
-
     fn learn(&mut self, step: &Step) {
-        let now = self.now();
+        let now = self.clocks.now();
         let Self { lookout, effects, .. } = self;
         match step {
             Step::Node(node, outcome) => lookout.node_told(node, outcome.clone(), now, effects),
             Step::Observer(observer, outcome) => lookout.observer_told(observer, outcome.clone(), now, effects),
-            Step::Lost(node) => {
-                let failure = ProbeFailure::Unreachable { reason: "connection lost".to_owned() };
-                lookout.handle(Event::NodeLost { node: node.clone(), failure }, now, effects);
+            Step::Lost(node, failure) => {
+                lookout.handle(Event::NodeLost { node: node.clone(), failure: failure.clone() }, now, effects);
             }
             Step::Maintenance(exists) => lookout.set_maintenance(*exists),
             Step::Config(config) => {
                 lookout.handle(Event::ConfigLoaded(Arc::new((**config).clone())), now, effects);
             }
-            Step::Wall(wall) => {
-                self.wall_at_zero = *wall;
-                self.epoch_offset_t = self.t;
-            }
-            Step::Check(_) => {}
+            Step::Wall(wall) => self.clocks.set_wall(*wall),
+            // The daemon's own timers do not run, and commands end within their check.
+            Step::CheckRequested
+            | Step::Command(..)
+            | Step::FollowPrepared(_)
+            | Step::Turn
+            | Step::End
+            | Step::Check(_) => {}
         }
     }
 
-    fn check(&mut self, check: &CheckLine, facts: &[Line]) -> Outcome {
-        let t = self.t;
+    fn check(&mut self, check: &CheckLine, facts: &[Line], tell: &mut dyn FnMut(Told)) {
+        let t = self.clocks.t();
         self.effects.clear();
         let wants_fresh_facts = self.decide(Look::Regular, check);
         let gauge = self.lookout.last_round().and_then(|round| round.decision.lag.lag);
         if wants_fresh_facts && !facts.is_empty() {
             for line in facts {
-                self.t = line.t;
+                self.clocks.go_to(line.t);
                 self.learn(&line.step);
             }
             self.decide(Look::Fresh, check);
         }
-        Outcome { t, decided: self.decision_line(wants_fresh_facts, gauge), expected: check.expect.clone() }
+        let Some(round) = self.lookout.last_round() else { return };
+        let line = DecisionLine {
+            fresh_facts_wanted: wants_fresh_facts,
+            lag_gauge: gauge.map(|lag| lag.as_secs_f64()),
+            ..DecisionLine::new(self.name, t, &self.lookout, round, &self.effects)
+        };
+        let sentence = round.decision.verdict.to_string();
+        tell_news(&self.effects, &sentence, t, tell);
+        tell(Told::Decision(Box::new(Outcome { line, sentence, expected: check.expect.clone() })));
+        tell_commands(&self.effects, t, tell);
     }
 
     /// A decision, and what comes of its wishes: at once, each before the next wish.
     fn decide(&mut self, look: Look, check: &CheckLine) -> bool {
-        let now = self.now();
+        let now = self.clocks.now();
         let mut wishes = Vec::new();
         let wants_fresh_facts = self.lookout.decide(look, now, &mut wishes);
         while !wishes.is_empty() {
@@ -124,50 +107,6 @@ impl Run {
             self.effects.push(wish);
         }
         wants_fresh_facts
-    }
-
-    fn decision_line(&self, wants_fresh_facts: bool, gauge: Option<Duration>) -> serde_json::Map<String, Value> {
-        let mut line = serde_json::Map::new();
-        let Some(round) = self.lookout.last_round() else { return line };
-        let verdict = &round.decision.verdict;
-        let map = &round.map;
-        let commands: Vec<_> = self.effects.iter().filter_map(Effect::command).map(|(_, argv)| argv).collect();
-        let entries = [
-            ("verdict", json!(verdict.name())),
-            ("reason", json!(verdict.reason())),
-            ("primary", json!(self.lookout.primary().map(|primary| primary.as_str()))),
-            ("connected_primaries", names(map.connected_primaries.keys())),
-            ("disconnected_primaries", names(map.disconnected_primaries.iter())),
-            ("standbys", names(map.standbys.keys())),
-            ("connected_observers", names(map.connected_observers.iter())),
-            ("disconnected_observers", names(map.disconnected_observers.iter())),
-            ("fresh_facts_wanted", json!(wants_fresh_facts)),
-            ("commands", json!(commands)),
-            ("alerts_raised", self.alerts(|effect| matches!(effect, Effect::RaiseAlert { .. }))),
-            ("alerts_cleared", self.alerts(|effect| matches!(effect, Effect::ClearAlert(_)))),
-            ("followed", json!(self.followed())),
-            ("lag_warning", json!(self.lookout.lag_warning())),
-            ("lag_gauge", json!(gauge.map(|lag| lag.as_secs_f64()))),
-            ("figures", compat::decision_json::figures(round)),
-        ];
-        line.extend(entries.into_iter().map(|(key, value)| (key.to_owned(), value)));
-        line
-    }
-
-    fn followed(&self) -> Option<&str> {
-        self.effects.iter().find_map(|effect| match effect {
-            Effect::PrepareFollow { primary, .. } => Some(primary.as_str()),
-            _ => None,
-        })
-    }
-
-    /// File names of the alerts in the chosen effects, sorted and distinct.
-    fn alerts(&self, chosen: impl Fn(&Effect) -> bool) -> Value {
-        let names = self.effects.iter().filter(|effect| chosen(effect)).filter_map(|effect| match effect {
-            Effect::RaiseAlert { alert, .. } | Effect::ClearAlert(alert) => Some(compat::alert::file_name(*alert)),
-            _ => None,
-        });
-        json!(names.collect::<std::collections::BTreeSet<_>>())
     }
 }
 
@@ -190,10 +129,3 @@ fn answer(wish: &Effect, check: &CheckLine) -> Option<Event> {
         _ => None,
     }
 }
-
-fn names<'a, T: ToString + 'a>(names: impl Iterator<Item = &'a T>) -> Value {
-    json!(names.map(ToString::to_string).collect::<Vec<_>>())
-}
-
-/// Where a timeline's `t` 0 lies on the monotonic clock: far enough from its zero that ages never reach it.
-const START: Duration = Duration::from_secs(1_000_000_000);

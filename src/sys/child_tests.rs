@@ -14,12 +14,12 @@ fn sh(script: &str) -> Child {
 }
 
 fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
-    let begun = clock::now().mono;
+    let begun = clock::monotonic();
     loop {
         if let Some(value) = found() {
             return value;
         }
-        assert!(clock::now().mono.since(begun) < PATIENCE, "nothing came of it");
+        assert!(clock::monotonic().since(begun) < PATIENCE, "nothing came of it");
         std::thread::yield_now();
     }
 }

@@ -1,4 +1,6 @@
 //! The only reader of the clocks. The loop reads them once per turn and passes [`Now`] down.
+//!
+//! Readings are whole microseconds, so that one that was written down can be read back as it was.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,9 +8,32 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::time::{Monotonic, Now, WallTime};
 
-/// Both clocks, read together.
-pub fn now() -> Now {
-    Now { mono: monotonic(), wall: wall() }
+/// Both clocks, read together. The wall clock is read off the monotonic one, and set anew when the two have drifted apart
+/// or it was stepped: a recording need not tell the time of every turn twice.
+#[derive(Debug)]
+pub struct Clock {
+    start: Now,
+}
+
+impl Clock {
+    /// Reads the clocks for the first time.
+    pub fn start() -> Self {
+        Self { start: Now { mono: monotonic(), wall: wall() } }
+    }
+
+    /// Reads the clocks.
+    pub fn now(&mut self) -> Now {
+        self.reading(Now { mono: monotonic(), wall: wall() })
+    }
+
+    fn reading(&mut self, read: Now) -> Now {
+        let expected = self.start.wall + read.mono.since(self.start.mono);
+        if expected.distance(read.wall) > MAX_DRIFT {
+            self.start = read;
+            return read;
+        }
+        Now { mono: read.mono, wall: expected }
+    }
 }
 
 /// What identifies this boot of this machine: monotonic times from another boot mean nothing here.
@@ -18,14 +43,17 @@ pub fn boot_id() -> Option<String> {
     (!id.is_empty()).then(|| id.to_owned())
 }
 
-fn monotonic() -> Monotonic {
+/// The monotonic clock alone.
+pub fn monotonic() -> Monotonic {
     // The clock has no way to fail: it exists on every Linux and takes no argument from outside.
     let since_boot = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
-    Monotonic::from_duration(since_boot)
+    let micros = u64::try_from(since_boot.as_micros()).unwrap_or(u64::MAX);
+    Monotonic::from_duration(Duration::from_micros(micros))
 }
 
+/// The wall clock alone.
 #[expect(clippy::disallowed_methods, reason = "this is the one reader of the wall clock")]
-pub(super) fn wall() -> WallTime {
+pub fn wall() -> WallTime {
     let micros = |distance: Duration| i64::try_from(distance.as_micros()).unwrap_or(i64::MAX);
     WallTime::from_unix_micros(match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(after) => micros(after),
@@ -33,14 +61,38 @@ pub(super) fn wall() -> WallTime {
     })
 }
 
+/// So far may the wall clock be from where the monotonic one says that it should be.
+const MAX_DRIFT: Duration = Duration::from_millis(10);
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn wall_time_goes_with_the_monotonic_clock_until_it_is_set() {
+        let mono = |millis| Monotonic::from_duration(Duration::from_millis(millis));
+        let wall = |millis: i64| WallTime::from_unix_micros(millis * 1_000);
+        let mut clock = Clock { start: Now { mono: mono(1_000), wall: wall(50_000) } };
+        for (at, read, expected) in [
+            (1_000, 50_000, 50_000),
+            (2_000, 51_009, 51_000),
+            (3_000, 51_990, 52_000),
+            (4_000, 53_011, 53_011),
+            (5_000, 54_001, 54_011),
+            (6_000, 10, 10),
+            (7_000, 1_010, 1_010),
+        ] {
+            let now = clock.reading(Now { mono: mono(at), wall: wall(read) });
+            assert_eq!(now, Now { mono: mono(at), wall: wall(expected) }, "at {at}");
+        }
+    }
+
+    #[test]
     fn runs_forwards_and_knows_the_century() {
-        let first = now();
-        let second = now();
+        let mut clock = Clock::start();
+        let first = clock.now();
+        let second = clock.now();
+        assert_eq!(first.mono.since_boot().subsec_nanos() % 1_000, 0);
         assert!(second.mono >= first.mono);
         assert!(first.mono.since_boot() > Duration::ZERO);
         assert!(first.wall > WallTime::from_unix_micros(1_600_000_000_000_000));

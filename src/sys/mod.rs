@@ -6,6 +6,7 @@ pub mod config_file;
 pub mod files;
 pub mod limits;
 pub mod log;
+pub mod record_file;
 pub mod recovery;
 pub mod resolve;
 pub mod signals;

@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
     let read = io::stdin().lock().take(INPUT_BYTES).read_to_end(&mut input);
     let job = read.and_then(|_| Ok(serde_json::from_slice::<Job>(&input)?));
     let prepared = match job {
-        Ok(job) => prepare(&job, clock::now().wall),
+        Ok(job) => prepare(&job, clock::wall()),
         Err(error) => Prepared::Failed(format!("the job cannot be read: {error}")),
     };
     let printed = serde_json::to_writer(io::stdout().lock(), &prepared);

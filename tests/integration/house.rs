@@ -36,7 +36,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
         &["time", "config", "cluster", "failover", "lookout", "compat", "replay", "pg", "http", "dns", "sys", "net"],
     ),
     // `explain` asks a daemon for its decisions.
-    ("cli", &["time", "config", "compat", "http", "dns", "sys", "daemon"]),
+    ("cli", &["time", "config", "compat", "replay", "http", "dns", "sys", "daemon"]),
 ];
 
 /// Rooms of facts in and values out.

@@ -17,6 +17,7 @@ mod operators;
 mod outages;
 mod peers;
 mod programs;
+mod recording;
 mod reloading;
 mod restarts;
 mod stopping;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pglookout::replay::{Difference, Tally, read, verify};
+use pglookout::replay::{Tally, read, verify};
 
 use super::harness::or_skip;
 
@@ -34,11 +34,11 @@ fn check(folder: &Path) {
         let timelines = timelines.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         verify(&timelines, &mut tally);
     }
-    tally.differences.iter().for_each(print);
-    let Tally { timelines, checks, differences } = tally;
-    println!("{timelines} timelines, {checks} checks, {} differ", differences.len());
+    tally.differences.iter().for_each(|difference| println!("{difference}"));
+    println!("{tally}");
+    let Tally { timelines, checks, differ, .. } = tally;
     assert!(timelines > 100 && checks > 1_000, "there are too few of them in {}", folder.display());
-    assert!(differences.is_empty(), "{} differences, see above", differences.len());
+    assert!(differ == 0, "{differ} checks differ, see above");
 }
 
 /// The timeline files of a folder, by name.
@@ -47,9 +47,4 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ending| ending == "jsonl")).collect();
     files.sort();
     files
-}
-
-fn print(difference: &Difference) {
-    let Difference { timeline, t, key, expected, decided } = difference;
-    println!("{timeline} t={t} {key}: expected {expected}, decided {decided}");
 }

@@ -1,0 +1,117 @@
+//! Decisions as people read them: one sentence each, with its time; what says the same again and again is counted.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use crate::replay::{Outcome, Told};
+
+/// What was told so far, as far as the next sentence depends on it.
+#[derive(Default)]
+pub(super) struct Story {
+    /// Name and reason of the verdict that was told last.
+    said: Option<(&'static str, &'static str)>,
+    /// How often it came out again, and when for the last time.
+    again: Option<(usize, f64)>,
+    /// Why everybody was asked again, if that was told: while a failover is held up, it goes before every decision.
+    asked: Option<&'static str>,
+}
+
+impl Story {
+    /// Tells one thing, unless it only says again what was said.
+    pub(super) fn tell(&mut self, told: &Told, out: &mut impl Write) -> io::Result<()> {
+        match told {
+            Told::News { t, text } => {
+                self.end(out)?;
+                write_line(out, *t, text)
+            }
+            Told::Decision(outcome) => self.tell_decision(outcome, out),
+        }
+    }
+
+    /// Tells how often the last sentence was true, if more than once.
+    pub(super) fn end(&mut self, out: &mut impl Write) -> io::Result<()> {
+        match self.again.take() {
+            Some((1, t)) => writeln!(out, "{:>14}  the same at {t:.3}", ""),
+            Some((times, t)) => writeln!(out, "{:>14}  the same {times} times more, until {t:.3}", ""),
+            None => Ok(()),
+        }
+    }
+
+    fn tell_decision(&mut self, outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+        let Outcome { line, sentence, .. } = outcome;
+        let verdict = (line.verdict, line.reason);
+        let asks = line.verdict == ASKS;
+        if asks && self.asked.replace(line.reason) == Some(line.reason) {
+            return Ok(());
+        }
+        if self.said == Some(verdict) {
+            let times = self.again.map_or(1, |(times, _)| times.saturating_add(1));
+            self.again = Some((times, line.t));
+            return Ok(());
+        }
+        self.end(out)?;
+        self.asked = self.asked.filter(|_| asks || line.verdict == HOLD);
+        self.said = Some(verdict);
+        write_line(out, Duration::try_from_secs_f64(line.t).unwrap_or_default(), sentence)
+    }
+}
+
+/// The verdict that may come out again and again for one cause.
+const HOLD: &str = "hold";
+/// The verdict that goes before a decision about a failover.
+const ASKS: &str = "wants_fresh_facts";
+
+fn write_line(out: &mut impl Write, t: Duration, text: &str) -> io::Result<()> {
+    let text: String = text.chars().map(|next| if next.is_control() { ' ' } else { next }).collect();
+    writeln!(out, "{:>14.6}  {text}", t.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::{read, run};
+
+    #[track_caller]
+    fn check(lines: &str, expected: &str) {
+        let config = r#"{"own_db": "s", "failover_command": ["promote", "it"], "db_poll_interval": 2,
+            "replication_state_check_interval": 2, "missing_master_from_config_timeout": 0, "max_failover_replication_time_lag": 7, "remote_conns": {"p": "", "s": ""}}"#;
+        let header = format!(r#"{{"timeline": "x", "config": {}}}"#, config.replace('\n', " "));
+        let timelines = read(&format!("{header}\n{lines}")).unwrap();
+        let (mut out, mut story) = (Vec::new(), Story::default());
+        run(&timelines[0], &mut |told| story.tell(&told, &mut out).unwrap()).unwrap();
+        story.end(&mut out).unwrap();
+        let found = String::from_utf8(out).unwrap();
+        let found: Vec<_> = found.lines().map(str::trim).collect();
+        let expected: Vec<_> = expected.lines().map(str::trim).collect();
+        assert_eq!(found, expected, "\n{}", found.join("\n"));
+    }
+
+    #[test]
+    fn tells_a_failover_by_hand_on_the_cores_own_deadlines() {
+        check(
+            r#"{"t": 0.1, "node": "p", "report": {"in_recovery": false, "db_time": 0.1, "lsn": "0/5"}}
+               {"t": 0.1, "node": "s", "report": {"in_recovery": true, "db_time": 0.1, "receive_lsn": "0/5", "last_replay": 0}}
+               {"t": 3, "lost": "p", "failure": "unreachable", "message": "connection reset"}
+               {"t": 3, "node": "p", "failure": "unreachable", "message": "connection reset"}
+               {"t": 3.1, "node": "s", "report": {"in_recovery": true, "db_time": 3, "receive_lsn": "0/5", "last_replay": 0}}
+               {"t": 5, "node": "s", "report": {"in_recovery": true, "db_time": 5, "receive_lsn": "0/5", "last_replay": 0}}
+               {"t": 5.2, "node": "p", "failure": "unreachable", "message": "connection reset"}
+               {"t": 7.2, "node": "p", "failure": "unreachable", "message": "connection reset"}
+               {"t": 7.2, "node": "s", "report": {"in_recovery": true, "db_time": 7.2, "receive_lsn": "0/5", "last_replay": 0}}
+               {"t": 8, "command": "failover_command", "exit": 0}
+               {"t": 9, "end": true}"#,
+            "0.000000  no decision yet: not asked once yet: p s
+             0.100000  the primary is p now (before: none)
+             0.100000  no failover: the primary p is reachable by our own poll
+             the same at 2.100
+             3.000000  node p: unreachable: connection reset
+             3.000000  asking everybody again: nobody reaches the primary p
+             3.100000  no failover: p was last reached as a primary 3.000 s ago by our own poll, the limit is 7.000 s
+             7.200000  promoting s at 0/5: nobody reaches the primary p, last reached 7.100 s ago; 1 of 2 votes known, 1 needed
+             7.200000  command: promote it
+             8.000000  alert raised: failover_has_happened
+             8.000000  failover_command ended well
+             8.000000  alert removed: replication_delay_warning",
+        );
+    }
+}

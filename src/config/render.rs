@@ -1,0 +1,318 @@
+//! A configuration written back as the JSON object that it can be read from, every key there and no secret in it: for the
+//! flight recorder. Reading it gives the same configuration, passwords aside.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::keywords::is_secret;
+use super::services::FACILITIES;
+use super::{
+    ChannelBinding, CommandLine, Config, ConnInfo, FollowSettings, Keywords, ObserverUrl, RecorderSettings, Secret,
+    SslMode, StatsdSettings, SyslogAddress, SyslogSettings,
+};
+
+/// What stands in the place of secrets: another word whenever the secret is another, so that whoever reads the words can
+/// tell that it was changed, and nothing else of it.
+#[derive(Debug, Default)]
+pub struct Placeholders {
+    known: BTreeMap<String, (Vec<Secret>, u64)>,
+}
+
+impl Placeholders {
+    /// The word for the secrets at `place`, `None` if there are none.
+    fn word(&mut self, place: &str, secrets: Vec<Secret>) -> Option<String> {
+        if secrets.is_empty() {
+            return None;
+        }
+        let (known, number) = self.known.entry(place.to_owned()).or_default();
+        if *known != secrets {
+            *known = secrets;
+            *number += 1;
+        }
+        Some(format!("hidden-{number}"))
+    }
+}
+
+/// The object, every default written out.
+pub fn render(config: &Config, placeholders: &mut Placeholders) -> Value {
+    let mut keys = json!({
+        "remote_conns": nodes(config, placeholders),
+        "own_db": config.own_db.as_ref().map_or("", |own| own.as_str()),
+        "observers": config.observers.iter().map(|(name, at)| (name.to_string(), json!(url(at)))).collect::<Map<_, _>>(),
+        "poll_observers_on_warning_only": config.poll_observers_on_warning_only,
+        "db_poll_interval": seconds(config.poll_interval),
+        "replication_state_check_interval": seconds(config.check_interval),
+        "poll_timeout": seconds(config.poll_timeout),
+        "warning_replication_time_lag": seconds(config.warning_lag),
+        "max_failover_replication_time_lag": seconds(config.failover_lag),
+        "replication_catchup_timeout": seconds(config.catchup_timeout),
+        "missing_master_from_config_timeout": seconds(config.missing_primary_timeout),
+        "failover_on_disconnect": config.failover_on_disconnect,
+        "failover_command": command(config.failover_command.as_ref()),
+        "failover_command_timeout": config.failover_command_timeout.map(seconds),
+        "failover_sleep_time": seconds(config.failover_pause),
+        "failover_quorum": config.quorum.name(),
+        "over_warning_limit_command": command(config.over_warning_limit_command.as_ref()),
+        "never_promote_these_nodes": names(config.never_promote.iter()),
+        "known_gone_nodes": names(config.known_gone.iter()),
+        "maintenance_mode_file": path(&config.maintenance_mode_file),
+        "alert_file_dir": path(&config.alert_dir),
+        "json_state_file_path": path(&config.state_file),
+        "http_address": config.http_address.as_deref().unwrap_or_default(),
+        "http_port": config.http_port,
+        "log_level": log_level(config.log_level),
+        "cluster_monitor_health_timeout_seconds": config.health_timeout.map(seconds),
+    });
+    let priorities: Map<_, _> =
+        config.failover_priorities.iter().map(|(name, priority)| (name.to_string(), json!(priority))).collect();
+    let others = [
+        Some(entries([("failover_priorities", Value::Object(priorities))])),
+        config.follow.as_ref().map(|follow| follow_keys(follow, placeholders)),
+        config.syslog.as_ref().map(syslog_keys),
+        config.statsd.as_ref().map(statsd_keys),
+        config.flight_recorder.as_ref().map(recorder_keys),
+    ];
+    if let Value::Object(keys) = &mut keys {
+        keys.extend(others.into_iter().flatten().flatten());
+    }
+    keys
+}
+
+fn nodes(config: &Config, placeholders: &mut Placeholders) -> Map<String, Value> {
+    let node = |(name, info): (&super::NodeName, &ConnInfo)| {
+        let secrets = info.hosts.iter().filter_map(|host| host.password.clone()).collect();
+        let password = placeholders.word(&format!("remote_conns {name}"), secrets);
+        (name.to_string(), connection(info, password))
+    };
+    config.nodes.iter().map(node).collect()
+}
+
+/// Libpq's keywords for a resolved connection; its address as it was given, because others are told it like that.
+fn connection(info: &ConnInfo, password: Option<String>) -> Value {
+    let keepalives = info.keepalives.as_ref();
+    let whole_seconds = |time: Option<Duration>| time.map(|time| json!(time.as_secs()));
+    let optional = [
+        ("password", password.map(Value::from)),
+        ("options", info.options.as_deref().map(Value::from)),
+        ("connect_timeout", whole_seconds(info.connect_timeout)),
+        ("keepalives", keepalives.is_none().then(|| json!(0))),
+        ("keepalives_idle", whole_seconds(keepalives.and_then(|keepalives| keepalives.idle))),
+        ("keepalives_interval", whole_seconds(keepalives.and_then(|keepalives| keepalives.interval))),
+        ("keepalives_count", keepalives.and_then(|keepalives| keepalives.count).map(Value::from)),
+        ("tcp_user_timeout", info.tcp_user_timeout.map(|time| json!(time.as_millis().to_string()))),
+        ("sslrootcert", info.sslrootcert.as_deref().map(path)),
+        ("sslcert", info.sslcert.as_deref().map(path)),
+        ("sslkey", info.sslkey.as_deref().map(path)),
+    ];
+    let mut keywords = json!({
+        "dbname": info.dbname,
+        "user": info.user,
+        "application_name": info.application_name,
+        "sslmode": sslmode(info.sslmode),
+        "channel_binding": match info.channel_binding {
+            ChannelBinding::Disable => "disable",
+            ChannelBinding::Prefer => "prefer",
+            ChannelBinding::Require => "require",
+        },
+    });
+    if let Value::Object(keywords) = &mut keywords {
+        keywords.extend(info.address.iter().map(|(keyword, value)| (keyword.to_owned(), json!(value))));
+        let optional = optional.into_iter().filter_map(|(keyword, value)| Some((keyword.to_owned(), value?)));
+        keywords.extend(optional);
+    }
+    keywords
+}
+
+fn sslmode(mode: SslMode) -> &'static str {
+    match mode {
+        SslMode::Disable => "disable",
+        SslMode::Allow => "allow",
+        SslMode::Prefer => "prefer",
+        SslMode::Require => "require",
+        SslMode::VerifyCa => "verify-ca",
+        SslMode::VerifyFull => "verify-full",
+    }
+}
+
+fn url(at: &ObserverUrl) -> String {
+    let host = if at.host.contains(':') { format!("[{}]", at.host) } else { at.host.clone() };
+    format!("http://{host}:{}{}", at.port, at.path)
+}
+
+fn command(command: Option<&CommandLine>) -> Value {
+    command.map_or(Value::Null, |command| json!(command.argv))
+}
+
+fn follow_keys(follow: &FollowSettings, placeholders: &mut Placeholders) -> Map<String, Value> {
+    entries([
+        ("autofollow", json!(true)),
+        ("pg_data_directory", path(&follow.data_directory)),
+        ("pg_start_command", command(Some(&follow.start_command))),
+        ("pg_stop_command", command(Some(&follow.stop_command))),
+        ("primary_conninfo_template", template(&follow.primary_conninfo_template, placeholders)),
+    ])
+}
+
+fn template(keywords: &Keywords, placeholders: &mut Placeholders) -> Value {
+    let mut shown = Keywords::default();
+    for (keyword, value) in keywords.iter() {
+        let place = format!("primary_conninfo_template {keyword}");
+        let hidden =
+            is_secret(keyword).then(|| placeholders.word(&place, vec![Secret::new(value)]).unwrap_or_default());
+        shown.set(keyword, hidden.unwrap_or_else(|| value.to_owned()));
+    }
+    Value::from(shown.to_conninfo_string())
+}
+
+fn syslog_keys(syslog: &SyslogSettings) -> Map<String, Value> {
+    let address = match &syslog.address {
+        SyslogAddress::Path(socket) => path(socket),
+        SyslogAddress::Udp(host, port) => json!([host, port]),
+    };
+    let facility = FACILITIES.iter().find(|(_, code)| *code == syslog.facility).map(|(name, _)| *name);
+    entries([("syslog", json!(true)), ("syslog_address", address), ("syslog_facility", json!(facility))])
+}
+
+fn statsd_keys(statsd: &StatsdSettings) -> Map<String, Value> {
+    entries([("statsd", json!({"host": statsd.host, "port": statsd.port, "tags": statsd.tags}))])
+}
+
+fn recorder_keys(recorder: &RecorderSettings) -> Map<String, Value> {
+    entries([("flight_recorder", path(&recorder.path)), ("flight_recorder_max_bytes", json!(recorder.max_bytes))])
+}
+
+fn entries<const N: usize>(entries: [(&str, Value); N]) -> Map<String, Value> {
+    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn names<'a, T: ToString + 'a>(names: impl Iterator<Item = &'a T>) -> Value {
+    names.map(|name| Value::from(name.to_string())).collect()
+}
+
+/// All paths came from JSON text.
+fn path(path: &Path) -> Value {
+    Value::from(path.to_string_lossy())
+}
+
+fn seconds(time: Duration) -> f64 {
+    time.as_secs_f64()
+}
+
+fn log_level(level: log::LevelFilter) -> &'static str {
+    match level {
+        log::LevelFilter::Off | log::LevelFilter::Error => "ERROR",
+        log::LevelFilter::Warn => "WARNING",
+        log::LevelFilter::Info => "INFO",
+        log::LevelFilter::Debug => "DEBUG",
+        log::LevelFilter::Trace => "NOTSET",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Environment, parse};
+    use super::*;
+
+    fn read(text: &str) -> Config {
+        parse(text, &Environment::default()).unwrap().config
+    }
+
+    /// Reads `{TEXT}`, writes it and reads that.
+    #[track_caller]
+    fn check(text: &str) {
+        let config = read(&format!("{{{text}}}"));
+        let rendered = render(&config, &mut Placeholders::default()).to_string();
+        assert_eq!(read(&rendered), config, "{rendered}");
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        check("");
+        check(
+            r#""remote_conns": {"a": "", "b": "host=b"}, "own_db": "b", "failover_command": "x 'y z'", "log_level": "DEBUG",
+            "failover_priorities": {"a": -3}, "never_promote_these_nodes": ["a"], "known_gone_nodes": ["c"],
+            "failover_quorum": "majority", "failover_command_timeout": 7.25, "over_warning_limit_command": ["w"]"#,
+        );
+        check(
+            r#""observers": {"o": "http://o:1/x/", "v6": "http://[::1]:15000", "d": "http://h"}, "http_address": "::""#,
+        );
+        check(
+            r#""failover_on_disconnect": false, "poll_observers_on_warning_only": true, "failover_sleep_time": 0.1,
+            "cluster_monitor_health_timeout_seconds": null, "maintenance_mode_file": "/m", "alert_file_dir": "/a""#,
+        );
+        check(r#""db_poll_interval": 0.123456789, "max_failover_replication_time_lag": 31535999.123456"#);
+        check(r#""flight_recorder": "/f", "flight_recorder_max_bytes": 65536, "statsd": {"tags": {"a": "b"}}"#);
+        check(r#""syslog": true, "syslog_address": ["h", 514], "syslog_facility": "local7""#);
+        check(
+            r#""autofollow": true, "pg_start_command": "a b", "pg_stop_command": ["c"], "pg_data_directory": "/d",
+            "primary_conninfo_template": "user=u options='-c x=y'""#,
+        );
+    }
+
+    #[test]
+    fn so_are_connections_of_every_kind() {
+        for connection in [
+            "host=a,b port=1,2 user=u dbname=d application_name='' options='-c a=b'",
+            "host=h hostaddr=10.0.0.1",
+            "",
+            "host=a,b port=,2",
+            "hostaddr=::1",
+            "host=a,b hostaddr=,10.0.0.2",
+            "host=h hostaddr=fe80::1%eth0",
+            "host=fe80::1%eth0",
+            "host=/run/pg port=7",
+            "host=@abstract",
+            "host=h keepalives=0 connect_timeout=3",
+            "host=h keepalives_idle=1 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=1500",
+            "host=/run sslmode=verify-full sslrootcert=r sslcert=c sslkey=k channel_binding=disable",
+            "host=h sslmode=allow",
+        ] {
+            check(&format!(r#""remote_conns": {{"n": {}}}"#, json!(connection)));
+        }
+    }
+
+    #[test]
+    fn a_secret_is_a_number_that_changes_with_it() {
+        let mut placeholders = Placeholders::default();
+        let mut rendered = |connection: &str| {
+            let template = r#""autofollow": true, "pg_start_command": "a", "pg_stop_command": "b""#;
+            let config = read(&format!(
+                r#"{{"remote_conns": {{"n": "{connection}", "m": "password=m"}}, {template},
+                "primary_conninfo_template": "{connection} sslpassword=xyzzy"}}"#
+            ));
+            render(&config, &mut placeholders)
+        };
+        let mut password = |connection: &str| {
+            let rendered = rendered(connection);
+            assert!(!rendered.to_string().contains("xyzzy"), "{rendered}");
+            assert_eq!(rendered["remote_conns"]["m"]["password"], "hidden-1");
+            let template = rendered["primary_conninfo_template"].as_str().unwrap();
+            assert!(template.ends_with(" sslpassword=hidden-1"), "{template}");
+            let password = rendered["remote_conns"]["n"]["password"].as_str().map(str::to_owned);
+            assert!(password.as_ref().is_none_or(|word| template.contains(&format!(" password={word} "))));
+            password
+        };
+        for (connection, expected) in [
+            ("host=h password=xyzzy", Some("hidden-1")),
+            ("host=i password=xyzzy", Some("hidden-1")),
+            ("host=i password=other-xyzzy", Some("hidden-2")),
+            ("host=i password=xyzzy", Some("hidden-3")),
+            ("host=i", None),
+        ] {
+            assert_eq!(password(connection).as_deref(), expected, "{connection}");
+        }
+    }
+
+    #[test]
+    fn passwords_that_are_written_elsewhere_are_hidden_too() {
+        let vars = [("PGPASSWORD".to_owned(), "xyzzy".to_owned())].into();
+        let environment = Environment { vars, ..Environment::default() };
+        let config = parse(r#"{"remote_conns": {"n": "host=h"}}"#, &environment).unwrap().config;
+        let rendered = render(&config, &mut Placeholders::default());
+        assert_eq!(rendered["remote_conns"]["n"]["password"], "hidden-1");
+        assert!(!rendered.to_string().contains("xyzzy"));
+    }
+}

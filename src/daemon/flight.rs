@@ -1,0 +1,287 @@
+//! The flight recorder: what reaches the core, on disk, for as long as there is room. Whatever goes wrong here costs
+//! nothing but the record.
+
+use std::io;
+use std::time::Duration;
+
+use crate::config::RecorderSettings;
+use crate::lookout::{Effect, Event, Lookout, Memory};
+use crate::replay::Recorder;
+use crate::sys::record_file::RecordFile;
+use crate::time::{Monotonic, Now};
+
+/// The recorder, on or off.
+pub(super) struct Flight {
+    recorder: Recorder,
+    /// Where it was told to write to.
+    settings: Option<RecorderSettings>,
+    file: Option<RecordFile>,
+    /// After a failure: not before then.
+    retry_at: Option<Monotonic>,
+}
+
+impl Flight {
+    /// Begins with the process: the timeline starts with what the core was told to remember.
+    pub(super) fn new(lookout: &Lookout, memory: &Memory, now: Now) -> Self {
+        let mut flight = Self { recorder: Recorder::new(now), settings: None, file: None, retry_at: None };
+        flight.adopt(lookout);
+        flight.begin(lookout, memory, now);
+        flight
+    }
+
+    /// An event is about to be handed to the core.
+    pub(super) fn event(&mut self, event: &Event, lookout: &Lookout, now: Now) {
+        if self.file.is_some() && is_wanted(event, lookout) {
+            self.recorder.event(event, lookout.state(), now);
+        }
+    }
+
+    /// The core has looked at its deadlines, which had these effects.
+    pub(super) fn turn(&mut self, maintenance: bool, effects: &[Effect], lookout: &Lookout, now: Now) {
+        if self.file.is_some() {
+            let round = lookout.last_round().filter(|_| effects.contains(&Effect::SaveState));
+            self.recorder.turn(maintenance, round.map(|round| &round.decision.verdict), now);
+        }
+    }
+
+    /// These effects are about to be carried out.
+    pub(super) fn note(&mut self, effects: &[Effect]) {
+        self.recorder.note(effects);
+    }
+
+    /// Writes what was taken in this turn; begins another file where that is due.
+    pub(super) fn write(&mut self, lookout: &Lookout, now: Now) {
+        self.append_lines(now);
+        if lookout.config().flight_recorder != self.settings {
+            self.adopt(lookout);
+        }
+        self.rotate_if_full(now);
+        if self.is_beginning_due(now) {
+            self.begin(lookout, &lookout.memory(now), now);
+        }
+    }
+
+    /// The process ends.
+    pub(super) fn end(&mut self, lookout: &Lookout, now: Now) {
+        if self.file.is_some() {
+            self.recorder.end(now);
+            self.write(lookout, now);
+        }
+    }
+
+    /// What a reload says of it.
+    fn adopt(&mut self, lookout: &Lookout) {
+        self.settings = lookout.config().flight_recorder.clone();
+        (self.file, self.retry_at) = (None, None);
+    }
+
+    fn append_lines(&mut self, now: Now) {
+        let lines = self.recorder.take_lines();
+        let Some(file) = self.file.as_mut().filter(|_| !lines.is_empty()) else { return };
+        if file.is_in_place() {
+            let written = file.append(&lines);
+            self.settle(written, now);
+        } else {
+            log::info!("flight_recorder: the file was moved or removed, beginning another");
+            self.file = None;
+        }
+    }
+
+    /// There is no file, or an empty one, and it is on, and has not failed just now.
+    fn is_beginning_due(&self, now: Now) -> bool {
+        let has_begun = self.file.as_ref().is_some_and(|file| file.size() > 0);
+        self.settings.is_some() && !has_begun && self.retry_at.is_none_or(|at| at <= now.mono)
+    }
+
+    /// Begins a timeline, if it is on.
+    fn begin(&mut self, lookout: &Lookout, memory: &Memory, now: Now) {
+        let Some(settings) = &self.settings else { return };
+        let had_failed = self.retry_at.is_some();
+        self.recorder.begin(lookout.config(), memory, now);
+        let header = self.recorder.take_lines();
+        let begun = self.file.take().map_or_else(|| open(settings), Ok).and_then(|mut file| {
+            file.append(&header)?;
+            Ok(file)
+        });
+        match begun {
+            Ok(file) => {
+                if had_failed {
+                    log::info!("flight_recorder: recording to {} again", settings.path.display());
+                }
+                (self.file, self.retry_at) = (Some(file), None);
+            }
+            Err(error) => self.settle(Err(error), now),
+        }
+    }
+
+    fn rotate_if_full(&mut self, now: Now) {
+        let limit = self.settings.as_ref().map_or(u64::MAX, |settings| settings.max_bytes);
+        if let Some(full) = self.file.take_if(|file| file.size() >= limit) {
+            match full.rotate() {
+                Ok(file) => self.file = Some(file),
+                Err(error) => self.settle(Err(error), now),
+            }
+        }
+    }
+
+    /// A failure is said once; what happens until it is over is lost to the record.
+    fn settle(&mut self, outcome: io::Result<()>, now: Now) {
+        let Err(error) = outcome else { return };
+        if self.retry_at.is_none() {
+            log::error!("flight_recorder: {error}; trying again every {} s", RETRY.as_secs());
+        }
+        (self.file, self.retry_at) = (None, Some(now.mono + RETRY));
+    }
+}
+
+/// An answer that nobody waits for any more changes nothing, and there would be no telling it from one that does.
+fn is_wanted(event: &Event, lookout: &Lookout) -> bool {
+    match event {
+        Event::NodeProbed { node, probe, .. } => lookout.asked_node(node) == Some(*probe),
+        Event::ObserverProbed { observer, probe, .. } => lookout.asked_observer(observer) == Some(*probe),
+        _ => true,
+    }
+}
+
+/// The file, with room in it.
+fn open(settings: &RecorderSettings) -> io::Result<RecordFile> {
+    let file = RecordFile::open(&settings.path)?;
+    if file.size() >= settings.max_bytes { file.rotate() } else { Ok(file) }
+}
+
+/// How soon to try again where writing has failed.
+const RETRY: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::{self, Config, Environment};
+    use crate::replay::{Step, Timeline, read};
+    use crate::time::WallTime;
+
+    /// A directory of its own for one test, removed at its end.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("pglookout-flight-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn config(path: &Path) -> Config {
+        let text = serde_json::json!({"remote_conns": {"p": "host=p password=xyzzy"}, "flight_recorder": path,
+            "flight_recorder_max_bytes": 65536});
+        config::parse(&text.to_string(), &Environment::default()).unwrap().config
+    }
+
+    fn now(seconds: u64) -> Now {
+        let since = Duration::from_secs(seconds);
+        Now { mono: Monotonic::from_duration(since), wall: WallTime::from_unix_micros(0) + since }
+    }
+
+    fn timelines(path: &Path) -> Vec<Timeline> {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(!text.contains("xyzzy"));
+        read(&text).unwrap()
+    }
+
+    /// One turn at which this happens.
+    fn turn(flight: &mut Flight, lookout: &mut Lookout, event: Event, seconds: u64) {
+        flight.event(&event, lookout, now(seconds));
+        lookout.handle(event, now(seconds), &mut Vec::new());
+        flight.write(lookout, now(seconds));
+    }
+
+    fn start(config: Config) -> (Flight, Lookout) {
+        let memory = Memory { primary: Some("p".into()), ..Memory::default() };
+        let lookout = Lookout::new(Arc::new(config), &memory, now(1));
+        (Flight::new(&lookout, &memory, now(1)), lookout)
+    }
+
+    #[test]
+    fn every_start_begins_a_timeline() {
+        let scratch = Scratch::new("start");
+        let path = scratch.0.join("r");
+        for starts in 1..3 {
+            let (mut flight, mut lookout) = start(config(&path));
+            turn(&mut flight, &mut lookout, Event::CheckRequested, 2);
+            flight.end(&lookout, now(3));
+            let timelines = timelines(&path);
+            assert_eq!(timelines.len(), starts);
+            let last = timelines.last().unwrap();
+            assert_eq!((last.start, last.memory.primary.as_ref().unwrap().as_str()), (now(1), "p"));
+            assert!(matches!(
+                last.lines.iter().map(|line| &line.step).collect::<Vec<_>>()[..],
+                [Step::CheckRequested, Step::End]
+            ));
+        }
+    }
+
+    #[test]
+    fn a_full_file_is_rotated_and_each_stands_alone() {
+        let scratch = Scratch::new("rotate");
+        let path = scratch.0.join("r");
+        let (mut flight, mut lookout) = start(config(&path));
+        for seconds in 2..4_000 {
+            turn(&mut flight, &mut lookout, Event::CheckRequested, seconds);
+        }
+        for file in [path.clone(), scratch.0.join("r.1")] {
+            let size = fs::metadata(&file).unwrap().len();
+            assert!(size < 65536 + 1024, "{size}");
+            assert!(timelines(&file)[0].lines.len() > 10);
+        }
+        assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 2);
+        assert_eq!(timelines(&path)[0].memory.primary, Some("p".into()));
+    }
+
+    #[test]
+    fn what_fails_is_tried_again_with_a_new_beginning() {
+        let scratch = Scratch::new("retry");
+        let path = scratch.0.join("later/r");
+        let (mut flight, mut lookout) = start(config(&path));
+        turn(&mut flight, &mut lookout, Event::CheckRequested, 2);
+        fs::create_dir(scratch.0.join("later")).unwrap();
+        turn(&mut flight, &mut lookout, Event::CheckRequested, 3);
+        assert!(!path.exists());
+        turn(&mut flight, &mut lookout, Event::CheckRequested, 40);
+        turn(&mut flight, &mut lookout, Event::CheckRequested, 41);
+        assert_eq!((timelines(&path)[0].start, timelines(&path)[0].lines.len()), (now(40), 1));
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_followed_by_another() {
+        let scratch = Scratch::new("moved");
+        let path = scratch.0.join("r");
+        let (mut flight, mut lookout) = start(config(&path));
+        fs::rename(&path, scratch.0.join("kept")).unwrap();
+        turn(&mut flight, &mut lookout, Event::CheckRequested, 5);
+        assert_eq!(timelines(&path)[0].start, now(5));
+    }
+
+    #[test]
+    fn a_reload_turns_it_on_and_off_and_elsewhere() {
+        let scratch = Scratch::new("reload");
+        let (first, second) = (scratch.0.join("1"), scratch.0.join("2"));
+        let off = Config { flight_recorder: None, ..config(&first) };
+        let (mut flight, mut lookout) = start(off.clone());
+        for (seconds, config) in [(2, config(&first)), (3, config(&second)), (4, off), (5, config(&first))] {
+            turn(&mut flight, &mut lookout, Event::ConfigLoaded(Arc::new(config)), seconds);
+        }
+        let starts = |path: &Path| timelines(path).iter().map(|timeline| timeline.start).collect::<Vec<_>>();
+        assert_eq!((starts(&first), starts(&second)), (vec![now(2), now(5)], vec![now(3)]));
+        assert!(matches!(timelines(&second)[0].lines[0].step, Step::Config(_)));
+    }
+}

@@ -1,0 +1,98 @@
+//! What is told of a decision: one line with its verdict, its reason, and what it was made on.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::compat;
+use crate::lookout::{Effect, Lookout, Round};
+
+/// A decision line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DecisionLine {
+    /// The timeline's name.
+    pub timeline: String,
+    /// Seconds from its start.
+    pub t: f64,
+    /// The verdict's name.
+    pub verdict: &'static str,
+    /// The reason's name.
+    pub reason: &'static str,
+    /// The remembered current primary.
+    pub primary: Option<String>,
+    /// From here on: the node map, sorted; empty where none was made.
+    pub connected_primaries: Vec<String>,
+    /// Primaries that nobody reaches.
+    pub disconnected_primaries: Vec<String>,
+    /// Standbys.
+    pub standbys: Vec<String>,
+    /// Observers that answer.
+    pub connected_observers: Vec<String>,
+    /// Observers that do not.
+    pub disconnected_observers: Vec<String>,
+    /// Was everybody asked again for it.
+    pub fresh_facts_wanted: bool,
+    /// Commands that were run, in order.
+    pub commands: Vec<Vec<String>>,
+    /// Alert files that were made, sorted and distinct.
+    pub alerts_raised: BTreeSet<&'static str>,
+    /// Alert files that were removed, sorted and distinct.
+    pub alerts_cleared: BTreeSet<&'static str>,
+    /// The node that is followed from now on.
+    pub followed: Option<String>,
+    /// Is lag over the warning limit.
+    pub lag_warning: bool,
+    /// The lag that a gauge would show, in seconds.
+    pub lag_gauge: Option<f64>,
+    /// What led to the verdict.
+    pub figures: Value,
+}
+
+impl DecisionLine {
+    /// The last round of `lookout`; commands and alerts are those of `effects`.
+    pub(super) fn new(timeline: &str, t: Duration, lookout: &Lookout, round: &Round, effects: &[Effect]) -> Self {
+        let verdict = &round.decision.verdict;
+        let map = &round.map;
+        Self {
+            timeline: timeline.to_owned(),
+            t: t.as_secs_f64(),
+            verdict: verdict.name(),
+            reason: verdict.reason(),
+            primary: lookout.primary().map(ToString::to_string),
+            connected_primaries: names(map.connected_primaries.keys()),
+            disconnected_primaries: names(map.disconnected_primaries.iter()),
+            standbys: names(map.standbys.keys()),
+            connected_observers: names(map.connected_observers.iter()),
+            disconnected_observers: names(map.disconnected_observers.iter()),
+            fresh_facts_wanted: false,
+            commands: effects.iter().filter_map(Effect::command).map(|(_, argv)| argv.to_vec()).collect(),
+            alerts_raised: alerts(effects, |effect| matches!(effect, Effect::RaiseAlert { .. })),
+            alerts_cleared: alerts(effects, |effect| matches!(effect, Effect::ClearAlert(_))),
+            followed: effects.iter().find_map(followed),
+            lag_warning: lookout.lag_warning(),
+            lag_gauge: round.decision.lag.lag.map(|lag| lag.as_secs_f64()),
+            figures: compat::decision_json::figures(round),
+        }
+    }
+}
+
+fn names<'a, T: ToString + 'a>(names: impl Iterator<Item = &'a T>) -> Vec<String> {
+    names.map(ToString::to_string).collect()
+}
+
+fn followed(effect: &Effect) -> Option<String> {
+    match effect {
+        Effect::PrepareFollow { primary, .. } => Some(primary.to_string()),
+        _ => None,
+    }
+}
+
+fn alerts(effects: &[Effect], chosen: impl Fn(&Effect) -> bool) -> BTreeSet<&'static str> {
+    let alerts = effects.iter().filter(|effect| chosen(effect)).filter_map(|effect| match effect {
+        Effect::RaiseAlert { alert, .. } | Effect::ClearAlert(alert) => Some(compat::alert::file_name(*alert)),
+        _ => None,
+    });
+    alerts.collect()
+}

@@ -1,0 +1,450 @@
+//! What is written down is read back, shows no secret, and replays to the same decisions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::{DecisionLine, Outcome, Step, Timeline, decisions, read};
+use super::*;
+use crate::cluster::{ObservedNode, ProbeStep};
+use crate::config::Environment;
+use crate::lookout::{CommandOutcome, Contact, FailoverOutcome, FollowOutcome, Lookout, PastFailover, ProbeId};
+
+const USUAL: &str = r#"{"own_db": "s2", "observers": {"o1": "http://o1"}, "failover_command": "promote",
+    "remote_conns": {"p": "host=p password=xyzzy", "s1": "host=s1 password=xyzzy", "s2": "host=s2 password=xyzzy"},
+    "max_failover_replication_time_lag": 20, "missing_master_from_config_timeout": 3, "over_warning_limit_command": "warn",
+    "primary_conninfo_template": "user=u password=xyzzy", "autofollow": true, "pg_start_command": "a",
+    "pg_stop_command": "b", "flight_recorder": "/r"}"#;
+
+fn config(text: &str) -> Config {
+    config::parse(text, &Environment::default()).unwrap().config
+}
+
+/// So many microseconds after the start.
+fn now(micros: u64) -> Now {
+    let since = Duration::from_micros(micros);
+    Now {
+        mono: Monotonic::from_duration(Duration::from_micros(50_000_000_001)) + since,
+        wall: WallTime::from_unix_micros(1_714_480_496_789_012) + since,
+    }
+}
+
+/// A recorder that has just begun.
+fn recorder() -> Recorder {
+    let mut recorder = Recorder::new(now(0));
+    recorder.begin(&config(USUAL), &Memory::default(), now(0));
+    recorder
+}
+
+fn timeline(lines: &str) -> Timeline {
+    assert!(!lines.contains("xyzzy"), "a secret: {lines}");
+    read(lines).unwrap_or_else(|error| panic!("{error}\n{lines}")).pop().unwrap()
+}
+
+/// Everybody is one of ours.
+fn state() -> ClusterState {
+    let mut state = ClusterState::default();
+    state.adopt(&config(USUAL));
+    state
+}
+
+/// This event, written down 1.234567 s after the start, is read back as this.
+#[track_caller]
+fn check(event: Event, line: &str, step: &Step) {
+    let mut recorder = recorder();
+    recorder.running.insert(CommandId(7), CommandPurpose::Failover);
+    recorder.take_lines();
+    recorder.event(&event, &state(), now(1_234_567));
+    let written = recorder.take_lines();
+    assert_eq!(written.trim_end(), line);
+    recorder.begin(&config(USUAL), &Memory::default(), now(0));
+    let timeline = timeline(&(recorder.take_lines() + &written));
+    assert_eq!(timeline.lines[0].t, Duration::from_micros(1_234_567));
+    assert_eq!(format!("{:?}", timeline.lines[0].step), format!("{step:?}"));
+}
+
+fn lsn(text: &str) -> Option<Lsn> {
+    Some(text.parse().unwrap())
+}
+
+#[track_caller]
+fn check_node(outcome: Result<NodeReport, ProbeFailure>, line: &str) {
+    let event = Event::NodeProbed { node: "p".into(), probe: ProbeId(3), outcome: outcome.clone() };
+    check(event, line, &Step::Node("p".into(), outcome));
+}
+
+#[test]
+fn reports_of_nodes_are_read_back() {
+    let db_time = now(1_200_000).wall;
+    check_node(
+        Ok(NodeReport { db_time, role: RoleReport::Primary { lsn: lsn("0/5"), slots: Vec::new() } }),
+        r#"{"t":1.234567,"node":"p","report":{"db_time":1.2,"in_recovery":false,"lsn":"0/5"}}"#,
+    );
+    let role = RoleReport::Standby {
+        receive: lsn("0/6"),
+        replay: None,
+        last_replay: Some(now(0).wall - Duration::from_secs(1)),
+    };
+    check_node(
+        Ok(NodeReport { db_time, role }),
+        r#"{"t":1.234567,"node":"p","report":{"db_time":1.2,"in_recovery":true,"last_replay":-1.0,"receive_lsn":"0/6","replay_lsn":null}}"#,
+    );
+}
+
+#[test]
+fn failures_are_read_back() {
+    let text = || "said so".to_owned();
+    for (failure, name) in [
+        (ProbeFailure::Unreachable { reason: text() }, "unreachable"),
+        (ProbeFailure::AuthenticationRejected { message: text() }, "authentication"),
+        (ProbeFailure::Refused { message: text() }, "refused"),
+        (ProbeFailure::NotReady { message: text() }, "not_ready"),
+        (ProbeFailure::Nonsense { reason: text() }, "nonsense"),
+    ] {
+        check_node(
+            Err(failure.clone()),
+            &format!(r#"{{"t":1.234567,"failure":"{name}","message":"said so","node":"p"}}"#),
+        );
+        let line = format!(r#"{{"t":1.234567,"failure":"{name}","lost":"p","message":"said so"}}"#);
+        check(Event::NodeLost { node: "p".into(), failure: failure.clone() }, &line, &Step::Lost("p".into(), failure));
+    }
+    for (step, name) in [
+        (ProbeStep::Resolving, "resolving"),
+        (ProbeStep::Connecting, "connecting"),
+        (ProbeStep::LoggingIn, "logging_in"),
+        (ProbeStep::Answering, "answering"),
+    ] {
+        let line = format!(r#"{{"t":1.234567,"failure":"timed_out","node":"p","step":"{name}"}}"#);
+        check_node(Err(ProbeFailure::TimedOut { step }), &line);
+    }
+}
+
+#[test]
+fn words_of_observers_are_read_back_as_far_as_they_are_about_us() {
+    let observed = ObservedNode {
+        fetch_time: now(0).wall,
+        connection: true,
+        db_time: Some(now(5).wall),
+        in_recovery: Some(true),
+        receive: lsn("0/7"),
+        replay: None,
+        last_replay: None,
+    };
+    let date = now(1_000_000).wall;
+    let report = |names: &[&str]| {
+        let nodes = names.iter().map(|name| ((*name).into(), observed.clone())).collect();
+        Ok(ObserverReport { date, nodes })
+    };
+    check(
+        Event::ObserverProbed { observer: "o1".into(), probe: ProbeId(4), outcome: report(&["s1", "foreign"]) },
+        concat!(
+            r#"{"t":1.234567,"observer":"o1","report":{"date":1.0,"nodes":{"s1":{"connection":true,"#,
+            r#""db_time":"2024-04-30T12:34:56.789017Z","fetch_time":"2024-04-30T12:34:56.789012Z","pg_is_in_recovery":true,"#,
+            r#""pg_last_xact_replay_timestamp":null,"pg_last_xlog_receive_location":"0/7","pg_last_xlog_replay_location":null}}}}"#
+        ),
+        &Step::Observer("o1".into(), report(&["s1"])),
+    );
+    let failure = ProbeFailure::Unreachable { reason: "gone".to_owned() };
+    check(
+        Event::ObserverProbed { observer: "o1".into(), probe: ProbeId(4), outcome: Err(failure.clone()) },
+        r#"{"t":1.234567,"failure":"unreachable","message":"gone","observer":"o1"}"#,
+        &Step::Observer("o1".into(), Err(failure)),
+    );
+}
+
+#[test]
+fn commands_and_requests_are_read_back() {
+    for (outcome, told) in [
+        (CommandOutcome::Exited(3), r#""exit":3"#),
+        (CommandOutcome::Killed(9), r#""signal":9"#),
+        (CommandOutcome::TimedOut, r#""timed_out":true"#),
+        (CommandOutcome::NotStarted("no".to_owned()), r#""not_started":"no""#),
+    ] {
+        let line = format!(r#"{{"t":1.234567,"command":"failover_command",{told}}}"#);
+        let event = Event::CommandExited { id: CommandId(7), outcome: outcome.clone() };
+        check(event, &line, &Step::Command(CommandPurpose::Failover, outcome));
+    }
+    for (outcome, line) in [
+        (FollowOutcome::Changed, r#"{"t":1.234567,"follow_prepared":"changed"}"#),
+        (FollowOutcome::Unchanged, r#"{"t":1.234567,"follow_prepared":"unchanged"}"#),
+        (FollowOutcome::Failed("no".to_owned()), r#"{"t":1.234567,"follow_prepared":"failed","message":"no"}"#),
+        (FollowOutcome::Unknown("no".to_owned()), r#"{"t":1.234567,"follow_prepared":"unknown","message":"no"}"#),
+        (
+            FollowOutcome::NotAStandby("x".to_owned()),
+            r#"{"t":1.234567,"follow_prepared":"not_a_standby","message":"x"}"#,
+        ),
+    ] {
+        check(Event::FollowPrepared(outcome.clone()), line, &Step::FollowPrepared(outcome));
+    }
+    check(Event::CheckRequested, r#"{"t":1.234567,"check_requested":true}"#, &Step::CheckRequested);
+}
+
+#[test]
+fn a_reload_is_read_back_and_tells_that_a_password_was_changed() {
+    let mut recorder = recorder();
+    for (micros, password) in [(1, "xyzzy"), (2, "new-xyzzy"), (3, "new-xyzzy")] {
+        let changed = config(&USUAL.replace("host=s1 password=xyzzy", &format!("host=s1 password={password}")));
+        recorder.event(&Event::ConfigLoaded(Arc::new(changed)), &state(), now(micros));
+    }
+    let timeline = timeline(&recorder.take_lines());
+    let mut nodes = vec![&timeline.config.nodes];
+    nodes.extend(timeline.lines.iter().filter_map(|line| match &line.step {
+        Step::Config(config) => Some(&config.nodes),
+        _ => None,
+    }));
+    let changed: Vec<_> = nodes.windows(2).map(|pair| pair[0] != pair[1]).collect();
+    assert_eq!(changed, [false, true, false]);
+    assert_eq!(timeline.config.failover_command, config(USUAL).failover_command);
+}
+
+#[test]
+fn a_header_tells_what_was_remembered_and_maintenance() {
+    let contact = |mono: Option<u64>| Contact { mono: mono.map(|micros| now(micros).mono), wall: now(5).wall };
+    let memory = Memory {
+        primary: Some("p".into()),
+        contacts: BTreeMap::from([("p".into(), contact(Some(1))), ("q".into(), contact(None))]),
+        standbys: ["s1".into()].into(),
+        restart_owed: true,
+        failover: Some(PastFailover {
+            primary: Some("p".into()),
+            outcome: FailoverOutcome::Succeeded,
+            mono: Some(now(7).mono),
+            wall: now(8).wall,
+        }),
+        failover_failed: true,
+    };
+    let mut recorder = recorder();
+    recorder.turn(true, None, now(9));
+    recorder.begin(&config(USUAL), &memory, now(1_500_000));
+    let timeline = timeline(&recorder.take_lines());
+    assert_eq!(timeline.name, "s2 2024-04-30T12:34:58.289012Z");
+    assert_eq!((timeline.start, &timeline.memory), (now(1_500_000), &memory));
+    assert!(matches!(timeline.lines[0].step, Step::Maintenance(true)));
+}
+
+#[test]
+fn turns_tell_what_was_decided_and_clocks_are_set_where_they_were() {
+    let mut recorder = recorder();
+    recorder.take_lines();
+    let stepped = |micros: u64| Now { wall: now(micros).wall + Duration::from_secs(3600), ..now(micros) };
+    recorder.turn(false, None, now(1_000_000));
+    recorder.turn(true, Some(&Verdict::Observing { primary: None }), stepped(2_000_000));
+    recorder.end(stepped(2_500_000));
+    assert_eq!(
+        recorder.take_lines(),
+        concat!(
+            "{\"t\":1.0,\"turn\":true}\n",
+            "{\"t\":2.0,\"wall\":3602.0}\n",
+            "{\"t\":2.0,\"maintenance\":true}\n",
+            "{\"t\":2.0,\"reason\":\"observing\",\"turn\":true,\"verdict\":\"observing\"}\n",
+            "{\"t\":2.5,\"end\":true}\n"
+        )
+    );
+}
+
+/// A daemon in a world of chance: everything takes some time, some things fail, clocks are stepped, and turns are late.
+struct Daemon {
+    seed: u64,
+    lookout: Lookout,
+    recorder: Recorder,
+    micros: u64,
+    wall_ahead: u64,
+    maintenance: bool,
+    coming: BTreeMap<(u64, u64), Event>,
+    primary: &'static str,
+    /// Does the primary die.
+    dies: bool,
+    effects: Vec<Effect>,
+    /// Since the last decision.
+    since: Vec<Effect>,
+    decided: Vec<(DecisionLine, String)>,
+}
+
+impl Daemon {
+    fn new(seed: u64) -> Self {
+        let memory = Memory {
+            primary: (seed % 2 == 0).then(|| "p".into()),
+            contacts: [(
+                "p".into(),
+                Contact { mono: Some(now(0).mono.before(Duration::from_micros(2_000_003))), wall: now(0).wall },
+            )]
+            .into(),
+            standbys: ["s1".into()].into(),
+            ..Memory::default()
+        };
+        let mut recorder = Recorder::new(now(0));
+        recorder.begin(&config(USUAL), &memory, now(0));
+        Self {
+            seed: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
+            lookout: Lookout::new(Arc::new(config(USUAL)), &memory, now(0)),
+            recorder,
+            micros: 0,
+            wall_ahead: 0,
+            maintenance: false,
+            coming: BTreeMap::new(),
+            primary: "p",
+            dies: seed % 3 != 0,
+            effects: Vec::new(),
+            since: Vec::new(),
+            decided: Vec::new(),
+        }
+    }
+
+    fn draw(&mut self, below: u64) -> u64 {
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        self.seed % below
+    }
+
+    fn now(&self) -> Now {
+        Now { wall: now(self.micros).wall + Duration::from_micros(self.wall_ahead), ..now(self.micros) }
+    }
+
+    fn send(&mut self, event: Event) {
+        let (after, order) = (self.draw(1_000_000), self.draw(u64::MAX));
+        self.coming.insert((self.micros + after, order), event);
+    }
+
+    fn run(mut self) -> (String, Vec<(DecisionLine, String)>) {
+        while self.micros < 120_000_000 {
+            self.turn();
+        }
+        (self.recorder.take_lines(), self.decided)
+    }
+
+    fn turn(&mut self) {
+        let deadline = self.lookout.next_deadline().since(now(0).mono);
+        let deadline = u64::try_from(deadline.as_micros()).unwrap() + 1 + self.draw(20_000);
+        let arrival = self.coming.first_key_value().map_or(u64::MAX, |((at, _), _)| *at);
+        self.micros = deadline.min(arrival).max(self.micros + 1);
+        match self.draw(100) {
+            _ if self.micros > 40_000_000 && self.dies => self.primary = "",
+            0 => self.chance(),
+            _ => {}
+        }
+        let now = self.now();
+        while let Some(entry) = self.coming.first_entry().filter(|entry| entry.key().0 <= self.micros) {
+            let event = entry.remove();
+            self.recorder.event(&event, self.lookout.state(), now);
+            self.lookout.handle(event, now, &mut self.effects);
+        }
+        let mut is_decision = false;
+        if self.lookout.next_deadline() <= now.mono {
+            let before = self.effects.len();
+            self.lookout.handle(Event::DeadlineReached { maintenance: self.maintenance }, now, &mut self.effects);
+            is_decision = self.effects[before..].contains(&Effect::SaveState);
+            let round = self.lookout.last_round().filter(|_| is_decision);
+            self.recorder.turn(self.maintenance, round.map(|round| &round.decision.verdict), now);
+        }
+        self.carry_out(is_decision);
+    }
+
+    /// Something that seldom happens.
+    fn chance(&mut self) {
+        let failure = ProbeFailure::Unreachable { reason: "reset".to_owned() };
+        match self.draw(6) {
+            0 => self.send(Event::CheckRequested),
+            1 => self.send(Event::NodeLost { node: "p".into(), failure }),
+            2 => self.wall_ahead += 3_000_000,
+            3 => self.maintenance = !self.maintenance,
+            4 => {
+                let lag = 10 + self.draw(20);
+                let text = USUAL.replace("_lag\": 20", &format!("_lag\": {lag}"));
+                self.send(Event::ConfigLoaded(Arc::new(config(&text))));
+            }
+            _ => self.primary = ["p", "s1"][usize::try_from(self.seed % 2).unwrap()],
+        }
+    }
+
+    fn carry_out(&mut self, is_decision: bool) {
+        let effects = std::mem::take(&mut self.effects);
+        self.recorder.note(&effects);
+        self.since.extend(effects.iter().cloned());
+        if is_decision {
+            let round = self.lookout.last_round().unwrap();
+            let t = Duration::from_micros(self.micros);
+            let line = DecisionLine {
+                fresh_facts_wanted: round.decision.verdict.name() == "wants_fresh_facts",
+                ..DecisionLine::new("s2 2024-04-30T12:34:56.789012Z", t, &self.lookout, round, &self.since)
+            };
+            self.decided.push((line, round.decision.verdict.to_string()));
+            self.since.clear();
+        }
+        for effect in &effects {
+            match effect {
+                Effect::ProbeNode { node, probe } => {
+                    let outcome = self.answer(node.as_str());
+                    self.send(Event::NodeProbed { node: node.clone(), probe: *probe, outcome });
+                }
+                Effect::ProbeObserver { observer, probe } => {
+                    let outcome = self.observed();
+                    self.send(Event::ObserverProbed { observer: observer.clone(), probe: *probe, outcome });
+                }
+                Effect::RunCommand { id, .. } => {
+                    let status = i32::try_from(self.draw(2)).unwrap();
+                    self.send(Event::CommandExited { id: *id, outcome: CommandOutcome::Exited(status) });
+                }
+                Effect::PrepareFollow { .. } => {
+                    let outcome = match self.draw(4) {
+                        0 => FollowOutcome::Unchanged,
+                        1 => FollowOutcome::Failed("no".to_owned()),
+                        _ => FollowOutcome::Changed,
+                    };
+                    self.send(Event::FollowPrepared(outcome));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn answer(&mut self, node: &str) -> Result<NodeReport, ProbeFailure> {
+        let db_time = self.now().wall;
+        let position = Some(Lsn::from_bytes(100 + self.draw(40) / 39));
+        let role = match node {
+            _ if node == self.primary => RoleReport::Primary { lsn: position, slots: Vec::new() },
+            "p" => return Err(ProbeFailure::TimedOut { step: ProbeStep::Connecting }),
+            _ if self.draw(12) == 0 => return Err(ProbeFailure::Refused { message: "full".to_owned() }),
+            _ => {
+                let lag = Duration::from_micros(self.draw(40_000_000));
+                RoleReport::Standby { receive: position, replay: None, last_replay: Some(db_time - lag) }
+            }
+        };
+        Ok(NodeReport { db_time, role })
+    }
+
+    fn observed(&mut self) -> Result<ObserverReport, ProbeFailure> {
+        if self.draw(5) == 0 {
+            return Err(ProbeFailure::Unreachable { reason: "refused".to_owned() });
+        }
+        let date = self.now().wall + Duration::from_secs(self.draw(7));
+        let primary = self.primary;
+        let entry = |node: &str| ObservedNode {
+            fetch_time: date,
+            connection: node != "p" || primary == "p",
+            db_time: Some(date),
+            in_recovery: Some(node != primary),
+            receive: lsn("0/64"),
+            replay: None,
+            last_replay: None,
+        };
+        Ok(ObserverReport { date, nodes: ["p", "s1", "s2"].map(|node| (node.into(), entry(node))).into() })
+    }
+}
+
+#[test]
+fn what_was_decided_live_is_decided_in_the_replay() {
+    let (mut all, mut promotions) = (0, 0);
+    for seed in 0..60 {
+        let (lines, live) = Daemon::new(seed).run();
+        let replayed = decisions(&timeline(&lines)).unwrap();
+        assert_eq!(replayed.len(), live.len(), "seed {seed}");
+        for ((line, sentence), Outcome { line: again, sentence: said_again, .. }) in live.iter().zip(&replayed) {
+            assert_eq!((line, sentence), (again, said_again), "seed {seed}");
+            promotions += usize::from(line.verdict == "promote");
+        }
+        all += live.len();
+    }
+    println!("{all} decisions, {promotions} promotions");
+    assert!(all > 1_000 && promotions > 10, "{all} decisions, {promotions} promotions");
+}

@@ -1,0 +1,152 @@
+//! A timeline as values: what a node has seen, in order. Reading and writing the lines is done beside this file.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
+use crate::config::{Config, NodeName, ObserverName};
+use crate::lookout::{CommandOutcome, CommandPurpose, FollowOutcome, Memory};
+use crate::time::{Monotonic, Now, WallTime};
+
+/// One timeline: a header and what follows it.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    /// Its name.
+    pub name: String,
+    /// The node's clocks at `t` 0.
+    pub start: Now,
+    /// The configuration in the header.
+    pub config: Config,
+    /// What the node remembered at `t` 0.
+    pub memory: Memory,
+    /// Everything after the header, in order.
+    pub lines: Vec<Line>,
+}
+
+/// One line of a timeline.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Time from the timeline's start.
+    pub t: Duration,
+    /// Is it one of the facts that a decision may have asked for.
+    pub fresh: bool,
+    /// What happened.
+    pub step: Step,
+}
+
+/// What a line tells.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A poll of a node has ended.
+    Node(NodeName, Result<NodeReport, ProbeFailure>),
+    /// A fetch from an observer has ended.
+    Observer(ObserverName, Result<ObserverReport, ProbeFailure>),
+    /// An open connection was closed under us, and what was said of it.
+    Lost(NodeName, ProbeFailure),
+    /// The maintenance file appeared or went.
+    Maintenance(bool),
+    /// A reload.
+    Config(Box<Config>),
+    /// Our own wall clock reads this from now on.
+    Wall(WallTime),
+    /// Somebody asked for a check; not a decision by itself.
+    CheckRequested,
+    /// A command that was run for this purpose has ended.
+    Command(CommandPurpose, CommandOutcome),
+    /// The look at the recovery settings has ended.
+    FollowPrepared(FollowOutcome),
+    /// The daemon looked at its deadlines.
+    Turn,
+    /// Nothing happened up to here.
+    End,
+    /// A decision is made here.
+    Check(CheckLine),
+}
+
+/// A `check` line.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckLine {
+    /// How commands that this check runs end: an exit status, a negative signal number, or null: could not be started.
+    pub command_exit: Option<i32>,
+    /// What preparing the recovery settings said.
+    #[serde(default)]
+    pub follow: Follow,
+    /// What is expected of the decision, key by key.
+    #[serde(default)]
+    pub expect: Map<String, Value>,
+}
+
+/// What preparing the recovery settings said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Follow {
+    /// They were changed.
+    #[default]
+    Changed,
+    /// They were right.
+    Unchanged,
+    /// They could not be read or written.
+    Failed,
+}
+
+impl Timeline {
+    /// Does it say itself where decisions are made.
+    pub fn is_scripted(&self) -> bool {
+        self.lines.iter().any(|line| matches!(line.step, Step::Check(_)))
+    }
+
+    /// Does it say when the daemon looked at its deadlines.
+    pub(super) fn has_turns(&self) -> bool {
+        self.lines.iter().any(|line| matches!(line.step, Step::Turn))
+    }
+
+    /// Gives it another configuration, for all of its time. The moments at which a daemon with the old one looked at its
+    /// deadlines mean nothing then.
+    pub fn reconfigure(&mut self, config: &Config) {
+        self.config = config.clone();
+        self.lines.retain(|line| !matches!(line.step, Step::Config(_)));
+        for line in self.lines.iter_mut().filter(|line| matches!(line.step, Step::Turn)) {
+            line.step = Step::End;
+        }
+    }
+}
+
+/// The clocks of a timeline as it goes on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clocks {
+    start: Monotonic,
+    t: Duration,
+    /// The wall clock was last set, or began, at this `t` and reads this there.
+    wall_set: (Duration, WallTime),
+}
+
+impl Clocks {
+    pub(super) fn new(start: Now) -> Self {
+        Self { start: start.mono, t: Duration::ZERO, wall_set: (Duration::ZERO, start.wall) }
+    }
+
+    pub(super) fn t(&self) -> Duration {
+        self.t
+    }
+
+    pub(super) fn go_to(&mut self, t: Duration) {
+        self.t = t;
+    }
+
+    /// How long after the start this moment is.
+    pub(super) fn t_of(&self, at: Monotonic) -> Duration {
+        at.since(self.start)
+    }
+
+    pub(super) fn set_wall(&mut self, wall: WallTime) {
+        self.wall_set = (self.t, wall);
+    }
+
+    pub(super) fn now(&self) -> Now {
+        let (set_at, wall) = self.wall_set;
+        Now { mono: self.start + self.t, wall: wall + self.t.saturating_sub(set_at) }
+    }
+}
