@@ -71,7 +71,10 @@ impl World {
             let site = &self.sites[host];
             site.is_alive && quiet(site.disturbed) && quiet(site.stepped) && quiet(site.lied) && site.lie.is_none()
         };
+        // Just after two standbys have lost sight of each other, the observer's word may still be older than their own.
+        let between = nodes.iter().flat_map(|a| nodes.iter().map(move |b| (*a, *b)));
         undisturbed(at)
+            && between.into_iter().all(|(a, b)| self.network.is_unchanged_since(a, b, since))
             && nodes.iter().all(|node| {
                 let clocks = self.sites[*node].wall_offset.abs_diff(self.sites[at].wall_offset);
                 *node != at

@@ -48,4 +48,9 @@ impl Network {
         let at = from * self.hosts + to;
         from == to || (self.ways[at] == Way::default() && self.disturbed[at].is_none_or(|at| at < since))
     }
+
+    /// Has this way been as it is since then.
+    pub(super) fn is_unchanged_since(&self, from: HostId, to: HostId, since: Micros) -> bool {
+        from == to || self.disturbed[from * self.hosts + to].is_none_or(|at| at < since)
+    }
 }
