@@ -163,7 +163,11 @@ impl Case<'_> {
         let told = &self.told.nodes[node];
         let may_be_primary = match told.answer {
             Some(answer) => answer.is_primary,
-            None => self.words(node).next().is_none() && self.standing.remembered.is_none_or(|primary| primary == node),
+            None => {
+                let is_remembered = self.standing.remembered.is_none_or(|primary| primary == node);
+                let is_untold = self.words(node).all(|word| word.is_primary.is_none());
+                self.words(node).any(|word| word.is_primary == Some(true)) || (is_untold && is_remembered)
+            }
         };
         told.refused && may_be_primary && !self.rules.gone[node]
     }

@@ -4,7 +4,9 @@
 //! `PGLOOKOUT_SIM_FIRST=n` begins with another seed.
 
 // Tests read clocks and end with a panic; the bans are for the daemon.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod worlds;
 
 use std::time::{Duration, Instant};
 
