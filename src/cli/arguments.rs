@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::{Error, Parser, ValueExt};
 
+use super::simulate::{self, Simulate};
+
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Invocation {
@@ -14,6 +16,8 @@ pub(super) enum Invocation {
     CheckConfig(PathBuf),
     /// Look this name up and print its addresses; how the daemon starts itself as a helper.
     Resolve(String),
+    /// Say what can happen to the cluster of a configuration.
+    Simulate(Simulate),
     /// Say how it is used.
     Help,
     /// Say which version it is.
@@ -29,6 +33,9 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Short('V') | Long("version") => return Ok(Invocation::Version),
             Long("check-config") => Invocation::CheckConfig(parser.value()?.into()),
             Long("resolve") => Invocation::Resolve(parser.value()?.string()?),
+            Value(word) if word == "simulate" && invocation.is_none() => {
+                Invocation::Simulate(simulate::parse(&mut parser)?)
+            }
             Value(config) => Invocation::Run(config.into()),
             unexpected => return Err(unexpected.unexpected()),
         };

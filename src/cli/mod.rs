@@ -6,6 +6,7 @@ mod current_master;
 mod output;
 mod resolve;
 mod run;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ pub fn main() -> ExitCode {
     match arguments::parse(lexopt::Parser::from_env()) {
         Ok(Invocation::Run(config)) => run::main(&config),
         Ok(Invocation::CheckConfig(config)) => check_config::main(&config),
+        Ok(Invocation::Simulate(wanted)) => simulate::main(&wanted),
         Ok(Invocation::Resolve(name)) => resolve::main(&name),
         Ok(Invocation::Help) => output::answer(USAGE),
         Ok(Invocation::Version) => output::answer(&format!("pglookout {}", env!("CARGO_PKG_VERSION"))),
@@ -27,6 +29,9 @@ pub fn main() -> ExitCode {
 const USAGE: &str = "\
 Usage: pglookout CONFIG                 watch the cluster described by the file CONFIG
        pglookout --check-config CONFIG  say all that is wrong with it; exit 0 if it can be used
+       pglookout simulate CONFIG [--seed N] [--schedules N]
+                                        say what can happen to this cluster: every split and crash, and schedules of
+                                        faults drawn from a seed; exit 1 if some other configuration would do better
        pglookout --version | --help
 
 SIGHUP reads the file again; SIGTERM and SIGINT end the daemon.";

@@ -18,6 +18,7 @@ pub mod referee;
 mod setup;
 mod shrink;
 mod site;
+mod survey;
 pub mod told;
 mod trial;
 mod world;
@@ -31,6 +32,7 @@ pub use random::Dice;
 pub use record::{Promotion, Record, Violation};
 pub use setup::Setup;
 pub use shrink::shrink;
+pub use survey::{Finding, Survey, survey};
 pub use trial::{Outcome, run};
 
 /// Microseconds of true time, from the start of a schedule.

@@ -9,7 +9,7 @@ use pglookout::cluster::{
 };
 use pglookout::config::{self, Config, Environment, NodeName, ObserverName, QuorumRule};
 use pglookout::failover::{Snapshot, Verdict, decide};
-use pglookout::simulation::referee::{Objection, Rules, Standing, first_candidate, objections};
+use pglookout::simulation::referee::{Objection, Rules, Standing, first_candidate, objections, seen_primaries};
 use pglookout::simulation::told::{Answer, Entry, Told};
 use pglookout::time::{Monotonic, WallTime};
 
@@ -231,7 +231,14 @@ impl Worlds {
             }
             _ => true,
         };
-        // Whoever is not first has nothing to decide where no standby is known at all.
+        // That a primary is seen is not left to the limit on the last contact to notice: it goes first.
+        let seen = !seen_primaries(told, &rules, &standing).is_empty();
+        let says = match verdict {
+            Verdict::PrimaryReachable { .. } | Verdict::SeveralPrimaries { .. } => true,
+            Verdict::PrimaryItself { .. } | Verdict::NoStandby { .. } => seen,
+            _ => false,
+        };
+        assert_eq!(says, seen, "{verdict:?}\n{told:#?}");
         assert!(agree && same_candidate, "{verdict:?}\nagainst it: {:?}\n{told:#?}\n{state:#?}", shown(&against));
     }
 }
