@@ -16,6 +16,7 @@ pub mod http;
 pub mod lookout;
 pub mod pg;
 pub mod replay;
+pub mod simulation;
 
 // The world.
 pub mod net;

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::{Error, Parser, ValueExt};
 
+use super::simulate::{self, Simulate};
+
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Invocation {
@@ -20,6 +22,8 @@ pub(super) enum Invocation {
     Resolve(String),
     /// Look at recovery settings as stdin says; how the daemon starts itself as a helper.
     Recovery,
+    /// Say what can happen to the cluster of a configuration.
+    Simulate(Simulate),
     /// Say how it is used.
     Help,
     /// Say which version it is.
@@ -51,6 +55,9 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Value(word) if word == "replay" && invocation.is_none() => return parse_replay(parser),
             Long("recovery") => Invocation::Recovery,
             Value(word) if word == "explain" && invocation.is_none() => Invocation::Explain(parser.value()?.into()),
+            Value(word) if word == "simulate" && invocation.is_none() => {
+                Invocation::Simulate(simulate::parse(&mut parser)?)
+            }
             Value(config) => Invocation::Run(config.into()),
             unexpected => return Err(unexpected.unexpected()),
         };

@@ -10,6 +10,7 @@ mod recovery;
 mod replay;
 mod resolve;
 mod run;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ pub fn main() -> ExitCode {
         Ok(Invocation::Explain(config)) => explain::main(&config),
         Ok(Invocation::CheckConfig(config)) => check_config::main(&config),
         Ok(Invocation::Replay(what)) => replay::main(&what),
+        Ok(Invocation::Simulate(wanted)) => simulate::main(&wanted),
         Ok(Invocation::Resolve(name)) => resolve::main(&name),
         Ok(Invocation::Recovery) => recovery::main(),
         Ok(Invocation::Help) => output::answer(USAGE),
@@ -40,6 +42,10 @@ Usage: pglookout CONFIG                 watch the cluster described by the file 
                                         a line of JSON each; --text: for people; --config: with these settings
                                         in place of the recorded ones; --verify: compare with what the files
                                         expect, exit 1 if something differs. Exit 2 for what is no timeline
+       pglookout simulate CONFIG [--seed N] [--schedules N]
+                                        say what can happen to this cluster: every split and crash, and schedules of
+                                        faults drawn from a seed; exit 1 if some other configuration would do better
        pglookout --version | --help
 
-SIGHUP reads the file again; SIGTERM and SIGINT end the daemon. A configuration whose name is replay is ./replay.";
+SIGHUP reads the file again; SIGTERM and SIGINT end the daemon. A configuration whose name is a
+subcommand's is ./replay.";

@@ -189,16 +189,15 @@ impl NodeMap {
             return;
         }
         let newer = words.filter(|word| ours.is_none_or(|answer| word.sighting.at >= answer.at));
-        let Some(Word { name, sighting, .. }) = newer.max_by_key(|word| (word.sighting.connected, word.sighting.at))
-        else {
-            return;
-        };
-        self.unknown.remove(node);
         // An observer that we have lost as well is no way to the standby any more: who is cut off must not count, as if they
         // stood behind it, the nodes that it last heard of through others.
+        let reaches = |word: &Word<'_>| word.sighting.connected && self.connected_observers.contains(word.name);
+        let best = newer.map(|word| (reaches(&word), word)).max_by_key(|(reaches, word)| (*reaches, word.sighting.at));
+        let Some((connected, Word { name, sighting, .. })) = best else { return };
+        self.unknown.remove(node);
         let standby = Standby {
             witness: Witness::Observer(name.clone()),
-            connected: sighting.connected && self.connected_observers.contains(name),
+            connected,
             at: sighting.at,
             receive: sighting.receive,
             replay: sighting.replay,

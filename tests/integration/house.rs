@@ -12,7 +12,7 @@ use source::{Source, names, paths};
 
 /// Every room, in reading order, and the rooms above it that it may import. A room imports as little as it can; what is
 /// less than obvious has its reason.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("time", &[]),
     ("config", &[]),
     ("cluster", &["time", "config"]),
@@ -22,6 +22,8 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("compat", &["time", "config", "cluster", "failover", "lookout"]),
     // Timelines are written in the shapes of the wire.
     ("replay", &["time", "config", "cluster", "failover", "lookout", "compat"]),
+    // Every daemon of a cluster, in a world of its own making.
+    ("simulation", &["time", "config", "cluster", "failover", "lookout"]),
     // Whatever asks others reports in cluster's words. Who logs in as whom is handed in: no config.
     ("pg", &["time", "cluster"]),
     ("http", &["time", "cluster"]),
@@ -36,11 +38,12 @@ const ROOMS: [(&str, &[&str]); 14] = [
         &["time", "config", "cluster", "failover", "lookout", "compat", "replay", "pg", "http", "dns", "sys", "net"],
     ),
     // `explain` asks a daemon for its decisions.
-    ("cli", &["time", "config", "compat", "replay", "http", "dns", "sys", "daemon"]),
+    ("cli", &["time", "config", "compat", "replay", "simulation", "http", "dns", "sys", "daemon"]),
 ];
 
 /// Rooms of facts in and values out.
-const PURE: [&str; 10] = ["time", "config", "cluster", "failover", "lookout", "compat", "replay", "pg", "http", "dns"];
+const PURE: [&str; 11] =
+    ["time", "config", "cluster", "failover", "lookout", "compat", "replay", "simulation", "pg", "http", "dns"];
 
 /// What of std is the world. Addresses are values, so of `net` only what opens or looks something up.
 const WORLDLY: [&str; 10] = [

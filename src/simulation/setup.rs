@@ -1,0 +1,129 @@
+//! The cluster of a schedule: hosts, names, and the configuration of every daemon.
+//!
+//! Database nodes are the hosts 0 and up, in the order of their names; a host of its own for each observer that does not
+//! live beside a database comes behind them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::plan::seconds;
+use super::{HostId, Micros, NodeId, micros};
+use crate::config::{Config, HostAddress, NodeName, ObserverName, QuorumRule};
+
+/// The cluster of a schedule.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub(super) nodes: Vec<NodeName>,
+    /// Each observer, and the host it runs on.
+    pub(super) observers: Vec<(ObserverName, HostId)>,
+    pub(super) configs: Vec<Arc<Config>>,
+    /// The primary at the start.
+    pub(super) primary: NodeId,
+    /// The primary writes all the time; otherwise there are only the heartbeats of those who poll it.
+    pub(super) is_busy: bool,
+}
+
+impl Setup {
+    /// The cluster that `config` describes: every database node with this configuration under its own name, every observer
+    /// with it as an observer.
+    pub fn new(config: &Config, primary: NodeId) -> Self {
+        let nodes: Vec<_> = config.nodes.keys().cloned().collect();
+        let mut next = nodes.len();
+        let mut observers = Vec::new();
+        for (name, url) in &config.observers {
+            let beside = config.nodes.values().position(|info| {
+                info.hosts.iter().any(|host| {
+                    host.name == url.host
+                        || matches!(&host.address, HostAddress::Name(address) if *address == url.host)
+                        || matches!(&host.address, HostAddress::Ip(ip) if ip.to_string() == url.host)
+                })
+            });
+            observers.push((name.clone(), beside.unwrap_or(next)));
+            next += usize::from(beside.is_none());
+        }
+        let own = |host: HostId| {
+            let mut own = config.clone();
+            // Databases of a schedule find their new primary by themselves; restarts beside it are no part of this world.
+            own.follow = None;
+            own.own_db = nodes.get(host).cloned();
+            // Nobody observes itself.
+            let itself = observers.iter().filter(|(_, at)| *at == host).map(|(name, _)| name);
+            itself.for_each(|name| drop(own.observers.remove(name)));
+            Arc::new(own)
+        };
+        let configs = (0..next).map(own).collect();
+        Self { nodes, observers, configs, primary, is_busy: true }
+    }
+
+    /// How many hosts there are.
+    pub fn hosts(&self) -> usize {
+        self.configs.len()
+    }
+
+    /// How many of them have a database: the first ones.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The host's name: its node's, or its observer's.
+    pub fn host_name(&self, host: HostId) -> &str {
+        let observer = || self.observers.iter().find(|(_, at)| *at == host).map(|(name, _)| name.as_str());
+        self.nodes.get(host).map(NodeName::as_str).or_else(observer).unwrap_or("?")
+    }
+
+    pub(super) fn node_id(&self, name: &NodeName) -> Option<NodeId> {
+        self.nodes.iter().position(|node| node == name)
+    }
+
+    pub(super) fn observer_id(&self, name: &ObserverName) -> Option<usize> {
+        self.observers.iter().position(|(observer, _)| observer == name)
+    }
+
+    /// The longest of a setting among all daemons.
+    pub(super) fn longest(&self, setting: impl Fn(&Config) -> std::time::Duration) -> Micros {
+        self.configs.iter().map(|config| micros(setting(config))).max().unwrap_or_default()
+    }
+
+    /// The configuration of the whole cluster, as any of its database nodes has it.
+    pub(super) fn any_config(&self) -> &Config {
+        &self.configs[0]
+    }
+
+    /// The votes that a standby counts when the primary is dead and all else is well: known and all.
+    pub(super) fn votes_without_primary(&self, primary: NodeId) -> (usize, usize) {
+        let config = self.any_config();
+        let standbys = self.nodes.iter().enumerate().filter(|(id, _)| *id != primary);
+        let standbys = standbys.filter(|(_, name)| !config.never_promote.contains(*name)).count();
+        (standbys + self.observers.len(), standbys + 1 + self.observers.len())
+    }
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes: Vec<_> = self.nodes.iter().map(NodeName::as_str).collect();
+        let observers: Vec<_> = self.observers.iter().map(|(name, _)| name.as_str()).collect();
+        let config = self.any_config();
+        write!(f, "nodes {} (primary {})", nodes.join(" "), self.host_name(self.primary))?;
+        if !observers.is_empty() {
+            write!(f, ", observers {}", observers.join(" "))?;
+        }
+        let s = |duration| seconds(micros(duration));
+        write!(f, "; poll {} s, check {} s, ", s(config.poll_interval), s(config.check_interval))?;
+        write!(f, "limit {} s, timeout {} s, ", s(config.failover_lag), s(config.poll_timeout))?;
+        f.write_str(match config.quorum {
+            QuorumRule::Half => "half suffices",
+            QuorumRule::Majority => "majority",
+        })?;
+        if !config.failover_on_disconnect {
+            f.write_str(", not on disconnect")?;
+        }
+        if config.poll_observers_on_warning_only {
+            f.write_str(", observers on warning only")?;
+        }
+        if !config.never_promote.is_empty() {
+            let never: Vec<_> = config.never_promote.iter().map(NodeName::as_str).collect();
+            write!(f, ", never {}", never.join(" "))?;
+        }
+        Ok(())
+    }
+}

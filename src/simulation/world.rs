@@ -1,0 +1,450 @@
+//! The machine: hosts, databases and the network under virtual time. The clock jumps from one happening to the next, so a
+//! failover with all its waits takes microseconds.
+
+use std::collections::BTreeMap;
+
+use super::database::{Condition, Database};
+use super::network::Network;
+use super::plan::{Lie, Plan, Step};
+use super::random::Dice;
+use super::record::{Record, Violation};
+use super::setup::Setup;
+use super::site::{Site, moment, wall};
+use super::told::Moment;
+use super::{HostId, Micros, NodeId, micros};
+use crate::cluster::{Lsn, NodeReport, ObserverReport, ProbeFailure, ProbeStep, RoleReport};
+use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, Effect, Event, ProbeId};
+
+/// Everything there is.
+pub(super) struct World {
+    pub(super) now: Micros,
+    pub(super) setup: Setup,
+    pub(super) sites: Vec<Site>,
+    pub(super) databases: Vec<Database>,
+    pub(super) network: Network,
+    pub(super) dice: Dice,
+    pub(super) reigns: u32,
+    pub(super) record: Record,
+    coming: BTreeMap<(Micros, u32), Coming>,
+    sent: u32,
+    /// Until when the databases' WAL has been brought forward.
+    settled: Micros,
+    turns: (Micros, u32),
+    /// Somebody is restarted in this schedule: what is saved matters.
+    saves: bool,
+    /// The schedule is one in which nobody may promote a second time.
+    pub(super) islands: bool,
+    pub(super) longest_check: Micros,
+}
+
+/// What is on its way.
+pub(super) enum Coming {
+    /// A question arrives at a node or an observer.
+    Question { from: HostId, life: u32, asked: Asked, until: Micros },
+    /// A node's answer arrives.
+    Answer { to: HostId, life: u32, node: NodeId, probe: ProbeId, outcome: Result<NodeReport, ProbeFailure> },
+    /// An observer's answer arrives, with the contacts that it truly had.
+    Page {
+        to: HostId,
+        life: u32,
+        observer: usize,
+        probe: ProbeId,
+        outcome: Result<ObserverReport, ProbeFailure>,
+        honest: Vec<Option<Moment>>,
+    },
+    /// A failover command ends.
+    CommandEnds { host: HostId, life: u32, id: CommandId, status: Option<i32>, replaces: usize },
+    /// An idle connection was closed.
+    Lost { host: HostId, life: u32, node: NodeId },
+    /// A database is done with starting.
+    Ready(NodeId),
+    /// The next fault of the schedule.
+    Step(Step),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    Node(NodeId, ProbeId),
+    Observer(usize, ProbeId),
+}
+
+impl World {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let setup = plan.setup.clone();
+        let mut dice = Dice::new(plan.seed ^ 0x5EED);
+        let sites = setup.configs.iter().enumerate().map(|(host, config)| {
+            let offset = if dice.percent(70) { 0 } else { moment(dice.between(0, 8_000_000)) - 4_000_000 };
+            let whole = dice.percent(50);
+            Site::new(&setup, host, config, offset, whole)
+        });
+        let sites: Vec<_> = sites.collect();
+        let mut databases: Vec<_> = (0..setup.node_count())
+            .map(|_| Database::standby_of(setup.primary, 0x0500_0000, wall(0, 0).unix_micros()))
+            .collect();
+        databases[setup.primary].is_primary = true;
+        databases[setup.primary].upstream = None;
+        databases[setup.primary].reign = Some(0);
+        let mut world = Self {
+            now: 0,
+            network: Network::new(setup.hosts()),
+            saves: plan.saves_matter(),
+            record: Record::default(),
+            setup,
+            sites,
+            databases,
+            dice,
+            reigns: 1,
+            coming: BTreeMap::new(),
+            sent: 0,
+            settled: 0,
+            turns: (0, 0),
+            islands: false,
+            longest_check: 0,
+        };
+        for step in &plan.steps {
+            world.send(step.at, Coming::Step(*step));
+        }
+        world
+    }
+
+    pub(super) fn send(&mut self, at: Micros, coming: Coming) {
+        self.coming.insert((at.max(self.now), self.sent), coming);
+        self.sent += 1;
+    }
+
+    /// Lets time pass, happening by happening, until then or until something is wrong.
+    pub(super) fn run_until(&mut self, end: Micros) {
+        while self.record.violation.is_none() {
+            let deadline = self.sites.iter().filter(|site| site.is_alive).map(|site| site.deadline).min();
+            let arrival = self.coming.first_key_value().map(|((at, _), _)| *at);
+            let next = deadline.into_iter().chain(arrival).min().unwrap_or(Micros::MAX).max(self.now);
+            if next > end {
+                self.now = end;
+                return;
+            }
+            self.turns = if self.turns.0 == next { (next, self.turns.1 + 1) } else { (next, 0) };
+            if self.turns.1 > MOST_TURNS_AT_ONE_TIME {
+                self.record.fail(next, Violation::ClockStandsStill);
+                return;
+            }
+            self.now = next;
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        while let Some(entry) = self.coming.first_entry().filter(|entry| entry.key().0 <= self.now) {
+            let coming = entry.remove();
+            self.arrive(coming);
+        }
+        for host in 0..self.sites.len() {
+            if self.sites[host].is_alive && self.sites[host].deadline <= self.now {
+                let now = self.now;
+                self.sites[host].take_turn(now);
+                self.carry_out(host);
+                self.sites[host].find_deadline();
+            }
+        }
+    }
+
+    fn arrive(&mut self, coming: Coming) {
+        match coming {
+            Coming::Question { from, life, asked, until } => self.question(from, life, asked, until),
+            Coming::Answer { to, life, node, probe, outcome } => {
+                if self.is_awaited(to, life) && self.sites[to].asked_nodes[node] == Some(probe) {
+                    self.node_answers(to, node, probe, outcome);
+                }
+            }
+            Coming::Page { to, life, observer, probe, outcome, honest } => {
+                if self.is_awaited(to, life) && self.sites[to].asked_observers[observer] == Some(probe) {
+                    self.observer_answers(to, observer, probe, outcome, honest);
+                }
+            }
+            Coming::CommandEnds { host, life, id, status, replaces } => {
+                self.command_ends(host, life, id, status, replaces);
+            }
+            Coming::Lost { host, life, node } => {
+                if self.is_awaited(host, life) {
+                    self.lose(host, node);
+                }
+            }
+            Coming::Ready(node) => {
+                if self.databases[node].condition == Condition::Starting {
+                    self.databases[node].condition = Condition::Up;
+                }
+            }
+            Coming::Step(step) => self.happen(&step.deed),
+        }
+    }
+
+    fn is_awaited(&self, host: HostId, life: u32) -> bool {
+        self.sites[host].is_alive && self.sites[host].life == life
+    }
+
+    fn node_answers(&mut self, to: HostId, node: NodeId, probe: ProbeId, outcome: Result<NodeReport, ProbeFailure>) {
+        let (now, name) = (self.now, self.setup.nodes[node].clone());
+        let site = &mut self.sites[to];
+        site.asked_nodes[node] = None;
+        if node == to && site.succeeded.is_some_and(|at| at <= site.own_asked) {
+            site.succeeded = None;
+        }
+        match &outcome {
+            Ok(report) => site.note_report(node, report, now),
+            Err(failure) => {
+                let refused =
+                    matches!(failure, ProbeFailure::Refused { .. } | ProbeFailure::AuthenticationRejected { .. });
+                let remembered = site.lookout.primary() == Some(&name);
+                site.told.node_failed(node, moment(now), refused, remembered);
+            }
+        }
+        site.tell(Event::NodeProbed { node: name, probe, outcome }, now);
+    }
+
+    fn observer_answers(
+        &mut self,
+        to: HostId,
+        observer: usize,
+        probe: ProbeId,
+        outcome: Result<ObserverReport, ProbeFailure>,
+        honest: Vec<Option<Moment>>,
+    ) {
+        let now = self.now;
+        let site = &mut self.sites[to];
+        site.asked_observers[observer] = None;
+        match &outcome {
+            Ok(report) => site.note_observer(&self.setup, observer, report, now),
+            Err(_) => site.told.observer_failed(observer, moment(now)),
+        }
+        for (known, told) in site.told.honest_contacts.iter_mut().zip(honest) {
+            *known = told.max(*known);
+        }
+        let name = self.setup.observers[observer].0.clone();
+        site.tell(Event::ObserverProbed { observer: name, probe, outcome }, now);
+    }
+
+    fn lose(&mut self, host: HostId, node: NodeId) {
+        let (now, name) = (self.now, self.setup.nodes[node].clone());
+        let site = &mut self.sites[host];
+        if !site.rules.configured[node] {
+            return;
+        }
+        site.told.node_failed(node, moment(now), false, false);
+        let failure = ProbeFailure::Unreachable { reason: String::new() };
+        site.tell(Event::NodeLost { node: name, failure }, now);
+    }
+
+    fn carry_out(&mut self, host: HostId) {
+        let effects = std::mem::take(&mut self.sites[host].effects);
+        let (mut save, mut keep) = (false, false);
+        for effect in effects {
+            match effect {
+                Effect::ProbeNode { node, probe } => {
+                    let Some(node) = self.setup.node_id(&node) else { continue };
+                    self.sites[host].asked_nodes[node] = Some(probe);
+                    if node == host {
+                        self.sites[host].own_asked = self.now;
+                    }
+                    self.ask(host, node, Asked::Node(node, probe));
+                }
+                Effect::ProbeObserver { observer, probe } => {
+                    let Some(observer) = self.setup.observer_id(&observer) else { continue };
+                    self.sites[host].asked_observers[observer] = Some(probe);
+                    let at = self.setup.observers[observer].1;
+                    self.ask(host, at, Asked::Observer(observer, probe));
+                }
+                Effect::RunCommand { id, purpose: CommandPurpose::Failover, timeout, .. } => {
+                    self.promote(host, id, timeout.map(micros));
+                }
+                Effect::SaveState => save = true,
+                Effect::SaveMemory => keep = true,
+                // Nothing in this world turns on alerts, log lines, other commands or recovery settings.
+                _ => {}
+            }
+        }
+        if save {
+            self.decided(host);
+        }
+        if self.saves && (save || keep) {
+            let now = self.now;
+            self.sites[host].save(now);
+        }
+    }
+
+    fn ask(&mut self, from: HostId, to: HostId, asked: Asked) {
+        let life = self.sites[from].life;
+        let until = self.now + micros(self.sites[from].lookout.config().poll_timeout);
+        let way = self.network.way(from, to);
+        let delay = if from == to { 1_000 } else { self.dice.between(1_000, 20_000) + way.delay };
+        if way.cut || self.now + delay > until || (way.loss > 0 && self.dice.percent(way.loss)) {
+            self.fail(from, life, asked, until, time_out());
+            return;
+        }
+        // The answer is as old as it can be, or as young.
+        if self.dice.bits() & 1 == 0 {
+            self.answer(from, life, asked, self.now + delay, until);
+            return;
+        }
+        self.send(self.now + delay, Coming::Question { from, life, asked, until });
+    }
+
+    fn question(&mut self, from: HostId, life: u32, asked: Asked, until: Micros) {
+        let to = match asked {
+            Asked::Node(node, _) => node,
+            Asked::Observer(observer, _) => self.setup.observers[observer].1,
+        };
+        if self.network.way(from, to).cut {
+            self.fail(from, life, asked, until, time_out());
+            return;
+        }
+        self.answer(from, life, asked, self.now, until);
+    }
+
+    /// What is told now, and arrives then.
+    fn answer(&mut self, from: HostId, life: u32, asked: Asked, at: Micros, until: Micros) {
+        match asked {
+            Asked::Node(node, probe) => {
+                self.settle();
+                match self.databases[node].failure() {
+                    None => {
+                        let outcome = Ok(self.status(node));
+                        self.send(at, Coming::Answer { to: from, life, node, probe, outcome });
+                    }
+                    Some(Some(failure)) => self.fail(from, life, asked, at, failure),
+                    Some(None) => self.fail(from, life, asked, until, time_out()),
+                }
+            }
+            Asked::Observer(observer, probe) => {
+                let host = self.setup.observers[observer].1;
+                let site = &self.sites[host];
+                if !site.is_alive {
+                    let down = self.databases.get(host).is_some_and(|db| db.condition == Condition::HostDown);
+                    let unreachable = ProbeFailure::Unreachable { reason: String::new() };
+                    let (at, failure) = if down { (until, time_out()) } else { (at, unreachable) };
+                    self.fail(from, life, asked, at, failure);
+                    return;
+                }
+                let outcome = Ok(site.page(&self.setup, self.now));
+                let honest = self.honest_contacts(host);
+                self.send(at, Coming::Page { to: from, life, observer, probe, outcome, honest });
+            }
+        }
+    }
+
+    fn fail(&mut self, to: HostId, life: u32, asked: Asked, at: Micros, failure: ProbeFailure) {
+        let coming = match asked {
+            Asked::Node(node, probe) => Coming::Answer { to, life, node, probe, outcome: Err(failure) },
+            Asked::Observer(observer, probe) => {
+                Coming::Page { to, life, observer, probe, outcome: Err(failure), honest: Vec::new() }
+            }
+        };
+        self.send(at, coming);
+    }
+
+    /// When this host truly reached a primary that it reaches still, if it tells the truth by a clock that was not stepped
+    /// since.
+    fn honest_contacts(&self, host: HostId) -> Vec<Option<Moment>> {
+        let site = &self.sites[host];
+        if !matches!(site.lie, None | Some(Lie::Date(_))) {
+            return Vec::new();
+        }
+        let contact = |node: &super::told::NodeTold| {
+            let contact = node.contact.filter(|_| matches!(node.attempt, Some((_, true))))?;
+            site.stepped.is_none_or(|stepped| moment(stepped) < contact).then_some(contact)
+        };
+        site.told.nodes.iter().map(contact).collect()
+    }
+
+    /// A database's status; asking a primary beats its heart.
+    fn status(&mut self, node: NodeId) -> NodeReport {
+        let db_time = wall(self.now, self.sites[node].wall_offset);
+        let database = &mut self.databases[node];
+        let role = if database.is_primary {
+            database.position += 64;
+            database.last_commit = db_time.unix_micros();
+            RoleReport::Primary { lsn: Some(Lsn::from_bytes(database.position)), slots: Vec::new() }
+        } else {
+            RoleReport::Standby {
+                receive: database.has_received.then_some(Lsn::from_bytes(database.position)),
+                replay: Some(Lsn::from_bytes(database.replayed)),
+                last_replay: Some(crate::time::WallTime::from_unix_micros(database.last_replay)),
+            }
+        };
+        NodeReport { db_time, role }
+    }
+
+    /// Brings all WAL forward to now: what is written, what streams, what is replayed.
+    pub(super) fn settle(&mut self) {
+        let passed = self.now - self.settled;
+        self.settled = self.now;
+        if self.setup.is_busy && passed > 0 {
+            for node in 0..self.databases.len() {
+                let commit = wall(self.now, self.sites[node].wall_offset).unix_micros();
+                let database = &mut self.databases[node];
+                if database.is_primary && database.condition == Condition::Up {
+                    database.position += passed / 1_000;
+                    database.last_commit = commit;
+                }
+            }
+        }
+        for node in 0..self.databases.len() {
+            let Some(upstream) = self.databases[node].upstream else { continue };
+            let source = &self.databases[upstream];
+            let streams = source.condition == Condition::Up && !self.network.way(node, upstream).cut;
+            let (position, commit) = (source.position, source.last_commit);
+            let database = &mut self.databases[node];
+            if database.condition != Condition::Up || database.is_primary {
+                continue;
+            }
+            if streams && position >= database.position {
+                database.position = position;
+                database.last_commit = commit;
+                database.has_received = true;
+            }
+            if !database.replay_is_paused {
+                database.replayed = database.position;
+                database.last_replay = database.last_commit;
+            }
+        }
+    }
+
+    fn command_ends(&mut self, host: HostId, life: u32, id: CommandId, status: Option<i32>, replaces: usize) {
+        self.settle();
+        let mut status = status;
+        if status == Some(0) && self.databases[host].condition != Condition::Up {
+            status = Some(1);
+        }
+        if status == Some(0) && !self.databases[host].is_primary {
+            self.enthrone(host);
+        }
+        let now = self.now;
+        self.record.promotion_ended(replaces, status == Some(0));
+        if self.is_awaited(host, life) {
+            let site = &mut self.sites[host];
+            site.running = None;
+            if status == Some(0) {
+                site.succeeded = Some(now);
+            }
+            let failed = CommandOutcome::NotStarted(String::new());
+            let outcome = status.map_or(failed, CommandOutcome::Exited);
+            site.tell(Event::CommandExited { id, outcome }, now);
+        }
+    }
+
+    pub(super) fn enthrone(&mut self, node: NodeId) {
+        let timeline = self.databases.iter().map(|database| database.timeline).max().unwrap_or_default() + 1;
+        let reign = self.reigns;
+        self.reigns += 1;
+        let database = &mut self.databases[node];
+        database.is_primary = true;
+        database.upstream = None;
+        database.timeline = timeline;
+        database.reign = Some(reign);
+    }
+}
+
+fn time_out() -> ProbeFailure {
+    ProbeFailure::TimedOut { step: ProbeStep::Answering }
+}
+
+/// More turns than that without time passing are a loop.
+const MOST_TURNS_AT_ONE_TIME: u32 = 60;

@@ -1,0 +1,90 @@
+//! The seeded simulator: whole clusters under virtual time, and what must never be.
+//!
+//! `PGLOOKOUT_SIM_SEED=n` runs one schedule and prints it; `PGLOOKOUT_SIM_SCHEDULES=n` runs so many, however long it takes;
+//! `PGLOOKOUT_SIM_FIRST=n` begins with another seed.
+
+// Tests read clocks and end with a panic; the bans are for the daemon.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod worlds;
+
+use std::time::{Duration, Instant};
+
+use pglookout::simulation::{Generator, Outcome, Plan, run, shrink};
+
+#[test]
+fn no_schedule_shows_what_must_never_be() {
+    if let Some(seed) = number("PGLOOKOUT_SIM_SEED") {
+        let plan = Generator::default().plan(seed);
+        println!("seed {seed}\n{}", plan.text());
+        let outcome = run(&plan);
+        println!("{:#?}", outcome.record);
+        accept(&plan, &outcome);
+        return;
+    }
+    let first = number("PGLOOKOUT_SIM_FIRST").unwrap_or(1);
+    let asked = number("PGLOOKOUT_SIM_SCHEDULES");
+    println!("seeds from {first}");
+    let tally = many(first, asked.unwrap_or(10_000), asked.is_none().then_some(Duration::from_secs(60)));
+    println!("{tally:#?}");
+    // A world in which nothing happens proves nothing.
+    assert!(tally.schedules < 5_000 || tally.promotions * 4 > tally.schedules, "hardly any promotion");
+    assert!(tally.schedules < 5_000 || tally.clean_deaths * 20 > tally.schedules, "hardly any clean death");
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    schedules: u64,
+    seconds: f64,
+    per_second: f64,
+    decisions: u64,
+    promotions: u64,
+    schedules_with_two_promotions_in_one_outage: u64,
+    clean_deaths: u64,
+    longest_to_promotion: f64,
+}
+
+fn many(first: u64, schedules: u64, patience: Option<Duration>) -> Tally {
+    let (generator, begun) = (Generator::default(), Instant::now());
+    let mut tally = Tally::default();
+    for seed in first..first + schedules {
+        if patience.is_some_and(|patience| begun.elapsed() > patience) {
+            break;
+        }
+        let plan = generator.plan(seed);
+        let outcome = run(&plan);
+        accept(&plan, &outcome);
+        tally.schedules += 1;
+        tally.decisions += outcome.record.decisions;
+        tally.promotions += outcome.record.promotions.len() as u64;
+        tally.schedules_with_two_promotions_in_one_outage += u64::from(outcome.record.rivals().next().is_some());
+        if let Some(took) = outcome.time_to_promotion {
+            tally.clean_deaths += 1;
+            tally.longest_to_promotion = tally.longest_to_promotion.max(Duration::from_micros(took).as_secs_f64());
+        }
+    }
+    tally.seconds = begun.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "for printing")]
+    {
+        tally.per_second = tally.schedules as f64 / tally.seconds;
+    }
+    tally
+}
+
+fn accept(plan: &Plan, outcome: &Outcome) {
+    let Some((at, violation)) = &outcome.record.violation else { return };
+    let shows = |plan: &Plan| run(plan).record.violation.is_some_and(|(_, found)| found.is_like(violation));
+    let short = shrink(plan, shows);
+    let (short_at, found) = run(&short).record.violation.unwrap();
+    panic!(
+        "seed {} at {:?}: {violation}\nshortest schedule, at {:?}: {found}\n{}",
+        plan.seed,
+        Duration::from_micros(*at),
+        Duration::from_micros(short_at),
+        short.text()
+    );
+}
+
+fn number(variable: &str) -> Option<u64> {
+    Some(std::env::var(variable).ok()?.parse().unwrap())
+}
