@@ -78,7 +78,7 @@ fn restarts(daemon: &Daemon) -> String {
 #[track_caller]
 fn wait_followed(cluster: &Cluster, primary: &str, standbys: &[&str]) {
     let query = format!(
-        "SELECT string_agg(application_name, ' ' ORDER BY 1) FROM pg_stat_replication
+        "SELECT string_agg(application_name, ' ' ORDER BY application_name) FROM pg_stat_replication
          WHERE state = 'streaming' AND usename = '{STREAMER}'"
     );
     wait_until(&format!("{standbys:?} stream from {primary}"), SOON, || {
