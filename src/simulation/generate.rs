@@ -143,7 +143,11 @@ fn fault(setup: &Setup, dice: &mut Dice) -> (Deed, Option<Deed>) {
         0 | 1 => (Deed::Way(host, other, true), Some(Deed::Way(host, other, false))),
         2 => (Deed::Isolate(host), Some(Deed::Mend)),
         3 => (Deed::Split(u32::try_from(dice.between(1, 1 << setup.hosts())).unwrap_or(1)), Some(Deed::Mend)),
-        4 => (Deed::Slow(host, other, dice.between(1, 900_000)), Some(Deed::Slow(host, other, 0))),
+        4 => {
+            // Also to one's own database, which may answer slowly.
+            let other = if dice.percent(50) { host } else { other };
+            (Deed::Slow(host, other, dice.between(1, 900_000)), Some(Deed::Slow(host, other, 0)))
+        }
         5 => (Deed::Lossy(host, other, dice.between(10, 90)), Some(Deed::Lossy(host, other, 0))),
         6..=8 => (Deed::Dies(node, death(dice)), Some(Deed::Starts(node))),
         9 => {

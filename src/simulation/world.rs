@@ -272,7 +272,7 @@ impl World {
         let life = self.sites[from].life;
         let until = self.now + micros(self.sites[from].lookout.config().poll_timeout);
         let way = self.network.way(from, to);
-        let delay = if from == to { 1_000 } else { self.dice.between(1_000, 20_000) + way.delay };
+        let delay = way.delay + if from == to { 1_000 } else { self.dice.between(1_000, 20_000) };
         if way.cut || self.now + delay > until || (way.loss > 0 && self.dice.percent(way.loss)) {
             self.fail(from, life, asked, until, time_out());
             return;
@@ -346,7 +346,9 @@ impl World {
             return Vec::new();
         }
         let contact = |node: &super::told::NodeTold| {
-            let contact = node.contact.filter(|_| matches!(node.attempt, Some((_, true))))?;
+            // Of one that has become a standby meanwhile its page does not tell any more.
+            let is_primary = node.answer.is_some_and(|answer| answer.is_primary);
+            let contact = node.contact.filter(|_| is_primary && matches!(node.attempt, Some((_, true))))?;
             site.stepped.is_none_or(|stepped| moment(stepped) < contact).then_some(contact)
         };
         site.told.nodes.iter().map(contact).collect()
