@@ -122,6 +122,14 @@ fn faults(setup: &Setup, length: Micros, dice: &mut Dice) -> Vec<Step> {
         };
         steps.push(Step { at, deed });
     }
+    // Slow promotions of databases that answer slowly: what is learnt meanwhile is older than the success.
+    if dice.percent(8) {
+        let (delay, takes) = (dice.between(300_000, 800_000), dice.between(SECOND, 4 * SECOND));
+        for node in 0..setup.node_count() {
+            steps.push(Step { at: 0, deed: Deed::Slow(node, node, delay) });
+            steps.push(Step { at: 0, deed: Deed::Commands(node, Some(0), takes) });
+        }
+    }
     for _ in 0..dice.below(8) {
         let at = dice.between(0, length);
         let (deed, undone) = fault(setup, dice);
