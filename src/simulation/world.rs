@@ -1,5 +1,4 @@
-//! The machine: hosts, databases and the network under virtual time. The clock jumps from one happening to the next, so a
-//! failover with all its waits takes microseconds.
+//! The machine: hosts, databases and the network under virtual time; the clock jumps from one happening to the next.
 
 use std::collections::BTreeMap;
 
@@ -229,6 +228,7 @@ impl World {
             return;
         }
         site.told.node_failed(node, moment(now), false, false);
+        self.network.change(host, node, now, |_| {});
         let failure = ProbeFailure::Unreachable { reason: String::new() };
         site.tell(Event::NodeLost { node: name, failure }, now);
     }
@@ -346,7 +346,7 @@ impl World {
             return Vec::new();
         }
         let contact = |node: &super::told::NodeTold| {
-            // Of one that has become a standby meanwhile its page does not tell any more.
+            // Of one that has become a standby its page does not tell any more.
             let is_primary = node.answer.is_some_and(|answer| answer.is_primary);
             let contact = node.contact.filter(|_| is_primary && matches!(node.attempt, Some((_, true))))?;
             site.stepped.is_none_or(|stepped| moment(stepped) < contact).then_some(contact)
