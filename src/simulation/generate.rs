@@ -122,6 +122,14 @@ fn faults(setup: &Setup, length: Micros, dice: &mut Dice) -> Vec<Step> {
         };
         steps.push(Step { at, deed });
     }
+    // Slow promotions of databases that answer slowly: what is learnt meanwhile is older than the success.
+    if dice.percent(8) {
+        let (delay, takes) = (dice.between(300_000, 800_000), dice.between(SECOND, 4 * SECOND));
+        for node in 0..setup.node_count() {
+            steps.push(Step { at: 0, deed: Deed::Slow(node, node, delay) });
+            steps.push(Step { at: 0, deed: Deed::Commands(node, Some(0), takes) });
+        }
+    }
     for _ in 0..dice.below(8) {
         let at = dice.between(0, length);
         let (deed, undone) = fault(setup, dice);
@@ -143,7 +151,11 @@ fn fault(setup: &Setup, dice: &mut Dice) -> (Deed, Option<Deed>) {
         0 | 1 => (Deed::Way(host, other, true), Some(Deed::Way(host, other, false))),
         2 => (Deed::Isolate(host), Some(Deed::Mend)),
         3 => (Deed::Split(u32::try_from(dice.between(1, 1 << setup.hosts())).unwrap_or(1)), Some(Deed::Mend)),
-        4 => (Deed::Slow(host, other, dice.between(1, 900_000)), Some(Deed::Slow(host, other, 0))),
+        4 => {
+            // Also to one's own database, which may answer slowly.
+            let other = if dice.percent(50) { host } else { other };
+            (Deed::Slow(host, other, dice.between(1, 900_000)), Some(Deed::Slow(host, other, 0)))
+        }
         5 => (Deed::Lossy(host, other, dice.between(10, 90)), Some(Deed::Lossy(host, other, 0))),
         6..=8 => (Deed::Dies(node, death(dice)), Some(Deed::Starts(node))),
         9 => {

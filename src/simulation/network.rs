@@ -25,9 +25,10 @@ impl Network {
         Self { hosts, ways: vec![Way::default(); hosts * hosts], disturbed: vec![None; hosts * hosts] }
     }
 
-    /// A host always reaches itself.
+    /// A host always reaches itself, if slowly.
     pub(super) fn way(&self, from: HostId, to: HostId) -> Way {
-        if from == to { Way::default() } else { self.ways[from * self.hosts + to] }
+        let way = self.ways[from * self.hosts + to];
+        if from == to { Way { delay: way.delay, ..Way::default() } } else { way }
     }
 
     pub(super) fn change(&mut self, from: HostId, to: HostId, now: Micros, change: impl FnOnce(&mut Way)) {

@@ -1,11 +1,10 @@
-//! The machine: hosts, databases and the network under virtual time. The clock jumps from one happening to the next, so a
-//! failover with all its waits takes microseconds.
+//! The machine: hosts, databases and the network under virtual time; the clock jumps from one happening to the next.
 
 use std::collections::BTreeMap;
 
 use super::database::{Condition, Database};
 use super::network::Network;
-use super::plan::{Lie, Plan, Step};
+use super::plan::{Plan, Step};
 use super::random::Dice;
 use super::record::{Record, Violation};
 use super::setup::Setup;
@@ -229,6 +228,7 @@ impl World {
             return;
         }
         site.told.node_failed(node, moment(now), false, false);
+        self.network.change(host, node, now, |_| {});
         let failure = ProbeFailure::Unreachable { reason: String::new() };
         site.tell(Event::NodeLost { node: name, failure }, now);
     }
@@ -274,7 +274,7 @@ impl World {
         let life = self.sites[from].life;
         let until = self.now + micros(self.sites[from].lookout.config().poll_timeout);
         let way = self.network.way(from, to);
-        let delay = if from == to { 1_000 } else { self.dice.between(1_000, 20_000) + way.delay };
+        let delay = way.delay + if from == to { 1_000 } else { self.dice.between(1_000, 20_000) };
         if way.cut || self.now + delay > until || (way.loss > 0 && self.dice.percent(way.loss)) {
             self.fail(from, life, asked, until, time_out());
             return;
@@ -344,11 +344,13 @@ impl World {
     /// since.
     fn honest_contacts(&self, host: HostId) -> Vec<Option<Moment>> {
         let site = &self.sites[host];
-        if !matches!(site.lie, None | Some(Lie::Date(_))) {
+        if site.lie.is_some() {
             return Vec::new();
         }
         let contact = |node: &super::told::NodeTold| {
-            let contact = node.contact.filter(|_| matches!(node.attempt, Some((_, true))))?;
+            // Of one that has become a standby its page does not tell any more.
+            let is_primary = node.answer.is_some_and(|answer| answer.is_primary);
+            let contact = node.contact.filter(|_| is_primary && matches!(node.attempt, Some((_, true))))?;
             site.stepped.is_none_or(|stepped| moment(stepped) < contact).then_some(contact)
         };
         site.told.nodes.iter().map(contact).collect()
