@@ -74,7 +74,9 @@ impl World {
         // Just after two standbys have lost sight of each other, the observer's word may still be older than their own.
         let between = nodes.iter().flat_map(|a| nodes.iter().map(move |b| (*a, *b)));
         undisturbed(at)
-            && between.into_iter().all(|(a, b)| self.network.is_unchanged_since(a, b, since))
+            && between
+                .into_iter()
+                .all(|(a, b)| self.network.is_unchanged_since(a, b, since) && self.know_the_same_cluster(a, b))
             && nodes.iter().all(|node| {
                 let clocks = self.sites[*node].wall_offset.abs_diff(self.sites[at].wall_offset);
                 *node != at
@@ -84,6 +86,11 @@ impl World {
                     && self.sites[*node].rules.observers[observer]
                     && calm(&self.network, at, *node)
             })
+    }
+
+    fn know_the_same_cluster(&self, a: HostId, b: HostId) -> bool {
+        let (a, b) = (&self.sites[a].rules, &self.sites[b].rules);
+        (&a.configured, &a.observers, &a.gone) == (&b.configured, &b.observers, &b.gone)
     }
 
     /// A daemon has made a decision.

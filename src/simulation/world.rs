@@ -249,8 +249,7 @@ impl World {
                 Effect::ProbeObserver { observer, probe } => {
                     let Some(observer) = self.setup.observer_id(&observer) else { continue };
                     self.sites[host].asked_observers[observer] = Some(probe);
-                    let at = self.setup.observers[observer].1;
-                    self.ask(host, at, Asked::Observer(observer, probe));
+                    self.ask(host, self.setup.observers[observer].1, Asked::Observer(observer, probe));
                 }
                 Effect::RunCommand { id, purpose: CommandPurpose::Failover, timeout, .. } => {
                     self.promote(host, id, timeout.map(micros));
@@ -265,8 +264,7 @@ impl World {
             self.decided(host);
         }
         if self.saves && (save || keep) {
-            let now = self.now;
-            self.sites[host].save(now);
+            self.sites[host].save(self.now);
         }
     }
 
