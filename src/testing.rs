@@ -6,17 +6,21 @@ pub(crate) fn deliveries(text: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
     std::iter::once(vec![text]).chain(in_two).chain(std::iter::once(text.chunks(1).collect()))
 }
 
-/// Calls `check` with 20,000 variations of `text`, drawn from a fixed seed that is printed first: bytes changed, dropped,
-/// doubled, cut off.
-pub(crate) fn mutations(text: &[u8], mut check: impl FnMut(&[u8])) {
-    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+/// Numbers below what each call asks for, drawn from `seed`, which is printed first (xorshift64).
+pub(crate) fn draws(mut seed: u64) -> impl FnMut(usize) -> usize {
     println!("seed {seed:#x}");
-    let mut draw = |below: usize| {
+    move |below| {
         seed ^= seed << 13;
         seed ^= seed >> 7;
         seed ^= seed << 17;
         usize::try_from(seed % below as u64).unwrap()
-    };
+    }
+}
+
+/// Calls `check` with 20,000 variations of `text`, drawn from a fixed seed that is printed first: bytes changed, dropped,
+/// doubled, cut off.
+pub(crate) fn mutations(text: &[u8], mut check: impl FnMut(&[u8])) {
+    let mut draw = draws(0x9E37_79B9_7F4A_7C15);
     for _ in 0..20_000 {
         let mut mutated = text.to_vec();
         for _ in 0..=draw(4) {

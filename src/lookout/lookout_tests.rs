@@ -1,6 +1,7 @@
 //! The core driven live: events and a clock that jumps from deadline to deadline.
 
 use super::world::{check, run};
+use crate::testing::draws;
 
 #[test]
 fn a_dead_primary_is_followed_by_one_promotion() {
@@ -347,14 +348,7 @@ const IN_THE_END: &[&str] = &[
 
 #[test]
 fn whatever_happened_before_a_primary_gone_for_good_is_followed_by_a_promotion_and_no_other() {
-    let mut seed = 0x2545_F491_4F6C_DD1D_u64;
-    println!("seed {seed:#x}");
-    let mut draw = |below: usize| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        usize::try_from(seed % below as u64).unwrap()
-    };
+    let mut draw = draws(0x2545_F491_4F6C_DD1D);
     for round in 0..100 {
         let (mut t, mut script) = (0, String::new());
         for _ in 0..40 {
