@@ -27,6 +27,7 @@ fn decided(settings: &str, facts: &str, moment: &str) -> Decision {
         maintenance: words.contains(&"maintenance"),
         lag_warning: words.contains(&"warned"),
         promoting: words.contains(&"promoting"),
+        held_off_until: at("held@"),
         unsettled: words.contains(&"unsettled"),
         now,
     })
@@ -278,7 +279,11 @@ fn what_holds_the_winner_back_in_its_order() {
         "300 fresh promoting unsettled",
         "no failover: too little of the cluster is known: 1 of 3 votes known, 2 needed",
     );
-    check("", LOST, "300 fresh promoting unsettled", "no failover: the failover command is running");
+    check("", LOST, "300 fresh promoting held@301 unsettled", "no failover: the failover command is running");
+    let former = "no failover: the failover command that was begun before the restart may still be at work";
+    check("", LOST, "300 fresh held@301 unsettled", former);
+    looks_again(LOST, "300 fresh held@301", Some(301.0));
+    looks_again(LOST, "300 fresh held@300", None);
     check(
         "",
         LOST,

@@ -50,6 +50,8 @@ pub struct Snapshot<'a> {
     pub lag_warning: bool,
     /// The failover command is running.
     pub promoting: bool,
+    /// Until then the failover command of a former process may still be at work.
+    pub held_off_until: Option<Monotonic>,
     /// The failover command ended with 0, and no later poll of our own node has come back.
     pub unsettled: bool,
     /// The time of the decision.
@@ -259,6 +261,7 @@ impl Snapshot<'_> {
             self.maintenance.then(|| Hindrance::Maintenance { file: file() }),
             (!quorum.is_met()).then_some(Hindrance::TooLittleKnown { quorum }),
             self.promoting.then_some(Hindrance::PromotionRunning),
+            self.held_off_until.filter(|until| *until > self.now).map(|until| Hindrance::FormerCommand { until }),
             self.unsettled.then_some(Hindrance::OwnNodeNotPolledSince),
         ];
         hindrances.into_iter().flatten()

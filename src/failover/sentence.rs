@@ -107,6 +107,9 @@ impl fmt::Display for Hindrance {
             Self::Maintenance { file } => write!(f, "maintenance: {} exists", file.display()),
             Self::TooLittleKnown { quorum } => write!(f, "too little of the cluster is known: {quorum}"),
             Self::PromotionRunning => f.write_str("the failover command is running"),
+            Self::FormerCommand { .. } => {
+                f.write_str("the failover command that was begun before the restart may still be at work")
+            }
             Self::OwnNodeNotPolledSince => {
                 f.write_str("the failover command ended well, and our own node was not polled since")
             }

@@ -217,6 +217,11 @@ pub enum Hindrance {
     },
     /// Our failover command is running.
     PromotionRunning,
+    /// The same command of a former process may still run, or its server may be about to do what it was told.
+    FormerCommand {
+        /// When it is given up.
+        until: Monotonic,
+    },
     /// 3g: our failover command ended well, and our own node was not polled since.
     OwnNodeNotPolledSince,
 }
@@ -237,7 +242,8 @@ impl Verdict {
                 Hindrance::NodesJustChanged { until, .. }
                 | Hindrance::RoleUnknown { until, .. }
                 | Hindrance::WalStillArrives { until, .. }
-                | Hindrance::ContactTooRecent { until, .. },
+                | Hindrance::ContactTooRecent { until, .. }
+                | Hindrance::FormerCommand { until },
             ) => Some(*until),
             _ => None,
         }
@@ -308,6 +314,7 @@ impl Hindrance {
             Self::Maintenance { .. } => "maintenance",
             Self::TooLittleKnown { .. } => "too_little_known",
             Self::PromotionRunning => "promotion_running",
+            Self::FormerCommand { .. } => "former_command",
             Self::OwnNodeNotPolledSince => "own_node_not_polled_since",
         }
     }

@@ -87,7 +87,9 @@ impl Lookout {
             return;
         }
         // The own server is about to be a primary: its next answer says whether it is one.
-        if !self.following.is_due(now) || self.promotion.is_running() || self.promotion.is_unsettled() {
+        let promotion = &self.promotion;
+        let is_promoted = promotion.is_running() || promotion.is_unsettled() || promotion.held_off(now).is_some();
+        if !self.following.is_due(now) || is_promoted {
             return;
         }
         let Some(info) = self.config.nodes.get(&primary) else { return };

@@ -21,7 +21,7 @@ pub(super) struct Promotion {
     failed: bool,
     /// The last run, while its outage lasts.
     last: Option<PastFailover>,
-    /// After a restart: no decision before this, unless our own node tells that it is a primary.
+    /// After a restart: no promotion before this, unless our own node tells that it is a primary.
     held_off_until: Option<Monotonic>,
 }
 
@@ -49,9 +49,9 @@ impl Promotion {
         (self.last.clone(), self.failed)
     }
 
-    /// A primary is connected: the outage is over.
-    pub(super) fn outage_over(&mut self) {
-        if self.running.is_none() {
+    /// A primary is connected: the outage is over. What may still be at work is not forgotten.
+    pub(super) fn outage_over(&mut self, now: Monotonic) {
+        if self.running.is_none() && self.held_off(now).is_none() {
             self.last = None;
         }
     }
@@ -72,7 +72,12 @@ impl Promotion {
 
     /// The end of the pause that is on.
     pub(super) fn pause(&self, now: Monotonic) -> Option<Monotonic> {
-        self.paused_until.max(self.held_off_until).filter(|until| *until > now)
+        self.paused_until.filter(|until| *until > now)
+    }
+
+    /// Until when the command of a former process may be at work.
+    pub(super) fn held_off(&self, now: Monotonic) -> Option<Monotonic> {
+        self.held_off_until.filter(|until| *until > now)
     }
 
     pub(super) fn own_node_polled(&mut self, probe: ProbeId, is_primary: bool) {

@@ -93,6 +93,19 @@ fn a_command_that_may_still_run_is_given_its_time() {
 }
 
 #[test]
+fn while_a_former_command_may_be_at_work_everything_but_a_promotion_goes_on() {
+    // s1 is promoted by its own daemon meanwhile: that is seen at once, not when 30 s are over.
+    check(
+        "",
+        "20.2 p unreachable\n20.2 command 0 in 45\n85 restart\n101 s1 primary\n109 end",
+        "run, log the primary is, decide hold former",
+        "80.01 run promote
+         100.01 decide hold former_command
+         105.01 log the primary is s1 now (before: p)",
+    );
+}
+
+#[test]
 fn a_later_success_removes_the_alert_of_a_former_process() {
     after_the_loss(
         "",

@@ -51,7 +51,7 @@ impl Lookout {
         }
         let map = NodeMap::new(&self.config, &self.state, self.remembered.as_ref(), now.mono);
         if look == Look::Regular {
-            self.remember_primary(&map, effects);
+            self.remember_primary(&map, now.mono, effects);
         }
         let snapshot = self.snapshot(&map, look, now.mono);
         let decision = decide(&snapshot);
@@ -95,6 +95,7 @@ impl Lookout {
             maintenance: self.maintenance,
             lag_warning: self.warning_since.is_some(),
             promoting: self.promotion.is_running(),
+            held_off_until: self.promotion.held_off(now),
             unsettled: self.promotion.is_unsettled(),
             now,
         }
@@ -129,12 +130,12 @@ impl Lookout {
 
     /// "The primary" of this round is remembered: the one connected, else among the disconnected ones the one remembered
     /// already, else the one seen last.
-    fn remember_primary(&mut self, map: &NodeMap, effects: &mut Vec<Effect>) {
+    fn remember_primary(&mut self, map: &NodeMap, now: Monotonic, effects: &mut Vec<Effect>) {
         if map.has_several_primaries() {
             return;
         }
         if map.sole_primary().is_some() {
-            self.promotion.outage_over();
+            self.promotion.outage_over(now);
         }
         let primary = map.sole_primary().cloned().or_else(|| self.lost_primary(map));
         if primary.is_none() || primary == self.remembered {

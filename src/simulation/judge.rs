@@ -13,7 +13,7 @@ impl World {
     pub(super) fn promote(&mut self, host: HostId, id: CommandId, timeout: Option<Micros>) {
         let now = self.now;
         let site = &self.sites[host];
-        let standing = site.standing(&self.setup, now);
+        let standing = site.standing(&self.setup, self.record.is_promoting(host), now);
         if host >= self.setup.node_count() {
             self.record.fail(now, Violation::ObserverPromotes(host));
             return;
@@ -26,14 +26,16 @@ impl World {
         let (status, takes) = site.command;
         let life = site.life;
         let (status, takes) = match timeout {
+            // That it cannot be started is seen at once.
+            _ if status.is_none() => (None, 0),
             Some(limit) if takes > limit => (Some(-1), limit),
             _ => (status, takes),
         };
-        self.sites[host].running = Some(id);
+        let boot = site.boot;
         let replaced = self.record.promotions.len();
         self.record.promotions.push(Promotion { host, began: now, replaces, outcome: None });
         self.judge_rivals();
-        self.send(now + takes, Coming::CommandEnds { host, life, id, status, replaces: replaced });
+        self.send(now + takes, Coming::CommandEnds { host, life, boot, id, status, replaces: replaced });
     }
 
     /// Two standbys that both reach one observer never both promote.
@@ -111,7 +113,7 @@ impl World {
             Some(Verdict::Promote { winner, .. } | Verdict::AnotherIsBetter { winner, .. }) => &winner.node,
             _ => return,
         };
-        let first = referee::first_candidate(&site.told, &site.rules, &site.standing(&self.setup, now));
+        let first = referee::first_candidate(&site.told, &site.rules, &site.standing(&self.setup, false, now));
         if first.is_none() || first != self.setup.node_id(named) {
             self.record.fail(now, Violation::OtherCandidate(host, first));
         }

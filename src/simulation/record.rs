@@ -60,6 +60,11 @@ impl Record {
         self.violation.get_or_insert((at, violation));
     }
 
+    /// Is a failover command of this host running, whichever process began it.
+    pub(super) fn is_promoting(&self, host: HostId) -> bool {
+        self.promotions.iter().any(|promotion| promotion.host == host && promotion.outcome.is_none())
+    }
+
     pub(super) fn promotion_ended(&mut self, index: usize, success: bool) {
         if let Some(promotion) = self.promotions.get_mut(index) {
             promotion.outcome = Some(success);

@@ -10,7 +10,7 @@ use super::told::{Answer, Entry, Moment, Told};
 use super::{HostId, Micros, NodeId, micros};
 use crate::cluster::{NodeReport, ObservedNode, ObserverReport, RoleReport};
 use crate::config::{Config, QuorumRule};
-use crate::lookout::{CommandId, Effect, Event, Lookout, Memory, ProbeId};
+use crate::lookout::{Effect, Event, Lookout, Memory, ProbeId};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// A daemon.
@@ -20,6 +20,8 @@ pub(super) struct Site {
     pub(super) is_alive: bool,
     /// Which process it is; answers for a former one are lost.
     pub(super) life: u32,
+    /// Which boot of its machine it is; a command outlives its daemon, but not this.
+    pub(super) boot: u32,
     /// The monotonic clock read this much at that time.
     mono_base: (std::time::Duration, Micros),
     pub(super) wall_offset: i64,
@@ -33,7 +35,6 @@ pub(super) struct Site {
     pub(super) maintenance: bool,
     /// How its failover commands end, and after how long.
     pub(super) command: (Option<i32>, Micros),
-    pub(super) running: Option<CommandId>,
     /// When the command last succeeded, until its own node has answered a poll that began later.
     pub(super) succeeded: Option<Micros>,
     /// When the poll of its own node that is under way began.
@@ -73,6 +74,7 @@ impl Site {
             lookout: Lookout::new(Arc::clone(config), &Memory::default(), now),
             is_alive: true,
             life: 0,
+            boot: 0,
             mono_base,
             wall_offset,
             stepped: None,
@@ -83,7 +85,6 @@ impl Site {
             asked_observers: vec![None; setup.observers.len()],
             maintenance: false,
             command: (Some(0), 100_000),
-            running: None,
             succeeded: None,
             own_asked: 0,
             lie: None,
@@ -132,6 +133,7 @@ impl Site {
 
     /// A new process, with what the former one saved. `boot`: the machine was booted as well.
     pub(super) fn restart(&mut self, setup: &Setup, boot: bool, now: Micros) {
+        self.boot += u32::from(boot);
         if boot {
             self.mono_base = (std::time::Duration::from_secs(60), now);
         }
@@ -149,7 +151,6 @@ impl Site {
         self.told = told;
         self.is_alive = true;
         self.life += 1;
-        self.running = None;
         self.succeeded = None;
         self.asked_nodes.fill(None);
         self.asked_observers.fill(None);
@@ -159,11 +160,12 @@ impl Site {
         self.disturbed = Some(now);
     }
 
-    pub(super) fn standing(&self, setup: &Setup, now: Micros) -> Standing {
+    /// `is_running`: of its failover commands, also those of former processes.
+    pub(super) fn standing(&self, setup: &Setup, is_running: bool, now: Micros) -> Standing {
         Standing {
             remembered: self.lookout.primary().and_then(|primary| setup.node_id(primary)),
             maintenance: self.maintenance,
-            is_running: self.running.is_some(),
+            is_running,
             is_unsettled: self.succeeded.is_some(),
             now: moment(now),
         }
@@ -190,7 +192,9 @@ impl Site {
             receive: observed.receive.map(crate::cluster::Lsn::bytes),
             replay: observed.replay.map(crate::cluster::Lsn::bytes),
         };
-        let entries = setup.nodes.iter().map(|node| report.nodes.get(node).map(entry)).collect();
+        // What is said of a node that is not configured is not heard.
+        let nodes = setup.nodes.iter().zip(&self.rules.configured).map(|(node, known)| known.then_some(node));
+        let entries = nodes.map(|node| node.and_then(|node| report.nodes.get(node)).map(entry)).collect();
         let skew = report.date.unix_micros().abs_diff(self.now(now).wall.unix_micros());
         self.told.observer_answered(observer, moment(now), skew > 5_000_000, entries);
     }

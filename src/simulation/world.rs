@@ -52,7 +52,7 @@ pub(super) enum Coming {
         honest: Vec<Option<Moment>>,
     },
     /// A failover command ends.
-    CommandEnds { host: HostId, life: u32, id: CommandId, status: Option<i32>, replaces: usize },
+    CommandEnds { host: HostId, life: u32, boot: u32, id: CommandId, status: Option<i32>, replaces: usize },
     /// An idle connection was closed.
     Lost { host: HostId, life: u32, node: NodeId },
     /// A database is done with starting.
@@ -159,8 +159,9 @@ impl World {
                     self.observer_answers(to, observer, probe, outcome, honest);
                 }
             }
-            Coming::CommandEnds { host, life, id, status, replaces } => {
-                self.command_ends(host, life, id, status, replaces);
+            Coming::CommandEnds { host, life, boot, id, status, replaces } => {
+                let killed = self.sites[host].boot != boot;
+                self.command_ends(host, life, id, status.filter(|_| !killed), replaces);
             }
             Coming::Lost { host, life, node } => {
                 if self.is_awaited(host, life) {
@@ -420,7 +421,6 @@ impl World {
         self.record.promotion_ended(replaces, status == Some(0));
         if self.is_awaited(host, life) {
             let site = &mut self.sites[host];
-            site.running = None;
             if status == Some(0) {
                 site.succeeded = Some(now);
             }

@@ -193,6 +193,7 @@ impl Worlds {
                 maintenance,
                 lag_warning: false,
                 promoting: false,
+                held_off_until: None,
                 unsettled: false,
                 now: mono(0),
             });
