@@ -14,6 +14,8 @@ pub(super) struct Database {
     pub(super) refusal: Option<Refusal>,
     /// Whom it streams from.
     pub(super) upstream: Option<NodeId>,
+    /// Its slot there is gone, and the WAL that it needs.
+    pub(super) is_starved: bool,
     pub(super) timeline: u32,
     /// How much WAL it has, in bytes: written, or received.
     pub(super) position: u64,
@@ -70,6 +72,7 @@ impl Database {
             condition: Condition::Up,
             refusal: None,
             upstream: Some(upstream),
+            is_starved: false,
             timeline: 1,
             position,
             has_received: true,

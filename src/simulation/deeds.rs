@@ -30,6 +30,7 @@ impl World {
                 self.databases[node].disturbed = Some(now);
             }
             Deed::Pauses(node, paused) => self.databases[node].replay_is_paused = paused,
+            Deed::LosesSlot(node) => self.databases[node].is_starved = true,
             Deed::Follows(node, upstream) => self.follow(node, upstream),
             Deed::Lies(host, lie) => self.lie(host, lie),
             Deed::Configured(host, node, known) => self.configure(host, node, known),
@@ -52,9 +53,15 @@ impl World {
                 self.sites[host].stepped = Some(now);
             }
             Deed::Restarts(host) if self.sites[host].is_alive => self.restart(host, false),
+            Deed::Forgets(host) if self.sites[host].is_alive => {
+                self.sites[host].saved = None;
+                self.record.forget_commands(host);
+                self.restart(host, false);
+            }
             Deed::Reboots(host) if self.sites[host].is_alive => self.restart(host, true),
             Deed::Daemon(host, true) if !self.sites[host].is_alive && !self.is_down(host) => self.restart(host, false),
             Deed::Daemon(host, alive) => {
+                self.orphaned |= self.record.is_promoting(host);
                 self.sites[host].is_alive &= alive;
                 self.sites[host].disturbed = Some(now);
             }
@@ -135,6 +142,7 @@ impl World {
         let database = &mut self.databases[node];
         database.is_primary = false;
         database.upstream = Some(upstream);
+        database.is_starved = false;
         database.timeline = timeline;
         // What the new primary never had is rewound.
         database.position = database.position.min(position);
@@ -155,7 +163,9 @@ impl World {
         let now = self.now;
         if boot {
             self.sites[host].stepped = Some(now);
+            self.record.kill_commands(host);
         }
+        self.orphaned |= self.record.is_promoting(host);
         self.sites[host].restart(&self.setup, boot, now);
     }
 
@@ -192,7 +202,7 @@ impl World {
 
     fn load(&mut self, host: HostId, config: Arc<Config>) {
         let now = self.now;
-        self.sites[host].rules = rules(&self.setup, host, &config);
+        self.sites[host].adopt(rules(&self.setup, host, &config));
         self.sites[host].disturbed = Some(now);
         self.sites[host].tell(Event::ConfigLoaded(config), now);
     }
@@ -211,7 +221,8 @@ impl World {
             let database = &mut self.databases[node];
             database.refusal = None;
             database.replay_is_paused = false;
-            if node != primary && (database.is_primary || database.upstream != Some(primary)) {
+            let follows = !database.is_primary && !database.is_starved && database.upstream == Some(primary);
+            if node != primary && !follows {
                 self.follow(node, primary);
             }
             self.start(node);

@@ -147,7 +147,7 @@ fn fault(setup: &Setup, dice: &mut Dice) -> (Deed, Option<Deed>) {
     let (host, other) = (dice.below(setup.hosts()), dice.below(setup.hosts()));
     let (node, upstream) = (dice.below(setup.node_count()), dice.below(setup.node_count()));
     let observer = dice.one_of(&setup.observers.iter().map(|(_, host)| *host).collect::<Vec<_>>());
-    match dice.below(26) {
+    match dice.below(28) {
         0 | 1 => (Deed::Way(host, other, true), Some(Deed::Way(host, other, false))),
         2 => (Deed::Isolate(host), Some(Deed::Mend)),
         3 => (Deed::Split(u32::try_from(dice.between(1, 1 << setup.hosts())).unwrap_or(1)), Some(Deed::Mend)),
@@ -176,6 +176,8 @@ fn fault(setup: &Setup, dice: &mut Dice) -> (Deed, Option<Deed>) {
         22 => (Deed::Maintenance(node, true), Some(Deed::Maintenance(node, false))),
         23 => (Deed::Check(host), Some(Deed::Lost(host, node))),
         24 => (Deed::Configured(host, node, false), Some(Deed::Configured(host, node, true))),
+        25 => (Deed::LosesSlot(node), Some(Deed::Follows(node, upstream))),
+        26 => (Deed::Forgets(host), None),
         _ => match dice.percent(50) {
             true => (Deed::Gone(host, node), None),
             false => (Deed::Interval(host, dice.between(1, 4) * SECOND), None),

@@ -33,7 +33,7 @@ impl World {
         };
         let boot = site.boot;
         let replaced = self.record.promotions.len();
-        self.record.promotions.push(Promotion { host, began: now, replaces, outcome: None });
+        self.record.promotions.push(Promotion { host, began: now, replaces, outcome: None, is_forgotten: false });
         self.judge_rivals();
         self.send(now + takes, Coming::CommandEnds { host, life, boot, id, status, replaces: replaced });
     }

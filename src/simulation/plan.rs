@@ -91,10 +91,14 @@ pub enum Deed {
     Pauses(NodeId, bool),
     /// A standby streams from another node; a former primary is made a standby.
     Follows(NodeId, NodeId),
+    /// The replication slot of a standby is dropped: it gets no more WAL until it is made a standby anew.
+    LosesSlot(NodeId),
     /// The wall clock of a host is stepped by so many seconds.
     StepsClock(HostId, i64),
     /// A daemon is killed and started again, with what it has saved.
     Restarts(HostId),
+    /// The same, and what it has saved is lost.
+    Forgets(HostId),
     /// A daemon is killed and stays away, or is started again.
     Daemon(HostId, bool),
     /// The machine is booted: daemon and monotonic clock start again.
@@ -173,8 +177,12 @@ impl Setup {
             Deed::Pauses(node, true) => format!("{} stops replaying", h(node)),
             Deed::Pauses(node, false) => format!("{} replays again", h(node)),
             Deed::Follows(node, upstream) => format!("{} is made a standby of {}", h(node), h(upstream)),
+            Deed::LosesSlot(node) => format!("{} loses its replication slot", h(node)),
             Deed::StepsClock(host, by) => format!("the clock of {} is stepped by {by} s", h(host)),
             Deed::Restarts(host) => format!("the daemon of {} is killed and started again", h(host)),
+            Deed::Forgets(host) => {
+                format!("the daemon of {} is killed and started again without its state file", h(host))
+            }
             Deed::Daemon(host, true) => format!("the daemon of {} starts again", h(host)),
             Deed::Daemon(host, false) => format!("the daemon of {} is killed and stays away", h(host)),
             Deed::Reboots(host) => format!("the machine of {} is booted anew under its daemon", h(host)),

@@ -28,6 +28,8 @@ pub struct Promotion {
     pub replaces: Option<(NodeId, u32)>,
     /// How it ended.
     pub outcome: Option<bool>,
+    /// The daemon has lost its memory since: it cannot know of it.
+    pub is_forgotten: bool,
 }
 
 /// What must not be.
@@ -60,9 +62,21 @@ impl Record {
         self.violation.get_or_insert((at, violation));
     }
 
-    /// Is a failover command of this host running, whichever process began it.
+    /// Is a failover command of this host running, whichever process began it, that it can know of.
     pub(super) fn is_promoting(&self, host: HostId) -> bool {
-        self.promotions.iter().any(|promotion| promotion.host == host && promotion.outcome.is_none())
+        let mut running = self.promotions.iter().filter(|promotion| promotion.outcome.is_none());
+        running.any(|promotion| promotion.host == host && !promotion.is_forgotten)
+    }
+
+    /// A boot of the machine ends what runs on it.
+    pub(super) fn kill_commands(&mut self, host: HostId) {
+        let own = self.promotions.iter_mut().filter(|promotion| promotion.host == host);
+        own.for_each(|promotion| promotion.outcome = promotion.outcome.or(Some(false)));
+    }
+
+    pub(super) fn forget_commands(&mut self, host: HostId) {
+        let own = self.promotions.iter_mut().filter(|promotion| promotion.host == host);
+        own.for_each(|promotion| promotion.is_forgotten = true);
     }
 
     pub(super) fn promotion_ended(&mut self, index: usize, success: bool) {

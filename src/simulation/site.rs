@@ -29,6 +29,8 @@ pub(super) struct Site {
     pub(super) saved: Option<Saved>,
     pub(super) told: Told,
     pub(super) rules: Rules,
+    /// Nodes that this process has had in its configuration: of others it hears nothing.
+    heard: Vec<bool>,
     /// The probes under way, by node and by observer.
     pub(super) asked_nodes: Vec<Option<ProbeId>>,
     pub(super) asked_observers: Vec<Option<ProbeId>>,
@@ -70,6 +72,7 @@ impl Site {
     ) -> Self {
         let mono_base = (START + std::time::Duration::from_secs(host as u64 * 1000), 0);
         let now = Now { mono: Monotonic::from_duration(mono_base.0), wall: wall(0, wall_offset) };
+        let rules = rules(setup, host, config);
         Self {
             lookout: Lookout::new(Arc::clone(config), &Memory::default(), now),
             is_alive: true,
@@ -80,7 +83,8 @@ impl Site {
             stepped: None,
             saved: None,
             told: Told::nothing(setup.node_count(), setup.observers.len()),
-            rules: rules(setup, host, config),
+            heard: rules.configured.clone(),
+            rules,
             asked_nodes: vec![None; setup.node_count()],
             asked_observers: vec![None; setup.observers.len()],
             maintenance: false,
@@ -125,6 +129,12 @@ impl Site {
         self.deadline = self.mono_base.1 + micros(self.lookout.next_deadline().since(base));
     }
 
+    /// A configuration is loaded.
+    pub(super) fn adopt(&mut self, rules: Rules) {
+        self.heard.iter_mut().zip(&rules.configured).for_each(|(heard, configured)| *heard |= configured);
+        self.rules = rules;
+    }
+
     pub(super) fn save(&mut self, now: Micros) {
         let contacts = (0..self.told.nodes.len()).map(|node| self.told.last_contact(node)).collect();
         let memory = self.lookout.memory(self.now(now));
@@ -149,6 +159,7 @@ impl Site {
         }
         self.lookout = Lookout::new(Arc::clone(self.lookout.config()), &memory, self.now(now));
         self.told = told;
+        self.heard.clone_from(&self.rules.configured);
         self.is_alive = true;
         self.life += 1;
         self.succeeded = None;
@@ -192,8 +203,7 @@ impl Site {
             receive: observed.receive.map(crate::cluster::Lsn::bytes),
             replay: observed.replay.map(crate::cluster::Lsn::bytes),
         };
-        // What is said of a node that is not configured is not heard.
-        let nodes = setup.nodes.iter().zip(&self.rules.configured).map(|(node, known)| known.then_some(node));
+        let nodes = setup.nodes.iter().zip(&self.heard).map(|(node, known)| known.then_some(node));
         let entries = nodes.map(|node| node.and_then(|node| report.nodes.get(node)).map(entry)).collect();
         let skew = report.date.unix_micros().abs_diff(self.now(now).wall.unix_micros());
         self.told.observer_answered(observer, moment(now), skew > 5_000_000, entries);

@@ -154,13 +154,8 @@ impl Told {
         }
     }
 
-    /// A node has left the configuration: what it told leaves with it, and what observers told of it, but not that it was
-    /// reached as a primary.
+    /// A node has left the configuration: what it told leaves with it, but not that it was reached as a primary.
     pub fn node_left(&mut self, node: NodeId) {
-        for observer in &mut self.observers {
-            observer.entries[node] = None;
-            observer.received[node] = None;
-        }
         let left = std::mem::take(&mut self.nodes[node]);
         self.former_contacts[node] = self.former_contacts[node].max(left.contact);
     }

@@ -125,7 +125,8 @@ impl World {
     fn outlive(&mut self, death: Death) -> Option<Micros> {
         let calm = self.setup.longest(|config| config.missing_primary_timeout)
             + 3 * self.setup.longest(|config| config.poll_interval)
-            + self.dice.between(0, 3 * SECOND);
+            + self.dice.between(0, 3 * SECOND)
+            + if self.orphaned { ORPHANS_TIME } else { 0 };
         self.run_until(self.now + calm);
         let primary = self.sole_writer()?;
         if self.record.violation.is_some() {
@@ -171,3 +172,6 @@ impl World {
         is_met && standbys.into_iter().any(|(_, name)| !config.never_promote.contains(name))
     }
 }
+
+/// So long the next process waits for a failover command of the former one.
+const ORPHANS_TIME: Micros = 30 * SECOND;

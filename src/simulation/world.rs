@@ -34,6 +34,8 @@ pub(super) struct World {
     /// The schedule is one in which nobody may promote a second time.
     pub(super) islands: bool,
     pub(super) longest_check: Micros,
+    /// A daemon was killed while its failover command ran.
+    pub(super) orphaned: bool,
 }
 
 /// What is on its way.
@@ -99,6 +101,7 @@ impl World {
             turns: (0, 0),
             islands: false,
             longest_check: 0,
+            orphaned: false,
         };
         for step in &plan.steps {
             world.send(step.at, Coming::Step(*step));
@@ -160,8 +163,9 @@ impl World {
                 }
             }
             Coming::CommandEnds { host, life, boot, id, status, replaces } => {
-                let killed = self.sites[host].boot != boot;
-                self.command_ends(host, life, id, status.filter(|_| !killed), replaces);
+                if self.sites[host].boot == boot {
+                    self.command_ends(host, life, id, status, replaces);
+                }
             }
             Coming::Lost { host, life, node } => {
                 if self.is_awaited(host, life) {
@@ -390,7 +394,8 @@ impl World {
         for node in 0..self.databases.len() {
             let Some(upstream) = self.databases[node].upstream else { continue };
             let source = &self.databases[upstream];
-            let streams = source.condition == Condition::Up && !self.network.way(node, upstream).cut;
+            let is_fed = !self.network.way(node, upstream).cut && !self.databases[node].is_starved;
+            let streams = source.condition == Condition::Up && is_fed;
             let (position, commit) = (source.position, source.last_commit);
             let database = &mut self.databases[node];
             if database.condition != Condition::Up || database.is_primary {
@@ -437,6 +442,7 @@ impl World {
         let database = &mut self.databases[node];
         database.is_primary = true;
         database.upstream = None;
+        database.is_starved = false;
         database.timeline = timeline;
         database.reign = Some(reign);
     }
