@@ -89,7 +89,7 @@ fn wait_followed(cluster: &Cluster, primary: &str, standbys: &[&str]) {
 #[test]
 fn the_other_standby_follows_the_one_that_was_promoted_and_the_old_primary_is_left_alone() {
     let Some(mut cluster) = cluster_of(&["s1", "s2"]) else { return };
-    let settings = |cluster: &Cluster, name: &str| cluster[name].data.join("postgresql.auto.conf");
+    let settings = |cluster: &Cluster, name: &str| cluster[name].recovery_settings("postgresql.auto.conf");
     let like = fs::metadata(settings(&cluster, "s1")).unwrap();
     let fleet = fleet_of(&cluster, 2.0 * LIMIT, "");
     // At first sight: what postgresql.conf says is not what the template says.
@@ -112,7 +112,7 @@ fn the_other_standby_follows_the_one_that_was_promoted_and_the_old_primary_is_le
 
     let found = fs::metadata(settings(&cluster, other)).unwrap();
     assert_eq!((found.mode(), found.uid(), found.gid()), (like.mode(), like.uid(), like.gid()));
-    let conninfo = cluster[other].query("SHOW primary_conninfo");
+    let conninfo = cluster[other].query("SELECT conninfo FROM pg_stat_wal_receiver");
     assert!(conninfo.contains(&format!("host={}", cluster[&winner].host.address)), "{conninfo}");
     assert!(!fleet[other].log().contains("it's"), "the password is in the log");
 
@@ -141,7 +141,7 @@ fn a_daemon_that_starts_beside_a_dead_former_primary_waits() {
     pause(2000);
     assert_eq!(restarts(&fleet["p"]), "");
     // Made a standby, its role told: it follows like any other. Its history has branched off, so that is all that it can do.
-    fs::write(cluster["p"].data.join("standby.signal"), "").unwrap();
+    cluster["p"].make_standby();
     cluster["p"].start();
     wait_until("it is restarted", SOON, || restarts(&fleet["p"]) == "stop start");
 }

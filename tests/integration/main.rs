@@ -22,3 +22,4 @@ mod reloading;
 mod restarts;
 mod stopping;
 mod timelines;
+mod versions;

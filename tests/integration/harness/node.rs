@@ -22,13 +22,15 @@ pub(crate) struct Server {
 
 /// Owned, since the template's own server exists before `Postgres` is complete.
 struct Programs {
+    version: u32,
     postgres: PathBuf,
     psql: PathBuf,
 }
 
 impl Server {
     pub(crate) fn new(postgres: &Postgres, host: Host, data: PathBuf) -> Self {
-        let programs = Programs { postgres: postgres.program("postgres"), psql: postgres.psql.clone() };
+        let programs =
+            Programs { version: postgres.version, postgres: postgres.program("postgres"), psql: postgres.psql.clone() };
         Self { host, data, postgres: programs, child: None }
     }
 
@@ -38,12 +40,25 @@ impl Server {
         run(cp.args(["-a", "--reflink=auto"]).arg(template).arg(&self.data)).expect("a copy of the template");
         append(&self.data.join("postgresql.conf"), &format!("cluster_name = '{}'\n", self.host.name));
         if let Some(primary) = primary {
-            let signal = self.data.join("standby.signal");
-            File::create(&signal).expect("standby.signal");
-            give_to_server(&signal);
+            self.make_standby();
             let line = format!("primary_conninfo = '{}'\n", self.conninfo_for_streaming(primary));
-            append(&self.data.join("postgresql.conf"), &line);
+            append(&self.recovery_settings("postgresql.conf"), &line);
         }
+    }
+
+    /// From its next start on it is a standby.
+    pub(crate) fn make_standby(&self) {
+        let (path, text) = match self.postgres.version {
+            ..12 => (self.data.join("recovery.conf"), "standby_mode = 'on'\n"),
+            12.. => (self.data.join("standby.signal"), ""),
+        };
+        fs::write(&path, text).expect("the sign of a standby");
+        give_to_server(&path);
+    }
+
+    /// Where recovery settings stand: `newer` from PostgreSQL 12 on.
+    pub(crate) fn recovery_settings(&self, newer: &str) -> PathBuf {
+        self.data.join(if self.postgres.version < 12 { "recovery.conf" } else { newer })
     }
 
     pub(crate) fn conninfo_for_streaming(&self, primary: &Host) -> String {

@@ -18,6 +18,8 @@ pub(crate) const PASSWORD: &str = "Lookout-Sees-9274";
 
 /// The programs, and the template.
 pub(crate) struct Postgres {
+    /// The major version.
+    pub(crate) version: u32,
     pub(crate) programs: PathBuf,
     pub(crate) psql: PathBuf,
     pub(crate) template: PathBuf,
@@ -45,9 +47,18 @@ impl Postgres {
         }
         let psql = Some(programs.join("psql")).filter(|path| path.exists()).or_else(|| which("psql"));
         let psql = psql.ok_or("there is no psql here")?;
-        let postgres = Self { template: run_dir().join("template"), programs, psql };
+        let postgres = Self { version, template: run_dir().join("template"), programs, psql };
         postgres.build_template();
         Ok(postgres)
+    }
+
+    /// How much WAL is kept.
+    fn wal_settings(&self) -> &'static str {
+        match self.version {
+            ..11 => "wal_keep_segments = 4\nmax_wal_size = 64MB\nmin_wal_size = 32MB\n",
+            11..13 => "wal_keep_segments = 32\nmax_wal_size = 8MB\nmin_wal_size = 2MB\n",
+            13.. => "wal_keep_size = 32MB\nmax_wal_size = 8MB\nmin_wal_size = 2MB\n",
+        }
     }
 
     /// Runs once after the settings are written, since pg_control must record them, or standbys refuse to start.
@@ -56,9 +67,13 @@ impl Postgres {
         fs::create_dir(&self.template).expect("a directory for the template");
         give_to_server(&self.template);
         let mut initdb = host.command(self.program("initdb"), Account::Server);
-        initdb.args(["-N", "--no-locale", "-E", "UTF8", "-U", "postgres", "-A", "trust", "--wal-segsize=1", "-D"]);
-        run(initdb.arg(&self.template)).expect("initdb");
+        initdb.args(["-N", "--no-locale", "-E", "UTF8", "-U", "postgres", "-A", "trust"]);
+        if self.version >= 11 {
+            initdb.arg("--wal-segsize=1");
+        }
+        run(initdb.arg("-D").arg(&self.template)).expect("initdb");
         append(&self.template.join("postgresql.conf"), SETTINGS);
+        append(&self.template.join("postgresql.conf"), self.wal_settings());
         fs::write(self.template.join("pg_hba.conf"), PG_HBA).expect("pg_hba.conf");
         let mut server = Server::new(self, host, self.template.clone());
         server.start();
@@ -107,8 +122,8 @@ fn version_of(programs: &Path) -> Option<u32> {
     text.split_whitespace().nth(2)?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// `standby.signal`, `wal_keep_size`, and a `primary_conninfo` that is read again without a restart.
-const OLDEST: u32 = 13;
+/// The oldest that the daemon is for. Tests that change `primary_conninfo` without a restart want 13.
+const OLDEST: u32 = 10;
 
 const SETTINGS: &str = "
 unix_socket_directories = ''
@@ -118,9 +133,6 @@ autovacuum = off
 shared_buffers = 4MB
 max_connections = 20
 max_wal_senders = 6
-max_wal_size = 8MB
-min_wal_size = 2MB
-wal_keep_size = 32MB
 wal_sender_timeout = 5s
 wal_receiver_timeout = 5s
 wal_receiver_status_interval = 1s
