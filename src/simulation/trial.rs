@@ -54,7 +54,7 @@ impl Plan {
     /// A majority is asked for, every daemon has come to know the whole cluster, and then the network splits once into
     /// islands: the case in which no second promotion is possible.
     fn is_one_split(&self) -> bool {
-        let splits = |deed: &Deed| matches!(deed, Deed::Split(_));
+        let splits = |deed: &Deed| matches!(deed, Deed::Split(_) | Deed::Isolate(_));
         let harmless = |deed: &Deed| {
             splits(deed)
                 || matches!(
@@ -70,7 +70,6 @@ impl Plan {
         };
         let everybody = |rule: QuorumRule| self.setup.configs.iter().all(|config| config.quorum == rule);
         everybody(QuorumRule::Majority)
-            && self.setup.observers.is_empty()
             && self.steps.iter().all(|step| harmless(&step.deed) && step.at > 2 * SECOND)
             && self.steps.iter().filter(|step| splits(&step.deed)).count() <= 1
     }
