@@ -41,7 +41,7 @@ Usage: pglookout CONFIG                 watch the cluster described by the file 
                                         run timelines, as flight_recorder writes them, and tell every decision:
                                         a line of JSON each; --text: for people; --config: with these settings
                                         in place of the recorded ones; --verify: compare with what the files
-                                        expect, exit 1 if something differs. Exit 2 for what is no timeline
+                                        expect, or recorded; exit 1 if something differs. Exit 2 for what is no timeline
        pglookout simulate CONFIG [--seed N] [--schedules N]
                                         say what can happen to this cluster: every split and crash, and schedules of
                                         faults drawn from a seed; exit 1 if some other configuration would do better

@@ -53,12 +53,12 @@ fn tell_all(what: &Replay, out: &mut impl Write) -> Result<Tally, Stop> {
             if let Some(config) = &config {
                 timeline.reconfigure(config);
             }
-            if what.verify {
-                tell_differences(&timeline, &mut tally, out)
-            } else {
-                let told = if what.text { tell_story(&timeline, out) } else { tell_decisions(&timeline, out) };
-                told.map_err(|stop| at_line(stop, path, line))
-            }
+            let told = match (what.verify, what.text) {
+                (true, _) => tell_differences(&timeline, &mut tally, out),
+                (_, true) => tell_story(&timeline, out),
+                _ => tell_decisions(&timeline, out),
+            };
+            told.map_err(|stop| at_line(stop, path, line))
         });
         if let Err(stop) = told {
             out.flush()?;
@@ -112,7 +112,7 @@ fn read_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
 }
 
 fn tell_differences(timeline: &Timeline, tally: &mut Tally, out: &mut impl Write) -> Result<(), Stop> {
-    verify(std::slice::from_ref(timeline), tally);
+    verify(std::slice::from_ref(timeline), tally).map_err(wrong)?;
     for difference in tally.differences.drain(..) {
         writeln!(out, "{difference}")?;
     }

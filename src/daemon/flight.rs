@@ -31,16 +31,15 @@ impl Flight {
 
     /// An event is about to be handed to the core.
     pub(super) fn event(&mut self, event: &Event, lookout: &Lookout, now: Now) {
-        if self.file.is_some() && is_wanted(event, lookout) {
-            self.recorder.event(event, lookout.state(), now);
+        if self.file.is_some() {
+            self.recorder.event(event, lookout, now);
         }
     }
 
     /// The core has looked at its deadlines, which had these effects.
     pub(super) fn turn(&mut self, maintenance: bool, effects: &[Effect], lookout: &Lookout, now: Now) {
         if self.file.is_some() {
-            let round = lookout.last_round().filter(|_| effects.contains(&Effect::SaveState));
-            self.recorder.turn(maintenance, round.map(|round| &round.decision.verdict), now);
+            self.recorder.turn(maintenance, effects, lookout, now);
         }
     }
 
@@ -131,15 +130,6 @@ impl Flight {
             log::error!("flight_recorder: {error}; trying again every {} s", RETRY.as_secs());
         }
         (self.file, self.retry_at) = (None, Some(now.mono + RETRY));
-    }
-}
-
-/// An answer that nobody waits for any more changes nothing, and there would be no telling it from one that does.
-fn is_wanted(event: &Event, lookout: &Lookout) -> bool {
-    match event {
-        Event::NodeProbed { node, probe, .. } => lookout.asked_node(node) == Some(*probe),
-        Event::ObserverProbed { observer, probe, .. } => lookout.asked_observer(observer) == Some(*probe),
-        _ => true,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::timeline::{CheckLine, Line, Step, Timeline};
+use super::timeline::{CheckLine, Decided, Line, Step, Timeline};
 use super::words::{self, at};
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure, RoleReport};
 use crate::compat;
@@ -258,7 +258,7 @@ fn step(kind: &str, object: &Map<String, Value>, epoch: WallTime) -> Result<Step
             let message = text(object, words::MESSAGE)?;
             words::read_follow(value.as_str().unwrap_or_default(), message).map(Step::FollowPrepared)
         }
-        "turn" => mark(Step::Turn),
+        "turn" => mark(Step::Turn(decided(object)?)),
         "end" => mark(Step::End),
         _ => CheckLine::deserialize(value).map(Step::Check).map_err(|cause| format!("check: {cause}")),
     }
@@ -282,6 +282,12 @@ fn failure(object: &Map<String, Value>) -> Result<Option<ProbeFailure>, String> 
         None if message.is_some() || step.is_some() => Err("message and step belong to a failure".to_owned()),
         None => Ok(None),
     }
+}
+
+/// A verdict without its reason is no more than a note.
+fn decided(object: &Map<String, Value>) -> Result<Option<Decided>, String> {
+    let decided = text(object, "verdict")?.zip(text(object, "reason")?);
+    Ok(decided.map(|(verdict, reason)| Decided { verdict: verdict.to_owned(), reason: reason.to_owned() }))
 }
 
 fn text<'a>(object: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>, String> {
@@ -345,7 +351,6 @@ const KINDS: [(&str, &[&str]); 12] = [
     ("check_requested", &[]),
     ("command", &words::OUTCOMES),
     (words::FOLLOW, &[words::MESSAGE]),
-    // What was decided then is there for people.
     ("turn", &["verdict", "reason"]),
     ("end", &[]),
 ];

@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
                 self.handle(Event::CommandExited { id, outcome: outcome.clone() });
             }
             Step::FollowPrepared(outcome) => self.handle(Event::FollowPrepared(outcome.clone())),
-            Step::Turn => self.turn(),
+            Step::Turn(_) => self.turn(),
             Step::End | Step::Check(_) => {}
         }
     }

@@ -15,5 +15,5 @@ pub use decision_line::DecisionLine;
 pub use format::{FormatError, MAX_LINE_BYTES, Reader, read};
 pub use record::Recorder;
 pub use run::{Endless, Outcome, Told, decisions, run};
-pub use timeline::{CheckLine, Follow, Line, Step, Timeline};
+pub use timeline::{CheckLine, Decided, Follow, Line, Step, Timeline};
 pub use verify::{Difference, Tally, verify};

@@ -14,7 +14,7 @@ use crate::cluster::{ClusterState, Lsn, NodeReport, ObserverReport, ProbeFailure
 use crate::compat;
 use crate::config::{self, Config, Placeholders};
 use crate::failover::Verdict;
-use crate::lookout::{CommandId, CommandPurpose, Effect, Event, Memory};
+use crate::lookout::{CommandId, CommandPurpose, Effect, Event, Lookout, Memory};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// Writes a live timeline.
@@ -62,9 +62,20 @@ impl Recorder {
         }
     }
 
-    /// Writes down an event that is about to be handed to the core, whose facts these are. Deadlines are told by
-    /// [`Recorder::turn`].
-    pub fn event(&mut self, event: &Event, state: &ClusterState, now: Now) {
+    /// Writes down an event that is about to be handed to this core. Deadlines are told by [`Recorder::turn`].
+    pub fn event(&mut self, event: &Event, lookout: &Lookout, now: Now) {
+        if is_wanted(event, lookout) {
+            self.push_event(event, lookout.state(), now);
+        }
+    }
+
+    /// Writes down that this core has looked at its deadlines, which had these effects, and what it decided, if it did.
+    pub fn turn(&mut self, maintenance: bool, effects: &[Effect], lookout: &Lookout, now: Now) {
+        let round = lookout.last_round().filter(|_| effects.contains(&Effect::SaveState));
+        self.push_turn(maintenance, round.map(|round| &round.decision.verdict), now);
+    }
+
+    fn push_event(&mut self, event: &Event, state: &ClusterState, now: Now) {
         let mut line = Map::new();
         match event {
             Event::ConfigLoaded(config) => {
@@ -96,8 +107,7 @@ impl Recorder {
         self.push_at(line, now);
     }
 
-    /// Writes down that the core has looked at its deadlines, and what it decided, if it did.
-    pub fn turn(&mut self, maintenance: bool, decided: Option<&Verdict>, now: Now) {
+    fn push_turn(&mut self, maintenance: bool, decided: Option<&Verdict>, now: Now) {
         if maintenance != self.maintenance {
             self.maintenance = maintenance;
             self.push_at(Map::from_iter([("maintenance".to_owned(), json!(maintenance))]), now);
@@ -179,6 +189,15 @@ impl Recorder {
 
     fn since_epoch(&self, time: WallTime) -> f64 {
         since(self.start.wall, time)
+    }
+}
+
+/// An answer that nobody waits for any more changes nothing, and there would be no telling it from one that does.
+fn is_wanted(event: &Event, lookout: &Lookout) -> bool {
+    match event {
+        Event::NodeProbed { node, probe, .. } => lookout.asked_node(node) == Some(*probe),
+        Event::ObserverProbed { observer, probe, .. } => lookout.asked_observer(observer) == Some(*probe),
+        _ => true,
     }
 }
 

@@ -54,7 +54,7 @@ fn check(event: Event, line: &str, step: &Step) {
     let mut recorder = recorder();
     recorder.running.insert(CommandId(7), CommandPurpose::Failover);
     recorder.take_lines();
-    recorder.event(&event, &state(), now(1_234_567));
+    recorder.push_event(&event, &state(), now(1_234_567));
     let written = recorder.take_lines();
     assert_eq!(written.trim_end(), line);
     recorder.begin(&config(USUAL), &Memory::default(), now(0));
@@ -184,7 +184,7 @@ fn a_reload_is_read_back_and_tells_that_a_password_was_changed() {
     let mut recorder = recorder();
     for (micros, password) in [(1, "xyzzy"), (2, "new-xyzzy"), (3, "new-xyzzy")] {
         let changed = config(&USUAL.replace("host=s1 password=xyzzy", &format!("host=s1 password={password}")));
-        recorder.event(&Event::ConfigLoaded(Arc::new(changed)), &state(), now(micros));
+        recorder.push_event(&Event::ConfigLoaded(Arc::new(changed)), &state(), now(micros));
     }
     let timeline = timeline(&recorder.take_lines());
     let mut nodes = vec![&timeline.config.nodes];
@@ -214,7 +214,7 @@ fn a_header_tells_what_was_remembered_and_maintenance() {
         failover_failed: true,
     };
     let mut recorder = recorder();
-    recorder.turn(true, None, now(9));
+    recorder.push_turn(true, None, now(9));
     recorder.begin(&config(USUAL), &memory, now(1_500_000));
     let timeline = timeline(&recorder.take_lines());
     assert_eq!(timeline.name, "s2 2024-04-30T12:34:58.289012Z");
@@ -227,8 +227,8 @@ fn turns_tell_what_was_decided_and_clocks_are_set_where_they_were() {
     let mut recorder = recorder();
     recorder.take_lines();
     let stepped = |micros: u64| Now { wall: now(micros).wall + Duration::from_secs(3600), ..now(micros) };
-    recorder.turn(false, None, now(1_000_000));
-    recorder.turn(true, Some(&Verdict::Observing { primary: None }), stepped(2_000_000));
+    recorder.push_turn(false, None, now(1_000_000));
+    recorder.push_turn(true, Some(&Verdict::Observing { primary: None }), stepped(2_000_000));
     recorder.end(stepped(2_500_000));
     assert_eq!(
         recorder.take_lines(),
@@ -326,7 +326,7 @@ impl Daemon {
         let now = self.now();
         while let Some(entry) = self.coming.first_entry().filter(|entry| entry.key().0 <= self.micros) {
             let event = entry.remove();
-            self.recorder.event(&event, self.lookout.state(), now);
+            self.recorder.event(&event, &self.lookout, now);
             self.lookout.handle(event, now, &mut self.effects);
         }
         let mut is_decision = false;
@@ -334,8 +334,7 @@ impl Daemon {
             let before = self.effects.len();
             self.lookout.handle(Event::DeadlineReached { maintenance: self.maintenance }, now, &mut self.effects);
             is_decision = self.effects[before..].contains(&Effect::SaveState);
-            let round = self.lookout.last_round().filter(|_| is_decision);
-            self.recorder.turn(self.maintenance, round.map(|round| &round.decision.verdict), now);
+            self.recorder.turn(self.maintenance, &self.effects[before..], &self.lookout, now);
         }
         self.carry_out(is_decision);
     }

@@ -62,7 +62,7 @@ impl<'a> Run<'a> {
             Step::CheckRequested
             | Step::Command(..)
             | Step::FollowPrepared(_)
-            | Step::Turn
+            | Step::Turn(_)
             | Step::End
             | Step::Check(_) => {}
         }

@@ -57,12 +57,21 @@ pub enum Step {
     Command(CommandPurpose, CommandOutcome),
     /// The look at the recovery settings has ended.
     FollowPrepared(FollowOutcome),
-    /// The daemon looked at its deadlines.
-    Turn,
+    /// The daemon looked at its deadlines, and decided this, if it did.
+    Turn(Option<Decided>),
     /// Nothing happened up to here.
     End,
     /// A decision is made here.
     Check(CheckLine),
+}
+
+/// A decision as a recording names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The verdict's name.
+    pub verdict: String,
+    /// The reason's name.
+    pub reason: String,
 }
 
 /// A `check` line.
@@ -100,7 +109,15 @@ impl Timeline {
 
     /// Does it say when the daemon looked at its deadlines.
     pub(super) fn has_turns(&self) -> bool {
-        self.lines.iter().any(|line| matches!(line.step, Step::Turn))
+        self.lines.iter().any(|line| matches!(line.step, Step::Turn(_)))
+    }
+
+    /// The decisions that it says were made, with their times.
+    pub(super) fn decisions(&self) -> impl Iterator<Item = (Duration, &Decided)> {
+        self.lines.iter().filter_map(|line| match &line.step {
+            Step::Turn(Some(decided)) => Some((line.t, decided)),
+            _ => None,
+        })
     }
 
     /// Gives it another configuration, for all of its time. The moments at which a daemon with the old one looked at its
@@ -108,7 +125,7 @@ impl Timeline {
     pub fn reconfigure(&mut self, config: &Config) {
         self.config = config.clone();
         self.lines.retain(|line| !matches!(line.step, Step::Config(_)));
-        for line in self.lines.iter_mut().filter(|line| matches!(line.step, Step::Turn)) {
+        for line in self.lines.iter_mut().filter(|line| matches!(line.step, Step::Turn(_))) {
             line.step = Step::End;
         }
     }

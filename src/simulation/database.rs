@@ -91,15 +91,20 @@ impl Database {
 
     /// What asking it comes to; `None`: nothing, until the asker's patience ends.
     pub(super) fn failure(&self) -> Option<Option<ProbeFailure>> {
+        let said = str::to_owned;
         match (self.condition, self.refusal) {
             (Condition::Up, None) => None,
             (Condition::Hung | Condition::HostDown, _) => Some(None),
-            (Condition::Crashed, _) => Some(Some(ProbeFailure::Unreachable { reason: String::new() })),
-            (Condition::Starting, _) => Some(Some(ProbeFailure::NotReady { message: String::new() })),
-            (Condition::Up, Some(Refusal::Login)) => {
-                Some(Some(ProbeFailure::AuthenticationRejected { message: String::new() }))
+            (Condition::Crashed, _) => Some(Some(ProbeFailure::Unreachable { reason: said("connection refused") })),
+            (Condition::Starting, _) => {
+                Some(Some(ProbeFailure::NotReady { message: said("the database system is starting up") }))
             }
-            (Condition::Up, Some(Refusal::Slots)) => Some(Some(ProbeFailure::Refused { message: String::new() })),
+            (Condition::Up, Some(Refusal::Login)) => {
+                Some(Some(ProbeFailure::AuthenticationRejected { message: said("authentication failed") }))
+            }
+            (Condition::Up, Some(Refusal::Slots)) => {
+                Some(Some(ProbeFailure::Refused { message: said("sorry, too many clients already") }))
+            }
         }
     }
 }

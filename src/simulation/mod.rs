@@ -19,6 +19,7 @@ mod setup;
 mod shrink;
 mod site;
 mod survey;
+mod tape;
 pub mod told;
 mod trial;
 mod world;
@@ -33,7 +34,7 @@ pub use record::{Promotion, Record, Violation};
 pub use setup::Setup;
 pub use shrink::shrink;
 pub use survey::{Finding, Survey, survey};
-pub use trial::{Outcome, run};
+pub use trial::{Outcome, record, run};
 
 /// Microseconds of true time, from the start of a schedule.
 pub type Micros = u64;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::plan::seconds;
 use super::referee::Objection;
+use super::setup::Setup;
 use super::{HostId, Micros, NodeId};
 
 /// What happened in a run.
@@ -102,6 +103,20 @@ impl Record {
 }
 
 impl Violation {
+    /// Whose daemons it is about; all that could promote, if it names nobody.
+    pub fn hosts(&self, setup: &Setup) -> Vec<HostId> {
+        match self {
+            Self::Forbidden(host, _)
+            | Self::ObserverPromotes(host)
+            | Self::OtherCandidate(host, _)
+            | Self::EndlessWait(host, _)
+            | Self::NoAgreement(host, _) => vec![*host],
+            Self::TwoBesideAnObserver(a, b, observer) => vec![*a, *b, setup.observers[*observer].1],
+            Self::TwoInOneOutage(a, b) => vec![*a, *b],
+            Self::ClockStandsStill | Self::Promotions(..) | Self::Late(..) => (0..setup.node_count()).collect(),
+        }
+    }
+
     /// Is it of the same kind: what a shrunken schedule must still show.
     pub fn is_like(&self, other: &Self) -> bool {
         let kind = |objection: &Objection| std::mem::discriminant(objection);

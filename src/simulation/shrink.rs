@@ -35,7 +35,7 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
     }
     for at in 0..plan.steps.len() {
         let rounded = whole_seconds(plan.steps[at].at);
-        if rounded != plan.steps[at].at && plan.steps.get(at + 1).is_none_or(|next| next.at >= rounded) {
+        if rounded != plan.steps[at].at && plan.steps.get(at + 1).map_or(plan.length, |next| next.at) >= rounded {
             let mut shorter = plan.clone();
             shorter.steps[at].at = rounded;
             all.push(shorter);

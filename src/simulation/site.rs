@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::plan::Lie;
 use super::referee::{Rules, Standing};
 use super::setup::Setup;
+use super::tape::Tape;
 use super::told::{Answer, Entry, Moment, Told};
 use super::{HostId, Micros, NodeId, micros};
 use crate::cluster::{NodeReport, ObservedNode, ObserverReport, RoleReport};
@@ -50,6 +51,8 @@ pub(super) struct Site {
     /// Its next deadline, in true time.
     pub(super) deadline: Micros,
     pub(super) effects: Vec<Effect>,
+    /// What reaches the core is written down, if that was asked for.
+    pub(super) tape: Option<Tape>,
     /// When it was restarted, reloaded or tampered with last.
     pub(super) disturbed: Option<Micros>,
 }
@@ -98,6 +101,7 @@ impl Site {
             last_decision: 0,
             deadline: 0,
             effects: Vec::new(),
+            tape: None,
             disturbed: None,
         }
     }
@@ -111,6 +115,9 @@ impl Site {
     /// Hands an event to the core.
     pub(super) fn tell(&mut self, event: Event, now: Micros) {
         let at = self.now(now);
+        if let Some(tape) = &mut self.tape {
+            tape.event(&event, &self.lookout, at);
+        }
         self.lookout.handle(event, at, &mut self.effects);
         self.deadline = 0;
     }
@@ -119,9 +126,20 @@ impl Site {
     pub(super) fn take_turn(&mut self, now: Micros) {
         let at = self.now(now);
         if self.lookout.next_deadline() <= at.mono {
-            let maintenance = self.maintenance;
+            let (maintenance, before) = (self.maintenance, self.effects.len());
             self.lookout.handle(Event::DeadlineReached { maintenance }, at, &mut self.effects);
+            if let Some(tape) = &mut self.tape {
+                tape.turn(maintenance, &self.effects[before..], &self.lookout, at);
+            }
         }
+    }
+
+    /// What the core wishes, to be carried out.
+    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
+        if let Some(tape) = &mut self.tape {
+            tape.note(&self.effects);
+        }
+        std::mem::take(&mut self.effects)
     }
 
     pub(super) fn find_deadline(&mut self) {
@@ -158,6 +176,7 @@ impl Site {
             memory.contacts.values_mut().for_each(|contact| contact.mono = None);
         }
         self.lookout = Lookout::new(Arc::clone(self.lookout.config()), &memory, self.now(now));
+        self.tape = self.tape.take().map(|tape| tape.restart(self.lookout.config(), &memory, self.now(now)));
         self.told = told;
         self.heard.clone_from(&self.rules.configured);
         self.is_alive = true;

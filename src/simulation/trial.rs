@@ -3,7 +3,7 @@
 use super::plan::{Death, Deed, Ending, Plan};
 use super::record::{Record, Violation};
 use super::world::World;
-use super::{Micros, NodeId, SECOND, micros};
+use super::{HostId, Micros, NodeId, SECOND, micros};
 use crate::config::QuorumRule;
 
 /// What a schedule came to.
@@ -19,20 +19,16 @@ pub struct Outcome {
 
 /// Runs a schedule.
 pub fn run(plan: &Plan) -> Outcome {
+    World::new(plan).run(plan)
+}
+
+/// Runs a schedule with a recorder beside the daemons of these hosts, and gives their timelines as a flight recorder would
+/// have written them: all that each was told and what it decided, one timeline for each process.
+pub fn record(plan: &Plan, hosts: &[HostId]) -> String {
     let mut world = World::new(plan);
-    world.islands = plan.is_one_split();
-    world.longest_check = plan.setup.longest(|config| config.check_interval);
-    world.run_until(plan.length);
-    world.judge_silence();
-    let writers = world.databases.iter().filter(|database| database.is_writer()).count();
-    let mut time_to_promotion = None;
-    if plan.ending != Ending::Abrupt && world.record.violation.is_none() {
-        world.agree();
-        if let Ending::CleanDeath(death) = plan.ending {
-            time_to_promotion = world.outlive(death);
-        }
-    }
-    Outcome { record: std::mem::take(&mut world.record), writers, time_to_promotion }
+    world.tape(hosts);
+    world.run(plan);
+    world.take_timelines()
 }
 
 impl Plan {
@@ -76,6 +72,22 @@ impl Plan {
 }
 
 impl World {
+    fn run(&mut self, plan: &Plan) -> Outcome {
+        self.islands = plan.is_one_split();
+        self.longest_check = plan.setup.longest(|config| config.check_interval);
+        self.run_until(plan.length);
+        self.judge_silence();
+        let writers = self.databases.iter().filter(|database| database.is_writer()).count();
+        let mut time_to_promotion = None;
+        if plan.ending != Ending::Abrupt && self.record.violation.is_none() {
+            self.agree();
+            if let Ending::CleanDeath(death) = plan.ending {
+                time_to_promotion = self.outlive(death);
+            }
+        }
+        Outcome { record: std::mem::take(&mut self.record), writers, time_to_promotion }
+    }
+
     /// Heals everything, and all must name the same primary in time. Who was about to promote may still do so, after which
     /// a person has to heal once more.
     fn agree(&mut self) {

@@ -234,12 +234,12 @@ impl World {
         }
         site.told.node_failed(node, moment(now), false, false);
         self.network.change(host, node, now, |_| {});
-        let failure = ProbeFailure::Unreachable { reason: String::new() };
+        let failure = ProbeFailure::Unreachable { reason: "the connection was closed".to_owned() };
         site.tell(Event::NodeLost { node: name, failure }, now);
     }
 
     fn carry_out(&mut self, host: HostId) {
-        let effects = std::mem::take(&mut self.sites[host].effects);
+        let effects = self.sites[host].take_effects();
         let (mut save, mut keep) = (false, false);
         for effect in effects {
             match effect {
@@ -321,7 +321,7 @@ impl World {
                 let site = &self.sites[host];
                 if !site.is_alive {
                     let down = self.databases.get(host).is_some_and(|db| db.condition == Condition::HostDown);
-                    let unreachable = ProbeFailure::Unreachable { reason: String::new() };
+                    let unreachable = ProbeFailure::Unreachable { reason: "connection refused".to_owned() };
                     let (at, failure) = if down { (until, time_out()) } else { (at, unreachable) };
                     self.fail(from, life, asked, at, failure);
                     return;

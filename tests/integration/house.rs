@@ -22,8 +22,8 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("compat", &["time", "config", "cluster", "failover", "lookout"]),
     // Timelines are written in the shapes of the wire.
     ("replay", &["time", "config", "cluster", "failover", "lookout", "compat"]),
-    // Every daemon of a cluster, in a world of its own making.
-    ("simulation", &["time", "config", "cluster", "failover", "lookout"]),
+    // Every daemon of a cluster, in a world of its own making, told as timelines.
+    ("simulation", &["time", "config", "cluster", "failover", "lookout", "replay"]),
     // Whatever asks others reports in cluster's words. Who logs in as whom is handed in: no config.
     ("pg", &["time", "cluster"]),
     ("http", &["time", "cluster"]),

@@ -74,6 +74,8 @@ fn check_replay(record: &Path, log: &str, promoted: bool) {
     let (live, again) = (decisions(&recorded), decisions(&replayed));
     assert!(live.len() > 10, "{recorded}");
     assert_eq!(live, again);
+    let verified = stdout(&replay(&["--verify", path]));
+    assert!(verified.ends_with(&format!(" {} checks, 0 differ\n", live.len())), "{verified}");
     let promotions: Vec<_> = json_lines(&replayed).into_iter().filter(|line| line["verdict"] == "promote").collect();
     assert_eq!(promotions.len(), usize::from(promoted));
     let story = stdout(&replay(&["--text", path]));

@@ -32,7 +32,7 @@ fn check(folder: &Path) {
     for file in files(folder) {
         let timelines = read(&std::fs::read_to_string(&file).unwrap());
         let timelines = timelines.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        verify(&timelines, &mut tally);
+        verify(&timelines, &mut tally).unwrap();
     }
     tally.differences.iter().for_each(|difference| println!("{difference}"));
     println!("{tally}");

@@ -1,11 +1,12 @@
 //! The seeded simulator: whole clusters under virtual time, and what must never be.
 //!
 //! `PGLOOKOUT_SIM_SEED=n` runs one schedule and prints it; `PGLOOKOUT_SIM_SCHEDULES=n` runs so many, however long it takes;
-//! `PGLOOKOUT_SIM_FIRST=n` begins with another seed.
+//! `PGLOOKOUT_SIM_FIRST=n` begins with another seed; what fails is written to `PGLOOKOUT_SIM_OUT`, a directory, as timelines.
 
 // Tests read clocks and end with a panic; the bans are for the daemon.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod timelines;
 mod worlds;
 
 use std::time::{Duration, Instant};
@@ -76,12 +77,14 @@ fn accept(plan: &Plan, outcome: &Outcome) {
     let shows = |plan: &Plan| run(plan).record.violation.is_some_and(|(_, found)| found.is_like(violation));
     let short = shrink(plan, shows);
     let (short_at, found) = run(&short).record.violation.unwrap();
+    let timelines = timelines::write(&short, &found.hosts(&short.setup));
     panic!(
-        "seed {} at {:?}: {violation}\nshortest schedule, at {:?}: {found}\n{}",
+        "seed {} at {:?}: {violation}\nshortest schedule, at {:?}: {found}\n{}\npglookout replay --text {}",
         plan.seed,
         Duration::from_micros(*at),
         Duration::from_micros(short_at),
-        short.text()
+        short.text(),
+        timelines.display()
     );
 }
 
