@@ -113,15 +113,14 @@ impl Site {
     /// Lets the core act if its time has come.
     pub(super) fn take_turn(&mut self, now: Micros) {
         let at = self.now(now);
-        if self.lookout.next_deadline() <= at.mono {
+        let mut deadline = self.lookout.next_deadline();
+        if deadline <= at.mono {
             let maintenance = self.maintenance;
             self.lookout.handle(Event::DeadlineReached { maintenance }, at, &mut self.effects);
+            deadline = self.lookout.next_deadline();
         }
-    }
-
-    pub(super) fn find_deadline(&mut self) {
         let base = Monotonic::from_duration(self.mono_base.0);
-        self.deadline = self.mono_base.1 + micros(self.lookout.next_deadline().since(base));
+        self.deadline = self.mono_base.1 + micros(deadline.since(base));
     }
 
     pub(super) fn save(&mut self, now: Micros) {
