@@ -149,41 +149,39 @@ impl NodeMap {
         let words: Vec<_> =
             state.observers.iter().filter_map(|(name, observer)| Word::of(name, observer, node)).collect();
         let is_young = |word: &Word<'_>| word.sighting.connected && now.since(word.sighting.at) < young;
-        let (primaries, others): (Vec<_>, Vec<_>) =
-            words.into_iter().partition(|word| word.sighting.in_recovery == Some(false));
-        self.place_seen_primary(node, own, &primaries, is_young);
-        let standbys = others.into_iter().filter(|word| word.sighting.in_recovery == Some(true));
-        self.place_seen_standby(node, own, standbys);
+        let telling = |in_recovery| words.iter().filter(move |word| word.sighting.in_recovery == Some(in_recovery));
+        self.place_seen_primary(node, own, telling(false), is_young);
+        self.place_seen_standby(node, own, telling(true));
     }
 
     /// A fresh sighting by anyone is a veto, whatever the clocks say; a lost or an old one can lengthen our wait, never
     /// shorten it: whoever is connected outweighs it, and so does our own later report of a standby.
-    fn place_seen_primary(
+    fn place_seen_primary<'a>(
         &mut self,
         node: &NodeName,
         own: &NodeState,
-        words: &[Word<'_>],
+        mut words: impl Iterator<Item = &'a Word<'a>> + Clone,
         is_young: impl Fn(&Word<'_>) -> bool,
     ) {
-        if words.is_empty() {
+        if words.clone().next().is_none() {
             return;
         }
         self.unknown.remove(node);
-        if let Some(word) = words.iter().find(|word| is_young(word)) {
+        if let Some(word) = words.clone().find(|word| is_young(word)) {
             let witness = || Witness::Observer(word.name.clone());
             self.connected_primaries.entry(node.clone()).or_insert_with(witness);
             return;
         }
         let our_standby = own.answer.as_ref().filter(|answer| answer.in_recovery);
         let stands = |word: &Word<'_>| our_standby.is_none_or(|ours| ours.at <= word.told_at());
-        if !own.is_connected() && words.iter().any(stands) {
+        if !own.is_connected() && words.any(stands) {
             self.disconnected_primaries.insert(node.clone());
         }
     }
 
     /// Taken unless we reach the standby ourselves, or know newer facts. Of several observers a connected entry goes first,
     /// then the newest.
-    fn place_seen_standby<'a>(&mut self, node: &NodeName, own: &NodeState, words: impl Iterator<Item = Word<'a>>) {
+    fn place_seen_standby<'a>(&mut self, node: &NodeName, own: &NodeState, words: impl Iterator<Item = &'a Word<'a>>) {
         let ours = own.answer.as_ref();
         if own.is_connected() && ours.is_some_and(|answer| answer.in_recovery) {
             return;
@@ -192,11 +190,11 @@ impl NodeMap {
         // An observer that we have lost as well is no way to the standby any more: who is cut off must not count, as if they
         // stood behind it, the nodes that it last heard of through others.
         let reaches = |word: &Word<'_>| word.sighting.connected && self.connected_observers.contains(word.name);
-        let best = newer.map(|word| (reaches(&word), word)).max_by_key(|(reaches, word)| (*reaches, word.sighting.at));
+        let best = newer.map(|word| (reaches(word), word)).max_by_key(|(reaches, word)| (*reaches, word.sighting.at));
         let Some((connected, Word { name, sighting, .. })) = best else { return };
         self.unknown.remove(node);
         let standby = Standby {
-            witness: Witness::Observer(name.clone()),
+            witness: Witness::Observer((*name).clone()),
             connected,
             at: sighting.at,
             receive: sighting.receive,

@@ -57,14 +57,17 @@ impl ClusterState {
     ) -> bool {
         let Self { nodes, observers, former } = self;
         let Some(state) = observers.get_mut(observer) else { return false };
-        let before = word(state);
         let connected = outcome.is_ok();
-        state.attempt = Some(Attempt { at: now.mono, fetch_time: now.wall, connected });
-        match outcome {
+        let attempt = Attempt { at: now.mono, fetch_time: now.wall, connected };
+        let before = state.attempt.replace(attempt).map(|attempt| attempt.connected);
+        let is_news = match outcome {
             Ok(report) => state.answered(report, |node| nodes.contains_key(node) || former.contains(node), now),
-            Err(failure) => state.failure = Some(failure),
-        }
-        before != word(state)
+            Err(failure) => {
+                state.failure = Some(failure);
+                false
+            }
+        };
+        is_news || before != Some(connected)
     }
 }
 
@@ -77,15 +80,10 @@ fn standing(state: &NodeState) -> (Option<bool>, Option<bool>, bool) {
     )
 }
 
-/// What of an observer's word a decision may turn on.
-fn word(state: &ObserverState) -> (Option<bool>, bool, Vec<NodeWord>) {
-    let nodes =
-        state.nodes.iter().map(|(node, sighting)| (node.clone(), sighting.connected, sighting.in_recovery)).collect();
-    (state.attempt.map(|attempt| attempt.connected), state.clock_skew.is_some(), nodes)
+/// What of an observer's sightings a decision may turn on: of whom, connected, in recovery.
+fn words(sightings: &BTreeMap<NodeName, Sighting>) -> impl Iterator<Item = (&NodeName, bool, Option<bool>)> {
+    sightings.iter().map(|(node, sighting)| (node, sighting.connected, sighting.in_recovery))
 }
-
-/// Of whom, connected, in recovery.
-type NodeWord = (NodeName, bool, Option<bool>);
 
 impl NodeState {
     fn answered(&mut self, report: NodeReport, now: Now) {
@@ -149,8 +147,10 @@ impl NodeState {
 }
 
 impl ObserverState {
-    fn answered(&mut self, report: ObserverReport, is_ours: impl Fn(&NodeName) -> bool, now: Now) {
+    /// Says whether it tells something else than before.
+    fn answered(&mut self, report: ObserverReport, is_ours: impl Fn(&NodeName) -> bool, now: Now) -> bool {
         self.failure = None;
+        let was_skewed = self.clock_skew.is_some();
         self.clock_skew = clock_skew(report.date, now.wall);
         let mut sightings = BTreeMap::new();
         for (node, observed) in report.nodes {
@@ -163,7 +163,9 @@ impl ObserverState {
             self.note_wal(&node, &sighting, now.mono);
             sightings.insert(node, sighting);
         }
+        let is_news = was_skewed != self.clock_skew.is_some() || !words(&sightings).eq(words(&self.nodes));
         self.nodes = sightings;
+        is_news
     }
 
     /// behaviour.md 3d: "its last connected sighting; of one it has lost, its db_time by its Date, not later than its last

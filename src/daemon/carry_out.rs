@@ -41,6 +41,7 @@ impl Daemon {
                 }
                 Effect::SaveMemory => save = true,
                 Effect::Log { level, text } => log::log!(target: "lookout", level, "{text}"),
+                Effect::NoNews(verdict) => log::debug!(target: "lookout", "{verdict}"),
             }
         }
         // Several decisions in one turn are one state.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{CommandLine, Keywords, NodeName, ObserverName};
+use crate::failover::Verdict;
 
 /// A wish of the core.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +65,8 @@ pub enum Effect {
         /// One sentence.
         text: String,
     },
+    /// Write this decision, which is no news, to the debug log (the loop). Not a sentence yet: hardly ever is there a reader.
+    NoNews(Verdict),
 }
 
 impl Effect {

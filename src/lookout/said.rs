@@ -16,7 +16,7 @@ pub(super) struct Said {
     /// How often it was repeated since.
     repeated: u32,
     /// With the figures of the last time.
-    latest: String,
+    latest: Verdict,
     latest_at: Monotonic,
 }
 
@@ -24,24 +24,26 @@ pub(super) struct Said {
 /// before every decision of an outage.
 pub(super) fn say(said: &mut Option<Said>, round: &Round, effects: &mut Vec<Effect>) {
     let verdict = &round.decision.verdict;
-    let text = verdict.to_string();
-    let debug = |text| Effect::Log { level: log::Level::Debug, text };
     if matches!(verdict, Verdict::WantsFreshFacts { .. }) {
-        effects.push(debug(text));
+        effects.push(Effect::NoNews(verdict.clone()));
         return;
     }
     let (kind, now) = ((verdict.name(), verdict.reason()), round.at.mono);
     if let Some(same) = said.as_mut().filter(|said| said.kind == kind) {
         same.repeated = same.repeated.saturating_add(1);
-        (same.latest, same.latest_at) = (text.clone(), now);
+        (same.latest, same.latest_at) = (verdict.clone(), now);
         // Every attempt at a promotion is news.
-        effects.push(if is_promotion(verdict) { Effect::warning(text) } else { debug(text) });
+        effects.push(match is_promotion(verdict) {
+            true => Effect::warning(verdict.to_string()),
+            false => Effect::NoNews(verdict.clone()),
+        });
         return;
     }
     if let Some(before) = said.take().filter(|said| said.repeated > 0 && said.kind.0 != PROMOTE) {
         effects.push(Effect::info(before.summary()));
     }
-    *said = Some(Said { kind, at: now, repeated: 0, latest: text.clone(), latest_at: now });
+    *said = Some(Said { kind, at: now, repeated: 0, latest: verdict.clone(), latest_at: now });
+    let text = verdict.to_string();
     effects.push(if is_promotion(verdict) { Effect::warning(text) } else { Effect::info(text) });
 }
 

@@ -255,6 +255,7 @@ impl World {
             }
             Effect::SaveMemory => {}
             Effect::Log { text, .. } => self.note(&format!("log {text}")),
+            Effect::NoNews(verdict) => self.note(&format!("log {verdict}")),
         }
     }
 

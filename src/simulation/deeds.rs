@@ -207,6 +207,19 @@ impl World {
         self.sites[host].tell(Event::ConfigLoaded(config), now);
     }
 
+    /// A database becomes the primary, on a timeline and in a reign of its own.
+    pub(super) fn enthrone(&mut self, node: NodeId) {
+        let timeline = self.databases.iter().map(|database| database.timeline).max().unwrap_or_default() + 1;
+        let reign = self.reigns;
+        self.reigns += 1;
+        let database = &mut self.databases[node];
+        database.is_primary = true;
+        database.upstream = None;
+        database.is_starved = false;
+        database.timeline = timeline;
+        database.reign = Some(reign);
+    }
+
     /// Everything works again, as a person would leave it: one primary, everybody else its standby.
     pub(super) fn heal(&mut self) {
         self.settle();

@@ -125,13 +125,17 @@ impl Site {
     /// Lets the core act if its time has come.
     pub(super) fn take_turn(&mut self, now: Micros) {
         let at = self.now(now);
-        if self.lookout.next_deadline() <= at.mono {
+        let mut deadline = self.lookout.next_deadline();
+        if deadline <= at.mono {
             let (maintenance, before) = (self.maintenance, self.effects.len());
             self.lookout.handle(Event::DeadlineReached { maintenance }, at, &mut self.effects);
             if let Some(tape) = &mut self.tape {
                 tape.turn(maintenance, &self.effects[before..], &self.lookout, at);
             }
+            deadline = self.lookout.next_deadline();
         }
+        let base = Monotonic::from_duration(self.mono_base.0);
+        self.deadline = self.mono_base.1 + micros(deadline.since(base));
     }
 
     /// What the core wishes, to be carried out.
@@ -140,11 +144,6 @@ impl Site {
             tape.note(&self.effects);
         }
         std::mem::take(&mut self.effects)
-    }
-
-    pub(super) fn find_deadline(&mut self) {
-        let base = Monotonic::from_duration(self.mono_base.0);
-        self.deadline = self.mono_base.1 + micros(self.lookout.next_deadline().since(base));
     }
 
     /// A configuration is loaded.

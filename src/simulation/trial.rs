@@ -32,19 +32,17 @@ pub fn record(plan: &Plan, hosts: &[HostId]) -> String {
 }
 
 impl Plan {
-    /// Is a daemon ever started again, so that what it saves matters.
-    pub(super) fn saves_matter(&self) -> bool {
-        let restarts = |deed: &Deed| {
-            matches!(
-                deed,
-                Deed::Restarts(_)
-                    | Deed::Reboots(_)
-                    | Deed::Daemon(..)
-                    | Deed::Starts(_)
-                    | Deed::Dies(_, Death::HostDown)
-            )
+    /// Until when it matters what this daemon saves: afterwards it does not end, or is not started again. `None`: never.
+    pub(super) fn saves_matter_until(&self, host: HostId) -> Option<Micros> {
+        let ends = |deed: &Deed| match *deed {
+            Deed::Restarts(at)
+            | Deed::Reboots(at)
+            | Deed::Daemon(at, _)
+            | Deed::Starts(at)
+            | Deed::Dies(at, Death::HostDown) => at == host,
+            _ => false,
         };
-        self.steps.iter().any(|step| restarts(&step.deed))
+        self.steps.iter().filter(|step| ends(&step.deed)).map(|step| step.at).max()
     }
 
     /// A majority is asked for, every daemon has come to know the whole cluster, and then the network splits once into

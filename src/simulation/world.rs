@@ -1,7 +1,5 @@
 //! The machine: hosts, databases and the network under virtual time; the clock jumps from one happening to the next.
 
-use std::collections::BTreeMap;
-
 use super::database::{Condition, Database};
 use super::network::Network;
 use super::plan::{Plan, Step};
@@ -24,13 +22,13 @@ pub(super) struct World {
     pub(super) dice: Dice,
     pub(super) reigns: u32,
     pub(super) record: Record,
-    coming: BTreeMap<(Micros, u32), Coming>,
-    sent: u32,
+    /// What is on its way: the last one comes next, and of one moment what was sent first.
+    coming: Vec<(Micros, Coming)>,
     /// Until when the databases' WAL has been brought forward.
     settled: Micros,
     turns: (Micros, u32),
-    /// Somebody is restarted in this schedule: what is saved matters.
-    saves: bool,
+    /// Until when it matters what each daemon saves.
+    saves_until: Vec<Option<Micros>>,
     /// The schedule is one in which nobody may promote a second time.
     pub(super) islands: bool,
     pub(super) longest_check: Micros,
@@ -88,15 +86,14 @@ impl World {
         let mut world = Self {
             now: 0,
             network: Network::new(setup.hosts()),
-            saves: plan.saves_matter(),
+            saves_until: (0..setup.hosts()).map(|host| plan.saves_matter_until(host)).collect(),
             record: Record::default(),
             setup,
             sites,
             databases,
             dice,
             reigns: 1,
-            coming: BTreeMap::new(),
-            sent: 0,
+            coming: Vec::new(),
             settled: 0,
             turns: (0, 0),
             islands: false,
@@ -110,15 +107,16 @@ impl World {
     }
 
     pub(super) fn send(&mut self, at: Micros, coming: Coming) {
-        self.coming.insert((at.max(self.now), self.sent), coming);
-        self.sent += 1;
+        let at = at.max(self.now);
+        let place = self.coming.partition_point(|(later, _)| *later > at);
+        self.coming.insert(place, (at, coming));
     }
 
     /// Lets time pass, happening by happening, until then or until something is wrong.
     pub(super) fn run_until(&mut self, end: Micros) {
         while self.record.violation.is_none() {
             let deadline = self.sites.iter().filter(|site| site.is_alive).map(|site| site.deadline).min();
-            let arrival = self.coming.first_key_value().map(|((at, _), _)| *at);
+            let arrival = self.coming.last().map(|(at, _)| *at);
             let next = deadline.into_iter().chain(arrival).min().unwrap_or(Micros::MAX).max(self.now);
             if next > end {
                 self.now = end;
@@ -135,16 +133,15 @@ impl World {
     }
 
     fn turn(&mut self) {
-        while let Some(entry) = self.coming.first_entry().filter(|entry| entry.key().0 <= self.now) {
-            let coming = entry.remove();
-            self.arrive(coming);
+        while self.coming.last().is_some_and(|(at, _)| *at <= self.now) {
+            let arrival = self.coming.pop();
+            arrival.into_iter().for_each(|(_, coming)| self.arrive(coming));
         }
         for host in 0..self.sites.len() {
             if self.sites[host].is_alive && self.sites[host].deadline <= self.now {
                 let now = self.now;
                 self.sites[host].take_turn(now);
                 self.carry_out(host);
-                self.sites[host].find_deadline();
             }
         }
     }
@@ -239,9 +236,9 @@ impl World {
     }
 
     fn carry_out(&mut self, host: HostId) {
-        let effects = self.sites[host].take_effects();
+        let mut effects = self.sites[host].take_effects();
         let (mut save, mut keep) = (false, false);
-        for effect in effects {
+        for effect in effects.drain(..) {
             match effect {
                 Effect::ProbeNode { node, probe } => {
                     let Some(node) = self.setup.node_id(&node) else { continue };
@@ -265,10 +262,11 @@ impl World {
                 _ => {}
             }
         }
+        self.sites[host].effects = effects;
         if save {
             self.decided(host);
         }
-        if self.saves && (save || keep) {
+        if (save || keep) && self.saves_until[host].is_some_and(|until| self.now <= until) {
             self.sites[host].save(self.now);
         }
     }
@@ -433,18 +431,6 @@ impl World {
             let outcome = status.map_or(failed, CommandOutcome::Exited);
             site.tell(Event::CommandExited { id, outcome }, now);
         }
-    }
-
-    pub(super) fn enthrone(&mut self, node: NodeId) {
-        let timeline = self.databases.iter().map(|database| database.timeline).max().unwrap_or_default() + 1;
-        let reign = self.reigns;
-        self.reigns += 1;
-        let database = &mut self.databases[node];
-        database.is_primary = true;
-        database.upstream = None;
-        database.is_starved = false;
-        database.timeline = timeline;
-        database.reign = Some(reign);
     }
 }
 
