@@ -225,6 +225,8 @@ impl World {
         self.settle();
         let now = self.now;
         self.network.change_all(now, |way| *way = super::network::Way::default());
+        // Who was cut off a moment ago may promote while another one's command still runs.
+        self.islands = false;
         let standing = |node: &NodeId| {
             let database = &self.databases[*node];
             (database.is_primary, database.timeline, database.position)
