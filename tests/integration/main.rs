@@ -20,5 +20,6 @@ mod programs;
 mod recording;
 mod reloading;
 mod restarts;
+mod simulating;
 mod stopping;
 mod timelines;
