@@ -42,9 +42,11 @@ Usage: pglookout CONFIG                 watch the cluster described by the file 
                                         a line of JSON each; --text: for people; --config: with these settings
                                         in place of the recorded ones; --verify: compare with what the files
                                         expect, or recorded; exit 1 if something differs. Exit 2 for what is no timeline
-       pglookout simulate CONFIG [--seed N] [--schedules N]
+       pglookout simulate CONFIG [--seed N] [--schedules N] [--timelines DIR]
                                         say what can happen to this cluster: every split and crash, and schedules of
-                                        faults drawn from a seed; exit 1 if some other configuration would do better
+                                        faults drawn from a seed. Exit 0 if no problem is found, 1 if another
+                                        configuration would do better, 2 for what cannot be simulated.
+                                        --timelines: write what each finding is about, for replay --text
        pglookout --version | --help
 
 SIGHUP reads the file again; SIGTERM and SIGINT end the daemon. A configuration whose name is a

@@ -1,7 +1,9 @@
 //! `pglookout simulate CONFIG`: what can happen to the cluster that a configuration describes.
 
 use std::fmt::Write as _;
+use std::fs::DirBuilder;
 use std::io::{self, IsTerminal, Write as _};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,8 +12,9 @@ use lexopt::Arg::{Long, Value};
 use lexopt::{Error, Parser, ValueExt};
 
 use super::output;
-use crate::simulation::{Survey, survey};
-use crate::sys::config_file;
+use crate::config::Config;
+use crate::simulation::{Case, Finding, Survey, record, survey};
+use crate::sys::{config_file, files};
 
 /// What is wanted of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,59 +22,119 @@ pub(super) struct Simulate {
     config: PathBuf,
     seed: u64,
     schedules: usize,
+    /// A directory for the timelines of what was found.
+    timelines: Option<PathBuf>,
 }
 
 /// Reads what stands behind the word `simulate`.
 pub(super) fn parse(parser: &mut Parser) -> Result<Simulate, Error> {
-    let (mut config, mut seed, mut schedules) = (None, 1, SCHEDULES);
+    let (mut config, mut seed, mut schedules, mut timelines) = (None, 1, SCHEDULES, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("seed") => seed = parser.value()?.parse()?,
             Long("schedules") => schedules = parser.value()?.parse()?,
+            Long("timelines") => timelines = Some(parser.value()?.into()),
             Value(path) if config.is_none() => config = Some(path.into()),
             unexpected => return Err(unexpected.unexpected()),
         }
     }
     let config = config.ok_or("the configuration file is missing")?;
-    Ok(Simulate { config, seed, schedules })
+    Ok(Simulate { config, seed, schedules, timelines })
 }
 
-/// Exit 0 if nothing was found that this configuration could do better, 1 if there was, or if it cannot be used.
+/// Exit 0 if no other configuration would do better, 1 if one would, 2 if nothing could be simulated.
 pub(super) fn main(wanted: &Simulate) -> ExitCode {
-    let config = match config_file::load(&wanted.config) {
-        Ok(loaded) => loaded.config,
-        Err(error) => {
-            output::complain(error);
-            return ExitCode::FAILURE;
+    match simulate(wanted) {
+        Ok((found, text)) => {
+            let said = output::answer(&text);
+            if found.is_clean() { said } else { ExitCode::FAILURE }
         }
-    };
-    if config.nodes.len() + config.observers.len() > MOST_HOSTS {
-        output::complain(format_args!("{}: more than {MOST_HOSTS} hosts", wanted.config.display()));
-        return ExitCode::FAILURE;
+        Err(reason) => {
+            output::complain(reason);
+            ExitCode::from(NOTHING_SIMULATED)
+        }
+    }
+}
+
+fn simulate(wanted: &Simulate) -> Result<(Survey, String), String> {
+    let config = config_file::load(&wanted.config).map_err(|error| error.to_string())?.config;
+    let (nodes, observers) = (config.nodes.len(), config.observers.len());
+    let path = wanted.config.display();
+    if nodes == 0 {
+        return Err(format!("{path}: remote_conns names no database server: there is nothing to simulate"));
+    }
+    if nodes + observers > MOST_HOSTS {
+        return Err(format!(
+            "{path}: {nodes} servers and {observers} observers; at most {MOST_HOSTS} can be simulated"
+        ));
     }
     let mut progress = Progress::new();
     let found = survey(&config, wanted.seed, wanted.schedules, |done, all| progress.tell(done, all));
     progress.end();
-    let said = output::answer(&report(&wanted.config, wanted.seed, &found));
-    if found.is_clean() { said } else { ExitCode::FAILURE }
+    let written = wanted.timelines.as_deref().map(|folder| write_timelines(folder, &found)).transpose();
+    written.map_err(|error| format!("--timelines: {error}"))?;
+    let text = report(wanted, &config, &found);
+    Ok((found, text))
 }
 
-fn report(config: &Path, seed: u64, found: &Survey) -> String {
-    let mut text = format!("{}: seed {seed}, {} schedules\n", config.display(), found.schedules);
-    let seconds = |micros| Duration::from_micros(micros).as_secs_f64();
+/// A file for each finding, with the timelines of the daemons that it is about.
+fn write_timelines(folder: &Path, found: &Survey) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    for (finding, case) in &found.findings {
+        files::replace(&timeline_path(folder, finding), record(&case.plan, &case.hosts()).as_bytes())?;
+    }
+    Ok(())
+}
+
+fn timeline_path(folder: &Path, finding: &Finding) -> PathBuf {
+    folder.join(finding.name()).with_extension("jsonl")
+}
+
+fn report(wanted: &Simulate, config: &Config, found: &Survey) -> String {
+    let mut text = summary(wanted, config, found);
     for remark in &found.remarks {
         let _ = writeln!(text, "note: {remark}");
     }
-    for (finding, plan) in &found.findings {
-        let label = if finding.is_blemish() { "reachable" } else { "known" };
-        let _ = writeln!(text, "\n{label}: {}\n{}", finding.sentence(), plan.text());
+    for (finding, case) in &found.findings {
+        text += &told(finding, case, found);
+        if let Some(folder) = &wanted.timelines {
+            let _ = writeln!(text, "  why: pglookout replay --text {}", timeline_path(folder, finding).display());
+        }
     }
-    if let Some((took, plan)) = &found.longest {
-        let _ = writeln!(text, "\nlongest time to promotion: {:.1} s\n{}", seconds(*took), plan.text());
+    if let Some((took, case)) = &found.longest {
+        let took = Duration::from_micros(*took).as_secs_f64();
+        let _ = writeln!(text, "\nlongest time to a promotion: {took:.1} s, after: {}", case.cause());
     }
-    let blemishes = found.findings.iter().filter(|(finding, _)| finding.is_blemish()).count();
-    let _ = write!(text, "\n{}", if blemishes == 0 { "clean" } else { "not clean" });
+    let problems = found.findings.iter().filter(|(finding, _)| finding.is_problem()).count();
+    let _ = match problems {
+        0 => write!(text, "\nno problem found"),
+        _ if found.remedies.is_empty() => write!(text, "\nproblems: {problems}"),
+        _ => write!(text, "\nproblems: {problems}; what to do was simulated as well, and showed none"),
+    };
     text
+}
+
+fn summary(wanted: &Simulate, config: &Config, found: &Survey) -> String {
+    let (path, seed) = (wanted.config.display(), wanted.seed);
+    let (nodes, observers) = (config.nodes.len(), config.observers.len());
+    let (single, left_out) = found.single_faults;
+    let which = match left_out {
+        0 => "every single crash and every split in two".to_owned(),
+        _ => format!("{single} of {} single crashes and splits in two", left_out.saturating_add(single as u64)),
+    };
+    format!(
+        "{path}: servers {nodes}, observers {observers}, failover_quorum {}\n\
+         simulated: {which}, and {} schedules of several faults drawn from seed {seed}\n",
+        config.quorum.name(),
+        found.drawn,
+    )
+}
+
+fn told(finding: &Finding, case: &Case, found: &Survey) -> String {
+    let label = if finding.is_problem() { "PROBLEM" } else { "RISK" };
+    let has_remedy = finding.is_problem() && !matches!(finding, Finding::Broken(_)) && !found.remedies.is_empty();
+    let remedy = if has_remedy { found.remedies.join("\n  or: ") } else { finding.advice().to_owned() };
+    format!("\n{label}: {}\n  do: {remedy}\n{}\n", finding.sentence(), case.lines().join("\n"))
 }
 
 /// A line on a terminal that tells how far we are.
@@ -102,8 +165,10 @@ impl Progress {
 
 /// Random schedules, unless another number is asked for.
 const SCHEDULES: usize = 500;
-/// All splits of more would take too long.
-const MOST_HOSTS: usize = 12;
+/// A split is a number of so many bits, and more would take too long.
+const MOST_HOSTS: usize = 30;
+/// As for wrong usage.
+const NOTHING_SIMULATED: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -119,33 +184,69 @@ mod tests {
         );
         let config = config::parse(&text, &Environment::default()).unwrap().config;
         let found = survey(&config, 1, 0, |_, _| {});
-        let text = report(Path::new("c"), 1, &found);
+        let wanted = Simulate { config: "c".into(), seed: 1, schedules: 0, timelines: None };
+        let text = report(&wanted, &config, &found);
         assert!(expected.iter().all(|part| text.contains(part)), "{text}");
         assert_eq!(found.is_clean(), clean, "{text}");
     }
 
-    const TWO: &str = r#""remote_conns": {"a": "host=a", "b": "host=b"}"#;
-    const THREE: &str = r#""remote_conns": {"a": "host=a", "b": "host=b", "c": "host=c"}"#;
-    const FIVE: &str = r#""remote_conns": {"a": "host=a", "b": "host=b", "c": "host=c", "d": "host=d", "e": "host=e"}"#;
+    const TWO: &str = r#""own_db": "a", "remote_conns": {"a": "host=a", "b": "host=b"}"#;
+    const THREE: &str = r#""own_db": "a", "remote_conns": {"a": "host=a", "b": "host=b", "c": "host=c"}"#;
+    const FOUR: &str = r#""own_db": "a", "remote_conns": {"a": "host=a", "b": "host=b", "c": "host=c", "d": "host=d"}"#;
+    const MAJORITY: &str = r#""failover_quorum": "majority""#;
+    const OBSERVER: &str = r#""observers": {"o": "http://o:1"}"#;
 
     #[test]
-    fn recognises_what_a_cluster_is() {
-        check(TWO, &["note: two nodes and no observer: a standby cannot tell"], true);
-        check(&format!(r#"{TWO}, "failover_quorum": "majority""#), &["nobody is ever promoted"], true);
-        check(r#""remote_conns": {"a": "host=a"}"#, &["there is no standby"], true);
-        check(&format!(r#"{THREE}, "observers": {{"o": "http://b:1"}}"#), &["o by b"], true);
+    fn three_of_a_kind_are_no_problem() {
+        check(THREE, &["RISK: two writers where the old primary is only cut off", "no problem found"], true);
+        check(&format!("{TWO}, {OBSERVER}"), &["no problem found"], true);
+        check(&format!("{FOUR}, {MAJORITY}"), &["no problem found"], true);
     }
 
     #[test]
-    fn finds_what_another_configuration_would_do_better() {
-        check(FIVE, &["known: two writers unless fenced"], true);
+    fn two_alone_are_told_what_they_lack() {
+        let split = ["PROBLEM: two writers: the network splits", "do: one more observer", "a cut cable"];
+        check(TWO, &split, false);
+        let never = ["PROBLEM: no failover: whatever happens", "do: one more observer"];
+        check(&format!("{TWO}, {MAJORITY}"), &never, false);
+    }
+
+    #[test]
+    fn an_even_split_is_recognised() {
+        let even = ["PROBLEM: two writers: the network splits", "do: \"failover_quorum\": \"majority\""];
+        check(FOUR, &even, false);
+        check(&format!("{THREE}, {OBSERVER}"), &even, false);
+        // Who may never be promoted has no vote.
+        check(&format!(r#"{THREE}, "never_promote_these_nodes": ["c"]"#), &["do: no \"never_promote"], false);
+    }
+
+    #[test]
+    fn observers_in_one_place_are_recognised() {
+        let two = |url: &str| format!(r#"{THREE}, "observers": {{"o": "http://o:1", "o2": "{url}"}}"#);
+        check(&two("http://o2:1"), &["RISK: no failover where all observers are cut off together"], true);
+        let shared = ["note: observers that are lost together", "do: every observer on a host of its own"];
+        check(&two("http://o:2"), &shared, false);
+        check(&two("http://b:1"), &["o2 on the host of b"], false);
+    }
+
+    #[test]
+    fn a_cluster_that_never_promotes_is_told_so() {
+        let never = "PROBLEM: no failover: whatever happens to the primary";
+        check(
+            &format!(r#"{THREE}, "never_promote_these_nodes": ["a", "b", "c"]"#),
+            &[never, "do: no \"never_promote"],
+            false,
+        );
+        let one = r#""own_db": "a", "remote_conns": {"a": "host=a"}"#;
+        check(
+            one,
+            &["there is no standby", never, "do: one more observer, at a site of its own, and one more standby"],
+            false,
+        );
         // A dead primary is looked into before lag is, so observers are never asked, and one of two is no majority.
         check(
-            &format!(
-                r#"{TWO}, "observers": {{"o": "http://o:1"}}, "failover_quorum": "majority",
-                "poll_observers_on_warning_only": true"#
-            ),
-            &["reachable: more than half of the hosts live and nobody is promoted"],
+            &format!(r#"{TWO}, {OBSERVER}, {MAJORITY}, "poll_observers_on_warning_only": true"#),
+            &[never, "do: \"poll_observers_on_warning_only\": false"],
             false,
         );
     }

@@ -180,7 +180,10 @@ fn fault(setup: &Setup, dice: &mut Dice) -> (Deed, Option<Deed>) {
         26 => (Deed::Forgets(host), None),
         _ => match dice.percent(50) {
             true => (Deed::Gone(host, node), None),
-            false => (Deed::Interval(host, dice.between(1, 4) * SECOND), None),
+            false => {
+                let most = 4 * setup.longest(|config| config.poll_interval);
+                (Deed::Interval(host, (dice.between(1, 4) * SECOND).min(most)), None)
+            }
         },
     }
 }

@@ -8,6 +8,8 @@
 
 mod database;
 mod deeds;
+mod faults;
+mod finding;
 mod generate;
 mod judge;
 mod network;
@@ -15,7 +17,9 @@ mod plan;
 mod random;
 mod record;
 pub mod referee;
+mod remedy;
 mod setup;
+mod shape;
 mod shrink;
 mod site;
 mod survey;
@@ -27,13 +31,14 @@ mod world;
 use std::time::Duration;
 
 pub use database::Refusal;
+pub use finding::{Case, Finding};
 pub use generate::Generator;
 pub use plan::{Death, Deed, Ending, Lie, Plan, Step};
 pub use random::Dice;
 pub use record::{Promotion, Record, Violation};
 pub use setup::Setup;
 pub use shrink::shrink;
-pub use survey::{Finding, Survey, survey};
+pub use survey::{Survey, survey};
 pub use trial::{Outcome, record, run};
 
 /// Microseconds of true time, from the start of a schedule.

@@ -154,7 +154,7 @@ impl fmt::Display for Death {
 }
 
 impl Setup {
-    fn told(&self, deed: &Deed) -> String {
+    pub(super) fn told(&self, deed: &Deed) -> String {
         let h = |host: &HostId| self.host_name(*host);
         match deed {
             Deed::Way(a, b, true) => format!("connections from {} to {} are cut", h(a), h(b)),

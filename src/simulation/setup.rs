@@ -1,7 +1,7 @@
 //! The cluster of a schedule: hosts, names, and the configuration of every daemon.
 //!
-//! Database nodes are the hosts 0 and up, in the order of their names; a host of its own for each observer that does not
-//! live beside a database comes behind them.
+//! Database nodes are the hosts 0 and up, in the order of their names; behind them come those of the observers that do not
+//! live beside a database.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Setup {
     pub fn new(config: &Config, primary: NodeId) -> Self {
         let nodes: Vec<_> = config.nodes.keys().cloned().collect();
         let mut next = nodes.len();
-        let mut observers = Vec::new();
+        let mut observers: Vec<(ObserverName, HostId)> = Vec::new();
         for (name, url) in &config.observers {
             let beside = config.nodes.values().position(|info| {
                 info.hosts.iter().any(|host| {
@@ -38,8 +38,10 @@ impl Setup {
                         || matches!(&host.address, HostAddress::Ip(ip) if ip.to_string() == url.host)
                 })
             });
-            observers.push((name.clone(), beside.unwrap_or(next)));
-            next += usize::from(beside.is_none());
+            let same_host = |other: &(ObserverName, HostId)| config.observers[&other.0].host == url.host;
+            let shared = beside.or_else(|| observers.iter().find(|other| same_host(other)).map(|(_, host)| *host));
+            observers.push((name.clone(), shared.unwrap_or(next)));
+            next += usize::from(shared.is_none());
         }
         let own = |host: HostId| {
             let mut own = config.clone();

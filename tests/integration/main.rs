@@ -20,6 +20,7 @@ mod programs;
 mod recording;
 mod reloading;
 mod restarts;
+mod simulating;
 mod stopping;
 mod timelines;
 mod versions;

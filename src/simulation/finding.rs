@@ -1,0 +1,153 @@
+//! What can be found out about a cluster, in words for operators, each with the schedule that shows it.
+
+use super::plan::{Deed, Plan, seconds};
+use super::record::{Promotion, Violation};
+use super::trial::run;
+use super::{HostId, Micros};
+
+/// Something that is reachable; problems first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Finding {
+    /// What must never be: a fault of pglookout itself.
+    Broken(String),
+    /// Two standbys are promoted in one outage, by one split or crash.
+    TwoPromotions,
+    /// A side without a majority promotes while the primary goes on writing on the other.
+    MinorityPromotes,
+    /// Nobody is promoted in any case.
+    NeverPromotes,
+    /// More than half of the hosts live and reach each other, and nobody is promoted.
+    NobodyPromotes,
+    /// The observers are lost together, and nobody is promoted in the dead primary's place.
+    ObserversTogether,
+    /// The old primary is cut off and goes on writing: nothing but fencing prevents it.
+    OldPrimaryWrites,
+    /// Two standbys are promoted in one outage, by several faults one after the other.
+    TwoPromotionsInTheEnd,
+}
+
+/// A schedule that was run, and the failover commands that were begun in it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What happened.
+    pub plan: Plan,
+    /// What came of it.
+    pub promotions: Vec<Promotion>,
+}
+
+impl Finding {
+    /// Another configuration would do better. What every cluster is open to is no problem of this one.
+    pub fn is_problem(&self) -> bool {
+        !matches!(self, Self::ObserversTogether | Self::OldPrimaryWrites | Self::TwoPromotionsInTheEnd)
+    }
+
+    /// Of the same kind, whatever the particulars.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// A name for a file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Broken(_) => "fault-of-pglookout",
+            Self::TwoPromotions => "two-promotions",
+            Self::MinorityPromotes => "minority-promotes",
+            Self::NeverPromotes => "never-promotes",
+            Self::NobodyPromotes => "nobody-promotes",
+            Self::ObserversTogether => "observers-lost-together",
+            Self::OldPrimaryWrites => "old-primary-writes",
+            Self::TwoPromotionsInTheEnd => "two-promotions-after-several-faults",
+        }
+    }
+
+    /// In a sentence.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Broken(what) => return format!("pglookout itself does what it must not: {what}"),
+            Self::TwoPromotions => "two writers: after one fault two standbys are promoted",
+            Self::MinorityPromotes => {
+                "two writers: the network splits, and the side without the primary promotes though it is no majority"
+            }
+            Self::NeverPromotes => "no failover: whatever happens to the primary, nobody is promoted",
+            Self::NobodyPromotes => {
+                "no failover: more than half of the hosts live and reach each other, and nobody is promoted"
+            }
+            Self::ObserversTogether => {
+                "no failover where all observers are cut off together: the primary dies, and nobody is promoted"
+            }
+            Self::OldPrimaryWrites => {
+                "two writers where the old primary is only cut off, or hangs: it is not stopped when another is promoted"
+            }
+            Self::TwoPromotionsInTheEnd => {
+                "two writers after several faults in one outage: one more standby is promoted before all is healed"
+            }
+        }
+        .to_owned()
+    }
+
+    /// What an operator can do about it, where no setting does.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Broken(_) => "report it, with this output and what --timelines writes",
+            Self::ObserversTogether => "give every observer a site of its own, and none that of a primary",
+            Self::OldPrimaryWrites | Self::TwoPromotionsInTheEnd => {
+                "fence: failover_command has to make sure that the old primary is off, and to fail if it cannot"
+            }
+            Self::TwoPromotions | Self::MinorityPromotes | Self::NeverPromotes | Self::NobodyPromotes => {
+                "neither one nor two changes of the configuration that were tried end it"
+            }
+        }
+    }
+}
+
+impl Case {
+    pub(super) fn of(plan: Plan) -> Self {
+        let promotions = run(&plan).record.promotions;
+        Self { plan, promotions }
+    }
+
+    /// A fault of pglookout itself, and whose daemon it is about.
+    pub(super) fn broken(&self, violation: &Violation) -> Finding {
+        let setup = &self.plan.setup;
+        let hosts: Vec<_> = violation.hosts(setup).iter().map(|host| setup.host_name(*host).to_owned()).collect();
+        Finding::Broken(format!("{violation} (the daemon of {})", hosts.join(", ")))
+    }
+
+    /// Faults and promotions in the order of their time, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let setup = &self.plan.setup;
+        let mut all: Vec<(Micros, String)> =
+            self.plan.steps.iter().map(|step| (step.at, setup.told(&step.deed))).collect();
+        let promoted = |one: &Promotion| (one.began, format!("{} runs failover_command", setup.host_name(one.host)));
+        all.extend(self.promotions.iter().map(promoted));
+        if self.promotions.is_empty() {
+            all.push((self.plan.length, "nobody has been promoted".to_owned()));
+        }
+        all.sort_by_key(|(at, _)| *at);
+        let primary = format!("{:>9}    {} is the primary", "0.0 s", setup.host_name(setup.primary));
+        let told = all.into_iter().map(|(at, text)| format!("{:>7.1} s    {text}", seconds(at)));
+        std::iter::once(primary).chain(told).collect()
+    }
+
+    /// What happened first, in a few words.
+    pub fn cause(&self) -> String {
+        self.plan.steps.first().map(|step| self.plan.setup.told(&step.deed)).unwrap_or_default()
+    }
+
+    /// Whose timelines explain it: those who promoted, or everybody who could have.
+    pub fn hosts(&self) -> Vec<HostId> {
+        let setup = &self.plan.setup;
+        let mut hosts: Vec<_> = self.promotions.iter().map(|one| one.host).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        if hosts.is_empty() { (0..setup.node_count()).filter(|host| *host != setup.primary).collect() } else { hosts }
+    }
+
+    /// The hosts of one side of its first split.
+    pub(super) fn split(&self) -> Option<u32> {
+        self.plan.steps.iter().find_map(|step| match step.deed {
+            Deed::Split(group) => Some(group),
+            _ => None,
+        })
+    }
+}

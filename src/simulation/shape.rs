@@ -1,0 +1,103 @@
+//! What a cluster is by its make, without any schedule; and what of a configuration is simulated otherwise than it is
+//! written, so that it can be simulated at all.
+
+use std::time::Duration;
+
+use super::setup::Setup;
+use super::{HostId, Micros, micros};
+use crate::config::{CommandLine, Config, ObserverName, QuorumRule};
+
+/// A configuration as it is simulated.
+pub(super) struct Shape {
+    pub(super) config: Config,
+    /// The limit is so much shorter than the configured one.
+    pub(super) shortened: Micros,
+    pub(super) remarks: Vec<String>,
+}
+
+impl Shape {
+    pub(super) fn of(config: &Config) -> Self {
+        let mut shape = Self { config: config.clone(), shortened: 0, remarks: Vec::new() };
+        if config.own_db.is_none() {
+            let stand_in = || CommandLine { argv: vec!["promote".to_owned()] };
+            shape.config.failover_command.get_or_insert_with(stand_in);
+            shape.remarks.push(
+                "an observer's configuration (no own_db): simulated as if every server had it, with a failover_command"
+                    .to_owned(),
+            );
+        } else if config.failover_command.is_none() {
+            shape.remarks.push("failover_command is empty: this node cannot be promoted".to_owned());
+        }
+        shape.shorten();
+        let setup = Setup::new(&shape.config, 0);
+        shape.remarks.extend(setup.remarks());
+        shape
+    }
+
+    /// Days of waiting are no more than minutes of it.
+    fn shorten(&mut self) {
+        let config = &mut self.config;
+        let most = config.poll_interval.max(config.check_interval) * LONGEST_WAIT_INTERVALS;
+        let limit = config.failover_lag;
+        if limit > most {
+            self.shortened = micros(limit.saturating_sub(most));
+            config.failover_lag = most;
+            config.warning_lag = config.warning_lag.mul_f64(most.as_secs_f64() / limit.as_secs_f64());
+            self.remarks.push(format!(
+                "simulated with a max_failover_replication_time_lag of {} s; the rest of the {} s is only added to the \
+                 longest time below",
+                most.as_secs_f64(),
+                limit.as_secs_f64()
+            ));
+        }
+        let waits = [&mut config.poll_timeout, &mut config.missing_primary_timeout, &mut config.failover_pause];
+        for wait in waits {
+            *wait = Duration::min(*wait, most);
+        }
+    }
+}
+
+impl Setup {
+    fn remarks(&self) -> Vec<String> {
+        let (nodes, observers) = (self.node_count(), self.observers.len());
+        let votes = nodes + observers;
+        let mut remarks = Vec::new();
+        if nodes < 2 {
+            remarks.push("there is no standby in remote_conns: nothing can be promoted".to_owned());
+        } else if votes == 2 {
+            remarks.push(
+                "two servers and no observer: a standby cannot tell a dead primary from a cut cable; a third place can"
+                    .to_owned(),
+            );
+        } else if self.hosts() % 2 == 0 && self.any_config().quorum == QuorumRule::Half {
+            remarks
+                .push(format!("{} hosts can fall into two equal halves, and half of the votes suffices", self.hosts()));
+        }
+        if 2 * observers >= votes {
+            remarks.push(format!("observers decide: they are {observers} of {votes} votes"));
+        }
+        remarks.extend(self.shared_hosts());
+        remarks
+    }
+
+    fn shared_hosts(&self) -> Option<String> {
+        let shared: Vec<_> = self
+            .sharing_observers()
+            .map(|(name, host)| format!("{name} on the host of {}", self.host_name(host)))
+            .collect();
+        (!shared.is_empty())
+            .then(|| format!("observers that are lost together with somebody else: {}", shared.join(", ")))
+    }
+
+    /// Observers that live and die with a database, or with one before them.
+    pub(super) fn sharing_observers(&self) -> impl Iterator<Item = (ObserverName, HostId)> {
+        let is_shared = |at: usize, host: HostId| {
+            host < self.node_count() || self.observers.iter().take(at).any(|(_, other)| *other == host)
+        };
+        let shared = self.observers.iter().enumerate().filter(move |(at, (_, host))| is_shared(*at, *host));
+        shared.map(|(_, (name, host))| (name.clone(), *host))
+    }
+}
+
+/// A longer wait is cut to so many poll or check intervals.
+const LONGEST_WAIT_INTERVALS: u32 = 60;
