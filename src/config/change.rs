@@ -1,50 +1,94 @@
-//! What a reload changed, by the keys' names in the file.
+//! What a reload changed, by the keys' names in the file, with old and new value and without a secret.
 
-use super::Config;
+use std::fmt;
 
-/// The keys whose values differ, in the order of the documentation's table. Several keys that make one setting count as
-/// the one that switches it on (`autofollow`, `syslog`, `flight_recorder`).
-pub fn changed_keys(old: &Config, new: &Config) -> Vec<&'static str> {
-    COMPARISONS.iter().filter(|(_, differs)| differs(old, new)).map(|(key, _)| *key).collect()
+use serde_json::{Map, Value};
+
+use super::keywords::is_secret;
+use super::problem::{shown, shown_text};
+use super::{Config, Placeholders, render};
+
+/// One value that is another now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The key, and what is below it: `remote_conns.p.port`.
+    path: String,
+    what: What,
 }
 
-type Comparison = (&'static str, fn(&Config, &Config) -> bool);
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    Added,
+    Removed,
+    /// Old and new, as far as they can be shown.
+    Differs(String, String),
+}
 
-const COMPARISONS: [Comparison; 31] = [
-    ("remote_conns", |old, new| old.nodes != new.nodes),
-    ("own_db", |old, new| old.own_db != new.own_db),
-    ("observers", |old, new| old.observers != new.observers),
-    ("poll_observers_on_warning_only", |old, new| {
-        old.poll_observers_on_warning_only != new.poll_observers_on_warning_only
-    }),
-    ("db_poll_interval", |old, new| old.poll_interval != new.poll_interval),
-    ("replication_state_check_interval", |old, new| old.check_interval != new.check_interval),
-    ("poll_timeout", |old, new| old.poll_timeout != new.poll_timeout),
-    ("warning_replication_time_lag", |old, new| old.warning_lag != new.warning_lag),
-    ("max_failover_replication_time_lag", |old, new| old.failover_lag != new.failover_lag),
-    ("replication_catchup_timeout", |old, new| old.catchup_timeout != new.catchup_timeout),
-    ("missing_master_from_config_timeout", |old, new| old.missing_primary_timeout != new.missing_primary_timeout),
-    ("failover_on_disconnect", |old, new| old.failover_on_disconnect != new.failover_on_disconnect),
-    ("failover_command", |old, new| old.failover_command != new.failover_command),
-    ("failover_command_timeout", |old, new| old.failover_command_timeout != new.failover_command_timeout),
-    ("failover_sleep_time", |old, new| old.failover_pause != new.failover_pause),
-    ("failover_quorum", |old, new| old.quorum != new.quorum),
-    ("over_warning_limit_command", |old, new| old.over_warning_limit_command != new.over_warning_limit_command),
-    ("never_promote_these_nodes", |old, new| old.never_promote != new.never_promote),
-    ("failover_priorities", |old, new| old.failover_priorities != new.failover_priorities),
-    ("known_gone_nodes", |old, new| old.known_gone != new.known_gone),
-    ("maintenance_mode_file", |old, new| old.maintenance_mode_file != new.maintenance_mode_file),
-    ("autofollow", |old, new| old.follow != new.follow),
-    ("alert_file_dir", |old, new| old.alert_dir != new.alert_dir),
-    ("json_state_file_path", |old, new| old.state_file != new.state_file),
-    ("http_address", |old, new| old.http_address != new.http_address),
-    ("http_port", |old, new| old.http_port != new.http_port),
-    ("log_level", |old, new| old.log_level != new.log_level),
-    ("syslog", |old, new| old.syslog != new.syslog),
-    ("statsd", |old, new| old.statsd != new.statsd),
-    ("cluster_monitor_health_timeout_seconds", |old, new| old.health_timeout != new.health_timeout),
-    ("flight_recorder", |old, new| old.flight_recorder != new.flight_recorder),
-];
+/// Every value that differs, in the order of the names.
+pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
+    // The same placeholders for both: a secret that was changed differs, and is not shown.
+    let mut placeholders = Placeholders::default();
+    let [old, new] = [old, new].map(|config| render(config, &mut placeholders));
+    let mut found = Vec::new();
+    compare("", &old, &new, &mut found);
+    found
+}
+
+impl Change {
+    /// The key at the top of the file.
+    pub fn key(&self) -> &str {
+        self.path.split('.').next().unwrap_or(&self.path)
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match &self.what {
+            What::Added => write!(f, "{path} was added"),
+            What::Removed => write!(f, "{path} was removed"),
+            What::Differs(old, new) if old == new => write!(f, "{path} was changed ({new})"),
+            What::Differs(old, new) => write!(f, "{path} is {new} now (before: {old})"),
+        }
+    }
+}
+
+fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<Change>) {
+    let mut note = |what| found.push(Change { path: path.to_owned(), what });
+    match (old, new) {
+        (old, new) if old == new => {}
+        (Value::Object(old), Value::Object(new)) => compare_objects(path, old, new, found),
+        // Below the top level what is not there is not there; at the top it has a default.
+        (Value::Null, Value::Object(_)) => note(What::Added),
+        (Value::Object(_), Value::Null) => note(What::Removed),
+        (old, new) => note(What::Differs(shown_at(path, old), shown_at(path, new))),
+    }
+}
+
+fn compare_objects(path: &str, old: &Map<String, Value>, new: &Map<String, Value>, found: &mut Vec<Change>) {
+    let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    for key in keys {
+        let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let [old, new] = [old, new].map(|side| side.get(key).unwrap_or(&Value::Null));
+        compare(&below, old, new, found);
+    }
+}
+
+fn shown_at(path: &str, value: &Value) -> String {
+    let keyword = path.rsplit('.').next().unwrap_or(path);
+    match value {
+        _ if is_secret(keyword) => "a secret".to_owned(),
+        Value::Null => "not set".to_owned(),
+        Value::Array(items) => {
+            let items = items.iter().map(|item| item.as_str().map_or_else(|| shown(item), shown_text));
+            format!("[{}]", items.collect::<Vec<_>>().join(", "))
+        }
+        Value::String(text) => shown_text(text),
+        other => shown(other),
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -53,57 +97,58 @@ mod tests {
 
     #[track_caller]
     fn check(old: &str, new: &str, expected: &[&str]) {
-        let [old, new] = [old, new].map(|text| parse(text, &Environment::default()).unwrap().config);
-        assert_eq!(changed_keys(&old, &new), expected);
+        let [old, new] = [old, new].map(|text| parse(&format!("{{{text}}}"), &Environment::default()).unwrap().config);
+        let found: Vec<_> = changes(&old, &new).iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected);
         assert_eq!(old == new, expected.is_empty(), "a field that is not compared");
     }
 
     #[test]
-    fn names_the_keys_that_differ() {
-        check("{}", "{}", &[]);
-        check("{}", r#"{"db_poll_interval": 5}"#, &[]);
-        check("{}", r#"{"observers": {"o": "http://o"}, "db_poll_interval": 1}"#, &["observers", "db_poll_interval"]);
+    fn names_each_value_that_differs() {
+        check("", "", &[]);
+        check("", r#""db_poll_interval": 5"#, &[]);
         check(
-            r#"{"remote_conns": {"p": "host=p password=a"}}"#,
-            r#"{"remote_conns": {"p": "host=p password=b"}}"#,
-            &["remote_conns"],
+            r#""observers": {"o": "http://o"}"#,
+            r#""observers": {"n": "http://n"}, "db_poll_interval": 1, "failover_command": "a 'b c'""#,
+            &[
+                "db_poll_interval is 1.0 now (before: 5.0)",
+                r#"failover_command is ["a", "b c"] now (before: not set)"#,
+                r#"observers.n is "http://n:80" now (before: not set)"#,
+                r#"observers.o is not set now (before: "http://o:80")"#,
+            ],
+        );
+        check(
+            r#""remote_conns": {"a": "host=a port=1", "b": "host=b"}"#,
+            r#""remote_conns": {"a": "host=a port=2", "c": "host=c"}"#,
+            &[
+                r#"remote_conns.a.port is "2" now (before: "1")"#,
+                "remote_conns.b was removed",
+                "remote_conns.c was added",
+            ],
+        );
+        check(
+            r#""statsd": {"tags": {"a": "1"}}"#,
+            r#""statsd": {"tags": {"a": "2"}}, "syslog": true"#,
+            &[
+                r#"statsd.tags.a is "2" now (before: "1")"#,
+                "syslog is true now (before: not set)",
+                r#"syslog_address is "/dev/log" now (before: not set)"#,
+                r#"syslog_facility is "local2" now (before: not set)"#,
+            ],
         );
     }
 
     #[test]
-    fn compares_every_field() {
-        let Config {
-            nodes: _,
-            own_db: _,
-            observers: _,
-            poll_observers_on_warning_only: _,
-            poll_interval: _,
-            check_interval: _,
-            poll_timeout: _,
-            warning_lag: _,
-            failover_lag: _,
-            catchup_timeout: _,
-            missing_primary_timeout: _,
-            failover_on_disconnect: _,
-            failover_command: _,
-            failover_command_timeout: _,
-            failover_pause: _,
-            quorum: _,
-            over_warning_limit_command: _,
-            never_promote: _,
-            failover_priorities: _,
-            known_gone: _,
-            maintenance_mode_file: _,
-            follow: _,
-            alert_dir: _,
-            state_file: _,
-            http_address: _,
-            http_port: _,
-            log_level: _,
-            syslog: _,
-            statsd: _,
-            health_timeout: _,
-            flight_recorder: _,
-        } = parse("{}", &Environment::default()).unwrap().config;
+    fn a_secret_is_never_shown() {
+        check(
+            r#""remote_conns": {"p": "host=p password=xyzzy"}"#,
+            r#""remote_conns": {"p": "host=p password=yzzyx"}"#,
+            &["remote_conns.p.password was changed (a secret)"],
+        );
+        check(
+            r#""failover_command": ["psql", "postgresql://u:xyzzy@h"]"#,
+            r#""failover_command": ["psql", "host=h password=xyzzy"]"#,
+            &[r#"failover_command was changed (["psql", a text that may hold a password])"#],
+        );
     }
 }

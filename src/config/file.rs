@@ -264,6 +264,15 @@ mod tests {
         check(r#""log_level": "warning""#, |c| c.log_level == log::LevelFilter::Warn);
         check(r#""http_address": "::1", "http_port": 1"#, |c| c.http_address.as_deref() == Some("::1"));
         check(r#""syslog_address": ["h", 514], "syslog_facility": "LOCAL7""#, |c| c.syslog.is_none());
+        check(r#""syslog": true, "syslog_facility": "LOCAL7""#, |c| {
+            c.syslog.as_ref().is_some_and(|s| s.facility == 23)
+        });
+        check(r#""statsd": {"port": "8126", "tags": {"a": 1}}"#, |c| {
+            c.statsd.as_ref().is_some_and(|s| (s.host.as_str(), s.port) == ("127.0.0.1", 8126) && s.tags["a"] == "1")
+        });
+        for off in [r#"{"host": null}"#, r#"{"host": "h", "port": null}"#, "null"] {
+            check(&format!(r#""statsd": {off}"#), |c| c.statsd.is_none());
+        }
         check(r#""flight_recorder": "/r""#, |c| c.flight_recorder.as_ref().is_some_and(|r| r.max_bytes == 16 << 20));
     }
 
@@ -395,11 +404,6 @@ mod tests {
         check_warnings(
             r#""remote_conns": {"p": ""}, "own_db": "p""#,
             &["failover_command: there is none: this node can never be promoted"],
-        );
-        check_warnings(r#""syslog": true"#, &["syslog: not built into this version yet, ignored"]);
-        check_warnings(
-            r#""statsd": {"port": "8126", "tags": {"a": 1}}"#,
-            &["statsd: not built into this version yet, ignored"],
         );
     }
 

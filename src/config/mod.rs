@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use change::changed_keys;
+pub use change::{Change, changes};
 pub use conninfo::{ChannelBinding, ConnInfo, Host, HostAddress, Keepalives, SslMode};
 pub use environment::{Environment, PassfileContent};
 pub use file::{Loaded, parse, state_file_path};

@@ -35,15 +35,16 @@ pub(super) fn read_syslog(reader: &mut Reader<'_>) -> Option<SyslogSettings> {
     let on = reader.boolean("syslog", false);
     let address = read_syslog_address(reader);
     let facility = read_facility(reader);
-    if on {
-        reader.warn("syslog", NOT_BUILT_IN);
-    }
     on.then_some(SyslogSettings { address, facility })
 }
 
 /// `statsd`.
 pub(super) fn read_statsd(reader: &mut Reader<'_>) -> Option<StatsdSettings> {
     let object = reader.object("statsd")?;
+    // As in the original.
+    if ["host", "port"].iter().any(|key| object.get(*key).is_some_and(Value::is_null)) {
+        return None;
+    }
     let mut reader = Reader::new(object, "statsd", reader.findings);
     let host = reader.text("host", "127.0.0.1");
     let port = read_statsd_port(&mut reader);
@@ -56,7 +57,6 @@ pub(super) fn read_statsd(reader: &mut Reader<'_>) -> Option<StatsdSettings> {
         }
     }
     reader.warn_of_unknown(&["host", "port", "tags"]);
-    reader.findings.warn("statsd", None, NOT_BUILT_IN);
     Some(StatsdSettings { host, port, tags })
 }
 
@@ -140,7 +140,6 @@ fn read_statsd_port(reader: &mut Reader<'_>) -> u16 {
     }
 }
 
-const NOT_BUILT_IN: &str = "not built into this version yet, ignored";
 const STATSD_PORT: u16 = 8125;
 /// 16 MiB.
 const RECORDER_BYTES: u64 = 16 << 20;

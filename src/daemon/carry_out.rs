@@ -2,7 +2,7 @@
 
 use super::{Daemon, hands};
 use crate::compat;
-use crate::lookout::{Alert, CommandOutcome, Effect, Event};
+use crate::lookout::{Alert, CommandOutcome, Effect, Event, Trouble};
 use crate::sys::files;
 use crate::time::Now;
 
@@ -40,6 +40,7 @@ impl Daemon {
                     save = true;
                 }
                 Effect::SaveMemory => save = true,
+                Effect::Measure(metric) => self.statsd.send(&metric),
                 Effect::Log { level, text } => log::log!(target: "lookout", level, "{text}"),
                 Effect::NoNews(verdict) => log::debug!(target: "lookout", "{verdict}"),
             }
@@ -50,21 +51,23 @@ impl Daemon {
         }
     }
 
-    fn raise_alert(&self, alert: Alert, text: &str, now: Now) {
+    fn raise_alert(&mut self, alert: Alert, text: &str, now: Now) {
         let path = self.lookout.config().alert_dir.join(compat::alert::file_name(alert));
         if let Err(error) = files::raise_alert(&path, now.wall, text) {
             log::error!("alert file: {error}; it was to say: {text}");
+            self.trouble(Trouble::File, "alert_file_dir");
         }
     }
 
-    fn clear_alert(&self, alert: Alert) {
+    fn clear_alert(&mut self, alert: Alert) {
         let path = self.lookout.config().alert_dir.join(compat::alert::file_name(alert));
         if let Err(error) = files::clear_alert(&path) {
             log::error!("alert file: {error}");
+            self.trouble(Trouble::File, "alert_file_dir");
         }
     }
 
-    fn save_state(&self, now: Now) {
+    fn save_state(&mut self, now: Now) {
         let memory = self.lookout.memory(now);
         let content = compat::state_file::render(
             self.lookout.state(),
@@ -74,6 +77,7 @@ impl Daemon {
         );
         if let Err(error) = files::replace(&self.lookout.config().state_file, &content) {
             log::error!("state file: {error}");
+            self.trouble(Trouble::File, "json_state_file_path");
         }
     }
 }

@@ -81,7 +81,7 @@ impl Flight {
             let written = file.append(&lines);
             self.settle(written, now);
         } else {
-            log::info!("flight_recorder: the file was moved or removed, beginning another");
+            log::info!("flight_recorder: the file was moved, removed or emptied, beginning another");
             self.file = None;
         }
     }

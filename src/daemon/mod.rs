@@ -12,9 +12,15 @@ mod dial;
 mod flight;
 mod follow;
 mod journal;
+mod listening;
 mod nodes;
 mod observers;
+mod reload;
+mod remote;
+mod service;
 mod start;
+mod statsd;
+mod syslog;
 mod web;
 mod wire;
 
@@ -34,17 +40,20 @@ use follow::Follower;
 use journal::Journal;
 use nodes::Nodes;
 use observers::Observers;
+use remote::Remote;
+use service::Service;
 pub use start::run;
+use statsd::Statsd;
+use syslog::Syslog;
 use web::{Pages, Web};
 use wire::Hands;
 
 use crate::compat;
-use crate::config::Config;
-use crate::lookout::{Effect, Event, Lookout};
-use crate::net::Listener;
+use crate::config::{Config, HostAddress, SyslogAddress};
+use crate::lookout::{Effect, Event, Lookout, Trouble};
 use crate::sys::clock::{self, Clock};
+use crate::sys::files;
 use crate::sys::signals::{Signal, Signals};
-use crate::sys::{config_file, files};
 use crate::time::{Monotonic, Now};
 
 /// A running daemon.
@@ -59,7 +68,12 @@ struct Daemon {
     commands: Commands,
     follower: Follower,
     web: Web,
+    /// Where the web server is to listen once the name is found.
+    moving_to: Option<Remote>,
     flight: Flight,
+    service: Service,
+    statsd: Statsd,
+    syslog: Syslog,
     clock: Clock,
     config_path: PathBuf,
     boot_id: Option<String>,
@@ -85,6 +99,7 @@ impl Daemon {
     /// Turns until it is told to end.
     fn run(&mut self) -> io::Result<()> {
         let mut ready = Events::with_capacity(READY_PER_TURN);
+        self.service.ready(self.clock.now().mono);
         while self.ending != Ending::Now {
             self.turn(&mut ready)?;
         }
@@ -107,6 +122,7 @@ impl Daemon {
         }
         self.expire(now);
         self.consult(now);
+        self.service.tend(&self.lookout, self.ending != Ending::NotYet, now);
         crate::sys::log::flush();
         Ok(())
     }
@@ -117,16 +133,19 @@ impl Daemon {
             return Duration::ZERO;
         }
         let lookout = (self.ending == Ending::NotYet).then(|| self.lookout.next_deadline());
-        let backlog = crate::sys::log::has_backlog().then_some(now + LOG_RETRY);
         let deadlines = [
             lookout,
-            backlog,
+            crate::sys::log::next_deadline(now),
             self.nodes.next_deadline(),
             self.observers.next_deadline(),
             self.book.next_deadline(),
             self.commands.next_deadline(),
             self.follower.next_deadline(),
             self.web.next_deadline(),
+            self.service.next_deadline(now),
+            self.moving_to.as_ref().and_then(Remote::next_deadline),
+            self.statsd.next_deadline(),
+            self.syslog.next_deadline(),
         ];
         deadlines.into_iter().flatten().min().map_or(LONGEST_WAIT, |at| at.since(now).min(LONGEST_WAIT))
     }
@@ -191,9 +210,13 @@ impl Daemon {
         self.ending = match self.ending {
             Ending::NotYet if self.is_needed() => {
                 log::warn!("told to end: waiting for the command that runs; a second signal ends at once");
+                self.service.stopping("waiting for the command that runs");
                 Ending::AfterCommands
             }
-            _ => Ending::Now,
+            _ => {
+                self.service.stopping("ending");
+                Ending::Now
+            }
         };
     }
 
@@ -207,6 +230,9 @@ impl Daemon {
         self.book.expire(now.mono);
         self.commands.expire(now.mono);
         self.follower.expire(now.mono);
+        self.move_on(now.mono);
+        self.statsd.tend(&mut self.book, &mut self.board, now.mono);
+        self.syslog.tend(&mut self.book, &mut self.board, now.mono);
         let mut hands = hands(&mut self.board, &mut self.book, now);
         self.nodes.expire(&config, &mut hands, &mut self.events);
         self.observers.expire(&mut hands, &mut self.events);
@@ -254,48 +280,10 @@ impl Daemon {
             Err(error) => {
                 if !std::mem::replace(&mut self.said_of_maintenance, true) {
                     log::error!("maintenance_mode_file: {error}; taken for present");
+                    self.trouble(Trouble::File, "maintenance_mode_file");
                 }
                 true
             }
-        }
-    }
-
-    /// SIGHUP. A configuration that cannot be used changes nothing.
-    fn reload(&mut self, now: Now) {
-        let loaded = match config_file::load(&self.config_path) {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                error.to_string().lines().for_each(|line| log::error!("{line}"));
-                log::error!("the configuration was not reloaded: the old one stays in force");
-                return;
-            }
-        };
-        loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        let old = Arc::clone(self.lookout.config());
-        let mut config = loaded.config;
-        self.listen_elsewhere(&old, &mut config);
-        crate::sys::log::set_level(config.log_level);
-        let changed = crate::config::changed_keys(&old, &config);
-        log::info!(
-            "configuration reloaded; changed: {}",
-            if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") }
-        );
-        let mut hands = hands(&mut self.board, &mut self.book, now);
-        self.nodes.adopt(&config, &mut hands);
-        self.observers.adopt(&config, &mut hands);
-        self.book.retain(|name| is_configured(&config, name));
-        self.events.push(Event::ConfigLoaded(Arc::new(config)));
-    }
-
-    /// A listen address that cannot be had leaves the old one in force.
-    fn listen_elsewhere(&mut self, old: &Config, new: &mut Config) {
-        if (&old.http_address, old.http_port) == (&new.http_address, new.http_port) {
-            return;
-        }
-        let bound = Listener::bind(new.http_address.as_deref(), new.http_port);
-        if let Err(error) = bound.and_then(|listener| self.web.listen(listener, &mut self.board)) {
-            log::error!("{error}; listening on as before");
-            (new.http_address, new.http_port) = (old.http_address.clone(), old.http_port);
         }
     }
 
@@ -313,16 +301,21 @@ fn hands<'a>(board: &'a mut Board, book: &'a mut AddressBook, now: Now) -> Hands
     Hands { board, book, now: now.mono }
 }
 
+/// Is there still somebody to be found under this name.
 fn is_configured(config: &Config, name: &str) -> bool {
     let hosts = config.nodes.values().flat_map(|info| &info.hosts);
-    hosts.into_iter().any(|host| {
-        host.name == name || matches!(&host.address, crate::config::HostAddress::Name(known) if known == name)
-    }) || config.observers.values().any(|url| url.host == name)
+    hosts
+        .into_iter()
+        .any(|host| host.name == name || matches!(&host.address, HostAddress::Name(known) if known == name))
+        || config.observers.values().any(|url| url.host == name)
+        || config.statsd.as_ref().is_some_and(|statsd| statsd.host == name)
+        || config
+            .syslog
+            .as_ref()
+            .is_some_and(|syslog| matches!(&syslog.address, SyslogAddress::Udp(host, _) if host == name))
 }
 
 /// Events that one poll may bring; the rest comes with the next.
 const READY_PER_TURN: usize = 1024;
 /// When nothing at all is to be done, look around all the same.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How soon to try again to write log lines that nobody takes.
-const LOG_RETRY: Duration = Duration::from_millis(100);

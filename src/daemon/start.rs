@@ -15,6 +15,9 @@ use super::follow::Follower;
 use super::journal::Journal;
 use super::nodes::Nodes;
 use super::observers::Observers;
+use super::service::Service;
+use super::statsd::Statsd;
+use super::syslog::Syslog;
 use super::web::Web;
 use super::{Daemon, Ending};
 use crate::compat;
@@ -31,8 +34,10 @@ pub fn run(config_path: &Path, loaded: Loaded) -> ExitCode {
     if crate::sys::log::init(loaded.config.log_level).is_err() {
         return ExitCode::FAILURE;
     }
+    let mut syslog = Syslog::default();
+    syslog.adopt(loaded.config.syslog.as_ref(), clock::monotonic());
     loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
-    let outcome = begin(config_path, loaded.config)
+    let outcome = begin(config_path, loaded.config, syslog)
         .and_then(|mut daemon| daemon.run().map_err(|error| about("the loop", &error)));
     let exit = match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -45,7 +50,7 @@ pub fn run(config_path: &Path, loaded: Loaded) -> ExitCode {
     exit
 }
 
-fn begin(config_path: &Path, config: Config) -> Result<Daemon, String> {
+fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, String> {
     let signals = Signals::block().map_err(|error| about("signals", &error))?;
     let limit = raise_descriptors();
     let poll = Poll::new().map_err(|error| about("epoll", &error))?;
@@ -61,7 +66,12 @@ fn begin(config_path: &Path, config: Config) -> Result<Daemon, String> {
     let mut clock = Clock::start();
     let now = clock.now();
     let lookout = Lookout::new(Arc::new(config), &memory, now);
+    let mut statsd = Statsd::default();
+    statsd.adopt(lookout.config().statsd.as_ref(), now.mono);
     Ok(Daemon {
+        service: Service::new(),
+        statsd,
+        syslog,
         flight: Flight::new(&lookout, &memory, now),
         clock,
         lookout,
@@ -74,6 +84,7 @@ fn begin(config_path: &Path, config: Config) -> Result<Daemon, String> {
         commands: Commands::new(limit),
         follower: Follower::new(limit),
         web,
+        moving_to: None,
         config_path: config_path.to_owned(),
         boot_id,
         page: None,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -17,7 +18,7 @@ use crate::time::{Monotonic, Now};
 
 /// The listener and its clients.
 pub(super) struct Web {
-    listener: Listener,
+    listener: Option<Listener>,
     token: Token,
     clients: BTreeMap<Token, Client>,
     /// Accept again then: no descriptor was left.
@@ -64,22 +65,35 @@ enum Then {
 impl Web {
     pub(super) fn new(mut listener: Listener, board: &mut Board) -> io::Result<Self> {
         let token = board.register(&mut listener, Owner::Listener, BOTH)?;
-        Ok(Self { listener, token, clients: BTreeMap::new(), retry_at: None })
+        Ok(Self { listener: Some(listener), token, clients: BTreeMap::new(), retry_at: None })
     }
 
     /// Listens somewhere else from now on; clients stay.
     pub(super) fn listen(&mut self, mut listener: Listener, board: &mut Board) -> io::Result<()> {
         let token = board.register(&mut listener, Owner::Listener, BOTH)?;
-        board.forget(&mut self.listener, self.token);
-        (self.listener, self.token) = (listener, token);
+        self.stop_listening(board);
+        (self.listener, self.token) = (Some(listener), token);
         board.again(token);
         Ok(())
+    }
+
+    /// Lets nobody in until it is told to listen again; where it was.
+    pub(super) fn stop_listening(&mut self, board: &mut Board) -> Option<SocketAddr> {
+        let mut listener = self.listener.take()?;
+        board.forget(&mut listener, self.token);
+        listener.local_addr().ok()
+    }
+
+    /// Where it listens.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.listener.as_ref()?.local_addr().ok().map(|address| address.port())
     }
 
     /// Takes in those who wait.
     pub(super) fn accept(&mut self, board: &mut Board, pages: &mut Pages<'_>, now: Now) {
         let mut streams = Vec::new();
-        let accepting = self.listener.accept(&mut streams);
+        let Some(listener) = &mut self.listener else { return };
+        let accepting = listener.accept(&mut streams);
         for stream in streams {
             self.welcome(stream, board, pages, now);
         }

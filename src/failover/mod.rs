@@ -65,9 +65,9 @@ pub fn decide(snapshot: &Snapshot<'_>) -> Decision {
     };
     let lag = lag::read(snapshot.config, own, snapshot.lag_warning, snapshot.now);
     match snapshot.need() {
-        Need::Nothing(verdict) => Decision { verdict, lag: lag.unchanged() },
+        Need::Nothing(verdict) => Decision { lag: lag.unchanged(), ..Decision::without_lag(verdict) },
         Need::LookAtLag { otherwise } => snapshot.by_lag(lag, otherwise),
-        Need::Failover(cause) => Decision { verdict: snapshot.failover(cause), lag: lag.unchanged() },
+        Need::Failover(cause) => Decision { lag: lag.unchanged(), ..Decision::without_lag(snapshot.failover(cause)) },
     }
 }
 
@@ -170,6 +170,7 @@ impl Snapshot<'_> {
 
     /// Rule 2.
     fn by_lag(&self, lag: LagReading, otherwise: Verdict) -> Decision {
+        let disconnect_ignored = matches!(otherwise, Verdict::DisconnectIgnored { .. });
         let verdict = match lag.change {
             LagChange::Raised => {
                 Verdict::LagWarning { lag: lag.lag.unwrap_or_default(), limit: self.config.warning_lag }
@@ -179,7 +180,7 @@ impl Snapshot<'_> {
             }
             _ => otherwise,
         };
-        Decision { verdict, lag }
+        Decision { verdict, lag, disconnect_ignored }
     }
 
     /// Rule 3, in the order of its letters.

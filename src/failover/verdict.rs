@@ -16,6 +16,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// What this node's lag said on the way.
     pub lag: LagReading,
+    /// A failover was not considered because `failover_on_disconnect` is false, whatever lag said then.
+    pub disconnect_ignored: bool,
 }
 
 /// What is to be done, and why.
@@ -229,7 +231,7 @@ pub enum Hindrance {
 impl Decision {
     /// A decision that never looked at lag.
     pub fn without_lag(verdict: Verdict) -> Self {
-        Self { verdict, lag: LagReading::default() }
+        Self { verdict, lag: LagReading::default(), disconnect_ignored: false }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Metric;
 use crate::config::{CommandLine, Keywords, NodeName, ObserverName};
 use crate::failover::Verdict;
 
@@ -58,6 +59,8 @@ pub enum Effect {
     SaveState,
     /// Write the state file: what must survive a restart has changed, though no decision was made (the loop).
     SaveMemory,
+    /// Send this measurement (the loop).
+    Measure(Metric),
     /// Write this record to the log (the loop).
     Log {
         /// How grave it is.

@@ -5,7 +5,7 @@
 //! know whether a former one got to its end. It lasts until the settings name the primary and the server was restarted
 //! since they were changed; it is pursued once per regular decision.
 
-use super::{Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FollowOutcome, Lookout};
+use super::{Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FollowOutcome, Lookout, Metric, Trouble};
 use crate::config::{CommandLine, NodeName};
 use crate::time::{Monotonic, Now};
 
@@ -196,12 +196,14 @@ impl Lookout {
             return;
         }
         let text = format!("the primary is {primary}, and this node does not follow it, it is no standby: {reason}");
+        effects.push(CANNOT_FOLLOW);
         effects.push(Effect::error(text.clone()));
         effects.push(Effect::RaiseAlert { alert: Alert::CannotFollow, text });
     }
 
     /// Tried again at the next regular decision; said once.
     fn not_prepared(&mut self, reason: String, effects: &mut Vec<Effect>) {
+        effects.push(CANNOT_FOLLOW);
         if self.following.said.as_ref() != Some(&reason) {
             effects.push(Effect::error(format!("the new primary cannot be followed yet: {reason}")));
         }
@@ -210,7 +212,10 @@ impl Lookout {
     }
 }
 
+const CANNOT_FOLLOW: Effect = Effect::Measure(Metric::Trouble { trouble: Trouble::CannotFollow, about: "autofollow" });
+
 fn say_how_it_ended(purpose: CommandPurpose, outcome: &CommandOutcome, effects: &mut Vec<Effect>) {
+    effects.extend(Effect::trouble_with(purpose, outcome));
     effects.push(match outcome {
         CommandOutcome::Exited(0) => Effect::info(format!("{} ended well", purpose.key())),
         _ => Effect::error(format!("{} {outcome}", purpose.key())),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Effect, Lookout};
+use super::{Effect, Lookout, Metric};
 use crate::time::Monotonic;
 
 /// Where the poll cycles stand.
@@ -28,11 +28,6 @@ impl Health {
 }
 
 impl Lookout {
-    /// How often no poll cycle was complete in time, since the start.
-    pub fn health_incidents(&self) -> u64 {
-        self.health.incidents
-    }
-
     /// When the cycle that is under way is overdue.
     pub(super) fn health_deadline(&self) -> Option<Monotonic> {
         let asks_somebody = !self.config.nodes.is_empty();
@@ -59,6 +54,7 @@ impl Lookout {
         }
         self.health.is_overdue = true;
         self.health.incidents = self.health.incidents.saturating_add(1);
+        effects.push(Effect::Measure(Metric::HealthTimeout));
         let silent = self.schedule.unreported(self.health.began, self.asks_observers());
         effects.push(Effect::warning(format!(
             "no complete poll cycle for {:.3} s, neither answer nor failure of: {} (incidents since the start: {})",

@@ -4,6 +4,33 @@ use super::world::{check, run};
 use crate::testing::draws;
 
 #[test]
+fn what_goes_wrong_and_what_is_not_considered_is_counted() {
+    let seen = "measure cluster, measure failover, measure exception";
+    check(
+        r#""failover_on_disconnect": false"#,
+        "20.2 p unreachable\n46 end",
+        seen,
+        "25.01 measure failover_decision_on_disconnect_not_taken:1|c
+         35.01 measure failover_decision_on_disconnect_not_taken:1|c
+         45.01 measure failover_decision_on_disconnect_not_taken:1|c",
+    );
+    check("", "20.5 p silent\n50 end", seen, "40.01 measure cluster_monitor_health_timeout:1|c");
+}
+
+#[test]
+fn lag_is_measured_at_each_regular_decision() {
+    check(
+        "",
+        "20 s2 standby 0/5000000 lag 7.5\n40 p unreachable\n56 end",
+        "measure",
+        "20.01 measure pg.replication_lag:7.5|g
+         30.01 measure pg.replication_lag:7.5|g
+         40.01 measure pg.replication_lag:7.5|g
+         50.01 measure pg.replication_lag:7.5|g",
+    );
+}
+
+#[test]
 fn a_dead_primary_is_followed_by_one_promotion() {
     check(
         "",

@@ -9,6 +9,7 @@ mod event;
 mod follow;
 mod health;
 mod memory;
+mod metric;
 mod pending;
 mod promotion;
 mod round;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 pub use effect::{Alert, CommandId, CommandPurpose, Effect, ProbeId};
 pub use event::{CommandOutcome, Event, FollowOutcome};
 pub use memory::{Contact, FailoverOutcome, Memory, PastFailover};
+pub use metric::{Metric, Trouble};
 pub use round::{Look, Round};
 pub use said::REPEATED;
 
@@ -50,6 +52,7 @@ pub struct Lookout {
     former_contacts: Vec<(NodeName, Monotonic)>,
     /// Nodes that were standbys to a former process.
     former_standbys: BTreeSet<NodeName>,
+    started_at: Monotonic,
     /// The last change of `remote_conns`, or the start.
     nodes_changed_at: Monotonic,
     maintenance: bool,
@@ -83,6 +86,7 @@ impl Lookout {
             config,
             state,
             remembered,
+            started_at: now.mono,
             nodes_changed_at: now.mono,
             maintenance: false,
             warning_since: None,
@@ -153,6 +157,12 @@ impl Lookout {
     /// Is our own server being restarted, so that a new primary is followed.
     pub fn is_restarting(&self) -> bool {
         self.following.is_restarting()
+    }
+
+    /// Are decisions being made: was there a round, a wait included, in the time in which there must have been one.
+    pub fn is_deciding(&self, now: Monotonic) -> bool {
+        let longest = self.config.check_interval.saturating_mul(2).saturating_add(pending::patience(&self.config));
+        now.since(self.last.as_ref().map_or(self.started_at, |round| round.at.mono)) <= longest
     }
 
     /// What a later process must know.

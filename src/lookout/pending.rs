@@ -53,7 +53,7 @@ impl Lookout {
 
 /// How long fresh facts are waited for: `missing_master_from_config_timeout`, but never so short that a node which takes
 /// all of its time to connect and to answer could not fail in it.
-fn patience(config: &Config) -> Duration {
+pub(super) fn patience(config: &Config) -> Duration {
     config.missing_primary_timeout.max(config.poll_timeout * 2 + Duration::from_secs(1))
 }
 

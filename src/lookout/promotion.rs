@@ -90,6 +90,8 @@ impl Lookout {
     /// Rule 3h.
     pub(super) fn promote(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let Some(command) = self.config.failover_command.clone() else {
+            let empty = CommandOutcome::NotStarted(String::new());
+            effects.extend(Effect::trouble_with(CommandPurpose::Failover, &empty));
             self.promotion_failed("failover_command is empty", effects);
             return;
         };
@@ -133,9 +135,11 @@ impl Lookout {
         if self.promotion.running != Some(id) {
             if *outcome != CommandOutcome::Exited(0) {
                 effects.push(Effect::error(format!("over_warning_limit_command {outcome}")));
+                effects.extend(Effect::trouble_with(CommandPurpose::LagWarning, outcome));
             }
             return;
         }
+        effects.extend(Effect::trouble_with(CommandPurpose::Failover, outcome));
         self.promotion.running = None;
         // Never at once: a command that fails quickly, or one that leaves the promotion to the server and returns, would be
         // run again and again. When our own node turns primary, that news makes a decision due.

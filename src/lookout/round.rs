@@ -1,6 +1,6 @@
 //! One round: is it time to decide, the node map, the decision, and what follows from it.
 
-use super::{Alert, CommandPurpose, Effect, Lookout, said};
+use super::{Alert, CommandPurpose, Effect, Lookout, Metric, said};
 use crate::cluster::NodeMap;
 use crate::config::{NodeName, ObserverName};
 use crate::failover::{Decision, Figures, LagChange, Snapshot, Verdict, Wait, decide};
@@ -65,6 +65,9 @@ impl Lookout {
             self.follow(now.mono, effects);
         }
         self.act_on_lag(&decision, now.mono, effects);
+        if look == Look::Regular {
+            measure(&decision, effects);
+        }
         self.note(Round { at: now, map, decision, figures }, effects);
         if let Some(Verdict::Promote { .. }) = self.last.as_ref().map(|round| &round.decision.verdict) {
             self.promote(now, effects);
@@ -182,6 +185,13 @@ impl Lookout {
         said::say(&mut self.said, &round, effects);
         self.last = Some(round);
     }
+}
+
+/// Not on fresh facts as well: that is the same decision, continued.
+fn measure(decision: &Decision, effects: &mut Vec<Effect>) {
+    let lag = decision.lag.lag.map(Metric::ReplicationLag);
+    let ignored = decision.disconnect_ignored.then_some(Metric::DisconnectIgnored);
+    effects.extend(lag.into_iter().chain(ignored).map(Effect::Measure));
 }
 
 fn decision_text_of_primaries(map: &NodeMap) -> String {

@@ -18,7 +18,7 @@
 //! ```
 //! Whatever the script: the clock never stands still, and nothing is promoted while the primary p was reached less than the
 //! limit ago. A transcript has one line per deed that is looked for: `SECONDS ask p`, `run promote`, `raise failover_failed`,
-//! `clear ...`, `decide VERDICT REASON` and what is behind it (`primary`, `place`, `votes`, `would`), `log ...`.
+//! `clear ...`, `decide VERDICT REASON` and what is behind it (`primary`, `place`, `votes`, `would`), `measure ...`, `log ...`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -254,6 +254,9 @@ impl World {
                 behind.iter().for_each(|line| self.note(line));
             }
             Effect::SaveMemory => {}
+            Effect::Measure(metric) => {
+                self.note(&format!("measure {}", compat::metric::line(&metric, &BTreeMap::new())))
+            }
             Effect::Log { text, .. } => self.note(&format!("log {text}")),
             Effect::NoNews(verdict) => self.note(&format!("log {verdict}")),
         }

@@ -46,6 +46,11 @@ impl Listener {
         Ok(Self { socket: TcpListener::from_std(listened.map_err(about)?), spare: open_spare() })
     }
 
+    /// Would an address have to be looked up, so that [`Listener::bind`] might wait.
+    pub fn wants_look_up(address: &str) -> bool {
+        literal(address).is_none()
+    }
+
     /// Where it listens; with port 0 the system has chosen the port.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
@@ -112,13 +117,16 @@ fn listen_everywhere(port: u16) -> io::Result<std::net::TcpListener> {
     }
 }
 
-fn parse_or_look_up(address: &str) -> io::Result<IpAddr> {
-    let literal = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
-    if let Ok(ip) = literal.parse() {
-        return Ok(ip);
-    }
+fn literal(address: &str) -> Option<IpAddr> {
     if address.eq_ignore_ascii_case("localhost") {
-        return Ok(Ipv4Addr::LOCALHOST.into());
+        return Some(Ipv4Addr::LOCALHOST.into());
+    }
+    address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address).parse().ok()
+}
+
+fn parse_or_look_up(address: &str) -> io::Result<IpAddr> {
+    if let Some(ip) = literal(address) {
+        return Ok(ip);
     }
     let mut found = resolve::addresses(address)?;
     // The original listened on IPv4 alone, so of a name with both its IPv4 address is what clients know.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::compat;
-use crate::lookout::{Effect, Lookout, Round};
+use crate::lookout::{Effect, Lookout, Metric, Round};
 
 /// A decision line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,7 +44,7 @@ pub struct DecisionLine {
     pub followed: Option<String>,
     /// Is lag over the warning limit.
     pub lag_warning: bool,
-    /// The lag that a gauge would show, in seconds.
+    /// The lag that was measured, in seconds.
     pub lag_gauge: Option<f64>,
     /// What led to the verdict.
     pub figures: Value,
@@ -72,7 +72,7 @@ impl DecisionLine {
             alerts_cleared: alerts(effects, |effect| matches!(effect, Effect::ClearAlert(_))),
             followed: effects.iter().find_map(followed),
             lag_warning: lookout.lag_warning(),
-            lag_gauge: round.decision.lag.lag.map(|lag| lag.as_secs_f64()),
+            lag_gauge: effects.iter().find_map(lag_gauge),
             figures: compat::decision_json::figures(round),
         }
     }
@@ -85,6 +85,13 @@ fn names<'a, T: ToString + 'a>(names: impl Iterator<Item = &'a T>) -> Vec<String
 fn followed(effect: &Effect) -> Option<String> {
     match effect {
         Effect::PrepareFollow { primary, .. } => Some(primary.to_string()),
+        _ => None,
+    }
+}
+
+fn lag_gauge(effect: &Effect) -> Option<f64> {
+    match effect {
+        Effect::Measure(Metric::ReplicationLag(lag)) => Some(lag.as_secs_f64()),
         _ => None,
     }
 }

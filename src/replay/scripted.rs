@@ -72,7 +72,6 @@ impl<'a> Run<'a> {
         let t = self.clocks.t();
         self.effects.clear();
         let wants_fresh_facts = self.decide(Look::Regular, check);
-        let gauge = self.lookout.last_round().and_then(|round| round.decision.lag.lag);
         if wants_fresh_facts && !facts.is_empty() {
             for line in facts {
                 self.clocks.go_to(line.t);
@@ -83,7 +82,6 @@ impl<'a> Run<'a> {
         let Some(round) = self.lookout.last_round() else { return };
         let line = DecisionLine {
             fresh_facts_wanted: wants_fresh_facts,
-            lag_gauge: gauge.map(|lag| lag.as_secs_f64()),
             ..DecisionLine::new(self.name, t, &self.lookout, round, &self.effects)
         };
         let sentence = round.decision.verdict.to_string();

@@ -1,4 +1,4 @@
-//! The log: one line per record on standard error, which must never hold the daemon up.
+//! The log: one line per record on standard error, and to syslog if that is wanted. Neither must ever hold the daemon up.
 //!
 //! What cannot be written at once waits in a bounded queue; when that is full, lines are lost and counted, and one line says
 //! so when writing goes on. The loop calls [`flush`] once per turn. The logger is the one global of the daemon.
@@ -6,20 +6,24 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use ::log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 use bytes::{Buf, BytesMut};
 
 use super::clock;
+use super::datagram::Receiver;
 use super::sink::Sink;
+use super::syslog::{News, Syslog};
 use super::text::escape_controls;
 use crate::compat::timestamp;
-use crate::time::WallTime;
+use crate::time::{Monotonic, WallTime};
 
 /// Starts logging to standard error; lines begin with the time unless a service manager adds it.
 pub fn init(level: LevelFilter) -> Result<(), SetLoggerError> {
     let with_time = std::env::var_os("NOTIFY_SOCKET").is_none();
-    let logger = LOGGER.get_or_init(|| Logger(Mutex::new(Lines::new(&io::stderr(), with_time))));
+    let logger =
+        LOGGER.get_or_init(|| Logger(Mutex::new(Sinks { lines: Lines::new(&io::stderr(), with_time), syslog: None })));
     ::log::set_logger(logger)?;
     set_level(level);
     Ok(())
@@ -30,16 +34,34 @@ pub fn set_level(level: LevelFilter) {
     ::log::set_max_level(level);
 }
 
-/// Writes what waits, as far as it goes without waiting.
-pub fn flush() {
+/// From now on records go to syslog as well, or no longer: the facility's code and, once it is known, the receiver. Records
+/// wait for it.
+pub fn set_syslog(wanted: Option<(u8, Option<Receiver>)>) {
     if let Some(logger) = LOGGER.get() {
-        logger.lines().flush();
+        let now = clock::monotonic();
+        let mut sinks = logger.sinks();
+        let Some((facility, receiver)) = wanted else {
+            sinks.syslog = None;
+            return;
+        };
+        let known = sinks.syslog.take().filter(|syslog| syslog.facility() == facility);
+        sinks.syslog.insert(known.unwrap_or_else(|| Syslog::new(facility))).set_receiver(receiver);
+        sinks.flush(now);
     }
 }
 
-/// Whether lines still wait after [`flush`]: the loop should wake again soon, since no event will say that there is room.
-pub fn has_backlog() -> bool {
-    LOGGER.get().is_some_and(|logger| logger.lines().has_backlog())
+/// Writes what waits, as far as it goes without waiting.
+pub fn flush() {
+    if let Some(logger) = LOGGER.get() {
+        logger.sinks().flush(clock::monotonic());
+    }
+}
+
+/// When lines that still wait after [`flush`] are to be tried again, since no event will say that there is room.
+pub fn next_deadline(now: Monotonic) -> Option<Monotonic> {
+    let sinks = LOGGER.get()?.sinks();
+    let lines = sinks.lines.has_backlog().then_some(now + RETRY);
+    lines.into_iter().chain(sinks.syslog.as_ref().and_then(Syslog::next_deadline)).min()
 }
 
 /// What may wait to be written.
@@ -47,14 +69,19 @@ const QUEUE_BYTES: usize = 256 * 1024;
 /// A longer message is cut.
 const MESSAGE_BYTES: usize = 16 * 1024;
 
+/// What one record of syslog may hold of a message: rsyslog cuts at 8 KiB, others sooner.
+const SYSLOG_BYTES: usize = 4 * 1024;
+/// How soon to try again to write lines that nobody takes.
+const RETRY: Duration = Duration::from_millis(100);
+
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 #[derive(Debug)]
-struct Logger(Mutex<Lines>);
+struct Logger(Mutex<Sinks>);
 
 impl Logger {
     /// A panic elsewhere while a line was queued leaves at worst half a line.
-    fn lines(&self) -> MutexGuard<'_, Lines> {
+    fn sinks(&self) -> MutexGuard<'_, Sinks> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -68,12 +95,52 @@ impl Log for Logger {
         if self.enabled(record.metadata()) {
             // Formatted before the lock is taken: a message may come from code that logs itself.
             let message = record.args().to_string();
-            self.lines().push(clock::wall(), record.target(), record.level(), &message);
+            self.sinks().push(record.target(), record.level(), &message);
         }
     }
 
     fn flush(&self) {
-        self.lines().flush();
+        flush();
+    }
+}
+
+/// Where records go.
+#[derive(Debug)]
+struct Sinks {
+    lines: Lines,
+    syslog: Option<Syslog>,
+}
+
+impl Sinks {
+    fn push(&mut self, target: &str, level: Level, message: &str) {
+        self.lines.push(clock::wall(), target, level, message);
+        let Some(syslog) = &mut self.syslog else { return };
+        let text = format!(
+            "{} {}: {}",
+            escape_controls(component(target)),
+            level_name(level),
+            shortened(message, SYSLOG_BYTES)
+        );
+        let news = syslog.push(level, &text, clock::monotonic());
+        self.tell(news);
+    }
+
+    fn flush(&mut self, now: Monotonic) {
+        self.lines.flush();
+        let news = self.syslog.as_mut().and_then(|syslog| syslog.flush(now));
+        self.tell(news);
+    }
+
+    /// What became of syslog is said where it can be read.
+    fn tell(&mut self, news: Option<News>) {
+        let (level, message) = match news {
+            None => return,
+            Some(News::Gone(reason)) => (Level::Warn, format!("syslog cannot be reached, records wait: {reason}")),
+            Some(News::Back) => (Level::Info, "syslog is reached again".to_owned()),
+        };
+        if level <= ::log::max_level() {
+            self.lines.push(clock::wall(), module_path!(), level, &message);
+        }
     }
 }
 
@@ -137,12 +204,17 @@ impl Lines {
     }
 
     fn line(&self, at: WallTime, target: &str, level: Level, message: &str) -> String {
-        let kept = start_of(message, MESSAGE_BYTES);
-        let mark = if kept.len() < message.len() { " [cut]" } else { "" };
         let time = if self.with_time { timestamp::format_millis(at) + "\t" } else { String::new() };
         let component = escape_controls(component(target));
-        format!("{time}{component}\t{}\t{}{mark}\n", level_name(level), escape_controls(kept))
+        format!("{time}{component}\t{}\t{}\n", level_name(level), shortened(message, MESSAGE_BYTES))
     }
+}
+
+/// One line of it, and no more than so many bytes before they are escaped.
+fn shortened(message: &str, bytes: usize) -> String {
+    let kept = start_of(message, bytes);
+    let mark = if kept.len() < message.len() { " [cut]" } else { "" };
+    format!("{}{mark}", escape_controls(kept))
 }
 
 /// The first characters of `text` that fit into `bytes`.

@@ -3,9 +3,11 @@
 pub mod child;
 pub mod clock;
 pub mod config_file;
+pub mod datagram;
 pub mod files;
 pub mod limits;
 pub mod log;
+pub mod notify;
 pub mod record_file;
 pub mod recovery;
 pub mod resolve;
@@ -16,3 +18,4 @@ pub mod user;
 
 mod output;
 mod sink;
+mod syslog;

@@ -32,9 +32,11 @@ impl RecordFile {
         self.size
     }
 
-    /// Is it still what its name leads to. If somebody has moved or removed it, what is written is written for nobody.
+    /// Is it still what its name leads to, with all that we wrote. If somebody has moved or removed it, what is written is
+    /// written for nobody; if it was emptied (`copytruncate`), what follows has lost its beginning.
     pub fn is_in_place(&self) -> bool {
-        fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
+        let is_ours = |found: fs::Metadata| (found.dev(), found.ino()) == self.identity && found.len() >= self.size;
+        fs::symlink_metadata(&self.path).is_ok_and(is_ours)
     }
 
     /// Appends whole lines, or nothing: what did not fit is taken back.
@@ -192,6 +194,16 @@ mod tests {
         fs::rename(scratch.file(), scratch.0.join("elsewhere")).unwrap();
         assert!(!file.is_in_place());
         fs::write(scratch.file(), "").unwrap();
+        assert!(!file.is_in_place());
+    }
+
+    #[test]
+    fn a_file_that_was_emptied_is_noticed() {
+        let scratch = Scratch::new("emptied");
+        let mut file = RecordFile::open(&scratch.file()).unwrap();
+        file.append("a line\n").unwrap();
+        assert!(file.is_in_place());
+        File::options().write(true).open(scratch.file()).unwrap().set_len(0).unwrap();
         assert!(!file.is_in_place());
     }
 

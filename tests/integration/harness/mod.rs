@@ -12,6 +12,7 @@ pub(crate) mod http;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod postgres;
+pub(crate) mod receivers;
 pub(crate) mod run_dir;
 pub(crate) mod wait;
 

@@ -1,0 +1,64 @@
+//! SIGHUP: the configuration read again, and everybody told of it. One that cannot be used changes nothing.
+
+use std::sync::Arc;
+
+use super::{Daemon, hands, is_configured};
+use crate::config::{Change, Config, changes};
+use crate::lookout::{Event, Metric, Trouble};
+use crate::sys::{config_file, log as our_log};
+use crate::time::Now;
+
+impl Daemon {
+    /// Takes over what the file says now.
+    pub(super) fn reload(&mut self, now: Now) {
+        self.service.reloading(now.mono);
+        match config_file::load(&self.config_path) {
+            Ok(loaded) => {
+                loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+                self.adopt(loaded.config, now);
+            }
+            Err(error) => {
+                error.to_string().lines().for_each(|line| log::error!("{line}"));
+                log::error!("the configuration was not reloaded: the old one stays in force");
+                self.trouble(Trouble::Configuration, "reload");
+            }
+        }
+        self.service.ready(now.mono);
+    }
+
+    fn adopt(&mut self, mut config: Config, now: Now) {
+        let old = Arc::clone(self.lookout.config());
+        self.listen_elsewhere(&old, &mut config, now.mono);
+        say_what_changed(&old, &config);
+        self.syslog.adopt(config.syslog.as_ref(), now.mono);
+        self.statsd.adopt(config.statsd.as_ref(), now.mono);
+        let mut hands = hands(&mut self.board, &mut self.book, now);
+        self.nodes.adopt(&config, &mut hands);
+        self.observers.adopt(&config, &mut hands);
+        self.book.retain(|name| is_configured(&config, name));
+        self.events.push(Event::ConfigLoaded(Arc::new(config)));
+    }
+
+    /// Counts something that went wrong.
+    pub(super) fn trouble(&mut self, trouble: Trouble, about: &'static str) {
+        self.statsd.send(&Metric::Trouble { trouble, about });
+    }
+}
+
+/// At the more talkative of both levels, so that a change of it is seen either way.
+fn say_what_changed(old: &Config, new: &Config) {
+    our_log::set_level(old.log_level.max(new.log_level));
+    let changes = changes(old, new);
+    let mut keys: Vec<&str> = changes.iter().map(Change::key).collect();
+    keys.dedup();
+    let keys = if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
+    log::info!("configuration reloaded; changed: {keys}");
+    changes.iter().take(MOST_SAID).for_each(|change| log::info!("{change}"));
+    if changes.len() > MOST_SAID {
+        log::info!("and {} other values", changes.len() - MOST_SAID);
+    }
+    our_log::set_level(new.log_level);
+}
+
+/// Changes that get a line each.
+const MOST_SAID: usize = 50;
