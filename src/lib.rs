@@ -4,6 +4,12 @@
 //! rooms in reading order, and what each may import, are a table in `tests/integration/house.rs`, which reads the tree's
 //! own `use` lines against it.
 
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+compile_error!(
+    "pglookout must not be linked statically against glibc: getaddrinfo then crashes wherever /etc/nsswitch.conf names modules such \
+     as myhostname, resolve or mymachines. For a static program build for musl: packaging/static."
+);
+
 pub mod time;
 
 // Pure: facts in, values out. No clock, file, socket or process.

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::board::{Board, Owner};
 use crate::dns;
-use crate::sys::child::{Child, Reading};
+use crate::sys::child::{Child, Reading, own_program};
 use crate::sys::limits::InheritedLimit;
 use crate::time::Monotonic;
 
@@ -100,7 +100,8 @@ impl AddressBook {
     }
 
     fn start(&mut self, name: &str, board: &mut Board, now: Monotonic) -> std::io::Result<()> {
-        let mut child = Child::start(&[OWN_PROGRAM, "--resolve", name], self.limit)?;
+        let program = own_program();
+        let mut child = Child::start(&[program.as_os_str(), "--resolve".as_ref(), name.as_ref()], self.limit)?;
         let token = board.register(&mut child, Owner::Lookup, Interest::READABLE)?;
         self.running.insert(token, Lookup { name: name.to_owned(), child, deadline: now + HELPER_TIME });
         Ok(())
@@ -124,5 +125,3 @@ impl Lookup {
 
 /// How long a look-up may take.
 const HELPER_TIME: Duration = Duration::from_secs(5);
-/// This very program, also when the file was replaced by a newer version.
-pub(super) const OWN_PROGRAM: &str = "/proc/self/exe";

@@ -9,11 +9,10 @@ use std::time::Duration;
 use mio::{Interest, Token};
 use nix::sys::signal::Signal;
 
-use super::address_book::OWN_PROGRAM;
 use super::board::{Board, Owner};
 use crate::config::{Keywords, NodeName};
 use crate::lookout::{Event, FollowOutcome};
-use crate::sys::child::{Child, Reading};
+use crate::sys::child::{Child, Reading, own_program};
 use crate::sys::limits::InheritedLimit;
 use crate::sys::recovery::{Job, Prepared};
 use crate::time::Monotonic;
@@ -92,7 +91,9 @@ impl Follower {
     }
 
     fn start(&mut self, job: &Job, board: &mut Board, now: Monotonic) -> std::io::Result<()> {
-        let mut child = Child::start_with_input(&[OWN_PROGRAM, "--recovery"], &job.to_input()?, self.limit)?;
+        let program = own_program();
+        let argv = [program.as_os_str(), "--recovery".as_ref()];
+        let mut child = Child::start_with_input(&argv, &job.to_input()?, self.limit)?;
         let token = board.register(&mut child, Owner::Follower, Interest::READABLE)?;
         self.running = Some(Running { token, child, deadline: now + HELPER_TIME, overdue: false });
         Ok(())

@@ -1,6 +1,6 @@
 //! One schedule from beginning to end: the safety phase, then the liveness phase.
 
-use super::plan::{Death, Deed, Ending, Plan};
+use super::plan::{Death, Deed, Ending, Plan, Step};
 use super::record::{Record, Violation};
 use super::world::World;
 use super::{HostId, Micros, NodeId, SECOND, micros};
@@ -46,25 +46,24 @@ impl Plan {
     }
 
     /// A majority is asked for, every daemon has come to know the whole cluster, and then the network splits once into
-    /// islands: the case in which no second promotion is possible.
+    /// islands, before anybody can have begun to promote: the case in which no second promotion is possible.
     fn is_one_split(&self) -> bool {
+        let primary = self.setup.primary;
         let splits = |deed: &Deed| matches!(deed, Deed::Split(_) | Deed::Isolate(_));
-        let harmless = |deed: &Deed| {
-            splits(deed)
-                || matches!(
-                    deed,
-                    Deed::Dies(..)
-                        | Deed::Restarts(_)
-                        | Deed::StepsClock(..)
-                        | Deed::Check(_)
-                        | Deed::Commands(..)
-                        | Deed::Pauses(..)
-                        | Deed::Lost(..)
-                )
+        let harmless = |step: &Step| match step.deed {
+            Deed::Split(_) | Deed::Isolate(_) => step.at <= EARLIEST_PROMOTION,
+            Deed::Dies(node, _) => node == primary,
+            Deed::Restarts(_)
+            | Deed::StepsClock(..)
+            | Deed::Check(_)
+            | Deed::Commands(..)
+            | Deed::Pauses(..)
+            | Deed::Lost(..) => true,
+            _ => false,
         };
         let everybody = |rule: QuorumRule| self.setup.configs.iter().all(|config| config.quorum == rule);
         everybody(QuorumRule::Majority)
-            && self.steps.iter().all(|step| harmless(&step.deed) && step.at > 2 * SECOND)
+            && self.steps.iter().all(|step| harmless(step) && step.at > 2 * SECOND)
             && self.steps.iter().filter(|step| splits(&step.deed)).count() <= 1
     }
 }
@@ -184,3 +183,5 @@ impl World {
 
 /// So long the next process waits for a failover command of the former one.
 const ORPHANS_TIME: Micros = 30 * SECOND;
+/// The primary lives until 2 s, and no limit is shorter than 4 s; polls of a primary that is lost then were at 0 or later.
+const EARLIEST_PROMOTION: Micros = 4 * SECOND;

@@ -4,17 +4,19 @@
 //! A child gets an empty signal mask and default dispositions (Rust's `Command` passes ours on, and the script would be
 //! deaf to SIGTERM), a process group of its own, the descriptor limit that we were started with, `/dev/null` to read
 //! from unless we have something to say, one pipe to us for both outputs, no other descriptor, and no word of the service
-//! manager.
+//! manager. A root that holds this program and nothing else has neither `/dev/null` nor `/proc`; our helpers start there too.
 //!
 //! The exit status alone says that a command is over. What it left running may keep the pipe: after [`Child::finish`] drop
 //! the `Child` (a writer then gets SIGPIPE), or keep it registered and reading until it is [`Reading::Ended`].
 
 #![allow(unsafe_code)]
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 use mio::event::Source;
@@ -56,7 +58,7 @@ impl Child {
     /// Returns when the program runs or could not be started: std waits for the exec, which for a program on a local disk
     /// is a matter of a millisecond. That is the one wait in this file.
     pub fn start<S: AsRef<OsStr>>(argv: &[S], limit: Option<InheritedLimit>) -> io::Result<Self> {
-        Self::start_reading(argv, Stdio::null(), limit)
+        Self::start_reading(argv, nothing_to_read("/dev/null")?, limit)
     }
 
     /// The same with something to read, which may be a secret: it is seen in no list of processes. It must fit into a pipe,
@@ -169,6 +171,22 @@ impl Source for Child {
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         self.pipe.deregister(registry)
+    }
+}
+
+/// What starts this very program once more, also when its file was replaced by a newer version. Without `/proc` it is the
+/// name that we were started by.
+pub fn own_program() -> OsString {
+    const RUNNING: &str = "/proc/self/exe";
+    let started = if Path::new(RUNNING).exists() { None } else { std::env::args_os().next() };
+    started.unwrap_or_else(|| RUNNING.into())
+}
+
+/// `null`, or where there is none a pipe whose other end is closed: both end at once.
+fn nothing_to_read(null: &str) -> io::Result<Stdio> {
+    match File::open(null) {
+        Ok(file) => Ok(file.into()),
+        Err(_) => Ok(pipe2(OFlag::O_CLOEXEC)?.0.into()),
     }
 }
 

@@ -98,6 +98,15 @@ fn no_descriptor_of_ours_is_inherited() {
 }
 
 #[test]
+fn without_dev_null_there_is_still_nothing_to_read() {
+    for null in ["/dev/null", "/no/such/device"] {
+        let cat = ["cat"].as_slice();
+        let (status, lines) = run(&mut Child::start_reading(cat, nothing_to_read(null).unwrap(), None).unwrap());
+        assert!(status.success() && lines.is_empty(), "{null}: {status}: {lines:?}");
+    }
+}
+
+#[test]
 fn has_a_process_group_of_its_own_and_the_limit_that_we_were_given() {
     let mut child = sh("ps -o pgid= -p $$");
     let id = child.id();

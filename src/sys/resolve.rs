@@ -1,8 +1,8 @@
 //! The body of `pglookout --resolve NAME`: one look-up in a process of its own, because getaddrinfo blocks and knows no
 //! time limit. The daemon starts it with [`super::child`] and `dns` reads what it prints.
 //!
-//! In a statically linked glibc binary getaddrinfo crashes where `nsswitch.conf` names a module that it cannot load. It
-//! then takes this process with it and not the daemon; static builds use musl, which resolves by itself.
+//! In a statically linked glibc binary getaddrinfo crashes where `nsswitch.conf` names a module that it cannot load, which
+//! is why the crate refuses to be built like that. musl, which static builds use, resolves by itself.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, ToSocketAddrs};

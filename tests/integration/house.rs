@@ -327,7 +327,7 @@ fn files_of_tests_are_told_from_the_others() {
 }
 
 /// What stands in quotes in the file at `path` between `begin` and `end`.
-fn quoted(path: &str, begin: &str, end: &str) -> Vec<String> {
+pub(crate) fn quoted(path: &str, begin: &str, end: &str) -> Vec<String> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
     let part = text.split_once(begin).and_then(|(_, part)| part.split_once(end)).unwrap().0;
     part.split('"').skip(1).step_by(2).map(str::to_owned).collect()
