@@ -49,9 +49,11 @@ impl Plan {
     /// islands, before anybody can have begun to promote: the case in which no second promotion is possible.
     fn is_one_split(&self) -> bool {
         let primary = self.setup.primary;
+        // Nobody was in contact before 0.
+        let earliest_promotion = self.setup.longest(|config| config.failover_lag);
         let splits = |deed: &Deed| matches!(deed, Deed::Split(_) | Deed::Isolate(_));
         let harmless = |step: &Step| match step.deed {
-            Deed::Split(_) | Deed::Isolate(_) => step.at <= EARLIEST_PROMOTION,
+            Deed::Split(_) | Deed::Isolate(_) => step.at <= earliest_promotion,
             Deed::Dies(node, _) => node == primary,
             Deed::Restarts(_)
             | Deed::StepsClock(..)
@@ -183,5 +185,3 @@ impl World {
 
 /// So long the next process waits for a failover command of the former one.
 const ORPHANS_TIME: Micros = 30 * SECOND;
-/// The primary lives until 2 s, and no limit is shorter than 4 s; polls of a primary that is lost then were at 0 or later.
-const EARLIEST_PROMOTION: Micros = 4 * SECOND;
