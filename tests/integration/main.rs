@@ -22,3 +22,5 @@ mod reloading;
 mod restarts;
 mod stopping;
 mod timelines;
+#[cfg(feature = "tls")]
+mod tls;

@@ -22,6 +22,8 @@ pub(crate) struct Daemon {
     pub(crate) host: Host,
     /// What it reads at start and at SIGHUP.
     pub(crate) config: Value,
+    /// Variables of its environment.
+    pub(crate) environment: Vec<(String, PathBuf)>,
     dir: PathBuf,
     child: Option<Child>,
 }
@@ -36,7 +38,7 @@ impl Daemon {
         config["alert_file_dir"] = json!(dir.join("alerts"));
         config["json_state_file_path"] = json!(dir.join("state.json"));
         config["maintenance_mode_file"] = json!(dir.join("maintenance"));
-        Self { host, config, dir, child: None }
+        Self { host, config, environment: Vec::new(), dir, child: None }
     }
 
     /// Starts it and waits until it answers.
@@ -54,7 +56,7 @@ impl Daemon {
         assert!(self.child.is_none(), "{} runs already", self.host.name);
         self.write_config(&self.config.to_string());
         let mut command = self.host.command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
-        command.arg(self.config_path()).current_dir(&self.dir);
+        command.arg(self.config_path()).current_dir(&self.dir).envs(self.environment.clone());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         self.child = Some(command.spawn().expect("the pglookout program"));
     }
