@@ -93,8 +93,9 @@ impl Servers {
 /// Whether the daemon has reached the node, and if so encrypted or not: by the server's own word.
 pub(super) fn outcome(daemon: &Daemon, server: &Server, node: &str) -> Result<bool, String> {
     if daemon.state()[node]["connection"] == true {
-        let question =
-            format!("SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = '{node}'");
+        let question = format!(
+            "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = '{node}'"
+        );
         return Ok(server.query(&question) == "t");
     }
     Err(complaint(daemon, node))
