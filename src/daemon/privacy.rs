@@ -30,6 +30,8 @@ enum Stage {
     Asked,
     /// It did not say yes, but has an error to tell.
     Hearing,
+    /// The handshake is next.
+    Agreed,
     /// The handshake is under way.
     Shaking,
     /// The login may begin, or has begun.
@@ -51,11 +53,15 @@ impl Privacy {
     ) -> Result<bool, ProbeFailure> {
         loop {
             self.stage = match self.stage {
-                Stage::Begun { wanted } => begin(wanted, wire, info, hands)?,
+                Stage::Begun { wanted } => begin(wanted, wire, info)?,
                 Stage::Asked => match listen(wire)? {
                     None => return Ok(false),
-                    Some(answer) => follow(answer, wire, info, input_limit, hands)?,
+                    Some(answer) => follow(answer, wire, info, input_limit)?,
                 },
+                Stage::Agreed => {
+                    encrypt(wire, info, hands)?;
+                    Stage::Shaking
+                }
                 Stage::Hearing => return hear(wire).map(|()| false),
                 Stage::Shaking if shake(wire, hands.board)? => Stage::Settled,
                 Stage::Shaking => return Ok(false),
@@ -74,11 +80,11 @@ impl Privacy {
         was_turned_away: bool,
     ) -> Option<Self> {
         let setback = match self.stage {
-            Stage::Shaking => Setback::Handshake,
+            Stage::Agreed | Stage::Shaking => Setback::Handshake,
             Stage::Settled if was_turned_away => Setback::TurnedAway,
             _ => Setback::Other,
         };
-        let was_encrypted = wire.link.secured().is_some() || setback == Setback::Handshake;
+        let was_encrypted = setback == Setback::Handshake || wire.link.secured().is_some();
         let wanted = tls::after_setback(info.tls.mode, was_encrypted, is_local(wire), setback)?;
         let second = Self { stage: Stage::Begun { wanted: Some(wanted) }, first: Some(failure.clone()) };
         self.first.is_none().then_some(second)
@@ -86,7 +92,7 @@ impl Privacy {
 
     /// A failure of the second attempt, with the first one's reason: that is often the one to look at.
     pub(super) fn explain(&self, failure: ProbeFailure) -> ProbeFailure {
-        let Some(first) = &self.first else { return failure };
+        let Some(first) = self.first.as_ref().filter(|first| **first != failure) else { return failure };
         let with_first = |message: String| format!("{message} (before that: {first})");
         match failure {
             ProbeFailure::AuthenticationRejected { message } => {
@@ -98,16 +104,11 @@ impl Privacy {
     }
 }
 
-fn begin(
-    wanted: Option<Opening>,
-    wire: &mut OpenWire,
-    info: &ConnInfo,
-    hands: &mut Hands<'_>,
-) -> Result<Stage, ProbeFailure> {
+fn begin(wanted: Option<Opening>, wire: &mut OpenWire, info: &ConnInfo) -> Result<Stage, ProbeFailure> {
     let opening = wanted.unwrap_or_else(|| tls::opening(info.tls.mode, info.tls.negotiation, is_local(wire)));
     match opening {
         Opening::Plain => Ok(Stage::Settled),
-        Opening::Direct => encrypt(wire, info, hands),
+        Opening::Direct => Ok(Stage::Agreed),
         Opening::Ask if !wire.link.input.is_empty() => {
             Err(ProbeFailure::Nonsense { reason: "it spoke before it was asked anything".to_owned() })
         }
@@ -129,19 +130,13 @@ fn listen(wire: &mut OpenWire) -> Result<Option<Answer>, ProbeFailure> {
     }
 }
 
-fn follow(
-    answer: Answer,
-    wire: &mut OpenWire,
-    info: &ConnInfo,
-    input_limit: usize,
-    hands: &mut Hands<'_>,
-) -> Result<Stage, ProbeFailure> {
+fn follow(answer: Answer, wire: &mut OpenWire, info: &ConnInfo, input_limit: usize) -> Result<Stage, ProbeFailure> {
     wire.link.limit_input(input_limit);
     if answer == Answer::Error {
         return Ok(Stage::Hearing);
     }
     match tls::after_answer(info.tls.mode, answer == Answer::Willing) {
-        Step::Encrypt => encrypt(wire, info, hands),
+        Step::Encrypt => Ok(Stage::Agreed),
         Step::GoOnPlain => Ok(Stage::Settled),
         Step::Refuse => {
             Err(ProbeFailure::Refused { message: "the server does not support TLS, which sslmode demands".to_owned() })
@@ -159,11 +154,10 @@ fn hear(wire: &mut OpenWire) -> Result<(), ProbeFailure> {
     }
 }
 
-fn encrypt(wire: &mut OpenWire, info: &ConnInfo, hands: &mut Hands<'_>) -> Result<Stage, ProbeFailure> {
+fn encrypt(wire: &mut OpenWire, info: &ConnInfo, hands: &mut Hands<'_>) -> Result<(), ProbeFailure> {
     let host = info.hosts.get(wire.host).map_or("", |host| host.name.as_str());
     let terms = hands.keyring.for_node(&info.tls, host, hands.wall);
-    terms.and_then(|terms| secure(wire, terms)).map_err(|failure| explained(&failure))?;
-    Ok(Stage::Shaking)
+    terms.and_then(|terms| secure(wire, terms)).map_err(|failure| explained(&failure))
 }
 
 /// Begins the handshake.

@@ -278,3 +278,7 @@ enum Sent {
 #[cfg(test)]
 #[path = "link_tests.rs"]
 mod tests;
+
+#[cfg(all(test, feature = "tls"))]
+#[path = "secured_tests.rs"]
+mod secured_tests;

@@ -67,3 +67,31 @@ const BUNDLES: [&str; 5] = [
 pub const MAX_BUNDLE_BYTES: usize = 4 << 20;
 /// Files of one directory.
 const MAX_FILES: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_read_file_by_file_and_a_changed_one_has_another_stamp() {
+        let room = std::env::temp_dir().join(format!("pglookout-certificates-{}", std::process::id()));
+        fs::create_dir_all(room.join("below")).unwrap();
+        fs::write(room.join("a.pem"), "a").unwrap();
+        fs::write(room.join("b.0"), "b").unwrap();
+        let mut text = String::from_utf8(read_place(&room).unwrap()).unwrap();
+        assert_eq!(text.len(), 4);
+        text.retain(|letter| letter != '\n');
+        assert!(text == "ab" || text == "ba", "{text}");
+        let before = stamp(&room.join("a.pem")).unwrap();
+        assert_eq!(stamp(&room.join("a.pem")).unwrap(), before);
+        fs::write(room.join("a.new"), "a").unwrap();
+        fs::rename(room.join("a.new"), room.join("a.pem")).unwrap();
+        assert_ne!(stamp(&room.join("a.pem")).unwrap(), before);
+        assert!(stamp(&room.join("none")).is_err());
+        fs::File::create(room.join("huge")).and_then(|file| file.set_len(1 << 30)).unwrap();
+        assert!(read_place(&room).unwrap_err().to_string().contains("is larger than"));
+        fs::remove_dir_all(&room).unwrap();
+    }
+}

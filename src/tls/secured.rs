@@ -104,8 +104,9 @@ impl Secured {
 
     /// What is decrypted and was not taken yet. An end that nobody announced may be somebody else's doing.
     fn plaintext(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let how = if self.is_handshaking() { "within the TLS handshake" } else { "without a good-bye of TLS" };
         self.connection.reader().read(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), "it ended without a good-bye of TLS"),
+            io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), format!("the connection ended {how}")),
             _ => error,
         })
     }

@@ -27,6 +27,8 @@ fn a_servers_certificate_is_judged_as_libpq_judges_it() {
     servers.start("unknown", |_| Some(unknown.issue("x", &[NAME])), SCRAM, "");
     servers.start("common-name", |_| Some(known.issue(NAME, &[])), SCRAM, "");
     servers.start("self-signed", |_| Some(own), SCRAM, "");
+    write(servers.dir.path(), "empty.crt", "");
+    let empty = at(servers.dir.path(), "empty.crt");
     let (root, own) = (at(servers.dir.path(), "root.crt"), at(servers.dir.path(), "own.crt"));
     let by_address = format!("host={} ", servers.server("valid").host.address);
     let mut all = Vec::new();
@@ -62,6 +64,9 @@ fn a_servers_certificate_is_judged_as_libpq_judges_it() {
         Err("no encryption (before that: authentication rejected: the server's certificate"),
     );
     add("unknown", "require", "", Ok(true));
+    // Files of ours that cannot be used are a failed handshake as well.
+    add("valid", "require", &empty, Err("authentication rejected: /"));
+    add("valid", "prefer", &empty, Err("empty.crt: holds no certificate of an authority)"));
     add("self-signed", "verify-full", &root, Err("certificate (db.example) is self-signed, and is not among"));
     add("self-signed", "verify-full", &own, Ok(true));
     add("common-name", "verify-full", &root, Ok(true));
