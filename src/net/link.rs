@@ -279,6 +279,7 @@ enum Sent {
 #[path = "link_tests.rs"]
 mod tests;
 
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
+#[cfg(feature = "tls")]
 #[path = "secured_tests.rs"]
 mod secured_tests;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rcgen::generate_simple_self_signed;
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
 use crate::config::TlsVersion;
@@ -36,14 +37,22 @@ fn terms(newest: TlsVersion) -> Terms {
 
 /// A link to a peer that encrypts, which does what it is told in a thread of its own.
 fn pair(newest: TlsVersion, act: impl FnOnce(Encrypted) + Send + 'static) -> Link {
+    pair_with(newest, false, act)
+}
+
+fn pair_with(newest: TlsVersion, asks: bool, act: impl FnOnce(Encrypted) + Send + 'static) -> Link {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut link = Link::connect(&Endpoint::Tcp(listener.local_addr().unwrap()), LIMIT).unwrap();
     let peer = listener.accept().unwrap().0;
     let own = generate_simple_self_signed(["db.example".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(own.cert.der().clone()).unwrap();
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = config.with_no_client_auth().with_single_cert(vec![own.cert.der().clone()], key).unwrap();
+    let config = if asks { config.with_client_cert_verifier(clients) } else { config.with_no_client_auth() };
+    let config = config.with_single_cert(vec![own.cert.der().clone()], key).unwrap();
     let server = ServerConnection::new(Arc::new(config)).unwrap();
     #[allow(clippy::disallowed_methods, reason = "the peer of a test")]
     std::thread::spawn(move || act(StreamOwned::new(server, peer)));
@@ -62,6 +71,17 @@ fn until<T>(link: &mut Link, mut found: impl FnMut(&mut Link, Pumped) -> Option<
         assert!(clock::monotonic().since(begun) < PATIENCE, "nothing came of it");
         std::thread::yield_now();
     }
+}
+
+fn until_failed(link: &mut Link) -> io::Error {
+    until(link, |_, pumped| match pumped.next {
+        Next::Failed(error) => Some(error),
+        _ => None,
+    })
+}
+
+fn blamed(error: &io::Error) -> Option<Blame> {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()).map(|failure| failure.blame)
 }
 
 #[test]
@@ -101,10 +121,7 @@ fn an_end_without_a_good_bye_is_a_failure() {
         peer.sock.shutdown(std::net::Shutdown::Write).unwrap();
         let _ = peer.sock.read(&mut [0; 1000]);
     });
-    let error = until(&mut link, |_, pumped| match pumped.next {
-        Next::Failed(error) => Some(error),
-        _ => None,
-    });
+    let error = until_failed(&mut link);
     assert_eq!((error.kind(), &link.input[..]), (io::ErrorKind::UnexpectedEof, &b"half of it"[..]));
 }
 
@@ -116,12 +133,24 @@ fn what_is_no_tls_is_blamed_on_the_peer() {
     until(&mut link, |link, _| (!link.is_connecting()).then_some(()));
     link.secure(Secured::new(terms(TlsVersion::V1_3)).unwrap()).unwrap();
     peer.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").unwrap();
-    let error = until(&mut link, |_, pumped| match pumped.next {
-        Next::Failed(error) => Some(error),
-        _ => None,
-    });
-    let failure = error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()).unwrap();
-    assert_eq!((failure.blame, link.input.len()), (Blame::Nonsense, 0));
+    assert_eq!((blamed(&until_failed(&mut link)), link.input.len()), (Some(Blame::Nonsense), 0));
+}
+
+#[test]
+fn a_client_certificate_that_is_missing_is_said_to_be_whenever_one_looks() {
+    for newest in [TlsVersion::V1_2, TlsVersion::V1_3] {
+        let mut link = pair_with(newest, true, |mut peer| {
+            assert!(peer.read(&mut [0]).is_err());
+            let _ = peer.conn.write_tls(&mut peer.sock);
+            let _ = peer.sock.read(&mut [0; 1000]);
+        });
+        assert_eq!(blamed(&until_failed(&mut link)), Some(Blame::OurCertificate), "{newest:?}");
+        // With TLS 1.3 our side of the handshake was over by then: perhaps nobody has looked yet, and writes.
+        if newest == TlsVersion::V1_3 {
+            link.output.extend_from_slice(b"x");
+            assert_eq!(blamed(&until_failed(&mut link)), Some(Blame::OurCertificate), "later");
+        }
+    }
 }
 
 #[test]

@@ -88,7 +88,8 @@ pub fn check_of(mode: SslMode, has_authorities: bool) -> Check {
     }
 }
 
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
+#[cfg(feature = "tls")]
 mod tests {
     use super::*;
     use SslMode::*;

@@ -84,7 +84,7 @@ impl Secured {
         if self.is_handshaking() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let taken = self.connection.writer().write(bytes)?;
+        let taken = self.connection.writer().write(bytes).map_err(in_words)?;
         ignoring_blocks(self.flush(transport))?;
         Ok(taken)
     }
@@ -107,7 +107,7 @@ impl Secured {
         let how = if self.is_handshaking() { "within the TLS handshake" } else { "without a good-bye of TLS" };
         self.connection.reader().read(buffer).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), format!("the connection ended {how}")),
-            _ => error,
+            _ => in_words(error),
         })
     }
 
@@ -189,6 +189,14 @@ fn ignoring_blocks(sent: io::Result<()>) -> io::Result<()> {
 
 fn ours(error: &Error) -> Failure {
     Failure::new(Blame::Ourselves, format!("TLS: {error}"))
+}
+
+/// rustls repeats the failure that ended a connection as the inside of every later one.
+fn in_words(error: io::Error) -> io::Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(reason) => broken(reason),
+        None => error,
+    }
 }
 
 /// What ended the connection, in words, by who is to blame.

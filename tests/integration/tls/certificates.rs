@@ -6,9 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::json;
 
 use super::setup::{Case, NAME, Servers, at, check_all, complaint, connected, outcome};
-use crate::harness::certificates::{Authority, self_signed, write, write_for_server};
+use crate::harness::certificates::{Authority, Pair, self_signed, write, write_for_server};
 use crate::harness::cluster::Cluster;
-use crate::harness::fleet::conninfo;
+use crate::harness::fleet::{LIMIT, conninfo};
+use crate::harness::node::Server;
 use crate::harness::postgres::append;
 use crate::harness::{Fleet, SOON, wait_until};
 
@@ -133,14 +134,17 @@ fn renewed_files_are_read_again_and_strange_ones_wait_for_nobody() {
 }
 
 #[test]
-fn fails_over_where_everything_is_encrypted_and_verified() {
+fn an_expired_certificate_is_no_failover_and_a_crash_is_one() {
     let Some(mut cluster) = Cluster::prepare(&["s1", "s2"]) else { return };
     let authority = Authority::new("Known CA");
     let root = write(cluster.dir(), "root.crt", &authority.pem);
-    for server in cluster.servers() {
-        let pair = authority.issue("x", &[&server.host.address.to_string()]);
+    let give = |server: &Server, issue: fn(&Authority, &str, &[&str]) -> Pair| {
+        let pair = issue(&authority, "x", &[&server.host.address.to_string()]);
         write_for_server(&server.data, "server.crt", &pair.certificate);
         write_for_server(&server.data, "server.key", &pair.key);
+    };
+    for server in cluster.servers() {
+        give(server, Authority::issue);
         append(&server.data.join("postgresql.conf"), "ssl = on\n");
         let hba = "host all postgres 0.0.0.0/0 trust\nhost replication postgres 0.0.0.0/0 trust\n";
         write_for_server(&server.data, "pg_hba.conf", &format!("{hba}{SCRAM}\n"));
@@ -150,12 +154,23 @@ fn fails_over_where_everything_is_encrypted_and_verified() {
         let tls = format!("sslmode=verify-full sslrootcert={} channel_binding=require", root.display());
         json!(format!("{} {tls} application_name={name}", conninfo(&cluster[name])))
     };
-    let fleet = Fleet::start(&cluster, |_, config| {
+    let mut fleet = Fleet::start(&cluster, |_, config| {
         for name in ["p", "s1", "s2"] {
             config["remote_conns"][name] = verified(name);
         }
     });
     assert_eq!(outcome(&fleet["s1"], &cluster["s2"], "s2"), Ok(true));
+    give(&cluster["p"], Authority::issue_expired);
+    cluster["p"].query("SELECT pg_reload_conf()");
+    wait_until("nobody accepts the primary any more", SOON, || {
+        cluster["p"].disconnect_daemons();
+        ["p", "s1", "s2", "o"].iter().all(|name| connected(&fleet[name], "p") == false)
+    });
+    fleet.nobody_promotes_for(LIMIT + 2.0);
+    assert!(fleet["s1"].alert("authentication_error").is_some_and(|text| text.contains("certificate has expired")));
+    give(&cluster["p"], Authority::issue);
+    cluster["p"].query("SELECT pg_reload_conf()");
+    fleet.wait_settled();
     cluster["p"].kill_nine_all();
     let (winner, _) = fleet.wait_promotion();
     wait_until("the winner takes writes", SOON, || !cluster[winner].is_in_recovery());
