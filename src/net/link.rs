@@ -182,7 +182,8 @@ impl Link {
             sent = self.send();
         }
         match (sent, received) {
-            (Ok(_), Err(error)) | (Err(error), _) => Next::Failed(error),
+            // The other side's last words, if encryption has some, say more than that it does not listen any more.
+            (_, Err(error)) | (Err(error), _) => Next::Failed(error),
             // The socket may still be writable, then no event comes; whatever else there is to say is said again.
             (Ok(Sent::Unfinished), Ok(_)) => Next::Again,
             (Ok(_), Ok(next)) => next,

@@ -63,15 +63,16 @@ impl Secured {
         }
         let taken = self.connection.read_tls(transport)?;
         let understood = self.connection.process_new_packets();
-        // Answers of the handshake, or the alert that says what we do not like.
-        let sent = ignoring_blocks(self.flush(transport));
+        // Answers of the handshake, or the alert that says what we do not like. If that does not go, the other side has hung
+        // up, and has perhaps said why: the next reads tell.
+        let _ = self.flush(transport);
         understood.map_err(|error| broken(&error))?;
         if self.unchecked.is_some() && !self.connection.is_handshaking() {
             self.check_agreed()?;
         }
         match self.plaintext(buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && taken > 0 => {
-                sent.and(Err(io::ErrorKind::Interrupted.into()))
+                Err(io::ErrorKind::Interrupted.into())
             }
             read => read,
         }
