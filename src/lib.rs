@@ -23,6 +23,7 @@ pub mod lookout;
 pub mod pg;
 pub mod replay;
 pub mod simulation;
+pub mod tls;
 
 // The world.
 pub mod net;

@@ -53,7 +53,7 @@ fn ask(address: &str, port: u16) -> io::Result<Vec<Value>> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut request = BytesMut::new();
-    write_get(address, port, "/decisions.json", &mut request);
+    write_get(address, Some(port), "/decisions.json", &mut request);
     stream.write_all(&request)?;
     let body = read_answer(&mut stream)?;
     serde_json::from_slice(&body).map_err(|error| io::Error::other(format!("no list of decisions: {error}")))

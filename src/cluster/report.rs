@@ -99,9 +99,10 @@ pub enum ProbeFailure {
         /// What was waited for.
         step: ProbeStep,
     },
-    /// A living server that does not accept our credentials: SQLSTATE class 28, or a failed SCRAM proof.
+    /// One side does not accept who the other is: SQLSTATE class 28, a failed SCRAM proof, a certificate that cannot be
+    /// verified, a way of logging in that the operator does not allow. A server lives that may well be the one we mean.
     AuthenticationRejected {
-        /// The server's message (with its SQLSTATE), control characters escaped.
+        /// The server's message (with its SQLSTATE), control characters escaped; or what we do not accept.
         message: String,
     },
     /// A living server that refuses us for another reason: no such database, too many connections, a failed query, an

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::encryption::TlsSettings;
 use super::keywords::{Keywords, quoted};
+use super::require_auth::AuthMethods;
 use super::secret::Secret;
 
 /// A resolved connection. No part of it shows a password when printed.
@@ -29,16 +31,12 @@ pub struct ConnInfo {
     pub keepalives: Option<Keepalives>,
     /// `tcp_user_timeout`; `None` is the system's. Not for Unix sockets.
     pub tcp_user_timeout: Option<Duration>,
-    /// `sslmode`. Unix sockets are never encrypted.
-    pub sslmode: SslMode,
-    /// `sslrootcert`, as written.
-    pub sslrootcert: Option<PathBuf>,
-    /// `sslcert`.
-    pub sslcert: Option<PathBuf>,
-    /// `sslkey`.
-    pub sslkey: Option<PathBuf>,
+    /// `ssl*`: encryption.
+    pub tls: TlsSettings,
     /// `channel_binding`.
     pub channel_binding: ChannelBinding,
+    /// `require_auth`; `None`: any method.
+    pub require_auth: Option<AuthMethods>,
 }
 
 /// One of the servers a connection may lead to.
@@ -79,23 +77,6 @@ pub struct Keepalives {
     pub count: Option<u32>,
 }
 
-/// `sslmode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SslMode {
-    /// Never encrypt.
-    Disable,
-    /// Encrypt only if the server refuses plaintext.
-    Allow,
-    /// Encrypt if the server can.
-    Prefer,
-    /// Encrypt, trust any certificate.
-    Require,
-    /// Encrypt, and the certificate must be signed by a known authority.
-    VerifyCa,
-    /// And it must be the host's.
-    VerifyFull,
-}
-
 /// `channel_binding`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelBinding {
@@ -119,13 +100,6 @@ impl ConnInfo {
             quoted(&self.dbname),
             quoted(&self.user),
         )
-    }
-}
-
-impl SslMode {
-    /// Would a plaintext connection break what the operator asked for.
-    pub fn demands_tls(self) -> bool {
-        matches!(self, Self::Require | Self::VerifyCa | Self::VerifyFull)
     }
 }
 

@@ -337,8 +337,8 @@ mod tests {
             &[r#"own_db is "p": expected a name of remote_conns"#],
         );
         check_errors(
-            r#""observers": {"o": "https://o"}"#,
-            &[r#"observers.o is "https://o": this build cannot encrypt connections yet; expected http://"#],
+            r#""observers": {"o": "ftp://o"}"#,
+            &[r#"observers.o is "ftp://o": expected a URL that begins with http:// or https://"#],
         );
         check_errors(r#""statsd": {"port": "x"}"#, &[r#"statsd.port is "x": expected a port number from 1 to 65535"#]);
         check_errors(r#""json_state_file_path": """#, &["json_state_file_path: expected a path, not an empty text"]);

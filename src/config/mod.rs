@@ -7,6 +7,7 @@
 mod change;
 mod conninfo;
 mod document;
+mod encryption;
 mod environment;
 mod file;
 mod hosts;
@@ -19,6 +20,7 @@ mod passfile;
 mod problem;
 mod reader;
 mod render;
+mod require_auth;
 mod resolve;
 mod secret;
 mod services;
@@ -30,13 +32,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use change::{Change, changes};
-pub use conninfo::{ChannelBinding, ConnInfo, Host, HostAddress, Keepalives, SslMode};
+pub use conninfo::{ChannelBinding, ConnInfo, Host, HostAddress, Keepalives};
+pub use encryption::{CertificateMode, Negotiation, Roots, SslMode, TlsSettings, TlsVersion};
 pub use environment::{Environment, PassfileContent};
 pub use file::{Loaded, parse, state_file_path};
 pub use keywords::{Keywords, SyntaxError};
 pub use name::{NodeName, ObserverName};
 pub use problem::{Findings, Problem};
 pub use render::{Placeholders, render};
+pub use require_auth::{AuthMethod, AuthMethods};
 pub use secret::Secret;
 pub use votes::EvenVotes;
 
@@ -216,6 +220,8 @@ pub struct ObserverUrl {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// `https`: encrypted, and the certificate must be the host's.
+    pub encrypted: bool,
     /// Path prefix before `/state.json`, without a trailing slash; empty for the root.
     pub path: String,
 }

@@ -1,15 +1,16 @@
-//! The base URL of an observer: `http://host[:port][/path]`.
+//! The base URL of an observer: `http://host[:port][/path]`, or the same with `https`.
 
 use super::ObserverUrl;
 
 /// Takes the URL apart, or says what was expected. The message never repeats the URL: it may hold a password.
 pub(super) fn parse(url: &str) -> Result<ObserverUrl, &'static str> {
     let (scheme, rest) = url.split_once("://").ok_or("expected a URL like http://host:15000")?;
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" => {}
-        "https" => return Err("this build cannot encrypt connections yet; expected http://"),
-        _ => return Err("expected a URL that begins with http://"),
-    }
+    let encrypted = match scheme.to_ascii_lowercase().as_str() {
+        "http" => false,
+        "https" if cfg!(feature = "tls") => true,
+        "https" => return Err("this program was built without TLS; expected http://"),
+        _ => return Err("expected a URL that begins with http:// or https://"),
+    };
     if rest.contains(|next: char| next.is_control() || next.is_whitespace() || !next.is_ascii()) {
         return Err("expected a URL of printable ASCII without blanks");
     }
@@ -20,11 +21,19 @@ pub(super) fn parse(url: &str) -> Result<ObserverUrl, &'static str> {
     if authority.contains('@') {
         return Err("expected a URL without user and password");
     }
-    let (host, port) = split_authority(authority)?;
-    Ok(ObserverUrl { host: host.to_owned(), port, path: path.trim_end_matches('/').to_owned() })
+    let (host, port) = split_authority(authority, if encrypted { HTTPS_PORT } else { HTTP_PORT })?;
+    Ok(ObserverUrl { host: host.to_owned(), port, encrypted, path: path.trim_end_matches('/').to_owned() })
 }
 
-fn split_authority(authority: &str) -> Result<(&str, u16), &'static str> {
+impl ObserverUrl {
+    /// The port, unless it is the scheme's own.
+    pub fn uncommon_port(&self) -> Option<u16> {
+        let common = if self.encrypted { HTTPS_PORT } else { HTTP_PORT };
+        Some(self.port).filter(|port| *port != common)
+    }
+}
+
+fn split_authority(authority: &str, default_port: u16) -> Result<(&str, u16), &'static str> {
     let (host, tail) = match authority.strip_prefix('[') {
         Some(inner) => {
             let (address, tail) = inner.split_once(']').ok_or("expected a closing bracket")?;
@@ -38,8 +47,8 @@ fn split_authority(authority: &str) -> Result<(&str, u16), &'static str> {
         return Err("expected a host");
     }
     let port = match tail.strip_prefix(':') {
-        None if tail.is_empty() => HTTP_PORT,
-        Some("") => HTTP_PORT,
+        None if tail.is_empty() => default_port,
+        Some("") => default_port,
         Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => digits.parse().unwrap_or(0),
         _ => 0,
     };
@@ -47,6 +56,7 @@ fn split_authority(authority: &str) -> Result<(&str, u16), &'static str> {
 }
 
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 #[cfg(test)]
 mod tests {
@@ -70,12 +80,20 @@ mod tests {
     }
 
     #[test]
+    fn https_is_for_builds_with_tls() {
+        let built_in = cfg!(feature = "tls");
+        check("https://o", built_in.then_some(("o", 443, "")));
+        check("HTTPS://o:8443/a", built_in.then_some(("o", 8443, "/a")));
+        assert_eq!(parse("https://o").is_ok_and(|url| url.encrypted), built_in);
+        assert!(parse("http://o").is_ok_and(|url| !url.encrypted));
+    }
+
+    #[test]
     fn refuses_everything_else() {
         for url in [
             "",
             "o:15000",
             "ftp://o",
-            "https://o",
             "http://",
             "http://:1",
             "http://o:0",

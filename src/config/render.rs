@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::encryption::{CERTIFICATE_MODES, NEGOTIATIONS, SSL_MODES, VERSIONS};
 use super::keywords::is_secret;
+use super::resolve::CHANNEL_BINDINGS;
 use super::services::FACILITIES;
 use super::{
-    ChannelBinding, CommandLine, Config, ConnInfo, FollowSettings, Keywords, ObserverUrl, RecorderSettings, Secret,
-    SslMode, StatsdSettings, SyslogAddress, SyslogSettings,
+    CommandLine, Config, ConnInfo, FollowSettings, Keywords, ObserverUrl, RecorderSettings, Roots, Secret,
+    StatsdSettings, SyslogAddress, SyslogSettings, TlsSettings,
 };
 
 /// What stands in the place of secrets: another word whenever the secret is another, so that whoever reads the words can
@@ -103,43 +105,55 @@ fn connection(info: &ConnInfo, password: Option<String>) -> Value {
         ("keepalives_interval", whole_seconds(keepalives.and_then(|keepalives| keepalives.interval))),
         ("keepalives_count", keepalives.and_then(|keepalives| keepalives.count).map(Value::from)),
         ("tcp_user_timeout", info.tcp_user_timeout.map(|time| json!(time.as_millis().to_string()))),
-        ("sslrootcert", info.sslrootcert.as_deref().map(path)),
-        ("sslcert", info.sslcert.as_deref().map(path)),
-        ("sslkey", info.sslkey.as_deref().map(path)),
+        ("require_auth", info.require_auth.map(|methods| json!(methods.to_keyword()))),
     ];
     let mut keywords = json!({
         "dbname": info.dbname,
         "user": info.user,
         "application_name": info.application_name,
-        "sslmode": sslmode(info.sslmode),
-        "channel_binding": match info.channel_binding {
-            ChannelBinding::Disable => "disable",
-            ChannelBinding::Prefer => "prefer",
-            ChannelBinding::Require => "require",
-        },
+        "channel_binding": named(&CHANNEL_BINDINGS, info.channel_binding),
     });
     if let Value::Object(keywords) = &mut keywords {
         keywords.extend(info.address.iter().map(|(keyword, value)| (keyword.to_owned(), json!(value))));
-        let optional = optional.into_iter().filter_map(|(keyword, value)| Some((keyword.to_owned(), value?)));
+        let optional = optional
+            .into_iter()
+            .chain(tls_keywords(&info.tls))
+            .filter_map(|(keyword, value)| Some((keyword.to_owned(), value?)));
         keywords.extend(optional);
     }
     keywords
 }
 
-fn sslmode(mode: SslMode) -> &'static str {
-    match mode {
-        SslMode::Disable => "disable",
-        SslMode::Allow => "allow",
-        SslMode::Prefer => "prefer",
-        SslMode::Require => "require",
-        SslMode::VerifyCa => "verify-ca",
-        SslMode::VerifyFull => "verify-full",
-    }
+/// The `ssl*` keywords.
+fn tls_keywords(tls: &TlsSettings) -> [(&'static str, Option<Value>); 10] {
+    let roots = match &tls.roots {
+        Roots::Default => None,
+        Roots::File(file) => Some(path(file)),
+        Roots::System => Some(json!("system")),
+    };
+    [
+        ("sslmode", Some(named(&SSL_MODES, tls.mode))),
+        ("sslnegotiation", Some(named(&NEGOTIATIONS, tls.negotiation))),
+        ("sslsni", Some(json!(u8::from(tls.sni)))),
+        ("sslrootcert", roots),
+        ("sslcrl", tls.crl.as_deref().map(path)),
+        ("sslcert", tls.certificate.as_deref().map(path)),
+        ("sslkey", tls.key.as_deref().map(path)),
+        ("sslcertmode", Some(named(&CERTIFICATE_MODES, tls.certificate_mode))),
+        ("ssl_min_protocol_version", Some(named(&VERSIONS, tls.oldest))),
+        ("ssl_max_protocol_version", Some(named(&VERSIONS, tls.newest))),
+    ]
+}
+
+/// The word for `value` among the words that are read.
+fn named<T: Copy + PartialEq>(choices: &[(&str, T)], value: T) -> Value {
+    choices.iter().find(|(_, choice)| *choice == value).map_or(Value::Null, |(name, _)| json!(name))
 }
 
 fn url(at: &ObserverUrl) -> String {
     let host = if at.host.contains(':') { format!("[{}]", at.host) } else { at.host.clone() };
-    format!("http://{host}:{}{}", at.port, at.path)
+    let scheme = if at.encrypted { "https" } else { "http" };
+    format!("{scheme}://{host}:{}{}", at.port, at.path)
 }
 
 fn command(command: Option<&CommandLine>) -> Value {
@@ -268,6 +282,9 @@ mod tests {
             "host=h keepalives=0 connect_timeout=3",
             "host=h keepalives_idle=1 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=1500",
             "host=/run sslmode=verify-full sslrootcert=r sslcert=c sslkey=k channel_binding=disable",
+            "host=/run sslrootcert=system sslnegotiation=direct sslsni=0 sslcrl=r sslcertmode=disable",
+            "host=/run ssl_min_protocol_version=TLSv1.3 require_auth=!password,!none",
+            "host=/run ssl_max_protocol_version=TLSv1.2 require_auth=scram-sha-256,password",
             "host=h sslmode=allow",
         ] {
             check(&format!(r#""remote_conns": {{"n": {}}}"#, json!(connection)));

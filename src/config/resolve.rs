@@ -3,15 +3,15 @@
 //! As libpq does it, with two choices of our own where libpq gives up: without an operating system user the user is
 //! `postgres`, and an empty user or database name counts as not given.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use super::conninfo::{ChannelBinding, ConnInfo, HostAddress, Keepalives, SslMode};
+use super::conninfo::{ChannelBinding, ConnInfo, Keepalives};
 use super::environment::Environment;
 use super::hosts;
 use super::keywords::{Keywords, is_blank, is_secret};
 use super::known_keywords::{KEYWORDS, Support, find};
 use super::problem::{Findings, hint, shown_text};
+use super::{encryption, require_auth};
 
 /// Resolves the connection written at `path` of the configuration; `None` if errors were found.
 pub(super) fn resolve(
@@ -38,15 +38,13 @@ pub(super) fn resolve(
         connect_timeout: source.positive("connect_timeout").map(Duration::from_secs),
         keepalives: keepalives(&mut source),
         tcp_user_timeout: source.positive("tcp_user_timeout").map(Duration::from_millis),
-        sslmode: sslmode(&mut source),
-        sslrootcert: source.filled("sslrootcert").map(PathBuf::from),
-        sslcert: source.filled("sslcert").map(PathBuf::from),
-        sslkey: source.filled("sslkey").map(PathBuf::from),
+        tls: encryption::resolve(&mut source),
+        require_auth: require_auth::resolve(&mut source),
         channel_binding: source.one_of("channel_binding", &CHANNEL_BINDINGS).unwrap_or(ChannelBinding::Prefer),
         dbname,
         user,
     };
-    refuse_tls(&mut source, &info);
+    encryption::refuse_unless_built_in(&mut source, &info);
     (findings.errors.len() == errors_before).then_some(info)
 }
 
@@ -137,7 +135,13 @@ impl<'a> Source<'a> {
         u64::try_from(number.ok()?).ok().filter(|number| *number > 0)
     }
 
-    fn one_of<T: Copy>(&mut self, keyword: &str, choices: &[(&str, T)]) -> Option<T> {
+    /// As [`one_of`](Self::one_of), where an empty value is none.
+    pub(super) fn filled_one_of<T: Copy>(&mut self, keyword: &str, choices: &[(&str, T)]) -> Option<T> {
+        self.filled(keyword).and_then(|_| self.one_of(keyword, choices))
+    }
+
+    /// What the value of `keyword` means; anything but one of `choices` is an error.
+    pub(super) fn one_of<T: Copy>(&mut self, keyword: &str, choices: &[(&str, T)]) -> Option<T> {
         let value = self.value(keyword)?;
         let chosen = choices.iter().find(|(name, _)| *name == value).map(|(_, choice)| *choice);
         if chosen.is_none() {
@@ -162,49 +166,15 @@ fn keepalives(source: &mut Source<'_>) -> Option<Keepalives> {
     (number != Some(Ok(0))).then_some(keepalives)
 }
 
-fn sslmode(source: &mut Source<'_>) -> SslMode {
-    let named = source.one_of("sslmode", &SSL_MODES);
-    let required = source.value("requiressl").is_some_and(|value| value.starts_with('1'));
-    let default = match source.value("sslrootcert") {
-        Some("system") => SslMode::VerifyFull,
-        _ if required => SslMode::Require,
-        _ => SslMode::Prefer,
-    };
-    named.unwrap_or(default)
-}
-
-/// A connection that must be encrypted is not made in plaintext instead. A Unix socket is never encrypted, so there
-/// `sslmode` asks for nothing.
-fn refuse_tls(source: &mut Source<'_>, info: &ConnInfo) {
-    let is_remote = |address: &HostAddress| matches!(address, HostAddress::Name(_) | HostAddress::Ip(_));
-    if info.sslmode.demands_tls() && info.hosts.iter().any(|host| is_remote(&host.address)) {
-        let keyword =
-            ["sslmode", "requiressl", "sslrootcert"].into_iter().find(|keyword| source.value(keyword).is_some());
-        source.error(keyword.unwrap_or("sslmode"), format!("{NO_TLS}; use disable, allow or prefer"));
-    }
-    if info.channel_binding == ChannelBinding::Require {
-        source.error("channel_binding", format!("{NO_TLS}; use disable or prefer"));
-    }
-}
-
 const FALLBACK_USER: &str = "postgres";
 const APPLICATION_NAME: &str = "pglookout";
-const NO_TLS: &str = "this build cannot encrypt connections yet";
 
-const SSL_MODES: [(&str, SslMode); 6] = [
-    ("disable", SslMode::Disable),
-    ("allow", SslMode::Allow),
-    ("prefer", SslMode::Prefer),
-    ("require", SslMode::Require),
-    ("verify-ca", SslMode::VerifyCa),
-    ("verify-full", SslMode::VerifyFull),
-];
-
-const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] =
+pub(super) const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] =
     [("disable", ChannelBinding::Disable), ("prefer", ChannelBinding::Prefer), ("require", ChannelBinding::Require)];
 
 #[cfg(test)]
 mod tests {
+    use super::super::encryption::SslMode;
     use super::*;
 
     fn resolved(text: &str, vars: &[(&str, &str)]) -> (Option<ConnInfo>, Findings) {
@@ -246,7 +216,7 @@ mod tests {
         assert_eq!(info.tcp_user_timeout, Some(Duration::from_millis(1500)));
         let (idle, interval) = (Some(Duration::from_secs(3)), Some(Duration::from_secs(2)));
         assert_eq!(info.keepalives, Some(Keepalives { idle, interval, count: Some(4) }));
-        assert_eq!((info.sslmode, info.channel_binding), (SslMode::Allow, ChannelBinding::Disable));
+        assert_eq!((info.tls.mode, info.channel_binding), (SslMode::Allow, ChannelBinding::Disable));
         let defaults = resolved("keepalives=0 connect_timeout=0", &[("PGAPPNAME", "e")]).0.unwrap();
         assert_eq!((defaults.keepalives, defaults.connect_timeout), (None, None));
         assert_eq!(defaults.application_name, "e");
@@ -268,8 +238,9 @@ mod tests {
     }
 
     #[test]
-    fn encryption_that_is_demanded_is_an_error() {
-        let refused = "this build cannot encrypt connections yet; use disable, allow or prefer";
+    #[cfg(not(feature = "tls"))]
+    fn encryption_that_is_demanded_of_a_build_without_it_is_an_error() {
+        let refused = "this program was built without TLS; use disable, allow or prefer";
         for mode in ["require", "verify-ca", "verify-full"] {
             check_errors(&format!("host=h sslmode={mode}"), &[], &[&format!("n.sslmode is \"{mode}\": {refused}")]);
             check_errors(&format!("host=/run sslmode={mode}"), &[], &[]);

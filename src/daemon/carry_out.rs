@@ -13,11 +13,11 @@ impl Daemon {
         for effect in effects {
             match effect {
                 Effect::ProbeNode { node, probe } => {
-                    let mut hands = hands(&mut self.board, &mut self.book, now);
+                    let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
                     self.nodes.probe(&node, probe, self.lookout.config(), &mut hands, &mut self.events);
                 }
                 Effect::ProbeObserver { observer, probe } => {
-                    let mut hands = hands(&mut self.board, &mut self.book, now);
+                    let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
                     self.observers.probe(&observer, probe, self.lookout.config(), &mut hands, &mut self.events);
                 }
                 Effect::RunCommand { id, purpose, command, timeout } => {

@@ -54,6 +54,11 @@ impl Dial {
         self.failure = Some(failure);
     }
 
+    /// The endpoint that was given last is wanted once more.
+    pub(super) fn put_back(&mut self, endpoint: Endpoint, host: usize) {
+        self.endpoints.push_front((endpoint, host));
+    }
+
     /// What is to be done next.
     pub(super) fn next(&mut self, book: &mut AddressBook, board: &mut Board, now: Monotonic) -> Next {
         loop {

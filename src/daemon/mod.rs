@@ -12,9 +12,11 @@ mod dial;
 mod flight;
 mod follow;
 mod journal;
+mod keyring;
 mod listening;
 mod nodes;
 mod observers;
+mod privacy;
 mod reload;
 mod remote;
 mod service;
@@ -38,6 +40,7 @@ use commands::Commands;
 use flight::Flight;
 use follow::Follower;
 use journal::Journal;
+use keyring::Keyring;
 use nodes::Nodes;
 use observers::Observers;
 use remote::Remote;
@@ -65,6 +68,7 @@ struct Daemon {
     nodes: Nodes,
     observers: Observers,
     book: AddressBook,
+    keyring: Keyring,
     commands: Commands,
     follower: Follower,
     web: Web,
@@ -159,11 +163,13 @@ impl Daemon {
             Owner::Follower => self.follower.ready(token, &mut self.board),
             Owner::Command => self.commands.ready(token, &mut self.board),
             Owner::Node(node) => {
-                let (nodes, mut hands) = (&mut self.nodes, hands(&mut self.board, &mut self.book, now));
+                let (nodes, mut hands) =
+                    (&mut self.nodes, hands(&mut self.board, &mut self.book, &mut self.keyring, now));
                 nodes.ready(&node, self.lookout.config(), &mut hands, &mut self.events);
             }
             Owner::Observer(observer) => {
-                let (observers, mut hands) = (&mut self.observers, hands(&mut self.board, &mut self.book, now));
+                let (observers, mut hands) =
+                    (&mut self.observers, hands(&mut self.board, &mut self.book, &mut self.keyring, now));
                 observers.ready(&observer, &mut hands, &mut self.events);
             }
             Owner::Listener => self.serve(now, |web, board, pages| web.accept(board, pages, now)),
@@ -195,7 +201,7 @@ impl Daemon {
                     self.follower.reap(&mut self.board, &mut self.events);
                     if self.book.reap(&mut self.board, now.mono) {
                         let config = Arc::clone(self.lookout.config());
-                        let mut hands = hands(&mut self.board, &mut self.book, now);
+                        let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
                         self.nodes.names_found(&config, &mut hands, &mut self.events);
                         self.observers.names_found(&mut hands, &mut self.events);
                     }
@@ -233,7 +239,7 @@ impl Daemon {
         self.move_on(now.mono);
         self.statsd.tend(&mut self.book, &mut self.board, now.mono);
         self.syslog.tend(&mut self.book, &mut self.board, now.mono);
-        let mut hands = hands(&mut self.board, &mut self.book, now);
+        let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
         self.nodes.expire(&config, &mut hands, &mut self.events);
         self.observers.expire(&mut hands, &mut self.events);
         if self.web.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
@@ -291,14 +297,14 @@ impl Daemon {
         let now = self.clock.now();
         self.flight.end(&self.lookout, now);
         self.commands.leave();
-        self.nodes.hang_up(&mut hands(&mut self.board, &mut self.book, now));
+        self.nodes.hang_up(&mut hands(&mut self.board, &mut self.book, &mut self.keyring, now));
         log::info!("ended");
         crate::sys::log::flush();
     }
 }
 
-fn hands<'a>(board: &'a mut Board, book: &'a mut AddressBook, now: Now) -> Hands<'a> {
-    Hands { board, book, now: now.mono }
+fn hands<'a>(board: &'a mut Board, book: &'a mut AddressBook, keyring: &'a mut Keyring, now: Now) -> Hands<'a> {
+    Hands { board, book, keyring, now: now.mono, wall: now.wall }
 }
 
 /// Is there still somebody to be found under this name.

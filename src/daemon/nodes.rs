@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::board::Owner;
 use super::dial::{Dial, Place};
+use super::privacy::{self, Privacy};
 use super::wire::{Hands, OpenWire, Terms, Wire};
 use crate::cluster::{NodeReport, ProbeFailure, ProbeStep};
-use crate::config::{Config, ConnInfo, NodeName};
+use crate::config::{AuthMethod, ChannelBinding, Config, ConnInfo, NodeName};
 use crate::lookout::{Event, ProbeId};
 use crate::net::Next;
-use crate::pg::{Login, Progress, Session};
+use crate::pg::{Accepted, Binding, Login, Progress, Session};
 use crate::sys::socket::KeepAlive;
 use crate::time::Monotonic;
 
@@ -25,6 +26,7 @@ struct Line {
     info: ConnInfo,
     terms: Terms,
     wire: Option<Wire>,
+    privacy: Privacy,
     session: Option<Session>,
     poll: Option<Poll>,
     /// What a session has warned of; the next one need not say it again.
@@ -145,7 +147,15 @@ impl Line {
             user_timeout: info.tcp_user_timeout,
         };
         let terms = Terms { owner: Owner::Node(node.clone()), input_limit: INPUT_BYTES, keepalive };
-        Self { info: info.clone(), terms, wire: None, session: None, poll: None, said: BTreeSet::new() }
+        Self {
+            info: info.clone(),
+            terms,
+            wire: None,
+            privacy: Privacy::new(),
+            session: None,
+            poll: None,
+            said: BTreeSet::new(),
+        }
     }
 
     /// Asks over the open connection, or dials.
@@ -165,11 +175,36 @@ impl Line {
 
     /// Goes on with whatever it is at.
     fn go_on(&mut self, config: &Config, hands: &mut Hands<'_>) -> Result<Option<NodeReport>, ProbeFailure> {
+        self.advance(config, hands).or_else(|failure| self.try_the_other_way(failure, hands))
+    }
+
+    /// Encrypted if that was plaintext, and the other way round, where `sslmode` leaves it open.
+    fn try_the_other_way(
+        &mut self,
+        failure: ProbeFailure,
+        hands: &mut Hands<'_>,
+    ) -> Result<Option<NodeReport>, ProbeFailure> {
+        let was_turned_away = self.session.as_ref().is_some_and(Session::was_turned_away);
+        let Some(Wire::Open(wire)) = self.wire.take() else { return Err(failure) };
+        let Some(second) = self.privacy.other_way(&wire, &self.info, &failure, was_turned_away) else {
+            self.wire = Some(Wire::Open(wire));
+            return Err(self.privacy.explain(failure));
+        };
+        self.privacy = second;
+        self.session = None;
+        self.wire = Some(wire.again(&self.terms, hands)?);
+        Ok(None)
+    }
+
+    fn advance(&mut self, config: &Config, hands: &mut Hands<'_>) -> Result<Option<NodeReport>, ProbeFailure> {
         let Some(wire) = self.wire.take() else { return Ok(None) };
         self.wire = Some(wire.go_on(&self.terms, hands)?);
         let Some(Wire::Open(wire)) = &mut self.wire else { return Ok(None) };
         if self.session.is_none() {
-            let login = login(&self.info, wire.host);
+            if !self.privacy.go_on(wire, &self.info, INPUT_BYTES, hands)? {
+                return Ok(None);
+            }
+            let login = login(&self.info, wire);
             self.session = Some(Session::start(login, &mut wire.link.output));
         }
         let report = self.converse(hands)?;
@@ -225,6 +260,7 @@ impl Line {
         Some(match (&self.wire, &self.session) {
             (Some(Wire::Awaiting { .. }), _) => ProbeStep::Resolving,
             (Some(Wire::Open(_)), Some(session)) => session.step(),
+            (Some(Wire::Open(_)), None) => ProbeStep::LoggingIn,
             _ => ProbeStep::Connecting,
         })
     }
@@ -237,6 +273,7 @@ impl Line {
 
     fn drop_connection(&mut self, hands: &mut Hands<'_>) {
         self.session = None;
+        self.privacy = Privacy::new();
         if let Some(wire) = self.wire.take() {
             wire.close(hands.board);
         }
@@ -251,14 +288,32 @@ impl Line {
     }
 }
 
-fn login(info: &ConnInfo, host: usize) -> Login {
-    let password = info.hosts.get(host).and_then(|host| host.password.as_ref());
+fn login(info: &ConnInfo, wire: &OpenWire) -> Login {
+    let password = info.hosts.get(wire.host).and_then(|host| host.password.as_ref());
     Login {
         user: info.user.clone(),
         dbname: info.dbname.clone(),
         password: password.map(|password| password.reveal().into()),
         application_name: info.application_name.clone(),
         options: info.options.clone(),
+        transport: privacy::transport(wire),
+        binding: match info.channel_binding {
+            ChannelBinding::Disable => Binding::Disable,
+            ChannelBinding::Prefer => Binding::Prefer,
+            ChannelBinding::Require => Binding::Require,
+        },
+        accepted: accepted(info),
+    }
+}
+
+fn accepted(info: &ConnInfo) -> Accepted {
+    let Some(methods) = info.require_auth else { return Accepted::default() };
+    Accepted {
+        nothing: methods.allows(AuthMethod::Nothing),
+        cleartext: methods.allows(AuthMethod::Password),
+        cleartext_in_the_open: methods.lists(AuthMethod::Password),
+        md5: methods.allows(AuthMethod::Md5),
+        scram: methods.allows(AuthMethod::Scram),
     }
 }
 
@@ -274,10 +329,11 @@ fn say_once(said: &mut BTreeSet<String>, owner: &Owner, text: String) {
 
 /// What the end of a connection means: what the server said before, if it said something.
 fn lost(session: &Session, error: Option<&std::io::Error>) -> ProbeFailure {
-    match (session.connection_closed(), error) {
-        (ProbeFailure::Unreachable { reason }, Some(error)) => {
-            ProbeFailure::Unreachable { reason: format!("{reason}: {error}") }
+    match (session.connection_closed(), error.map(privacy::blame)) {
+        (ProbeFailure::Unreachable { reason }, Some(ProbeFailure::Unreachable { reason: cause })) => {
+            ProbeFailure::Unreachable { reason: format!("{reason}: {cause}") }
         }
+        (ProbeFailure::Unreachable { .. }, Some(failure)) => failure,
         (failure, _) => failure,
     }
 }

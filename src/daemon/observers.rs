@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::board::Owner;
 use super::dial::{Dial, Place};
+use super::privacy;
 use super::wire::{Hands, OpenWire, Terms, Wire};
 use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
 use crate::compat;
@@ -170,7 +171,11 @@ impl Line {
             return Ok(None);
         };
         if fetch.reader.is_none() {
-            http::write_request(&self.url.host, self.url.port, &self.url.path, &mut wire.link.output);
+            if self.url.encrypted && !encrypted(&self.url, wire, hands)? {
+                return Ok(None);
+            }
+            let port = self.url.uncommon_port();
+            http::write_request(&self.url.host, port, &self.url.path, &mut wire.link.output);
             fetch.reader = Some(ResponseReader::new());
         }
         match fetch.converse(wire, hands) {
@@ -206,6 +211,16 @@ impl Line {
     }
 }
 
+/// Brings the handshake on. True: it is over.
+fn encrypted(url: &ObserverUrl, wire: &mut OpenWire, hands: &mut Hands<'_>) -> Result<bool, ProbeFailure> {
+    if wire.link.secured().is_none() {
+        let terms = hands.keyring.for_observer(&url.host, hands.wall);
+        let begun = terms.and_then(|terms| privacy::secure(wire, terms));
+        begun.map_err(|failure| privacy::explained(&failure))?;
+    }
+    privacy::shake(wire, hands.board)
+}
+
 /// Why a conversation has ended without an answer.
 enum Ending {
     /// An old connection had been closed before we asked.
@@ -230,9 +245,7 @@ impl Fetch {
             let took_some = link.input.len() < waiting;
             match pumped.next {
                 Next::Failed(_) | Next::Ended if self.may_redial && !has_begun => return Err(Ending::BeforeAnswer),
-                Next::Failed(error) => {
-                    return Err(Ending::Failed(ProbeFailure::Unreachable { reason: error.to_string() }));
-                }
+                Next::Failed(error) => return Err(Ending::Failed(privacy::blame(&error))),
                 Next::Ended => return reader.finish_at_eof().map(Some).map_err(Ending::Failed),
                 Next::Full if took_some => {}
                 Next::Full => {

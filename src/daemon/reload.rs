@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::keyring::Keyring;
 use super::{Daemon, hands, is_configured};
 use crate::config::{Change, Config, changes};
 use crate::lookout::{Event, Metric, Trouble};
@@ -32,7 +33,8 @@ impl Daemon {
         say_what_changed(&old, &config);
         self.syslog.adopt(config.syslog.as_ref(), now.mono);
         self.statsd.adopt(config.statsd.as_ref(), now.mono);
-        let mut hands = hands(&mut self.board, &mut self.book, now);
+        self.keyring = Keyring::default();
+        let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
         self.nodes.adopt(&config, &mut hands);
         self.observers.adopt(&config, &mut hands);
         self.book.retain(|name| is_configured(&config, name));

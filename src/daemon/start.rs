@@ -13,6 +13,7 @@ use super::commands::Commands;
 use super::flight::Flight;
 use super::follow::Follower;
 use super::journal::Journal;
+use super::keyring::Keyring;
 use super::nodes::Nodes;
 use super::observers::Observers;
 use super::service::Service;
@@ -81,6 +82,7 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         nodes: Nodes::default(),
         observers: Observers::default(),
         book: AddressBook::new(limit),
+        keyring: Keyring::default(),
         commands: Commands::new(limit),
         follower: Follower::new(limit),
         web,

@@ -6,16 +6,19 @@ use mio::Token;
 use super::address_book::AddressBook;
 use super::board::{BOTH, Board, Owner};
 use super::dial::{Dial, Next};
+use super::keyring::Keyring;
 use crate::cluster::{ProbeFailure, ProbeStep};
 use crate::net::{Endpoint, Link};
 use crate::sys::socket::KeepAlive;
-use crate::time::Monotonic;
+use crate::time::{Monotonic, WallTime};
 
 /// What the components need of the loop to carry on.
 pub(super) struct Hands<'a> {
     pub(super) board: &'a mut Board,
     pub(super) book: &'a mut AddressBook,
+    pub(super) keyring: &'a mut Keyring,
     pub(super) now: Monotonic,
+    pub(super) wall: WallTime,
 }
 
 /// A connection in the making, or made.
@@ -23,7 +26,7 @@ pub(super) enum Wire {
     /// Waiting for a name.
     Awaiting { dial: Dial },
     /// An endpoint is being tried.
-    Trying { dial: Dial, link: Link, token: Token, host: usize, until: Monotonic },
+    Trying { wire: OpenWire, until: Monotonic },
     /// Connected.
     Open(OpenWire),
 }
@@ -32,8 +35,12 @@ pub(super) enum Wire {
 pub(super) struct OpenWire {
     pub(super) link: Link,
     pub(super) token: Token,
-    /// Which host of the connection info it leads to.
+    /// Where it leads.
+    pub(super) endpoint: Endpoint,
+    /// Which host of the connection info that is.
     pub(super) host: usize,
+    /// What else could have been tried.
+    dial: Dial,
 }
 
 /// How connections of one kind are made.
@@ -57,9 +64,7 @@ impl Wire {
                 Err(ProbeFailure::TimedOut { step: ProbeStep::Resolving })
             }
             Self::Awaiting { dial } => Self::try_next(dial, terms, hands),
-            Self::Trying { dial, link, token, host, until } => {
-                Self::pump_trying(dial, OpenWire { link, token, host }, until, terms, hands)
-            }
+            Self::Trying { wire, until } => Self::pump_trying(wire, until, terms, hands),
             open @ Self::Open(_) => Ok(open),
         }
     }
@@ -77,10 +82,7 @@ impl Wire {
     pub(super) fn close(self, board: &mut Board) {
         match self {
             Self::Awaiting { .. } => {}
-            Self::Trying { link, token, .. } | Self::Open(OpenWire { link, token, .. }) => {
-                let mut link = link;
-                board.forget(&mut link, token);
-            }
+            Self::Trying { mut wire, .. } | Self::Open(mut wire) => board.forget(&mut wire.link, wire.token),
         }
     }
 
@@ -90,7 +92,9 @@ impl Wire {
                 Next::Failed(failure) => return Err(failure),
                 Next::Await => return Ok(Self::Awaiting { dial }),
                 Next::Connect { endpoint, host, until } => match open(&endpoint, terms, hands.board) {
-                    Ok((link, token)) => return Ok(Self::Trying { dial, link, token, host, until }),
+                    Ok((link, token)) => {
+                        return Ok(Self::Trying { wire: OpenWire { link, token, endpoint, host, dial }, until });
+                    }
                     Err(error) => dial.note(unreachable(&endpoint, &error)),
                 },
             }
@@ -98,7 +102,6 @@ impl Wire {
     }
 
     fn pump_trying(
-        mut dial: Dial,
         mut wire: OpenWire,
         until: Monotonic,
         terms: &Terms,
@@ -106,18 +109,26 @@ impl Wire {
     ) -> Result<Self, ProbeFailure> {
         let pumped = wire.link.pump();
         if let (true, crate::net::Next::Failed(error)) = (wire.link.is_connecting(), &pumped.next) {
-            dial.note(ProbeFailure::Unreachable { reason: error.to_string() });
+            wire.dial.note(ProbeFailure::Unreachable { reason: error.to_string() });
         } else if !wire.link.is_connecting() {
             // Connected, whatever came after: the owner pumps on and sees it.
             return Ok(Self::Open(wire));
         } else if hands.now < until {
-            let OpenWire { link, token, host } = wire;
-            return Ok(Self::Trying { dial, link, token, host, until });
+            return Ok(Self::Trying { wire, until });
         } else {
-            dial.note(ProbeFailure::TimedOut { step: ProbeStep::Connecting });
+            wire.dial.note(ProbeFailure::TimedOut { step: ProbeStep::Connecting });
         }
         hands.board.forget(&mut wire.link, wire.token);
-        Self::try_next(dial, terms, hands)
+        Self::try_next(wire.dial, terms, hands)
+    }
+}
+
+impl OpenWire {
+    /// Connects to the same endpoint once more.
+    pub(super) fn again(mut self, terms: &Terms, hands: &mut Hands<'_>) -> Result<Wire, ProbeFailure> {
+        hands.board.forget(&mut self.link, self.token);
+        self.dial.put_back(self.endpoint, self.host);
+        Wire::try_next(self.dial, terms, hands)
     }
 }
 

@@ -37,13 +37,13 @@ enum State {
 }
 
 /// Appends a GET of `/state.json` below `path` (empty, or with a leading and without a trailing slash) to `output`. `host`
-/// is a name or a literal address without brackets.
-pub fn write_request(host: &str, port: u16, path: &str, output: &mut BytesMut) {
+/// is a name or a literal address without brackets, `port` is given unless it is the scheme's own.
+pub fn write_request(host: &str, port: Option<u16>, path: &str, output: &mut BytesMut) {
     write_get(host, port, &format!("{path}/state.json"), output);
 }
 
 /// Appends a GET of `target` to `output`.
-pub fn write_get(host: &str, port: u16, target: &str, output: &mut BytesMut) {
+pub fn write_get(host: &str, port: Option<u16>, target: &str, output: &mut BytesMut) {
     let target = visible(target);
     // A zone means something on this machine only (RFC 9110, section 7.2, wants the URI's host; RFC 6874, section 4).
     let host = match host.split_once('%') {
@@ -51,7 +51,7 @@ pub fn write_get(host: &str, port: u16, target: &str, output: &mut BytesMut) {
         _ => host,
     };
     let host = if host.contains(':') { format!("[{host}]") } else { visible(host) };
-    let port = if port == 80 { String::new() } else { format!(":{port}") };
+    let port = port.map_or_else(String::new, |port| format!(":{port}"));
     let head = format!(
         "GET {target} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: pglookout\r\nAccept: application/json\r\n\
          Connection: keep-alive\r\n\r\n"
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn asks(host: &str, port: u16, path: &str, line: &str, host_field: &str) {
+    fn asks(host: &str, port: Option<u16>, path: &str, line: &str, host_field: &str) {
         let mut output = BytesMut::new();
         write_request(host, port, path, &mut output);
         let expected = format!(
@@ -333,9 +333,9 @@ mod tests {
 
     #[test]
     fn requests_name_host_and_path() {
-        asks("2.3.4.5", 15000, "", "GET /state.json HTTP/1.1", "2.3.4.5:15000");
-        asks("o.example", 80, "/below/here", "GET /below/here/state.json HTTP/1.1", "o.example");
-        asks("fe80::1%eth0", 15000, "", "GET /state.json HTTP/1.1", "[fe80::1]:15000");
-        asks("a\r\nb", 80, "/\u{e4} \r\nX: y", "GET /%C3%A4%20%0D%0AX:%20y/state.json HTTP/1.1", "a%0D%0Ab");
+        asks("2.3.4.5", Some(15000), "", "GET /state.json HTTP/1.1", "2.3.4.5:15000");
+        asks("o.example", None, "/below/here", "GET /below/here/state.json HTTP/1.1", "o.example");
+        asks("fe80::1%eth0", Some(15000), "", "GET /state.json HTTP/1.1", "[fe80::1]:15000");
+        asks("a\r\nb", None, "/\u{e4} \r\nX: y", "GET /%C3%A4%20%0D%0AX:%20y/state.json HTTP/1.1", "a%0D%0Ab");
     }
 }

@@ -6,7 +6,7 @@
 //! without an event: else it would stall for ever.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::path::PathBuf;
@@ -16,7 +16,9 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use super::pipe::{Pipe, Socket};
 use crate::sys::socket::{KeepAlive, set_keepalive};
+use crate::tls::{Blame, Failure, Secured};
 
 /// Whom to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +34,7 @@ pub enum Endpoint {
 /// A connection, outgoing or accepted.
 #[derive(Debug)]
 pub struct Link {
-    stream: Stream,
+    pipe: Pipe,
     state: State,
     input_limit: usize,
     /// What has arrived and was not taken yet.
@@ -63,7 +65,8 @@ pub enum Next {
     Full,
     /// The other side has ended its half and everything it sent is in the input; the output may still be pumped.
     Ended,
-    /// Nothing: connecting, reading or writing has failed. Close it.
+    /// Nothing: connecting, reading, writing or encryption has failed. Close it. The error holds a
+    /// [`Failure`](crate::tls::Failure) where encryption is its cause.
     Failed(io::Error),
 }
 
@@ -71,9 +74,9 @@ impl Link {
     /// Begins to connect. An error means that not even that was possible; a refusal may come from the first pump.
     pub fn connect(endpoint: &Endpoint, input_limit: usize) -> io::Result<Self> {
         let stream = match endpoint {
-            Endpoint::Tcp(address) => Stream::Tcp(TcpStream::connect(*address)?),
-            Endpoint::Unix(path) => Stream::Unix(UnixStream::connect(path)?),
-            Endpoint::Abstract(name) => Stream::Unix(UnixStream::connect_addr(&UnixAddr::from_abstract_name(name)?)?),
+            Endpoint::Tcp(address) => Socket::Tcp(TcpStream::connect(*address)?),
+            Endpoint::Unix(path) => Socket::Unix(UnixStream::connect(path)?),
+            Endpoint::Abstract(name) => Socket::Unix(UnixStream::connect_addr(&UnixAddr::from_abstract_name(name)?)?),
         };
         Ok(Self::new(stream, State::Connecting, input_limit))
     }
@@ -82,7 +85,7 @@ impl Link {
     pub fn accepted(stream: TcpStream, input_limit: usize) -> Self {
         // Answers go out whole, so waiting for more to send gains nothing; not worth losing a connection over.
         let _ = stream.set_nodelay(true);
-        Self::new(Stream::Tcp(stream), State::Open { heard_end: false }, input_limit)
+        Self::new(Socket::Tcp(stream), State::Open { heard_end: false }, input_limit)
     }
 
     /// Whether the connection still has to be made.
@@ -92,18 +95,38 @@ impl Link {
 
     /// Applies libpq's keepalive settings; without effect on Unix sockets.
     pub fn set_keepalive(&self, wanted: &KeepAlive) -> io::Result<()> {
-        match &self.stream {
-            Stream::Tcp(stream) => set_keepalive(stream, wanted),
-            Stream::Unix(_) => Ok(()),
+        match &self.pipe.socket {
+            Socket::Tcp(stream) => set_keepalive(stream, wanted),
+            Socket::Unix(_) => Ok(()),
         }
     }
 
     /// The other side's address; `None` for a Unix socket or one that is not connected.
     pub fn peer(&self) -> Option<SocketAddr> {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.peer_addr().ok(),
-            Stream::Unix(_) => None,
+        match &self.pipe.socket {
+            Socket::Tcp(stream) => stream.peer_addr().ok(),
+            Socket::Unix(_) => None,
         }
+    }
+
+    /// Bytes of input that may wait from now on.
+    pub fn limit_input(&mut self, bytes: usize) {
+        self.input_limit = bytes;
+    }
+
+    /// Encrypts all that follows. Whatever has come or waits to be sent in plaintext would seem to be encrypted, so there
+    /// may be nothing (CVE-2021-23222).
+    pub fn secure(&mut self, secured: Secured) -> Result<(), Failure> {
+        if !self.input.is_empty() || !self.output.is_empty() || self.pipe.secured.is_some() {
+            return Err(Failure::new(Blame::Nonsense, "unencrypted bytes before the handshake"));
+        }
+        self.pipe.secured = Some(Box::new(secured));
+        Ok(())
+    }
+
+    /// The encryption, if there is any.
+    pub fn secured(&self) -> Option<&Secured> {
+        self.pipe.secured.as_deref()
     }
 
     /// Connects on, then writes what is to be written, then reads what is there: each as far as it goes without waiting,
@@ -120,10 +143,7 @@ impl Link {
 
     /// Says that no more will be sent; what the other side still sends can be read. To be called with nothing left to send.
     pub fn end_output(&self) -> io::Result<()> {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
-        }
+        self.pipe.socket.end_output()
     }
 
     /// Gives back the memory of empty buffers; to be called once the input was looked at, so that an idle link costs none.
@@ -135,8 +155,9 @@ impl Link {
         }
     }
 
-    fn new(stream: Stream, state: State, input_limit: usize) -> Self {
-        Self { stream, state, input_limit, input: BytesMut::new(), output: BytesMut::new() }
+    fn new(socket: Socket, state: State, input_limit: usize) -> Self {
+        let pipe = Pipe { socket, secured: None };
+        Self { pipe, state, input_limit, input: BytesMut::new(), output: BytesMut::new() }
     }
 
     /// What to do while there is no connection; `None` once there is one.
@@ -144,7 +165,7 @@ impl Link {
         if !self.is_connecting() {
             return None;
         }
-        match self.stream.has_connected() {
+        match self.pipe.socket.has_connected() {
             Ok(false) => return Some(Next::Wait),
             Ok(true) => self.state = State::Open { heard_end: false },
             Err(error) => return Some(Next::Failed(error)),
@@ -153,11 +174,16 @@ impl Link {
     }
 
     fn transfer(&mut self) -> Next {
-        let sent = self.send();
+        let was_handshaking = self.pipe.is_handshaking();
+        let mut sent = self.send();
         // Read even if sending failed: a server that turns us away says why and closes, and the reset comes first.
         let received = self.receive();
+        if was_handshaking && !self.pipe.is_handshaking() && sent.is_ok() {
+            sent = self.send();
+        }
         match (sent, received) {
-            (Ok(_), Err(error)) | (Err(error), _) => Next::Failed(error),
+            // The other side's last words, if encryption has some, say more than that it does not listen any more.
+            (_, Err(error)) | (Err(error), _) => Next::Failed(error),
             // The socket may still be writable, then no event comes; whatever else there is to say is said again.
             (Ok(Sent::Unfinished), Ok(_)) => Next::Again,
             (Ok(_), Ok(next)) => next,
@@ -166,9 +192,13 @@ impl Link {
 
     fn send(&mut self) -> io::Result<Sent> {
         let mut left = BUDGET;
+        match self.pipe.flush() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::AsMuchAsGoes),
+            flushed => flushed?,
+        }
         while !self.output.is_empty() {
             let portion = self.output.get(..left).unwrap_or(&self.output);
-            match self.stream.write(portion) {
+            match self.pipe.write(portion) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     self.output.advance(n.min(self.output.len()));
@@ -198,7 +228,7 @@ impl Link {
                 return Ok(Next::Again);
             }
             let portion = buffer.get_mut(..READ_BYTES.min(room).min(left)).unwrap_or_default();
-            match self.stream.read(portion) {
+            match self.pipe.read(portion) {
                 Ok(0) => {
                     self.state = State::Open { heard_end: true };
                     return Ok(Next::Ended);
@@ -208,7 +238,8 @@ impl Link {
                     left = left.saturating_sub(n);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Wait),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Encrypted bytes that were no plaintext count as well, or they could keep us busy for ever.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => left = left.saturating_sub(READ_BYTES),
                 Err(error) => return Err(error),
             }
         }
@@ -217,24 +248,15 @@ impl Link {
 
 impl Source for Link {
     fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream.register(registry, token, interests),
-            Stream::Unix(stream) => stream.register(registry, token, interests),
-        }
+        self.pipe.socket.register(registry, token, interests)
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream.reregister(registry, token, interests),
-            Stream::Unix(stream) => stream.reregister(registry, token, interests),
-        }
+        self.pipe.socket.reregister(registry, token, interests)
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => stream.deregister(registry),
-            Stream::Unix(stream) => stream.deregister(registry),
-        }
+        self.pipe.socket.deregister(registry)
     }
 }
 
@@ -254,55 +276,11 @@ enum Sent {
     Unfinished,
 }
 
-#[derive(Debug)]
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Stream {
-    /// Whether connecting is over, and if so how it went.
-    fn has_connected(&self) -> io::Result<bool> {
-        match self {
-            Self::Tcp(stream) => {
-                if let Some(error) = stream.take_error()? {
-                    return Err(error);
-                }
-                let peer = match stream.peer_addr() {
-                    Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(false),
-                    peer => peer?,
-                };
-                if stream.local_addr()? == peer {
-                    // Where nobody listens on a port from the range for outgoing connections, TCP may connect us to
-                    // ourselves. That is nobody.
-                    return Err(io::ErrorKind::ConnectionRefused.into());
-                }
-                stream.set_nodelay(true)?;
-                Ok(true)
-            }
-            Self::Unix(stream) => match stream.take_error()? {
-                Some(error) => Err(error),
-                // A Unix socket is connected, or fails, at once.
-                None => Ok(true),
-            },
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Unix(stream) => stream.read(buffer),
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.write(bytes),
-            Self::Unix(stream) => stream.write(bytes),
-        }
-    }
-}
-
 #[cfg(test)]
 #[path = "link_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[cfg(feature = "tls")]
+#[path = "secured_tests.rs"]
+mod secured_tests;

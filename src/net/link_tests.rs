@@ -1,6 +1,6 @@
 //! Links against real sockets: split writes, ends, resets, refusals, budgets.
 
-use std::net::{TcpListener, TcpStream as Peer};
+use std::net::{Shutdown, TcpListener, TcpStream as Peer};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ fn a_reset_is_a_failure() {
 fn what_was_said_before_a_refusal_is_read_though_writing_fails() {
     let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    let stream = Stream::Unix(UnixStream::from_std(ours));
+    let stream = Socket::Unix(UnixStream::from_std(ours));
     let mut link = Link::new(stream, State::Open { heard_end: false }, LIMIT);
     theirs.write_all(b"too many clients").unwrap();
     drop(theirs);
@@ -227,6 +227,6 @@ fn a_connection_to_oneself_is_a_refused_one() {
     connect(socket.as_raw_fd(), &own).unwrap();
     let stream = Peer::from(socket);
     stream.set_nonblocking(true).unwrap();
-    let mut link = Link::new(Stream::Tcp(TcpStream::from_std(stream)), State::Connecting, LIMIT);
+    let mut link = Link::new(Socket::Tcp(TcpStream::from_std(stream)), State::Connecting, LIMIT);
     assert_eq!(until_failed(&mut link), io::ErrorKind::ConnectionRefused);
 }

@@ -2,6 +2,7 @@
 
 mod link;
 mod listener;
+mod pipe;
 mod token;
 
 pub use link::{Endpoint, Link, Next, Pumped};

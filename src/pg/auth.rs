@@ -1,32 +1,48 @@
 //! From the first authentication request to the first ReadyForQuery (Protocol, "Start-up" and "SASL Authentication").
 //!
-//! What is spoken: trust, cleartext password, md5, SCRAM-SHA-256. Once SCRAM has begun there is no way around the
-//! server's own proof.
+//! What is spoken: trust, cleartext password, md5, SCRAM-SHA-256 with channel binding and without. Once SCRAM has begun
+//! there is no way around the server's own proof. What the operator does not accept is not answered.
 
 use std::{fmt, io, mem};
 
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::authentication::sasl::{SCRAM_SHA_256, ScramSha256};
 use postgres_protocol::message::backend::{AuthenticationSaslBody, Message};
 use postgres_protocol::message::frontend;
 
-use super::error::{MAX_MESSAGE, MAX_WORD, ServerError, nonsense, printable};
-use super::login::Password;
+use super::error::{MAX_MESSAGE, ServerError, nonsense, printable};
+use super::login::{Accepted, Binding, Login, Password, Transport};
+use super::mechanism::{choose, unbound};
 use crate::cluster::ProbeFailure;
 
 /// Logging in: whom as, and how far it has come.
 pub(super) struct Handshake {
     user: String,
     password: Option<Password>,
+    transport: Transport,
+    binding: Binding,
+    accepted: Accepted,
     stage: Stage,
 }
 
 impl Handshake {
     /// The start-up message is on its way.
-    pub(super) fn new(user: String, password: Option<Password>) -> Self {
-        Self { user, password: password.filter(|password| !password.reveal().is_empty()), stage: Stage::Asked }
+    pub(super) fn new(login: Login) -> Self {
+        Self {
+            user: login.user,
+            password: login.password.filter(|password| !password.reveal().is_empty()),
+            transport: login.transport,
+            binding: login.binding,
+            accepted: login.accepted,
+            stage: Stage::Asked,
+        }
+    }
+
+    /// The server has not let us in yet.
+    pub(super) fn is_undecided(&self) -> bool {
+        !matches!(self.stage, Stage::Accepted | Stage::Over)
     }
 
     /// Takes one message and queues the answer. True: logged in, and the server is ready.
@@ -49,11 +65,17 @@ impl Handshake {
     /// The server's first authentication request.
     fn answer(&self, message: Message, out: &mut BytesMut) -> Result<Stage, ProbeFailure> {
         match message {
-            Message::AuthenticationOk => return Ok(Stage::Accepted),
+            Message::AuthenticationOk => {
+                self.check("nothing", self.accepted.nothing)?;
+                return Ok(Stage::Accepted);
+            }
             Message::AuthenticationCleartextPassword => {
+                self.check("the password in cleartext", self.accepted.cleartext)?;
+                self.check_nobody_listens()?;
                 frontend::password_message(self.password_for("password")?, out).map_err(unsendable)?;
             }
             Message::AuthenticationMd5Password(body) => {
+                self.check("the password as md5", self.accepted.md5)?;
                 let hash = md5_hash(self.user.as_bytes(), self.password_for("md5")?, body.salt());
                 frontend::password_message(hash.as_bytes(), out).map_err(unsendable)?;
             }
@@ -63,15 +85,36 @@ impl Handshake {
         Ok(Stage::Answered)
     }
 
-    /// Without TLS in this room there is nothing to bind the exchange to, which the first message says ("n").
+    /// What the operator does not accept, and what cannot be bound although it must be, goes no further.
+    fn check(&self, method: &str, is_accepted: bool) -> Result<(), ProbeFailure> {
+        if !is_accepted {
+            return Err(rejected(format!("the server wants {method}, which require_auth excludes")));
+        }
+        if self.binding == Binding::Require {
+            return Err(unbound(&self.transport, method));
+        }
+        Ok(())
+    }
+
+    /// Any server that is asked in plaintext, and whoever stands in its place, could have the password by asking for it.
+    fn check_nobody_listens(&self) -> Result<(), ProbeFailure> {
+        if self.transport != Transport::Network || self.accepted.cleartext_in_the_open {
+            return Ok(());
+        }
+        let message = "the server wants the password in cleartext over a connection that is not encrypted; to allow that, \
+                       write require_auth=password";
+        Err(rejected(message.to_owned()))
+    }
+
     fn begin_scram(&self, body: &AuthenticationSaslBody, out: &mut BytesMut) -> Result<Stage, ProbeFailure> {
+        if !self.accepted.scram {
+            return Err(rejected("the server wants SCRAM, which require_auth excludes".to_owned()));
+        }
         let offered: Vec<&str> =
             body.mechanisms().collect().map_err(|error| nonsense(format!("a garbled list of mechanisms: {error}")))?;
-        if !offered.contains(&SCRAM_SHA_256) {
-            return Err(refused(&format!("SASL with {}", printable(offered.join(", ").as_bytes(), MAX_WORD))));
-        }
-        let scram = ScramSha256::new(self.password_for(SCRAM_SHA_256)?, ChannelBinding::unsupported());
-        frontend::sasl_initial_response(SCRAM_SHA_256, scram.message(), out).map_err(unsendable)?;
+        let (mechanism, channel) = choose(&offered, &self.transport, self.binding)?;
+        let scram = ScramSha256::new(self.password_for(SCRAM_SHA_256)?, channel);
+        frontend::sasl_initial_response(mechanism, scram.message(), out).map_err(unsendable)?;
         Ok(Stage::ScramBegun(scram))
     }
 

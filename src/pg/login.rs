@@ -19,6 +19,58 @@ pub struct Login {
     pub application_name: String,
     /// Command-line options for the backend (libpq's `options`).
     pub options: Option<String>,
+    /// How what is said gets to the server.
+    pub transport: Transport,
+    /// Whether the login is bound to that.
+    pub binding: Binding,
+    /// Ways of logging in that the server may ask for.
+    pub accepted: Accepted,
+}
+
+/// How what is said gets to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Over a network, for whoever listens.
+    Network,
+    /// Over a socket of this machine.
+    Local,
+    /// Encrypted.
+    Encrypted {
+        /// What the login can be bound to: `tls-server-end-point` (RFC 5929), if the certificate gives one.
+        end_point: Option<Vec<u8>>,
+    },
+}
+
+/// libpq's `channel_binding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// Not used.
+    Disable,
+    /// Used if the server offers it.
+    Prefer,
+    /// Insisted on.
+    Require,
+}
+
+/// Ways of logging in that are accepted (libpq's `require_auth`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The server asks for nothing.
+    pub nothing: bool,
+    /// A password in cleartext, where nobody can listen: encrypted, or on this machine.
+    pub cleartext: bool,
+    /// A password in cleartext for whoever listens.
+    pub cleartext_in_the_open: bool,
+    /// A hashed password.
+    pub md5: bool,
+    /// SCRAM-SHA-256, bound or not.
+    pub scram: bool,
+}
+
+impl Default for Accepted {
+    fn default() -> Self {
+        Self { nothing: true, cleartext: true, cleartext_in_the_open: false, md5: true, scram: true }
+    }
 }
 
 /// A password. `Debug` does not show it, and there is no `Display`.
@@ -80,6 +132,9 @@ mod tests {
             password: Some("tops3cret".into()),
             application_name: "pglookout".to_owned(),
             options: None,
+            transport: Transport::Network,
+            binding: Binding::Prefer,
+            accepted: Accepted::default(),
         }
     }
 

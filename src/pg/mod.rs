@@ -5,9 +5,11 @@
 //! connection. "Protocol" in the comments is PostgreSQL's manual, part "Frontend/Backend Protocol".
 
 mod auth;
+mod encryption;
 mod error;
 mod frame;
 mod login;
+mod mechanism;
 mod poll;
 mod session;
 mod status;
@@ -15,5 +17,6 @@ mod status;
 #[cfg(test)]
 mod wire;
 
-pub use login::{Login, Password};
+pub use encryption::{Answer, ENCRYPTION_ANSWER_BYTES, ask_for_encryption, encryption_answer, encryption_error};
+pub use login::{Accepted, Binding, Login, Password, Transport};
 pub use session::{Progress, Session};

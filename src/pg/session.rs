@@ -19,6 +19,7 @@ pub struct Session {
     state: State,
     budget: Budget,
     lessons: Lessons,
+    turned_away: bool,
 }
 
 /// What a session has to tell.
@@ -36,13 +37,13 @@ impl Session {
     /// Queues the start-up message.
     pub fn start(login: Login, out: &mut BytesMut) -> Self {
         let state = match login.queue_start(out) {
-            Ok(()) => State::LoggingIn(Box::new(Handshake::new(login.user, login.password))),
+            Ok(()) => State::LoggingIn(Box::new(Handshake::new(login))),
             // Nobody has been asked, so nobody can be said to live.
             Err(error) => State::Failed(ProbeFailure::Unreachable {
                 reason: format!("user, dbname, application_name or options cannot be sent: {error}"),
             }),
         };
-        Self { state, budget: Budget::for_login(), lessons: Lessons::default() }
+        Self { state, budget: Budget::for_login(), lessons: Lessons::default(), turned_away: false }
     }
 
     /// Consumes whole messages from `input` up to the first that brings something; what is incomplete stays there. To be
@@ -68,6 +69,11 @@ impl Session {
     /// Logged in, and no poll under way.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)
+    }
+
+    /// The server has ended the login with an error, before it let us in.
+    pub fn was_turned_away(&self) -> bool {
+        self.turned_away
     }
 
     /// What is being waited for; of an idle session, the answer to come.
@@ -107,6 +113,7 @@ impl Session {
     fn take(&mut self, message: Message, out: &mut BytesMut) -> Result<Option<Progress>, ProbeFailure> {
         match &mut self.state {
             State::LoggingIn(handshake) => {
+                self.turned_away = matches!(message, Message::ErrorResponse(_)) && handshake.is_undecided();
                 if !handshake.receive(message, out)? {
                     return Ok(None);
                 }

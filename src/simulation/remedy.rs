@@ -51,7 +51,8 @@ const CHANGES: [(&str, Change); 7] = [
     }),
     ("\"failover_quorum\": \"majority\" on every host", |config| config.quorum = QuorumRule::Majority),
     ("one more observer, at a site of its own", |config| {
-        let url = ObserverUrl { host: "another.invalid".to_owned(), port: 15_000, path: String::new() };
+        let url =
+            ObserverUrl { host: "another.invalid".to_owned(), port: 15_000, path: String::new(), encrypted: false };
         config.observers.insert(ObserverName::from("one more observer"), url);
     }),
     ("one more standby, at a site of its own", |config| {

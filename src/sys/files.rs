@@ -66,26 +66,46 @@ pub fn exists(path: &Path) -> io::Result<bool> {
 /// The content of the regular file `path`, which may be at most `limit` bytes. Links are followed: for files that an
 /// administrator placed.
 pub fn read_small(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    read_with(path, limit, libc::O_NONBLOCK, |_| true)
+    read_with(path, limit, libc::O_NONBLOCK, |_| Ok(()))
 }
 
 /// Like [`read_small`], for a file that we wrote ourselves and that decides something: no link is followed, and its owner
 /// must be us or root, so that nobody else prepares our memory in `/tmp`.
 pub fn read_own(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let us = geteuid().as_raw();
-    read_with(path, limit, libc::O_NONBLOCK | libc::O_NOFOLLOW, |found| found.uid() == us || found.uid() == 0)
+    read_with(path, limit, libc::O_NONBLOCK | libc::O_NOFOLLOW, |found| match found.uid() {
+        owner if owner == us || owner == 0 => Ok(()),
+        other => Err(io::Error::other(format!("belongs to another user (uid {other})"))),
+    })
 }
 
-fn read_with(path: &Path, limit: usize, flags: i32, trusts: impl Fn(&Metadata) -> bool) -> io::Result<Vec<u8>> {
+/// Like [`read_small`], for a private key: by libpq's rule it must be its owner's alone; one of root's may be read by a
+/// group.
+pub fn read_key(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    read_with(path, limit, libc::O_NONBLOCK, |found| {
+        let too_open = if found.uid() == 0 { 0o037 } else { 0o077 };
+        if found.mode() & too_open == 0 {
+            return Ok(());
+        }
+        let mode = found.mode() & 0o777;
+        let reason = format!("others may read it (mode {mode:04o}); expected 0600, or 0640 if it is root's");
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
+    })
+}
+
+fn read_with(
+    path: &Path,
+    limit: usize,
+    flags: i32,
+    trusts: impl Fn(&Metadata) -> io::Result<()>,
+) -> io::Result<Vec<u8>> {
     let read = || {
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
         let found = file.metadata()?;
         if !found.is_file() {
             return Err(not_a_file());
         }
-        if !trusts(&found) {
-            return Err(io::Error::other(format!("belongs to another user (uid {})", found.uid())));
-        }
+        trusts(&found)?;
         read_at_most(file, limit)
     };
     read().map_err(|error| about(path, "cannot read", &error))

@@ -182,3 +182,18 @@ fn our_own_memory_is_not_taken_from_a_stranger() {
         assert!(error(read_own(&file, 5), &file).contains("another user"));
     }
 }
+
+#[test]
+fn a_private_key_must_be_its_owners_alone() {
+    let room = Room::new("key");
+    let key = room.with("key", "secret");
+    let is_root = geteuid().is_root();
+    for (mode, expected) in [(0o600, true), (0o400, true), (0o640, is_root), (0o660, false), (0o604, false)] {
+        fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        let read = read_key(&key, 100);
+        assert_eq!(read.is_ok(), expected, "{mode:o}: {read:?}");
+    }
+    let text = error(read_key(&key, 100), &key);
+    assert!(text.contains("others may read it (mode 0604); expected 0600"), "{text}");
+    assert!(!text.contains("secret"));
+}

@@ -12,7 +12,7 @@ use source::{Source, names, paths};
 
 /// Every room, in reading order, and the rooms above it that it may import. A room imports as little as it can; what is
 /// less than obvious has its reason.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("time", &[]),
     ("config", &[]),
     ("cluster", &["time", "config"]),
@@ -28,22 +28,27 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("pg", &["time", "cluster"]),
     ("http", &["time", "cluster"]),
     ("dns", &["time"]),
+    // What the configuration demands of an encrypted connection; dates in messages are written as compat prints them.
+    ("tls", &["time", "config", "compat"]),
     // The configuration file is read here, and what is written begins with a time as compat prints it.
     ("sys", &["time", "config", "compat"]),
-    // Socket options and descriptors are system calls.
-    ("net", &["time", "sys"]),
+    // Socket options and descriptors are system calls. Encryption is part of a link.
+    ("net", &["time", "tls", "sys"]),
     // Where facts and wishes meet the world: it knows everybody but the command line.
     (
         "daemon",
-        &["time", "config", "cluster", "failover", "lookout", "compat", "replay", "pg", "http", "dns", "sys", "net"],
+        &[
+            "time", "config", "cluster", "failover", "lookout", "compat", "replay", "pg", "http", "dns", "tls", "sys",
+            "net",
+        ],
     ),
     // `explain` asks a daemon for its decisions.
     ("cli", &["time", "config", "compat", "replay", "simulation", "http", "dns", "sys", "daemon"]),
 ];
 
 /// Rooms of facts in and values out.
-const PURE: [&str; 11] =
-    ["time", "config", "cluster", "failover", "lookout", "compat", "replay", "simulation", "pg", "http", "dns"];
+const PURE: [&str; 12] =
+    ["time", "config", "cluster", "failover", "lookout", "compat", "replay", "simulation", "pg", "http", "dns", "tls"];
 
 /// What of std is the world. Addresses are values, so of `net` only what opens or looks something up.
 const WORLDLY: [&str; 10] = [

@@ -30,4 +30,6 @@ mod simulating;
 mod stopping;
 mod syslog;
 mod timelines;
+#[cfg(feature = "tls")]
+mod tls;
 mod versions;

@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::*;
 use crate::cluster::{Lsn, ReplicationSlot, RoleReport};
-use crate::pg::wire;
+use crate::pg::{Accepted, Binding, Transport, wire};
 use crate::time::WallTime;
 
 mod login;
@@ -31,6 +31,9 @@ fn login(password: Option<&str>) -> Login {
         password: password.map(Into::into),
         application_name: "pglookout".to_owned(),
         options: None,
+        transport: Transport::Local,
+        binding: Binding::Prefer,
+        accepted: Accepted::default(),
     }
 }
 
@@ -43,8 +46,12 @@ struct Bench {
 
 impl Bench {
     fn start(password: Option<&str>) -> Self {
+        Self::start_as(login(password))
+    }
+
+    fn start_as(login: Login) -> Self {
         let mut out = BytesMut::new();
-        let session = Session::start(login(password), &mut out);
+        let session = Session::start(login, &mut out);
         out.clear();
         Self { session, input: BytesMut::new(), out }
     }

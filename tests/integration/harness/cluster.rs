@@ -67,7 +67,8 @@ impl Cluster {
         Self { servers, observer, network, dir, postgres }
     }
 
-    fn start_all(&mut self) {
+    /// Starts all servers and waits until the standbys stream.
+    pub(crate) fn start_all(&mut self) {
         for server in self.servers.values_mut() {
             server.start_unready();
         }

@@ -4,6 +4,8 @@
 //! it is dropped, and a sweeper does the same for the whole run (see `run_dir`).
 
 pub(crate) mod blackhole;
+#[cfg(feature = "tls")]
+pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod daemon;
 pub(crate) mod fleet;

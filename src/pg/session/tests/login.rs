@@ -35,8 +35,8 @@ fn methods_that_we_do_not_speak_are_named() {
     login_fails(Some("x"), &[wire::authentication(6, b"")], &refused("SCM credentials"));
     login_fails(Some("x"), &[wire::authentication(7, b"")], &refused("GSSAPI"));
     login_fails(Some("x"), &[wire::authentication(9, b"")], &refused("SSPI"));
-    let others = wire::authentication(10, b"SCRAM-SHA-256-PLUS\0OAUTHBEARER\0\0");
-    login_fails(Some("x"), &[others], &refused("SASL with SCRAM-SHA-256-PLUS, OAUTHBEARER"));
+    let others = wire::authentication(10, b"SCRAM-SHA-512\0OAUTHBEARER\0\0");
+    login_fails(Some("x"), &[others], &refused("SASL with SCRAM-SHA-512, OAUTHBEARER"));
 }
 
 #[test]
@@ -47,6 +47,54 @@ fn a_missing_password_is_a_rejection() {
         login_fails(password, &[wire::authentication(3, b"")], &text("password"));
         login_fails(password, &[wire::authentication(5, b"salt")], &text("md5"));
         login_fails(password, &[wire::authentication(10, b"SCRAM-SHA-256\0\0")], &text("SCRAM-SHA-256"));
+    }
+}
+
+#[test]
+fn what_the_operator_does_not_accept_is_not_answered() {
+    let open = |accepted| Login { transport: Transport::Network, accepted, ..login(Some("x")) };
+    let (all, none) =
+        (Accepted::default(), Accepted { nothing: false, md5: false, scram: false, ..Accepted::default() });
+    let allowed = Accepted { cleartext_in_the_open: true, ..all };
+    let bound = Login { binding: Binding::Require, ..open(all) };
+    for (login, request, expected) in [
+        (
+            open(all),
+            wire::authentication(3, b""),
+            Some("the password in cleartext over a connection that is not encrypted"),
+        ),
+        (open(allowed), wire::authentication(3, b""), None),
+        (open(all), wire::authentication(5, b"salt"), None),
+        (open(none), wire::authentication(5, b"salt"), Some("the password as md5, which require_auth excludes")),
+        (open(none), wire::authentication(0, b""), Some("wants nothing, which require_auth excludes")),
+        (open(none), wire::authentication(10, b"SCRAM-SHA-256\0\0"), Some("wants SCRAM, which require_auth excludes")),
+        (bound.clone(), wire::authentication(0, b""), Some("channel binding is required, and the connection is not")),
+        (bound, wire::authentication(5, b"salt"), Some("channel binding is required, and the connection is not")),
+    ] {
+        let mut bench = Bench::start_as(login);
+        let told = bench.feed(&request).map_err(|failure| failure.to_string());
+        match expected {
+            None => assert_eq!((told, bench.sent().len()), (Ok(vec![]), 1)),
+            Some(reason) => {
+                assert!(told.clone().is_err_and(|failure| failure.contains(reason)), "{told:?} / {reason}");
+                assert!(bench.sent().is_empty(), "{reason}");
+            }
+        }
+    }
+}
+
+#[test]
+fn is_turned_away_by_an_error_before_it_is_let_in_and_by_nothing_else() {
+    let error = wire::error("FATAL", "28000", "no entry");
+    for (stream, expected) in [
+        (vec![error.clone()], true),
+        (vec![wire::authentication(5, b"salt"), error.clone()], true),
+        (vec![wire::authentication(0, b""), error], false),
+        (vec![wire::ready()], false),
+    ] {
+        let mut bench = Bench::start(Some("x"));
+        assert!(bench.feed(&joined(&stream)).is_err());
+        assert_eq!(bench.session.was_turned_away(), expected, "{stream:?}");
     }
 }
 

@@ -1,0 +1,221 @@
+//! From a connection to one on which something may be said: whether it is to be encrypted, the handshake, and what its
+//! failures mean.
+
+use std::io;
+
+use super::board::Board;
+use super::wire::{Hands, OpenWire};
+use crate::cluster::ProbeFailure;
+use crate::config::ConnInfo;
+use crate::net::{Endpoint, Next};
+use crate::pg::{self, Answer};
+use crate::tls::{self, Blame, Failure, Opening, Secured, Setback, Step, Terms};
+
+/// How far the agreement with a server has come.
+#[derive(Debug)]
+pub(super) struct Privacy {
+    stage: Stage,
+    /// Why the first attempt on this server failed; this is the second, in the other way.
+    first: Option<ProbeFailure>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Nothing was said.
+    Begun {
+        /// How the second attempt is to begin.
+        wanted: Option<Opening>,
+    },
+    /// The server was asked whether it encrypts.
+    Asked,
+    /// It did not say yes, but has an error to tell.
+    Hearing,
+    /// The handshake is next.
+    Agreed,
+    /// The handshake is under way.
+    Shaking,
+    /// The login may begin, or has begun.
+    Settled,
+}
+
+impl Privacy {
+    pub(super) fn new() -> Self {
+        Self { stage: Stage::Begun { wanted: None }, first: None }
+    }
+
+    /// Brings the agreement on as far as it goes without waiting. True: the login may begin.
+    pub(super) fn go_on(
+        &mut self,
+        wire: &mut OpenWire,
+        info: &ConnInfo,
+        input_limit: usize,
+        hands: &mut Hands<'_>,
+    ) -> Result<bool, ProbeFailure> {
+        loop {
+            self.stage = match self.stage {
+                Stage::Begun { wanted } => begin(wanted, wire, info)?,
+                Stage::Asked => match listen(wire)? {
+                    None => return Ok(false),
+                    Some(answer) => follow(answer, wire, info, input_limit)?,
+                },
+                Stage::Agreed => {
+                    encrypt(wire, info, hands)?;
+                    Stage::Shaking
+                }
+                Stage::Hearing => return hear(wire).map(|()| false),
+                Stage::Shaking if shake(wire, hands.board)? => Stage::Settled,
+                Stage::Shaking => return Ok(false),
+                Stage::Settled => return Ok(true),
+            };
+        }
+    }
+
+    /// Is the failure of this attempt a reason to make another, in the other way? `was_turned_away`: by the server's own
+    /// error, before it let us in.
+    pub(super) fn other_way(
+        &self,
+        wire: &OpenWire,
+        info: &ConnInfo,
+        failure: &ProbeFailure,
+        was_turned_away: bool,
+    ) -> Option<Self> {
+        let setback = match self.stage {
+            Stage::Agreed | Stage::Shaking => Setback::Handshake,
+            Stage::Settled if was_turned_away => Setback::TurnedAway,
+            _ => Setback::Other,
+        };
+        let was_encrypted = setback == Setback::Handshake || wire.link.secured().is_some();
+        let wanted = tls::after_setback(info.tls.mode, was_encrypted, is_local(wire), setback)?;
+        let second = Self { stage: Stage::Begun { wanted: Some(wanted) }, first: Some(failure.clone()) };
+        self.first.is_none().then_some(second)
+    }
+
+    /// A failure of the second attempt, with the first one's reason: that is often the one to look at.
+    pub(super) fn explain(&self, failure: ProbeFailure) -> ProbeFailure {
+        let Some(first) = self.first.as_ref().filter(|first| **first != failure) else { return failure };
+        let with_first = |message: String| format!("{message} (before that: {first})");
+        match failure {
+            ProbeFailure::AuthenticationRejected { message } => {
+                ProbeFailure::AuthenticationRejected { message: with_first(message) }
+            }
+            ProbeFailure::Refused { message } => ProbeFailure::Refused { message: with_first(message) },
+            other => other,
+        }
+    }
+}
+
+fn begin(wanted: Option<Opening>, wire: &mut OpenWire, info: &ConnInfo) -> Result<Stage, ProbeFailure> {
+    let opening = wanted.unwrap_or_else(|| tls::opening(info.tls.mode, info.tls.negotiation, is_local(wire)));
+    match opening {
+        Opening::Plain => Ok(Stage::Settled),
+        Opening::Direct => Ok(Stage::Agreed),
+        Opening::Ask if !wire.link.input.is_empty() => {
+            Err(ProbeFailure::Nonsense { reason: "it spoke before it was asked anything".to_owned() })
+        }
+        Opening::Ask => {
+            wire.link.limit_input(pg::ENCRYPTION_ANSWER_BYTES);
+            pg::ask_for_encryption(&mut wire.link.output);
+            Ok(Stage::Asked)
+        }
+    }
+}
+
+fn listen(wire: &mut OpenWire) -> Result<Option<Answer>, ProbeFailure> {
+    let pumped = wire.link.pump();
+    match (pg::encryption_answer(&mut wire.link.input)?, pumped.next) {
+        (Some(answer), _) => Ok(Some(answer)),
+        (None, Next::Failed(error)) => Err(blame(&error)),
+        (None, Next::Ended) => Err(ended("when asked whether it encrypts")),
+        (None, Next::Wait | Next::Again | Next::Full) => Ok(None),
+    }
+}
+
+fn follow(answer: Answer, wire: &mut OpenWire, info: &ConnInfo, input_limit: usize) -> Result<Stage, ProbeFailure> {
+    wire.link.limit_input(input_limit);
+    if answer == Answer::Error {
+        return Ok(Stage::Hearing);
+    }
+    match tls::after_answer(info.tls.mode, answer == Answer::Willing) {
+        Step::Encrypt => Ok(Stage::Agreed),
+        Step::GoOnPlain => Ok(Stage::Settled),
+        Step::Refuse => {
+            Err(ProbeFailure::Refused { message: "the server does not support TLS, which sslmode demands".to_owned() })
+        }
+    }
+}
+
+fn hear(wire: &mut OpenWire) -> Result<(), ProbeFailure> {
+    let pumped = wire.link.pump();
+    pg::encryption_error(&mut wire.link.input)?;
+    match pumped.next {
+        Next::Failed(error) => Err(blame(&error)),
+        Next::Ended => Err(ended("when asked whether it encrypts")),
+        Next::Wait | Next::Again | Next::Full => Ok(()),
+    }
+}
+
+fn encrypt(wire: &mut OpenWire, info: &ConnInfo, hands: &mut Hands<'_>) -> Result<(), ProbeFailure> {
+    let host = info.hosts.get(wire.host).map_or("", |host| host.name.as_str());
+    let terms = hands.keyring.for_node(&info.tls, host, hands.wall);
+    terms.and_then(|terms| secure(wire, terms)).map_err(|failure| explained(&failure))
+}
+
+/// Begins the handshake.
+pub(super) fn secure(wire: &mut OpenWire, terms: Terms) -> Result<(), Failure> {
+    Secured::new(terms).and_then(|secured| wire.link.secure(secured))
+}
+
+/// Brings the handshake on. True: it is over, and what is said from now on is encrypted.
+pub(super) fn shake(wire: &mut OpenWire, board: &mut Board) -> Result<bool, ProbeFailure> {
+    let pumped = wire.link.pump();
+    if wire.link.secured().is_some_and(|secured| !secured.is_handshaking()) {
+        return Ok(true);
+    }
+    match pumped.next {
+        Next::Failed(error) => Err(blame(&error)),
+        Next::Ended => Err(ended("within the TLS handshake")),
+        Next::Again => {
+            board.again(wire.token);
+            Ok(false)
+        }
+        Next::Wait | Next::Full => Ok(false),
+    }
+}
+
+/// What the end of a connection is to be blamed on.
+pub(super) fn blame(error: &io::Error) -> ProbeFailure {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
+        Some(failure) => explained(failure),
+        None => ProbeFailure::Unreachable { reason: error.to_string() },
+    }
+}
+
+/// A certificate that has expired is no reason to take a primary for dead: somebody lives there, and it may well be the
+/// primary. So whoever shows a certificate, ours or the server's, that the other does not accept counts as alive.
+pub(super) fn explained(failure: &Failure) -> ProbeFailure {
+    let message = failure.reason.clone();
+    match failure.blame {
+        Blame::Certificate | Blame::OurCertificate | Blame::Ourselves => {
+            ProbeFailure::AuthenticationRejected { message }
+        }
+        Blame::Server => ProbeFailure::Refused { message },
+        Blame::Nonsense => ProbeFailure::Nonsense { reason: message },
+    }
+}
+
+/// How what is said on it gets to the server.
+pub(super) fn transport(wire: &OpenWire) -> pg::Transport {
+    match wire.link.secured() {
+        Some(secured) => pg::Transport::Encrypted { end_point: secured.end_point() },
+        None if is_local(wire) => pg::Transport::Local,
+        None => pg::Transport::Network,
+    }
+}
+
+fn is_local(wire: &OpenWire) -> bool {
+    !matches!(wire.endpoint, Endpoint::Tcp(_))
+}
+
+fn ended(when: &str) -> ProbeFailure {
+    ProbeFailure::Unreachable { reason: format!("the server closed the connection {when}") }
+}

@@ -1,0 +1,142 @@
+//! The socket below a link, bare or encrypted.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+
+use crate::tls::Secured;
+
+/// A socket, and the encryption on it if there is any.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    pub(super) socket: Socket,
+    pub(super) secured: Option<Box<Secured>>,
+}
+
+/// A connected socket, or one that is being connected.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Pipe {
+    /// Nothing of ours can be said yet.
+    pub(super) fn is_handshaking(&self) -> bool {
+        self.secured.as_ref().is_some_and(|secured| secured.is_handshaking())
+    }
+
+    /// Sends what has been taken and not been sent yet.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.secured {
+            Some(secured) => secured.flush(&mut self.socket),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.secured {
+            Some(secured) => secured.read(&mut self.socket, buffer),
+            None => self.socket.read(buffer),
+        }
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.secured {
+            Some(secured) => secured.write(&mut self.socket, bytes),
+            None => self.socket.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+}
+
+impl Socket {
+    /// Whether connecting is over, and if so how it went.
+    pub(super) fn has_connected(&self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(stream) => {
+                if let Some(error) = stream.take_error()? {
+                    return Err(error);
+                }
+                let peer = match stream.peer_addr() {
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => return Ok(false),
+                    peer => peer?,
+                };
+                if stream.local_addr()? == peer {
+                    // Where nobody listens on a port from the range for outgoing connections, TCP may connect us to
+                    // ourselves. That is nobody.
+                    return Err(io::ErrorKind::ConnectionRefused.into());
+                }
+                stream.set_nodelay(true)?;
+                Ok(true)
+            }
+            Self::Unix(stream) => match stream.take_error()? {
+                Some(error) => Err(error),
+                // A Unix socket is connected, or fails, at once.
+                None => Ok(true),
+            },
+        }
+    }
+
+    pub(super) fn end_output(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Source for Socket {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.register(registry, token, interests),
+            Self::Unix(stream) => stream.register(registry, token, interests),
+        }
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.reregister(registry, token, interests),
+            Self::Unix(stream) => stream.reregister(registry, token, interests),
+        }
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.deregister(registry),
+            Self::Unix(stream) => stream.deregister(registry),
+        }
+    }
+}
