@@ -122,9 +122,12 @@ fn faults(setup: &Setup, length: Micros, dice: &mut Dice) -> Vec<Step> {
         };
         steps.push(Step { at, deed });
     }
-    // Slow promotions of databases that answer slowly: what is learnt meanwhile is older than the success.
+    // Slow promotions of databases that answer slowly: what is learnt meanwhile is older than the success, and a daemon may
+    // end in the middle of it.
     if dice.percent(8) {
-        let (delay, takes) = (dice.between(300_000, 800_000), dice.between(SECOND, 4 * SECOND));
+        let (delay, takes) = (dice.between(300_000, 800_000), dice.between(SECOND, 9 * SECOND));
+        let killed = Deed::Restarts(dice.below(setup.node_count()));
+        steps.push(Step { at: dice.between(length / 2, length), deed: killed });
         for node in 0..setup.node_count() {
             steps.push(Step { at: 0, deed: Deed::Slow(node, node, delay) });
             steps.push(Step { at: 0, deed: Deed::Commands(node, Some(0), takes) });
