@@ -1,6 +1,7 @@
 //! A fleet that is half the Python original, half ours, on one cluster. What can be had of the original is 1.4.0; its HTTP
 //! and its files are those of 2.x, and it asks servers by the names that functions had before PostgreSQL 10, so they are made.
 
+use std::fs::File;
 use std::process::Command;
 
 use serde_json::json;
@@ -54,8 +55,8 @@ impl Mixed {
         if old.contains(&SECOND) {
             make_old(&mut mixed.second, &mixed.original);
         }
-        mixed.fleet.start_all();
-        mixed.second.start();
+        mixed.fleet.iter_mut().for_each(start);
+        start(&mut mixed.second);
         mixed.fleet.wait_settled();
         Some(mixed)
     }
@@ -79,12 +80,13 @@ impl Mixed {
 
     /// The primary is killed: one daemon promotes, once, and all agree on who is the primary now.
     fn survive(mut self, winner: &str) {
-        assert_eq!(self.primaries(), vec![Some("p".to_owned()); 5]);
+        wait_until("everybody knows the primary", SOON, || self.primaries() == vec![Some("p".to_owned()); 5]);
         for (name, seen_by) in [("s1", "s2"), ("s2", "s1")] {
-            let observers = &self.fleet[name].state_file()["observer_nodes"];
             for observer in [OBSERVER, SECOND] {
-                assert_eq!(observers[observer]["connection"], true, "{name} reads {observer}: {observers}");
-                assert_eq!(observers[observer][seen_by]["pg_is_in_recovery"], true, "{name}, {observer}: {observers}");
+                wait_until(&format!("{name} has read what {observer} says of {seen_by}"), SOON, || {
+                    let said = &self.fleet[name].state_file()["observer_nodes"][observer];
+                    said["connection"] == true && said[seen_by]["pg_is_in_recovery"] == true
+                });
             }
         }
         self.cluster["p"].kill_nine_all();
@@ -127,6 +129,7 @@ fn one_takes_the_place_and_the_state_file_of_the_other() {
     // What only the file can tell: nobody reaches it any more.
     mixed.cluster["p"].kill_nine_all();
     mixed.fleet["s1"].program = mixed.fleet["s2"].program.clone();
+    mixed.fleet["s1"].variables.clear();
     mixed.fleet["s1"].start();
     wait_until("ours remembers the primary", SOON, || {
         let state = known(&mixed);
@@ -136,7 +139,7 @@ fn one_takes_the_place_and_the_state_file_of_the_other() {
     mixed.fleet["s1"].kill_nine();
     let original = mixed.original.clone();
     make_old(&mut mixed.fleet["s1"], &original);
-    mixed.fleet["s1"].start();
+    start(&mut mixed.fleet["s1"]);
     wait_until("the original writes it again", SOON, || {
         let state = known(&mixed);
         state.get("memory").is_none() && state["db_nodes"]["s2"]["connection"] == true
@@ -147,6 +150,15 @@ fn make_old(daemon: &mut Daemon, original: &str) {
     daemon.program = ["python3", "-m", "pglookout"].map(str::to_owned).to_vec();
     let variables = [("PYTHONPATH", original), ("TZ", "UTC"), ("PYTHONDONTWRITEBYTECODE", "1")];
     daemon.variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+}
+
+/// The original answers in HTTP/1.0, which the harness does not take for an answer; its state file says that it runs.
+fn start(daemon: &mut Daemon) {
+    if daemon.variables.is_empty() {
+        return daemon.start();
+    }
+    let log = File::options().create(true).append(true).open(daemon.log_path()).unwrap();
+    daemon.start_with_stderr(log.into());
 }
 
 fn original() -> Result<String, String> {

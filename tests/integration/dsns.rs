@@ -209,3 +209,23 @@ fn every_connection_string_ends_as_with_libpq() {
     }
     assert!(wrong.is_empty(), "\n{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
+
+/// Where libpq waits for as long as the system does.
+#[test]
+fn a_host_that_says_nothing_leaves_time_for_the_next() {
+    let Some(world) = World::new() else { return };
+    let by_ip = In("pglookout|postgres|p|ip");
+    let cases = [
+        case("host={hole},{p} user=pglookout password={pw} dbname=postgres", by_ip),
+        case("host=127.0.0.1,{p} port={silent},5432 user=pglookout password={pw} dbname=postgres", by_ip),
+        case(
+            "host=127.0.0.1,{s},{p} port={silent},5432,5432 target_session_attrs=primary user=pglookout password={pw} dbname=postgres",
+            by_ip,
+        ),
+    ];
+    let daemons: Vec<_> = cases.iter().enumerate().map(|(number, case)| world.watch(number, case)).collect();
+    for (number, (case, mut daemon)) in cases.iter().zip(daemons).enumerate() {
+        let (ours, logged) = world.outcome(number, &mut daemon);
+        assert!(case.is_as_expected(&ours, &ours), "{}: {ours}: {logged}", case.told(&world));
+    }
+}

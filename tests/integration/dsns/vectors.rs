@@ -3,8 +3,12 @@
 use pglookout::config::{Environment, Keywords, parse};
 use serde_json::{Value, json};
 
-/// Read otherwise, on purpose (vendor-notes/differences.md, "Connection URLs"): what we make of it; `None`: a mistake.
-const READ_AS_LIBPQ_DOES: [(&str, Option<&str>); 14] = [
+/// Read otherwise, on purpose (vendor-notes/differences.md, 4): what we make of it; `None`: a mistake.
+const READ_AS_LIBPQ_DOES: [(&str, Option<&str>); 18] = [
+    ("host = localhost port = 5", Some("host=localhost port=5")),
+    ("host= port=5", Some("host=port=5")),
+    ("a=\u{a0}b c=d", Some("a='\u{a0}b' c=d")),
+    (r"password=p\ w user=x", Some("password='p w' user=x")),
     ("postgres://user:@host/", Some("user=user host=host")),
     ("postgres://HOST.Example/DB", Some("host=HOST.Example dbname=DB")),
     ("postgres://h/db?a=&b=1", Some("host=h dbname=db a='' b=1")),
