@@ -37,6 +37,10 @@ pub struct ConnInfo {
     pub channel_binding: ChannelBinding,
     /// `require_auth`; `None`: any method.
     pub require_auth: Option<AuthMethods>,
+    /// `requirepeer`: the account that a server behind a Unix socket must run as.
+    pub required_peer: Option<String>,
+    /// `target_session_attrs`: which of several hosts goes first; `None`: the first that answers.
+    pub wanted_role: Option<WantedRole>,
 }
 
 /// One of the servers a connection may lead to.
@@ -86,6 +90,17 @@ pub enum ChannelBinding {
     Prefer,
     /// Insist.
     Require,
+}
+
+/// `target_session_attrs`. A host of the other role does where no host has this one: whoever watches a cluster must not
+/// lose sight of a server because it has become a standby. So `standby` says the same as `prefer-standby`, and what
+/// accepts writes by default is not told from a primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedRole {
+    /// `primary`, `read-write`.
+    Primary,
+    /// `standby`, `prefer-standby`, `read-only`.
+    Standby,
 }
 
 impl ConnInfo {

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::conninfo::{Host, HostAddress};
-use super::environment::PassfileContent;
+use super::environment::FileContent;
 use super::keywords::is_blank;
 use super::passfile::{self, Wanted};
 use super::resolve::Source;
@@ -108,9 +108,9 @@ fn passfile_text(source: &mut Source<'_>) -> Option<String> {
     let home = || source.environment.home.as_ref().map(|home| home.join(".pgpass"));
     let path = source.filled("passfile").map(PathBuf::from).or_else(home)?;
     match (source.environment.read_passfile)(Path::new(&path)) {
-        PassfileContent::Absent => None,
-        PassfileContent::Text(text) => Some(text),
-        PassfileContent::Refused(reason) => {
+        FileContent::Absent => None,
+        FileContent::Text(text) => Some(text),
+        FileContent::Refused(reason) => {
             source.warn(&path.to_string_lossy(), format!("password file ignored: {reason}"));
             None
         }
@@ -202,13 +202,12 @@ mod tests {
             os_user: None,
             home: Some(PathBuf::from("/home/u")),
             read_passfile: |path| match path.to_str() {
-                Some("/home/u/.pgpass") => {
-                    PassfileContent::Text("localhost:*:*:*:file\nh:7:*:postgres:seven".to_owned())
-                }
-                Some("/other") => PassfileContent::Text("*:*:*:*:other".to_owned()),
-                Some("/open") => PassfileContent::Refused("anyone may read it".to_owned()),
-                _ => PassfileContent::Absent,
+                Some("/home/u/.pgpass") => FileContent::Text("localhost:*:*:*:file\nh:7:*:postgres:seven".to_owned()),
+                Some("/other") => FileContent::Text("*:*:*:*:other".to_owned()),
+                Some("/open") => FileContent::Refused("anyone may read it".to_owned()),
+                _ => FileContent::Absent,
             },
+            ..Environment::default()
         };
         let hosts = hosts(text, &environment).unwrap();
         assert_eq!(hosts[0].password.as_ref().map(Secret::reveal), expected, "{text:?}");

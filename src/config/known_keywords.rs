@@ -14,9 +14,12 @@ pub(super) enum Support {
     Honoured,
     /// No; but these values ask for what we do anyway.
     Ignored(&'static [&'static str]),
+    /// No; values of the first list ask for what we do anyway, those of the second for something that we do not do, and
+    /// libpq takes no others.
+    OneOf(&'static [&'static str], &'static [&'static str]),
 }
 
-use Support::{Honoured, Ignored};
+use Support::{Honoured, Ignored, OneOf};
 
 /// The keyword of that name.
 pub(super) fn find(name: &str) -> Option<&'static KnownKeyword> {
@@ -47,20 +50,20 @@ pub(super) const KEYWORDS: &[KnownKeyword] = &[
     keyword("sslcert", "PGSSLCERT", Honoured),
     keyword("sslkey", "PGSSLKEY", Honoured),
     keyword("channel_binding", "PGCHANNELBINDING", Honoured),
-    keyword("target_session_attrs", "PGTARGETSESSIONATTRS", Ignored(&["any"])),
+    keyword("target_session_attrs", "PGTARGETSESSIONATTRS", Honoured),
     keyword("client_encoding", "PGCLIENTENCODING", Ignored(&["UTF8", "UTF-8", "utf8", "utf-8", "auto"])),
-    keyword("gssencmode", "PGGSSENCMODE", Ignored(&["disable", "prefer"])),
-    keyword("load_balance_hosts", "PGLOADBALANCEHOSTS", Ignored(&["disable"])),
+    keyword("gssencmode", "PGGSSENCMODE", OneOf(&["disable", "prefer"], &["require"])),
+    keyword("load_balance_hosts", "PGLOADBALANCEHOSTS", OneOf(&["disable"], &["random"])),
     keyword("sslnegotiation", "PGSSLNEGOTIATION", Honoured),
     keyword("sslcompression", "PGSSLCOMPRESSION", Ignored(&["0"])),
     keyword("sslsni", "PGSSLSNI", Honoured),
     keyword("replication", "", Ignored(&["false", "off", "no", "0"])),
-    keyword("service", "PGSERVICE", Ignored(&[])),
-    keyword("servicefile", "PGSERVICEFILE", Ignored(&[])),
-    keyword("requirepeer", "PGREQUIREPEER", Ignored(&[])),
+    keyword("service", "PGSERVICE", Honoured),
+    keyword("servicefile", "PGSERVICEFILE", Honoured),
+    keyword("requirepeer", "PGREQUIREPEER", Honoured),
     keyword("require_auth", "PGREQUIREAUTH", Honoured),
-    keyword("min_protocol_version", "PGMINPROTOCOLVERSION", Ignored(&["3.0"])),
-    keyword("max_protocol_version", "PGMAXPROTOCOLVERSION", Ignored(&["3.0"])),
+    keyword("min_protocol_version", "PGMINPROTOCOLVERSION", OneOf(&["3.0"], &["3.2", "latest"])),
+    keyword("max_protocol_version", "PGMAXPROTOCOLVERSION", OneOf(&["3.0", "3.2", "latest"], &[])),
     keyword("sslpassword", "", Ignored(&[])),
     keyword("sslcertmode", "PGSSLCERTMODE", Honoured),
     keyword("sslcrl", "PGSSLCRL", Honoured),

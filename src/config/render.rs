@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::encryption::{CERTIFICATE_MODES, NEGOTIATIONS, SSL_MODES, VERSIONS};
 use super::keywords::is_secret;
-use super::resolve::CHANNEL_BINDINGS;
+use super::resolve::{CHANNEL_BINDINGS, TARGETS};
 use super::services::FACILITIES;
 use super::{
     CommandLine, Config, ConnInfo, FollowSettings, Keywords, ObserverUrl, RecorderSettings, Roots, Secret,
@@ -105,6 +105,8 @@ fn connection(info: &ConnInfo, password: Option<String>) -> Value {
         ("keepalives_interval", whole_seconds(keepalives.and_then(|keepalives| keepalives.interval))),
         ("keepalives_count", keepalives.and_then(|keepalives| keepalives.count).map(Value::from)),
         ("tcp_user_timeout", info.tcp_user_timeout.map(|time| json!(time.as_millis().to_string()))),
+        ("requirepeer", info.required_peer.as_deref().map(Value::from)),
+        ("target_session_attrs", info.wanted_role.map(|role| named(&TARGETS, Some(role)))),
         ("require_auth", info.require_auth.map(|methods| json!(methods.to_keyword()))),
     ];
     let mut keywords = json!({
@@ -286,6 +288,8 @@ mod tests {
             "host=/run ssl_min_protocol_version=TLSv1.3 require_auth=!password,!none",
             "host=/run ssl_max_protocol_version=TLSv1.2 require_auth=scram-sha-256,password",
             "host=h sslmode=allow",
+            "host=a,b target_session_attrs=read-write",
+            "host=a,b target_session_attrs=prefer-standby requirepeer=me",
         ] {
             check(&format!(r#""remote_conns": {{"n": {}}}"#, json!(connection)));
         }

@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use super::conninfo::{ChannelBinding, ConnInfo, Keepalives};
+use super::conninfo::{ChannelBinding, ConnInfo, Keepalives, WantedRole};
 use super::environment::Environment;
 use super::hosts;
 use super::keywords::{Keywords, is_blank, is_secret};
 use super::known_keywords::{KEYWORDS, Support, find};
 use super::problem::{Findings, hint, shown_text};
+use super::service_file::{self, Service};
 use super::{encryption, require_auth};
 
 /// Resolves the connection written at `path` of the configuration; `None` if errors were found.
@@ -22,8 +23,9 @@ pub(super) fn resolve(
 ) -> Option<ConnInfo> {
     let errors_before = findings.errors.len();
     check_keywords(path, given, findings);
-    let mut source = Source { path, given, environment, findings };
-    source.warn_of_ignored();
+    let service = service_file::look_up(path, given, environment, findings);
+    let mut source = Source { path, given, service: service.as_ref(), environment, findings };
+    source.complain_of_unsupported();
     let user = source.filled("user").unwrap_or(environment.os_user.as_deref().unwrap_or(FALLBACK_USER)).to_owned();
     let dbname = source.filled("dbname").unwrap_or(&user).to_owned();
     let info = ConnInfo {
@@ -40,11 +42,17 @@ pub(super) fn resolve(
         tcp_user_timeout: source.positive("tcp_user_timeout").map(Duration::from_millis),
         tls: encryption::resolve(&mut source),
         require_auth: require_auth::resolve(&mut source),
+        required_peer: source.filled("requirepeer").map(str::to_owned),
+        wanted_role: source.filled_one_of("target_session_attrs", &TARGETS).flatten(),
         channel_binding: source.one_of("channel_binding", &CHANNEL_BINDINGS).unwrap_or(ChannelBinding::Prefer),
         dbname,
         user,
     };
     encryption::refuse_unless_built_in(&mut source, &info);
+    if info.wanted_role.is_some() && info.hosts.len() == 1 {
+        let label = source.label("target_session_attrs");
+        source.warn(&label, "without effect: of one host both roles are watched");
+    }
     (findings.errors.len() == errors_before).then_some(info)
 }
 
@@ -71,10 +79,11 @@ pub(super) fn check_keywords(path: &str, given: &Keywords, findings: &mut Findin
     }
 }
 
-/// Where values come from: what was written, then the environment. Knows what to call them in a message.
+/// Where values come from: what was written, then the service, then the environment. Knows what to call them in a message.
 pub(super) struct Source<'a> {
     path: &'a str,
     given: &'a Keywords,
+    service: Option<&'a Service>,
     pub(super) environment: &'a Environment,
     findings: &'a mut Findings,
 }
@@ -82,7 +91,8 @@ pub(super) struct Source<'a> {
 impl<'a> Source<'a> {
     /// The value of `keyword`, perhaps empty: an empty value that was given hides the environment's.
     pub(super) fn value(&self, keyword: &str) -> Option<&'a str> {
-        self.given.value(keyword).or_else(|| {
+        let in_service = || self.service.and_then(|service| service.keywords.value(keyword));
+        self.given.value(keyword).or_else(in_service).or_else(|| {
             let variable = find(keyword).map_or("", |known| known.variable);
             self.environment.vars.get(variable).map(String::as_str)
         })
@@ -107,22 +117,33 @@ impl<'a> Source<'a> {
     /// What the value of `keyword` is called where it was written.
     fn label(&self, keyword: &str) -> String {
         let variable = find(keyword).map_or("", |known| known.variable);
-        if self.given.value(keyword).is_none() && self.environment.vars.contains_key(variable) {
-            return format!("{variable} (for {})", self.path);
+        match self.service.filter(|service| service.keywords.value(keyword).is_some()) {
+            _ if self.given.value(keyword).is_some() => {}
+            Some(service) => return format!("{keyword} of {service} (for {})", self.path),
+            None if self.environment.vars.contains_key(variable) => return format!("{variable} (for {})", self.path),
+            None => {}
         }
         format!("{}.{keyword}", self.path)
     }
 
-    fn warn_of_ignored(&mut self) {
+    fn complain_of_unsupported(&mut self) {
         for known in KEYWORDS {
-            let Support::Ignored(harmless) = known.support else { continue };
-            let Some(value) = self.filled(known.name).filter(|value| !harmless.contains(value)) else { continue };
-            let value = Some(shown_text(value)).filter(|_| !is_secret(known.name));
-            let message = match known.name {
-                "target_session_attrs" => "ignored: a server of either role is accepted",
-                _ => "not implemented, ignored",
+            let Some(value) = self.filled(known.name) else { continue };
+            let message = match known.support {
+                Support::Honoured => continue,
+                Support::Ignored(harmless) | Support::OneOf(harmless, _) if harmless.contains(&value) => continue,
+                Support::OneOf(harmless, others) if !others.contains(&value) => {
+                    let names = [harmless, others].concat().join(", ");
+                    self.error(known.name, format!("expected one of {names}"));
+                    continue;
+                }
+                _ => consequence(known.name),
             };
-            self.findings.warn(self.label(known.name), value, message);
+            let value = Some(shown_text(value)).filter(|_| !is_secret(known.name));
+            match message {
+                Ok(warning) => self.findings.warn(self.label(known.name), value, warning),
+                Err(error) => self.findings.error(self.label(known.name), value, error),
+            }
         }
     }
 
@@ -152,6 +173,16 @@ impl<'a> Source<'a> {
     }
 }
 
+/// What follows from a wish that we cannot fulfil: a warning, or an error where the operator would rely on it.
+fn consequence(keyword: &str) -> Result<&'static str, &'static str> {
+    match keyword {
+        "gssencmode" => Err("GSSAPI is not supported; use disable or prefer"),
+        "min_protocol_version" => Err("protocol 3.0 is spoken, no later one"),
+        "load_balance_hosts" => Ok("ignored: hosts are tried in their order, so that a node remains one server"),
+        _ => Ok("not implemented, ignored"),
+    }
+}
+
 fn keepalives(source: &mut Source<'_>) -> Option<Keepalives> {
     // Anything but a zero leaves them on, as in libpq.
     let number = source.filled("keepalives").map(|value| value.trim_matches(is_blank).parse::<i32>());
@@ -168,6 +199,16 @@ fn keepalives(source: &mut Source<'_>) -> Option<Keepalives> {
 
 const FALLBACK_USER: &str = "postgres";
 const APPLICATION_NAME: &str = "pglookout";
+
+/// The first word for each meaning is the one that is written.
+pub(super) const TARGETS: [(&str, Option<WantedRole>); 6] = [
+    ("any", None),
+    ("primary", Some(WantedRole::Primary)),
+    ("read-write", Some(WantedRole::Primary)),
+    ("standby", Some(WantedRole::Standby)),
+    ("prefer-standby", Some(WantedRole::Standby)),
+    ("read-only", Some(WantedRole::Standby)),
+];
 
 pub(super) const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] =
     [("disable", ChannelBinding::Disable), ("prefer", ChannelBinding::Prefer), ("require", ChannelBinding::Require)];
@@ -254,16 +295,39 @@ mod tests {
     #[test]
     fn a_keyword_that_is_not_implemented_is_a_warning() {
         let (info, findings) =
-            resolved("service=s replication=0 target_session_attrs=primary", &[("PGGSSENCMODE", "require")]);
+            resolved("sslcrldir=d replication=0 target_session_attrs=primary load_balance_hosts=random", &[]);
         assert!(info.is_some());
         let warnings: Vec<_> = findings.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(
             warnings,
             [
-                "n.target_session_attrs is \"primary\": ignored: a server of either role is accepted",
-                "PGGSSENCMODE (for n) is \"require\": not implemented, ignored",
-                "n.service is \"s\": not implemented, ignored",
+                "n.load_balance_hosts is \"random\": ignored: hosts are tried in their order, so that a node remains one \
+                 server",
+                "n.sslcrldir is \"d\": not implemented, ignored",
+                "n.target_session_attrs: without effect: of one host both roles are watched",
             ]
         );
+        assert_eq!(resolved("host=a,b target_session_attrs=read-write", &[]).1.warnings, []);
+    }
+
+    #[test]
+    fn what_would_be_relied_on_and_words_that_libpq_does_not_know_are_errors() {
+        check_errors(
+            "",
+            &[("PGGSSENCMODE", "require")],
+            &["PGGSSENCMODE (for n) is \"require\": GSSAPI is not supported; use disable or prefer"],
+        );
+        check_errors(
+            "min_protocol_version=3.2 max_protocol_version=latest",
+            &[],
+            &["n.min_protocol_version is \"3.2\": protocol 3.0 is spoken, no later one"],
+        );
+        check_errors(
+            "load_balance_hosts=yes",
+            &[],
+            &["n.load_balance_hosts is \"yes\": expected one of disable, random"],
+        );
+        let known = "expected one of any, primary, read-write, standby, prefer-standby, read-only";
+        check_errors("target_session_attrs=master", &[], &[&format!("n.target_session_attrs is \"master\": {known}")]);
     }
 }

@@ -59,6 +59,12 @@ impl Dial {
         self.endpoints.push_front((endpoint, host));
     }
 
+    /// No more of this host, nor of anything after this time.
+    pub(super) fn leave(&mut self, host: usize, deadline: Monotonic) {
+        self.endpoints.retain(|(_, of)| *of != host);
+        self.deadline = deadline;
+    }
+
     /// What is to be done next.
     pub(super) fn next(&mut self, book: &mut AddressBook, board: &mut Board, now: Monotonic) -> Next {
         loop {
@@ -78,8 +84,8 @@ impl Dial {
     /// Its share of the time that is left, so that one dead address does not use up the time of the others.
     fn until(&self, now: Monotonic) -> Monotonic {
         let left = self.deadline.since(now);
-        let shares = u32::try_from(self.endpoints.len() + self.places.len()).unwrap_or(u32::MAX);
-        let share = left / shares.max(1);
+        let others = u32::try_from(self.endpoints.len() + self.places.len()).unwrap_or(u32::MAX);
+        let share = left / others.saturating_add(1);
         now + self.patience.map_or(share, |patience| patience.min(share))
     }
 

@@ -7,8 +7,8 @@ use super::board::Owner;
 use super::dial::{Dial, Place};
 use super::privacy::{self, Privacy};
 use super::wire::{Hands, OpenWire, Terms, Wire};
-use crate::cluster::{NodeReport, ProbeFailure, ProbeStep};
-use crate::config::{AuthMethod, ChannelBinding, Config, ConnInfo, NodeName};
+use crate::cluster::{NodeReport, ProbeFailure, ProbeStep, RoleReport};
+use crate::config::{AuthMethod, ChannelBinding, Config, ConnInfo, NodeName, WantedRole};
 use crate::lookout::{Event, ProbeId};
 use crate::net::Next;
 use crate::pg::{Accepted, Binding, Login, Progress, Session};
@@ -29,6 +29,8 @@ struct Line {
     privacy: Privacy,
     session: Option<Session>,
     poll: Option<Poll>,
+    /// What a host told that has not the wanted role, while the others are asked.
+    second_best: Option<NodeReport>,
     /// What a session has warned of; the next one need not say it again.
     said: BTreeSet<String>,
 }
@@ -64,6 +66,7 @@ impl Nodes {
         let Some(info) = config.nodes.get(node) else { return };
         let line = self.lines.entry(node.clone()).or_insert_with(|| Line::new(node, info));
         line.poll = Some(Poll { id: probe, deadline: hands.now + config.poll_timeout });
+        line.second_best = None;
         let outcome = line.begin(hands);
         self.settle(node, outcome, hands, events);
     }
@@ -118,7 +121,7 @@ impl Nodes {
         events: &mut Vec<Event>,
     ) {
         let Some(line) = self.lines.get_mut(node) else { return };
-        match outcome {
+        match line.choose(outcome, hands) {
             Ok(None) => {}
             Ok(Some(report)) => {
                 if let Some(poll) = line.poll.take() {
@@ -154,6 +157,7 @@ impl Line {
             privacy: Privacy::new(),
             session: None,
             poll: None,
+            second_best: None,
             said: BTreeSet::new(),
         }
     }
@@ -196,6 +200,62 @@ impl Line {
         Ok(None)
     }
 
+    /// Of several hosts the first that lets us in, and of those the first of the wanted role. One that refuses us ends the
+    /// search, as with libpq; one that is down or starting up does not.
+    fn choose(
+        &mut self,
+        outcome: Result<Option<NodeReport>, ProbeFailure>,
+        hands: &mut Hands<'_>,
+    ) -> Result<Option<NodeReport>, ProbeFailure> {
+        let failure = match outcome {
+            Ok(Some(report)) if !self.has_wanted_role(&report) => {
+                self.second_best.get_or_insert(report);
+                ProbeFailure::Refused { message: "not of the role that target_session_attrs asks for".to_owned() }
+            }
+            Err(failure) if self.is_logged_in() || !is_outage(&failure) => {
+                return self.settle_for_second_best(failure, hands);
+            }
+            Err(failure) => failure,
+            other => return other,
+        };
+        let deadline = self.poll.as_ref().map_or(hands.now, |poll| poll.deadline);
+        let Some(Wire::Open(wire)) = self.wire.take().filter(|_| deadline > hands.now) else {
+            return self.settle_for_second_best(failure, hands);
+        };
+        (self.session, self.privacy) = (None, Privacy::new());
+        match wire.next_host(failure, deadline, &self.terms, hands) {
+            Ok(wire) => {
+                self.wire = Some(wire);
+                Ok(None)
+            }
+            Err(failure) => self.settle_for_second_best(failure, hands),
+        }
+    }
+
+    /// The search is over. The next poll begins another, so a host of the wanted role is found once there is one.
+    fn settle_for_second_best(
+        &mut self,
+        failure: ProbeFailure,
+        hands: &mut Hands<'_>,
+    ) -> Result<Option<NodeReport>, ProbeFailure> {
+        let report = self.second_best.take().ok_or(failure)?;
+        self.drop_connection(hands);
+        Ok(Some(report))
+    }
+
+    fn has_wanted_role(&self, report: &NodeReport) -> bool {
+        match self.info.wanted_role {
+            Some(role) if self.info.hosts.len() > 1 => {
+                (role == WantedRole::Primary) == matches!(report.role, RoleReport::Primary { .. })
+            }
+            _ => true,
+        }
+    }
+
+    fn is_logged_in(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_logged_in)
+    }
+
     fn advance(&mut self, config: &Config, hands: &mut Hands<'_>) -> Result<Option<NodeReport>, ProbeFailure> {
         let Some(wire) = self.wire.take() else { return Ok(None) };
         self.wire = Some(wire.go_on(&self.terms, hands)?);
@@ -211,7 +271,10 @@ impl Line {
         // The time for the query begins when we are logged in.
         if let (Some(poll), Some(true)) = (&mut self.poll, self.session.as_ref().map(Session::is_idle)) {
             if report.is_none() {
-                poll.deadline = hands.now + config.poll_timeout;
+                // Once, however many hosts there are.
+                if self.second_best.is_none() {
+                    poll.deadline = hands.now + config.poll_timeout;
+                }
                 return self.begin(hands);
             }
         }
@@ -256,7 +319,10 @@ impl Line {
 
     /// The step whose time is up, if its time is up.
     fn overdue(&self, now: Monotonic) -> Option<ProbeStep> {
-        self.poll.as_ref().filter(|poll| poll.deadline <= now)?;
+        let is_late = |deadline: Option<Monotonic>| deadline.is_some_and(|deadline| deadline <= now);
+        if !is_late(self.poll.as_ref().map(|poll| poll.deadline)) && !is_late(self.login_deadline()) {
+            return None;
+        }
         Some(match (&self.wire, &self.session) {
             (Some(Wire::Awaiting { .. }), _) => ProbeStep::Resolving,
             (Some(Wire::Open(_)), Some(session)) => session.step(),
@@ -265,10 +331,18 @@ impl Line {
         })
     }
 
+    /// When the host that has been reached must have let us in: `connect_timeout`, or its share of the time.
+    fn login_deadline(&self) -> Option<Monotonic> {
+        match &self.wire {
+            Some(Wire::Open(wire)) if !self.is_logged_in() => Some(wire.until),
+            _ => None,
+        }
+    }
+
     fn next_deadline(&self) -> Option<Monotonic> {
         let poll = self.poll.as_ref().map(|poll| poll.deadline);
         let wire = self.wire.as_ref().and_then(Wire::next_deadline);
-        poll.into_iter().chain(wire).min()
+        poll.into_iter().chain(wire).chain(self.login_deadline()).min()
     }
 
     fn drop_connection(&mut self, hands: &mut Hands<'_>) {
@@ -286,6 +360,11 @@ impl Line {
         }
         self.drop_connection(hands);
     }
+}
+
+fn is_outage(failure: &ProbeFailure) -> bool {
+    use ProbeFailure::{NotReady, TimedOut, Unreachable};
+    matches!(failure, Unreachable { .. } | TimedOut { .. } | NotReady { .. })
 }
 
 fn login(info: &ConnInfo, wire: &OpenWire) -> Login {

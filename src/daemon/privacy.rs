@@ -9,6 +9,7 @@ use crate::cluster::ProbeFailure;
 use crate::config::ConnInfo;
 use crate::net::{Endpoint, Next};
 use crate::pg::{self, Answer};
+use crate::sys::user;
 use crate::tls::{self, Blame, Failure, Opening, Secured, Setback, Step, Terms};
 
 /// How far the agreement with a server has come.
@@ -105,6 +106,9 @@ impl Privacy {
 }
 
 fn begin(wanted: Option<Opening>, wire: &mut OpenWire, info: &ConnInfo) -> Result<Stage, ProbeFailure> {
+    if let (Some(name), Some(account)) = (&info.required_peer, wire.link.peer_account()) {
+        check_peer(name, account)?;
+    }
     let opening = wanted.unwrap_or_else(|| tls::opening(info.tls.mode, info.tls.negotiation, is_local(wire)));
     match opening {
         Opening::Plain => Ok(Stage::Settled),
@@ -116,6 +120,19 @@ fn begin(wanted: Option<Opening>, wire: &mut OpenWire, info: &ConnInfo) -> Resul
             wire.link.limit_input(pg::ENCRYPTION_ANSWER_BYTES);
             pg::ask_for_encryption(&mut wire.link.output);
             Ok(Stage::Asked)
+        }
+    }
+}
+
+/// As with a certificate: somebody lives there whom we do not take for the one we mean.
+fn check_peer(required: &str, account: io::Result<u32>) -> Result<(), ProbeFailure> {
+    let account = account.map_err(|error| ProbeFailure::Unreachable { reason: error.to_string() })?;
+    match user::local_name(account) {
+        Some(name) if name == required => Ok(()),
+        name => {
+            let name = name.unwrap_or_else(|| "not in /etc/passwd".to_owned());
+            let message = format!("the server runs as user {account} ({name}), requirepeer is {required}");
+            Err(ProbeFailure::AuthenticationRejected { message })
         }
     }
 }

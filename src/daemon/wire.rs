@@ -26,7 +26,7 @@ pub(super) enum Wire {
     /// Waiting for a name.
     Awaiting { dial: Dial },
     /// An endpoint is being tried.
-    Trying { wire: OpenWire, until: Monotonic },
+    Trying(OpenWire),
     /// Connected.
     Open(OpenWire),
 }
@@ -39,6 +39,8 @@ pub(super) struct OpenWire {
     pub(super) endpoint: Endpoint,
     /// Which host of the connection info that is.
     pub(super) host: usize,
+    /// When the next one is tried, if nobody has let us in here.
+    pub(super) until: Monotonic,
     /// What else could have been tried.
     dial: Dial,
 }
@@ -64,7 +66,7 @@ impl Wire {
                 Err(ProbeFailure::TimedOut { step: ProbeStep::Resolving })
             }
             Self::Awaiting { dial } => Self::try_next(dial, terms, hands),
-            Self::Trying { wire, until } => Self::pump_trying(wire, until, terms, hands),
+            Self::Trying(wire) => Self::pump_trying(wire, terms, hands),
             open @ Self::Open(_) => Ok(open),
         }
     }
@@ -73,7 +75,7 @@ impl Wire {
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
         match self {
             Self::Awaiting { dial } => Some(dial.deadline),
-            Self::Trying { until, .. } => Some(*until),
+            Self::Trying(wire) => Some(wire.until),
             Self::Open(_) => None,
         }
     }
@@ -82,7 +84,7 @@ impl Wire {
     pub(super) fn close(self, board: &mut Board) {
         match self {
             Self::Awaiting { .. } => {}
-            Self::Trying { mut wire, .. } | Self::Open(mut wire) => board.forget(&mut wire.link, wire.token),
+            Self::Trying(mut wire) | Self::Open(mut wire) => board.forget(&mut wire.link, wire.token),
         }
     }
 
@@ -93,7 +95,7 @@ impl Wire {
                 Next::Await => return Ok(Self::Awaiting { dial }),
                 Next::Connect { endpoint, host, until } => match open(&endpoint, terms, hands.board) {
                     Ok((link, token)) => {
-                        return Ok(Self::Trying { wire: OpenWire { link, token, endpoint, host, dial }, until });
+                        return Ok(Self::Trying(OpenWire { link, token, endpoint, host, until, dial }));
                     }
                     Err(error) => dial.note(unreachable(&endpoint, &error)),
                 },
@@ -101,20 +103,15 @@ impl Wire {
         }
     }
 
-    fn pump_trying(
-        mut wire: OpenWire,
-        until: Monotonic,
-        terms: &Terms,
-        hands: &mut Hands<'_>,
-    ) -> Result<Self, ProbeFailure> {
+    fn pump_trying(mut wire: OpenWire, terms: &Terms, hands: &mut Hands<'_>) -> Result<Self, ProbeFailure> {
         let pumped = wire.link.pump();
         if let (true, crate::net::Next::Failed(error)) = (wire.link.is_connecting(), &pumped.next) {
             wire.dial.note(ProbeFailure::Unreachable { reason: error.to_string() });
         } else if !wire.link.is_connecting() {
             // Connected, whatever came after: the owner pumps on and sees it.
             return Ok(Self::Open(wire));
-        } else if hands.now < until {
-            return Ok(Self::Trying { wire, until });
+        } else if hands.now < wire.until {
+            return Ok(Self::Trying(wire));
         } else {
             wire.dial.note(ProbeFailure::TimedOut { step: ProbeStep::Connecting });
         }
@@ -124,6 +121,20 @@ impl Wire {
 }
 
 impl OpenWire {
+    /// Tries the next host, until `deadline`; `failure`: what is wrong with this one.
+    pub(super) fn next_host(
+        mut self,
+        failure: ProbeFailure,
+        deadline: Monotonic,
+        terms: &Terms,
+        hands: &mut Hands<'_>,
+    ) -> Result<Wire, ProbeFailure> {
+        hands.board.forget(&mut self.link, self.token);
+        self.dial.leave(self.host, deadline);
+        self.dial.note(failure);
+        Wire::try_next(self.dial, terms, hands)
+    }
+
     /// Connects to the same endpoint once more.
     pub(super) fn again(mut self, terms: &Terms, hands: &mut Hands<'_>) -> Result<Wire, ProbeFailure> {
         hands.board.forget(&mut self.link, self.token);

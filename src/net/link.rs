@@ -17,7 +17,7 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
 use super::pipe::{Pipe, Socket};
-use crate::sys::socket::{KeepAlive, set_keepalive};
+use crate::sys::socket::{KeepAlive, peer_account, set_keepalive};
 use crate::tls::{Blame, Failure, Secured};
 
 /// Whom to connect to.
@@ -106,6 +106,14 @@ impl Link {
         match &self.pipe.socket {
             Socket::Tcp(stream) => stream.peer_addr().ok(),
             Socket::Unix(_) => None,
+        }
+    }
+
+    /// The user id that the other side of a Unix socket runs as; `None` for TCP.
+    pub fn peer_account(&self) -> Option<io::Result<u32>> {
+        match &self.pipe.socket {
+            Socket::Tcp(_) => None,
+            Socket::Unix(stream) => Some(peer_account(stream)),
         }
     }
 

@@ -20,6 +20,7 @@ pub struct Session {
     budget: Budget,
     lessons: Lessons,
     turned_away: bool,
+    logged_in: bool,
 }
 
 /// What a session has to tell.
@@ -43,7 +44,7 @@ impl Session {
                 reason: format!("user, dbname, application_name or options cannot be sent: {error}"),
             }),
         };
-        Self { state, budget: Budget::for_login(), lessons: Lessons::default(), turned_away: false }
+        Self { state, budget: Budget::for_login(), lessons: Lessons::default(), turned_away: false, logged_in: false }
     }
 
     /// Consumes whole messages from `input` up to the first that brings something; what is incomplete stays there. To be
@@ -69,6 +70,11 @@ impl Session {
     /// Logged in, and no poll under way.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)
+    }
+
+    /// The server has let us in, and the session has not failed before that.
+    pub fn is_logged_in(&self) -> bool {
+        self.logged_in
     }
 
     /// The server has ended the login with an error, before it let us in.
@@ -118,6 +124,7 @@ impl Session {
                     return Ok(None);
                 }
                 self.rest();
+                self.logged_in = true;
                 Ok(Some(Progress::LoggedIn))
             }
             State::Answering(poll) => match poll.receive(message, &mut self.lessons, out)? {

@@ -1,4 +1,4 @@
-//! Reads the configuration file and what surrounds it: environment variables, the user, password files. Never waits for
+//! Reads the configuration file and what surrounds it: environment variables, the user, libpq's files. Never waits for
 //! a file: what is not a regular one is refused.
 
 use std::fmt;
@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Environment, Findings, Loaded, MAX_FILE_BYTES, PassfileContent};
+use crate::config::{self, Environment, FileContent, Findings, Loaded, MAX_FILE_BYTES};
 
 /// Why there is no configuration. Each prints as one line, but for [`LoadError::Broken`] with one line per error.
 #[derive(Debug)]
@@ -53,6 +53,7 @@ pub fn environment() -> Environment {
         home: home.or_else(|| user.as_ref().map(|user| user.dir.clone())),
         os_user: user.map(|user| user.name),
         read_passfile,
+        read_service_file,
     }
 }
 
@@ -86,27 +87,37 @@ fn read_at_most(file: &File, limit: usize) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// libpq's rule: a password file that anybody but its owner can read is not used, nor is one that is no regular file.
-fn read_passfile(path: &Path) -> PassfileContent {
-    let Ok(file) = open(path) else { return PassfileContent::Absent };
-    let Ok(metadata) = file.metadata() else { return PassfileContent::Absent };
+fn read_passfile(path: &Path) -> FileContent {
+    let Ok(file) = open(path) else { return FileContent::Absent };
+    let Ok(metadata) = file.metadata() else { return FileContent::Absent };
     if !metadata.is_file() {
-        return PassfileContent::Refused("not a regular file".to_owned());
+        return FileContent::Refused("not a regular file".to_owned());
     }
     if metadata.mode() & OTHERS_BITS != 0 {
-        return PassfileContent::Refused("group or others have access; expected mode 0600 or less".to_owned());
+        return FileContent::Refused("group or others have access; expected mode 0600 or less".to_owned());
     }
-    let refused = PassfileContent::Refused;
+    let refused = FileContent::Refused;
     match read_at_most(&file, PASSFILE_MAX_BYTES) {
         Err(error) => refused(error.to_string()),
         Ok(None) => refused(format!("longer than {PASSFILE_MAX_BYTES} bytes")),
         Ok(Some(bytes)) => match String::from_utf8(bytes) {
-            Ok(text) => PassfileContent::Text(text),
+            Ok(text) => FileContent::Text(text),
             Err(error) => refused(format!("not UTF-8 at byte {}", error.utf8_error().valid_up_to())),
         },
     }
 }
 
+/// As libpq reads it, whoever may read it too.
+fn read_service_file(path: &Path) -> FileContent {
+    match read_text(path, SERVICE_FILE_MAX_BYTES) {
+        Ok(text) => FileContent::Text(text),
+        Err(LoadError::Unreadable(_, error)) if error.kind() == io::ErrorKind::NotFound => FileContent::Absent,
+        Err(error) => FileContent::Refused(error.to_string()),
+    }
+}
+
 const PASSFILE_MAX_BYTES: usize = 1024 * 1024;
+const SERVICE_FILE_MAX_BYTES: usize = 1024 * 1024;
 /// Any access for group or others.
 const OTHERS_BITS: u32 = 0o077;
 
@@ -162,20 +173,20 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_passfile(path: &Path, expected: &PassfileContent) {
+    fn check_passfile(path: &Path, expected: &FileContent) {
         assert!(read_passfile(path) == *expected, "{}", path.display());
     }
 
     #[test]
     fn a_password_file_must_be_its_owners_alone() {
         let scratch = Scratch::new("passfile");
-        let text = PassfileContent::Text("x".to_owned());
-        let refused = PassfileContent::Refused("group or others have access; expected mode 0600 or less".to_owned());
+        let text = FileContent::Text("x".to_owned());
+        let refused = FileContent::Refused("group or others have access; expected mode 0600 or less".to_owned());
         check_passfile(&scratch.file(b"x", 0o600), &text);
         check_passfile(&scratch.file(b"x", 0o640), &refused);
         check_passfile(&scratch.file(b"x", 0o604), &refused);
-        check_passfile(&scratch.0, &PassfileContent::Refused("not a regular file".to_owned()));
-        check_passfile(&scratch.0.join("none"), &PassfileContent::Absent);
+        check_passfile(&scratch.0, &FileContent::Refused("not a regular file".to_owned()));
+        check_passfile(&scratch.0.join("none"), &FileContent::Absent);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockopt, listen, setsockopt, socket, sockopt,
 };
 
 /// libpq's `keepalives*` and `tcp_user_timeout`; `None` leaves the system's default.
@@ -46,6 +46,11 @@ pub fn set_keepalive(socket: &impl AsFd, wanted: &KeepAlive) -> io::Result<()> {
     Ok(())
 }
 
+/// The account that the process behind a connected Unix socket had when it began to listen.
+pub fn peer_account(socket: &impl AsFd) -> io::Result<u32> {
+    Ok(getsockopt(socket, sockopt::PeerCredentials)?.uid())
+}
+
 /// A non-blocking listening TCP socket on `address`. One on `[::]` takes IPv4 connections too, whatever the system's
 /// default is.
 pub fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
@@ -78,8 +83,6 @@ fn whole_seconds(time: Duration) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use nix::sys::socket::getsockopt;
-
     use super::*;
 
     #[test]

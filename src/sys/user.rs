@@ -1,4 +1,4 @@
-//! Who we run as: libpq's default for `user`, and the home directory with `.pgpass` in it.
+//! Who we run as: libpq's default for `user`, and the home directory with `.pgpass` in it; and who others run as.
 
 use std::path::PathBuf;
 
@@ -15,6 +15,12 @@ pub fn os_user() -> Option<(String, PathBuf)> {
         let user = User::from_uid(uid).ok()??;
         Some((user.name, user.dir))
     })
+}
+
+/// The name of a user in `/etc/passwd`. No name service is asked, so this may be called at any time.
+pub fn local_name(uid: u32) -> Option<String> {
+    let passwd = super::files::read_small("/etc/passwd".as_ref(), PASSWD_BYTES).ok()?;
+    find(&String::from_utf8_lossy(&passwd), Uid::from_raw(uid)).map(|(name, _)| name)
 }
 
 /// More local users than this are looked for through the name services.
@@ -51,5 +57,6 @@ mod tests {
     #[test]
     fn somebody_runs_these_tests() {
         assert!(os_user().is_some_and(|(name, _)| !name.is_empty()));
+        assert_eq!(local_name(0).as_deref(), Some("root"));
     }
 }

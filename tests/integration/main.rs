@@ -6,8 +6,10 @@
 
 mod harness;
 
+mod beside_original;
 mod candidates;
 mod commands;
+mod dsns;
 mod every_key;
 mod explaining;
 mod failover_steps;

@@ -24,6 +24,8 @@ pub(crate) struct Daemon {
     pub(crate) config: Value,
     /// What is in its environment besides the tests' own.
     pub(crate) variables: Vec<(String, String)>,
+    /// The program, and its arguments before the configuration file.
+    pub(crate) program: Vec<String>,
     dir: PathBuf,
     child: Option<Child>,
 }
@@ -38,7 +40,8 @@ impl Daemon {
         config["alert_file_dir"] = json!(dir.join("alerts"));
         config["json_state_file_path"] = json!(dir.join("state.json"));
         config["maintenance_mode_file"] = json!(dir.join("maintenance"));
-        Self { host, config, variables: Vec::new(), dir, child: None }
+        let program = vec![env!("CARGO_BIN_EXE_pglookout").to_owned()];
+        Self { host, config, variables: Vec::new(), program, dir, child: None }
     }
 
     /// Starts it and waits until it answers.
@@ -55,8 +58,9 @@ impl Daemon {
     pub(crate) fn start_with_stderr(&mut self, stderr: Stdio) {
         assert!(self.child.is_none(), "{} runs already", self.host.name);
         self.write_config(&self.config.to_string());
-        let mut command = self.host.command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
-        command.arg(self.config_path()).current_dir(&self.dir).envs(self.variables.iter().cloned());
+        let (program, arguments) = self.program.split_first().expect("a program");
+        let mut command = self.host.command(program, Account::Own);
+        command.args(arguments).arg(self.config_path()).current_dir(&self.dir).envs(self.variables.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         self.child = Some(command.spawn().expect("the pglookout program"));
     }
