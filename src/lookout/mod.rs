@@ -63,6 +63,8 @@ pub struct Lookout {
     schedule: Schedule,
     health: Health,
     check: Option<Check>,
+    /// When the last check that somebody requested asked everybody, or will.
+    requested_at: Option<Monotonic>,
     /// What the last round came to.
     last: Option<Round>,
     /// The sentence that was last logged.
@@ -95,6 +97,7 @@ impl Lookout {
             schedule,
             health: Health::new(now.mono),
             check: None,
+            requested_at: None,
             last: None,
             said: None,
             next_command: 0,
