@@ -37,6 +37,7 @@ impl Daemon {
         let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
         self.nodes.adopt(&config, &mut hands);
         self.observers.adopt(&config, &mut hands);
+        self.web.adopt(&config);
         self.book.retain(|name| is_configured(&config, name));
         self.events.push(Event::ConfigLoaded(Arc::new(config)));
     }

@@ -53,14 +53,15 @@ pub fn run(config_path: &Path, loaded: Loaded) -> ExitCode {
 
 fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, String> {
     let signals = Signals::block().map_err(|error| about("signals", &error))?;
-    let limit = raise_descriptors();
+    let (limit, descriptors) = raise_descriptors();
     let poll = Poll::new().map_err(|error| about("epoll", &error))?;
     let mut board = Board::new(poll.registry().try_clone().map_err(|error| about("epoll", &error))?);
     let mut signals = signals;
     board.register(&mut signals, Owner::Signals, Interest::READABLE).map_err(|error| about("signals", &error))?;
     let listener =
         Listener::bind(config.http_address.as_deref(), config.http_port).map_err(|error| error.to_string())?;
-    let web = Web::new(listener, &mut board).map_err(|error| about("HTTP", &error))?;
+    let mut web = Web::new(listener, descriptors, &mut board).map_err(|error| about("HTTP", &error))?;
+    web.adopt(&config);
     let boot_id = clock::boot_id();
     let memory = recall(&config, boot_id.as_deref());
     introduce(&config);
@@ -97,12 +98,13 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
     })
 }
 
-fn raise_descriptors() -> Option<InheritedLimit> {
+/// What commands get back, and how many there may be now.
+fn raise_descriptors() -> (Option<InheritedLimit>, u64) {
     match limits::raise_descriptors() {
-        Ok((inherited, _)) => Some(inherited),
+        Ok((inherited, raised)) => (Some(inherited), raised),
         Err(error) => {
             log::warn!("the limit on open descriptors stays as it is: {error}");
-            None
+            (None, u64::MAX)
         }
     }
 }

@@ -11,7 +11,8 @@ use mio::Token;
 use mio::net::TcpStream;
 
 use super::board::{BOTH, Board, Owner};
-use crate::http::limits::{IDLE_DEADLINE, MAX_CONNECTIONS, MAX_REQUEST_HEAD_BYTES, REQUEST_DEADLINE};
+use crate::config::Config;
+use crate::http::limits::{IDLE_DEADLINE, MAX_REQUEST_HEAD_BYTES, REQUEST_DEADLINE, max_connections, own_descriptors};
 use crate::http::{Answer, Exchange, Refusal, Reply, Request, Route, Step, write_continue};
 use crate::net::{Accepting, Link, Listener, Next};
 use crate::time::{Monotonic, Now};
@@ -21,6 +22,10 @@ pub(super) struct Web {
     listener: Option<Listener>,
     token: Token,
     clients: BTreeMap<Token, Client>,
+    /// How many descriptors this process may have open.
+    descriptors: u64,
+    /// Clients at once.
+    room: usize,
     /// Accept again then: no descriptor was left.
     retry_at: Option<Monotonic>,
 }
@@ -63,9 +68,10 @@ enum Then {
 }
 
 impl Web {
-    pub(super) fn new(mut listener: Listener, board: &mut Board) -> io::Result<Self> {
+    /// Of a process that may have so many descriptors open.
+    pub(super) fn new(mut listener: Listener, descriptors: u64, board: &mut Board) -> io::Result<Self> {
         let token = board.register(&mut listener, Owner::Listener, BOTH)?;
-        Ok(Self { listener: Some(listener), token, clients: BTreeMap::new(), retry_at: None })
+        Ok(Self { listener: Some(listener), token, clients: BTreeMap::new(), descriptors, room: 1, retry_at: None })
     }
 
     /// Listens somewhere else from now on; clients stay.
@@ -75,6 +81,17 @@ impl Web {
         (self.listener, self.token) = (Some(listener), token);
         board.again(token);
         Ok(())
+    }
+
+    /// Leaves what this configuration needs of our descriptors to others. Clients that are too many now give way as others
+    /// come.
+    pub(super) fn adopt(&mut self, config: &Config) {
+        let peers = config.nodes.len() + config.observers.len();
+        let (needed, limit) = (own_descriptors(peers), self.descriptors);
+        if u64::try_from(needed).is_ok_and(|needed| needed >= limit) {
+            log::warn!("{limit} open descriptors are allowed, {needed} may be needed for {peers} nodes and observers");
+        }
+        self.room = max_connections(limit, peers);
     }
 
     /// Lets nobody in until it is told to listen again; where it was.
@@ -91,12 +108,9 @@ impl Web {
 
     /// Takes in those who wait.
     pub(super) fn accept(&mut self, board: &mut Board, pages: &mut Pages<'_>, now: Now) {
-        let mut streams = Vec::new();
-        let Some(listener) = &mut self.listener else { return };
-        let accepting = listener.accept(&mut streams);
-        for stream in streams {
-            self.welcome(stream, board, pages, now);
-        }
+        let Some(mut listener) = self.listener.take() else { return };
+        let accepting = listener.accept(|stream| self.welcome(stream, board, pages, now));
+        self.listener = Some(listener);
         self.retry_at = None;
         match accepting {
             Accepting::Wait => {}
@@ -140,7 +154,7 @@ impl Web {
     }
 
     fn welcome(&mut self, stream: TcpStream, board: &mut Board, pages: &mut Pages<'_>, now: Now) {
-        if self.clients.len() >= MAX_CONNECTIONS && !self.make_room(board) {
+        if self.clients.len() >= self.room && !self.make_room(board) {
             return;
         }
         let mut link = Link::accepted(stream, INPUT_BYTES);

@@ -18,6 +18,19 @@ fn what_goes_wrong_and_what_is_not_considered_is_counted() {
 }
 
 #[test]
+fn nonsense_is_said_once_however_it_changes() {
+    check(
+        "",
+        "1 s2 nonsense\n6 s2 more_nonsense\n11 s2 refused\n16 s2 more_nonsense\n21 s2 nonsense\n26 s2 standby\n31 end",
+        "log node",
+        "5.01 log node s2: not understood: as scripted
+         15.01 log node s2: refused by a living server: as scripted
+         20.01 log node s2: not understood: otherwise
+         30.01 log node s2: answers again",
+    );
+}
+
+#[test]
 fn lag_is_measured_at_each_regular_decision() {
     check(
         "",

@@ -63,6 +63,8 @@ pub struct Lookout {
     schedule: Schedule,
     health: Health,
     check: Option<Check>,
+    /// When the last check that somebody requested asked everybody, or will.
+    requested_at: Option<Monotonic>,
     /// What the last round came to.
     last: Option<Round>,
     /// The sentence that was last logged.
@@ -95,6 +97,7 @@ impl Lookout {
             schedule,
             health: Health::new(now.mono),
             check: None,
+            requested_at: None,
             last: None,
             said: None,
             next_command: 0,
@@ -304,7 +307,7 @@ impl Lookout {
     fn say_of_node(&self, node: &NodeName, failure: Option<&ProbeFailure>, effects: &mut Vec<Effect>) {
         let known = self.state.nodes.get(node).and_then(|state| state.failure.as_ref());
         match failure {
-            Some(failure) if Some(failure) != known => {
+            Some(failure) if is_news(failure, known) => {
                 effects.push(Effect::warning(format!("node {node}: {failure}")));
                 if matches!(failure, ProbeFailure::AuthenticationRejected { .. }) {
                     effects.push(Effect::RaiseAlert {
@@ -327,7 +330,7 @@ impl Lookout {
     ) {
         let known = self.state.observers.get(observer);
         match outcome {
-            Err(failure) if known.and_then(|known| known.failure.as_ref()) != Some(failure) => {
+            Err(failure) if is_news(failure, known.and_then(|known| known.failure.as_ref())) => {
                 effects.push(Effect::warning(format!("observer {observer}: {failure}")));
             }
             Ok(report) => {
@@ -394,6 +397,15 @@ impl Lookout {
                 self.note_wait(Wait::FreshFactsOverdue, now, effects);
             }
         }
+    }
+}
+
+/// Is a failure another than the last one. What cannot be understood is new at every poll if the other side wills; once is
+/// enough.
+fn is_news(failure: &ProbeFailure, known: Option<&ProbeFailure>) -> bool {
+    match (failure, known) {
+        (ProbeFailure::Nonsense { .. }, Some(ProbeFailure::Nonsense { .. })) => false,
+        (failure, known) => known != Some(failure),
     }
 }
 

@@ -24,8 +24,10 @@ impl Lookout {
     /// POST /check or a reload: a poll and a decision at once. Requests that come close together share one poll.
     pub(super) fn request_check(&mut self, now: Now) {
         if self.check.is_none() {
+            let at = self.requested_at.map_or(now.mono, |last| now.mono.max(last + REQUEST_SPACING));
+            self.requested_at = Some(at);
             self.check = Some(self.new_check(Look::Regular, now.mono));
-            self.schedule.hurry_all(now.mono);
+            self.schedule.hurry_all(at);
         }
     }
 
@@ -56,6 +58,9 @@ impl Lookout {
 pub(super) fn patience(config: &Config) -> Duration {
     config.missing_primary_timeout.max(config.poll_timeout * 2 + Duration::from_secs(1))
 }
+
+/// Anybody may ask for checks all the time: their polls are so far apart at least.
+const REQUEST_SPACING: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 #[path = "pending_tests.rs"]

@@ -28,6 +28,18 @@ fn requests_that_come_close_together_share_one_poll() {
 }
 
 #[test]
+fn requests_without_end_ask_once_a_second() {
+    check(
+        "",
+        "22 check\n22.1 check\n22.3 check\n22.9 check\n23.2 check\n23.4 check\n24.9 end",
+        "ask p",
+        "22 ask p
+         23 ask p
+         24 ask p",
+    );
+}
+
+#[test]
 fn a_node_that_does_not_answer_delays_no_decision() {
     // s1 takes longer than a check may; somebody asks for a check all the time. p was last reached at 20.01.
     check(

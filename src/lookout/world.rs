@@ -341,6 +341,8 @@ fn failure(name: &str) -> Option<ProbeFailure> {
         "timed_out" => ProbeFailure::TimedOut { step: ProbeStep::Answering },
         "refused" => ProbeFailure::Refused { message: message() },
         "authentication" => ProbeFailure::AuthenticationRejected { message: message() },
+        "nonsense" => ProbeFailure::Nonsense { reason: message() },
+        "more_nonsense" => ProbeFailure::Nonsense { reason: "otherwise".to_owned() },
         "not_ready" => ProbeFailure::NotReady { message: message() },
         other => panic!("no habit: {other:?}"),
     })

@@ -56,12 +56,12 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Appends those who wait, as many as one turn should take.
-    pub fn accept(&mut self, clients: &mut Vec<TcpStream>) -> Accepting {
+    /// Hands those who wait to `welcome`, one by one, as many as one turn should take.
+    pub fn accept(&mut self, mut welcome: impl FnMut(TcpStream)) -> Accepting {
         let mut sent_away = 0;
         for _ in 0..MOST_PER_TURN {
             match self.socket.accept() {
-                Ok((client, _)) => clients.push(client),
+                Ok((client, _)) => welcome(client),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && sent_away == 0 => return Accepting::Wait,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if socket::is_out_of_descriptors(&error) => {
@@ -148,7 +148,7 @@ mod tests {
 
     fn accept_all(listener: &mut Listener) -> Vec<TcpStream> {
         let mut clients = Vec::new();
-        while listener.accept(&mut clients) == Accepting::Again {}
+        while listener.accept(|client| clients.push(client)) == Accepting::Again {}
         clients
     }
 
@@ -198,9 +198,9 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let waiting: Vec<_> = (0..=MOST_PER_TURN).map(|_| connect(address)).collect();
         let mut clients = Vec::new();
-        assert_eq!(listener.accept(&mut clients), Accepting::Again);
+        assert_eq!(listener.accept(|client| clients.push(client)), Accepting::Again);
         assert_eq!(clients.len(), waiting.len() - 1);
-        assert_eq!(listener.accept(&mut clients), Accepting::Wait);
+        assert_eq!(listener.accept(|client| clients.push(client)), Accepting::Wait);
         assert_eq!(clients.len(), waiting.len());
     }
 

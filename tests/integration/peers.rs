@@ -1,14 +1,14 @@
 //! What others get: healthy nodes beside dead ones, and readers of `/state.json`.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::harness::blackhole::Blackhole;
 use crate::harness::daemon::HTTP_PORT;
 use crate::harness::http::request;
-use crate::harness::{Cluster, Fleet, SOON, pause, wait_until};
+use crate::harness::vitals::longest_unasked;
+use crate::harness::{Cluster, Fleet, SOON, wait_until};
 
 #[test]
 fn dead_hosts_and_unknown_names_delay_nobody_else() {
@@ -23,20 +23,8 @@ fn dead_hosts_and_unknown_names_delay_nobody_else() {
     for name in ["p", "s1"] {
         wait_until("the healthy are reached", SOON, || fleet["s1"].state()[name]["connection"] == true);
     }
-    let mut latest: BTreeMap<&str, (Value, Instant)> = BTreeMap::new();
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(7) {
-        let state = fleet["s1"].state();
-        for name in ["p", "s1"] {
-            let fetched = state[name]["fetch_time"].clone();
-            let (known, since) = latest.entry(name).or_insert((fetched.clone(), Instant::now()));
-            if *known != fetched {
-                (*known, *since) = (fetched, Instant::now());
-            }
-            assert!(since.elapsed() < Duration::from_secs(2), "{name} was not asked for {:?}", since.elapsed());
-        }
-        pause(50);
-    }
+    let longest = longest_unasked(&fleet["s1"], &["p", "s1"], Duration::from_secs(7));
+    assert!(longest < Duration::from_secs(2), "somebody was not asked for {longest:?}");
     let state = fleet["s1"].state();
     assert_eq!((&state["hole"]["connection"], &state["nowhere"]["connection"]), (&json!(false), &json!(false)));
 }

@@ -1,10 +1,12 @@
 //! One daemon: the real binary with a configuration, files and a port of its own.
 
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -26,6 +28,8 @@ pub(crate) struct Daemon {
     pub(crate) variables: Vec<(String, String)>,
     /// The program, and its arguments before the configuration file.
     pub(crate) program: Vec<String>,
+    /// How many descriptors it may have open, if not as many as the tests.
+    pub(crate) descriptors: Option<u64>,
     dir: PathBuf,
     child: Option<Child>,
 }
@@ -41,7 +45,7 @@ impl Daemon {
         config["json_state_file_path"] = json!(dir.join("state.json"));
         config["maintenance_mode_file"] = json!(dir.join("maintenance"));
         let program = vec![env!("CARGO_BIN_EXE_pglookout").to_owned()];
-        Self { host, config, variables: Vec::new(), program, dir, child: None }
+        Self { host, config, variables: Vec::new(), program, descriptors: None, dir, child: None }
     }
 
     /// Starts it and waits until it answers.
@@ -62,6 +66,10 @@ impl Daemon {
         let mut command = self.host.command(program, Account::Own);
         command.args(arguments).arg(self.config_path()).current_dir(&self.dir).envs(self.variables.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        if let Some(most) = self.descriptors {
+            // SAFETY: one system call between fork and exec.
+            unsafe { command.pre_exec(move || Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)) };
+        }
         self.child = Some(command.spawn().expect("the pglookout program"));
     }
 

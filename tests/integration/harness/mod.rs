@@ -16,6 +16,8 @@ pub(crate) mod node;
 pub(crate) mod postgres;
 pub(crate) mod receivers;
 pub(crate) mod run_dir;
+pub(crate) mod scripted;
+pub(crate) mod vitals;
 pub(crate) mod wait;
 
 pub(crate) use cluster::Cluster;

@@ -1,0 +1,189 @@
+//! Crowds of HTTP clients, while a failover is needed.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::unistd::Uid;
+use serde_json::json;
+
+use super::outcome::{LITTLE_KIB, WATCHED, wait_for_the_real, watch_and_fail_over};
+use crate::harness::daemon::HTTP_PORT;
+use crate::harness::host::{Account, Host};
+use crate::harness::run_dir::TestDir;
+use crate::harness::scripted::{Scripted, Step};
+use crate::harness::{Cluster, Daemon, Fleet, SOON, or_skip, pause, wait_until};
+
+#[test]
+fn crowds_of_clients_cost_nobody_anything() {
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let mut fleet = Fleet::start(&cluster, |_, _| ());
+    let crowds: Vec<Crowd> = ["s1", "s2", "o"]
+        .into_iter()
+        .flat_map(|daemon| {
+            let host = &fleet[daemon].host;
+            [
+                Crowd::of(host, 1_500, b""),
+                Crowd::of(host, 500, b"GET /state.json HTTP/1.1\r\nX: "),
+                Crowd::of(host, 20, &b"GET /state.json HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1000)),
+                Crowd::of(host, 20, &b"POST /check HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100)),
+            ]
+        })
+        .collect();
+    wait_until("the crowds are there", SOON, || {
+        crowds.iter().all(|crowd| crowd.connections() > 200 || crowd.size < 200)
+    });
+    watch_and_fail_over(&mut cluster, &mut fleet, LITTLE_KIB);
+    for crowd in crowds {
+        println!("{} clients on {}: {} connections", crowd.size, crowd.target, crowd.connections());
+    }
+}
+
+#[test]
+fn a_crowd_takes_no_descriptor_that_a_failover_needs() {
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let mut fleet = Fleet::prepare(&cluster, |_, _| ());
+    fleet.iter_mut().for_each(|daemon| daemon.descriptors = Some(32));
+    fleet.start_all();
+    let crowds = ["s1", "s2", "o"].map(|daemon| Crowd::of(&fleet[daemon].host, 100, b"GET"));
+    wait_until("the crowds are there", SOON, || crowds.iter().all(|crowd| crowd.connections() > 200));
+    wait_for_the_real(&fleet);
+    cluster["p"].kill_nine_all();
+    let (who, _) = fleet.wait_promotion();
+    wait_until("the promoted server is the primary", SOON, || cluster.primaries() == [who]);
+    let log = fleet[WATCHED].log();
+    assert!(!log.contains("open files") && !log.contains("no descriptor"), "{log}");
+    println!("with 32 descriptors: {} clients came to s1", crowds[0].connections());
+}
+
+#[test]
+fn a_burst_of_checks_asks_each_server_once_a_second() {
+    let server = Scripted::start("server", 5432, vec![Step::Hear]);
+    let dir = TestDir::new();
+    let config = json!({
+        "remote_conns": { "x": format!("host={} user=u sslmode=disable", server.host.address) },
+        "db_poll_interval": 600,
+        "replication_state_check_interval": 600,
+    });
+    let mut daemon = Daemon::prepare(Host::on_loopback("watch"), dir.path(), config);
+    daemon.start();
+    let begun = Instant::now();
+    let mut sent = 0;
+    while begun.elapsed() < Duration::from_secs(5) {
+        let mut stream = daemon.host.connect(HTTP_PORT, SOON).unwrap();
+        stream.write_all(&b"POST /check HTTP/1.1\r\nHost: h\r\n\r\n".repeat(99)).unwrap();
+        stream.write_all(b"POST /check HTTP/1.0\r\n\r\n").unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).unwrap();
+        sent += answers.matches("HTTP/1.1 204").count();
+        assert_eq!(sent % 100, 0, "{answers}");
+    }
+    let (asked, time) = (server.connections(), begun.elapsed());
+    println!("{sent} checks in {time:.1?}: {asked} polls");
+    assert!(sent >= 2_000, "only {sent} checks were sent");
+    // The first poll of all, and the first check's.
+    assert!((4..=2 + time.as_secs()).contains(&asked), "{asked} polls in {time:?}");
+}
+
+#[test]
+fn a_port_that_cannot_be_had_ends_the_start() {
+    let dir = TestDir::new();
+    let mut first = Daemon::prepare(Host::on_loopback("first"), dir.path(), json!({}));
+    first.start();
+    let mut second = Daemon::prepare(Host { name: "second".to_owned(), ..first.host.clone() }, dir.path(), json!({}));
+    let log = std::fs::File::create(second.log_path()).unwrap();
+    second.start_with_stderr(log.into());
+    assert_eq!(second.wait_exit(SOON).code(), Some(1));
+    let expected =
+        format!("cannot listen for HTTP on {}, port {HTTP_PORT}: Address already in use", first.host.address);
+    assert!(second.log().contains(&expected), "{}", second.log());
+}
+
+#[test]
+fn a_port_that_is_forbidden_ends_the_start() {
+    let unprivileged = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    let forbidden = unprivileged.trim().parse().unwrap_or(1024) > 80;
+    if or_skip(forbidden.then_some(()).ok_or("every account may listen on port 80 here".to_owned())).is_none() {
+        return;
+    }
+    let dir = TestDir::new();
+    let mut daemon = Daemon::prepare(Host::on_loopback("watch"), dir.path(), json!({}));
+    daemon.config["http_port"] = json!(80);
+    daemon.write_config(&daemon.config.to_string());
+    let program = env!("CARGO_BIN_EXE_pglookout");
+    // Root may, unless it is told not to.
+    let mut command = match Uid::effective().is_root() {
+        true => {
+            let mut command = daemon.host.command("setpriv", Account::Own);
+            command.args(["--bounding-set=-net_bind_service", program]);
+            command
+        }
+        false => daemon.host.command(program, Account::Own),
+    };
+    let output = command.arg(daemon.config_path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let expected = format!("cannot listen for HTTP on {}, port 80: Permission denied", daemon.host.address);
+    assert!(output.status.code() == Some(1) && said.contains(&expected), "{}: {said}", output.status);
+}
+
+/// So many clients of a daemon, each of whom says the same, reads nothing, says one more byte now and then, and comes back
+/// when it is sent away.
+struct Crowd {
+    target: SocketAddr,
+    size: usize,
+    connections: Arc<AtomicU64>,
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Crowd {
+    fn of(host: &Host, size: usize, greeting: &[u8]) -> Self {
+        let (connections, is_over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let target = SocketAddr::from((host.address, HTTP_PORT));
+        let (counted, told, greeting) = (Arc::clone(&connections), Arc::clone(&is_over), greeting.to_owned());
+        let thread = std::thread::spawn(move || {
+            let mut clients: Vec<TcpStream> = Vec::new();
+            while !told.load(Ordering::Relaxed) {
+                clients.retain(|client| greeting.is_empty() || is_open(client));
+                // Those who say nothing learn of their end by looking; all of them are new after a while.
+                if greeting.is_empty() && clients.len() >= size {
+                    clients.clear();
+                }
+                while clients.len() < size {
+                    let Ok(client) = open(target, &greeting) else { break };
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    clients.push(client);
+                }
+                pause(200);
+            }
+        });
+        Self { target, size, connections, is_over, thread: Some(thread) }
+    }
+
+    fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn open(target: SocketAddr, greeting: &[u8]) -> io::Result<TcpStream> {
+    let mut client = TcpStream::connect_timeout(&target, Duration::from_secs(1))?;
+    client.set_nonblocking(true)?;
+    // What is not taken is not sent.
+    let _ = client.write(greeting);
+    Ok(client)
+}
+
+/// Says one more byte; is the other side still there.
+fn is_open(mut client: &TcpStream) -> bool {
+    client.write_all(b"x").map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |()| true)
+}
