@@ -129,8 +129,8 @@ fn a_port_that_is_forbidden_ends_the_start() {
     assert!(output.status.code() == Some(1) && said.contains(&expected), "{}: {said}", output.status);
 }
 
-/// So many clients of a daemon, each of whom says the same, reads nothing, says one more byte now and then, and comes back
-/// when it is sent away.
+/// So many clients of a daemon: each says the same, if anything, and one more byte a second, reads no answer, and comes back
+/// within a second when it is sent away.
 struct Crowd {
     target: SocketAddr,
     size: usize,
@@ -147,17 +147,13 @@ impl Crowd {
         let thread = std::thread::spawn(move || {
             let mut clients: Vec<TcpStream> = Vec::new();
             while !told.load(Ordering::Relaxed) {
-                clients.retain(|client| greeting.is_empty() || is_open(client));
-                // Those who say nothing learn of their end by looking; all of them are new after a while.
-                if greeting.is_empty() && clients.len() >= size {
-                    clients.clear();
-                }
+                clients.retain(|client| if greeting.is_empty() { is_kept(client) } else { takes_more(client) });
                 while clients.len() < size {
                     let Ok(client) = open(target, &greeting) else { break };
                     counted.fetch_add(1, Ordering::Relaxed);
                     clients.push(client);
                 }
-                pause(200);
+                pause(1000);
             }
         });
         Self { target, size, connections, is_over, thread: Some(thread) }
@@ -183,7 +179,12 @@ fn open(target: SocketAddr, greeting: &[u8]) -> io::Result<TcpStream> {
     Ok(client)
 }
 
+/// Is one who says nothing still there.
+fn is_kept(mut client: &TcpStream) -> bool {
+    matches!(client.read(&mut [0; 16]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
 /// Says one more byte; is the other side still there.
-fn is_open(mut client: &TcpStream) -> bool {
+fn takes_more(mut client: &TcpStream) -> bool {
     client.write_all(b"x").map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |()| true)
 }
