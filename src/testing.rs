@@ -17,26 +17,30 @@ pub(crate) fn draws(mut seed: u64) -> impl FnMut(usize) -> usize {
     }
 }
 
-/// Calls `check` with 20,000 variations of `text`, drawn from a fixed seed that is printed first: bytes changed, dropped,
-/// doubled, cut off.
+/// Calls `check` with 20,000 variations of `text`, drawn from a fixed seed that is printed first.
 pub(crate) fn mutations(text: &[u8], mut check: impl FnMut(&[u8])) {
     let mut draw = draws(0x9E37_79B9_7F4A_7C15);
     for _ in 0..20_000 {
-        let mut mutated = text.to_vec();
-        for _ in 0..=draw(4) {
-            let at = draw(mutated.len());
-            match draw(4) {
-                0 => mutated[at] = ODD_BYTES[draw(ODD_BYTES.len())],
-                1 => drop(mutated.remove(at)),
-                2 => mutated.insert(at, mutated[at]),
-                _ => mutated.truncate(at.max(1)),
-            }
-            if mutated.is_empty() {
-                break;
-            }
-        }
-        check(&mutated);
+        check(&mutated(text, &mut draw));
     }
+}
+
+/// A variation of `text`, which is not empty: bytes changed, dropped, doubled, cut off.
+pub(crate) fn mutated(text: &[u8], draw: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
+    let mut mutated = text.to_vec();
+    for _ in 0..=draw(4) {
+        let at = draw(mutated.len());
+        match draw(4) {
+            0 => mutated[at] = ODD_BYTES[draw(ODD_BYTES.len())],
+            1 => drop(mutated.remove(at)),
+            2 => mutated.insert(at, mutated[at]),
+            _ => mutated.truncate(at.max(1)),
+        }
+        if mutated.is_empty() {
+            break;
+        }
+    }
+    mutated
 }
 
 /// What parsers stumble over.

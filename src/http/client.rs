@@ -50,7 +50,7 @@ pub fn write_get(host: &str, port: Option<u16>, target: &str, output: &mut Bytes
         Some((address, _zone)) if address.contains(':') => address,
         _ => host,
     };
-    let host = if host.contains(':') { format!("[{host}]") } else { visible(host) };
+    let host = if host.contains(':') { format!("[{}]", visible(host)) } else { visible(host) };
     let port = port.map_or_else(String::new, |port| format!(":{port}"));
     let head = format!(
         "GET {target} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: pglookout\r\nAccept: application/json\r\n\
@@ -337,5 +337,6 @@ mod tests {
         asks("o.example", None, "/below/here", "GET /below/here/state.json HTTP/1.1", "o.example");
         asks("fe80::1%eth0", Some(15000), "", "GET /state.json HTTP/1.1", "[fe80::1]:15000");
         asks("a\r\nb", None, "/\u{e4} \r\nX: y", "GET /%C3%A4%20%0D%0AX:%20y/state.json HTTP/1.1", "a%0D%0Ab");
+        asks("::\r\nX: y", None, "", "GET /state.json HTTP/1.1", "[::%0D%0AX:%20y]");
     }
 }

@@ -1,0 +1,110 @@
+//! What operators write: the configuration file, connection strings and URLs, password files.
+
+use std::path::Path;
+
+use pglookout::config::{
+    self, Config, Environment, Keywords, Loaded, PassfileContent, Placeholders, changes, parse, render,
+};
+use serde_json::json;
+
+use super::{SECRET, hides_secret};
+
+pub(super) fn configuration(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    if text.contains(SECRET) {
+        return;
+    }
+    let vars = [("PGPASSWORD".to_owned(), SECRET.to_owned())].into();
+    let Some(config) = read_in_secret(&text, &Environment { vars, ..Environment::default() }) else { return };
+    assert_eq!(config::state_file_path(&text).as_ref(), Ok(&config.state_file));
+    let written = render(&config, &mut Placeholders::default()).to_string();
+    let again = parse(&written, &Environment::default()).expect("what we write is read").config;
+    let (before, after) = without_secrets(config, again);
+    assert_eq!(before, after, "{written}");
+}
+
+/// As a connection string; behind a password as one, as a URL and as a host.
+pub(super) fn conninfo(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    if text.contains(SECRET) {
+        return;
+    }
+    if let Ok(keywords) = Keywords::parse(&text) {
+        // Keywords that do not exist may look like anything; they are refused later.
+        let can_be_written = |keyword: &str| !keyword.contains(|c: char| "=:".contains(c) || c.is_whitespace());
+        let written = keywords.to_conninfo_string();
+        if keywords.iter().all(|(keyword, _)| can_be_written(keyword)) {
+            assert_eq!(Keywords::parse(&written).as_ref(), Ok(&keywords), "{written:?}");
+        }
+    }
+    for connection in [
+        json!(format!("password={SECRET} {text}")),
+        json!(format!("postgres://u:{SECRET}@{text}")),
+        // The blank makes it no URL.
+        json!(format!(" postgres://u:{SECRET}@{text}")),
+        json!({"password": SECRET, "host": text}),
+    ] {
+        let file = json!({"remote_conns": {"n": connection}, "primary_conninfo_template": connection});
+        read_in_secret(&file.to_string(), &Environment::default());
+    }
+}
+
+/// As a whole password file, and as a password in one.
+pub(super) fn passfile(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    if let Some(password) = password_from(&text) {
+        assert!(!password.is_empty());
+    }
+    if text.contains(['\n', '\r', '\0']) || text.is_empty() {
+        return;
+    }
+    let escaped = text.replace('\\', "\\\\").replace(':', "\\:");
+    assert_eq!(password_from(&format!("# *:*:*:*:x\nh:1:d\\:b:u\\\\x:{escaped}")).as_deref(), Some(&*text));
+}
+
+/// The password of one node, by a password file of this text.
+fn password_from(text: &str) -> Option<String> {
+    // The file's name is its text.
+    let read_passfile = |path: &Path| PassfileContent::Text(path.to_string_lossy().into_owned());
+    let node = json!({"host": "h", "port": 1, "dbname": "d:b", "user": "u\\x", "passfile": text});
+    let file = json!({"remote_conns": {"n": node}}).to_string();
+    let config = parse(&file, &Environment { read_passfile, ..Environment::default() }).ok()?.config;
+    config.nodes.into_values().next()?.hosts.into_iter().next()?.password.map(|password| password.reveal().to_owned())
+}
+
+/// Reads a configuration and looks for the secret in everything that is said of it.
+fn read_in_secret(text: &str, environment: &Environment) -> Option<Config> {
+    let problems = match parse(text, environment) {
+        Err(findings) => [findings.errors, findings.warnings].concat(),
+        Ok(Loaded { config, warnings }) => {
+            let nothing = parse("{}", &Environment::default()).expect("an empty object is enough").config;
+            let masked: Vec<String> = config.nodes.values().map(|node| node.masked()).collect();
+            hides_secret(&format!("{config:?} {masked:?} {:?}", changes(&nothing, &config)));
+            hides_secret(&render(&config, &mut Placeholders::default()).to_string());
+            problems_hide_secret(&warnings);
+            return Some(config);
+        }
+    };
+    problems_hide_secret(&problems);
+    None
+}
+
+fn problems_hide_secret(problems: &[config::Problem]) {
+    for problem in problems {
+        hides_secret(&format!("{problem} {problem:?}"));
+    }
+}
+
+/// Both without what is written as a placeholder.
+fn without_secrets(mut before: Config, mut after: Config) -> (Config, Config) {
+    for config in [&mut before, &mut after] {
+        config.nodes.values_mut().flat_map(|node| &mut node.hosts).for_each(|host| host.password = None);
+    }
+    if let (Some(before), Some(after)) = (&mut before.follow, &after.follow) {
+        for (keyword, value) in after.primary_conninfo_template.iter().filter(|(_, value)| value.starts_with("hidden-"))
+        {
+            before.primary_conninfo_template.set(keyword, value);
+        }
+    }
+    (before, after)
+}

@@ -1,0 +1,114 @@
+//! What a server says: whole sessions, the answer to the question whether it encrypts, SCRAM.
+
+use bytes::{BufMut, BytesMut};
+use pglookout::cluster::ProbeFailure;
+use pglookout::pg::{self, Accepted, Binding, Login, Progress, Session, Transport};
+
+use super::{SECRET, hides_secret, however_delivered, on_one_line};
+
+/// The first byte chooses how the connection is protected, the others are what the server sends.
+pub(super) fn backend(input: &[u8]) {
+    let Some((&mode, stream)) = input.split_first() else { return };
+    let transport = match mode % 3 {
+        0 => Transport::Network,
+        1 => Transport::Local,
+        _ => Transport::Encrypted { end_point: Some(vec![7; 32]) },
+    };
+    let in_the_open = transport == Transport::Network;
+    let _ = however_delivered(stream, |pieces| {
+        let mut talk = Talk::begin(transport.clone());
+        let outcome = pieces.iter().try_for_each(|piece| talk.hear(piece));
+        if in_the_open {
+            hides_secret(&String::from_utf8_lossy(&talk.out));
+        }
+        (talk.told, outcome)
+    });
+}
+
+pub(super) fn encryption(input: &[u8]) {
+    let mut left = BytesMut::from(input);
+    match pg::encryption_answer(&mut left) {
+        Ok(Some(pg::Answer::Willing)) => assert_eq!((input, left.len()), (&b"S"[..], 0)),
+        Ok(Some(pg::Answer::Unwilling)) => assert_eq!((input, left.len()), (&b"N"[..], 0)),
+        Ok(Some(pg::Answer::Error)) => match pg::encryption_error(&mut left) {
+            Ok(()) => {}
+            Err(failure) => on_one_line(&failure.to_string()),
+        },
+        Ok(None) => assert!(input.is_empty()),
+        Err(failure) => on_one_line(&failure.to_string()),
+    }
+}
+
+/// The first line is the server's challenge, with our nonce in the place of `NONCE`; the second its proof.
+///
+/// Nobody is believed who does not know the password, and no variation of bytes does.
+pub(super) fn scram(input: &[u8]) {
+    let mut talk = Talk::begin(Transport::Network);
+    talk.hear(&message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0")).expect("SCRAM is offered");
+    let sent = String::from_utf8_lossy(&talk.out).into_owned();
+    let nonce = sent.rsplit_once("r=").expect("a nonce was sent").1.to_owned();
+    let text = String::from_utf8_lossy(input).replace("NONCE", &nonce);
+    let (challenge, proof) = text.split_once('\n').unwrap_or((&text, ""));
+    let challenge = message(b'R', &[b"\0\0\0\x0b", challenge.as_bytes()].concat());
+    let proof = message(b'R', &[b"\0\0\0\x0c", proof.as_bytes()].concat());
+    let welcome = [message(b'R', b"\0\0\0\0"), message(b'Z', b"I")].concat();
+    let outcome = [challenge, proof, welcome].iter().try_for_each(|message| talk.hear(message));
+    assert!(outcome.is_err() && talk.told.is_empty(), "{:?}", talk.told);
+    hides_secret(&String::from_utf8_lossy(&talk.out));
+}
+
+struct Talk {
+    session: Session,
+    input: BytesMut,
+    out: BytesMut,
+    told: Vec<Progress>,
+}
+
+impl Talk {
+    fn begin(transport: Transport) -> Self {
+        let login = Login {
+            user: "u".to_owned(),
+            dbname: "d".to_owned(),
+            password: Some(SECRET.into()),
+            application_name: "pglookout".to_owned(),
+            options: None,
+            transport,
+            binding: Binding::Prefer,
+            accepted: Accepted::default(),
+        };
+        let mut out = BytesMut::new();
+        Self { session: Session::start(login, &mut out), input: BytesMut::new(), out, told: Vec::new() }
+    }
+
+    /// Takes bytes of the server's, and asks again whenever there is an answer.
+    fn hear(&mut self, bytes: &[u8]) -> Result<(), ProbeFailure> {
+        self.input.extend_from_slice(bytes);
+        loop {
+            match self.session.receive(&mut self.input, &mut self.out) {
+                Ok(None) => return Ok(()),
+                Ok(Some(progress)) => {
+                    if let Progress::Warned(text) = &progress {
+                        on_one_line(text);
+                    }
+                    self.told.push(progress);
+                    self.session.ask(&mut self.out);
+                }
+                Err(failure) => {
+                    on_one_line(&failure.to_string());
+                    hides_secret(&format!("{failure} {:?}", self.session));
+                    assert_eq!(self.session.receive(&mut self.input, &mut self.out), Err(failure.clone()));
+                    assert_eq!(self.session.connection_closed(), failure);
+                    return Err(failure);
+                }
+            }
+        }
+    }
+}
+
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut message = BytesMut::new();
+    message.put_u8(tag);
+    message.put_u32(u32::try_from(body.len() + 4).expect("a short message"));
+    message.put_slice(body);
+    message.to_vec()
+}
