@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pglookout::config::{
-    self, Config, Environment, Keywords, Loaded, PassfileContent, Placeholders, changes, parse, render,
+    self, Config, Environment, FileContent, Keywords, Loaded, Placeholders, changes, parse, render,
 };
 use serde_json::json;
 
@@ -65,7 +65,7 @@ pub(super) fn passfile(input: &[u8]) {
 /// The password of one node, by a password file of this text.
 fn password_from(text: &str) -> Option<String> {
     // The file's name is its text.
-    let read_passfile = |path: &Path| PassfileContent::Text(path.to_string_lossy().into_owned());
+    let read_passfile = |path: &Path| FileContent::Text(path.to_string_lossy().into_owned());
     let node = json!({"host": "h", "port": 1, "dbname": "d:b", "user": "u\\x", "passfile": text});
     let file = json!({"remote_conns": {"n": node}}).to_string();
     let config = parse(&file, &Environment { read_passfile, ..Environment::default() }).ok()?.config;
