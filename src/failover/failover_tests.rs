@@ -254,6 +254,13 @@ fn who_goes_first() {
     );
     let preferred = r#""failover_priorities": {"s1": 3}"#;
     check(preferred, LOST, "300 fresh", "no failover here: s1 at 0/50 with priority 3 goes first, we are s2 at 0/50");
+    // Only among equals: nothing that a standby has received is given away.
+    check(
+        r#""failover_priorities": {"s2": 3}"#,
+        ahead,
+        "300 fresh",
+        "no failover here: s1 at 0/60 goes first, we are s2 at 0/50 with priority 3",
+    );
     check(
         r#""never_promote_these_nodes": ["s2"]"#,
         LOST,
