@@ -10,3 +10,4 @@ complete -c pglookout -n '__fish_seen_subcommand_from replay' -l verify -d 'Comp
 complete -c pglookout -n '__fish_seen_subcommand_from replay' -l config -r -d 'Use these settings'
 complete -c pglookout -n '__fish_seen_subcommand_from simulate' -l seed -x -d 'First seed'
 complete -c pglookout -n '__fish_seen_subcommand_from simulate' -l schedules -x -d 'How many'
+complete -c pglookout -n '__fish_seen_subcommand_from simulate' -l timelines -x -d 'Write what was told there'
