@@ -119,7 +119,10 @@ pub(super) struct World {
 impl World {
     pub(super) fn new() -> Option<Self> {
         let mut cluster = Cluster::prepare(&["s1"])?;
-        let (sockets, name) = (cluster.dir().join("sockets"), format!("pglookout-dsns-{}", std::process::id()));
+        let sockets = cluster.dir().join("sockets");
+        // Names without a file are everybody's: this test's directory makes it its own.
+        let test = cluster.dir().file_name().unwrap().to_string_lossy();
+        let name = format!("pglookout-dsns-{}-{test}", std::process::id());
         fs::create_dir(&sockets).unwrap();
         give_to_server(&sockets);
         let setting = format!("unix_socket_directories = '{}, @{name}'\nmax_connections = 200\n", sockets.display());
