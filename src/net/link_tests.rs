@@ -18,7 +18,7 @@ fn pair(input_limit: usize) -> (Link, Peer) {
 }
 
 /// Pumps until `found` gives something, without caring for events.
-fn until<T>(link: &mut Link, mut found: impl FnMut(&mut Link, Pumped) -> Option<T>) -> T {
+pub(super) fn until<T>(link: &mut Link, mut found: impl FnMut(&mut Link, Pumped) -> Option<T>) -> T {
     let begun = clock::monotonic();
     loop {
         let pumped = link.pump();

@@ -2,20 +2,18 @@
 
 use std::net::{TcpListener, TcpStream as Peer};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rcgen::generate_simple_self_signed;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
+use super::tests::until;
 use super::*;
 use crate::config::TlsVersion;
-use crate::sys::clock;
 use crate::time::WallTime;
 use crate::tls::{Protocol, Terms};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const LIMIT: usize = 10_000;
 
 type Encrypted = StreamOwned<ServerConnection, Peer>;
@@ -59,18 +57,6 @@ fn pair_with(newest: TlsVersion, asks: bool, act: impl FnOnce(Encrypted) + Send 
     until(&mut link, |link, _| (!link.is_connecting()).then_some(()));
     link.secure(Secured::new(terms(newest)).unwrap()).unwrap();
     link
-}
-
-fn until<T>(link: &mut Link, mut found: impl FnMut(&mut Link, Pumped) -> Option<T>) -> T {
-    let begun = clock::monotonic();
-    loop {
-        let pumped = link.pump();
-        if let Some(value) = found(link, pumped) {
-            return value;
-        }
-        assert!(clock::monotonic().since(begun) < PATIENCE, "nothing came of it");
-        std::thread::yield_now();
-    }
 }
 
 fn until_failed(link: &mut Link) -> io::Error {

@@ -9,6 +9,7 @@ use super::*;
 use crate::cluster::{ObservedNode, ProbeStep};
 use crate::config::Environment;
 use crate::lookout::{CommandOutcome, Contact, FailoverOutcome, FollowOutcome, Lookout, PastFailover, ProbeId};
+use crate::testing::draws;
 
 const USUAL: &str = r#"{"own_db": "s2", "observers": {"o1": "http://o1"}, "failover_command": "promote",
     "remote_conns": {"p": "host=p password=xyzzy", "s1": "host=s1 password=xyzzy", "s2": "host=s2 password=xyzzy"},
@@ -244,7 +245,7 @@ fn turns_tell_what_was_decided_and_clocks_are_set_where_they_were() {
 
 /// A daemon in a world of chance: everything takes some time, some things fail, clocks are stepped, and turns are late.
 struct Daemon {
-    seed: u64,
+    draws: Box<dyn FnMut(usize) -> usize>,
     lookout: Lookout,
     recorder: Recorder,
     micros: u64,
@@ -275,7 +276,7 @@ impl Daemon {
         let mut recorder = Recorder::new(now(0));
         recorder.begin(&config(USUAL), &memory, now(0));
         Self {
-            seed: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
+            draws: Box::new(draws(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)),
             lookout: Lookout::new(Arc::new(config(USUAL)), &memory, now(0)),
             recorder,
             micros: 0,
@@ -291,10 +292,7 @@ impl Daemon {
     }
 
     fn draw(&mut self, below: u64) -> u64 {
-        self.seed ^= self.seed << 13;
-        self.seed ^= self.seed >> 7;
-        self.seed ^= self.seed << 17;
-        self.seed % below
+        u64::try_from((self.draws)(usize::try_from(below).unwrap())).unwrap()
     }
 
     fn now(&self) -> Now {
@@ -352,7 +350,7 @@ impl Daemon {
                 let text = USUAL.replace("_lag\": 20", &format!("_lag\": {lag}"));
                 self.send(Event::ConfigLoaded(Arc::new(config(&text))));
             }
-            _ => self.primary = ["p", "s1"][usize::try_from(self.seed % 2).unwrap()],
+            _ => self.primary = ["p", "s1"][(self.draws)(2)],
         }
     }
 

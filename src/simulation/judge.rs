@@ -31,11 +31,10 @@ impl World {
             Some(limit) if takes > limit => (Some(-1), limit),
             _ => (status, takes),
         };
-        let boot = site.boot;
         let replaced = self.record.promotions.len();
         self.record.promotions.push(Promotion { host, began: now, replaces, outcome: None, is_forgotten: false });
         self.judge_rivals();
-        self.send(now + takes, Coming::CommandEnds { host, life, boot, id, status, replaces: replaced });
+        self.send(now + takes, Coming::CommandEnds { host, life, id, status, replaces: replaced });
     }
 
     /// Two standbys that both reach one observer never both promote.

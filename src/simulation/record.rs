@@ -69,6 +69,11 @@ impl Record {
         running.any(|promotion| promotion.host == host && !promotion.is_forgotten)
     }
 
+    /// Has this failover command not ended yet.
+    pub(super) fn is_running(&self, index: usize) -> bool {
+        self.promotions.get(index).is_some_and(|promotion| promotion.outcome.is_none())
+    }
+
     /// A boot of the machine ends what runs on it.
     pub(super) fn kill_commands(&mut self, host: HostId) {
         let own = self.promotions.iter_mut().filter(|promotion| promotion.host == host);

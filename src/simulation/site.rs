@@ -21,8 +21,6 @@ pub(super) struct Site {
     pub(super) is_alive: bool,
     /// Which process it is; answers for a former one are lost.
     pub(super) life: u32,
-    /// Which boot of its machine it is; a command outlives its daemon, but not this.
-    pub(super) boot: u32,
     /// The monotonic clock read this much at that time.
     mono_base: (std::time::Duration, Micros),
     pub(super) wall_offset: i64,
@@ -80,7 +78,6 @@ impl Site {
             lookout: Lookout::new(Arc::clone(config), &Memory::default(), now),
             is_alive: true,
             life: 0,
-            boot: 0,
             mono_base,
             wall_offset,
             stepped: None,
@@ -160,7 +157,6 @@ impl Site {
 
     /// A new process, with what the former one saved. `boot`: the machine was booted as well.
     pub(super) fn restart(&mut self, setup: &Setup, boot: bool, now: Micros) {
-        self.boot += u32::from(boot);
         if boot {
             self.mono_base = (std::time::Duration::from_secs(60), now);
         }

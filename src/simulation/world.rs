@@ -52,7 +52,7 @@ pub(super) enum Coming {
         honest: Vec<Option<Moment>>,
     },
     /// A failover command ends.
-    CommandEnds { host: HostId, life: u32, boot: u32, id: CommandId, status: Option<i32>, replaces: usize },
+    CommandEnds { host: HostId, life: u32, id: CommandId, status: Option<i32>, replaces: usize },
     /// An idle connection was closed.
     Lost { host: HostId, life: u32, node: NodeId },
     /// A database is done with starting.
@@ -159,8 +159,9 @@ impl World {
                     self.observer_answers(to, observer, probe, outcome, honest);
                 }
             }
-            Coming::CommandEnds { host, life, boot, id, status, replaces } => {
-                if self.sites[host].boot == boot {
+            Coming::CommandEnds { host, life, id, status, replaces } => {
+                // It outlives its daemon, but not its machine.
+                if self.record.is_running(replaces) {
                     self.command_ends(host, life, id, status, replaces);
                 }
             }

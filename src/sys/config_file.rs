@@ -3,10 +3,11 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::files::read_at_most;
 use crate::config::{self, Environment, FileContent, Findings, Loaded, MAX_FILE_BYTES};
 
 /// Why there is no configuration. Each prints as one line, but for [`LoadError::Broken`] with one line per error.
@@ -77,13 +78,6 @@ impl std::error::Error for LoadError {}
 /// Without `O_NONBLOCK` opening a pipe waits for its writer.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
-}
-
-/// All of it, or `None` if there is more than `limit`.
-fn read_at_most(file: &File, limit: usize) -> io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    file.take(u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok(Some(bytes).filter(|bytes| bytes.len() <= limit))
 }
 
 /// libpq's rule: a password file that anybody but its owner can read is not used, nor is one that is no regular file.

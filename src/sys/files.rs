@@ -106,19 +106,17 @@ fn read_with(
             return Err(not_a_file());
         }
         trusts(&found)?;
-        read_at_most(file, limit)
+        read_at_most(file, limit)?.ok_or_else(|| io::Error::other(format!("is larger than {limit} bytes")))
     };
     read().map_err(|error| about(path, "cannot read", &error))
 }
 
-fn read_at_most(file: File, limit: usize) -> io::Result<Vec<u8>> {
+/// All of it, or `None` if there is more than `limit`.
+pub(super) fn read_at_most(file: impl Read, limit: usize) -> io::Result<Option<Vec<u8>>> {
     let mut content = Vec::new();
     let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     file.take(one_more).read_to_end(&mut content)?;
-    if content.len() > limit {
-        return Err(io::Error::other(format!("is larger than {limit} bytes")));
-    }
-    Ok(content)
+    Ok(Some(content).filter(|content| content.len() <= limit))
 }
 
 /// A file that was not there before. What a killed daemon left is removed; removing never follows a link, and a directory

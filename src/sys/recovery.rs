@@ -18,6 +18,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
 
 use super::clock;
+use super::files::read_at_most;
 use super::text::escape_controls;
 use crate::compat::recovery;
 use crate::config::Keywords;
@@ -164,7 +165,7 @@ fn create(directory: &File, name: &str) -> nix::Result<File> {
 }
 
 /// The regular file `name`, and its content of at most `limit` bytes.
-fn read(directory: &File, name: &str, limit: u64) -> io::Result<(File, Vec<u8>)> {
+fn read(directory: &File, name: &str, limit: usize) -> io::Result<(File, Vec<u8>)> {
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file = match openat(directory, name, flags, Mode::empty()) {
         Ok(file) => File::from(file),
@@ -174,11 +175,8 @@ fn read(directory: &File, name: &str, limit: u64) -> io::Result<(File, Vec<u8>)>
     if !file.metadata()?.is_file() {
         return Err(about(name, &"is not a regular file"));
     }
-    let mut content = Vec::new();
-    (&file).take(limit + 1).read_to_end(&mut content).map_err(|error| about(name, &error))?;
-    if content.len() as u64 > limit {
-        return Err(about(name, &format!("is larger than {limit} bytes")));
-    }
+    let content = read_at_most(&file, limit).map_err(|error| about(name, &error))?;
+    let content = content.ok_or_else(|| about(name, &format!("is larger than {limit} bytes")))?;
     Ok((file, content))
 }
 
@@ -206,9 +204,9 @@ fn about(name: &str, error: &dyn std::fmt::Display) -> io::Error {
 /// A job over this is not ours.
 const INPUT_BYTES: u64 = 1024 * 1024;
 /// `PG_VERSION` holds a few characters.
-const VERSION_BYTES: u64 = 64;
+const VERSION_BYTES: usize = 64;
 /// Settings over this are not rewritten: ALTER SYSTEM makes files of a few hundred lines at most.
-const SETTINGS_BYTES: u64 = 1024 * 1024;
+const SETTINGS_BYTES: usize = 1024 * 1024;
 /// The bits of a mode that are permissions.
 const PERMISSIONS: u32 = 0o7777;
 

@@ -103,27 +103,6 @@ impl Verifier {
         }
         Err(distrust(&webpki::Error::UnknownIssuer, trust, certificate))
     }
-
-    fn signature_is_valid(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let certificate = Certificate::read(certificate).ok_or(CertificateError::BadEncoding)?;
-        let key = SubjectPublicKeyInfoDer::from(certificate.public_key);
-        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateError::BadEncoding)?;
-        let known = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
-        let (_, algorithms) = known.ok_or(PeerIncompatible::NoSignatureSchemesInCommon)?;
-        // A scheme of TLS 1.2 does not say which curve the key is on.
-        let is_valid = |algorithm: &&dyn rustls::pki_types::SignatureVerificationAlgorithm| {
-            key.verify_signature(*algorithm, message, signed.signature()).is_ok()
-        };
-        match algorithms.iter().any(is_valid) {
-            true => Ok(HandshakeSignatureValid::assertion()),
-            false => Err(CertificateError::BadSignature.into()),
-        }
-    }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -145,7 +124,18 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.signature_is_valid(message, certificate, signed)
+        let key = public_key(certificate)?;
+        let key = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateError::BadEncoding)?;
+        let known = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
+        let (_, algorithms) = known.ok_or(PeerIncompatible::NoSignatureSchemesInCommon)?;
+        // A scheme of TLS 1.2 does not say which curve the key is on.
+        let is_valid = |algorithm: &&dyn rustls::pki_types::SignatureVerificationAlgorithm| {
+            key.verify_signature(*algorithm, message, signed.signature()).is_ok()
+        };
+        match algorithms.iter().any(is_valid) {
+            true => Ok(HandshakeSignatureValid::assertion()),
+            false => Err(CertificateError::BadSignature.into()),
+        }
     }
 
     fn verify_tls13_signature(
@@ -154,9 +144,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let certificate = Certificate::read(certificate).ok_or(CertificateError::BadEncoding)?;
-        let key = SubjectPublicKeyInfoDer::from(certificate.public_key);
-        verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
+        verify_tls13_signature_with_raw_key(message, &public_key(certificate)?, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -192,6 +180,12 @@ impl fmt::Display for Distrust {
 }
 
 impl std::error::Error for Distrust {}
+
+/// The key that a handshake must have been signed with.
+fn public_key<'a>(certificate: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'a>, Error> {
+    let certificate = Certificate::read(certificate).ok_or(CertificateError::BadEncoding)?;
+    Ok(SubjectPublicKeyInfoDer::from(certificate.public_key))
+}
 
 /// webpki's reason in our words.
 fn distrust(error: &webpki::Error, trust: &Trust, certificate: &Certificate<'_>) -> Distrust {
