@@ -2,9 +2,11 @@
 
 use super::{Daemon, hands};
 use crate::compat;
+use crate::compat::timestamp;
 use crate::lookout::{Alert, CommandOutcome, Effect, Event, Trouble};
-use crate::sys::files;
-use crate::time::Now;
+use crate::sys::text::escape_controls;
+use crate::sys::writer::Deed;
+use crate::time::{Monotonic, Now};
 
 impl Daemon {
     /// Carries out the wishes of one turn, in order.
@@ -31,8 +33,11 @@ impl Daemon {
                     let (board, events) = (&mut self.board, &mut self.events);
                     self.follower.prepare(&primary, &conninfo, data_directory, board, now.mono, events);
                 }
-                Effect::RaiseAlert { alert, text } => self.raise_alert(alert, &text, now),
-                Effect::ClearAlert(alert) => self.clear_alert(alert),
+                Effect::RaiseAlert { alert, text } => {
+                    let line = format!("{} {}\n", timestamp::format_millis(now.wall), escape_controls(&text));
+                    self.wish_of_alert(alert, Deed::Replace(line.into()), now.mono);
+                }
+                Effect::ClearAlert(alert) => self.wish_of_alert(alert, Deed::Remove, now.mono),
                 Effect::SaveState => {
                     if let Some(round) = self.lookout.last_round() {
                         self.journal.note(round);
@@ -51,20 +56,10 @@ impl Daemon {
         }
     }
 
-    fn raise_alert(&mut self, alert: Alert, text: &str, now: Now) {
+    fn wish_of_alert(&mut self, alert: Alert, deed: Deed, now: Monotonic) {
         let path = self.lookout.config().alert_dir.join(compat::alert::file_name(alert));
-        if let Err(error) = files::raise_alert(&path, now.wall, text) {
-            log::error!("alert file: {error}; it was to say: {text}");
-            self.trouble(Trouble::File, "alert_file_dir");
-        }
-    }
-
-    fn clear_alert(&mut self, alert: Alert) {
-        let path = self.lookout.config().alert_dir.join(compat::alert::file_name(alert));
-        if let Err(error) = files::clear_alert(&path) {
-            log::error!("alert file: {error}");
-            self.trouble(Trouble::File, "alert_file_dir");
-        }
+        let failed = self.files.wish("alert_file_dir", path, deed, now);
+        self.trouble_with_files(failed);
     }
 
     fn save_state(&mut self, now: Now) {
@@ -75,9 +70,13 @@ impl Daemon {
             self.lookout.last_round(),
             self.boot_id.as_deref(),
         );
-        if let Err(error) = files::replace(&self.lookout.config().state_file, &content) {
-            log::error!("state file: {error}");
-            self.trouble(Trouble::File, "json_state_file_path");
-        }
+        let path = self.lookout.config().state_file.clone();
+        let failed = self.files.wish("json_state_file_path", path, Deed::Replace(content), now.mono);
+        self.trouble_with_files(failed);
+    }
+
+    /// Counts those that could not be written, by their key.
+    pub(super) fn trouble_with_files(&mut self, keys: impl IntoIterator<Item = &'static str>) {
+        keys.into_iter().for_each(|key| self.trouble(Trouble::File, key));
     }
 }

@@ -9,6 +9,7 @@ mod board;
 mod carry_out;
 mod commands;
 mod dial;
+mod files;
 mod flight;
 mod follow;
 mod journal;
@@ -37,6 +38,7 @@ use mio::{Events, Poll, Token};
 use address_book::AddressBook;
 use board::{Board, Owner};
 use commands::Commands;
+use files::Files;
 use flight::Flight;
 use follow::Follower;
 use journal::Journal;
@@ -55,7 +57,6 @@ use crate::compat;
 use crate::config::{Config, HostAddress, SyslogAddress};
 use crate::lookout::{Effect, Event, Lookout, Trouble};
 use crate::sys::clock::{self, Clock};
-use crate::sys::files;
 use crate::sys::signals::{Signal, Signals};
 use crate::time::{Monotonic, Now};
 
@@ -71,6 +72,7 @@ struct Daemon {
     keyring: Keyring,
     commands: Commands,
     follower: Follower,
+    files: Files,
     web: Web,
     /// Where the web server is to listen once the name is found.
     moving_to: Option<Remote>,
@@ -96,6 +98,8 @@ enum Ending {
     NotYet,
     /// As soon as the failover command has ended, or our own server has been started again. No decision is made any more.
     AfterCommands,
+    /// As soon as the files are written, but not later than this.
+    AfterFiles(Monotonic),
     Now,
 }
 
@@ -127,6 +131,7 @@ impl Daemon {
         self.expire(now);
         self.consult(now);
         self.service.tend(&self.lookout, self.ending != Ending::NotYet, now);
+        self.end_in_time(now.mono);
         crate::sys::log::flush();
         Ok(())
     }
@@ -145,6 +150,8 @@ impl Daemon {
             self.book.next_deadline(),
             self.commands.next_deadline(),
             self.follower.next_deadline(),
+            self.files.next_deadline(),
+            self.last_moment(),
             self.web.next_deadline(),
             self.service.next_deadline(now),
             self.moving_to.as_ref().and_then(Remote::next_deadline),
@@ -195,10 +202,12 @@ impl Daemon {
         for signal in self.signals.read() {
             match signal {
                 Signal::Reload => self.reload(now),
-                Signal::Terminate => self.terminate(),
+                Signal::Terminate => self.terminate(now.mono),
                 Signal::ChildExited => {
                     self.commands.reap(&mut self.board, &mut self.events);
                     self.follower.reap(&mut self.board, &mut self.events);
+                    let failed = self.files.reap(now.mono);
+                    self.trouble_with_files(failed);
                     if self.book.reap(&mut self.board, now.mono) {
                         let config = Arc::clone(self.lookout.config());
                         let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
@@ -212,12 +221,16 @@ impl Daemon {
 
     /// SIGTERM or SIGINT: at once, unless this node is being promoted, or restarted: between stop and start it would stay
     /// down. The second time at once in any case.
-    fn terminate(&mut self) {
+    fn terminate(&mut self, now: Monotonic) {
         self.ending = match self.ending {
             Ending::NotYet if self.is_needed() => {
                 log::warn!("told to end: waiting for the command that runs; a second signal ends at once");
                 self.service.stopping("waiting for the command that runs");
                 Ending::AfterCommands
+            }
+            Ending::NotYet => {
+                self.service.stopping("ending");
+                Ending::AfterFiles(now + FILES_TIME)
             }
             _ => {
                 self.service.stopping("ending");
@@ -236,6 +249,8 @@ impl Daemon {
         self.book.expire(now.mono);
         self.commands.expire(now.mono);
         self.follower.expire(now.mono);
+        let failed = self.files.expire(now.mono);
+        self.trouble_with_files(failed);
         self.move_on(now.mono);
         self.statsd.tend(&mut self.book, &mut self.board, now.mono);
         self.syslog.tend(&mut self.book, &mut self.board, now.mono);
@@ -264,8 +279,22 @@ impl Daemon {
         self.carry_out(effects, now);
         // After the deeds: no disk holds them up.
         self.flight.write(&self.lookout, now);
+    }
+
+    /// One step further on the way out, when nothing is left that this one waits for.
+    fn end_in_time(&mut self, now: Monotonic) {
         if self.ending == Ending::AfterCommands && !self.is_needed() {
+            self.ending = Ending::AfterFiles(now + FILES_TIME);
+        }
+        if self.last_moment().is_some_and(|last| last <= now || !self.files.is_writing()) {
             self.ending = Ending::Now;
+        }
+    }
+
+    fn last_moment(&self) -> Option<Monotonic> {
+        match self.ending {
+            Ending::AfterFiles(last) => Some(last),
+            Ending::NotYet | Ending::AfterCommands | Ending::Now => None,
         }
     }
 
@@ -278,7 +307,7 @@ impl Daemon {
     }
 
     fn is_in_maintenance(&mut self) -> bool {
-        match files::exists(&self.lookout.config().maintenance_mode_file) {
+        match crate::sys::files::exists(&self.lookout.config().maintenance_mode_file) {
             Ok(exists) => {
                 self.said_of_maintenance = false;
                 exists
@@ -325,3 +354,5 @@ fn is_configured(config: &Config, name: &str) -> bool {
 const READY_PER_TURN: usize = 1024;
 /// When nothing at all is to be done, look around all the same.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// On the way out, for the files: a child that is not done by then goes on alone.
+const FILES_TIME: Duration = Duration::from_millis(500);

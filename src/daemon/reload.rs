@@ -38,6 +38,7 @@ impl Daemon {
         self.nodes.adopt(&config, &mut hands);
         self.observers.adopt(&config, &mut hands);
         self.web.adopt(&config);
+        self.files.retain(|path| path == config.state_file || path.parent() == Some(&config.alert_dir));
         self.book.retain(|name| is_configured(&config, name));
         self.events.push(Event::ConfigLoaded(Arc::new(config)));
     }

@@ -10,6 +10,7 @@ use mio::{Interest, Poll};
 use super::address_book::AddressBook;
 use super::board::{Board, Owner};
 use super::commands::Commands;
+use super::files::Files;
 use super::flight::Flight;
 use super::follow::Follower;
 use super::journal::Journal;
@@ -86,6 +87,7 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         keyring: Keyring::default(),
         commands: Commands::new(limit),
         follower: Follower::new(limit),
+        files: Files::default(),
         web,
         moving_to: None,
         config_path: config_path.to_owned(),

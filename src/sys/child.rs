@@ -24,10 +24,11 @@ use mio::unix::pipe::{Receiver, Sender};
 use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal, killpg, signal};
 use nix::unistd::{Pid, pipe2};
 
+use super::descriptors::close_on_exec_above_stderr;
 use super::limits::InheritedLimit;
 use super::output::Output;
 
@@ -220,26 +221,6 @@ fn cleanse(limit: Option<InheritedLimit>) -> io::Result<()> {
     }
     Ok(())
 }
-
-/// Everything that we open closes on exec anyway; this is for what whoever started us left open. Marked and not closed,
-/// because std still has to report a failed exec through a descriptor of its own.
-fn close_on_exec_above_stderr() -> io::Result<()> {
-    // SAFETY: the call takes three integers, and marking descriptors touches no memory.
-    let marked = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    if marked == 0 {
-        return Ok(());
-    }
-    // Linux before 5.11 does not know the call or the flag.
-    let (open, _) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    for descriptor in 3..i32::try_from(open).unwrap_or(MOST_DESCRIPTORS).min(MOST_DESCRIPTORS) {
-        // SAFETY: setting a flag of a descriptor that may or may not be open touches no memory.
-        unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
-    }
-    Ok(())
-}
-
-/// How far the fallback looks: as far as we let our own descriptors go.
-const MOST_DESCRIPTORS: i32 = 65_536;
 
 #[cfg(test)]
 #[path = "child_tests.rs"]

@@ -3,10 +3,9 @@
 //! The defaults live in `/tmp`, where anybody may have put something under our names first: a link to follow, a FIFO to
 //! wait for, a directory. None of them is followed, waited for or written to. Every error names its path.
 //!
-//! Nothing here calls fsync. The loop has one thread and a sick disk would hold a failover up for as long as it likes.
-//! The rename alone keeps the state file whole when the process dies at any point; after a power loss the file may be
-//! older, or empty, and is then read as far as it makes sense.
+//! What writes waits for the disk, and is done in a child process ([`super::writer`]).
 
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -14,42 +13,35 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
+use super::random;
 use super::text::escape_controls;
-use crate::compat::timestamp;
-use crate::time::WallTime;
 
-/// Writes `content` to `<path>.tmp` and renames that to `path`, so that a reader sees the old file or the new one.
+/// Puts a new file with this content in the place of `path`, so that a reader sees the old one or the new one, and after a
+/// power loss as well: it is on disk under a name that nobody can have taken before it takes the place. What was there, be
+/// it a link or a FIFO, is replaced and not opened.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let beside = with_suffix(path, ".tmp");
-    let mut file = create_new(&beside).map_err(|error| about(&beside, "cannot create", &error))?;
-    file.write_all(content).map_err(|error| {
+    let beside = beside(path).map_err(|error| about(path, "cannot replace", &error))?;
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create_new(true).mode(0o644);
+    let mut file = options.open(&beside).map_err(|error| about(path, "cannot create a file for", &error))?;
+    let replaced = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, path));
+    if replaced.is_err() {
         // What does not fit on the disk must not stay there half.
         let _ = fs::remove_file(&beside);
-        about(&beside, "cannot write", &error)
-    })?;
-    fs::rename(&beside, path).map_err(|error| about(path, "cannot replace", &error))
+    }
+    replaced.and_then(|()| sync_directory(path)).map_err(|error| about(path, "cannot write", &error))
 }
 
-/// Makes the alert file `path`, or writes it anew: one line, time and `text`.
-pub fn raise_alert(path: &Path, at: WallTime, text: &str) -> io::Result<()> {
-    let line = format!("{} {}\n", timestamp::format_millis(at), escape_controls(text));
-    let written = open_alert(path).and_then(|mut file| {
-        file.set_len(0)?;
-        file.write_all(line.as_bytes())
-    });
-    written.map_err(|error| about(path, "cannot write alert file", &error))
-}
-
-/// Removes the alert file `path` if it is there and is a file.
-pub fn clear_alert(path: &Path) -> io::Result<()> {
+/// Removes `path` if it is there and is a file.
+pub fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() => fs::remove_file(path),
+        Ok(found) if found.is_file() => fs::remove_file(path).and_then(|()| sync_directory(path)),
         Ok(_) => Err(not_a_file()),
         Err(error) => Err(error),
     };
     match removed {
         Err(error) if is_absent(&error) => Ok(()),
-        other => other.map_err(|error| about(path, "cannot remove alert file", &error)),
+        other => other.map_err(|error| about(path, "cannot remove", &error)),
     }
 }
 
@@ -119,43 +111,21 @@ pub(super) fn read_at_most(file: impl Read, limit: usize) -> io::Result<Option<V
     Ok(Some(content).filter(|content| content.len() <= limit))
 }
 
-/// A file that was not there before. What a killed daemon left is removed; removing never follows a link, and a directory
-/// is left alone.
-fn create_new(path: &Path) -> io::Result<File> {
-    let create = || {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o644).custom_flags(libc::O_NOFOLLOW);
-        options.open(path)
-    };
-    match create() {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            fs::remove_file(path)?;
-            create()
-        }
-        other => other,
-    }
+/// Where the new file is made: in the same directory, hence on the same disk, under a random name.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let mut name = OsString::from(path);
+    name.push(format!(".{:016x}.tmp", random::number()?));
+    Ok(name.into())
 }
 
-/// Opened without truncating: only what proved to be a file of its own is emptied. A second hard link would be somebody
-/// else's file under our name.
-fn open_alert(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o644).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let file = options.open(path)?;
-    let found: Metadata = file.metadata()?;
-    if !found.is_file() {
-        return Err(not_a_file());
+/// A new name is on disk when its directory is. Some file systems know no such request, and a directory that may be written
+/// but not read cannot be asked: that is as good as it gets there.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match File::open(directory).and_then(|directory| directory.sync_all()) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EBADF | libc::EINVAL)) => Ok(()),
+        synced => synced,
     }
-    if found.nlink() > 1 {
-        return Err(io::Error::other("it has another name as well (hard link)"));
-    }
-    Ok(file)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -34,12 +34,18 @@ impl Drop for Room {
     }
 }
 
-const NOON: WallTime = WallTime::from_unix_micros(1_714_480_496_789_012);
-
 fn error(result: io::Result<impl std::fmt::Debug>, path: &Path) -> String {
     let text = result.unwrap_err().to_string();
     assert!(text.contains(&*path.to_string_lossy()), "does not name its path: {text}");
     text
+}
+
+/// What is in the directory.
+fn names(room: &Room) -> Vec<String> {
+    let entries = fs::read_dir(&room.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = entries.collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -49,81 +55,22 @@ fn a_replaced_file_is_whole_and_nothing_stays_beside_it() {
     replace(&state, b"{}").unwrap();
     assert_eq!(fs::read_to_string(&state).unwrap(), "{}");
     assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o644);
-    assert!(!room.at("state.json.tmp").exists());
+    assert_eq!(names(&room), ["state.json"]);
 }
 
 #[test]
-fn a_link_in_the_place_of_the_temporary_file_is_not_followed() {
-    let room = Room::new("replace-link");
+fn what_is_in_the_place_of_a_file_is_replaced_and_never_opened() {
+    let room = Room::new("replace-attack");
     let victim = room.with("victim", "precious");
-    let state = room.at("state.json");
-    for target in [&victim, &room.at("not-there")] {
-        symlink(target, room.at("state.json.tmp")).unwrap();
-        replace(&state, b"{}").unwrap();
-    }
-    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
-    assert!(!room.at("not-there").exists());
-    assert_eq!(fs::read_to_string(&state).unwrap(), "{}");
-}
-
-#[test]
-fn a_link_in_the_place_of_the_state_file_is_replaced_and_not_followed() {
-    let room = Room::new("replace-target");
-    let victim = room.with("victim", "precious");
-    symlink(&victim, room.at("state.json")).unwrap();
-    replace(&room.at("state.json"), b"{}").unwrap();
-    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
-    assert!(fs::symlink_metadata(room.at("state.json")).unwrap().is_file());
-}
-
-#[test]
-fn a_stale_temporary_file_or_fifo_is_in_nobodys_way() {
-    let room = Room::new("replace-stale");
-    room.with("state.json.tmp", "half a sta");
-    replace(&room.at("state.json"), b"1").unwrap();
-    mkfifo(&room.at("state.json.tmp"), Mode::S_IRUSR).unwrap();
-    replace(&room.at("state.json"), b"2").unwrap();
-    assert_eq!(fs::read_to_string(room.at("state.json")).unwrap(), "2");
-}
-
-#[test]
-fn a_state_file_that_cannot_be_written_is_an_error_with_its_path() {
-    let room = Room::new("replace-refused");
-    fs::create_dir_all(room.at("state.json.tmp")).unwrap();
-    error(replace(&room.at("state.json"), b"1"), &room.at("state.json.tmp"));
-    error(replace(&room.at("no/such/state.json"), b"1"), &room.at("no/such/state.json"));
-    fs::create_dir_all(room.at("is-a-directory")).unwrap();
-    error(replace(&room.at("is-a-directory"), b"1"), &room.at("is-a-directory"));
-}
-
-#[test]
-fn an_alert_is_one_line_whatever_its_text() {
-    let room = Room::new("alert");
-    let alert = room.at("failover_has_happened");
-    raise_alert(&alert, NOON, "a first and rather long text").unwrap();
-    raise_alert(&alert, NOON, "node b\nforged").unwrap();
-    assert_eq!(fs::read_to_string(&alert).unwrap(), "2024-04-30T12:34:56.789Z node b\\nforged\n");
-    clear_alert(&alert).unwrap();
-    clear_alert(&alert).unwrap();
-    assert!(!alert.exists());
-    clear_alert(&room.at("no/such/alert")).unwrap();
-}
-
-#[test]
-fn an_alert_never_goes_through_a_link_a_fifo_or_a_directory() {
-    let room = Room::new("alert-attack");
-    let victim = room.with("victim", "precious");
+    fs::hard_link(room.with("other", "precious"), room.at("hard")).unwrap();
     symlink(&victim, room.at("link")).unwrap();
     symlink(room.at("not-there"), room.at("dangling")).unwrap();
-    fs::hard_link(room.with("other", "precious"), room.at("hard")).unwrap();
     mkfifo(&room.at("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
-    fs::create_dir_all(room.at("directory")).unwrap();
-    for name in ["link", "dangling", "hard", "fifo", "directory"] {
-        error(raise_alert(&room.at(name), NOON, "text"), &room.at(name));
-    }
-    for name in ["link", "dangling", "fifo", "directory"] {
-        error(clear_alert(&room.at(name)), &room.at(name));
-        assert!(fs::symlink_metadata(room.at(name)).is_ok(), "{name} was removed");
+    let _reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(room.at("fifo")).unwrap();
+    for name in ["hard", "link", "dangling", "fifo"] {
+        replace(&room.at(name), b"ours").unwrap();
+        assert!(fs::symlink_metadata(room.at(name)).unwrap().is_file(), "{name}");
+        assert_eq!(fs::read_to_string(room.at(name)).unwrap(), "ours", "{name}");
     }
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     assert_eq!(fs::read_to_string(room.at("other")).unwrap(), "precious");
@@ -131,12 +78,34 @@ fn an_alert_never_goes_through_a_link_a_fifo_or_a_directory() {
 }
 
 #[test]
-fn a_fifo_with_a_reader_is_no_alert_file_either() {
-    let room = Room::new("alert-fifo");
+fn a_file_that_cannot_be_written_is_an_error_with_its_path_and_leaves_nothing() {
+    let room = Room::new("replace-refused");
+    error(replace(&room.at("no/such/state.json"), b"1"), &room.at("no/such/state.json"));
+    fs::create_dir_all(room.at("directory")).unwrap();
+    error(replace(&room.at("directory"), b"1"), &room.at("directory"));
+    assert_eq!(names(&room), ["directory"]);
+    let is_unpredictable = |name: &str| beside(&room.at(name)).unwrap() != beside(&room.at(name)).unwrap();
+    assert!(is_unpredictable("state.json"));
+}
+
+#[test]
+fn only_a_file_is_removed() {
+    let room = Room::new("remove");
+    let victim = room.with("victim", "precious");
+    symlink(&victim, room.at("link")).unwrap();
+    symlink(room.at("not-there"), room.at("dangling")).unwrap();
     mkfifo(&room.at("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
-    let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(room.at("fifo"));
-    assert!(error(raise_alert(&room.at("fifo"), NOON, "text"), &room.at("fifo")).contains("not a regular file"));
-    drop(reader);
+    fs::create_dir_all(room.at("directory")).unwrap();
+    for name in ["link", "dangling", "fifo", "directory"] {
+        error(remove(&room.at(name)), &room.at(name));
+        assert!(fs::symlink_metadata(room.at(name)).is_ok(), "{name} was removed");
+    }
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    for _ in 0..2 {
+        remove(&victim).unwrap();
+        assert!(!victim.exists());
+    }
+    remove(&room.at("no/such/file")).unwrap();
 }
 
 #[test]

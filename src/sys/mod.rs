@@ -16,7 +16,10 @@ pub mod signals;
 pub mod socket;
 pub mod text;
 pub mod user;
+pub mod writer;
 
+mod descriptors;
 mod output;
+mod random;
 mod sink;
 mod syslog;

@@ -14,6 +14,7 @@ mod every_key;
 mod explaining;
 mod failover_steps;
 mod following;
+mod frozen_disk;
 mod hostile;
 mod house;
 mod links;
