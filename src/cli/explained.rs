@@ -5,10 +5,11 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::compat::timestamp;
+use crate::sys::text::escape_controls;
 use crate::time::WallTime;
 
 /// The newest of these decisions in full, and what came before it in short.
-pub(super) fn text(source: &str, decisions: &[Value], now: WallTime) -> String {
+pub fn text(source: &str, decisions: &[Value], now: WallTime) -> String {
     let Some((newest, earlier)) = decisions.split_first() else {
         return format!("no decision was made yet\n{source}");
     };
@@ -23,8 +24,7 @@ pub(super) fn text(source: &str, decisions: &[Value], now: WallTime) -> String {
     section(&mut lines, "lag of this node", figures.get("lag").and_then(lag));
     section(&mut lines, "standbys", aligned(list(figures, "standbys").iter().map(standby).collect()));
     section(&mut lines, "votes", figures.get("votes").map(votes).unwrap_or_default());
-    let changes = list(figures, "would_change").iter().filter_map(|change| Some(change.as_str()?.to_owned()));
-    section(&mut lines, "what would change it", changes.collect::<Vec<_>>());
+    section(&mut lines, "what would change it", texts(figures, "would_change"));
     section(&mut lines, "before that", before(earlier, now));
     lines.join("\n")
 }
@@ -40,8 +40,8 @@ fn section(lines: &mut Vec<String>, title: &str, rows: impl IntoIterator<Item = 
 fn primary(primary: &Value) -> String {
     let mut text = format!("{}: {}", string(primary, "name"), string(primary, "standing"));
     for (key, before) in [("word_of", " by "), ("failure", ", ")] {
-        if let Some(value) = primary.get(key).and_then(Value::as_str) {
-            let _ = write!(text, "{before}{value}");
+        if primary.get(key).is_some_and(Value::is_string) {
+            let _ = write!(text, "{before}{}", string(primary, key));
         }
     }
     if primary.get("remembered") == Some(&Value::Bool(true)) {
@@ -79,7 +79,7 @@ fn votes(votes: &Value) -> Vec<String> {
     let count = |key| votes.get(key).and_then(Value::as_u64).unwrap_or_default();
     let (known, total, needed) = (count("known"), count("total"), count("needed"));
     let mut rows = vec![format!("{known} of {total} known, {needed} needed ({})", string(votes, "rule"))];
-    let names = list(votes, "of").iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ");
+    let names = texts(votes, "of").join(", ");
     if !names.is_empty() {
         rows.push(format!("known: {names}"));
     }
@@ -117,7 +117,7 @@ fn age(decision: &Value, now: WallTime) -> String {
 fn aligned(rows: Vec<Vec<String>>) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| rows.iter().filter_map(|row| Some(row.get(column)?.chars().count())).max();
-    let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
+    let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or_default().min(WIDEST_COLUMN)).collect();
     let padded = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ")
@@ -131,13 +131,20 @@ fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 
 /// A text of the daemon's; what a terminal would obey is not in it.
 fn string(value: &Value, key: &str) -> String {
-    crate::sys::text::escape_controls(value.get(key).and_then(Value::as_str).unwrap_or("?")).into()
+    escape_controls(value.get(key).and_then(Value::as_str).unwrap_or("?")).into()
+}
+
+/// Several such texts.
+fn texts(value: &Value, key: &str) -> Vec<String> {
+    list(value, key).iter().filter_map(|text| Some(escape_controls(text.as_str()?).into())).collect()
 }
 
 fn number(value: &Value, key: &str) -> Option<f64> {
     value.get(key).and_then(Value::as_f64)
 }
 
+/// In characters. What is longer breaks its own row alone; and no format takes any width.
+const WIDEST_COLUMN: usize = 200;
 /// Rows of earlier decisions.
 const MAX_EARLIER: usize = 8;
 
@@ -214,8 +221,10 @@ before that
     fn what_is_not_there_is_left_out() {
         check(&[], "no decision was made yet\ntold by x");
         check(
-            &[json!({"sentence": "a\u{1b}[2Jb"})],
-            "a\\x1b[2Jb\nverdict ?, reason ?\ndecided ? (at an unknown time), told by x",
+            &[json!({"sentence": "a\u{1b}[2Jb", "figures": {"would_change": ["\u{7}"], "votes": {"of": ["\u{7}"]},
+                "primaries": [{"failure": "\u{7}"}]}})],
+            "a\\x1b[2Jb\nverdict ?, reason ?\ndecided ? (at an unknown time), told by x\n\nprimary\n    ?: ?, \\x07\n\nvotes\n    \
+             0 of 0 known, 0 needed (?)\n    known: \\x07\n\nwhat would change it\n    \\x07",
         );
         check(&[json!(5)], "?\nverdict ?, reason ?\ndecided ? (at an unknown time), told by x");
     }

@@ -4,7 +4,7 @@ mod arguments;
 mod check_config;
 mod current_master;
 mod explain;
-mod explained;
+pub mod explained;
 mod output;
 mod recovery;
 mod replay;

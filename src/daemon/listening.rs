@@ -57,12 +57,23 @@ impl Daemon {
             bound => bound,
         };
         self.web.listen(listener?, &mut self.board)?;
-        log::info!("listening for HTTP on {}, port {port}", address.unwrap_or("every interface"));
+        say_where(address, port);
         Ok(())
     }
 
     fn say_not_listening(&mut self, error: &io::Error) {
         log::error!("{error}; listening on as before");
         self.trouble(Trouble::Listen, "http_port");
+    }
+}
+
+/// Says where we listen; and what it means to listen everywhere, which is the default.
+pub(super) fn say_where(address: Option<&str>, port: u16) {
+    match address {
+        Some(address) => log::info!("listening for HTTP on {address}, port {port}"),
+        None => log::info!(
+            "listening for HTTP on every interface, port {port}: whoever reaches this host may read /state.json and \
+             /decisions.json and ask for a check; http_address names one interface"
+        ),
     }
 }

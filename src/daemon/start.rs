@@ -15,6 +15,7 @@ use super::flight::Flight;
 use super::follow::Follower;
 use super::journal::Journal;
 use super::keyring::Keyring;
+use super::listening::say_where;
 use super::nodes::Nodes;
 use super::observers::Observers;
 use super::service::Service;
@@ -66,6 +67,7 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
     let boot_id = clock::boot_id();
     let memory = recall(&config, boot_id.as_deref());
     introduce(&config);
+    say_where(config.http_address.as_deref(), config.http_port);
     let mut clock = Clock::start();
     let now = clock.now();
     let lookout = Lookout::new(Arc::new(config), &memory, now);

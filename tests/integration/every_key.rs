@@ -204,6 +204,7 @@ fn listening(world: &mut World) {
     // Every interface and one of them overlap.
     world.fleet["s1"].config["http_port"] = json!(free);
     world.apply(json!({"http_address": ""}), |_| answers(&everywhere, free) && answers(&own, free));
+    assert!(world.log().contains("on every interface, port"), "{}", world.log());
     // No address to us, so it has to be looked up; a name to the resolver.
     world.apply(json!({"http_address": "127.1"}), |_| answers(&everywhere, free) && !answers(&own, free));
     world.apply(json!({"http_address": own.address}), |_| answers(&own, free) && !answers(&everywhere, free));

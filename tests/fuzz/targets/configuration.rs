@@ -1,5 +1,6 @@
 //! What operators write: the configuration file, connection strings and URLs, password files.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use pglookout::config::{
@@ -60,6 +61,36 @@ pub(super) fn passfile(input: &[u8]) {
     }
     let escaped = text.replace('\\', "\\\\").replace(':', "\\:");
     assert_eq!(password_from(&format!("# *:*:*:*:x\nh:1:d\\:b:u\\\\x:{escaped}")).as_deref(), Some(&*text));
+}
+
+/// As a whole connection service file, and as a value in one.
+pub(super) fn service_file(input: &[u8]) {
+    let text = String::from_utf8_lossy(input);
+    let secret = format!("[a]\npassword={SECRET}\n");
+    for file in [text.clone().into_owned(), format!("{secret}{text}"), format!("{text}\n{secret}")] {
+        if !text.contains(SECRET) {
+            by_service_file(file);
+        }
+    }
+    let value = text.trim_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
+    if value.is_empty() || value.contains(['\n', '\r', '\0']) {
+        return;
+    }
+    let config = by_service_file(format!("[b]\n[a]\nuser={value}\nuser=never\n")).expect("a service");
+    assert_eq!(config.nodes.into_values().next().expect("the node").user, value);
+}
+
+/// The configuration of one node by the service `a` of a file with this text.
+fn by_service_file(text: String) -> Option<Config> {
+    SERVICE_FILE.set(text);
+    let read_service_file = |_: &Path| FileContent::Text(SERVICE_FILE.with_borrow(String::clone));
+    let file = json!({"remote_conns": {"n": {"service": "a", "servicefile": "f"}}});
+    read_in_secret(&file.to_string(), &Environment { read_service_file, ..Environment::default() })
+}
+
+thread_local! {
+    /// What is read next; a path would stand in messages.
+    static SERVICE_FILE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
 /// The password of one node, by a password file of this text.

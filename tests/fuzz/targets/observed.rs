@@ -1,10 +1,13 @@
 //! What others have written about nodes: an observer's `/state.json`, the state file of an earlier process.
 
+use pglookout::cli::explained::text;
 use pglookout::cluster::ClusterState;
 use pglookout::compat::recalled::Origin;
 use pglookout::compat::{observed, recalled, state_file as file};
 use pglookout::time::WallTime;
 use serde_json::{Map, Value};
+
+use super::on_one_line;
 
 pub(super) fn observer(input: &[u8]) {
     let date = WallTime::from_unix_micros(1_714_480_496_000_000);
@@ -21,6 +24,12 @@ pub(super) fn state_file(input: &[u8]) {
     let written = file::render(&ClusterState::default(), &recalled.memory, None, BOOT);
     let again = recalled::read(&written, BOOT).expect("what we write is read");
     assert_eq!((again.memory, again.origin, again.odd), (recalled.memory, Origin::ThisBoot, Vec::new()));
+}
+
+/// The decisions of a daemon, of whatever version, as `pglookout explain` shows them.
+pub(super) fn explained(input: &[u8]) {
+    let Ok(decisions) = serde_json::from_slice::<Vec<Value>>(input) else { return };
+    text("told by x", &decisions, WallTime::from_unix_micros(1_714_480_496_000_000)).lines().for_each(on_one_line);
 }
 
 const BOOT: Option<&str> = Some("b");
