@@ -9,6 +9,7 @@ pub(super) fn timeline(input: &[u8]) {
         let _ = reader.line(line).map_err(|error| error.to_string());
     }
     let Some(timeline) = reader.finish() else { return };
+    assert!(timeline.lines.is_sorted_by_key(|line| line.t), "time goes back");
     let has_turns = timeline.lines.iter().any(|line| matches!(line.step, Step::Turn(_)));
     if !timeline.is_scripted() && !has_turns {
         return;
