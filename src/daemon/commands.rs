@@ -68,23 +68,39 @@ impl Commands {
         let Some(running) = self.running.get_mut(&token) else { return };
         match running.read() {
             Reading::Unfinished => board.again(token),
-            Reading::Ended if running.is_over => self.drop_one(token, board),
+            Reading::Ended if running.is_over => {
+                running.read_the_last();
+                self.drop_one(token, board);
+            }
             Reading::Drained | Reading::Ended => {}
         }
     }
 
     /// Asks every command whether it has ended.
     pub(super) fn reap(&mut self, board: &mut Board, events: &mut Vec<Event>) {
-        let mut silent = Vec::new();
+        let mut done = Vec::new();
         for (token, running) in self.running.iter_mut().filter(|(_, running)| !running.is_over) {
             let Some(outcome) = running.outcome() else { continue };
             running.is_over = true;
-            if running.read() == Reading::Ended {
-                silent.push(*token);
+            let reading = running.read();
+            if reading == Reading::Unfinished {
+                board.again(*token);
+            }
+            if reading == Reading::Ended {
+                done.push(*token);
+            } else {
+                log::info!("{} is over; what it has started keeps its output open", running.purpose.key());
             }
             events.push(Event::CommandExited { id: running.id, outcome });
         }
-        for token in silent {
+        // Tokens grow: the first are the oldest.
+        let open = self.running.iter().filter(|(token, running)| running.is_over && !done.contains(token));
+        let open: Vec<Token> = open.map(|(token, _)| *token).collect();
+        for token in open.iter().take(open.len().saturating_sub(MOST_LEFT_OPEN)) {
+            log::warn!("closing the oldest of {} outputs that are open though their commands are over", open.len());
+            done.push(*token);
+        }
+        for token in done {
             self.drop_one(token, board);
         }
     }
@@ -139,6 +155,12 @@ impl Running {
         reading
     }
 
+    fn read_the_last(&mut self) {
+        let mut lines = Vec::new();
+        self.child.finish(&mut lines);
+        self.say(&lines);
+    }
+
     fn outcome(&mut self) -> Option<CommandOutcome> {
         let outcome = match self.child.try_wait() {
             Ok(None) => return None,
@@ -146,9 +168,7 @@ impl Running {
             Ok(Some(status)) => ended(status),
             Err(error) => CommandOutcome::NotStarted(format!("its exit status is lost: {error}")),
         };
-        let mut lines = Vec::new();
-        self.child.finish(&mut lines);
-        self.say(&lines);
+        self.read_the_last();
         Some(outcome)
     }
 
@@ -173,5 +193,8 @@ fn ended(status: ExitStatus) -> CommandOutcome {
     }
 }
 
+/// So many pipes of commands that are over are read on: of a command that leaves something behind at every attempt the
+/// latest. Who writes to an older one gets SIGPIPE, as without a reader.
+const MOST_LEFT_OPEN: usize = 16;
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);

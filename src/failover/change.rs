@@ -178,7 +178,7 @@ fn by_hindrance(snapshot: &Snapshot<'_>, hindrance: &Hindrance, votes: &Votes) -
             of: votes.could_be_known().cloned().collect(),
         }],
         Hindrance::PromotionRunning => vec![Change::CommandEnds],
-        Hindrance::FormerCommand { until: at } => vec![until(*at)],
+        Hindrance::FormerCommand { until: at } | Hindrance::TriedJustNow { until: at } => vec![until(*at)],
         Hindrance::OwnNodeNotPolledSince => {
             vec![Change::Reports { nodes: snapshot.config.own_db.iter().cloned().collect(), observers: Vec::new() }]
         }

@@ -28,6 +28,7 @@ fn decided(settings: &str, facts: &str, moment: &str) -> Decision {
         lag_warning: words.contains(&"warned"),
         promoting: words.contains(&"promoting"),
         held_off_until: at("held@"),
+        tried_until: at("tried@"),
         unsettled: words.contains(&"unsettled"),
         now,
     })
@@ -297,6 +298,10 @@ fn what_holds_the_winner_back_in_its_order() {
         "300 fresh unsettled",
         "no failover: the failover command ended well, and our own node was not polled since",
     );
+    let tried = "no failover: the failover command was tried less than a check interval ago";
+    check("", LOST, "300 fresh tried@301", tried);
+    looks_again(LOST, "300 fresh tried@301", Some(301.0));
+    looks_again(LOST, "300 fresh tried@300", None);
     // Who is not to be promoted does not get as far.
     let ahead = "5 p primary; 299 p unreachable; 299 s1 standby 0/60; 299 s2 standby";
     check("", ahead, all, "no failover here: s1 at 0/60 goes first, we are s2 at 0/50");

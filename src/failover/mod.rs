@@ -52,6 +52,8 @@ pub struct Snapshot<'a> {
     pub promoting: bool,
     /// Until then the failover command of a former process may still be at work.
     pub held_off_until: Option<Monotonic>,
+    /// Until then the failover command, which has ended, is not repeated.
+    pub tried_until: Option<Monotonic>,
     /// The failover command ended with 0, and no later poll of our own node has come back.
     pub unsettled: bool,
     /// The time of the decision.
@@ -258,12 +260,14 @@ impl Snapshot<'_> {
     /// Rules 3f and 3g: what keeps us from it although we go first.
     fn own_hindrances(&self, quorum: Quorum) -> impl Iterator<Item = Hindrance> {
         let file = || self.config.maintenance_mode_file.clone();
+        let to_come = |until: Option<Monotonic>| until.filter(|until| *until > self.now);
         let hindrances = [
             self.maintenance.then(|| Hindrance::Maintenance { file: file() }),
             (!quorum.is_met()).then_some(Hindrance::TooLittleKnown { quorum }),
             self.promoting.then_some(Hindrance::PromotionRunning),
-            self.held_off_until.filter(|until| *until > self.now).map(|until| Hindrance::FormerCommand { until }),
+            to_come(self.held_off_until).map(|until| Hindrance::FormerCommand { until }),
             self.unsettled.then_some(Hindrance::OwnNodeNotPolledSince),
+            to_come(self.tried_until).map(|until| Hindrance::TriedJustNow { until }),
         ];
         hindrances.into_iter().flatten()
     }

@@ -113,6 +113,7 @@ impl fmt::Display for Hindrance {
             Self::OwnNodeNotPolledSince => {
                 f.write_str("the failover command ended well, and our own node was not polled since")
             }
+            Self::TriedJustNow { .. } => f.write_str("the failover command was tried less than a check interval ago"),
         }
     }
 }

@@ -226,6 +226,11 @@ pub enum Hindrance {
     },
     /// 3g: our failover command ended well, and our own node was not polled since.
     OwnNodeNotPolledSince,
+    /// 3h: our failover command has just ended; whatever news comes, it is not repeated before the next regular decision.
+    TriedJustNow {
+        /// When that is due at the latest.
+        until: Monotonic,
+    },
 }
 
 impl Decision {
@@ -245,7 +250,8 @@ impl Verdict {
                 | Hindrance::RoleUnknown { until, .. }
                 | Hindrance::WalStillArrives { until, .. }
                 | Hindrance::ContactTooRecent { until, .. }
-                | Hindrance::FormerCommand { until },
+                | Hindrance::FormerCommand { until }
+                | Hindrance::TriedJustNow { until },
             ) => Some(*until),
             _ => None,
         }
@@ -318,6 +324,7 @@ impl Hindrance {
             Self::PromotionRunning => "promotion_running",
             Self::FormerCommand { .. } => "former_command",
             Self::OwnNodeNotPolledSince => "own_node_not_polled_since",
+            Self::TriedJustNow { .. } => "tried_just_now",
         }
     }
 }

@@ -133,6 +133,12 @@ impl Lookout {
         [decision, check, probe, self.health_deadline()].into_iter().flatten().min().unwrap_or(self.schedule.decision)
     }
 
+    /// The decision that comes next is a regular one, whatever the time: timelines that say when decisions are made have no
+    /// others.
+    pub fn regular_decision_due(&mut self) {
+        self.promotion.regular_decision_due();
+    }
+
     /// The facts per node and observer.
     pub fn state(&self) -> &ClusterState {
         &self.state

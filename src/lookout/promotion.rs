@@ -15,6 +15,8 @@ pub(super) struct Promotion {
     running: Option<CommandId>,
     /// The command ended with 0; a poll of our own node that is this one or a later one ends the wait.
     settled_by: Option<ProbeId>,
+    /// The command has ended, or could not be run; it is not repeated before this.
+    pub(super) tried_until: Option<Monotonic>,
     /// No decision before this.
     paused_until: Option<Monotonic>,
     /// The alert `failover_failed` was raised.
@@ -62,6 +64,11 @@ impl Promotion {
         }
     }
 
+    /// The next regular decision is due: what was tried may be tried again.
+    pub(super) fn regular_decision_due(&mut self) {
+        self.tried_until = None;
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.running.is_some()
     }
@@ -92,6 +99,7 @@ impl Lookout {
         let Some(command) = self.config.failover_command.clone() else {
             let empty = CommandOutcome::NotStarted(String::new());
             effects.extend(Effect::trouble_with(CommandPurpose::Failover, &empty));
+            self.attempt_over(now);
             self.promotion_failed("failover_command is empty", effects);
             return;
         };
@@ -141,9 +149,7 @@ impl Lookout {
         }
         effects.extend(Effect::trouble_with(CommandPurpose::Failover, outcome));
         self.promotion.running = None;
-        // Never at once: a command that fails quickly, or one that leaves the promotion to the server and returns, would be
-        // run again and again. When our own node turns primary, that news makes a decision due.
-        self.schedule.decision = now.mono + self.config.check_interval;
+        self.attempt_over(now);
         effects.push(Effect::SaveMemory);
         if let CommandOutcome::NotStarted(_) = outcome {
             self.promotion.last = None;
@@ -162,6 +168,15 @@ impl Lookout {
             self.promotion.note(FailoverOutcome::Failed, now);
             self.promotion_failed(&format!("failover_command {outcome}"), effects);
         }
+    }
+
+    /// Never again at once: a command that fails quickly, or one that leaves the promotion to the server and returns, would be
+    /// run again and again. News still make a decision due, as that our own node has turned primary; they do not shorten
+    /// this, or a node that comes and goes would have the command run each time.
+    fn attempt_over(&mut self, now: Now) {
+        let regular = now.mono + self.config.check_interval;
+        self.promotion.tried_until = Some(regular);
+        self.schedule.decision = regular;
     }
 
     fn promotion_succeeded(&mut self, now: Now, effects: &mut Vec<Effect>) {

@@ -53,6 +53,16 @@ fn a_failed_command_is_tried_again_at_the_next_regular_decision() {
 }
 
 #[test]
+fn no_news_and_no_request_make_the_next_attempt_come_sooner() {
+    for end in ["command 0", "command 3", "command fails"] {
+        let news =
+            "81 check\n82 s1 lost\n84 s1 unreachable\n86 s1 standby\n87 reload \"log_level\": \"ERROR\"\n88 check";
+        let script = format!("20.2 p unreachable\n20.2 {end}\n{news}\n95 end");
+        check("", &script, "run", "80.01 run promote\n90.12 run promote");
+    }
+}
+
+#[test]
 fn a_command_that_cannot_be_started_makes_no_pause() {
     after_the_loss(
         r#""failover_sleep_time": 30"#,

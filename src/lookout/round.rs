@@ -99,6 +99,7 @@ impl Lookout {
             lag_warning: self.warning_since.is_some(),
             promoting: self.promotion.is_running(),
             held_off_until: self.promotion.held_off(now),
+            tried_until: self.promotion.tried_until,
             unsettled: self.promotion.is_unsettled(),
             now,
         }

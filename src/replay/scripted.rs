@@ -71,6 +71,7 @@ impl<'a> Run<'a> {
     fn check(&mut self, check: &CheckLine, facts: &[Line], tell: &mut dyn FnMut(Told)) {
         let t = self.clocks.t();
         self.effects.clear();
+        self.lookout.regular_decision_due();
         let wants_fresh_facts = self.decide(Look::Regular, check);
         if wants_fresh_facts && !facts.is_empty() {
             for line in facts {

@@ -3,8 +3,8 @@
 //!
 //! A child gets an empty signal mask and default dispositions (Rust's `Command` passes ours on, and the script would be
 //! deaf to SIGTERM), a process group of its own, the descriptor limit that we were started with, `/dev/null` to read
-//! from unless we have something to say, one pipe to us for both outputs, no other descriptor, and no word of the service
-//! manager. A root that holds this program and nothing else has neither `/dev/null` nor `/proc`; our helpers start there too.
+//! from unless we have something to say, one pipe to us for both outputs, no other descriptor, no word of the service
+//! manager and not the password of our environment. A root that holds this program and nothing else has neither `/dev/null` nor `/proc`; our helpers start there too.
 //!
 //! The exit status alone says that a command is over. What it left running may keep the pipe: after [`Child::finish`] drop
 //! the `Child` (a writer then gets SIGPIPE), or keep it registered and reading until it is [`Reading::Ended`].
@@ -195,8 +195,8 @@ fn nothing_to_read(null: &str) -> io::Result<Stdio> {
 const READ_BYTES: usize = 16 * 1024;
 /// Bytes per call; a little more than a pipe holds by default.
 const READ_BUDGET: usize = 128 * 1024;
-/// What the service manager told us alone.
-const OUR_VARIABLES: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+/// What the service manager told us alone, and the one of libpq's variables that is a secret itself and no path to one.
+const OUR_VARIABLES: [&str; 4] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "PGPASSWORD"];
 
 #[expect(clippy::disallowed_methods, reason = "the one place that starts children")]
 fn cleansed(program: &OsStr, limit: Option<InheritedLimit>) -> Command {

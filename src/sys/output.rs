@@ -9,8 +9,10 @@ use super::text::escape_controls;
 const TAIL_BYTES: usize = 16 * 1024;
 /// A longer line is cut, and the rest of it is dropped.
 const LINE_BYTES: usize = 1024;
-/// Lines per command that are given out; a command that prints without end must not push everything else out of the log.
+/// Lines per command that are given out, and bytes of them; a command that prints without end, or much at each of many
+/// attempts, must not push everything else out of the log.
 const MOST_LINES: u64 = 2_000;
+const MOST_BYTES: usize = 256 * 1024;
 
 /// Collects one command's output.
 #[derive(Debug, Default)]
@@ -19,7 +21,10 @@ pub(super) struct Output {
     dropped: u64,
     line: Vec<u8>,
     line_is_cut: bool,
+    /// Lines that were given out, the bytes that they had, and lines that were not since this was last said.
     lines: u64,
+    bytes: usize,
+    more: u64,
 }
 
 impl Output {
@@ -41,9 +46,9 @@ impl Output {
         if !self.line.is_empty() {
             self.end_line(lines);
         }
-        if let Some(more) = self.lines.checked_sub(MOST_LINES).filter(|&more| more > 0) {
+        let more = std::mem::take(&mut self.more);
+        if more > 0 {
             lines.push(format!("[{more} more lines of output are not shown]"));
-            self.lines = 0;
         }
     }
 
@@ -67,8 +72,11 @@ impl Output {
     }
 
     fn end_line(&mut self, lines: &mut Vec<String>) {
-        self.lines += 1;
-        if self.lines <= MOST_LINES {
+        if self.lines >= MOST_LINES || self.bytes >= MOST_BYTES {
+            self.more += 1;
+        } else {
+            self.lines += 1;
+            self.bytes += self.line.len();
             let text = String::from_utf8_lossy(self.line.strip_suffix(b"\r").unwrap_or(&self.line)).into_owned();
             let cut = if self.line_is_cut { " [cut]" } else { "" };
             lines.push(format!("{}{cut}", escape_controls(&text)));
@@ -120,6 +128,21 @@ mod tests {
         let lines = lines_of(&[&b"y\n".repeat(most + 3)]);
         assert_eq!(lines.len(), most + 1);
         assert_eq!(lines[most], "[3 more lines of output are not shown]");
+        let long = [vec![b'x'; LINE_BYTES], vec![b'\n']].concat();
+        let lines = lines_of(&[&long.repeat(MOST_BYTES / LINE_BYTES + 2)]);
+        assert_eq!(lines.len(), MOST_BYTES / LINE_BYTES + 1);
+        assert_eq!(lines[MOST_BYTES / LINE_BYTES], "[2 more lines of output are not shown]");
+    }
+
+    #[test]
+    fn what_is_printed_after_the_end_has_no_room_of_its_own() {
+        let (mut output, mut lines) = (Output::default(), Vec::new());
+        for most in [usize::try_from(MOST_LINES).unwrap(), 0] {
+            output.take(&b"y\n".repeat(most + 3), &mut lines);
+            output.end(&mut lines);
+        }
+        let most = usize::try_from(MOST_LINES).unwrap();
+        assert_eq!(lines[most..], ["[3 more lines of output are not shown]"; 2]);
     }
 
     #[test]

@@ -1,10 +1,112 @@
-//! Failover commands that fail, are missing, or never end.
+//! Commands that fail, are missing, print too much, never end or leave something behind; what they inherit; and how often
+//! one that fails is tried again.
+
+mod hanging;
+mod inherited;
+mod left;
+mod outcomes;
+mod output;
+mod spacing;
+
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::fleet::{LIMIT, note_time, script_command};
+use crate::harness::fleet::{note_time, script_command};
 use crate::harness::run_dir::processes_in;
-use crate::harness::{Cluster, Fleet, SOON, wait_until};
+use crate::harness::vitals::longest_unasked;
+use crate::harness::{Cluster, Daemon, Fleet, SOON, wait_until};
+
+/// One standby whose primary is gone, and which is to be promoted by one command after another.
+struct Trial {
+    cluster: Cluster,
+    fleet: Fleet,
+    promoting: Value,
+}
+
+/// What came of a command.
+struct Tried {
+    /// Until the alert told of it.
+    took: Duration,
+    attempts: usize,
+    /// What the daemon has logged meanwhile.
+    log: String,
+    /// The longest time for which our own node was not asked.
+    unasked: Duration,
+}
+
+impl Trial {
+    /// `settings` are keys of the daemon's configuration.
+    fn start(settings: &Value) -> Option<Self> {
+        let mut cluster = Cluster::start(&["s1"])?;
+        let mut fleet = Fleet::prepare(&cluster, |_, _| ());
+        let daemon = &mut fleet["s1"];
+        let promoting = daemon.config["failover_command"].clone();
+        // Nothing is tried before a test says what.
+        daemon.config["failover_command"] = json!("");
+        fleet.start_all();
+        fleet.wait_settled();
+        cluster["p"].kill_nine_all();
+        wait_until("a promotion is wanted", SOON, || fleet["s1"].has_alert("failover_failed"));
+        let mut trial = Self { cluster, fleet, promoting };
+        trial.reload(settings);
+        Some(trial)
+    }
+
+    fn daemon(&self) -> &Daemon {
+        &self.fleet["s1"]
+    }
+
+    fn reload(&mut self, settings: &Value) {
+        let config = self.fleet["s1"].config.as_object_mut().unwrap();
+        config.extend(settings.as_object().unwrap().clone());
+        self.fleet["s1"].reload();
+    }
+
+    /// Has the command tried until the alert says `expected`, and watches for `time` whether our own node is asked.
+    fn attempt(&mut self, command: &Value, expected: &str, time: Duration) -> Tried {
+        let (begun, logged) = (Instant::now(), self.daemon().log().len());
+        // The former command may still be at work, once.
+        let least = if self.alert() == expected { 2 } else { 1 };
+        self.reload(&json!({ "failover_command": command }));
+        let unasked = longest_unasked(self.daemon(), &["s1"], time);
+        let line = format!("this node was to be promoted: {expected}\n");
+        let attempts = |log: &str| log.matches(&line).count();
+        wait_until(&format!("the alert says: {expected}"), SOON, || {
+            self.alert() == expected && attempts(&self.daemon().log()[logged..]) >= least
+        });
+        let (took, log) = (begun.elapsed(), self.daemon().log()[logged..].to_owned());
+        let attempts = attempts(&log);
+        assert!(unasked < Duration::from_secs(2), "not asked for {unasked:?}");
+        assert!(self.fleet["s1"].is_running());
+        Tried { took, attempts, log, unasked }
+    }
+
+    /// What `failover_failed` says, without its time.
+    fn alert(&self) -> String {
+        let text = self.daemon().alert("failover_failed").unwrap_or_default();
+        text.trim_end().split_once(' ').map_or("", |(_, reason)| reason).to_owned()
+    }
+
+    /// The command that does what it should: all is forgiven.
+    fn promote(&mut self) {
+        let promoting = self.promoting.clone();
+        self.reload(&json!({ "failover_command": promoting }));
+        self.wait_promoted();
+    }
+
+    fn wait_promoted(&mut self) {
+        wait_until("the standby is promoted", SOON, || !self.cluster["s1"].is_in_recovery());
+        wait_until("the alert is withdrawn", SOON, || !self.daemon().has_alert("failover_failed"));
+        assert!(self.daemon().has_alert("failover_has_happened"));
+        self.fleet.nobody_promotes_for(1.0);
+    }
+}
+
+/// A command that is this script.
+fn sh(script: &str) -> Value {
+    json!(["sh", "-c", script])
+}
 
 /// One standby whose failover command is a script with these lines, at the moment when the primary has been killed.
 fn with_failover_script(lines: &str, adjust: impl Fn(&mut Value)) -> Option<(Cluster, Fleet, Value)> {
@@ -59,7 +161,7 @@ fn a_hanging_command_runs_once_while_everything_else_goes_on() {
     let Some((_cluster, mut fleet, _)) = with_failover_script("exec sleep 600", |_| ()) else { return };
     fleet.wait_promotion();
     let before = fleet["s1"].state()["s1"]["fetch_time"].clone();
-    fleet.nobody_promotes_for(LIMIT);
+    fleet.nobody_promotes_for(crate::harness::fleet::LIMIT);
     assert_ne!(fleet["s1"].state()["s1"]["fetch_time"], before);
     assert_eq!(fleet["s1"].post_check(), 204);
 }

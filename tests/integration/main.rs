@@ -18,6 +18,7 @@ mod frozen_disk;
 mod hostile;
 mod house;
 mod links;
+mod load;
 mod logins;
 mod metrics;
 mod operators;

@@ -194,6 +194,7 @@ impl Worlds {
                 lag_warning: false,
                 promoting: false,
                 held_off_until: None,
+                tried_until: None,
                 unsettled: false,
                 now: mono(0),
             });

@@ -118,7 +118,9 @@ impl Daemon {
 
     /// Replaces the configuration file without a word to the daemon.
     pub(crate) fn write_config(&self, text: &str) {
-        fs::write(self.config_path(), text).expect("the configuration file");
+        // At once as a whole: an earlier SIGHUP may still be on its way.
+        let part = self.path("config.json.part");
+        fs::write(&part, text).and_then(|()| fs::rename(part, self.config_path())).expect("the configuration file");
     }
 
     pub(crate) fn get(&self, target: &str) -> std::io::Result<Answer> {

@@ -13,6 +13,7 @@ pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod network;
 pub(crate) mod node;
+pub(crate) mod players;
 pub(crate) mod postgres;
 pub(crate) mod receivers;
 pub(crate) mod run_dir;

@@ -127,7 +127,7 @@ fn has_ended(stream: &mut TcpStream) -> io::Result<bool> {
 }
 
 /// From here on closing sends RST, and what was not sent is lost.
-fn reset(stream: &TcpStream) {
+pub(crate) fn reset(stream: &TcpStream) {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     let length = size_of::<libc::linger>() as libc::socklen_t;
     // SAFETY: the option takes a linger of the length that is given.

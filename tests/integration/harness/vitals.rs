@@ -1,6 +1,7 @@
-//! How a daemon is: whom it asks how often, and what memory it takes.
+//! How a daemon is: whom it asks how often, and what it holds: memory, descriptors, threads, children.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,68 @@ pub(crate) fn longest_unasked(daemon: &Daemon, nodes: &[&str], time: Duration) -
 
 /// The most memory that it ever had, in KiB.
 pub(crate) fn peak_kib(daemon: &Daemon) -> u64 {
+    status(daemon, "VmHWM:")
+}
+
+/// What a daemon holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holdings {
+    pub(crate) descriptors: usize,
+    pub(crate) threads: u64,
+    /// Names and states of its children, those among them that nobody has waited for.
+    pub(crate) children: Vec<String>,
+    /// Memory that is resident now.
+    pub(crate) rss_kib: u64,
+}
+
+impl Holdings {
+    pub(crate) fn of(daemon: &Daemon) -> Self {
+        Self {
+            descriptors: fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("a running daemon").count(),
+            threads: status(daemon, "Threads:"),
+            children: children(daemon),
+            rss_kib: status(daemon, "VmRSS:"),
+        }
+    }
+
+    /// The same but for memory.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        Self { rss_kib: other.rss_kib, ..self.clone() } == *other
+    }
+}
+
+impl fmt::Display for Holdings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { descriptors, threads, children, rss_kib } = self;
+        write!(f, "{descriptors} descriptors, {threads} threads, {} children, {rss_kib} KiB", children.len())
+    }
+}
+
+/// The processor time that it has used.
+pub(crate) fn cpu_time(daemon: &Daemon) -> Duration {
+    let text = fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).expect("a running daemon");
+    let after_name: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    // utime and stime (proc(5)), in hundredths of a second on every Linux.
+    let ticks = |at: usize| after_name[at].parse::<u64>().expect("a number");
+    Duration::from_millis((ticks(11) + ticks(12)) * 10)
+}
+
+fn status(daemon: &Daemon, field: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("a running daemon");
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+    let line = text.lines().find_map(|line| line.strip_prefix(field)).expect("a field of this name");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+fn children(daemon: &Daemon) -> Vec<String> {
+    let parent = daemon.pid().to_string();
+    let stats = fs::read_dir("/proc").expect("/proc").flatten();
+    let stats = stats.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
+    stats
+        .filter_map(|stat| {
+            let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+            let mut fields = rest.split(' ');
+            let (state, of) = (fields.next()?, fields.next()?);
+            (of == parent).then(|| format!("{name} {state}"))
+        })
+        .collect()
 }
