@@ -1,7 +1,9 @@
 //! The prober of database nodes: one connection each, kept open; a poll for every wish of the core, and an answer to every
 //! poll.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod warnings;
+
+use std::collections::BTreeMap;
 
 use super::board::Owner;
 use super::dial::{Dial, Place};
@@ -14,6 +16,7 @@ use crate::net::Next;
 use crate::pg::{Accepted, Binding, Login, Progress, Session};
 use crate::sys::socket::KeepAlive;
 use crate::time::Monotonic;
+use warnings::Warnings;
 
 /// The connections to all nodes.
 #[derive(Default)]
@@ -31,8 +34,7 @@ struct Line {
     poll: Option<Poll>,
     /// What a host told that has not the wanted role, while the others are asked.
     second_best: Option<NodeReport>,
-    /// What a session has warned of; the next one need not say it again.
-    said: BTreeSet<String>,
+    warnings: Warnings,
 }
 
 /// A poll that is under way.
@@ -158,7 +160,7 @@ impl Line {
             session: None,
             poll: None,
             second_best: None,
-            said: BTreeSet::new(),
+            warnings: Warnings::default(),
         }
     }
 
@@ -293,7 +295,10 @@ impl Line {
                 match progress {
                     Progress::LoggedIn => {}
                     Progress::Answered(answer) => report = Some(answer),
-                    Progress::Warned(text) => say_once(&mut self.said, &self.terms.owner, text),
+                    Progress::Warned(text) => {
+                        let news = self.warnings.hear(text, hands.now);
+                        news.iter().for_each(|news| log::warn!("{}: {news}", self.terms.owner));
+                    }
                 }
             }
             let took_some = link.input.len() < waiting;
@@ -396,16 +401,6 @@ fn accepted(info: &ConnInfo) -> Accepted {
     }
 }
 
-fn say_once(said: &mut BTreeSet<String>, owner: &Owner, text: String) {
-    if said.len() >= MOST_SAID {
-        said.clear();
-    }
-    if !said.contains(&text) {
-        log::warn!("{owner}: {text}");
-        said.insert(text);
-    }
-}
-
 /// What the end of a connection means: what the server said before, if it said something.
 fn lost(session: &Session, error: Option<&std::io::Error>) -> ProbeFailure {
     match (session.connection_closed(), error.map(privacy::blame)) {
@@ -419,5 +414,3 @@ fn lost(session: &Session, error: Option<&std::io::Error>) -> ProbeFailure {
 
 /// Bytes of a server's messages that may wait: the longest message that the session takes, and some.
 const INPUT_BYTES: usize = 2 << 20;
-/// Different warnings of one node that are remembered.
-const MOST_SAID: usize = 16;

@@ -18,15 +18,19 @@ fn what_goes_wrong_and_what_is_not_considered_is_counted() {
 }
 
 #[test]
-fn nonsense_is_said_once_however_it_changes() {
+fn a_kind_of_failure_is_said_once_a_minute_however_its_words_change() {
+    let words = "since the last line it failed";
     check(
         "",
-        "1 s2 nonsense\n6 s2 more_nonsense\n11 s2 refused\n16 s2 more_nonsense\n21 s2 nonsense\n26 s2 standby\n31 end",
+        "1 s2 nonsense\n6 s2 more_nonsense\n11 s2 refused\n16 s2 more_nonsense\n66 s2 nonsense\n71 s2 more_nonsense
+         76 s2 standby\n81 end",
         "log node",
-        "5.01 log node s2: not understood: as scripted
-         15.01 log node s2: refused by a living server: as scripted
-         20.01 log node s2: not understood: otherwise
-         30.01 log node s2: answers again",
+        &format!(
+            "5.01 log node s2: not understood: as scripted
+             15.01 log node s2: refused by a living server: as scripted ({words} once in other words)
+             65.01 log node s2: not understood: otherwise ({words} 9 times in other words)
+             80.01 log node s2: answers again ({words} once in other words)"
+        ),
     );
 }
 

@@ -32,6 +32,7 @@ pub use said::REPEATED;
 
 use follow::Following;
 use health::Health;
+use news::News;
 use pending::Check;
 use promotion::Promotion;
 use said::Said;
@@ -64,12 +65,15 @@ pub struct Lookout {
     schedule: Schedule,
     health: Health,
     check: Option<Check>,
+    /// When the last turn wished for the next one.
+    expected_at: Option<Monotonic>,
     /// When the last check that somebody requested asked everybody, or will.
     requested_at: Option<Monotonic>,
     /// What the last round came to.
     last: Option<Round>,
     /// The sentence that was last logged.
     said: Option<Said>,
+    news: News,
     next_command: u64,
 }
 
@@ -98,9 +102,11 @@ impl Lookout {
             schedule,
             health: Health::new(now.mono),
             check: None,
+            expected_at: None,
             requested_at: None,
             last: None,
             said: None,
+            news: News::default(),
             next_command: 0,
         }
     }
@@ -119,14 +125,16 @@ impl Lookout {
             Event::FollowPrepared(outcome) => self.follow_prepared(outcome, effects),
             Event::DeadlineReached { maintenance } => {
                 self.maintenance = maintenance;
+                self.ask_anew_after_sleep(now.mono);
                 self.take_turn(now, effects);
+                self.expected_at = Some(self.next_deadline().max(now.mono));
             }
         }
     }
 
     /// When [`Event::DeadlineReached`] is due next.
     pub fn next_deadline(&self) -> Monotonic {
-        let decision = (!self.awaits_fresh_facts()).then_some(self.schedule.decision);
+        let decision = (!self.is_held_up()).then_some(self.schedule.decision);
         let check = self.check.as_ref();
         let check = check.map(|check| if self.is_complete(check) { check.since } else { check.deadline });
         let probe = self.schedule.next_probe(self.asks_observers());
@@ -211,6 +219,7 @@ impl Lookout {
         }
         self.keep_contacts_of_leavers(&config);
         self.state.adopt(&config);
+        self.news.adopt(&config);
         self.schedule.drop_readdressed(&self.config, &config);
         self.schedule.adopt(&config, now.mono);
         self.config = config;
@@ -258,7 +267,7 @@ impl Lookout {
             let is_primary = matches!(&outcome, Ok(NodeReport { role: RoleReport::Primary { .. }, .. }));
             self.promotion.own_node_polled(probe, is_primary);
         }
-        self.say_of_node(node, outcome.as_ref().err(), effects);
+        self.say_of_node(node, outcome.as_ref().err(), now.mono, effects);
         let remembered = self.remembered.as_ref() == Some(node);
         if self.state.node_probed(node, outcome, remembered, now) {
             self.schedule.decision = now.mono;
@@ -271,7 +280,7 @@ impl Lookout {
         if !self.config.nodes.contains_key(node) {
             return;
         }
-        self.say_of_node(node, Some(&failure), effects);
+        self.say_of_node(node, Some(&failure), now.mono, effects);
         let remembered = self.remembered.as_ref() == Some(node);
         if self.state.node_probed(node, Err(failure), remembered, now) {
             self.schedule.decision = now.mono;
@@ -326,15 +335,15 @@ impl Lookout {
                 return;
             }
         }
-        if self.schedule.decision <= now.mono && !self.awaits_fresh_facts() {
+        if self.schedule.decision <= now.mono && !self.is_held_up() {
             self.conclude(Look::Regular, now, effects);
         }
     }
 
     /// A decision waits for everybody's report. Only this holds the others up: while a requested poll goes on, decisions are
     /// made when they are due, so that a node that does not answer delays none.
-    fn awaits_fresh_facts(&self) -> bool {
-        self.check.is_some_and(|check| check.look == Look::Fresh)
+    fn is_held_up(&self) -> bool {
+        self.check.is_some_and(|check| check.holds)
     }
 
     /// Makes a decision and waits for what it asks for.

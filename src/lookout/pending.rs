@@ -18,6 +18,8 @@ pub(super) struct Check {
     pub(super) deadline: Monotonic,
     /// What kind of decision it is for.
     pub(super) look: Look,
+    /// No decision is made before it is over.
+    pub(super) holds: bool,
 }
 
 impl Lookout {
@@ -26,13 +28,13 @@ impl Lookout {
         if self.check.is_none() {
             let at = self.requested_at.map_or(now.mono, |last| now.mono.max(last + REQUEST_SPACING));
             self.requested_at = Some(at);
-            self.check = Some(self.new_check(Look::Regular, now.mono));
+            self.check = Some(self.new_check(Look::Regular, false, now.mono));
             self.schedule.hurry_all(at);
         }
     }
 
     pub(super) fn begin_check(&mut self, look: Look, now: Monotonic, effects: &mut Vec<Effect>) {
-        let check = self.new_check(look, now);
+        let check = self.new_check(look, true, now);
         self.schedule.hurry_unreported(check.since);
         self.check = Some(check);
         self.take_due_probes(now, effects);
@@ -48,8 +50,21 @@ impl Lookout {
         self.schedule.take_due(&self.config, asks_observers, now, effects);
     }
 
-    fn new_check(&self, look: Look, now: Monotonic) -> Check {
-        Check { since: now, deadline: now + patience(&self.config), look }
+    /// A turn came later than it was wished for: the process was stopped, or its host. What is known is old, and so may be
+    /// what this very turn brought, which may have lain there all the time: only later reports count. Whoever oversleeps
+    /// again meanwhile goes on with the check that is under way, or a slow host would never decide.
+    pub(super) fn ask_anew_after_sleep(&mut self, now: Monotonic) {
+        let slept = self.expected_at.is_some_and(|expected| now.since(expected) > OVERSLEPT);
+        if !slept || self.check.is_some_and(|check| check.holds && check.look == Look::Regular) {
+            return;
+        }
+        let check = self.new_check(Look::Regular, true, now + MOMENT);
+        self.schedule.hurry_unreported(check.since);
+        self.check = Some(check);
+    }
+
+    fn new_check(&self, look: Look, holds: bool, since: Monotonic) -> Check {
+        Check { since, deadline: since + patience(&self.config), look, holds }
     }
 }
 
@@ -61,6 +76,11 @@ pub(super) fn patience(config: &Config) -> Duration {
 
 /// Anybody may ask for checks all the time: their polls are so far apart at least.
 const REQUEST_SPACING: Duration = Duration::from_secs(1);
+
+/// A turn that comes so much later than it was wished for was slept through.
+const OVERSLEPT: Duration = Duration::from_secs(1);
+/// The next reading of the clock.
+const MOMENT: Duration = Duration::from_micros(1);
 
 #[cfg(test)]
 #[path = "pending_tests.rs"]

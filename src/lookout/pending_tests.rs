@@ -115,3 +115,46 @@ fn a_short_patience_leaves_a_node_time_to_fail() {
          34 decide hold contact_too_recent",
     );
 }
+
+#[test]
+fn whoever_was_stopped_asks_again_before_it_decides() {
+    // p comes back meanwhile. The failure of the poll that was under way comes in on waking, and is no fresh fact.
+    check(
+        "",
+        "20.2 p unreachable in 3
+         26 p primary
+         26 sleep 70
+         100 end",
+        "ask p, decide, log node p",
+        "25 ask p
+         96 log node p: unreachable: as scripted
+         96 ask p
+         96.01 log node p: answers again
+         96.01 decide primary_reachable primary_reachable",
+    );
+    // It stays away: a decision on fresh facts, and at once.
+    check(
+        "",
+        "20.2 p unreachable in 3
+         26 sleep 70
+         100 end",
+        "decide, run",
+        "99 decide wants_fresh_facts primary_unreachable
+         99.01 run promote
+         99.01 decide promote primary_unreachable",
+    );
+    // It was never seen before, and while we slept the wait for it has ended.
+    check(
+        "",
+        "0 p unreachable
+         0.5 p primary
+         0.5 sleep 70.5
+         75 end",
+        "ask p, decide",
+        "0 ask p
+         0 decide wait first_answers
+         0.01 decide hold role_unknown
+         71 ask p
+         71.01 decide primary_reachable primary_reachable",
+    );
+}

@@ -14,6 +14,7 @@
 //! 9 check                POST /check
 //! 9 reload {...}         these keys of the configuration are others now
 //! 9 maintenance on       also off
+//! 9 sleep 30             the process is stopped for 30 s; what comes in lies there until it wakes
 //! 9 restart              a new process with the old one's memory; "elsewhere": after a boot of the machine
 //! ```
 //! Whatever the script: the clock never stands still, and nothing is promoted while the primary p was reached less than the
@@ -137,6 +138,7 @@ impl World {
                 self.tell(Event::ConfigLoaded(config));
             }
             ("maintenance", what) => self.maintenance = what == "on",
+            ("sleep", seconds) => self.t += Duration::from_secs_f64(seconds.parse().unwrap()),
             ("restart", what) => {
                 let mut memory = self.lookout.memory(now);
                 if what == "elsewhere" {

@@ -340,7 +340,7 @@ impl Daemon {
     /// Something that seldom happens.
     fn chance(&mut self) {
         let failure = ProbeFailure::Unreachable { reason: "reset".to_owned() };
-        match self.draw(6) {
+        match self.draw(7) {
             0 => self.send(Event::CheckRequested),
             1 => self.send(Event::NodeLost { node: "p".into(), failure }),
             2 => self.wall_ahead += 3_000_000,
@@ -350,6 +350,8 @@ impl Daemon {
                 let text = USUAL.replace("_lag\": 20", &format!("_lag\": {lag}"));
                 self.send(Event::ConfigLoaded(Arc::new(config(&text))));
             }
+            // The process is stopped.
+            5 => self.micros += 10_000_000,
             _ => self.primary = ["p", "s1"][(self.draws)(2)],
         }
     }

@@ -8,15 +8,18 @@ mod harness;
 
 mod beside_original;
 mod candidates;
+mod clocks;
 mod commands;
 mod dsns;
 mod every_key;
 mod explaining;
 mod failover_steps;
+mod files;
 mod following;
 mod frozen_disk;
 mod hostile;
 mod house;
+mod ipv6;
 mod links;
 mod load;
 mod logins;

@@ -37,7 +37,9 @@ fn lag_and_what_is_not_considered_are_measured() {
     cluster["p"].kill_nine_all();
     inbox.wait_for("failover_decision_on_disconnect_not_taken,forged=x_1_c_failover_node_y,app=pglookout:1|c");
     wait_until("something is in the state file's way", SOON, || {
-        fs::create_dir(fleet["s1"].path("state.json.tmp")).is_ok()
+        let path = fleet["s1"].path("state.json");
+        let _ = fs::remove_file(&path);
+        fs::create_dir(path).is_ok()
     });
     inbox.wait_for("exception,where=json_state_file_path,exception=file,");
 }

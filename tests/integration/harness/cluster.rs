@@ -37,12 +37,17 @@ impl Cluster {
 
     /// The same in network namespaces, where links can be cut.
     pub(crate) fn start_in_namespaces(standbys: &[&str]) -> Option<Self> {
+        let mut cluster = Self::prepare_in_namespaces(standbys)?;
+        cluster.start_all();
+        Some(cluster)
+    }
+
+    /// The same in network namespaces with nothing started yet.
+    pub(crate) fn prepare_in_namespaces(standbys: &[&str]) -> Option<Self> {
         let postgres = or_skip(Postgres::here())?;
         let names: Vec<&str> = [PRIMARY].iter().chain(standbys).chain(&[OBSERVER]).copied().collect();
         let network = or_skip(Network::of(&names))?;
-        let mut cluster = Self::on_hosts(postgres, network.hosts.clone(), Some(network));
-        cluster.start_all();
-        Some(cluster)
+        Some(Self::on_hosts(postgres, network.hosts.clone(), Some(network)))
     }
 
     /// The same on loopback with nothing started yet.

@@ -16,6 +16,10 @@ use super::wait::{SOON, wait_until};
 pub(crate) struct Server {
     pub(crate) host: Host,
     pub(crate) data: PathBuf,
+    /// Where it listens: at its host's address, unless a test says otherwise.
+    pub(crate) listen_addresses: String,
+    /// What is in its environment besides the tests' own.
+    pub(crate) variables: Vec<(String, String)>,
     postgres: Programs,
     child: Option<Child>,
 }
@@ -31,7 +35,8 @@ impl Server {
     pub(crate) fn new(postgres: &Postgres, host: Host, data: PathBuf) -> Self {
         let programs =
             Programs { version: postgres.version, postgres: postgres.program("postgres"), psql: postgres.psql.clone() };
-        Self { host, data, postgres: programs, child: None }
+        let listen_addresses = host.address.to_string();
+        Self { host, data, listen_addresses, variables: Vec::new(), postgres: programs, child: None }
     }
 
     /// Makes the data directory a copy of the template; a standby streams from `primary`.
@@ -76,8 +81,9 @@ impl Server {
         assert!(self.child.is_none(), "{} runs already", self.host.name);
         let log = File::options().create(true).append(true).open(self.log()).expect("the server's log");
         let mut command = self.host.command(&self.postgres.postgres, Account::Server);
-        command.arg("-D").arg(&self.data).arg(format!("-clisten_addresses={}", self.host.address));
-        command.current_dir(&self.data).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.arg("-D").arg(&self.data).arg(format!("-clisten_addresses={}", self.listen_addresses));
+        command.current_dir(&self.data).envs(self.variables.iter().cloned());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(command.spawn().expect("the postgres program"));
     }
 

@@ -145,7 +145,7 @@ log_checkpoints = off
 ";
 
 const PG_HBA: &str = "
-host all postgres,guest 0.0.0.0/0 trust
-host replication postgres 0.0.0.0/0 trust
-host all pglookout 0.0.0.0/0 scram-sha-256
+host all postgres,guest all trust
+host replication postgres all trust
+host all pglookout all scram-sha-256
 ";

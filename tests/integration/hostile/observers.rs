@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use super::outcome::{WATCHED, lines_about, wait_for_the_real, watch_and_fail_over};
+use super::words::{counting, other_status};
 use crate::harness::daemon::HTTP_PORT;
 use crate::harness::fleet::LIMIT;
 use crate::harness::scripted::{Scripted, Step, reply};
@@ -144,6 +145,7 @@ fn cases(trap: &Scripted) -> Vec<Case> {
             .into_bytes())],
         ),
         case("broken", "bad status 500", &[Say(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n".to_vec())]),
+        case("fickle", "bad status 4", &[counting(other_status)]),
         case("undated", "no Date header", &[Say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".to_vec())]),
         case(
             "misdated",

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::outcome::{LITTLE_KIB, WATCHED, lines_about, wait_for_the_real, watch_and_fail_over};
+use super::words::{counting, error};
 use crate::harness::scripted::{Scripted, Step, reply};
 use crate::harness::{Cluster, Fleet, SOON, wait_until};
 
@@ -172,6 +173,11 @@ fn cases() -> Vec<Case> {
         after_login("gone", "closed the connection before it answered", &[Say(described())]),
         // Words for the log.
         before_login(
+            "attempts",
+            "refused by a living server: FATAL 53300: attempt ",
+            &[counting(|count| error("FATAL", "53300", &format!("attempt {count}")))],
+        ),
+        before_login(
             "forger",
             "refused by a living server: FATAL 53300: no\\nFORGED\\tall\\r is well \\u{1b}[2J\u{FFFD}",
             &[Say(message(b'E', b"SFATAL\0C53300\0Mno\nFORGED\tall\r is well \x1b[2J\xff\0\0"))],
@@ -207,10 +213,10 @@ fn many_slots() -> Vec<Step> {
     vec![Say(status(PRIMARY)), Hear, Say(heartbeat), Say(described()), Say(slots), Say(complete()), Hang]
 }
 
-const PRIMARY: &[Option<&str>] = &[Some("1714486462789012"), Some("f"), None, None, None, Some("0/5000060")];
+pub(super) const PRIMARY: &[Option<&str>] = &[Some("1714486462789012"), Some("f"), None, None, None, Some("0/5000060")];
 const GIGABYTE: u64 = 1 << 30;
 
-fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+pub(super) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     [&promise(tag, i32::try_from(body.len() + 4).expect("a length"))[..], body].concat()
 }
 
@@ -219,12 +225,12 @@ fn promise(tag: u8, length: i32) -> Vec<u8> {
     [&[tag][..], &length.to_be_bytes()].concat()
 }
 
-fn authentication(code: i32, rest: &[u8]) -> Vec<u8> {
+pub(super) fn authentication(code: i32, rest: &[u8]) -> Vec<u8> {
     message(b'R', &[&code.to_be_bytes()[..], rest].concat())
 }
 
 /// AuthenticationOk and ReadyForQuery.
-fn login() -> Vec<u8> {
+pub(super) fn login() -> Vec<u8> {
     [authentication(0, b""), message(b'Z', b"I")].concat()
 }
 
@@ -239,15 +245,15 @@ fn challenge(heard: &[u8], iterations: u32) -> Vec<u8> {
     authentication(11, format!("r={nonce}more,s=c2FsdA==,i={iterations}").as_bytes())
 }
 
-fn described() -> Vec<u8> {
+pub(super) fn described() -> Vec<u8> {
     message(b'T', b"\0\0")
 }
 
-fn complete() -> Vec<u8> {
+pub(super) fn complete() -> Vec<u8> {
     [message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat()
 }
 
-fn status(values: &[Option<&str>]) -> Vec<u8> {
+pub(super) fn status(values: &[Option<&str>]) -> Vec<u8> {
     [described(), row(values), complete()].concat()
 }
 
