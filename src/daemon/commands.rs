@@ -28,6 +28,8 @@ struct Running {
     patience: Patience,
     /// Its end has been told; what it left running may still write.
     is_over: bool,
+    /// When that is read next.
+    read_at: Option<Monotonic>,
 }
 
 /// How long it may still run.
@@ -59,36 +61,30 @@ impl Commands {
         let token = board.register(&mut child, Owner::Command, Interest::READABLE).map_err(about)?;
         log::info!("{} started as process {}", purpose.key(), child.id());
         let patience = deadline.map_or(Patience::Unlimited, Patience::Until);
-        self.running.insert(token, Running { id, purpose, child, patience, is_over: false });
+        self.running.insert(token, Running { id, purpose, child, patience, is_over: false, read_at: None });
         Ok(())
     }
 
     /// A command has printed something, or its pipe was closed.
-    pub(super) fn ready(&mut self, token: Token, board: &mut Board) {
+    pub(super) fn ready(&mut self, token: Token, board: &mut Board, now: Monotonic) {
         let Some(running) = self.running.get_mut(&token) else { return };
-        match running.read() {
-            Reading::Unfinished => board.again(token),
-            Reading::Ended if running.is_over => {
-                running.read_the_last();
-                self.drop_one(token, board);
-            }
-            Reading::Drained | Reading::Ended => {}
+        if running.is_over {
+            running.read_at.get_or_insert(now + LEFT_OPEN_REST);
+        } else if running.read() == Reading::Unfinished {
+            board.again(token);
         }
     }
 
     /// Asks every command whether it has ended.
-    pub(super) fn reap(&mut self, board: &mut Board, events: &mut Vec<Event>) {
+    pub(super) fn reap(&mut self, board: &mut Board, events: &mut Vec<Event>, now: Monotonic) {
         let mut done = Vec::new();
         for (token, running) in self.running.iter_mut().filter(|(_, running)| !running.is_over) {
             let Some(outcome) = running.outcome() else { continue };
             running.is_over = true;
-            let reading = running.read();
-            if reading == Reading::Unfinished {
-                board.again(*token);
-            }
-            if reading == Reading::Ended {
+            if running.read() == Reading::Ended {
                 done.push(*token);
             } else {
+                running.read_at = Some(now + LEFT_OPEN_REST);
                 log::info!("{} is over; what it has started keeps its output open", running.purpose.key());
             }
             events.push(Event::CommandExited { id: running.id, outcome });
@@ -105,8 +101,10 @@ impl Commands {
         }
     }
 
-    /// Ends those that have run for too long: first by SIGTERM, which a script can act on, then by SIGKILL.
-    pub(super) fn expire(&mut self, now: Monotonic) {
+    /// Ends those that have run for too long: first by SIGTERM, which a script can act on, then by SIGKILL. Reads what others
+    /// have left behind.
+    pub(super) fn expire(&mut self, board: &mut Board, now: Monotonic) {
+        self.read_left_open(board, now);
         for running in self.running.values_mut().filter(|running| !running.is_over) {
             running.patience = match running.patience {
                 Patience::Until(deadline) if deadline <= now => {
@@ -123,12 +121,31 @@ impl Commands {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        let live = self.running.values().filter(|running| !running.is_over);
-        live.filter_map(|running| match running.patience {
+        let deadline = |running: &Running| match running.patience {
+            _ if running.is_over => running.read_at,
             Patience::Until(deadline) | Patience::Ending(deadline) => Some(deadline),
             Patience::Unlimited | Patience::Ended => None,
-        })
-        .min()
+        };
+        self.running.values().filter_map(deadline).min()
+    }
+
+    /// One that writes without end is read in measured portions: nobody waits for it any more.
+    fn read_left_open(&mut self, board: &mut Board, now: Monotonic) {
+        let mut done = Vec::new();
+        for (token, running) in self.running.iter_mut().filter(|(_, one)| one.read_at.is_some_and(|at| at <= now)) {
+            running.read_at = match running.read() {
+                Reading::Unfinished => Some(now + LEFT_OPEN_REST),
+                Reading::Drained => None,
+                Reading::Ended => {
+                    running.read_the_last();
+                    done.push(*token);
+                    None
+                }
+            };
+        }
+        for token in done {
+            self.drop_one(token, board);
+        }
     }
 
     /// We are about to end: what still writes to us must not be ended by a closed pipe.
@@ -196,5 +213,7 @@ fn ended(status: ExitStatus) -> CommandOutcome {
 /// So many pipes of commands that are over are read on: of a command that leaves something behind at every attempt the
 /// latest. Who writes to an older one gets SIGPIPE, as without a reader.
 const MOST_LEFT_OPEN: usize = 16;
+/// From one reading of such a pipe to the next.
+const LEFT_OPEN_REST: Duration = Duration::from_millis(10);
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);

@@ -168,7 +168,7 @@ impl Daemon {
             Owner::Signals => self.take_signals(now),
             Owner::Lookup => self.book.ready(token, &mut self.board),
             Owner::Follower => self.follower.ready(token, &mut self.board),
-            Owner::Command => self.commands.ready(token, &mut self.board),
+            Owner::Command => self.commands.ready(token, &mut self.board, now.mono),
             Owner::Node(node) => {
                 let (nodes, mut hands) =
                     (&mut self.nodes, hands(&mut self.board, &mut self.book, &mut self.keyring, now));
@@ -204,7 +204,7 @@ impl Daemon {
                 Signal::Reload => self.reload(now),
                 Signal::Terminate => self.terminate(now.mono),
                 Signal::ChildExited => {
-                    self.commands.reap(&mut self.board, &mut self.events);
+                    self.commands.reap(&mut self.board, &mut self.events, now.mono);
                     self.follower.reap(&mut self.board, &mut self.events);
                     let failed = self.files.reap(now.mono);
                     self.trouble_with_files(failed);
@@ -247,7 +247,7 @@ impl Daemon {
     fn expire(&mut self, now: Now) {
         let config = Arc::clone(self.lookout.config());
         self.book.expire(now.mono);
-        self.commands.expire(now.mono);
+        self.commands.expire(&mut self.board, now.mono);
         self.follower.expire(now.mono);
         let failed = self.files.expire(now.mono);
         self.trouble_with_files(failed);

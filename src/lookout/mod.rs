@@ -65,7 +65,7 @@ pub struct Lookout {
     schedule: Schedule,
     health: Health,
     check: Option<Check>,
-    /// When the last turn wished for the next one.
+    /// When the next turn is wished for since the last event.
     expected_at: Option<Monotonic>,
     /// When the last check that somebody requested asked everybody, or will.
     requested_at: Option<Monotonic>,
@@ -113,6 +113,7 @@ impl Lookout {
 
     /// Takes in one event. What it makes necessary is appended to `effects`.
     pub fn handle(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
+        self.ask_anew_after_sleep(now.mono);
         match event {
             Event::ConfigLoaded(config) => self.reload(config, now, effects),
             Event::NodeProbed { node, probe, outcome } => self.node_probed(&node, probe, outcome, now, effects),
@@ -125,11 +126,10 @@ impl Lookout {
             Event::FollowPrepared(outcome) => self.follow_prepared(outcome, effects),
             Event::DeadlineReached { maintenance } => {
                 self.maintenance = maintenance;
-                self.ask_anew_after_sleep(now.mono);
                 self.take_turn(now, effects);
-                self.expected_at = Some(self.next_deadline().max(now.mono));
             }
         }
+        self.expected_at = Some(self.next_deadline().max(now.mono));
     }
 
     /// When [`Event::DeadlineReached`] is due next.

@@ -50,8 +50,8 @@ impl Lookout {
         self.schedule.take_due(&self.config, asks_observers, now, effects);
     }
 
-    /// A turn came later than it was wished for: the process was stopped, or its host. What is known is old, and so may be
-    /// what this very turn brought, which may have lain there all the time: only later reports count. Whoever oversleeps
+    /// Something came later than a turn was wished for: the process was stopped, or its host. What is known is old, and so
+    /// may be what comes in now, which may have lain there all the time: only later reports count. Whoever oversleeps
     /// again meanwhile goes on with the check that is under way, or a slow host would never decide.
     pub(super) fn ask_anew_after_sleep(&mut self, now: Monotonic) {
         let slept = self.expected_at.is_some_and(|expected| now.since(expected) > OVERSLEPT);

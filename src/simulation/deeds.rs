@@ -9,7 +9,7 @@ use super::site::rules;
 use super::world::{Coming, World};
 use super::{HostId, NodeId, SECOND};
 use crate::config::Config;
-use crate::lookout::Event;
+use crate::lookout::{CommandId, CommandOutcome, Event};
 
 impl World {
     /// Does what a step says.
@@ -52,6 +52,7 @@ impl World {
                 self.sites[host].wall_offset += by * 1_000_000;
                 self.sites[host].stepped = Some(now);
             }
+            Deed::Stops(host, time) => self.stop(host, time),
             Deed::Restarts(host) if self.sites[host].is_alive => self.restart(host, false),
             Deed::Forgets(host) if self.sites[host].is_alive => {
                 self.sites[host].saved = None;
@@ -207,6 +208,35 @@ impl World {
         self.sites[host].tell(Event::ConfigLoaded(config), now);
     }
 
+    pub(super) fn command_ends(
+        &mut self,
+        host: HostId,
+        life: u32,
+        id: CommandId,
+        status: Option<i32>,
+        replaces: usize,
+    ) {
+        self.settle();
+        let mut status = status;
+        if status == Some(0) && self.databases[host].condition != Condition::Up {
+            status = Some(1);
+        }
+        if status == Some(0) && !self.databases[host].is_primary {
+            self.enthrone(host);
+        }
+        self.record.promotion_ended(replaces, status == Some(0));
+        self.send(self.now, Coming::Exited { host, life, id, status });
+    }
+
+    pub(super) fn command_exited(&mut self, host: HostId, id: CommandId, status: Option<i32>) {
+        let (now, site) = (self.now, &mut self.sites[host]);
+        if status == Some(0) {
+            site.succeeded = Some(now);
+        }
+        let outcome = status.map_or(CommandOutcome::NotStarted(String::new()), CommandOutcome::Exited);
+        site.tell(Event::CommandExited { id, outcome }, now);
+    }
+
     /// A database becomes the primary, on a timeline and in a reign of its own.
     pub(super) fn enthrone(&mut self, node: NodeId) {
         let timeline = self.databases.iter().map(|database| database.timeline).max().unwrap_or_default() + 1;
@@ -245,6 +275,7 @@ impl World {
         if !self.databases[primary].is_primary {
             self.enthrone(primary);
         }
+        self.wake_all();
         for host in 0..self.sites.len() {
             self.heal_daemon(host);
         }

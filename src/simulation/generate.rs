@@ -133,6 +133,15 @@ fn faults(setup: &Setup, length: Micros, dice: &mut Dice) -> Vec<Step> {
             steps.push(Step { at: 0, deed: Deed::Commands(node, Some(0), takes) });
         }
     }
+    // A primary that hangs for a moment while the daemons are stopped: their answers of before are stale when they wake.
+    if dice.percent(5) {
+        let (at, gone) = (dice.between(SECOND, length / 2), dice.between(SECOND / 10, 2 * SECOND));
+        steps.push(Step { at, deed: Deed::Dies(setup.primary, Death::Hang) });
+        for host in 0..setup.hosts() {
+            steps.push(Step { at: at + gone, deed: Deed::Stops(host, dice.between(2 * SECOND, length)) });
+        }
+        steps.push(Step { at: at + gone + dice.between(0, 2 * SECOND), deed: Deed::Starts(setup.primary) });
+    }
     for _ in 0..dice.below(8) {
         let at = dice.between(0, length);
         let (deed, undone) = fault(setup, dice);
@@ -150,7 +159,7 @@ fn fault(setup: &Setup, dice: &mut Dice) -> (Deed, Option<Deed>) {
     let (host, other) = (dice.below(setup.hosts()), dice.below(setup.hosts()));
     let (node, upstream) = (dice.below(setup.node_count()), dice.below(setup.node_count()));
     let observer = dice.one_of(&setup.observers.iter().map(|(_, host)| *host).collect::<Vec<_>>());
-    match dice.below(28) {
+    match dice.below(29) {
         0 | 1 => (Deed::Way(host, other, true), Some(Deed::Way(host, other, false))),
         2 => (Deed::Isolate(host), Some(Deed::Mend)),
         3 => (Deed::Split(u32::try_from(dice.between(1, 1 << setup.hosts())).unwrap_or(1)), Some(Deed::Mend)),
@@ -181,6 +190,7 @@ fn fault(setup: &Setup, dice: &mut Dice) -> (Deed, Option<Deed>) {
         24 => (Deed::Configured(host, node, false), Some(Deed::Configured(host, node, true))),
         25 => (Deed::LosesSlot(node), Some(Deed::Follows(node, upstream))),
         26 => (Deed::Forgets(host), None),
+        27 => (Deed::Stops(host, dice.between(SECOND / 10, 9 * SECOND)), None),
         _ => match dice.percent(50) {
             true => (Deed::Gone(host, node), None),
             false => {

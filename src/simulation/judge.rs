@@ -99,7 +99,7 @@ impl World {
         let now = self.now;
         self.record.decisions += 1;
         let site = &mut self.sites[host];
-        let waited = now - site.last_decision;
+        let waited = now.saturating_sub(site.last_decision);
         site.last_decision = now;
         let config = site.lookout.config();
         let patience = micros(config.missing_primary_timeout.max(config.poll_timeout * 2)) + 2 * SECOND;
@@ -125,7 +125,7 @@ impl World {
             let site = &self.sites[host];
             let config = site.lookout.config();
             let patience = micros(config.missing_primary_timeout.max(config.poll_timeout * 2)) + 2 * SECOND;
-            let waited = now - site.last_decision;
+            let waited = now.saturating_sub(site.last_decision);
             if site.is_alive && waited > self.longest_check + 2 * patience {
                 self.record.fail(now, Violation::EndlessWait(host, waited));
             }

@@ -22,6 +22,7 @@ mod setup;
 mod shape;
 mod shrink;
 mod site;
+mod sleep;
 mod survey;
 mod tape;
 pub mod told;

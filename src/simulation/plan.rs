@@ -97,7 +97,9 @@ pub enum Deed {
     StepsClock(HostId, i64),
     /// A daemon is killed and started again, with what it has saved.
     Restarts(HostId),
-    /// The same, and what it has saved is lost.
+    /// A daemon is stopped for so long, and goes on.
+    Stops(HostId, Micros),
+    /// A daemon is killed and started again, and what it has saved is lost.
     Forgets(HostId),
     /// A daemon is killed and stays away, or is started again.
     Daemon(HostId, bool),
@@ -180,6 +182,7 @@ impl Setup {
             Deed::LosesSlot(node) => format!("{} loses its replication slot", h(node)),
             Deed::StepsClock(host, by) => format!("the clock of {} is stepped by {by} s", h(host)),
             Deed::Restarts(host) => format!("the daemon of {} is killed and started again", h(host)),
+            Deed::Stops(host, time) => format!("the daemon of {} is stopped for {} s", h(host), seconds(*time)),
             Deed::Forgets(host) => {
                 format!("the daemon of {} is killed and started again without its state file", h(host))
             }

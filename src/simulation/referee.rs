@@ -40,6 +40,8 @@ pub struct Standing {
     pub is_running: bool,
     /// Its failover command has succeeded, and its own node has answered no later poll.
     pub is_unsettled: bool,
+    /// When the daemon last woke after having been stopped.
+    pub woke: Option<Moment>,
     /// The time.
     pub now: Moment,
 }
@@ -65,6 +67,8 @@ pub enum Objection {
     Running,
     /// It has succeeded, and nobody has looked since.
     Unsettled,
+    /// This node was last asked before the daemon was stopped.
+    NotAskedSinceWaking(NodeId),
 }
 
 impl fmt::Display for Objection {
@@ -95,6 +99,8 @@ pub fn objections(told: &Told, rules: &Rules, standing: &Standing) -> Vec<Object
     if standing.is_unsettled {
         found.push(Objection::Unsettled);
     }
+    let is_old = |node: &NodeId| standing.woke.is_some_and(|woke| told.nodes[*node].asked.is_some_and(|at| at < woke));
+    found.extend(case.nodes().filter(is_old).map(Objection::NotAskedSinceWaking));
     found
 }
 

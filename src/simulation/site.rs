@@ -38,8 +38,12 @@ pub(super) struct Site {
     pub(super) command: (Option<i32>, Micros),
     /// When the command last succeeded, until its own node has answered a poll that began later.
     pub(super) succeeded: Option<Micros>,
-    /// When the poll of its own node that is under way began.
-    pub(super) own_asked: Micros,
+    /// When the last poll of each node began.
+    pub(super) asked_at: Vec<Micros>,
+    /// It is stopped, and gets no turn before this.
+    pub(super) stopped_until: Micros,
+    /// When it last woke so late that it noticed.
+    pub(super) woke: Option<Moment>,
     pub(super) lie: Option<Lie>,
     pub(super) frozen: Option<ObserverReport>,
     pub(super) lied: Option<Micros>,
@@ -90,7 +94,9 @@ impl Site {
             maintenance: false,
             command: (Some(0), 100_000),
             succeeded: None,
-            own_asked: 0,
+            asked_at: vec![0; setup.node_count()],
+            stopped_until: 0,
+            woke: None,
             lie: None,
             frozen: None,
             lied: None,
@@ -101,6 +107,11 @@ impl Site {
             tape: None,
             disturbed: None,
         }
+    }
+
+    /// When it acts next.
+    pub(super) fn next_turn(&self) -> Micros {
+        self.deadline.max(self.stopped_until)
     }
 
     /// Both clocks of its host.
@@ -177,6 +188,7 @@ impl Site {
         self.is_alive = true;
         self.life += 1;
         self.succeeded = None;
+        (self.stopped_until, self.woke) = (now, None);
         self.asked_nodes.fill(None);
         self.asked_observers.fill(None);
         self.effects.clear();
@@ -192,6 +204,7 @@ impl Site {
             maintenance: self.maintenance,
             is_running,
             is_unsettled: self.succeeded.is_some(),
+            woke: self.woke,
             now: moment(now),
         }
     }

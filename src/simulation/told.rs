@@ -27,6 +27,8 @@ pub struct Told {
 pub struct NodeTold {
     /// The last attempt, and whether it was answered.
     pub attempt: Option<(Moment, bool)>,
+    /// When that attempt had begun.
+    pub asked: Option<Moment>,
     /// The last attempt was turned away for a living server's reason.
     pub refused: bool,
     /// Its last answer.

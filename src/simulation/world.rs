@@ -10,7 +10,7 @@ use super::site::{Site, moment, wall};
 use super::told::Moment;
 use super::{HostId, Micros, NodeId, micros};
 use crate::cluster::{Lsn, NodeReport, ObserverReport, ProbeFailure, ProbeStep, RoleReport};
-use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, Effect, Event, ProbeId};
+use crate::lookout::{CommandId, CommandPurpose, Effect, Event, ProbeId};
 
 /// Everything there is.
 pub(super) struct World {
@@ -53,6 +53,8 @@ pub(super) enum Coming {
     },
     /// A failover command ends.
     CommandEnds { host: HostId, life: u32, id: CommandId, status: Option<i32>, replaces: usize },
+    /// A daemon is told that its failover command has ended.
+    Exited { host: HostId, life: u32, id: CommandId, status: Option<i32> },
     /// An idle connection was closed.
     Lost { host: HostId, life: u32, node: NodeId },
     /// A database is done with starting.
@@ -106,6 +108,16 @@ impl World {
         world
     }
 
+    /// What lies there for daemons that are stopped.
+    pub(super) fn take_those_for_sleepers(&mut self) -> Vec<Coming> {
+        let waits: Vec<bool> = self.coming.iter().map(|(_, coming)| self.waits_until(coming).is_some()).collect();
+        let mut waits = waits.into_iter();
+        let (lying, coming) = std::mem::take(&mut self.coming).into_iter().partition(|_| waits.next() == Some(true));
+        self.coming = coming;
+        let lying: Vec<(Micros, Coming)> = lying;
+        lying.into_iter().rev().map(|(_, coming)| coming).collect()
+    }
+
     pub(super) fn send(&mut self, at: Micros, coming: Coming) {
         let at = at.max(self.now);
         let place = self.coming.partition_point(|(later, _)| *later > at);
@@ -115,7 +127,7 @@ impl World {
     /// Lets time pass, happening by happening, until then or until something is wrong.
     pub(super) fn run_until(&mut self, end: Micros) {
         while self.record.violation.is_none() {
-            let deadline = self.sites.iter().filter(|site| site.is_alive).map(|site| site.deadline).min();
+            let deadline = self.sites.iter().filter(|site| site.is_alive).map(Site::next_turn).min();
             let arrival = self.coming.last().map(|(at, _)| *at);
             let next = deadline.into_iter().chain(arrival).min().unwrap_or(Micros::MAX).max(self.now);
             if next > end {
@@ -138,7 +150,7 @@ impl World {
             arrival.into_iter().for_each(|(_, coming)| self.arrive(coming));
         }
         for host in 0..self.sites.len() {
-            if self.sites[host].is_alive && self.sites[host].deadline <= self.now {
+            if self.sites[host].is_alive && self.sites[host].next_turn() <= self.now {
                 let now = self.now;
                 self.sites[host].take_turn(now);
                 self.carry_out(host);
@@ -147,6 +159,9 @@ impl World {
     }
 
     fn arrive(&mut self, coming: Coming) {
+        if let Some(until) = self.waits_until(&coming) {
+            return self.send(until, coming);
+        }
         match coming {
             Coming::Question { from, life, asked, until } => self.question(from, life, asked, until),
             Coming::Answer { to, life, node, probe, outcome } => {
@@ -165,6 +180,11 @@ impl World {
                     self.command_ends(host, life, id, status, replaces);
                 }
             }
+            Coming::Exited { host, life, id, status } => {
+                if self.is_awaited(host, life) {
+                    self.command_exited(host, id, status);
+                }
+            }
             Coming::Lost { host, life, node } => {
                 if self.is_awaited(host, life) {
                     self.lose(host, node);
@@ -179,7 +199,7 @@ impl World {
         }
     }
 
-    fn is_awaited(&self, host: HostId, life: u32) -> bool {
+    pub(super) fn is_awaited(&self, host: HostId, life: u32) -> bool {
         self.sites[host].is_alive && self.sites[host].life == life
     }
 
@@ -187,7 +207,8 @@ impl World {
         let (now, name) = (self.now, self.setup.nodes[node].clone());
         let site = &mut self.sites[to];
         site.asked_nodes[node] = None;
-        if node == to && site.succeeded.is_some_and(|at| at <= site.own_asked) {
+        site.told.nodes[node].asked = Some(moment(site.asked_at[node]));
+        if node == to && site.succeeded.is_some_and(|at| at <= site.asked_at[node]) {
             site.succeeded = None;
         }
         match &outcome {
@@ -244,9 +265,7 @@ impl World {
                 Effect::ProbeNode { node, probe } => {
                     let Some(node) = self.setup.node_id(&node) else { continue };
                     self.sites[host].asked_nodes[node] = Some(probe);
-                    if node == host {
-                        self.sites[host].own_asked = self.now;
-                    }
+                    self.sites[host].asked_at[node] = self.now;
                     self.ask(host, node, Asked::Node(node, probe));
                 }
                 Effect::ProbeObserver { observer, probe } => {
@@ -323,6 +342,15 @@ impl World {
                     let unreachable = ProbeFailure::Unreachable { reason: "connection refused".to_owned() };
                     let (at, failure) = if down { (until, time_out()) } else { (at, unreachable) };
                     self.fail(from, life, asked, at, failure);
+                    return;
+                }
+                if site.stopped_until > self.now {
+                    // It is asked, but answers when it goes on.
+                    let wakes = site.stopped_until;
+                    match wakes < until {
+                        true => self.send(wakes, Coming::Question { from, life, asked, until }),
+                        false => self.fail(from, life, asked, until, time_out()),
+                    }
                     return;
                 }
                 let outcome = Ok(site.page(&self.setup, self.now));
@@ -409,28 +437,6 @@ impl World {
                 database.replayed = database.position;
                 database.last_replay = database.last_commit;
             }
-        }
-    }
-
-    fn command_ends(&mut self, host: HostId, life: u32, id: CommandId, status: Option<i32>, replaces: usize) {
-        self.settle();
-        let mut status = status;
-        if status == Some(0) && self.databases[host].condition != Condition::Up {
-            status = Some(1);
-        }
-        if status == Some(0) && !self.databases[host].is_primary {
-            self.enthrone(host);
-        }
-        let now = self.now;
-        self.record.promotion_ended(replaces, status == Some(0));
-        if self.is_awaited(host, life) {
-            let site = &mut self.sites[host];
-            if status == Some(0) {
-                site.succeeded = Some(now);
-            }
-            let failed = CommandOutcome::NotStarted(String::new());
-            let outcome = status.map_or(failed, CommandOutcome::Exited);
-            site.tell(Event::CommandExited { id, outcome }, now);
         }
     }
 }

@@ -221,7 +221,8 @@ impl Worlds {
             never: vec![false; 3],
             priorities: vec![0; 3],
         };
-        let standing = Standing { remembered, maintenance, is_running: false, is_unsettled: false, now: moment(0) };
+        let standing =
+            Standing { remembered, maintenance, is_running: false, is_unsettled: false, woke: None, now: moment(0) };
         let against = objections(told, &rules, &standing);
         let promotes = matches!(verdict, Verdict::Promote { .. });
         self.seen += 1;
