@@ -69,6 +69,7 @@ fn who_goes_on_printing_for_ever_is_read_and_not_listened_to() {
         begun.elapsed()
     );
     assert!(unasked < Duration::from_secs(2) && growth < 1 << 10);
+    assert!(used < WATCHED / 2, "it keeps the daemon busy");
     let log = trial.daemon().log();
     assert!(log.matches("failover_command: endless").count() <= 2_000, "{} bytes of log", log.len());
     assert_eq!(log.matches("failover_command is over; what it has started keeps its output open").count(), 1);
