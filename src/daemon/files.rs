@@ -3,7 +3,6 @@
 //! What failed is said once and tried again, so that an alert appears as soon as there is room for it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,22 +46,14 @@ impl Files {
         deed: Deed,
         now: Monotonic,
     ) -> Option<&'static str> {
-        match self.open.entry(path) {
-            Entry::Occupied(mut open) if matches!(open.get().stage, Stage::Writing(..)) => {
-                open.get_mut().next = Some(deed);
-                None
-            }
-            Entry::Occupied(mut open) => {
-                let path = open.key().clone();
-                open.get_mut().deed = deed;
-                open.get_mut().begin(&path, now)
-            }
-            Entry::Vacant(place) => {
-                let path = place.key().clone();
-                let open = place.insert(Open { key, deed, stage: Stage::Failed(now), next: None, said: None });
-                open.begin(&path, now)
-            }
+        let unwritten = || Open { key, deed: Deed::Remove, stage: Stage::Failed(now), next: None, said: None };
+        let open = self.open.entry(path.clone()).or_insert_with(unwritten);
+        if let Stage::Writing(..) = open.stage {
+            open.next = Some(deed);
+            return None;
         }
+        open.deed = deed;
+        open.begin(&path, now)
     }
 
     /// Asks every child whether it has ended. Returns the keys of the files that went wrong.

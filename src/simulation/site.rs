@@ -143,7 +143,8 @@ impl Site {
             deadline = self.lookout.next_deadline();
         }
         let base = Monotonic::from_duration(self.mono_base.0);
-        self.deadline = self.mono_base.1 + micros(deadline.since(base));
+        // Not before it: a deadline may be finer than the time here.
+        self.deadline = self.mono_base.1 + micros(deadline.since(base) + std::time::Duration::from_nanos(999));
     }
 
     /// What the core wishes, to be carried out.

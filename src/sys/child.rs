@@ -4,7 +4,8 @@
 //! A child gets an empty signal mask and default dispositions (Rust's `Command` passes ours on, and the script would be
 //! deaf to SIGTERM), a process group of its own, the descriptor limit that we were started with, `/dev/null` to read
 //! from unless we have something to say, one pipe to us for both outputs, no other descriptor, no word of the service
-//! manager and not the password of our environment. A root that holds this program and nothing else has neither `/dev/null` nor `/proc`; our helpers start there too.
+//! manager and not the password of our environment. A root that holds this program and nothing else has neither `/dev/null`
+//! nor `/proc`; our helpers start there too.
 //!
 //! The exit status alone says that a command is over. What it left running may keep the pipe: after [`Child::finish`] drop
 //! the `Child` (a writer then gets SIGPIPE), or keep it registered and reading until it is [`Reading::Ended`].
