@@ -48,7 +48,21 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
+    /// At a moment without a child, if there is one soon: the state file is written by one, which takes a few milliseconds
+    /// and a descriptor.
     pub(crate) fn of(daemon: &Daemon) -> Self {
+        let begun = Instant::now();
+        loop {
+            let is_alone = children(daemon).is_empty();
+            let holdings = Self::at_any_moment(daemon);
+            if (is_alone && holdings.children.is_empty()) || begun.elapsed() > Duration::from_secs(2) {
+                return holdings;
+            }
+            pause(5);
+        }
+    }
+
+    fn at_any_moment(daemon: &Daemon) -> Self {
         Self {
             descriptors: fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("a running daemon").count(),
             threads: status(daemon, "Threads:"),
