@@ -43,7 +43,8 @@ pub fn own_descriptors(peers: usize) -> usize {
 }
 
 /// Standard streams 3, epoll 2, signals, listener and its spare, statsd, syslog, service manager, recorder, a command that
-/// runs; then for a moment a client that is sent away, a file with its directory, and the six that starting a command takes.
+/// runs; then for a moment a client that is sent away, the pipes of two who write files, and the six that starting a command
+/// takes.
 const OWN_DESCRIPTORS: usize = 22;
 
 #[cfg(test)]

@@ -45,10 +45,10 @@ impl World {
         let host = match *coming {
             Coming::Answer { to, .. } | Coming::Page { to, .. } => to,
             Coming::Exited { host, .. } | Coming::Lost { host, .. } => host,
-            Coming::Step(Step { deed: Deed::Check(host), .. })
-            | Coming::Step(Step { deed: Deed::Configured(host, ..), .. })
-            | Coming::Step(Step { deed: Deed::Gone(host, _), .. })
-            | Coming::Step(Step { deed: Deed::Interval(host, _), .. }) => host,
+            Coming::Step(Step {
+                deed: Deed::Check(host) | Deed::Configured(host, ..) | Deed::Gone(host, _) | Deed::Interval(host, _),
+                ..
+            }) => host,
             Coming::Question { .. } | Coming::CommandEnds { .. } | Coming::Ready(_) | Coming::Step(_) => return None,
         };
         let site = &self.sites[host];

@@ -112,9 +112,9 @@ impl World {
     pub(super) fn take_those_for_sleepers(&mut self) -> Vec<Coming> {
         let waits: Vec<bool> = self.coming.iter().map(|(_, coming)| self.waits_until(coming).is_some()).collect();
         let mut waits = waits.into_iter();
-        let (lying, coming) = std::mem::take(&mut self.coming).into_iter().partition(|_| waits.next() == Some(true));
+        let all = std::mem::take(&mut self.coming).into_iter();
+        let (lying, coming): (Vec<_>, Vec<_>) = all.partition(|_| waits.next() == Some(true));
         self.coming = coming;
-        let lying: Vec<(Micros, Coming)> = lying;
         lying.into_iter().rev().map(|(_, coming)| coming).collect()
     }
 

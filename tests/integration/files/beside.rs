@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::cluster::PRIMARY;
 use crate::harness::daemon::seconds_now;
-use crate::harness::fleet::{INTERVAL, LIMIT, conninfo, note_time, script_command};
+use crate::harness::fleet::{LIMIT, note_time, script_command, settings};
 use crate::harness::host::{Host, give_to_server, server_account};
 use crate::harness::vitals::{longest_unasked, peak_kib};
 use crate::harness::{Cluster, Daemon, SOON, wait_until};
@@ -26,7 +26,9 @@ impl Beside {
     pub(super) fn prepare<'a>(names: impl Iterator<Item = &'a str>) -> Option<Self> {
         let cluster = Cluster::start(&[STANDBY])?;
         let daemon = |name: &str| {
-            let mut daemon = Daemon::prepare(Host::on_loopback(name), cluster.dir(), settings(&cluster));
+            let mut daemon = Daemon::prepare(Host::on_loopback(name), cluster.dir(), settings(&cluster, STANDBY));
+            daemon.config["observers"] = json!({});
+            daemon.config["failover_sleep_time"] = json!(600);
             let script = note_time(&daemon.promotions_path());
             daemon.config["failover_command"] = script_command(&daemon, "promote", &script);
             daemon
@@ -101,20 +103,6 @@ pub(super) fn complaints(daemon: &Daemon, key: &str) -> Vec<String> {
 /// The last decisions, the latest first.
 fn decisions(daemon: &Daemon) -> Vec<Value> {
     serde_json::from_str(&daemon.get("/decisions.json").expect("an answer").body).expect("decisions")
-}
-
-fn settings(cluster: &Cluster) -> Value {
-    json!({
-        "remote_conns": { PRIMARY: conninfo(&cluster[PRIMARY]), STANDBY: conninfo(&cluster[STANDBY]) },
-        "own_db": STANDBY,
-        "db_poll_interval": INTERVAL,
-        "replication_state_check_interval": INTERVAL,
-        "poll_timeout": 1.0,
-        "warning_replication_time_lag": 2.0,
-        "max_failover_replication_time_lag": LIMIT,
-        "missing_master_from_config_timeout": 1,
-        "failover_sleep_time": 600,
-    })
 }
 
 const WATCH: Duration = Duration::from_secs(4);

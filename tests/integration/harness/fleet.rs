@@ -164,7 +164,7 @@ fn promoting_script(cluster: &Cluster, server: &Server, promotions: &Path) -> St
 }
 
 /// The configuration of one daemon of the cluster.
-fn settings(cluster: &Cluster, name: &str) -> Value {
+pub(crate) fn settings(cluster: &Cluster, name: &str) -> Value {
     let nodes = cluster.servers().map(|server| (server.host.name.clone(), json!(conninfo(server))));
     let mut config = json!({
         "remote_conns": nodes.collect::<Map<_, _>>(),

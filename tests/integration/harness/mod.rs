@@ -11,6 +11,7 @@ pub(crate) mod daemon;
 pub(crate) mod fleet;
 pub(crate) mod host;
 pub(crate) mod http;
+pub(crate) mod messages;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod players;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::host::Host;
+use super::messages::{complete, described, error, login, row};
 use super::scripted::reset;
 use super::wait::pause;
 
@@ -157,7 +158,7 @@ impl Conversation {
         if self.is_in_trouble_at(Moment::Login)? {
             return Ok(());
         }
-        self.stream.write_all(&[message(b'R', &[0; 4]), ready()].concat())?;
+        self.stream.write_all(&login())?;
         loop {
             let question = self.hear(1)?;
             let question = String::from_utf8_lossy(&question);
@@ -187,7 +188,7 @@ impl Conversation {
         } else {
             row(&[Some("off"), Some("1")])
         };
-        let answer = [message(b'T', b"\0\0"), rows, message(b'C', b"SELECT 1\0"), ready()].concat();
+        let answer = [described(), rows, complete()].concat();
         let (beginning, rest) = answer.split_at(answer.len() / 2);
         self.stream.write_all(beginning)?;
         if self.is_in_trouble_at(Moment::Answer)? {
@@ -211,8 +212,7 @@ impl Conversation {
             Some(Trouble::ResetAt(at)) if at == moment => reset(&self.stream),
             Some(Trouble::SilentAt(at)) if at == moment => while self.heard_more()? {},
             Some(Trouble::Turned(state)) if moment == Moment::Login => {
-                let body = format!("SFATAL\0C{state}\0Mas played\0\0");
-                self.stream.write_all(&message(b'E', body.as_bytes()))?;
+                self.stream.write_all(&error("FATAL", state, "as played"))?;
             }
             Some(Trouble::Garbage) => self.stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")?,
             Some(Trouble::Refused) => {}
@@ -265,22 +265,3 @@ fn status(role: Role) -> Vec<u8> {
 }
 
 const POSITION: &str = "0/5000060";
-
-fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len() + 4).expect("a length").to_be_bytes();
-    [&[tag][..], &length, body].concat()
-}
-
-fn ready() -> Vec<u8> {
-    message(b'Z', b"I")
-}
-
-fn row(values: &[Option<&str>]) -> Vec<u8> {
-    let mut body = Vec::from(u16::try_from(values.len()).expect("a count").to_be_bytes());
-    for value in values {
-        let length = value.map_or(-1, |value| value.len() as i32);
-        body.extend(length.to_be_bytes());
-        body.extend(value.unwrap_or_default().as_bytes());
-    }
-    message(b'D', &body)
-}

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::outcome::{LITTLE_KIB, WATCHED, lines_about, wait_for_the_real, watch_and_fail_over};
-use super::words::{counting, error};
+use super::words::counting;
+use crate::harness::messages::{authentication, complete, described, error, login, message, promise, row};
 use crate::harness::scripted::{Scripted, Step, reply};
 use crate::harness::{Cluster, Fleet, SOON, wait_until};
 
@@ -216,24 +217,6 @@ fn many_slots() -> Vec<Step> {
 pub(super) const PRIMARY: &[Option<&str>] = &[Some("1714486462789012"), Some("f"), None, None, None, Some("0/5000060")];
 const GIGABYTE: u64 = 1 << 30;
 
-pub(super) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-    [&promise(tag, i32::try_from(body.len() + 4).expect("a length"))[..], body].concat()
-}
-
-/// The beginning of a message: its type and length.
-fn promise(tag: u8, length: i32) -> Vec<u8> {
-    [&[tag][..], &length.to_be_bytes()].concat()
-}
-
-pub(super) fn authentication(code: i32, rest: &[u8]) -> Vec<u8> {
-    message(b'R', &[&code.to_be_bytes()[..], rest].concat())
-}
-
-/// AuthenticationOk and ReadyForQuery.
-pub(super) fn login() -> Vec<u8> {
-    [authentication(0, b""), message(b'Z', b"I")].concat()
-}
-
 fn sasl() -> Vec<u8> {
     authentication(10, b"SCRAM-SHA-256\0\0")
 }
@@ -245,24 +228,6 @@ fn challenge(heard: &[u8], iterations: u32) -> Vec<u8> {
     authentication(11, format!("r={nonce}more,s=c2FsdA==,i={iterations}").as_bytes())
 }
 
-pub(super) fn described() -> Vec<u8> {
-    message(b'T', b"\0\0")
-}
-
-pub(super) fn complete() -> Vec<u8> {
-    [message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat()
-}
-
 pub(super) fn status(values: &[Option<&str>]) -> Vec<u8> {
     [described(), row(values), complete()].concat()
-}
-
-fn row(values: &[Option<&str>]) -> Vec<u8> {
-    let mut body = Vec::from(u16::try_from(values.len()).expect("a count").to_be_bytes());
-    for value in values {
-        let length = value.map_or(-1, |value| value.len() as i32);
-        body.extend(length.to_be_bytes());
-        body.extend(value.unwrap_or_default().as_bytes());
-    }
-    message(b'D', &body)
 }

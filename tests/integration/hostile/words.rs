@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::servers::{PRIMARY, authentication, complete, described, login, message, status};
+use super::servers::{PRIMARY, status};
 use crate::harness::daemon::HTTP_PORT;
 use crate::harness::host::Host;
+use crate::harness::messages::{authentication, complete, described, error, login, ready};
 use crate::harness::run_dir::TestDir;
 use crate::harness::scripted::{Scripted, Step, reply};
 use crate::harness::{Daemon, SOON, pause, wait_until};
@@ -23,10 +24,6 @@ pub(super) fn counting(words: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static)
     reply(move |_| words(count.fetch_add(1, Ordering::Relaxed) + 1))
 }
 
-pub(super) fn error(severity: &str, sqlstate: &str, text: &str) -> Vec<u8> {
-    message(b'E', format!("S{severity}\0C{sqlstate}\0M{text}\0\0").as_bytes())
-}
-
 /// An answer of another status each time.
 pub(super) fn other_status(count: usize) -> Vec<u8> {
     format!("HTTP/1.1 {} No\r\nContent-Length: 0\r\n\r\n", 400 + count % 100).into_bytes()
@@ -35,7 +32,7 @@ pub(super) fn other_status(count: usize) -> Vec<u8> {
 /// A primary whose heartbeat fails each time, on one connection.
 fn failing_heartbeats() -> Vec<Step> {
     let rest = |count| {
-        let failed = [error("ERROR", "53100", &format!("no room for {count}")), message(b'Z', b"I")].concat();
+        let failed = [error("ERROR", "53100", &format!("no room for {count}")), ready()].concat();
         [failed, described(), complete()].concat()
     };
     let first = [Hear, Say(login()), Hear, Say(status(PRIMARY)), Hear, counting(rest)];
