@@ -47,7 +47,7 @@ impl Trial {
         fleet.start_all();
         fleet.wait_settled();
         cluster["p"].kill_nine_all();
-        wait_until("a promotion is wanted", SOON, || fleet["s1"].has_alert("failover_failed"));
+        fleet["s1"].wait_alert("failover_failed", "");
         let mut trial = Self { cluster, fleet, promoting };
         trial.reload(settings);
         Some(trial)
@@ -98,7 +98,7 @@ impl Trial {
     fn wait_promoted(&mut self) {
         wait_until("the standby is promoted", SOON, || !self.cluster["s1"].is_in_recovery());
         wait_until("the alert is withdrawn", SOON, || !self.daemon().has_alert("failover_failed"));
-        assert!(self.daemon().has_alert("failover_has_happened"));
+        self.daemon().wait_alert("failover_has_happened", "");
         self.fleet.nobody_promotes_for(1.0);
     }
 }
@@ -129,7 +129,7 @@ fn a_failing_command_is_reported_and_tried_again() {
         return;
     };
     wait_until("the command has run three times", SOON, || fleet.promoted().len() >= 3);
-    assert!(fleet["s1"].has_alert("failover_failed"));
+    fleet["s1"].wait_alert("failover_failed", "");
     let log = fleet["s1"].log();
     assert!(log.contains("no such floor"), "the command's output is logged");
     assert!(cluster["s1"].is_in_recovery());
@@ -147,7 +147,7 @@ fn a_missing_command_is_reported_and_costs_nothing_else() {
     else {
         return;
     };
-    wait_until("the failure is reported", SOON, || fleet["s1"].has_alert("failover_failed"));
+    fleet["s1"].wait_alert("failover_failed", "");
     assert!(fleet["s1"].log().contains("/nonexistent/promote"));
     fleet.nobody_promotes_for(2.0);
     assert_eq!(fleet["s1"].state()["s1"]["connection"], true);
@@ -175,7 +175,7 @@ fn a_hanging_command_is_ended_at_its_time_limit() {
         return;
     };
     wait_until("the command has run again", SOON, || fleet.promoted().len() >= 2);
-    assert!(fleet["s1"].has_alert("failover_failed"));
+    fleet["s1"].wait_alert("failover_failed", "");
     // The daemon, the shell of the latest run and its sleep.
     wait_until("nothing is left of earlier runs", SOON, || processes_in(&fleet["s1"].path("")).len() <= 3);
 }

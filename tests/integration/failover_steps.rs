@@ -102,7 +102,7 @@ fn nothing_is_promoted_before_the_old_primary_is_fenced() {
 
     // The example as it stands refuses everybody.
     cluster["p"].kill_nine_all();
-    wait_until("the promotion fails", SOON, || fleet["s1"].has_alert("failover_failed"));
+    fleet["s1"].wait_alert("failover_failed", "");
     assert!(fleet["s1"].log().contains("it is not said how to fence 'p'"), "{}", fleet["s1"].log());
     assert!(cluster["s1"].is_in_recovery());
 

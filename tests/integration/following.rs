@@ -117,9 +117,9 @@ fn the_other_standby_follows_the_one_that_was_promoted_and_the_old_primary_is_le
     assert!(!fleet[other].log().contains("it's"), "the password is in the log");
 
     // The old primary: its daemon has its word for what it was, and lets it lie.
-    wait_until("the old primary's daemon refuses", SOON, || fleet["p"].has_alert("cannot_follow"));
+    fleet["p"].wait_alert("cannot_follow", "");
     cluster["p"].start();
-    wait_until("it is seen", SOON, || fleet[other].has_alert("multiple_master_warning"));
+    fleet[other].wait_alert("multiple_master_warning", "");
     fleet["p"].reload();
     pause((LIMIT * 1000.0) as u64);
     assert_eq!(restarts(&fleet["p"]), "");

@@ -62,7 +62,7 @@ fn promotes_when_the_primary_host_is_cut_off() {
     fleet.nobody_promotes_for(LIMIT);
     // What was isolated and lives comes back as a second primary.
     cluster.network().heal();
-    wait_until("two primaries are noticed", SOON, || fleet["o"].has_alert("multiple_master_warning"));
+    fleet["o"].wait_alert("multiple_master_warning", "");
     assert_eq!(fleet.promoted().len(), 1);
 }
 

@@ -35,7 +35,7 @@ fn holds_while_the_primary_rejects_the_daemons_but_feeds_its_standbys() {
     });
     fleet.nobody_promotes_for(2.0 * LIMIT + 1.0);
     cluster.wait_streaming(2);
-    assert!(fleet["s1"].has_alert("authentication_error"));
+    fleet["s1"].wait_alert("authentication_error", "");
     let_daemons_in(&cluster["p"], true);
     fleet.wait_settled();
     fleet.nobody_promotes_for(1.0);
@@ -94,7 +94,7 @@ fn a_wrong_password_raises_an_alert_and_is_shown_nowhere() {
     });
     let mut daemon = Daemon::prepare(cluster.observer.clone(), cluster.dir(), config);
     daemon.start();
-    wait_until("the alert is raised", SOON, || daemon.has_alert("authentication_error"));
+    daemon.wait_alert("authentication_error", "");
     wait_until("both are known to refuse", SOON, || {
         let state = daemon.state();
         state["p"]["connection"] == false && state["s1"]["connection"] == false

@@ -28,7 +28,7 @@ fn warns_of_paused_replay_and_does_not_promote() {
     fleet.wait_settled();
     assert!(!fleet["s1"].has_alert("replication_delay_warning"));
     cluster["s1"].pause_replay();
-    wait_until("the lag is warned of", SOON, || fleet["s1"].has_alert("replication_delay_warning"));
+    fleet["s1"].wait_alert("replication_delay_warning", "");
     fleet.nobody_promotes_for(LIMIT + 2.0);
     assert!(fleet["s1"].state()["s1"]["replication_time_lag"].as_f64() > Some(LIMIT));
     assert_eq!(fs::read_to_string(&warned).unwrap().lines().count(), 1);

@@ -18,7 +18,7 @@ fn one_promotion(cluster: &Cluster, fleet: &mut Fleet, since: f64, poll_timeout:
     let ahead = cluster.furthest_ahead(&["s1", "s2"]);
     assert!(ahead.contains(&winner), "{winner} promoted, ahead: {ahead:?}");
     wait_until("the new primary takes writes", SOON, || !cluster[&winner].is_in_recovery());
-    wait_until("the alert is raised", SOON, || fleet[&winner].has_alert("failover_has_happened"));
+    fleet[&winner].wait_alert("failover_has_happened", "");
     wait_until("the observer knows the new primary", SOON, || fleet["o"].current_primary().as_ref() == Some(&winner));
     assert_eq!(fleet.promoted(), [winner.as_str()]);
     winner
@@ -46,7 +46,7 @@ fn promotes_after_a_hang_and_warns_when_the_hung_primary_wakes() {
     cluster["p"].hang();
     one_promotion(&cluster, &mut fleet, hung, 1.0);
     cluster["p"].wake();
-    wait_until("two primaries are noticed", SOON, || fleet["o"].has_alert("multiple_master_warning"));
+    fleet["o"].wait_alert("multiple_master_warning", "");
     fleet.nobody_promotes_for(LIMIT + 1.0);
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::fleet::LIMIT;
 use crate::harness::postgres::PASSWORD;
 use crate::harness::run_dir::TestDir;
-use crate::harness::{Cluster, Fleet, SOON, wait_until};
+use crate::harness::{Cluster, Fleet};
 
 fn replay(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_pglookout")).arg("replay").args(arguments).output().unwrap()
@@ -54,7 +54,7 @@ fn a_recorded_failover_is_replayed_to_the_same_decisions() {
     fleet["s2"].post_check();
     cluster["p"].kill_nine_all();
     let winner = fleet.wait_promotion().0.to_owned();
-    wait_until("the alert is raised", SOON, || fleet[&winner].has_alert("failover_has_happened"));
+    fleet[&winner].wait_alert("failover_has_happened", "");
     // One that goes on with its file in the middle of all this.
     fleet["o"].stop();
     fleet["o"].start();

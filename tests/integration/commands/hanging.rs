@@ -29,7 +29,7 @@ fn a_warning_and_a_stop_that_never_end_hold_up_no_failover() {
     daemon.config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
     fleet.start_all();
     wait_until("both hang", SOON, || hung.iter().all(|path| path.exists()));
-    assert_eq!(fleet["s1"].current_primary().as_deref(), Some("p"));
+    wait_until("the primary is known", SOON, || fleet["s1"].current_primary().as_deref() == Some("p"));
     cluster["p"].kill_nine_all();
     let dead_at = seconds_now();
     let (_, when) = fleet.wait_promotion();

@@ -41,7 +41,7 @@ fn no_descriptor_and_no_secret_of_the_daemon_is_inherited() {
     }
     assert!(["PATH", "HOME"].into_iter().all(|name| has(name) || std::env::var_os(name).is_none()), "{env}");
 
-    wait_until("it is said that it has", SOON, || fleet["s1"].has_alert("failover_failed"));
+    fleet["s1"].wait_alert("failover_failed", "");
     let log = fleet["s1"].log();
     let first = log.split("failover_command started").nth(1).unwrap();
     let descriptors: Vec<(&str, &str)> = first.lines().filter_map(descriptor).collect();

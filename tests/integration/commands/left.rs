@@ -18,14 +18,18 @@ const MOST_LEFT_OPEN: usize = 16;
 
 #[test]
 fn what_commands_leave_behind_delays_nothing_and_holds_no_more_than_so_many_descriptors() {
-    let Some(mut trial) = Trial::start(&json!({ "replication_state_check_interval": 0.1 })) else { return };
+    // What is held is looked at while decisions, and files with them, are written seldom.
+    let [often, seldom] = [0.1, 3.0].map(|interval| json!({ "replication_state_check_interval": interval }));
+    let Some(mut trial) = Trial::start(&seldom) else { return };
     let before = Holdings::of(trial.daemon());
+    trial.reload(&often);
     let script = format!("{}setsid sleep 600 &\nexit 5\n", note_time(&trial.daemon().promotions_path()));
     let command = script_command(trial.daemon(), "leaving", &script);
     let tried = trial.attempt(&command, "failover_command ended with status 5", Duration::from_secs(1));
     wait_until("many runs", 2 * SOON, || trial.daemon().promotions().len() >= RUNS);
     // No further ones while there is nothing to promote with.
     trial.attempt(&json!(""), "failover_command is empty", Duration::from_secs(1));
+    trial.reload(&seldom);
     let during = Holdings::of(trial.daemon());
     let runs = trial.daemon().promotions().len();
     println!("the first told after {:.1?}; {runs} runs; before: {before}; then: {during}", tried.took);

@@ -162,6 +162,13 @@ impl Daemon {
         self.alert(name).is_some()
     }
 
+    /// Waits until the alert is raised with these words in it: a child of the daemon writes it, while everything else goes
+    /// on and can be seen.
+    pub(crate) fn wait_alert(&self, name: &str, words: &str) {
+        let what = format!("the daemon {} raises {name} with: {words}", self.host.name);
+        wait_until(&what, SOON, || self.alert(name).is_some_and(|text| text.contains(words)));
+    }
+
     /// When its failover command was started, each time, in seconds since 1970.
     pub(crate) fn promotions(&self) -> Vec<f64> {
         let text = fs::read_to_string(self.promotions_path()).unwrap_or_default();

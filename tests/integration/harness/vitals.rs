@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::daemon::Daemon;
-use super::wait::pause;
+use super::wait::{SOON, pause};
 
 /// The longest time that passed for one of these nodes between two of its polls, looked at for `time`. Every look is an
 /// HTTP request that must be answered.
@@ -48,14 +48,14 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    /// At a moment without a child, if there is one soon: the state file is written by one, which takes a few milliseconds
-    /// and a descriptor.
+    /// At a moment without a child, if there is one soon: the state file is written by one, which takes as long as the disk
+    /// does, and a descriptor.
     pub(crate) fn of(daemon: &Daemon) -> Self {
         let begun = Instant::now();
         loop {
             let is_alone = children(daemon).is_empty();
             let holdings = Self::at_any_moment(daemon);
-            if (is_alone && holdings.children.is_empty()) || begun.elapsed() > Duration::from_secs(2) {
+            if (is_alone && holdings.children.is_empty()) || begun.elapsed() > SOON {
                 return holdings;
             }
             pause(5);

@@ -88,5 +88,5 @@ fn other_words_at_every_poll_are_one_line() {
     println!("fickle: {} connections, {} line: {}", observer.connections(), lines.len(), lines[0]);
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert!(log.contains("node attempts: refused by a living server: FATAL 53300: attempt 1"), "{log}");
-    assert!(daemon.alert("authentication_error").is_some_and(|alert| alert.contains("wrong for 1")));
+    daemon.wait_alert("authentication_error", "wrong for 1");
 }

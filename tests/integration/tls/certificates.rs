@@ -167,7 +167,7 @@ fn an_expired_certificate_is_no_failover_and_a_crash_is_one() {
         ["p", "s1", "s2", "o"].iter().all(|name| connected(&fleet[name], "p") == false)
     });
     fleet.nobody_promotes_for(LIMIT + 2.0);
-    assert!(fleet["s1"].alert("authentication_error").is_some_and(|text| text.contains("certificate has expired")));
+    fleet["s1"].wait_alert("authentication_error", "certificate has expired");
     give(&cluster["p"], Authority::issue);
     cluster["p"].query("SELECT pg_reload_conf()");
     fleet.wait_settled();

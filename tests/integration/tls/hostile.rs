@@ -65,5 +65,5 @@ fn a_server_that_does_not_encrypt_gets_no_password() {
     let complaint = |node| complaint(&daemon, node);
     assert!(complaint("prefer").contains("unencrypted bytes came with the answer"), "{}", complaint("prefer"));
     assert!(complaint("disable").contains("wants the password in cleartext"), "{}", complaint("disable"));
-    assert!(daemon.has_alert("authentication_error"));
+    daemon.wait_alert("authentication_error", "");
 }

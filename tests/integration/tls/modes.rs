@@ -100,5 +100,5 @@ fn a_password_is_not_sent_in_the_clear_unless_allowed() {
         assert_eq!(super::setup::connected(&daemon, node), expected.is_empty(), "{node}: {complaint}");
         assert!(complaint.contains(expected), "{node}: {complaint}");
     }
-    assert!(daemon.has_alert("authentication_error"));
+    daemon.wait_alert("authentication_error", "");
 }
