@@ -19,6 +19,9 @@ use crate::time::Monotonic;
 pub(super) struct Commands {
     running: BTreeMap<Token, Running>,
     limit: Option<InheritedLimit>,
+    /// So many pipes of commands that are over are read on: of a command that leaves something behind at every attempt the
+    /// latest. Who writes to an older one gets SIGPIPE, as without a reader.
+    most_left_open: usize,
 }
 
 struct Running {
@@ -42,8 +45,13 @@ enum Patience {
 }
 
 impl Commands {
-    pub(super) fn new(limit: Option<InheritedLimit>) -> Self {
-        Self { running: BTreeMap::new(), limit }
+    pub(super) fn new(limit: Option<InheritedLimit>, most_left_open: usize) -> Self {
+        Self { running: BTreeMap::new(), limit, most_left_open }
+    }
+
+    /// So many pipes of commands that are over may stay open from the next end of a command on.
+    pub(super) fn make_do_with(&mut self, most_left_open: usize) {
+        self.most_left_open = most_left_open;
     }
 
     /// Starts a command, to be ended at `deadline`. The error says why it could not be started.
@@ -92,7 +100,7 @@ impl Commands {
         // Tokens grow: the first are the oldest.
         let open = self.running.iter().filter(|(token, running)| running.is_over && !done.contains(token));
         let open: Vec<Token> = open.map(|(token, _)| *token).collect();
-        for token in open.iter().take(open.len().saturating_sub(MOST_LEFT_OPEN)) {
+        for token in open.iter().take(open.len().saturating_sub(self.most_left_open)) {
             log::warn!("closing the oldest of {} outputs that are open though their commands are over", open.len());
             done.push(*token);
         }
@@ -210,9 +218,6 @@ fn ended(status: ExitStatus) -> CommandOutcome {
     }
 }
 
-/// So many pipes of commands that are over are read on: of a command that leaves something behind at every attempt the
-/// latest. Who writes to an older one gets SIGPIPE, as without a reader.
-const MOST_LEFT_OPEN: usize = 16;
 /// From one reading of such a pipe to the next.
 const LEFT_OPEN_REST: Duration = Duration::from_millis(10);
 /// From SIGTERM to SIGKILL.

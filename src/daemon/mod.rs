@@ -21,6 +21,7 @@ mod privacy;
 mod reload;
 mod remote;
 mod service;
+mod shares;
 mod start;
 mod statsd;
 mod syslog;
@@ -74,6 +75,8 @@ struct Daemon {
     follower: Follower,
     files: Files,
     web: Web,
+    /// How many may be open.
+    descriptors: u64,
     /// Where the web server is to listen once the name is found.
     moving_to: Option<Remote>,
     flight: Flight,

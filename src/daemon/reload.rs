@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::keyring::Keyring;
+use super::shares::Shares;
 use super::{Daemon, hands, is_configured};
 use crate::config::{Change, Config, changes};
 use crate::lookout::{Event, Metric, Trouble};
@@ -37,7 +38,9 @@ impl Daemon {
         let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
         self.nodes.adopt(&config, &mut hands);
         self.observers.adopt(&config, &mut hands);
-        self.web.adopt(&config);
+        let shares = Shares::of(self.descriptors, &config);
+        self.web.make_do_with(shares.clients);
+        self.commands.make_do_with(shares.left_open);
         self.files.retain(|path| path == config.state_file || path.parent() == Some(&config.alert_dir));
         self.book.retain(|name| is_configured(&config, name));
         self.events.push(Event::ConfigLoaded(Arc::new(config)));

@@ -19,6 +19,7 @@ use super::listening::say_where;
 use super::nodes::Nodes;
 use super::observers::Observers;
 use super::service::Service;
+use super::shares::Shares;
 use super::statsd::Statsd;
 use super::syslog::Syslog;
 use super::web::Web;
@@ -62,8 +63,8 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
     board.register(&mut signals, Owner::Signals, Interest::READABLE).map_err(|error| about("signals", &error))?;
     let listener =
         Listener::bind(config.http_address.as_deref(), config.http_port).map_err(|error| error.to_string())?;
-    let mut web = Web::new(listener, descriptors, &mut board).map_err(|error| about("HTTP", &error))?;
-    web.adopt(&config);
+    let shares = Shares::of(descriptors, &config);
+    let web = Web::new(listener, shares.clients, &mut board).map_err(|error| about("HTTP", &error))?;
     let boot_id = clock::boot_id();
     let memory = recall(&config, boot_id.as_deref());
     introduce(&config);
@@ -87,10 +88,11 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         observers: Observers::default(),
         book: AddressBook::new(limit),
         keyring: Keyring::default(),
-        commands: Commands::new(limit),
+        commands: Commands::new(limit, shares.left_open),
         follower: Follower::new(limit),
         files: Files::default(),
         web,
+        descriptors,
         moving_to: None,
         config_path: config_path.to_owned(),
         boot_id,

@@ -11,8 +11,7 @@ use mio::Token;
 use mio::net::TcpStream;
 
 use super::board::{BOTH, Board, Owner};
-use crate::config::Config;
-use crate::http::limits::{IDLE_DEADLINE, MAX_REQUEST_HEAD_BYTES, REQUEST_DEADLINE, max_connections, own_descriptors};
+use crate::http::limits::{IDLE_DEADLINE, MAX_REQUEST_HEAD_BYTES, REQUEST_DEADLINE};
 use crate::http::{Answer, Exchange, Refusal, Reply, Request, Route, Step, write_continue};
 use crate::net::{Accepting, Link, Listener, Next};
 use crate::time::{Monotonic, Now};
@@ -22,8 +21,6 @@ pub(super) struct Web {
     listener: Option<Listener>,
     token: Token,
     clients: BTreeMap<Token, Client>,
-    /// How many descriptors this process may have open.
-    descriptors: u64,
     /// Clients at once.
     room: usize,
     /// Accept again then: no descriptor was left.
@@ -68,10 +65,10 @@ enum Then {
 }
 
 impl Web {
-    /// Of a process that may have so many descriptors open.
-    pub(super) fn new(mut listener: Listener, descriptors: u64, board: &mut Board) -> io::Result<Self> {
+    /// For so many clients at once.
+    pub(super) fn new(mut listener: Listener, room: usize, board: &mut Board) -> io::Result<Self> {
         let token = board.register(&mut listener, Owner::Listener, BOTH)?;
-        Ok(Self { listener: Some(listener), token, clients: BTreeMap::new(), descriptors, room: 1, retry_at: None })
+        Ok(Self { listener: Some(listener), token, clients: BTreeMap::new(), room, retry_at: None })
     }
 
     /// Listens somewhere else from now on; clients stay.
@@ -83,15 +80,9 @@ impl Web {
         Ok(())
     }
 
-    /// Leaves what this configuration needs of our descriptors to others. Clients that are too many now give way as others
-    /// come.
-    pub(super) fn adopt(&mut self, config: &Config) {
-        let peers = config.nodes.len() + config.observers.len();
-        let (needed, limit) = (own_descriptors(peers), self.descriptors);
-        if u64::try_from(needed).is_ok_and(|needed| needed >= limit) {
-            log::warn!("{limit} open descriptors are allowed, {needed} may be needed for {peers} nodes and observers");
-        }
-        self.room = max_connections(limit, peers);
+    /// For so many clients from now on. Those who are too many now give way as others come.
+    pub(super) fn make_do_with(&mut self, room: usize) {
+        self.room = room;
     }
 
     /// Lets nobody in until it is told to listen again; where it was.

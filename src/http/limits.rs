@@ -28,36 +28,3 @@ pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 pub const IDLE_DEADLINE: Duration = Duration::from_secs(30);
 /// Connections open at once, where there are descriptors enough.
 pub const MAX_CONNECTIONS: usize = 256;
-
-/// Connections open at once in a process that may have `descriptors` open and talks to so many `peers` itself: what those
-/// need is theirs first, so that no crowd of clients keeps it from them.
-pub fn max_connections(descriptors: u64, peers: usize) -> usize {
-    let left = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(own_descriptors(peers));
-    left.clamp(1, MAX_CONNECTIONS)
-}
-
-/// Descriptors that a process with so many `peers` needs besides those of HTTP connections: a connection to each and the
-/// pipe of a helper that looks its name up, and what is open for everything else, commands and files among it.
-pub fn own_descriptors(peers: usize) -> usize {
-    peers.saturating_mul(2).saturating_add(OWN_DESCRIPTORS)
-}
-
-/// Standard streams 3, epoll 2, signals, listener and its spare, statsd, syslog, service manager, recorder, a command that
-/// runs; then for a moment a client that is sent away, the pipes of two who write files, and the six that starting a command
-/// takes.
-const OWN_DESCRIPTORS: usize = 22;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn descriptors_are_for_peers_first() {
-        for (descriptors, peers, expected) in
-            [(32, 4, 2), (64, 4, 34), (1024, 4, 256), (1024, 450, 102), (1024, 600, 1), (8, 4, 1)]
-        {
-            assert_eq!(max_connections(descriptors, peers), expected, "{descriptors} {peers}");
-        }
-        assert_eq!((max_connections(u64::MAX, usize::MAX), max_connections(u64::MAX, 4)), (1, 256));
-    }
-}
