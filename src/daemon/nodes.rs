@@ -296,7 +296,7 @@ impl Line {
                     Progress::LoggedIn => {}
                     Progress::Answered(answer) => report = Some(answer),
                     Progress::Warned(text) => {
-                        let news = self.warnings.hear(text, hands.now);
+                        let news = self.warnings.hear(&text, hands.now);
                         news.iter().for_each(|news| log::warn!("{}: {news}", self.terms.owner));
                     }
                 }

@@ -8,6 +8,7 @@ mod effect;
 mod event;
 mod follow;
 mod health;
+mod lasting;
 mod memory;
 mod metric;
 mod news;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 
 pub use effect::{Alert, CommandId, CommandPurpose, Effect, ProbeId};
 pub use event::{CommandOutcome, Event, FollowOutcome};
+pub use lasting::Lasting;
 pub use memory::{Contact, FailoverOutcome, Memory, PastFailover};
 pub use metric::{Metric, Trouble};
 pub use round::{Look, Round};

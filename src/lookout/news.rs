@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::mem::{Discriminant, discriminant};
-use std::time::Duration;
 
+use super::lasting::Lasting;
 use super::{Alert, Effect, Lookout};
 use crate::cluster::{ObserverReport, ProbeFailure, clock_skew};
 use crate::config::{Config, NodeName, ObserverName};
@@ -79,44 +79,18 @@ impl Lookout {
 
 /// Nodes or observers whose last answer was a failure.
 #[derive(Debug)]
-struct Failing<Name>(BTreeMap<Name, Said>);
-
-/// What was said of one of them since it last answered.
-#[derive(Debug)]
-struct Said {
-    latest: ProbeFailure,
-    /// When a failure of each kind was said last.
-    kinds: Vec<(Discriminant<ProbeFailure>, Monotonic)>,
-    /// Failures in other words than the latest line's that came after it.
-    unsaid: u32,
-}
+struct Failing<Name>(BTreeMap<Name, Lasting<Discriminant<ProbeFailure>>>);
 
 impl<Name: Clone + Ord> Failing<Name> {
-    /// What is to be said of a failure. The same one is no news, and one of the same kind in other words is none for a
-    /// minute: the other side chooses the words, others at every poll if it wills.
+    /// What is to be said of a failure.
     fn failed(&mut self, name: &Name, failure: &ProbeFailure, now: Monotonic) -> Option<String> {
-        let Some(said) = self.0.get_mut(name) else {
-            let said = Said { latest: failure.clone(), kinds: vec![(discriminant(failure), now)], unsaid: 0 };
-            self.0.insert(name.clone(), said);
-            return Some(failure.to_string());
-        };
-        if said.latest == *failure {
-            return None;
-        }
-        said.kinds.retain(|(_, at)| now.since(*at) < SAME_KIND);
-        if said.kinds.iter().any(|(kind, _)| *kind == discriminant(failure)) {
-            said.unsaid = said.unsaid.saturating_add(1);
-            return None;
-        }
-        said.kinds.push((discriminant(failure), now));
-        said.latest = failure.clone();
-        Some(format!("{failure}{}", said.take_unsaid()))
+        self.0.entry(name.clone()).or_default().hear(discriminant(failure), &failure.to_string(), now)
     }
 
     /// What is to be said of a good answer.
     fn answered(&mut self, name: &Name) -> Option<String> {
-        let mut said = self.0.remove(name)?;
-        Some(format!("answers again{}", said.take_unsaid()))
+        let unsaid = self.0.remove(name)?.unsaid();
+        Some(format!("answers again{unsaid}"))
     }
 }
 
@@ -126,21 +100,10 @@ impl<Name> Default for Failing<Name> {
     }
 }
 
-impl Said {
-    fn take_unsaid(&mut self) -> String {
-        match std::mem::take(&mut self.unsaid) {
-            0 => String::new(),
-            1 => " (since the last line it failed once in other words)".to_owned(),
-            times => format!(" (since the last line it failed {times} times in other words)"),
-        }
-    }
-}
-
-/// So long one kind of failure is said once.
-const SAME_KIND: Duration = Duration::from_secs(60);
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn refused(text: &str) -> ProbeFailure {
@@ -184,21 +147,13 @@ mod tests {
             (0, Some(refused("1")), "refused by a living server: 1"),
             (5, Some(refused("2")), ""),
             (59, Some(refused("3")), ""),
-            (
-                60,
-                Some(refused("4")),
-                "refused by a living server: 4 (since the last line it failed 2 times in other words)",
-            ),
+            (60, Some(refused("4")), "refused by a living server: 4 (since the last line 2 times in other words)"),
             (65, Some(refused("5")), ""),
             (119, Some(refused("5")), ""),
             (121, Some(refused("4")), ""),
-            (
-                125,
-                Some(refused("5")),
-                "refused by a living server: 5 (since the last line it failed 2 times in other words)",
-            ),
+            (125, Some(refused("5")), "refused by a living server: 5 (since the last line 2 times in other words)"),
             (130, Some(refused("6")), ""),
-            (135, None, "answers again (since the last line it failed once in other words)"),
+            (135, None, "answers again (since the last line once in other words)"),
         ]);
     }
 
@@ -210,11 +165,7 @@ mod tests {
             (2, Some(refused("2")), ""),
             (3, Some(unreachable("a")), ""),
             (4, Some(unreachable("b")), ""),
-            (
-                60,
-                Some(refused("3")),
-                "refused by a living server: 3 (since the last line it failed 2 times in other words)",
-            ),
+            (60, Some(refused("3")), "refused by a living server: 3 (since the last line 2 times in other words)"),
             (61, Some(unreachable("b")), "unreachable: b"),
         ]);
     }

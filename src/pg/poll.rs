@@ -31,15 +31,11 @@ pub(super) struct Lessons {
     primary: bool,
     /// How this account may read state files.
     state_files: StateFiles,
-    /// The last complaint about the heartbeat, so that each is told once.
-    heartbeat_complaint: Option<String>,
-    /// The same about slots.
-    slots_complaint: Option<String>,
 }
 
 impl Default for Lessons {
     fn default() -> Self {
-        Self { primary: false, state_files: StateFiles::Tolerant, heartbeat_complaint: None, slots_complaint: None }
+        Self { primary: false, state_files: StateFiles::Tolerant }
     }
 }
 
@@ -109,7 +105,7 @@ impl Poll {
         self.answer = Answer::Failed;
         let note = match self.question {
             Question::Status => return Err(error.into_failure()),
-            Question::Heartbeat => once(&mut lessons.heartbeat_complaint, format!("the heartbeat failed: {error}")),
+            Question::Heartbeat => Some(format!("the heartbeat failed: {error}")),
             Question::Slots(files) => {
                 self.slots.clear();
                 lessons.note_slots(files, &error)
@@ -133,12 +129,7 @@ impl Poll {
                 }
                 Question::Heartbeat
             }
-            (Question::Heartbeat, answer) => {
-                if answer == Answer::Complete {
-                    lessons.heartbeat_complaint = None;
-                }
-                Question::Slots(lessons.state_files)
-            }
+            (Question::Heartbeat, _) => Question::Slots(lessons.state_files),
             (Question::Slots(StateFiles::Unread), Answer::Failed) => return self.finish(),
             (Question::Slots(files), Answer::Failed) => {
                 // Refused: the way that is left. Failed for once: without the files for once.
@@ -146,12 +137,7 @@ impl Poll {
                 ask(next.query(), out);
                 Question::Slots(next)
             }
-            (Question::Slots(files), _) => {
-                if files == lessons.state_files {
-                    lessons.slots_complaint = None;
-                }
-                return self.finish();
-            }
+            (Question::Slots(_), _) => return self.finish(),
         };
         Ok(Brought::Nothing)
     }
@@ -166,7 +152,7 @@ impl Poll {
 }
 
 impl Lessons {
-    /// A question for slots failed: remember what this account may not do, and find the words, once.
+    /// A question for slots failed: remember what this account may not do, and find the words.
     fn note_slots(&mut self, files: StateFiles, error: &ServerError) -> Option<String> {
         let forbidden = error.sqlstate() == SqlState::INSUFFICIENT_PRIVILEGE;
         match files.humbler() {
@@ -176,8 +162,8 @@ impl Lessons {
                 (humbler == StateFiles::Unread)
                     .then(|| format!("replication slots are read without state_data: {error}"))
             }
-            Some(_) => once(&mut self.slots_complaint, format!("state_data could not be read this time: {error}")),
-            None => once(&mut self.slots_complaint, format!("replication slots could not be read: {error}")),
+            Some(_) => Some(format!("state_data could not be read this time: {error}")),
+            None => Some(format!("replication slots could not be read: {error}")),
         }
     }
 }
@@ -214,15 +200,6 @@ fn ask_as_of_a_primary(lessons: &Lessons, out: &mut BytesMut) {
 fn ask(query: &str, out: &mut BytesMut) {
     let queued = frontend::query(query, out);
     debug_assert!(queued.is_ok(), "our queries hold no zero byte");
-}
-
-/// The complaint, if it is not the same as last time.
-fn once(last: &mut Option<String>, complaint: String) -> Option<String> {
-    if last.as_ref() == Some(&complaint) {
-        return None;
-    }
-    *last = Some(complaint.clone());
-    Some(complaint)
 }
 
 /// Replication slots of one server.

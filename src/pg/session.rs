@@ -30,7 +30,7 @@ pub enum Progress {
     LoggedIn,
     /// The poll is over; the session is idle again.
     Answered(NodeReport),
-    /// One line to be logged: something beside the point went wrong. Told once, not at every poll.
+    /// One line to be logged: something beside the point went wrong. It may be told at every poll.
     Warned(String),
 }
 

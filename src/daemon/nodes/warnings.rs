@@ -1,46 +1,35 @@
-//! What a node's sessions warn of beside good answers, said once; of the same thing in other words, once a minute.
+//! What a node's sessions warn of beside good answers: said when it begins, and not while it lasts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::lookout::Lasting;
 use crate::time::Monotonic;
 
 /// The warnings of one node, over all its sessions, by what they are about: what stands before the first colon.
 #[derive(Debug, Default)]
-pub(super) struct Warnings(BTreeMap<String, Warned>);
+pub(super) struct Warnings(BTreeMap<String, Warning>);
 
 #[derive(Debug)]
-struct Warned {
-    text: String,
-    at: Monotonic,
-    /// Others of the same that were not said since.
-    unsaid: u32,
+struct Warning {
+    lasting: Lasting<()>,
+    heard: Monotonic,
 }
 
 impl Warnings {
-    /// The line to be logged, if this is news. The reason is the server's, another one at every poll if it wills.
-    pub(super) fn hear(&mut self, text: String, now: Monotonic) -> Option<String> {
+    /// The line to be logged, if this is news. Nobody says that a warning is over: one that was not heard for a while is.
+    pub(super) fn hear(&mut self, text: &str, now: Monotonic) -> Option<String> {
+        self.0.retain(|_, warning| now.since(warning.heard) < OVER);
         let about = text.split(": ").next().unwrap_or_default();
-        let mut line = text.clone();
-        if let Some(warned) = self.0.get_mut(about) {
-            if warned.text == text {
-                return None;
-            }
-            if now.since(warned.at) < SAME_THING {
-                warned.unsaid = warned.unsaid.saturating_add(1);
-                return None;
-            }
-            if warned.unsaid > 0 {
-                line = format!("{text} (since the last line {} others)", warned.unsaid);
-            }
-        }
-        self.0.insert(about.to_owned(), Warned { text, at: now, unsaid: 0 });
-        Some(line)
+        let fresh = || Warning { lasting: Lasting::default(), heard: now };
+        let warning = self.0.entry(about.to_owned()).or_insert_with(fresh);
+        warning.heard = now;
+        warning.lasting.hear((), text, now)
     }
 }
 
-/// So long one thing is warned of once.
-const SAME_THING: Duration = Duration::from_secs(60);
+/// A warning that was not heard for so long is a new one.
+const OVER: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 mod tests {
@@ -56,12 +45,14 @@ mod tests {
             (10, "heartbeat: b", None),
             (15, "heartbeat: c: d", None),
             (60, "heartbeat: a", None),
-            (60, "heartbeat: c: d", Some("heartbeat: c: d (since the last line 2 others)")),
+            (60, "heartbeat: c: d", Some("heartbeat: c: d (since the last line 2 times in other words)")),
             (120, "heartbeat: e", Some("heartbeat: e")),
-            (3600, "slots: a", None),
+            (599, "slots: a", None),
+            (1198, "slots: a", None),
+            (1798, "slots: a", Some("slots: a")),
         ] {
             let now = Monotonic::from_duration(Duration::from_secs(second));
-            assert_eq!(warnings.hear(text.to_owned(), now).as_deref(), expected, "{text} at {second}");
+            assert_eq!(warnings.hear(text, now).as_deref(), expected, "{text} at {second}");
         }
     }
 }

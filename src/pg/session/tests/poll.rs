@@ -90,21 +90,19 @@ fn slots_that_cannot_be_read_do_not_spoil_the_poll() {
 }
 
 #[test]
-fn a_failed_heartbeat_is_told_once_and_the_position_counts() {
+fn a_failed_heartbeat_is_told_and_the_position_counts() {
     let mut bench = Bench::asked();
     let [status, heartbeat, slots] = primary();
     let whole = Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])]);
     let failing = joined(&[status.clone(), failed("54000", "database is not accepting commands"), slots.clone()]);
-    let told = bench.feed(&failing).unwrap();
-    let note = "the heartbeat failed: ERROR 54000: database is not accepting commands";
-    assert_eq!(told[0], Progress::Warned(note.to_owned()));
-    assert_eq!(told.len(), 2);
-    bench.session.ask(&mut bench.out);
-    assert_eq!(bench.feed(&failing), whole);
-    bench.session.ask(&mut bench.out);
+    for _ in 0..2 {
+        let told = bench.feed(&failing).unwrap();
+        let note = "the heartbeat failed: ERROR 54000: database is not accepting commands";
+        assert_eq!(told[0], Progress::Warned(note.to_owned()));
+        assert_eq!(told.len(), 2);
+        bench.session.ask(&mut bench.out);
+    }
     assert_eq!(bench.feed(&joined(&[status, heartbeat, slots])), whole);
-    bench.session.ask(&mut bench.out);
-    assert_eq!(bench.feed(&failing).map(|told| told.len()), Ok(2));
 }
 
 #[track_caller]
