@@ -103,6 +103,7 @@ pub(super) fn memory(mono: Option<Monotonic>) -> Memory {
             outcome: FailoverOutcome::Succeeded,
             mono,
             wall: wall("2024-01-01T00:00:05.5Z"),
+            process: None,
         }),
         failover_failed: true,
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::node_entry::NodeEntry;
 use super::timestamp;
 use crate::config::NodeName;
-use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover};
+use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, Process};
 use crate::time::{Monotonic, WallTime};
 
 /// What a state file told.
@@ -183,15 +183,22 @@ impl Reader<'_> {
         let read = || {
             let (mono, wall) = moment(entry, same_boot)?;
             let outcome = entry.get("outcome").and_then(Value::as_str)?;
-            let outcome = OUTCOMES.into_iter().find(|known| known.name() == outcome)?;
+            let outcome = FailoverOutcome::ALL.into_iter().find(|known| known.name() == outcome)?;
             let primary = entry.get("primary").and_then(Value::as_str).map(NodeName::from);
-            Some(PastFailover { primary, outcome, mono, wall })
+            Some(PastFailover { primary, outcome, mono, wall, process: None })
         };
-        let failover = read();
-        if failover.is_none() {
+        let Some(mut failover) = read() else {
             self.odd.push("memory.failover".to_owned());
+            return None;
+        };
+        // Another boot has other processes.
+        if let Some(entry) = entry.get("process").filter(|entry| same_boot && !entry.is_null()) {
+            failover.process = process(entry);
+            if failover.process.is_none() {
+                self.odd.push("memory.failover.process".to_owned());
+            }
         }
-        failover
+        Some(failover)
     }
 }
 
@@ -200,6 +207,11 @@ fn moment(entry: &Value, same_boot: bool) -> Option<(Option<Monotonic>, WallTime
     let wall = timestamp::parse(entry.get("seen")?.as_str()?)?;
     let mono = entry.get("monotonic").and_then(Value::as_f64).filter(|_| same_boot).and_then(monotonic);
     Some((mono, wall))
+}
+
+fn process(entry: &Value) -> Option<Process> {
+    let pid = entry.get("pid")?.as_u64().and_then(|pid| u32::try_from(pid).ok())?;
+    Some(Process { pid, started: entry.get("started")?.as_u64()? })
 }
 
 /// To the microsecond, as the clock is read.
@@ -236,7 +248,6 @@ fn told_standbys(nodes: &BTreeMap<NodeName, NodeEntry>) -> BTreeSet<NodeName> {
 const MAX_FILE_BYTES: usize = 64 << 20;
 /// Odd keys that are named in the log.
 const MAX_ODD_SHOWN: usize = 8;
-const OUTCOMES: [FailoverOutcome; 3] = [FailoverOutcome::Running, FailoverOutcome::Succeeded, FailoverOutcome::Failed];
 
 #[cfg(test)]
 #[path = "recalled_tests.rs"]

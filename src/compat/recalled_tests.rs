@@ -42,6 +42,25 @@ fn a_restart_is_owed_until_the_machine_is_started() {
 }
 
 #[test]
+fn a_command_that_was_left_running_is_known_in_its_boot() {
+    let mut running = memory(Some(mono(5)));
+    let process = Process { pid: 4711, started: u64::MAX };
+    let last = running.failover.as_mut().unwrap();
+    (last.outcome, last.process) = (FailoverOutcome::Running, Some(process));
+    let file = render(&cluster(), &running, None, Some("this boot"));
+    let recalled = |boot| read(&file, boot).unwrap().memory.failover.unwrap().process;
+    assert_eq!(recalled(Some("this boot")), Some(process));
+    assert_eq!((recalled(Some("another boot")), recalled(None)), (None, None));
+    let text = String::from_utf8(file.clone()).unwrap();
+    for (pid, started) in [("-1", "1"), ("4294967296", "1"), ("\"1\"", "1"), ("1", "1.5"), ("1", "null")] {
+        let odd = text.replace("4711", pid).replace(&u64::MAX.to_string(), started);
+        let recalled = read(odd.as_bytes(), Some("this boot")).unwrap();
+        assert_eq!(recalled.odd, ["memory.failover.process"], "{odd}");
+        assert_eq!(recalled.memory.failover.map(|last| last.outcome), Some(FailoverOutcome::Running));
+    }
+}
+
+#[test]
 fn without_a_boot_id_no_monotonic_time_is_believed() {
     let file = render(&cluster(), &memory(Some(mono(5))), None, None);
     assert_eq!(read(&file, None).unwrap().memory, memory(None));

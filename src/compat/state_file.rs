@@ -10,7 +10,7 @@ use super::node_json::{NodeJson, indented};
 use super::{decision_json, state_json, timestamp};
 use crate::cluster::{ClusterState, ObserverState};
 use crate::config::NodeName;
-use crate::lookout::{Contact, Memory, PastFailover, Round};
+use crate::lookout::{Contact, Memory, PastFailover, Process, Round};
 use crate::time::Monotonic;
 
 /// The state file's content, with what the `last` round came to. `boot_id` tells this boot of the machine from every other; without one, a later process
@@ -84,6 +84,14 @@ struct FailoverJson {
     /// As in [`ContactJson`].
     monotonic: Option<f64>,
     seen: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    process: Option<ProcessJson>,
+}
+
+#[derive(Serialize)]
+struct ProcessJson {
+    pid: u32,
+    started: u64,
 }
 
 impl<'a> ObserverJson<'a> {
@@ -112,6 +120,7 @@ impl From<&PastFailover> for FailoverJson {
             outcome: last.outcome.name(),
             monotonic: last.mono.map(Monotonic::as_secs_f64),
             seen: timestamp::format(last.wall),
+            process: last.process.map(|Process { pid, started }| ProcessJson { pid, started }),
         }
     }
 }

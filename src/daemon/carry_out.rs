@@ -3,7 +3,7 @@
 use super::{Daemon, hands};
 use crate::compat;
 use crate::compat::timestamp;
-use crate::lookout::{Alert, CommandOutcome, Effect, Event, Trouble};
+use crate::lookout::{Alert, CommandOutcome, Effect, Event, FailoverOutcome, Trouble};
 use crate::sys::text::escape_controls;
 use crate::sys::writer::Deed;
 use crate::time::{Monotonic, Now};
@@ -63,7 +63,10 @@ impl Daemon {
     }
 
     fn save_state(&mut self, now: Now) {
-        let memory = self.lookout.memory(now);
+        let mut memory = self.lookout.memory(now);
+        if let Some(last) = memory.failover.as_mut().filter(|last| last.outcome == FailoverOutcome::Running) {
+            last.process = last.process.or_else(|| self.commands.failover());
+        }
         let content = compat::state_file::render(
             self.lookout.state(),
             &memory,

@@ -9,10 +9,12 @@ use mio::{Interest, Token};
 use nix::sys::signal::Signal;
 
 use super::board::{Board, Owner};
+use super::patience::Patience;
 use crate::config::CommandLine;
-use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, Event};
+use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, Event, Process};
 use crate::sys::child::{Child, Reading};
 use crate::sys::limits::InheritedLimit;
+use crate::sys::process;
 use crate::time::Monotonic;
 
 /// All commands that were started and whose pipe is not closed yet.
@@ -33,15 +35,6 @@ struct Running {
     is_over: bool,
     /// When that is read next.
     read_at: Option<Monotonic>,
-}
-
-/// How long it may still run.
-enum Patience {
-    Unlimited,
-    Until(Monotonic),
-    /// It was told to end; after this it is ended.
-    Ending(Monotonic),
-    Ended,
 }
 
 impl Commands {
@@ -68,7 +61,7 @@ impl Commands {
         let mut child = Child::start(&command.argv, self.limit).map_err(about)?;
         let token = board.register(&mut child, Owner::Command, Interest::READABLE).map_err(about)?;
         log::info!("{} started as process {}", purpose.key(), child.id());
-        let patience = deadline.map_or(Patience::Unlimited, Patience::Until);
+        let patience = Patience::until(deadline);
         self.running.insert(token, Running { id, purpose, child, patience, is_over: false, read_at: None });
         Ok(())
     }
@@ -109,32 +102,29 @@ impl Commands {
         }
     }
 
-    /// Ends those that have run for too long: first by SIGTERM, which a script can act on, then by SIGKILL. Reads what others
-    /// have left behind.
+    /// Ends those that have run for too long. Reads what others have left behind.
     pub(super) fn expire(&mut self, board: &mut Board, now: Monotonic) {
         self.read_left_open(board, now);
         for running in self.running.values_mut().filter(|running| !running.is_over) {
-            running.patience = match running.patience {
-                Patience::Until(deadline) if deadline <= now => {
-                    running.kill(Signal::SIGTERM);
-                    Patience::Ending(now + GRACE)
-                }
-                Patience::Ending(deadline) if deadline <= now => {
-                    running.kill(Signal::SIGKILL);
-                    Patience::Ended
-                }
-                _ => continue,
-            };
+            if let Some(signal) = running.patience.run_out(now) {
+                running.kill(signal);
+            }
         }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        let deadline = |running: &Running| match running.patience {
-            _ if running.is_over => running.read_at,
-            Patience::Until(deadline) | Patience::Ending(deadline) => Some(deadline),
-            Patience::Unlimited | Patience::Ended => None,
+        let deadline = |running: &Running| match running.is_over {
+            true => running.read_at,
+            false => running.patience.next_deadline(),
         };
         self.running.values().filter_map(deadline).min()
+    }
+
+    /// The process of the failover command that runs, for a later process of ours.
+    pub(super) fn failover(&self) -> Option<Process> {
+        let is_it = |running: &&Running| running.purpose == CommandPurpose::Failover && !running.is_over;
+        let pid = self.running.values().find(is_it)?.child.id();
+        Some(Process { pid, started: process::started(pid).ok()?? })
     }
 
     /// One that writes without end is read in measured portions: nobody waits for it any more.
@@ -189,7 +179,7 @@ impl Running {
     fn outcome(&mut self) -> Option<CommandOutcome> {
         let outcome = match self.child.try_wait() {
             Ok(None) => return None,
-            Ok(Some(_)) if matches!(self.patience, Patience::Ending(_) | Patience::Ended) => CommandOutcome::TimedOut,
+            Ok(Some(_)) if self.patience.is_over() => CommandOutcome::TimedOut,
             Ok(Some(status)) => ended(status),
             Err(error) => CommandOutcome::NotStarted(format!("its exit status is lost: {error}")),
         };
@@ -220,5 +210,3 @@ fn ended(status: ExitStatus) -> CommandOutcome {
 
 /// From one reading of such a pipe to the next.
 const LEFT_OPEN_REST: Duration = Duration::from_millis(10);
-/// From SIGTERM to SIGKILL.
-const GRACE: Duration = Duration::from_secs(5);

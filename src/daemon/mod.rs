@@ -12,11 +12,13 @@ mod dial;
 mod files;
 mod flight;
 mod follow;
+mod former;
 mod journal;
 mod keyring;
 mod listening;
 mod nodes;
 mod observers;
+mod patience;
 mod privacy;
 mod reload;
 mod remote;
@@ -42,6 +44,7 @@ use commands::Commands;
 use files::Files;
 use flight::Flight;
 use follow::Follower;
+use former::Former;
 use journal::Journal;
 use keyring::Keyring;
 use nodes::Nodes;
@@ -72,6 +75,7 @@ struct Daemon {
     book: AddressBook,
     keyring: Keyring,
     commands: Commands,
+    former: Option<Former>,
     follower: Follower,
     files: Files,
     web: Web,
@@ -152,6 +156,7 @@ impl Daemon {
             self.observers.next_deadline(),
             self.book.next_deadline(),
             self.commands.next_deadline(),
+            self.former.as_ref().map(Former::next_deadline),
             self.follower.next_deadline(),
             self.files.next_deadline(),
             self.last_moment(),
@@ -251,6 +256,7 @@ impl Daemon {
         let config = Arc::clone(self.lookout.config());
         self.book.expire(now.mono);
         self.commands.expire(&mut self.board, now.mono);
+        self.former = self.former.take().and_then(|former| former.look(&mut self.events, now.mono));
         self.follower.expire(now.mono);
         let failed = self.files.expire(now.mono);
         self.trouble_with_files(failed);

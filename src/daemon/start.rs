@@ -13,6 +13,7 @@ use super::commands::Commands;
 use super::files::Files;
 use super::flight::Flight;
 use super::follow::Follower;
+use super::former::Former;
 use super::journal::Journal;
 use super::keyring::Keyring;
 use super::listening::say_where;
@@ -66,11 +67,12 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
     let shares = Shares::of(descriptors, &config);
     let web = Web::new(listener, shares.clients, &mut board).map_err(|error| about("HTTP", &error))?;
     let boot_id = clock::boot_id();
-    let memory = recall(&config, boot_id.as_deref());
+    let mut memory = recall(&config, boot_id.as_deref());
     introduce(&config);
     say_where(config.http_address.as_deref(), config.http_port);
     let mut clock = Clock::start();
     let now = clock.now();
+    let former = Former::recall(&mut memory, &config, now.mono);
     let lookout = Lookout::new(Arc::new(config), &memory, now);
     let mut statsd = Statsd::default();
     statsd.adopt(lookout.config().statsd.as_ref(), now.mono);
@@ -89,6 +91,7 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         book: AddressBook::new(limit),
         keyring: Keyring::default(),
         commands: Commands::new(limit, shares.left_open),
+        former,
         follower: Follower::new(limit),
         files: Files::default(),
         web,

@@ -47,6 +47,9 @@ pub enum Event {
         /// How it ended.
         outcome: CommandOutcome,
     },
+    /// The failover command that a former process has left running ([`PastFailover::process`](super::PastFailover::process))
+    /// runs no more (sent by the loop).
+    FormerCommandEnded,
     /// The look at the recovery settings that [`Effect::PrepareFollow`](super::Effect::PrepareFollow) asked for has ended
     /// (sent by the loop).
     FollowPrepared(FollowOutcome),

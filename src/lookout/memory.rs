@@ -33,6 +33,18 @@ pub struct PastFailover {
     pub mono: Option<Monotonic>,
     /// The same by the wall clock of the process that wrote it.
     pub wall: WallTime,
+    /// While it runs, the process that does it, where that is known: its end will be told
+    /// ([`Event::FormerCommandEnded`](super::Event::FormerCommandEnded)). Otherwise it is given a time.
+    pub process: Option<Process>,
+}
+
+/// A process of this boot of the machine, told from every other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its id, which another one may have been given since.
+    pub pid: u32,
+    /// When it was started, in clock ticks since the boot (proc(5), `starttime`).
+    pub started: u64,
 }
 
 /// How a failover command ended.
@@ -44,15 +56,21 @@ pub enum FailoverOutcome {
     Succeeded,
     /// With anything else.
     Failed,
+    /// It has, and nobody was there to be told how.
+    Unknown,
 }
 
 impl FailoverOutcome {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Running, Self::Succeeded, Self::Failed, Self::Unknown];
+
     /// The outcome's name, from a closed list.
     pub fn name(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub use effect::{Alert, CommandId, CommandPurpose, Effect, ProbeId};
 pub use event::{CommandOutcome, Event, FollowOutcome};
 pub use lasting::Lasting;
-pub use memory::{Contact, FailoverOutcome, Memory, PastFailover};
+pub use memory::{Contact, FailoverOutcome, Memory, PastFailover, Process};
 pub use metric::{Metric, Trouble};
 pub use round::{Look, Round};
 pub use said::REPEATED;
@@ -125,6 +125,7 @@ impl Lookout {
             }
             Event::CheckRequested => self.request_check(now),
             Event::CommandExited { id, outcome } => self.command_exited(id, &outcome, now, effects),
+            Event::FormerCommandEnded => self.former_command_ended(now, effects),
             Event::FollowPrepared(outcome) => self.follow_prepared(outcome, effects),
             Event::DeadlineReached { maintenance } => {
                 self.maintenance = maintenance;
@@ -169,9 +170,9 @@ impl Lookout {
         self.last.as_ref()
     }
 
-    /// Is the failover command running.
+    /// Is a failover command running that this process has begun.
     pub fn is_promoting(&self) -> bool {
-        self.promotion.is_running()
+        self.promotion.is_ours_running()
     }
 
     /// Is our own server being restarted, so that a new primary is followed.

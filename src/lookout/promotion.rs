@@ -13,6 +13,8 @@ use crate::time::{Monotonic, Now};
 #[derive(Debug, Default)]
 pub(super) struct Promotion {
     running: Option<CommandId>,
+    /// The command of a former process runs, and its end will be told.
+    former_runs: bool,
     /// The command ended with 0; a poll of our own node that is this one or a later one ends the wait.
     settled_by: Option<ProbeId>,
     /// The command has ended, or could not be run; it is not repeated before this.
@@ -32,6 +34,11 @@ impl Promotion {
     /// is repeated sooner than the former process would have done it.
     pub(super) fn recall(memory: &Memory, config: &Config, now: Monotonic) -> Self {
         let mut promotion = Self { failed: memory.failover_failed, last: memory.failover.clone(), ..Self::default() };
+        let is_watched = |last: &PastFailover| last.outcome == FailoverOutcome::Running && last.process.is_some();
+        if memory.failover.as_ref().is_some_and(is_watched) {
+            promotion.former_runs = true;
+            return promotion;
+        }
         let Some((at, outcome)) = memory.failover.as_ref().and_then(|last| Some((last.mono?, last.outcome))) else {
             return promotion;
         };
@@ -39,7 +46,9 @@ impl Promotion {
             let patience = config.failover_command_timeout.unwrap_or(FORMER_COMMAND_PATIENCE);
             promotion.held_off_until = Some(match outcome {
                 FailoverOutcome::Running => at + patience,
-                FailoverOutcome::Succeeded | FailoverOutcome::Failed => at + config.check_interval,
+                FailoverOutcome::Succeeded | FailoverOutcome::Failed | FailoverOutcome::Unknown => {
+                    at + config.check_interval
+                }
             });
             promotion.paused_until = (outcome != FailoverOutcome::Running).then(|| at + config.failover_pause);
         }
@@ -53,14 +62,14 @@ impl Promotion {
 
     /// A primary is connected: the outage is over. What may still be at work is not forgotten.
     pub(super) fn outage_over(&mut self, now: Monotonic) {
-        if self.running.is_none() && self.held_off(now).is_none() {
+        if !self.is_running() && self.held_off(now).is_none() {
             self.last = None;
         }
     }
 
     fn note(&mut self, outcome: FailoverOutcome, now: Now) {
         if let Some(last) = &mut self.last {
-            (last.outcome, last.mono, last.wall) = (outcome, Some(now.mono), now.wall);
+            (last.outcome, last.mono, last.wall, last.process) = (outcome, Some(now.mono), now.wall, None);
         }
     }
 
@@ -69,7 +78,12 @@ impl Promotion {
         self.tried_until = None;
     }
 
+    /// Ours, or one that a former process has begun.
     pub(super) fn is_running(&self) -> bool {
+        self.is_ours_running() || self.former_runs
+    }
+
+    pub(super) fn is_ours_running(&self) -> bool {
         self.running.is_some()
     }
 
@@ -110,6 +124,7 @@ impl Lookout {
             outcome: FailoverOutcome::Running,
             mono: Some(now.mono),
             wall: now.wall,
+            process: None,
         });
     }
 
@@ -168,6 +183,23 @@ impl Lookout {
             self.promotion.note(FailoverOutcome::Failed, now);
             self.promotion_failed(&format!("failover_command {outcome}"), effects);
         }
+    }
+
+    /// The command of a former process has ended. It may have done its work: our own node is asked before anything else, as
+    /// after a success.
+    pub(super) fn former_command_ended(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if !std::mem::take(&mut self.promotion.former_runs) {
+            return;
+        }
+        let text = "the failover_command of a former process has ended, nobody knows how";
+        effects.push(Effect::warning(text.to_owned()));
+        effects.push(Effect::RaiseAlert { alert: Alert::FailoverHasHappened, text: text.to_owned() });
+        self.attempt_over(now);
+        self.promotion.paused_until = Some(now.mono + self.config.failover_pause);
+        self.promotion.note(FailoverOutcome::Unknown, now);
+        self.promotion.settled_by = Some(self.schedule.next_id());
+        self.schedule.hurry_all(now.mono);
+        effects.push(Effect::SaveMemory);
     }
 
     /// Never again at once: a command that fails quickly, or one that leaves the promotion to the server and returns, would be

@@ -93,6 +93,36 @@ fn a_command_that_may_still_run_is_given_its_time() {
 }
 
 #[test]
+fn a_command_that_is_seen_to_run_is_waited_for_and_no_longer() {
+    // Longer than the 30 s, over two restarts. It has done its work.
+    after_the_loss(
+        "",
+        "20.2 command 0 in 45\n85 restart watching\n100 restart watching\n124 s2 primary\n300 end",
+        "80.01 run promote\n125.01 raise failover_has_happened",
+    );
+    // It has not: the next one is run when our own node was asked, at the next regular decision.
+    check(
+        "",
+        "20.2 p unreachable\n20.2 command 0 in 45\n85 restart watching\n142 end",
+        "run, raise",
+        "80.01 run promote
+         125.01 raise failover_has_happened
+         135.02 run promote",
+    );
+    // It had ended before: nobody waits for it.
+    check(
+        "",
+        "20.2 p unreachable\n20.2 command 0 in 45\n85 restart gone\n105 end",
+        "run, raise",
+        "80.01 run promote
+         85 raise failover_has_happened
+         100.01 run promote",
+    );
+    // A success is no run that is watched.
+    after_the_loss("", "80.2 restart gone\n90.05 s2 primary\n300 end", ONE_PROMOTION);
+}
+
+#[test]
 fn while_a_former_command_may_be_at_work_everything_but_a_promotion_goes_on() {
     // s1 is promoted by its own daemon meanwhile: that is seen at once, not when 30 s are over.
     check(

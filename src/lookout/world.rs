@@ -15,7 +15,8 @@
 //! 9 reload {...}         these keys of the configuration are others now
 //! 9 maintenance on       also off
 //! 9 sleep 30             the process is stopped for 30 s; what comes in lies there until it wakes
-//! 9 restart              a new process with the old one's memory; "elsewhere": after a boot of the machine
+//! 9 restart              a new process with the old one's memory; "elsewhere": after a boot of the machine; "watching": it
+//!                        sees the command that was left running; "gone": it sees that there is none any more
 //! ```
 //! Whatever the script: the clock never stands still, and nothing is promoted while the primary p was reached less than the
 //! limit ago. A transcript has one line per deed that is looked for: `SECONDS ask p`, `run promote`, `raise failover_failed`,
@@ -28,7 +29,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory, PastFailover, ProbeId, Round};
+use super::{
+    CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory, PastFailover, ProbeId, Process, Round,
+};
 use crate::cluster::{Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport};
 use crate::compat;
 use crate::config::{self, Config, Environment};
@@ -145,8 +148,18 @@ impl World {
                     memory.contacts.values_mut().for_each(|contact: &mut Contact| contact.mono = None);
                     memory.failover.iter_mut().for_each(|last: &mut PastFailover| last.mono = None);
                 }
-                self.coming.clear();
+                let left = std::mem::take(&mut self.coming);
+                if matches!(what, "watching" | "gone") {
+                    let is_end =
+                        |event: &Event| matches!(event, Event::CommandExited { .. } | Event::FormerCommandEnded);
+                    let ends = left.into_iter().filter(|(_, event)| is_end(event) && what == "watching");
+                    self.coming.extend(ends.map(|(at, _)| (at, Event::FormerCommandEnded)));
+                    memory.failover.iter_mut().for_each(|last| last.process = Some(Process { pid: 1, started: 1 }));
+                }
                 self.lookout = Lookout::new(Arc::clone(self.lookout.config()), &memory, now);
+                if what == "gone" {
+                    self.tell(Event::FormerCommandEnded);
+                }
             }
             ("command", what) => {
                 let (status, after) = timed(what, self.command.1);

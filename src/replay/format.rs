@@ -13,7 +13,7 @@ use super::words::{self, at};
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure, RoleReport};
 use crate::compat;
 use crate::config::{self, Config, Environment, NodeName};
-use crate::lookout::{Contact, Memory, PastFailover};
+use crate::lookout::{Contact, Memory, PastFailover, Process};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// A line that is longer is refused.
@@ -169,6 +169,14 @@ struct WireFailover {
     outcome: String,
     t: Option<f64>,
     wall: f64,
+    process: Option<WireProcess>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireProcess {
+    pid: u32,
+    started: u64,
 }
 
 #[derive(Deserialize)]
@@ -201,6 +209,7 @@ fn read_failover(last: &WireFailover, start: Now) -> Result<PastFailover, String
         outcome: words::read_failover(&last.outcome).map_err(|cause| format!("memory: {cause}"))?,
         mono: last.t.map(|t| moment(start.mono, t)),
         wall: at(start.wall, last.wall),
+        process: last.process.as_ref().map(|WireProcess { pid, started }| Process { pid: *pid, started: *started }),
     })
 }
 
@@ -254,6 +263,7 @@ fn step(kind: &str, object: &Map<String, Value>, epoch: WallTime) -> Result<Step
                 name().ok().and_then(words::read_purpose).ok_or_else(|| format!("command: expected {names}"))?;
             Ok(Step::Command(purpose, words::read_outcome(object)?))
         }
+        words::FORMER_COMMAND_ENDED => mark(Step::FormerCommandEnded),
         words::FOLLOW => {
             let message = text(object, words::MESSAGE)?;
             words::read_follow(value.as_str().unwrap_or_default(), message).map(Step::FollowPrepared)
@@ -340,7 +350,7 @@ fn observer_report(value: &Value, epoch: WallTime) -> Result<ObserverReport, Str
 }
 
 /// What a line may tell, and the keys that may go with it.
-const KINDS: [(&str, &[&str]); 12] = [
+const KINDS: [(&str, &[&str]); 13] = [
     ("node", &["report", words::FAILURE, words::MESSAGE, words::STEP, "fresh"]),
     ("observer", &["report", words::FAILURE, words::MESSAGE, words::STEP, "fresh"]),
     ("lost", &[words::FAILURE, words::MESSAGE, words::STEP, "fresh"]),
@@ -350,6 +360,7 @@ const KINDS: [(&str, &[&str]); 12] = [
     ("check", &[]),
     ("check_requested", &[]),
     ("command", &words::OUTCOMES),
+    (words::FORMER_COMMAND_ENDED, &[]),
     (words::FOLLOW, &[words::MESSAGE]),
     ("turn", &["verdict", "reason"]),
     ("end", &[]),

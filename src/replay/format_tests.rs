@@ -62,8 +62,8 @@ fn refuses_what_is_no_line_and_says_where() {
     {
         check(line, Err("t: expected seconds, 0 or more"));
     }
-    let kinds =
-        "node, observer, lost, maintenance, config, wall, check, check_requested, command, follow_prepared, turn, end";
+    let kinds = "node, observer, lost, maintenance, config, wall, check, check_requested, command, \
+                 former_command_ended, follow_prepared, turn, end";
     check(r#"{"t": 1}"#, Err(&format!("expected one of {kinds}")));
     check(r#"{"t": 1, "nod": "p"}"#, Err(&format!("unknown key \"nod\": expected one of {kinds}")));
     check(r#"{"t": 1, "node": "p", "reprot": {}}"#, Err("unknown key \"reprot\" in a line of node"));

@@ -102,6 +102,7 @@ impl<'a> Run<'a> {
                 let (_, id) = self.running.remove(at);
                 self.handle(Event::CommandExited { id, outcome: outcome.clone() });
             }
+            Step::FormerCommandEnded => self.handle(Event::FormerCommandEnded),
             Step::FollowPrepared(outcome) => self.handle(Event::FollowPrepared(outcome.clone())),
             Step::Turn(_) => self.turn(),
             Step::End | Step::Check(_) => {}

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::timeline::Clocks;
-use super::words::{purpose_name, seconds, since, write_failure, write_follow, write_outcome};
+use super::words::{FORMER_COMMAND_ENDED, purpose_name, seconds, since, write_failure, write_follow, write_outcome};
 use crate::cluster::{ClusterState, Lsn, NodeReport, ObserverReport, ProbeFailure, RoleReport};
 use crate::compat;
 use crate::config::{self, Config, Placeholders};
 use crate::failover::Verdict;
-use crate::lookout::{CommandId, CommandPurpose, Effect, Event, Lookout, Memory};
+use crate::lookout::{CommandId, CommandPurpose, Effect, Event, Lookout, Memory, Process};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// Writes a live timeline.
@@ -100,6 +100,9 @@ impl Recorder {
                 let Some(purpose) = self.running.remove(id) else { return };
                 line.insert("command".to_owned(), json!(purpose_name(purpose)));
                 write_outcome(outcome, &mut line);
+            }
+            Event::FormerCommandEnded => {
+                line.insert(FORMER_COMMAND_ENDED.to_owned(), json!(true));
             }
             Event::FollowPrepared(outcome) => write_follow(outcome, &mut line),
             Event::DeadlineReached { .. } => return,
@@ -224,7 +227,14 @@ fn memory_json(memory: &Memory, now: Now) -> Value {
         .collect();
     let failover = memory.failover.as_ref().map(|last| {
         let primary = last.primary.as_ref().map(|primary| primary.as_str());
-        json!({"primary": primary, "outcome": last.outcome.name(), "t": last.mono.map(t), "wall": since(now.wall, last.wall)})
+        let process = last.process.map(|Process { pid, started }| json!({"pid": pid, "started": started}));
+        json!({
+            "primary": primary,
+            "outcome": last.outcome.name(),
+            "t": last.mono.map(t),
+            "wall": since(now.wall, last.wall),
+            "process": process,
+        })
     });
     json!({
         "restart_owed": memory.restart_owed,

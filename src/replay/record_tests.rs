@@ -208,9 +208,10 @@ fn a_header_tells_what_was_remembered_and_maintenance() {
         restart_owed: true,
         failover: Some(PastFailover {
             primary: Some("p".into()),
-            outcome: FailoverOutcome::Succeeded,
+            outcome: FailoverOutcome::Running,
             mono: Some(now(7).mono),
             wall: now(8).wall,
+            process: Some(Process { pid: 77, started: u64::MAX }),
         }),
         failover_failed: true,
     };

@@ -57,6 +57,7 @@ impl<'a> Run<'a> {
             Step::Config(config) => {
                 lookout.handle(Event::ConfigLoaded(Arc::new((**config).clone())), now, effects);
             }
+            Step::FormerCommandEnded => lookout.handle(Event::FormerCommandEnded, now, effects),
             Step::Wall(wall) => self.clocks.set_wall(*wall),
             // The daemon's own timers do not run, and commands end within their check.
             Step::CheckRequested

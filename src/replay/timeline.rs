@@ -55,6 +55,8 @@ pub enum Step {
     CheckRequested,
     /// A command that was run for this purpose has ended.
     Command(CommandPurpose, CommandOutcome),
+    /// The failover command of a former process has ended.
+    FormerCommandEnded,
     /// The look at the recovery settings has ended.
     FollowPrepared(FollowOutcome),
     /// The daemon looked at its deadlines, and decided this, if it did.

@@ -126,8 +126,8 @@ pub(super) fn read_purpose(name: &str) -> Option<CommandPurpose> {
 
 /// How the failover command that is remembered ended.
 pub(super) fn read_failover(name: &str) -> Result<FailoverOutcome, String> {
-    let outcome = FAILOVERS.into_iter().find(|outcome| outcome.name() == name);
-    outcome.ok_or_else(|| format!("outcome {name:?}: expected running, succeeded or failed"))
+    let outcome = FailoverOutcome::ALL.into_iter().find(|outcome| outcome.name() == name);
+    outcome.ok_or_else(|| format!("outcome {name:?}: expected running, succeeded, failed or unknown"))
 }
 
 /// The words for what a look at the recovery settings came to.
@@ -180,7 +180,7 @@ pub(super) const STEP: &str = "step";
 pub(super) const OUTCOMES: [&str; 4] = [EXIT, "signal", "timed_out", "not_started"];
 pub(super) const PURPOSES: [CommandPurpose; 4] =
     [CommandPurpose::Failover, CommandPurpose::LagWarning, CommandPurpose::FollowStop, CommandPurpose::FollowStart];
-const FAILOVERS: [FailoverOutcome; 3] = [FailoverOutcome::Running, FailoverOutcome::Succeeded, FailoverOutcome::Failed];
+pub(super) const FORMER_COMMAND_ENDED: &str = "former_command_ended";
 const EXIT: &str = "exit";
 const STEPS: [ProbeStep; 4] = [ProbeStep::Resolving, ProbeStep::Connecting, ProbeStep::LoggingIn, ProbeStep::Answering];
 /// Stands where a timeline written by hand does not say what was said.

@@ -168,6 +168,10 @@ impl World {
         }
         self.orphaned |= self.record.is_promoting(host);
         self.sites[host].restart(&self.setup, boot, now);
+        // It has ended while no daemon was there.
+        if !self.record.is_promoting(host) {
+            self.sites[host].tell(Event::FormerCommandEnded, now);
+        }
     }
 
     fn configure(&mut self, host: HostId, node: NodeId, known: bool) {
@@ -225,11 +229,26 @@ impl World {
             self.enthrone(host);
         }
         self.record.promotion_ended(replaces, status == Some(0));
-        self.send(self.now, Coming::Exited { host, life, id, status });
+        self.send(self.now, Coming::Exited { host, life, id, status, promotion: replaces });
     }
 
-    pub(super) fn command_exited(&mut self, host: HostId, id: CommandId, status: Option<i32>) {
-        let (now, site) = (self.now, &mut self.sites[host]);
+    pub(super) fn command_exited(
+        &mut self,
+        host: HostId,
+        life: u32,
+        id: CommandId,
+        status: Option<i32>,
+        promotion: usize,
+    ) {
+        let (now, is_awaited) = (self.now, self.is_awaited(host, life));
+        let site = &mut self.sites[host];
+        if !is_awaited {
+            // A later process may know of it.
+            if site.is_alive && !self.record.is_forgotten(promotion) {
+                site.tell(Event::FormerCommandEnded, now);
+            }
+            return;
+        }
         if status == Some(0) {
             site.succeeded = Some(now);
         }

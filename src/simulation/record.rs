@@ -74,6 +74,11 @@ impl Record {
         self.promotions.get(index).is_some_and(|promotion| promotion.outcome.is_none())
     }
 
+    /// Was it begun by a daemon that has lost its memory since.
+    pub(super) fn is_forgotten(&self, index: usize) -> bool {
+        self.promotions.get(index).is_some_and(|promotion| promotion.is_forgotten)
+    }
+
     /// A boot of the machine ends what runs on it.
     pub(super) fn kill_commands(&mut self, host: HostId) {
         let own = self.promotions.iter_mut().filter(|promotion| promotion.host == host);

@@ -11,7 +11,7 @@ use super::told::{Answer, Entry, Moment, Told};
 use super::{HostId, Micros, NodeId, micros};
 use crate::cluster::{NodeReport, ObservedNode, ObserverReport, RoleReport};
 use crate::config::{Config, QuorumRule};
-use crate::lookout::{Effect, Event, Lookout, Memory, ProbeId};
+use crate::lookout::{Effect, Event, FailoverOutcome, Lookout, Memory, ProbeId, Process};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// A daemon.
@@ -181,6 +181,10 @@ impl Site {
         }
         if boot {
             memory.contacts.values_mut().for_each(|contact| contact.mono = None);
+        }
+        // Every other process can look at those of its host.
+        for last in memory.failover.iter_mut().filter(|last| last.outcome == FailoverOutcome::Running) {
+            last.process = (!boot && self.life % 2 == 0).then_some(Process { pid: 1, started: 1 });
         }
         self.lookout = Lookout::new(Arc::clone(self.lookout.config()), &memory, self.now(now));
         self.tape = self.tape.take().map(|tape| tape.restart(self.lookout.config(), &memory, self.now(now)));

@@ -54,7 +54,7 @@ pub(super) enum Coming {
     /// A failover command ends.
     CommandEnds { host: HostId, life: u32, id: CommandId, status: Option<i32>, replaces: usize },
     /// A daemon is told that its failover command has ended.
-    Exited { host: HostId, life: u32, id: CommandId, status: Option<i32> },
+    Exited { host: HostId, life: u32, id: CommandId, status: Option<i32>, promotion: usize },
     /// An idle connection was closed.
     Lost { host: HostId, life: u32, node: NodeId },
     /// A database is done with starting.
@@ -180,10 +180,8 @@ impl World {
                     self.command_ends(host, life, id, status, replaces);
                 }
             }
-            Coming::Exited { host, life, id, status } => {
-                if self.is_awaited(host, life) {
-                    self.command_exited(host, id, status);
-                }
+            Coming::Exited { host, life, id, status, promotion } => {
+                self.command_exited(host, life, id, status, promotion);
             }
             Coming::Lost { host, life, node } => {
                 if self.is_awaited(host, life) {

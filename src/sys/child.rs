@@ -23,15 +23,15 @@ use std::process::{Command, ExitStatus, Stdio};
 use mio::event::Source;
 use mio::unix::pipe::{Receiver, Sender};
 use mio::{Interest, Registry, Token};
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigHandler, SigSet, Signal, killpg, signal};
-use nix::unistd::{Pid, pipe2};
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+use nix::unistd::pipe2;
 
 use super::descriptors::close_on_exec_above_stderr;
 use super::limits::InheritedLimit;
 use super::output::Output;
+use super::process;
 
 /// A child process and the pipe to which it writes. It is a source of the loop: readable means [`Child::read_output`].
 #[derive(Debug)]
@@ -145,11 +145,7 @@ impl Child {
         if self.status.is_some() {
             return Ok(());
         }
-        let group = i32::try_from(self.id()).map_err(io::Error::other)?;
-        match killpg(Pid::from_raw(group), signal) {
-            Ok(()) | Err(Errno::ESRCH) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        process::kill_group(self.id(), signal)
     }
 
     /// Lets a running child finish without us, who are about to end: `cat` takes over the reading, because a failover

@@ -4,6 +4,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
+use nix::unistd::Pid;
+
 use super::*;
 use crate::sys::clock;
 

@@ -9,6 +9,7 @@ pub mod files;
 pub mod limits;
 pub mod log;
 pub mod notify;
+pub mod process;
 pub mod record_file;
 pub mod recovery;
 pub mod resolve;
