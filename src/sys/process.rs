@@ -30,8 +30,9 @@ fn is_free(pid: u32) -> io::Result<bool> {
     Ok(kill(id(pid)?, None) == Err(Errno::ESRCH))
 }
 
+/// Never 1: killpg(3) would take it for everybody. What runs as 1 is no command of ours.
 fn id(pid: u32) -> io::Result<Pid> {
-    i32::try_from(pid).ok().filter(|pid| *pid > 0).map(Pid::from_raw).ok_or_else(|| io::Error::other("no process id"))
+    i32::try_from(pid).ok().filter(|pid| *pid > 1).map(Pid::from_raw).ok_or_else(|| io::Error::other("no process id"))
 }
 
 /// `pid (name) state ppid ...`: the name may hold anything, the time is the 22nd field. The inner `None`: it has ended.
@@ -65,7 +66,10 @@ mod tests {
     #[test]
     fn no_id_means_nobody() {
         for pid in [0, u32::MAX, 1 << 31] {
-            assert!(started(pid).is_err() && kill_group(pid, Signal::SIGKILL).is_err(), "{pid}");
+            assert!(started(pid).is_err(), "{pid}");
+        }
+        for pid in [0, 1, u32::MAX, 1 << 31] {
+            assert_eq!(id(pid).map_err(|error| error.to_string()), Err("no process id".to_owned()), "{pid}");
         }
     }
 
