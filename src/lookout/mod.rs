@@ -40,7 +40,7 @@ use promotion::Promotion;
 use said::Said;
 use schedule::Schedule;
 
-use crate::cluster::{ClusterState, NodeReport, NodeState, ObserverReport, ProbeFailure, RoleReport};
+use crate::cluster::{ClusterState, NodeReport, ObserverReport, ProbeFailure, RoleReport};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::failover::{Verdict, Wait};
 use crate::time::{Monotonic, Now};
@@ -54,7 +54,7 @@ pub struct Lookout {
     remembered: Option<NodeName>,
     /// Contacts of our own with primaries that a former process had, or that have left the configuration since.
     former_contacts: Vec<(NodeName, Monotonic)>,
-    /// Nodes that were standbys to a former process.
+    /// Nodes that were standbys to a former process, or at the last reload.
     former_standbys: BTreeSet<NodeName>,
     started_at: Monotonic,
     /// The last change of `remote_conns`, or the start.
@@ -202,13 +202,14 @@ impl Lookout {
         }
     }
 
-    /// Who has told that it is a standby; of who has told nothing yet, what a former process knew.
+    /// Who has told that it is a standby; of who has told nothing yet, or is not among the nodes now, what was known before.
     fn standbys(&self) -> BTreeSet<NodeName> {
-        let is_standby = |(node, state): &(&NodeName, &NodeState)| match &state.answer {
+        let answer = |node: &NodeName| self.state.nodes.get(node).and_then(|state| state.answer.as_ref());
+        let is_standby = |node: &NodeName| match answer(node) {
             Some(answer) => answer.in_recovery,
-            None => self.former_standbys.contains(*node),
+            None => self.former_standbys.contains(node),
         };
-        self.state.nodes.iter().filter(is_standby).map(|(node, _)| node.clone()).collect()
+        self.state.nodes.keys().chain(&self.former_standbys).filter(|node| is_standby(node)).cloned().collect()
     }
 
     /// Are observers asked at all now.
@@ -220,7 +221,7 @@ impl Lookout {
         if config.nodes != self.config.nodes {
             self.nodes_changed_at = now.mono;
         }
-        self.keep_contacts_of_leavers(&config);
+        self.remember_leavers(&config);
         self.state.adopt(&config);
         self.news.adopt(&config);
         self.schedule.drop_readdressed(&self.config, &config);
@@ -232,15 +233,20 @@ impl Lookout {
         self.take_due_probes(now.mono, effects);
     }
 
-    /// A node that leaves takes its state along, but not that we reached it as a primary: nobody counts that while it is
-    /// away, and if it was left out by mistake and comes back the wait goes on.
-    fn keep_contacts_of_leavers(&mut self, config: &Config) {
+    /// A node that leaves takes its state along, but not that we reached it as a primary, nor that it was a standby: nobody
+    /// counts that while it is away, and if it was left out by mistake and comes back, the wait goes on and its vote is
+    /// missed.
+    fn remember_leavers(&mut self, config: &Config) {
         let leavers = self.state.nodes.iter().filter(|(node, _)| !config.nodes.contains_key(*node));
         for (node, at) in leavers.filter_map(|(node, state)| Some((node, state.primary_contact?))) {
             self.former_contacts.retain(|(known, _)| known != node);
-            if self.former_contacts.len() < MAX_FORMER_CONTACTS {
+            if self.former_contacts.len() < MAX_FORMER {
                 self.former_contacts.push((node.clone(), at));
             }
+        }
+        self.former_standbys = self.standbys();
+        if self.former_standbys.len() > MAX_FORMER {
+            self.former_standbys.retain(|node| config.nodes.contains_key(node));
         }
     }
 
@@ -373,8 +379,8 @@ impl Lookout {
     }
 }
 
-/// So many contacts with nodes that have left are kept.
-const MAX_FORMER_CONTACTS: usize = 1_000;
+/// So many nodes that have left are remembered.
+const MAX_FORMER: usize = 1_000;
 
 #[cfg(test)]
 mod restart_tests;

@@ -159,4 +159,13 @@ fn a_standby_that_is_cut_off_and_restarted_counts_those_it_knew() {
         "80.01 decide hold too_little_known",
     );
     check("", "20.2 p unreachable\n20.2 s1 unreachable\n40 restart\n90 restart\n300 end", "run", "");
+    // Nor does it forget one that was left out of the configuration by mistake, with or without a restart meanwhile.
+    let (without, with) = (r#""p": "host=p", "s2": "host=s2""#, r#""p": "host=p", "s1": "host=s1", "s2": "host=s2""#);
+    for meanwhile in ["", "42 restart\n", "42 restart elsewhere\n"] {
+        let left_out = format!(
+            "20.2 p unreachable\n20.2 s1 unreachable\n40 reload \"remote_conns\": {{{without}}}\n{meanwhile}\
+             45 reload \"remote_conns\": {{{with}}}\n300 end"
+        );
+        check("", &left_out, "run", "");
+    }
 }

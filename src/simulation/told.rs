@@ -156,8 +156,10 @@ impl Told {
         }
     }
 
-    /// A node has left the configuration: what it told leaves with it, but not that it was reached as a primary.
+    /// A node has left the configuration: what it told leaves with it, but not that it was reached as a primary, or that it
+    /// was a standby.
     pub fn node_left(&mut self, node: NodeId) {
+        self.former_standbys[node] = self.standbys()[node];
         let left = std::mem::take(&mut self.nodes[node]);
         self.former_contacts[node] = self.former_contacts[node].max(left.contact);
     }
