@@ -167,6 +167,7 @@ impl World {
             self.record.kill_commands(host);
         }
         self.orphaned |= self.record.is_promoting(host);
+        self.forget_signals(host);
         self.sites[host].restart(&self.setup, boot, now);
         // It has ended while no daemon was there.
         if !self.record.is_promoting(host) {

@@ -40,19 +40,32 @@ impl World {
         lying.into_iter().for_each(|coming| self.send(now, coming));
     }
 
+    /// A process that is stopped ends, and with it the signals that it has not taken.
+    pub(super) fn forget_signals(&mut self, host: HostId) {
+        let until = self.sites[host].stopped_until;
+        if until > self.now {
+            let is_signal = |coming: &Coming| matches!(coming, Coming::Step(_)) && addressee(coming) == Some(host);
+            self.coming.retain(|(at, coming)| *at != until || !is_signal(coming));
+        }
+    }
+
     /// When what arrives now will be looked at, if that is later.
     pub(super) fn waits_until(&self, coming: &Coming) -> Option<Micros> {
-        let host = match *coming {
-            Coming::Answer { to, .. } | Coming::Page { to, .. } => to,
-            Coming::Exited { host, .. } | Coming::Lost { host, .. } => host,
-            Coming::Step(Step {
-                deed: Deed::Check(host) | Deed::Configured(host, ..) | Deed::Gone(host, _) | Deed::Interval(host, _),
-                ..
-            }) => host,
-            Coming::Question { .. } | Coming::CommandEnds { .. } | Coming::Ready(_) | Coming::Step(_) => return None,
-        };
-        let site = &self.sites[host];
+        let site = &self.sites[addressee(coming)?];
         Some(site.stopped_until).filter(|until| site.is_alive && *until > self.now)
+    }
+}
+
+/// The daemon that has to look at this.
+fn addressee(coming: &Coming) -> Option<HostId> {
+    match *coming {
+        Coming::Answer { to, .. } | Coming::Page { to, .. } => Some(to),
+        Coming::Exited { host, .. } | Coming::Lost { host, .. } => Some(host),
+        Coming::Step(Step {
+            deed: Deed::Check(host) | Deed::Configured(host, ..) | Deed::Gone(host, _) | Deed::Interval(host, _),
+            ..
+        }) => Some(host),
+        Coming::Question { .. } | Coming::CommandEnds { .. } | Coming::Ready(_) | Coming::Step(_) => None,
     }
 }
 

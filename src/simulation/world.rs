@@ -23,7 +23,7 @@ pub(super) struct World {
     pub(super) reigns: u32,
     pub(super) record: Record,
     /// What is on its way: the last one comes next, and of one moment what was sent first.
-    coming: Vec<(Micros, Coming)>,
+    pub(super) coming: Vec<(Micros, Coming)>,
     /// Until when the databases' WAL has been brought forward.
     settled: Micros,
     turns: (Micros, u32),
