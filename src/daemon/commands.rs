@@ -30,6 +30,8 @@ struct Running {
     id: CommandId,
     purpose: CommandPurpose,
     child: Child,
+    /// Of a failover command: who it is to a later process of ours.
+    process: Option<Process>,
     patience: Patience,
     /// Its end has been told; what it left running may still write.
     is_over: bool,
@@ -61,8 +63,10 @@ impl Commands {
         let mut child = Child::start(&command.argv, self.limit).map_err(about)?;
         let token = board.register(&mut child, Owner::Command, Interest::READABLE).map_err(about)?;
         log::info!("{} started as process {}", purpose.key(), child.id());
+        let is_failover = purpose == CommandPurpose::Failover;
+        let process = is_failover.then(|| process_of(&child)).flatten();
         let patience = Patience::until(deadline);
-        self.running.insert(token, Running { id, purpose, child, patience, is_over: false, read_at: None });
+        self.running.insert(token, Running { id, purpose, child, process, patience, is_over: false, read_at: None });
         Ok(())
     }
 
@@ -122,9 +126,7 @@ impl Commands {
 
     /// The process of the failover command that runs, for a later process of ours.
     pub(super) fn failover(&self) -> Option<Process> {
-        let is_it = |running: &&Running| running.purpose == CommandPurpose::Failover && !running.is_over;
-        let pid = self.running.values().find(is_it)?.child.id();
-        Some(Process { pid, started: process::started(pid).ok()?? })
+        self.running.values().filter(|running| !running.is_over).find_map(|running| running.process)
     }
 
     /// One that writes without end is read in measured portions: nobody waits for it any more.
@@ -199,6 +201,11 @@ impl Running {
             log::error!("{}: {error}", self.purpose.key());
         }
     }
+}
+
+fn process_of(child: &Child) -> Option<Process> {
+    let pid = child.id();
+    Some(Process { pid, started: process::started(pid).ok()?? })
 }
 
 fn ended(status: ExitStatus) -> CommandOutcome {

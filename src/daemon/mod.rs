@@ -79,7 +79,7 @@ struct Daemon {
     follower: Follower,
     files: Files,
     web: Web,
-    /// How many may be open.
+    /// How many the process may have open.
     descriptors: u64,
     /// Where the web server is to listen once the name is found.
     moving_to: Option<Remote>,

@@ -8,8 +8,8 @@ use crate::time::Monotonic;
 /// What was said of one trouble so far, by kinds.
 #[derive(Debug)]
 pub struct Lasting<Kind> {
-    /// The words of the latest line; none yet if empty.
-    latest: String,
+    /// The words of the latest line.
+    latest: Option<String>,
     /// When each kind was said last.
     kinds: Vec<(Kind, Monotonic)>,
     /// How often it came in other words than the latest line's after that line.
@@ -19,7 +19,7 @@ pub struct Lasting<Kind> {
 impl<Kind: PartialEq> Lasting<Kind> {
     /// It is there, and in these words: the line to be said, if that is news.
     pub fn hear(&mut self, kind: Kind, words: &str, now: Monotonic) -> Option<String> {
-        if !self.kinds.is_empty() && self.latest == words {
+        if self.latest.as_deref() == Some(words) {
             return None;
         }
         self.kinds.retain(|(_, at)| now.since(*at) < SAME_KIND);
@@ -28,7 +28,7 @@ impl<Kind: PartialEq> Lasting<Kind> {
             return None;
         }
         self.kinds.push((kind, now));
-        words.clone_into(&mut self.latest);
+        self.latest = Some(words.to_owned());
         let unsaid = self.unsaid();
         self.unsaid = 0;
         Some(format!("{words}{unsaid}"))
@@ -46,7 +46,7 @@ impl<Kind: PartialEq> Lasting<Kind> {
 
 impl<Kind> Default for Lasting<Kind> {
     fn default() -> Self {
-        Self { latest: String::new(), kinds: Vec::new(), unsaid: 0 }
+        Self { latest: None, kinds: Vec::new(), unsaid: 0 }
     }
 }
 

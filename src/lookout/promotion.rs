@@ -171,17 +171,13 @@ impl Lookout {
             self.promotion_failed(&format!("failover_command {outcome}"), effects);
             return;
         }
-        effects.push(Effect::RaiseAlert {
-            alert: Alert::FailoverHasHappened,
-            text: format!("failover_command {outcome}"),
-        });
-        self.promotion.paused_until = Some(now.mono + self.config.failover_pause);
+        let text = format!("failover_command {outcome}");
         if *outcome == CommandOutcome::Exited(0) {
-            self.promotion.note(FailoverOutcome::Succeeded, now);
+            self.command_has_run(&text, FailoverOutcome::Succeeded, now, effects);
             self.promotion_succeeded(now, effects);
         } else {
-            self.promotion.note(FailoverOutcome::Failed, now);
-            self.promotion_failed(&format!("failover_command {outcome}"), effects);
+            self.command_has_run(&text, FailoverOutcome::Failed, now, effects);
+            self.promotion_failed(&text, effects);
         }
     }
 
@@ -193,13 +189,23 @@ impl Lookout {
         }
         let text = "the failover_command of a former process has ended, nobody knows how";
         effects.push(Effect::warning(text.to_owned()));
-        effects.push(Effect::RaiseAlert { alert: Alert::FailoverHasHappened, text: text.to_owned() });
         self.attempt_over(now);
+        effects.push(Effect::SaveMemory);
+        self.command_has_run(text, FailoverOutcome::Unknown, now, effects);
+        self.ask_before_the_next(now);
+    }
+
+    /// Whatever came of it.
+    fn command_has_run(&mut self, text: &str, outcome: FailoverOutcome, now: Now, effects: &mut Vec<Effect>) {
+        effects.push(Effect::RaiseAlert { alert: Alert::FailoverHasHappened, text: text.to_owned() });
         self.promotion.paused_until = Some(now.mono + self.config.failover_pause);
-        self.promotion.note(FailoverOutcome::Unknown, now);
+        self.promotion.note(outcome, now);
+    }
+
+    /// Nothing is repeated before our own node has answered a poll that begins from now on; everybody is asked soon.
+    fn ask_before_the_next(&mut self, now: Now) {
         self.promotion.settled_by = Some(self.schedule.next_id());
         self.schedule.hurry_all(now.mono);
-        effects.push(Effect::SaveMemory);
     }
 
     /// Never again at once: a command that fails quickly, or one that leaves the promotion to the server and returns, would be
@@ -213,13 +219,12 @@ impl Lookout {
 
     fn promotion_succeeded(&mut self, now: Now, effects: &mut Vec<Effect>) {
         effects.push(Effect::warning("failover_command ended well".to_owned()));
-        self.promotion.settled_by = Some(self.schedule.next_id());
         self.warning_since = None;
         effects.push(Effect::ClearAlert(Alert::ReplicationDelay));
         if std::mem::take(&mut self.promotion.failed) {
             effects.push(Effect::ClearAlert(Alert::FailoverFailed));
         }
-        self.schedule.hurry_all(now.mono);
+        self.ask_before_the_next(now);
     }
 
     fn promotion_failed(&mut self, reason: &str, effects: &mut Vec<Effect>) {
