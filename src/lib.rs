@@ -1,8 +1,9 @@
-//! pglookout: watches PostgreSQL primary/standby clusters and promotes a standby when the primary is gone.
+//! pglookout: watches PostgreSQL primary/standby clusters and promotes a standby when the primary
+//! is gone.
 //!
-//! One thread, one ring around a pure core. Imports run one way: `failover` knows `cluster` and `config`, never `pg`. The
-//! rooms in reading order, and what each may import, are a table in `tests/integration/house.rs`, which reads the tree's
-//! own `use` lines against it.
+//! One thread, one ring around a pure core. Imports run one way: `failover` knows `cluster` and
+//! `config`, never `pg`. The rooms in reading order, and what each may import, are a table in
+//! `tests/integration/house.rs`, which reads the tree's own `use` lines against it.
 
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 compile_error!(

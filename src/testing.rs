@@ -1,9 +1,12 @@
-//! Test support for parsers of every room: the ways in which bytes arrive, and seeded damage to them.
+//! Test support for parsers of every room: the ways in which bytes arrive, and seeded damage to
+//! them.
 
 /// `text` in pieces as a connection may deliver them: whole, in two at every offset, byte by byte.
 pub(crate) fn deliveries(text: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
     let in_two = (1..text.len()).map(move |at| vec![&text[..at], &text[at..]]);
-    std::iter::once(vec![text]).chain(in_two).chain(std::iter::once(text.chunks(1).collect()))
+    std::iter::once(vec![text])
+        .chain(in_two)
+        .chain(std::iter::once(text.chunks(1).collect()))
 }
 
 /// Numbers below what each call asks for, drawn from `seed`, which is printed first (xorshift64).

@@ -1,7 +1,8 @@
 //! Time as values: the two clocks a decision may look at, and nothing that reads them.
 //!
-//! Whatever guards behaviour is measured on [`Monotonic`]; [`WallTime`] is for printing and for reading other
-//! machines' timestamps. [`Now`] is read once per turn by `sys::clock` and passed down as an argument.
+//! Whatever guards behaviour is measured on [`Monotonic`]; [`WallTime`] is for printing and for
+//! reading other machines' timestamps. [`Now`] is read once per turn by `sys::clock` and passed
+//! down as an argument.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
@@ -75,7 +76,10 @@ impl Add<Duration> for WallTime {
     type Output = Self;
 
     fn add(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
@@ -83,7 +87,10 @@ impl Sub<Duration> for WallTime {
     type Output = Self;
 
     fn sub(self, by: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)),
+        )
     }
 }
 
@@ -106,7 +113,10 @@ mod tests {
         let late = early + Duration::from_secs(4);
         assert_eq!(late.since(early), Duration::from_secs(4));
         assert_eq!(early.since(late), Duration::ZERO);
-        assert_eq!(early.before(Duration::from_secs(9)).since_boot(), Duration::ZERO);
+        assert_eq!(
+            early.before(Duration::from_secs(9)).since_boot(),
+            Duration::ZERO
+        );
     }
 
     #[test]
@@ -114,6 +124,9 @@ mod tests {
         let end = WallTime::from_unix_micros(i64::MAX);
         assert_eq!(end + Duration::from_secs(1), end);
         assert_eq!(WallTime::from_unix_micros(5).since(end), Duration::ZERO);
-        assert_eq!(end.distance(WallTime::from_unix_micros(i64::MIN)), Duration::from_micros(u64::MAX));
+        assert_eq!(
+            end.distance(WallTime::from_unix_micros(i64::MIN)),
+            Duration::from_micros(u64::MAX)
+        );
     }
 }

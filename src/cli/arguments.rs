@@ -54,7 +54,9 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Long("resolve") => Invocation::Resolve(parser.value()?.string()?),
             Value(word) if word == "replay" && invocation.is_none() => return parse_replay(parser),
             Long("recovery") => Invocation::Recovery,
-            Value(word) if word == "explain" && invocation.is_none() => Invocation::Explain(parser.value()?.into()),
+            Value(word) if word == "explain" && invocation.is_none() => {
+                Invocation::Explain(parser.value()?.into())
+            }
             Value(word) if word == "simulate" && invocation.is_none() => {
                 Invocation::Simulate(simulate::parse(&mut parser)?)
             }
@@ -75,8 +77,12 @@ fn parse_replay(mut parser: Parser) -> Result<Invocation, Error> {
             Short('h') | Long("help") => return Ok(Invocation::Help),
             Long("text") => replay.text = true,
             Long("verify") => replay.verify = true,
-            Long("config") if replay.config.is_none() => replay.config = Some(parser.value()?.into()),
-            Value(file) if file == "-" => return Err("replay: \"-\" is no file; for a pipe give /dev/stdin".into()),
+            Long("config") if replay.config.is_none() => {
+                replay.config = Some(parser.value()?.into())
+            }
+            Value(file) if file == "-" => {
+                return Err("replay: \"-\" is no file; for a pipe give /dev/stdin".into());
+            }
             Value(file) => replay.files.push(file.into()),
             unexpected => return Err(unexpected.unexpected()),
         }
@@ -107,8 +113,14 @@ mod tests {
         check(&["--", "-c"], Ok(Invocation::Run("-c".into())));
         check(&["explain", "c"], Ok(Invocation::Explain("c".into())));
         check(&["./explain"], Ok(Invocation::Run("./explain".into())));
-        check(&["--check-config", "c"], Ok(Invocation::CheckConfig("c".into())));
-        check(&["--check-config=c"], Ok(Invocation::CheckConfig("c".into())));
+        check(
+            &["--check-config", "c"],
+            Ok(Invocation::CheckConfig("c".into())),
+        );
+        check(
+            &["--check-config=c"],
+            Ok(Invocation::CheckConfig("c".into())),
+        );
         check(&["--resolve", "n"], Ok(Invocation::Resolve("n".to_owned())));
         check(&["--recovery"], Ok(Invocation::Recovery));
         check(&["-h"], Ok(Invocation::Help));
@@ -118,27 +130,65 @@ mod tests {
     #[test]
     fn understands_what_is_to_be_replayed() {
         let files = vec!["a".into(), "b".into()];
-        let replay = Replay { files, ..Replay::default() };
-        check(&["replay", "a", "--verify", "b"], Ok(Invocation::Replay(Replay { verify: true, ..replay })));
+        let replay = Replay {
+            files,
+            ..Replay::default()
+        };
+        check(
+            &["replay", "a", "--verify", "b"],
+            Ok(Invocation::Replay(Replay {
+                verify: true,
+                ..replay
+            })),
+        );
         let (config, files) = (Some("c".into()), vec!["-x".into()]);
-        let replay = Replay { files, config, text: true, verify: false };
-        check(&["replay", "--config=c", "--text", "--", "-x"], Ok(Invocation::Replay(replay)));
+        let replay = Replay {
+            files,
+            config,
+            text: true,
+            verify: false,
+        };
+        check(
+            &["replay", "--config=c", "--text", "--", "-x"],
+            Ok(Invocation::Replay(replay)),
+        );
         check(&["replay", "--help"], Ok(Invocation::Help));
         check(&["./replay"], Ok(Invocation::Run("./replay".into())));
         check(&["replay"], Err("replay: a timeline file is missing"));
-        check(&["replay", "-"], Err("replay: \"-\" is no file; for a pipe give /dev/stdin"));
-        check(&["replay", "a", "--text", "--verify"], Err("replay: either --text or --verify"));
-        check(&["replay", "a", "--config", "b", "--config", "c"], Err("invalid option '--config'"));
+        check(
+            &["replay", "-"],
+            Err("replay: \"-\" is no file; for a pipe give /dev/stdin"),
+        );
+        check(
+            &["replay", "a", "--text", "--verify"],
+            Err("replay: either --text or --verify"),
+        );
+        check(
+            &["replay", "a", "--config", "b", "--config", "c"],
+            Err("invalid option '--config'"),
+        );
     }
 
     #[test]
     fn refuses_the_rest() {
         check(&[], Err("the configuration file is missing"));
-        check(&["a", "b"], Err("one configuration file, and nothing else, is expected"));
-        check(&["--check-config", "a", "b"], Err("one configuration file, and nothing else, is expected"));
-        check(&["--check-config"], Err("missing argument for option '--check-config'"));
+        check(
+            &["a", "b"],
+            Err("one configuration file, and nothing else, is expected"),
+        );
+        check(
+            &["--check-config", "a", "b"],
+            Err("one configuration file, and nothing else, is expected"),
+        );
+        check(
+            &["--check-config"],
+            Err("missing argument for option '--check-config'"),
+        );
         check(&["explain"], Err("missing argument"));
-        check(&["explain", "a", "b"], Err("one configuration file, and nothing else, is expected"));
+        check(
+            &["explain", "a", "b"],
+            Err("one configuration file, and nothing else, is expected"),
+        );
         check(&["--what"], Err("invalid option '--what'"));
     }
 }

@@ -12,7 +12,13 @@ pub(super) fn main(config: &Path) -> ExitCode {
     let (findings, note) = match config_file::load(config) {
         Ok(loaded) => {
             let note = EvenVotes::of(&loaded.config);
-            (Findings { errors: Vec::new(), warnings: loaded.warnings }, note)
+            (
+                Findings {
+                    errors: Vec::new(),
+                    warnings: loaded.warnings,
+                },
+                note,
+            )
         }
         Err(LoadError::Broken(_, findings)) => (*findings, None),
         Err(error) => {
@@ -21,7 +27,11 @@ pub(super) fn main(config: &Path) -> ExitCode {
         }
     };
     let said = output::answer(&report(config, &findings, note.as_ref()));
-    if findings.errors.is_empty() { said } else { ExitCode::FAILURE }
+    if findings.errors.is_empty() {
+        said
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn report(config: &Path, findings: &Findings, note: Option<&EvenVotes>) -> String {
@@ -29,9 +39,16 @@ fn report(config: &Path, findings: &Findings, note: Option<&EvenVotes>) -> Strin
     let mut lines: Vec<_> = findings.errors.iter().map(line("error")).collect();
     lines.extend(findings.warnings.iter().map(line("warning")));
     lines.extend(note.map(|note| format!("note: {note}")));
-    let verdict = if findings.errors.is_empty() { "can be used" } else { "cannot be used" };
+    let verdict = if findings.errors.is_empty() {
+        "can be used"
+    } else {
+        "cannot be used"
+    };
     let (errors, warnings) = (findings.errors.len(), findings.warnings.len());
-    lines.push(format!("{} {verdict}: errors {errors}, warnings {warnings}", config.display()));
+    lines.push(format!(
+        "{} {verdict}: errors {errors}, warnings {warnings}",
+        config.display()
+    ));
     lines.join("\n")
 }
 
@@ -41,12 +58,28 @@ mod tests {
 
     #[test]
     fn reports_errors_before_warnings_and_a_verdict_last() {
-        let problem = |key: &str| Problem { key: key.to_owned(), value: None, message: "m".to_owned() };
-        let findings = Findings { errors: vec![problem("a")], warnings: vec![problem("b"), problem("c")] };
-        let expected = "error: a: m\nwarning: b: m\nwarning: c: m\nf cannot be used: errors 1, warnings 2";
+        let problem = |key: &str| Problem {
+            key: key.to_owned(),
+            value: None,
+            message: "m".to_owned(),
+        };
+        let findings = Findings {
+            errors: vec![problem("a")],
+            warnings: vec![problem("b"), problem("c")],
+        };
+        let expected =
+            "error: a: m\nwarning: b: m\nwarning: c: m\nf cannot be used: errors 1, warnings 2";
         assert_eq!(report(Path::new("f"), &findings, None), expected);
-        assert_eq!(report(Path::new("f"), &Findings::default(), None), "f can be used: errors 0, warnings 0");
-        let note = EvenVotes { voters: vec!["p".to_owned(), "s1".to_owned()] };
-        assert!(report(Path::new("f"), &Findings::default(), Some(&note)).starts_with("note: failover_quorum: half"));
+        assert_eq!(
+            report(Path::new("f"), &Findings::default(), None),
+            "f can be used: errors 0, warnings 0"
+        );
+        let note = EvenVotes {
+            voters: vec!["p".to_owned(), "s1".to_owned()],
+        };
+        assert!(
+            report(Path::new("f"), &Findings::default(), Some(&note))
+                .starts_with("note: failover_quorum: half")
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! `pglookout_current_master CONFIG`: which node the daemon holds for the primary, by its state file.
+//! `pglookout_current_master CONFIG`: which node the daemon holds for the primary, by its state
+//! file.
 
 use std::fmt;
 use std::fs;
@@ -22,8 +23,8 @@ enum Unknown {
     NoPrimary(PathBuf),
 }
 
-/// `pglookout_current_master`: exit 0 with the name on stdout, 1 without a usable configuration, 255 if the primary is
-/// not known.
+/// `pglookout_current_master`: exit 0 with the name on stdout, 1 without a usable configuration,
+/// 255 if the primary is not known.
 pub fn main() -> ExitCode {
     let config = match parse(Parser::from_env()) {
         Ok(Some(config)) => config,
@@ -56,7 +57,9 @@ fn parse(mut parser: Parser) -> Result<Option<PathBuf>, lexopt::Error> {
             unexpected => return Err(unexpected.unexpected()),
         }
     }
-    config.map(Some).ok_or_else(|| "the configuration file is missing".into())
+    config
+        .map(Some)
+        .ok_or_else(|| "the configuration file is missing".into())
 }
 
 fn state_file(config: &Path) -> Result<PathBuf, LoadError> {
@@ -67,23 +70,35 @@ fn state_file(config: &Path) -> Result<PathBuf, LoadError> {
 
 fn current_primary(path: &Path) -> Result<String, Unknown> {
     let unreadable = |error| Unknown::Unreadable(LoadError::Unreadable(path.to_owned(), error));
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).map_err(unreadable)?;
+    let modified = fs::metadata(path)
+        .and_then(|metadata| metadata.modified())
+        .map_err(unreadable)?;
     // A time ahead of ours is fresh: clocks are stepped back now and then.
     let age = modified.elapsed().unwrap_or_default();
     if age > FRESH {
         return Err(Unknown::Stale(path.to_owned(), age));
     }
     let text = read_text(path, STATE_FILE_MAX_BYTES).map_err(Unknown::Unreadable)?;
-    let state: serde_json::Value = serde_json::from_str(&text).map_err(|_| Unknown::NotState(path.to_owned()))?;
-    let name = state.get("current_master").and_then(serde_json::Value::as_str).filter(|name| !name.is_empty());
-    name.map(str::to_owned).ok_or_else(|| Unknown::NoPrimary(path.to_owned()))
+    let state: serde_json::Value =
+        serde_json::from_str(&text).map_err(|_| Unknown::NotState(path.to_owned()))?;
+    let name = state
+        .get("current_master")
+        .and_then(serde_json::Value::as_str)
+        .filter(|name| !name.is_empty());
+    name.map(str::to_owned)
+        .ok_or_else(|| Unknown::NoPrimary(path.to_owned()))
 }
 
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(error) => error.fmt(f),
-            Self::Stale(path, age) => write!(f, "{}: {} s old, is pglookout running?", path.display(), age.as_secs()),
+            Self::Stale(path, age) => write!(
+                f,
+                "{}: {} s old, is pglookout running?",
+                path.display(),
+                age.as_secs()
+            ),
             Self::NotState(path) => write!(f, "{}: not JSON", path.display()),
             Self::NoPrimary(path) => write!(f, "{}: no primary is known", path.display()),
         }
@@ -104,21 +119,32 @@ mod tests {
     /// What is said of a state file with this content and age.
     #[track_caller]
     fn check(content: &str, age: u64, expected: Result<&str, &str>) {
-        let path = std::env::temp_dir().join(format!("pglookout-current_master-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("pglookout-current_master-{}", std::process::id()));
         fs::write(&path, content).unwrap();
         let file = fs::File::options().write(true).open(&path).unwrap();
         let written = file.metadata().unwrap().modified().unwrap();
-        file.set_modified(written - Duration::from_secs(age)).unwrap();
+        file.set_modified(written - Duration::from_secs(age))
+            .unwrap();
         let told = current_primary(&path).map_err(|reason| reason.to_string());
         fs::remove_file(&path).unwrap();
-        assert_eq!(told, expected.map(str::to_owned).map_err(|reason| format!("{}: {reason}", path.display())));
+        assert_eq!(
+            told,
+            expected
+                .map(str::to_owned)
+                .map_err(|reason| format!("{}: {reason}", path.display()))
+        );
     }
 
     #[test]
     fn tells_the_primary_of_a_fresh_state_file_only() {
         check(r#"{"current_master": "p"}"#, 0, Ok("p"));
         check(r#"{"current_master": "p"}"#, 55, Ok("p"));
-        check(r#"{"current_master": "p"}"#, 90, Err("90 s old, is pglookout running?"));
+        check(
+            r#"{"current_master": "p"}"#,
+            90,
+            Err("90 s old, is pglookout running?"),
+        );
         check(r#"{"current_master": null}"#, 0, Err("no primary is known"));
         check(r#"{"current_master": ""}"#, 0, Err("no primary is known"));
         check("{}", 0, Err("no primary is known"));

@@ -1,5 +1,5 @@
-//! `pglookout explain CONFIG`: what the daemon decided last, and why; from the running daemon, or from its state file when
-//! it is down.
+//! `pglookout explain CONFIG`: what the daemon decided last, and why; from the running daemon, or
+//! from its state file when it is down.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -25,7 +25,9 @@ pub(super) fn main(config: &Path) -> ExitCode {
         }
     };
     match told(&config) {
-        Ok((source, decisions)) => output::answer(&explained::text(&source, &decisions, clock::wall())),
+        Ok((source, decisions)) => {
+            output::answer(&explained::text(&source, &decisions, clock::wall()))
+        }
         Err(reason) => {
             output::complain(reason);
             ExitCode::FAILURE
@@ -43,7 +45,10 @@ fn told(config: &Config) -> Result<(String, Vec<Value>), String> {
     };
     let path = config.state_file.display();
     match stored(&config.state_file) {
-        Ok(decision) => Ok((format!("from the state file {path}; {silence}"), vec![decision])),
+        Ok(decision) => Ok((
+            format!("from the state file {path}; {silence}"),
+            vec![decision],
+        )),
         Err(error) => Err(format!("{silence}\n{path}: {error}")),
     }
 }
@@ -56,7 +61,8 @@ fn ask(address: &str, port: u16) -> io::Result<Vec<Value>> {
     write_get(address, Some(port), "/decisions.json", &mut request);
     stream.write_all(&request)?;
     let body = read_answer(&mut stream)?;
-    serde_json::from_slice(&body).map_err(|error| io::Error::other(format!("no list of decisions: {error}")))
+    serde_json::from_slice(&body)
+        .map_err(|error| io::Error::other(format!("no list of decisions: {error}")))
 }
 
 fn read_answer(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
@@ -65,7 +71,9 @@ fn read_answer(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     loop {
         let count = stream.read(&mut part)?;
         input.extend_from_slice(part.get(..count).unwrap_or_default());
-        let answer = reader.receive(&mut input).map_err(|failure| io::Error::other(failure.to_string()))?;
+        let answer = reader
+            .receive(&mut input)
+            .map_err(|failure| io::Error::other(failure.to_string()))?;
         if let Some(answer) = answer {
             return Ok(answer.body);
         }
@@ -89,7 +97,8 @@ fn connect(address: &str, port: u16) -> io::Result<TcpStream> {
 
 fn stored(path: &Path) -> Result<Value, String> {
     let bytes = files::read_small(path, STATE_FILE_BYTES).map_err(|error| error.to_string())?;
-    let mut file: Value = serde_json::from_slice(&bytes).map_err(|error| format!("no state file: {error}"))?;
+    let mut file: Value =
+        serde_json::from_slice(&bytes).map_err(|error| format!("no state file: {error}"))?;
     match file.get_mut("decision").map(Value::take) {
         Some(decision @ Value::Object(_)) => Ok(decision),
         _ => Err("no decision in it".to_owned()),

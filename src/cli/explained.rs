@@ -1,4 +1,5 @@
-//! A decision as text for people. What is read may come from another version: what is not there is left out.
+//! A decision as text for people. What is read may come from another version: what is not there is
+//! left out.
 
 use std::fmt::Write;
 
@@ -15,16 +16,48 @@ pub fn text(source: &str, decisions: &[Value], now: WallTime) -> String {
     };
     let mut lines = vec![
         string(newest, "sentence"),
-        format!("verdict {}, reason {}", string(newest, "verdict"), string(newest, "reason")),
-        format!("decided {} ({}), {source}", string(newest, "at"), age(newest, now)),
+        format!(
+            "verdict {}, reason {}",
+            string(newest, "verdict"),
+            string(newest, "reason")
+        ),
+        format!(
+            "decided {} ({}), {source}",
+            string(newest, "at"),
+            age(newest, now)
+        ),
     ];
     let figures = newest.get("figures").unwrap_or(&Value::Null);
-    section(&mut lines, "primary", list(figures, "primaries").iter().map(primary));
-    section(&mut lines, "last contact with a primary", figures.get("last_contact").and_then(contact));
-    section(&mut lines, "lag of this node", figures.get("lag").and_then(lag));
-    section(&mut lines, "standbys", aligned(list(figures, "standbys").iter().map(standby).collect()));
-    section(&mut lines, "votes", figures.get("votes").map(votes).unwrap_or_default());
-    section(&mut lines, "what would change it", texts(figures, "would_change"));
+    section(
+        &mut lines,
+        "primary",
+        list(figures, "primaries").iter().map(primary),
+    );
+    section(
+        &mut lines,
+        "last contact with a primary",
+        figures.get("last_contact").and_then(contact),
+    );
+    section(
+        &mut lines,
+        "lag of this node",
+        figures.get("lag").and_then(lag),
+    );
+    section(
+        &mut lines,
+        "standbys",
+        aligned(list(figures, "standbys").iter().map(standby).collect()),
+    );
+    section(
+        &mut lines,
+        "votes",
+        figures.get("votes").map(votes).unwrap_or_default(),
+    );
+    section(
+        &mut lines,
+        "what would change it",
+        texts(figures, "would_change"),
+    );
     section(&mut lines, "before that", before(earlier, now));
     lines.join("\n")
 }
@@ -38,7 +71,11 @@ fn section(lines: &mut Vec<String>, title: &str, rows: impl IntoIterator<Item = 
 }
 
 fn primary(primary: &Value) -> String {
-    let mut text = format!("{}: {}", string(primary, "name"), string(primary, "standing"));
+    let mut text = format!(
+        "{}: {}",
+        string(primary, "name"),
+        string(primary, "standing")
+    );
     for (key, before) in [("word_of", " by "), ("failure", ", ")] {
         if primary.get(key).is_some_and(Value::is_string) {
             let _ = write!(text, "{before}{}", string(primary, key));
@@ -53,18 +90,33 @@ fn primary(primary: &Value) -> String {
 fn contact(contact: &Value) -> Option<String> {
     let (age, limit) = (number(contact, "age")?, number(contact, "limit")?);
     let (node, word_of) = (string(contact, "node"), string(contact, "word_of"));
-    Some(format!("{node}: {age:.3} s before the decision by {word_of}, the limit is {limit:.3} s"))
+    Some(format!(
+        "{node}: {age:.3} s before the decision by {word_of}, the limit is {limit:.3} s"
+    ))
 }
 
 fn lag(lag: &Value) -> Option<String> {
-    let (warning, failover) = (number(lag, "warning_limit")?, number(lag, "failover_limit")?);
-    let known = number(lag, "lag").map_or_else(|| "not known".to_owned(), |lag| format!("{lag:.3} s"));
-    let catching_up = if lag.get("catching_up") == Some(&Value::Bool(true)) { ", catching up" } else { "" };
-    Some(format!("{known}{catching_up}; the warning limit is {warning:.3} s, the failover limit {failover:.3} s"))
+    let (warning, failover) = (
+        number(lag, "warning_limit")?,
+        number(lag, "failover_limit")?,
+    );
+    let known =
+        number(lag, "lag").map_or_else(|| "not known".to_owned(), |lag| format!("{lag:.3} s"));
+    let catching_up = if lag.get("catching_up") == Some(&Value::Bool(true)) {
+        ", catching up"
+    } else {
+        ""
+    };
+    Some(format!(
+        "{known}{catching_up}; the warning limit is {warning:.3} s, the failover limit {failover:.3} s"
+    ))
 }
 
 fn standby(standby: &Value) -> Vec<String> {
-    let priority = standby.get("priority").and_then(Value::as_i64).unwrap_or_default();
+    let priority = standby
+        .get("priority")
+        .and_then(Value::as_i64)
+        .unwrap_or_default();
     let age = number(standby, "age").unwrap_or_default();
     vec![
         string(standby, "name"),
@@ -78,21 +130,33 @@ fn standby(standby: &Value) -> Vec<String> {
 fn votes(votes: &Value) -> Vec<String> {
     let count = |key| votes.get(key).and_then(Value::as_u64).unwrap_or_default();
     let (known, total, needed) = (count("known"), count("total"), count("needed"));
-    let mut rows = vec![format!("{known} of {total} known, {needed} needed ({})", string(votes, "rule"))];
+    let mut rows = vec![format!(
+        "{known} of {total} known, {needed} needed ({})",
+        string(votes, "rule")
+    )];
     let names = texts(votes, "of").join(", ");
     if !names.is_empty() {
         rows.push(format!("known: {names}"));
     }
     let missing = list(votes, "missing").iter();
-    rows.extend(missing.map(|vote| format!("not known: {}: {}", string(vote, "name"), string(vote, "why"))));
+    rows.extend(missing.map(|vote| {
+        format!(
+            "not known: {}: {}",
+            string(vote, "name"),
+            string(vote, "why")
+        )
+    }));
     rows
 }
 
-/// The earlier decisions in short, those of one kind in one row. The question for fresh facts, which comes before every
-/// decision of an outage, is left out.
+/// The earlier decisions in short, those of one kind in one row. The question for fresh facts,
+/// which comes before every decision of an outage, is left out.
 fn before(earlier: &[Value], now: WallTime) -> Vec<String> {
     let mut rows: Vec<(usize, &Value)> = Vec::new();
-    for decision in earlier.iter().filter(|decision| string(decision, "verdict") != "wants_fresh_facts") {
+    for decision in earlier
+        .iter()
+        .filter(|decision| string(decision, "verdict") != "wants_fresh_facts")
+    {
         let kind = |decision: &Value| (string(decision, "verdict"), string(decision, "reason"));
         let is_full = rows.len() == MAX_EARLIER;
         match rows.last_mut() {
@@ -101,8 +165,13 @@ fn before(earlier: &[Value], now: WallTime) -> Vec<String> {
             _ => rows.push((1, decision)),
         }
     }
-    let row =
-        |(count, newest): &(usize, &Value)| vec![age(newest, now), format!("{count} x"), string(newest, "sentence")];
+    let row = |(count, newest): &(usize, &Value)| {
+        vec![
+            age(newest, now),
+            format!("{count} x"),
+            string(newest, "sentence"),
+        ]
+    };
     aligned(rows.iter().map(row).collect())
 }
 
@@ -116,17 +185,30 @@ fn age(decision: &Value, now: WallTime) -> String {
 /// Rows with their columns one below the other.
 fn aligned(rows: Vec<Vec<String>>) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| rows.iter().filter_map(|row| Some(row.get(column)?.chars().count())).max();
-    let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or_default().min(WIDEST_COLUMN)).collect();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| Some(row.get(column)?.chars().count()))
+            .max()
+    };
+    let widths: Vec<_> = (0..columns)
+        .map(|column| width(column).unwrap_or_default().min(WIDEST_COLUMN))
+        .collect();
     let padded = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ")
     };
     rows.iter().map(padded).collect()
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 /// A text of the daemon's; what a terminal would obey is not in it.
@@ -136,7 +218,10 @@ fn string(value: &Value, key: &str) -> String {
 
 /// Several such texts.
 fn texts(value: &Value, key: &str) -> Vec<String> {
-    list(value, key).iter().filter_map(|text| Some(escape_controls(text.as_str()?).into())).collect()
+    list(value, key)
+        .iter()
+        .filter_map(|text| Some(escape_controls(text.as_str()?).into()))
+        .collect()
 }
 
 fn number(value: &Value, key: &str) -> Option<f64> {
@@ -181,8 +266,16 @@ mod tests {
             },
         });
         let fresh = json!({"at": "2024-01-01T00:00:56Z", "verdict": "wants_fresh_facts"});
-        let earlier = [short("2024-01-01T00:00:50Z", "r"), fresh, short("2024-01-01T00:00:40Z", "r")];
-        let decisions: Vec<Value> = [decision].into_iter().chain(earlier).chain([short("odd", "other")]).collect();
+        let earlier = [
+            short("2024-01-01T00:00:50Z", "r"),
+            fresh,
+            short("2024-01-01T00:00:40Z", "r"),
+        ];
+        let decisions: Vec<Value> = [decision]
+            .into_iter()
+            .chain(earlier)
+            .chain([short("odd", "other")])
+            .collect();
         check(
             &decisions,
             "no: r
@@ -221,11 +314,16 @@ before that
     fn what_is_not_there_is_left_out() {
         check(&[], "no decision was made yet\ntold by x");
         check(
-            &[json!({"sentence": "a\u{1b}[2Jb", "figures": {"would_change": ["\u{7}"], "votes": {"of": ["\u{7}"]},
-                "primaries": [{"failure": "\u{7}"}]}})],
+            &[
+                json!({"sentence": "a\u{1b}[2Jb", "figures": {"would_change": ["\u{7}"], "votes": {"of": ["\u{7}"]},
+                "primaries": [{"failure": "\u{7}"}]}}),
+            ],
             "a\\x1b[2Jb\nverdict ?, reason ?\ndecided ? (at an unknown time), told by x\n\nprimary\n    ?: ?, \\x07\n\nvotes\n    \
              0 of 0 known, 0 needed (?)\n    known: \\x07\n\nwhat would change it\n    \\x07",
         );
-        check(&[json!(5)], "?\nverdict ?, reason ?\ndecided ? (at an unknown time), told by x");
+        check(
+            &[json!(5)],
+            "?\nverdict ?, reason ?\ndecided ? (at an unknown time), told by x",
+        );
     }
 }

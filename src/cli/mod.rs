@@ -1,4 +1,5 @@
-//! Argument parsing, one file per subcommand. Everything said to the terminal goes through `output`.
+//! Argument parsing, one file per subcommand. Everything said to the terminal goes through
+//! `output`.
 
 mod arguments;
 mod check_config;
@@ -28,7 +29,9 @@ pub fn main() -> ExitCode {
         Ok(Invocation::Resolve(name)) => resolve::main(&name),
         Ok(Invocation::Recovery) => recovery::main(),
         Ok(Invocation::Help) => output::answer(USAGE),
-        Ok(Invocation::Version) => output::answer(&format!("pglookout {}", env!("CARGO_PKG_VERSION"))),
+        Ok(Invocation::Version) => {
+            output::answer(&format!("pglookout {}", env!("CARGO_PKG_VERSION")))
+        }
         Err(error) => output::usage_error("pglookout", &error),
     }
 }

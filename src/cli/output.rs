@@ -22,7 +22,10 @@ pub(super) fn complain(text: impl Display) {
 
 /// Line by line what may go to a terminal: names and reasons were written by others.
 pub(super) fn harmless(text: &str) -> String {
-    text.split('\n').map(escape_controls).collect::<Vec<_>>().join("\n")
+    text.split('\n')
+        .map(escape_controls)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Says what is wrong with the command line and where help is.

@@ -1,4 +1,5 @@
-//! `pglookout --recovery`: one look at the recovery settings in a process of its own, because a disk may not answer.
+//! `pglookout --recovery`: one look at the recovery settings in a process of its own, because a
+//! disk may not answer.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! `pglookout replay FILE...`: timelines in, decisions out. Reads the files line by line; what is made of them is
-//! `replay`'s.
+//! `pglookout replay FILE...`: timelines in, decisions out. Reads the files line by line; what is
+//! made of them is `replay`'s.
 
 mod story;
 
@@ -17,7 +17,8 @@ use crate::config::{self, Config, Environment, MAX_FILE_BYTES};
 use crate::replay::{MAX_LINE_BYTES, Reader, Tally, Timeline, Told, run, verify};
 use crate::sys::config_file::{LoadError, read_text};
 
-/// Exit 0 if all was told, 1 if something differs from what was expected, 2 for what is no timeline.
+/// Exit 0 if all was told, 1 if something differs from what was expected, 2 for what is no
+/// timeline.
 pub(super) fn main(what: &Replay) -> ExitCode {
     let told = tell_all(what, &mut BufWriter::new(io::stdout().lock()));
     match told {
@@ -76,11 +77,16 @@ fn tell_all(what: &Replay, out: &mut impl Write) -> Result<Tally, Stop> {
 fn load(path: &Path) -> Result<Config, Stop> {
     let text = read_text(path, MAX_FILE_BYTES).map_err(wrong)?;
     let loaded = config::parse(&text, &Environment::default());
-    loaded.map(|loaded| loaded.config).map_err(|findings| wrong(LoadError::Broken(path.to_owned(), Box::new(findings))))
+    loaded
+        .map(|loaded| loaded.config)
+        .map_err(|findings| wrong(LoadError::Broken(path.to_owned(), Box::new(findings))))
 }
 
 /// Hands on each timeline of a file, with the number of its last line, as soon as it is complete.
-fn read_timelines(path: &Path, take: &mut dyn FnMut(Timeline, usize) -> Result<(), Stop>) -> Result<(), Stop> {
+fn read_timelines(
+    path: &Path,
+    take: &mut dyn FnMut(Timeline, usize) -> Result<(), Stop>,
+) -> Result<(), Stop> {
     let unreadable = |error: io::Error| wrong(format_args!("{}: {error}", path.display()));
     let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
     let mut reader = Reader::default();
@@ -92,26 +98,47 @@ fn read_timelines(path: &Path, take: &mut dyn FnMut(Timeline, usize) -> Result<(
             Ok(None) => {}
             // A daemon that is writing it, or that was killed.
             Err(error) if error.is_cut_short && !is_whole && reader.has_begun() => {
-                output::complain(format_args!("{}:{}: unfinished, left out", path.display(), error.line));
+                output::complain(format_args!(
+                    "{}:{}: unfinished, left out",
+                    path.display(),
+                    error.line
+                ));
             }
-            Err(error) => return Err(wrong(format_args!("{}:{}: {}", path.display(), error.line, error.reason))),
+            Err(error) => {
+                return Err(wrong(format_args!(
+                    "{}:{}: {}",
+                    path.display(),
+                    error.line,
+                    error.reason
+                )));
+            }
         }
     }
     let lines = reader.lines();
     match reader.finish() {
         Some(timeline) => take(timeline, lines),
-        None => Err(wrong(format_args!("{}:1: no timeline: expected a header with the key timeline", path.display()))),
+        None => Err(wrong(format_args!(
+            "{}:1: no timeline: expected a header with the key timeline",
+            path.display()
+        ))),
     }
 }
 
-/// The next line with its end, as much of it as is needed to see that it is too long; false at the end of the file.
+/// The next line with its end, as much of it as is needed to see that it is too long; false at the
+/// end of the file.
 fn read_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
-    let most = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX).saturating_add(3);
+    let most = u64::try_from(MAX_LINE_BYTES)
+        .unwrap_or(u64::MAX)
+        .saturating_add(3);
     Ok(file.take(most).read_until(b'\n', line)? > 0)
 }
 
-fn tell_differences(timeline: &Timeline, tally: &mut Tally, out: &mut impl Write) -> Result<(), Stop> {
+fn tell_differences(
+    timeline: &Timeline,
+    tally: &mut Tally,
+    out: &mut impl Write,
+) -> Result<(), Stop> {
     verify(std::slice::from_ref(timeline), tally).map_err(wrong)?;
     for difference in tally.differences.drain(..) {
         writeln!(out, "{}", output::harmless(&difference.to_string()))?;

@@ -39,15 +39,25 @@ pub(super) fn parse(parser: &mut Parser) -> Result<Simulate, Error> {
         }
     }
     let config = config.ok_or("the configuration file is missing")?;
-    Ok(Simulate { config, seed, schedules, timelines })
+    Ok(Simulate {
+        config,
+        seed,
+        schedules,
+        timelines,
+    })
 }
 
-/// Exit 0 if no other configuration would do better, 1 if one would, 2 if nothing could be simulated.
+/// Exit 0 if no other configuration would do better, 1 if one would, 2 if nothing could be
+/// simulated.
 pub(super) fn main(wanted: &Simulate) -> ExitCode {
     match simulate(wanted) {
         Ok((found, text)) => {
             let said = output::answer(&text);
-            if found.is_clean() { said } else { ExitCode::FAILURE }
+            if found.is_clean() {
+                said
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(reason) => {
             output::complain(reason);
@@ -57,11 +67,15 @@ pub(super) fn main(wanted: &Simulate) -> ExitCode {
 }
 
 fn simulate(wanted: &Simulate) -> Result<(Survey, String), String> {
-    let config = config_file::load(&wanted.config).map_err(|error| error.to_string())?.config;
+    let config = config_file::load(&wanted.config)
+        .map_err(|error| error.to_string())?
+        .config;
     let (nodes, observers) = (config.nodes.len(), config.observers.len());
     let path = wanted.config.display();
     if nodes == 0 {
-        return Err(format!("{path}: remote_conns names no database server: there is nothing to simulate"));
+        return Err(format!(
+            "{path}: remote_conns names no database server: there is nothing to simulate"
+        ));
     }
     if nodes + observers > MOST_HOSTS {
         return Err(format!(
@@ -69,9 +83,15 @@ fn simulate(wanted: &Simulate) -> Result<(Survey, String), String> {
         ));
     }
     let mut progress = Progress::new();
-    let found = survey(&config, wanted.seed, wanted.schedules, |done, all| progress.tell(done, all));
+    let found = survey(&config, wanted.seed, wanted.schedules, |done, all| {
+        progress.tell(done, all)
+    });
     progress.end();
-    let written = wanted.timelines.as_deref().map(|folder| write_timelines(folder, &found)).transpose();
+    let written = wanted
+        .timelines
+        .as_deref()
+        .map(|folder| write_timelines(folder, &found))
+        .transpose();
     written.map_err(|error| format!("--timelines: {error}"))?;
     let text = report(wanted, &config, &found);
     Ok((found, text))
@@ -79,9 +99,15 @@ fn simulate(wanted: &Simulate) -> Result<(Survey, String), String> {
 
 /// A file for each finding, with the timelines of the daemons that it is about.
 fn write_timelines(folder: &Path, found: &Survey) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
     for (finding, case) in &found.findings {
-        files::replace(&timeline_path(folder, finding), record(&case.plan, &case.hosts()).as_bytes())?;
+        files::replace(
+            &timeline_path(folder, finding),
+            record(&case.plan, &case.hosts()).as_bytes(),
+        )?;
     }
     Ok(())
 }
@@ -98,18 +124,33 @@ fn report(wanted: &Simulate, config: &Config, found: &Survey) -> String {
     for (finding, case) in &found.findings {
         text += &told(finding, case, found);
         if let Some(folder) = &wanted.timelines {
-            let _ = writeln!(text, "  why: pglookout replay --text {}", timeline_path(folder, finding).display());
+            let _ = writeln!(
+                text,
+                "  why: pglookout replay --text {}",
+                timeline_path(folder, finding).display()
+            );
         }
     }
     if let Some((took, case)) = &found.longest {
         let took = Duration::from_micros(*took).as_secs_f64();
-        let _ = writeln!(text, "\nlongest time to a promotion: {took:.1} s, after: {}", case.cause());
+        let _ = writeln!(
+            text,
+            "\nlongest time to a promotion: {took:.1} s, after: {}",
+            case.cause()
+        );
     }
-    let problems = found.findings.iter().filter(|(finding, _)| finding.is_problem()).count();
+    let problems = found
+        .findings
+        .iter()
+        .filter(|(finding, _)| finding.is_problem())
+        .count();
     let _ = match problems {
         0 => write!(text, "\nno problem found"),
         _ if found.remedies.is_empty() => write!(text, "\nproblems: {problems}"),
-        _ => write!(text, "\nproblems: {problems}; what to do was simulated as well, and showed none"),
+        _ => write!(
+            text,
+            "\nproblems: {problems}; what to do was simulated as well, and showed none"
+        ),
     };
     text
 }
@@ -120,7 +161,10 @@ fn summary(wanted: &Simulate, config: &Config, found: &Survey) -> String {
     let (single, left_out) = found.single_faults;
     let which = match left_out {
         0 => "every single crash and every split in two".to_owned(),
-        _ => format!("{single} of {} single crashes and splits in two", left_out.saturating_add(single as u64)),
+        _ => format!(
+            "{single} of {} single crashes and splits in two",
+            left_out.saturating_add(single as u64)
+        ),
     };
     format!(
         "{path}: servers {nodes}, observers {observers}, failover_quorum {}\n\
@@ -131,10 +175,24 @@ fn summary(wanted: &Simulate, config: &Config, found: &Survey) -> String {
 }
 
 fn told(finding: &Finding, case: &Case, found: &Survey) -> String {
-    let label = if finding.is_problem() { "PROBLEM" } else { "RISK" };
-    let has_remedy = finding.is_problem() && !matches!(finding, Finding::Broken(_)) && !found.remedies.is_empty();
-    let remedy = if has_remedy { found.remedies.join("\n  or: ") } else { finding.advice().to_owned() };
-    format!("\n{label}: {}\n  do: {remedy}\n{}\n", finding.sentence(), case.lines().join("\n"))
+    let label = if finding.is_problem() {
+        "PROBLEM"
+    } else {
+        "RISK"
+    };
+    let has_remedy = finding.is_problem()
+        && !matches!(finding, Finding::Broken(_))
+        && !found.remedies.is_empty();
+    let remedy = if has_remedy {
+        found.remedies.join("\n  or: ")
+    } else {
+        finding.advice().to_owned()
+    };
+    format!(
+        "\n{label}: {}\n  do: {remedy}\n{}\n",
+        finding.sentence(),
+        case.lines().join("\n")
+    )
 }
 
 /// A line on a terminal that tells how far we are.
@@ -145,7 +203,10 @@ struct Progress {
 
 impl Progress {
     fn new() -> Self {
-        Self { is_shown: io::stderr().is_terminal(), said: 0 }
+        Self {
+            is_shown: io::stderr().is_terminal(),
+            said: 0,
+        }
     }
 
     fn tell(&mut self, done: usize, all: usize) {
@@ -182,49 +243,86 @@ mod tests {
             "{{{settings}, \"failover_command\": \"promote\", \"max_failover_replication_time_lag\": 30, \
              \"poll_timeout\": 2}}"
         );
-        let config = config::parse(&text, &Environment::default()).unwrap().config;
+        let config = config::parse(&text, &Environment::default())
+            .unwrap()
+            .config;
         let found = survey(&config, 1, 0, |_, _| {});
-        let wanted = Simulate { config: "c".into(), seed: 1, schedules: 0, timelines: None };
+        let wanted = Simulate {
+            config: "c".into(),
+            seed: 1,
+            schedules: 0,
+            timelines: None,
+        };
         let text = report(&wanted, &config, &found);
         assert!(expected.iter().all(|part| text.contains(part)), "{text}");
         assert_eq!(found.is_clean(), clean, "{text}");
     }
 
     const TWO: &str = r#""own_db": "a", "remote_conns": {"a": "host=a", "b": "host=b"}"#;
-    const THREE: &str = r#""own_db": "a", "remote_conns": {"a": "host=a", "b": "host=b", "c": "host=c"}"#;
+    const THREE: &str =
+        r#""own_db": "a", "remote_conns": {"a": "host=a", "b": "host=b", "c": "host=c"}"#;
     const FOUR: &str = r#""own_db": "a", "remote_conns": {"a": "host=a", "b": "host=b", "c": "host=c", "d": "host=d"}"#;
     const MAJORITY: &str = r#""failover_quorum": "majority""#;
     const OBSERVER: &str = r#""observers": {"o": "http://o:1"}"#;
 
     #[test]
     fn three_of_a_kind_are_no_problem() {
-        check(THREE, &["RISK: two writers where the old primary is only cut off", "no problem found"], true);
+        check(
+            THREE,
+            &[
+                "RISK: two writers where the old primary is only cut off",
+                "no problem found",
+            ],
+            true,
+        );
         check(&format!("{TWO}, {OBSERVER}"), &["no problem found"], true);
         check(&format!("{FOUR}, {MAJORITY}"), &["no problem found"], true);
     }
 
     #[test]
     fn two_alone_are_told_what_they_lack() {
-        let split = ["PROBLEM: two writers: the network splits", "do: one more observer", "a cut cable"];
+        let split = [
+            "PROBLEM: two writers: the network splits",
+            "do: one more observer",
+            "a cut cable",
+        ];
         check(TWO, &split, false);
-        let never = ["PROBLEM: no failover: whatever happens", "do: one more observer"];
+        let never = [
+            "PROBLEM: no failover: whatever happens",
+            "do: one more observer",
+        ];
         check(&format!("{TWO}, {MAJORITY}"), &never, false);
     }
 
     #[test]
     fn an_even_split_is_recognised() {
-        let even = ["PROBLEM: two writers: the network splits", "do: \"failover_quorum\": \"majority\""];
+        let even = [
+            "PROBLEM: two writers: the network splits",
+            "do: \"failover_quorum\": \"majority\"",
+        ];
         check(FOUR, &even, false);
         check(&format!("{THREE}, {OBSERVER}"), &even, false);
         // Who may never be promoted has no vote.
-        check(&format!(r#"{THREE}, "never_promote_these_nodes": ["c"]"#), &["do: no \"never_promote"], false);
+        check(
+            &format!(r#"{THREE}, "never_promote_these_nodes": ["c"]"#),
+            &["do: no \"never_promote"],
+            false,
+        );
     }
 
     #[test]
     fn observers_in_one_place_are_recognised() {
-        let two = |url: &str| format!(r#"{THREE}, "observers": {{"o": "http://o:1", "o2": "{url}"}}"#);
-        check(&two("http://o2:1"), &["RISK: no failover where all observers are cut off together"], true);
-        let shared = ["note: observers that are lost together", "do: every observer on a host of its own"];
+        let two =
+            |url: &str| format!(r#"{THREE}, "observers": {{"o": "http://o:1", "o2": "{url}"}}"#);
+        check(
+            &two("http://o2:1"),
+            &["RISK: no failover where all observers are cut off together"],
+            true,
+        );
+        let shared = [
+            "note: observers that are lost together",
+            "do: every observer on a host of its own",
+        ];
         check(&two("http://o:2"), &shared, false);
         check(&two("http://b:1"), &["o2 on the host of b"], false);
     }
@@ -240,10 +338,15 @@ mod tests {
         let one = r#""own_db": "a", "remote_conns": {"a": "host=a"}"#;
         check(
             one,
-            &["there is no standby", never, "do: one more observer, at a site of its own, and one more standby"],
+            &[
+                "there is no standby",
+                never,
+                "do: one more observer, at a site of its own, and one more standby",
+            ],
             false,
         );
-        // A dead primary is looked into before lag is, so observers are never asked, and one of two is no majority.
+        // A dead primary is looked into before lag is, so observers are never asked, and one of two
+        // is no majority.
         check(
             &format!(r#"{TWO}, {OBSERVER}, {MAJORITY}, "poll_observers_on_warning_only": true"#),
             &[never, "do: \"poll_observers_on_warning_only\": false"],

@@ -62,7 +62,11 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Option<u64>) {
-        assert_eq!(text.parse::<Lsn>().ok().map(Lsn::bytes), expected, "{text:?}");
+        assert_eq!(
+            text.parse::<Lsn>().ok().map(Lsn::bytes),
+            expected,
+            "{text:?}"
+        );
     }
 
     #[test]
@@ -77,9 +81,22 @@ mod tests {
 
     #[test]
     fn refuses_everything_else() {
-        for text in
-            ["", "x", "/", "1/", "/1", "1/2/3", "G/0", " 1/2", "1/2\n", "0x1/0", "+1/0", "-1/0", "1/1FFFFFFFF", "１/0"]
-        {
+        for text in [
+            "",
+            "x",
+            "/",
+            "1/",
+            "/1",
+            "1/2/3",
+            "G/0",
+            " 1/2",
+            "1/2\n",
+            "0x1/0",
+            "+1/0",
+            "-1/0",
+            "1/1FFFFFFFF",
+            "１/0",
+        ] {
             check(text, None);
         }
     }
@@ -87,7 +104,10 @@ mod tests {
     #[test]
     fn prints_as_the_server_does() {
         for text in ["0/0", "0/5000060", "16/B374D848", "FFFFFFFF/FFFFFFFF"] {
-            assert_eq!(text.parse::<Lsn>().map(|lsn| lsn.to_string()).as_deref(), Ok(text));
+            assert_eq!(
+                text.parse::<Lsn>().map(|lsn| lsn.to_string()).as_deref(),
+                Ok(text)
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
-//! The node map: our own view and the observers' combined into primaries, standbys and nodes of unknown role, as
-//! behaviour.md's "The node map" says. Built anew for every decision; holds no memory.
+//! The node map: our own view and the observers' combined into primaries, standbys and nodes of
+//! unknown role, as behaviour.md's "The node map" says. Built anew for every decision; holds no
+//! memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +11,8 @@ use super::state::{ClusterState, NodeState, ObserverState, Sighting};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::time::Monotonic;
 
-/// Every configured node by role. A node may stand in two lists: an observer's word is added to ours.
+/// Every configured node by role. A node may stand in two lists: an observer's word is added to
+/// ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeMap {
     /// Primaries that somebody reaches now, and by whose word.
@@ -69,7 +71,12 @@ impl fmt::Display for Witness {
 
 impl NodeMap {
     /// Sorts the configured nodes by role. `remembered`: the remembered primary.
-    pub fn new(config: &Config, state: &ClusterState, remembered: Option<&NodeName>, now: Monotonic) -> Self {
+    pub fn new(
+        config: &Config,
+        state: &ClusterState,
+        remembered: Option<&NodeName>,
+        now: Monotonic,
+    ) -> Self {
         let mut map = Self::default();
         let young = config.poll_interval * 2;
         for (node, own) in &state.nodes {
@@ -109,7 +116,8 @@ impl NodeMap {
         };
         if !answer.in_recovery {
             if connected {
-                self.connected_primaries.insert(node.clone(), Witness::Ourselves);
+                self.connected_primaries
+                    .insert(node.clone(), Witness::Ourselves);
             } else {
                 self.disconnected_primaries.insert(node.clone());
             }
@@ -128,9 +136,18 @@ impl NodeMap {
     }
 
     /// One that was never asked counts neither way.
-    fn place_observer(&mut self, name: &ObserverName, observer: &ObserverState, young: Duration, now: Monotonic) {
-        let Some(attempt) = observer.attempt else { return };
-        let has_vote = attempt.connected && observer.clock_skew.is_none() && now.since(attempt.at) < young;
+    fn place_observer(
+        &mut self,
+        name: &ObserverName,
+        observer: &ObserverState,
+        young: Duration,
+        now: Monotonic,
+    ) {
+        let Some(attempt) = observer.attempt else {
+            return;
+        };
+        let has_vote =
+            attempt.connected && observer.clock_skew.is_none() && now.since(attempt.at) < young;
         if has_vote {
             self.connected_observers.insert(name.clone());
         } else {
@@ -146,16 +163,25 @@ impl NodeMap {
         young: Duration,
         now: Monotonic,
     ) {
-        let words: Vec<_> =
-            state.observers.iter().filter_map(|(name, observer)| Word::of(name, observer, node)).collect();
-        let is_young = |word: &Word<'_>| word.sighting.connected && now.since(word.sighting.at) < young;
-        let telling = |in_recovery| words.iter().filter(move |word| word.sighting.in_recovery == Some(in_recovery));
+        let words: Vec<_> = state
+            .observers
+            .iter()
+            .filter_map(|(name, observer)| Word::of(name, observer, node))
+            .collect();
+        let is_young =
+            |word: &Word<'_>| word.sighting.connected && now.since(word.sighting.at) < young;
+        let telling = |in_recovery| {
+            words
+                .iter()
+                .filter(move |word| word.sighting.in_recovery == Some(in_recovery))
+        };
         self.place_seen_primary(node, own, telling(false), is_young);
         self.place_seen_standby(node, own, telling(true));
     }
 
-    /// A fresh sighting by anyone is a veto, whatever the clocks say; a lost or an old one can lengthen our wait, never
-    /// shorten it: whoever is connected outweighs it, and so does our own later report of a standby.
+    /// A fresh sighting by anyone is a veto, whatever the clocks say; a lost or an old one can
+    /// lengthen our wait, never shorten it: whoever is connected outweighs it, and so does our own
+    /// later report of a standby.
     fn place_seen_primary<'a>(
         &mut self,
         node: &NodeName,
@@ -169,7 +195,9 @@ impl NodeMap {
         self.unknown.remove(node);
         if let Some(word) = words.clone().find(|word| is_young(word)) {
             let witness = || Witness::Observer(word.name.clone());
-            self.connected_primaries.entry(node.clone()).or_insert_with(witness);
+            self.connected_primaries
+                .entry(node.clone())
+                .or_insert_with(witness);
             return;
         }
         let our_standby = own.answer.as_ref().filter(|answer| answer.in_recovery);
@@ -179,19 +207,31 @@ impl NodeMap {
         }
     }
 
-    /// Taken unless we reach the standby ourselves, or know newer facts. Of several observers a connected entry goes first,
-    /// then the newest.
-    fn place_seen_standby<'a>(&mut self, node: &NodeName, own: &NodeState, words: impl Iterator<Item = &'a Word<'a>>) {
+    /// Taken unless we reach the standby ourselves, or know newer facts. Of several observers a
+    /// connected entry goes first, then the newest.
+    fn place_seen_standby<'a>(
+        &mut self,
+        node: &NodeName,
+        own: &NodeState,
+        words: impl Iterator<Item = &'a Word<'a>>,
+    ) {
         let ours = own.answer.as_ref();
         if own.is_connected() && ours.is_some_and(|answer| answer.in_recovery) {
             return;
         }
         let newer = words.filter(|word| ours.is_none_or(|answer| word.sighting.at >= answer.at));
-        // An observer that we have lost as well is no way to the standby any more: who is cut off must not count, as if they
-        // stood behind it, the nodes that it last heard of through others.
-        let reaches = |word: &Word<'_>| word.sighting.connected && self.connected_observers.contains(word.name);
-        let best = newer.map(|word| (reaches(word), word)).max_by_key(|(reaches, word)| (*reaches, word.sighting.at));
-        let Some((connected, Word { name, sighting, .. })) = best else { return };
+        // An observer that we have lost as well is no way to the standby any more: who is cut off
+        // must not count, as if they stood behind it, the nodes that it last heard of through
+        // others.
+        let reaches = |word: &Word<'_>| {
+            word.sighting.connected && self.connected_observers.contains(word.name)
+        };
+        let best = newer
+            .map(|word| (reaches(word), word))
+            .max_by_key(|(reaches, word)| (*reaches, word.sighting.at));
+        let Some((connected, Word { name, sighting, .. })) = best else {
+            return;
+        };
         self.unknown.remove(node);
         let standby = Standby {
             witness: Witness::Observer((*name).clone()),
@@ -203,7 +243,8 @@ impl NodeMap {
         self.standbys.insert(node.clone(), standby);
     }
 
-    /// While it is configured and nobody told another role of it, the remembered primary is a disconnected one.
+    /// While it is configured and nobody told another role of it, the remembered primary is a
+    /// disconnected one.
     fn place_remembered(&mut self, remembered: Option<&NodeName>) {
         if let Some(node) = remembered.and_then(|node| self.unknown.take(node)) {
             self.disconnected_primaries.insert(node);
@@ -221,13 +262,22 @@ struct Word<'a> {
 
 impl<'a> Word<'a> {
     fn of(name: &'a ObserverName, observer: &'a ObserverState, node: &NodeName) -> Option<Self> {
-        let sighted = observer.primary_contacts.get(node).and_then(|contact| contact.sighted);
-        Some(Self { name, sighting: observer.nodes.get(node)?, sighted })
+        let sighted = observer
+            .primary_contacts
+            .get(node)
+            .and_then(|contact| contact.sighted);
+        Some(Self {
+            name,
+            sighting: observer.nodes.get(node)?,
+            sighted,
+        })
     }
 
     /// When the node told the observer that it is a primary.
     fn told_at(&self) -> Monotonic {
-        self.sighted.map_or(self.sighting.told_at, |sighted| sighted.min(self.sighting.at))
+        self.sighted.map_or(self.sighting.told_at, |sighted| {
+            sighted.min(self.sighting.at)
+        })
     }
 }
 

@@ -1,5 +1,5 @@
-//! What is known of the cluster: what one probe brought home, facts per node and observer, and how they are merged
-//! into one view. No sockets, no clock, no decision.
+//! What is known of the cluster: what one probe brought home, facts per node and observer, and how
+//! they are merged into one view. No sockets, no clock, no decision.
 
 mod lsn;
 mod map;
@@ -12,5 +12,9 @@ mod state;
 pub use lsn::{Lsn, ParseLsnError};
 pub use map::{NodeMap, Standby, Witness};
 pub use merge::clock_skew;
-pub use report::{NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, ReplicationSlot, RoleReport};
-pub use state::{Attempt, ClusterState, NodeAnswer, NodeState, ObserverState, PrimaryContact, Sighting};
+pub use report::{
+    NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, ReplicationSlot, RoleReport,
+};
+pub use state::{
+    Attempt, ClusterState, NodeAnswer, NodeState, ObserverState, PrimaryContact, Sighting,
+};

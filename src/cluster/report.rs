@@ -1,4 +1,5 @@
-//! What one probe of a node or an observer brought home: a report, or a failure that says who is to blame.
+//! What one probe of a node or an observer brought home: a report, or a failure that says who is to
+//! blame.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -99,14 +100,16 @@ pub enum ProbeFailure {
         /// What was waited for.
         step: ProbeStep,
     },
-    /// One side does not accept who the other is: SQLSTATE class 28, a failed SCRAM proof, a certificate that cannot be
-    /// verified, a way of logging in that the operator does not allow. A server lives that may well be the one we mean.
+    /// One side does not accept who the other is: SQLSTATE class 28, a failed SCRAM proof, a
+    /// certificate that cannot be verified, a way of logging in that the operator does not allow. A
+    /// server lives that may well be the one we mean.
     AuthenticationRejected {
-        /// The server's message (with its SQLSTATE), control characters escaped; or what we do not accept.
+        /// The server's message (with its SQLSTATE), control characters escaped; or what we do not
+        /// accept.
         message: String,
     },
-    /// A living server that refuses us for another reason: no such database, too many connections, a failed query, an
-    /// authentication method that we do not speak.
+    /// A living server that refuses us for another reason: no such database, too many connections,
+    /// a failed query, an authentication method that we do not speak.
     Refused {
         /// The server's message (with its SQLSTATE), control characters escaped.
         message: String,
@@ -124,9 +127,13 @@ pub enum ProbeFailure {
 }
 
 impl ProbeFailure {
-    /// Was it a living server that turned us away ("refused" is not "dead", behaviour.md "Polling").
+    /// Was it a living server that turned us away ("refused" is not "dead", behaviour.md
+    /// "Polling").
     pub fn is_living_refusal(&self) -> bool {
-        matches!(self, Self::AuthenticationRejected { .. } | Self::Refused { .. })
+        matches!(
+            self,
+            Self::AuthenticationRejected { .. } | Self::Refused { .. }
+        )
     }
 }
 
@@ -135,7 +142,9 @@ impl fmt::Display for ProbeFailure {
         match self {
             Self::Unreachable { reason } => write!(f, "unreachable: {reason}"),
             Self::TimedOut { step } => write!(f, "timed out while {step}"),
-            Self::AuthenticationRejected { message } => write!(f, "authentication rejected: {message}"),
+            Self::AuthenticationRejected { message } => {
+                write!(f, "authentication rejected: {message}")
+            }
             Self::Refused { message } => write!(f, "refused by a living server: {message}"),
             Self::NotReady { message } => write!(f, "not ready: {message}"),
             Self::Nonsense { reason } => write!(f, "not understood: {reason}"),

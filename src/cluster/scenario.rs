@@ -1,4 +1,5 @@
-//! Facts for tests as text: what was learnt when, one happening after a semicolon, `SECONDS WHO WHAT`.
+//! Facts for tests as text: what was learnt when, one happening after a semicolon, `SECONDS WHO
+//! WHAT`.
 //!
 //! ```text
 //! 5 p primary                    our poll; 5 s1 standby 0/50 3: receive position (and replay), lag in seconds, - for null;
@@ -12,7 +13,10 @@
 
 use std::time::Duration;
 
-use super::{ClusterState, Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport};
+use super::{
+    ClusterState, Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep,
+    RoleReport,
+};
 use crate::config::{self, Config, Environment};
 use crate::time::{Monotonic, Now, WallTime};
 
@@ -20,17 +24,25 @@ use crate::time::{Monotonic, Now, WallTime};
 pub(crate) fn config(settings: &str) -> Config {
     let mut all: serde_json::Value = serde_json::from_str(USUAL).unwrap();
     let changes: serde_json::Value = serde_json::from_str(&format!("{{{settings}}}")).unwrap();
-    all.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    config::parse(&all.to_string(), &Environment::default()).unwrap().config
+    all.as_object_mut()
+        .unwrap()
+        .extend(changes.as_object().unwrap().clone());
+    config::parse(&all.to_string(), &Environment::default())
+        .unwrap()
+        .config
 }
 
 /// What is known after all that; the remembered primary is p.
 pub(crate) fn state(config: &Config, facts: &str) -> ClusterState {
     let mut state = ClusterState::default();
     state.adopt(config);
-    facts.split(';').map(str::trim).filter(|fact| !fact.is_empty()).for_each(|fact| {
-        learn(&mut state, fact);
-    });
+    facts
+        .split(';')
+        .map(str::trim)
+        .filter(|fact| !fact.is_empty())
+        .for_each(|fact| {
+            learn(&mut state, fact);
+        });
     state
 }
 
@@ -52,7 +64,10 @@ pub(crate) fn learn(state: &mut ClusterState, fact: &str) -> bool {
 }
 
 pub(crate) fn at(seconds: f64) -> Now {
-    Now { mono: mono(seconds), wall: wall(seconds) }
+    Now {
+        mono: mono(seconds),
+        wall: wall(seconds),
+    }
 }
 
 pub(crate) fn mono(seconds: f64) -> Monotonic {
@@ -74,17 +89,28 @@ fn lsn(text: &str) -> Option<Lsn> {
 
 fn node_outcome(what: &str, rest: &[&str], now: Now) -> Result<NodeReport, ProbeFailure> {
     let role = match what {
-        "primary" => RoleReport::Primary { lsn: lsn(rest.first().unwrap_or(&"0/50")), slots: Vec::new() },
+        "primary" => RoleReport::Primary {
+            lsn: lsn(rest.first().unwrap_or(&"0/50")),
+            slots: Vec::new(),
+        },
         "standby" => {
             let positions = rest.first().unwrap_or(&"0/50");
             let (receive, replay) = positions.split_once('+').unwrap_or((positions, positions));
             let lag = rest.get(1).copied().unwrap_or("0");
-            let last_replay = (lag != "-").then(|| now.wall - Duration::from_secs_f64(lag.parse().unwrap()));
-            RoleReport::Standby { receive: lsn(receive), replay: lsn(replay), last_replay }
+            let last_replay =
+                (lag != "-").then(|| now.wall - Duration::from_secs_f64(lag.parse().unwrap()));
+            RoleReport::Standby {
+                receive: lsn(receive),
+                replay: lsn(replay),
+                last_replay,
+            }
         }
         name => return Err(failure(name)),
     };
-    Ok(NodeReport { db_time: now.wall, role })
+    Ok(NodeReport {
+        db_time: now.wall,
+        role,
+    })
 }
 
 fn observer_report(words: &[&str]) -> ObserverReport {
@@ -97,7 +123,11 @@ fn observer_report(words: &[&str]) -> ObserverReport {
         let connection = matches!(role, "up" | "standby");
         let is_primary = matches!(role, "up" | "lost");
         let told = if is_primary { detail } else { "-" };
-        let db_time = if role == "up" { Some(fetch_time) } else { (told != "-").then(|| wall(told.parse().unwrap())) };
+        let db_time = if role == "up" {
+            Some(fetch_time)
+        } else {
+            (told != "-").then(|| wall(told.parse().unwrap()))
+        };
         let position = if is_primary { None } else { lsn(detail) };
         let in_recovery = (role != "untold").then_some(!is_primary);
         let observed = ObservedNode {
@@ -111,14 +141,19 @@ fn observer_report(words: &[&str]) -> ObserverReport {
         };
         (node.into(), observed)
     });
-    ObserverReport { date, nodes: nodes.collect() }
+    ObserverReport {
+        date,
+        nodes: nodes.collect(),
+    }
 }
 
 pub(crate) fn failure(name: &str) -> ProbeFailure {
     let text = || "as scripted".to_owned();
     match name {
         "unreachable" => ProbeFailure::Unreachable { reason: text() },
-        "timed_out" => ProbeFailure::TimedOut { step: ProbeStep::Connecting },
+        "timed_out" => ProbeFailure::TimedOut {
+            step: ProbeStep::Connecting,
+        },
         "authentication" => ProbeFailure::AuthenticationRejected { message: text() },
         "refused" => ProbeFailure::Refused { message: text() },
         "not_ready" => ProbeFailure::NotReady { message: text() },

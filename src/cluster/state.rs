@@ -1,4 +1,5 @@
-//! The facts per node and per observer, kept from probe to probe. Merging them is done beside this file.
+//! The facts per node and per observer, kept from probe to probe. Merging them is done beside this
+//! file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,27 +8,33 @@ use super::{Lsn, ProbeFailure, ReplicationSlot, Witness};
 use crate::config::{NodeName, ObserverName};
 use crate::time::{Monotonic, WallTime};
 
-/// Everything known of the configured nodes and observers. One that has left the configuration has no entry; one that was
-/// never asked has an empty one.
+/// Everything known of the configured nodes and observers. One that has left the configuration has
+/// no entry; one that was never asked has an empty one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClusterState {
     /// By our own polls.
     pub nodes: BTreeMap<NodeName, NodeState>,
     /// By the observers' answers.
     pub observers: BTreeMap<ObserverName, ObserverState>,
-    /// Nodes that have left the configuration since the start. What observers say of them is still noted, so that one that
-    /// comes back is known for the primary that it may be; nobody looks at it before.
+    /// Nodes that have left the configuration since the start. What observers say of them is still
+    /// noted, so that one that comes back is known for the primary that it may be; nobody looks at
+    /// it before.
     pub former: BTreeSet<NodeName>,
 }
 
 impl ClusterState {
     /// Every known contact with a node as a primary: which node, when, by whose word.
     pub fn primary_contacts(&self) -> impl Iterator<Item = (&NodeName, Monotonic, Witness)> {
-        let ours =
-            self.nodes.iter().filter_map(|(node, state)| Some((node, state.primary_contact?, Witness::Ourselves)));
+        let ours = self
+            .nodes
+            .iter()
+            .filter_map(|(node, state)| Some((node, state.primary_contact?, Witness::Ourselves)));
         let theirs = self.observers.iter().flat_map(|(name, observer)| {
             let witness = || Witness::Observer(name.clone());
-            observer.primary_contacts.iter().map(move |(node, contact)| (node, contact.at, witness()))
+            observer
+                .primary_contacts
+                .iter()
+                .map(move |(node, contact)| (node, contact.at, witness()))
         });
         ours.chain(theirs)
     }
@@ -35,20 +42,38 @@ impl ClusterState {
     /// Did anybody's last attempt reach this node as a primary.
     pub fn is_within_reach(&self, node: &NodeName) -> bool {
         let ours = self.nodes.get(node).filter(|state| state.is_connected());
-        let theirs = self.observers.values().filter_map(|observer| observer.nodes.get(node));
-        ours.and_then(|state| state.answer.as_ref()).is_some_and(|answer| !answer.in_recovery)
-            || theirs.into_iter().any(|sighting| sighting.connected && sighting.in_recovery == Some(false))
+        let theirs = self
+            .observers
+            .values()
+            .filter_map(|observer| observer.nodes.get(node));
+        ours.and_then(|state| state.answer.as_ref())
+            .is_some_and(|answer| !answer.in_recovery)
+            || theirs
+                .into_iter()
+                .any(|sighting| sighting.connected && sighting.in_recovery == Some(false))
     }
 
-    /// When each standby was last learnt to have received more WAL, by our own polls or an observer.
+    /// When each standby was last learnt to have received more WAL, by our own polls or an
+    /// observer.
     pub fn wal_arrivals(&self) -> impl Iterator<Item = (&NodeName, Monotonic)> {
-        let ours = self.nodes.iter().filter_map(|(node, state)| Some((node, state.wal_arrived?)));
-        let theirs = self.observers.values().flat_map(|observer| observer.wal_arrived.iter());
-        ours.chain(theirs.map(|(node, at)| (node, *at)).filter(|(node, _)| self.nodes.contains_key(*node)))
+        let ours = self
+            .nodes
+            .iter()
+            .filter_map(|(node, state)| Some((node, state.wal_arrived?)));
+        let theirs = self
+            .observers
+            .values()
+            .flat_map(|observer| observer.wal_arrived.iter());
+        ours.chain(
+            theirs
+                .map(|(node, at)| (node, *at))
+                .filter(|(node, _)| self.nodes.contains_key(*node)),
+        )
     }
 }
 
-/// What our own polls of one node have told. Facts of the last good answer stay when a later attempt fails.
+/// What our own polls of one node have told. Facts of the last good answer stay when a later
+/// attempt fails.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeState {
     /// The last attempt, good or failed; `None` before the first has ended.
@@ -113,13 +138,16 @@ pub struct ObserverState {
     pub attempt: Option<Attempt>,
     /// Why the last attempt failed; `None` after a good one.
     pub failure: Option<ProbeFailure>,
-    /// Its clock was too far from ours in the last good answer: no vote, and heard on primaries only.
+    /// Its clock was too far from ours in the last good answer: no vote, and heard on primaries
+    /// only.
     pub clock_skew: Option<Duration>,
     /// Its entries for nodes of ours.
     pub nodes: BTreeMap<NodeName, Sighting>,
-    /// When it last reached each node as a primary, as far as we heard; stays when the entry itself goes.
+    /// When it last reached each node as a primary, as far as we heard; stays when the entry itself
+    /// goes.
     pub primary_contacts: BTreeMap<NodeName, PrimaryContact>,
-    /// When its answers last showed that a connected standby had received more WAL than in the answer before.
+    /// When its answers last showed that a connected standby had received more WAL than in the
+    /// answer before.
     pub wal_arrived: BTreeMap<NodeName, Monotonic>,
 }
 
@@ -128,19 +156,22 @@ pub struct ObserverState {
 pub struct PrimaryContact {
     /// The latest known, carried over to our monotonic clock.
     pub at: Monotonic,
-    /// The last sighting of it connected, if there was one; earlier than `at` if the observer's clock was stepped.
+    /// The last sighting of it connected, if there was one; earlier than `at` if the observer's
+    /// clock was stepped.
     pub sighted: Option<Monotonic>,
-    /// The `db_time` of the lost primary that it was worked out from; the same one is not worked out again.
+    /// The `db_time` of the lost primary that it was worked out from; the same one is not worked
+    /// out again.
     pub lost_db_time: Option<WallTime>,
 }
 
 /// What an observer says of one node, aged by the observer's own clock.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sighting {
-    /// When the observer last asked the node, carried over to our monotonic clock by the age it had when answered.
+    /// When the observer last asked the node, carried over to our monotonic clock by the age it had
+    /// when answered.
     pub at: Monotonic,
-    /// When the node last told the observer what it is: the same, or for one that the observer has lost its `db_time`,
-    /// carried over likewise.
+    /// When the node last told the observer what it is: the same, or for one that the observer has
+    /// lost its `db_time`, carried over likewise.
     pub told_at: Monotonic,
     /// When the observer last asked the node, as the observer printed it.
     pub fetch_time: WallTime,

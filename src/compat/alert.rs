@@ -20,7 +20,13 @@ mod tests {
 
     #[test]
     fn names_are_the_originals() {
-        assert_eq!(file_name(Alert::MultiplePrimaries), "multiple_master_warning");
-        assert_eq!(file_name(Alert::ReplicationDelay), "replication_delay_warning");
+        assert_eq!(
+            file_name(Alert::MultiplePrimaries),
+            "multiple_master_warning"
+        );
+        assert_eq!(
+            file_name(Alert::ReplicationDelay),
+            "replication_delay_warning"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A decision as JSON, the same wherever it is shown: in the state file, on `/decisions.json`, on a line of replay.
+//! A decision as JSON, the same wherever it is shown: in the state file, on `/decisions.json`, on a
+//! line of replay.
 
 use std::time::Duration;
 
@@ -14,7 +15,11 @@ use crate::lookout::Round;
 /// What a round came to, with the figures behind it.
 pub fn decision(round: &Round) -> Value {
     let verdict = &round.decision.verdict;
-    let remembered = round.figures.primaries.iter().find(|primary| primary.remembered);
+    let remembered = round
+        .figures
+        .primaries
+        .iter()
+        .find(|primary| primary.remembered);
     json!({
         "at": timestamp::format(round.at.wall),
         "verdict": verdict.name(),
@@ -39,7 +44,8 @@ pub fn figures(round: &Round) -> Value {
     })
 }
 
-/// The body of `/decisions.json`: these rounds in this order, each turned into JSON only when its turn comes.
+/// The body of `/decisions.json`: these rounds in this order, each turned into JSON only when its
+/// turn comes.
 pub fn page<'a>(rounds: impl Iterator<Item = &'a Round> + Clone) -> Vec<u8> {
     indented(&Page(rounds))
 }
@@ -61,10 +67,12 @@ fn primary(primary: &PrimaryFigure) -> Value {
     entry.insert("remembered".to_owned(), json!(primary.remembered));
     entry.insert("standing".to_owned(), json!(primary.standing.name()));
     match &primary.standing {
-        PrimaryStanding::Reached { witness } => entry.insert("word_of".to_owned(), word_of(witness)),
-        PrimaryStanding::Lost { failure: Some(failure) } => {
-            entry.insert("failure".to_owned(), json!(failure.to_string()))
+        PrimaryStanding::Reached { witness } => {
+            entry.insert("word_of".to_owned(), word_of(witness))
         }
+        PrimaryStanding::Lost {
+            failure: Some(failure),
+        } => entry.insert("failure".to_owned(), json!(failure.to_string())),
         _ => None,
     };
     Value::Object(entry)
@@ -145,29 +153,53 @@ mod tests {
 
     fn now(seconds: u64) -> Now {
         let passed = Duration::from_secs(seconds);
-        Now { mono: Monotonic::from_duration(passed), wall: wall("2024-01-01T00:00:00Z") + passed }
+        Now {
+            mono: Monotonic::from_duration(passed),
+            wall: wall("2024-01-01T00:00:00Z") + passed,
+        }
     }
 
     /// A round of the last of `count` standbys, one second after it has lost the primary p.
     fn round(count: usize) -> Round {
         let standbys: Vec<String> = (1..=count).map(|number| format!("s{number}")).collect();
-        let nodes: Map<String, Value> =
-            standbys.iter().chain([&"p".to_owned()]).map(|name| (name.clone(), json!("host=h"))).collect();
+        let nodes: Map<String, Value> = standbys
+            .iter()
+            .chain([&"p".to_owned()])
+            .map(|name| (name.clone(), json!("host=h")))
+            .collect();
         let config = json!({"remote_conns": nodes, "own_db": standbys.last()}).to_string();
-        let config = config::parse(&config, &Environment::default()).unwrap().config;
+        let config = config::parse(&config, &Environment::default())
+            .unwrap()
+            .config;
         let mut lookout = Lookout::new(Arc::new(config), &Memory::default(), now(0));
         let mut told = |node: &NodeName, role, at| {
-            let report = NodeReport { db_time: now(at).wall, role };
+            let report = NodeReport {
+                db_time: now(at).wall,
+                role,
+            };
             lookout.node_told(node, Ok(report), now(at), &mut Vec::new());
         };
-        told(&"p".into(), RoleReport::Primary { lsn: lsn("0/50"), slots: Vec::new() }, 99);
+        told(
+            &"p".into(),
+            RoleReport::Primary {
+                lsn: lsn("0/50"),
+                slots: Vec::new(),
+            },
+            99,
+        );
         for name in &standbys {
             let last_replay = Some(now(100).wall);
-            let role = RoleReport::Standby { receive: lsn("0/50"), replay: lsn("0/4F"), last_replay };
+            let role = RoleReport::Standby {
+                receive: lsn("0/50"),
+                replay: lsn("0/4F"),
+                last_replay,
+            };
             told(&name.as_str().into(), role, 100);
         }
         lookout.decide(Look::Regular, now(100), &mut Vec::new());
-        let lost = ProbeFailure::Unreachable { reason: "refused".to_owned() };
+        let lost = ProbeFailure::Unreachable {
+            reason: "refused".to_owned(),
+        };
         lookout.node_told(&"p".into(), Err(lost), now(100), &mut Vec::new());
         lookout.decide(Look::Regular, now(100), &mut Vec::new());
         lookout.decide(Look::Fresh, now(101), &mut Vec::new());
@@ -200,7 +232,13 @@ mod tests {
     #[test]
     fn a_hundred_decisions_of_25_nodes_take_little_room() {
         let round = round(24).compact();
-        let Figures { primaries, standbys, votes, changes, .. } = &round.figures;
+        let Figures {
+            primaries,
+            standbys,
+            votes,
+            changes,
+            ..
+        } = &round.figures;
         let bytes = size_of_val(&round)
             + size_of_val(primaries.as_slice())
             + size_of_val(standbys.as_slice())

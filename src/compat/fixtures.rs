@@ -1,11 +1,13 @@
-//! Test data: a small cluster as facts, and the same cluster as the original writes it (recorded from it).
+//! Test data: a small cluster as facts, and the same cluster as the original writes it (recorded
+//! from it).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::timestamp;
 use crate::cluster::{
-    Attempt, ClusterState, Lsn, NodeAnswer, NodeState, ObserverState, ProbeFailure, ReplicationSlot, Sighting,
+    Attempt, ClusterState, Lsn, NodeAnswer, NodeState, ObserverState, ProbeFailure,
+    ReplicationSlot, Sighting,
 };
 use crate::config::NodeName;
 use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover};
@@ -25,7 +27,8 @@ pub(super) const STANDBY: &str = r#"{"connection": true, "fetch_time": "2024-01-
     "min_replication_time_lag": 0.0}"#;
 
 /// The original's entry of a node that never answered.
-pub(super) const NEVER_ANSWERED: &str = r#"{"fetch_time": "2024-01-01T00:00:05Z", "connection": false}"#;
+pub(super) const NEVER_ANSWERED: &str =
+    r#"{"fetch_time": "2024-01-01T00:00:05Z", "connection": false}"#;
 
 /// The original's list of one logical slot.
 pub(super) const SLOTS: &str = r#"[{"slot_name": "sl1", "plugin": "pgoutput", "slot_type": "logical",
@@ -47,9 +50,20 @@ pub(super) fn lsn(text: &str) -> Option<Lsn> {
 pub(super) fn primary() -> NodeState {
     let (receive, replay, last_replay) = (None, lsn("0/5000060"), None);
     let db_time = wall("2024-01-01T00:00:05.250000Z");
-    let answer =
-        NodeAnswer { at: mono(10_005), in_recovery: false, db_time, receive, replay, last_replay, slots: Vec::new() };
-    NodeState { attempt: Some(attempt(true)), answer: Some(answer), ..NodeState::default() }
+    let answer = NodeAnswer {
+        at: mono(10_005),
+        in_recovery: false,
+        db_time,
+        receive,
+        replay,
+        last_replay,
+        slots: Vec::new(),
+    };
+    NodeState {
+        attempt: Some(attempt(true)),
+        answer: Some(answer),
+        ..NodeState::default()
+    }
 }
 
 pub(super) fn standby() -> NodeState {
@@ -65,8 +79,14 @@ pub(super) fn standby() -> NodeState {
 }
 
 pub(super) fn never_answered() -> NodeState {
-    let failure = Some(ProbeFailure::Unreachable { reason: "refused".to_owned() });
-    NodeState { attempt: Some(attempt(false)), failure, ..NodeState::default() }
+    let failure = Some(ProbeFailure::Unreachable {
+        reason: "refused".to_owned(),
+    });
+    NodeState {
+        attempt: Some(attempt(false)),
+        failure,
+        ..NodeState::default()
+    }
 }
 
 pub(super) fn slot() -> ReplicationSlot {
@@ -83,16 +103,26 @@ pub(super) fn slot() -> ReplicationSlot {
 }
 
 pub(super) fn attempt(connected: bool) -> Attempt {
-    Attempt { at: mono(10_005), fetch_time: wall("2024-01-01T00:00:05Z"), connected }
+    Attempt {
+        at: mono(10_005),
+        fetch_time: wall("2024-01-01T00:00:05Z"),
+        connected,
+    }
 }
 
 pub(super) fn nodes(nodes: &[(&str, NodeState)]) -> BTreeMap<NodeName, NodeState> {
-    nodes.iter().map(|(name, node)| (NodeName::from(*name), node.clone())).collect()
+    nodes
+        .iter()
+        .map(|(name, node)| (NodeName::from(*name), node.clone()))
+        .collect()
 }
 
 /// What a process has to remember of that cluster; its monotonic times are `mono`.
 pub(super) fn memory(mono: Option<Monotonic>) -> Memory {
-    let contact = Contact { mono, wall: wall("2024-01-01T00:00:05.5Z") };
+    let contact = Contact {
+        mono,
+        wall: wall("2024-01-01T00:00:05.5Z"),
+    };
     Memory {
         restart_owed: false,
         primary: Some("p".into()),
@@ -123,14 +153,23 @@ fn sighting() -> Sighting {
     }
 }
 
-/// A primary, a standby, a node that was never polled, and two observers of whom one was never asked.
+/// A primary, a standby, a node that was never polled, and two observers of whom one was never
+/// asked.
 pub(super) fn cluster() -> ClusterState {
     let sightings = BTreeMap::from([("s1".into(), sighting()), ("connection".into(), sighting())]);
-    let observer = ObserverState { attempt: Some(attempt(true)), nodes: sightings, ..ObserverState::default() };
+    let observer = ObserverState {
+        attempt: Some(attempt(true)),
+        nodes: sightings,
+        ..ObserverState::default()
+    };
     let asked = ("o1".into(), observer);
     let observers = BTreeMap::from([asked, ("never asked".into(), ObserverState::default())]);
     ClusterState {
-        nodes: nodes(&[("p", primary()), ("s1", standby()), ("n", NodeState::default())]),
+        nodes: nodes(&[
+            ("p", primary()),
+            ("s1", standby()),
+            ("n", NodeState::default()),
+        ]),
         observers,
         ..ClusterState::default()
     }

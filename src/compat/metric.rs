@@ -1,25 +1,41 @@
-//! What the metrics are called, and their form on the wire: statsd with Telegraf's tags. Sending them is not here.
+//! What the metrics are called, and their form on the wire: statsd with Telegraf's tags. Sending
+//! them is not here.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::lookout::{Metric, Trouble};
 
-/// One metric as a datagram, `name,tag=value:1|c`, without a line end: one for each is what every receiver takes. `tags` go
-/// to all metrics; they come in the reverse of their order, as in the original.
+/// One metric as a datagram, `name,tag=value:1|c`, without a line end: one for each is what every
+/// receiver takes. `tags` go to all metrics; they come in the reverse of their order, as in the
+/// original.
 pub fn line(metric: &Metric, tags: &BTreeMap<String, String>) -> String {
     let (name, value, own) = match metric {
         Metric::ReplicationLag(lag) => ("pg.replication_lag", format!("{}|g", seconds(*lag)), None),
         Metric::HealthTimeout => ("cluster_monitor_health_timeout", COUNTED.to_owned(), None),
-        Metric::DisconnectIgnored => ("failover_decision_on_disconnect_not_taken", COUNTED.to_owned(), None),
-        Metric::Trouble { trouble, about } => ("exception", COUNTED.to_owned(), Some((*trouble, *about))),
+        Metric::DisconnectIgnored => (
+            "failover_decision_on_disconnect_not_taken",
+            COUNTED.to_owned(),
+            None,
+        ),
+        Metric::Trouble { trouble, about } => {
+            ("exception", COUNTED.to_owned(), Some((*trouble, *about)))
+        }
     };
     let own = own.map(|(trouble, about)| [("exception", kind(trouble)), ("where", about)]);
     let own = own.as_ref().map(<[_; 2]>::as_slice).unwrap_or_default();
-    let general = tags.iter().map(|(tag, value)| (tag.as_str(), value.as_str()));
+    let general = tags
+        .iter()
+        .map(|(tag, value)| (tag.as_str(), value.as_str()));
     let general = general.filter(|(tag, _)| own.iter().all(|(own, _)| own != tag));
     let mut line = name.to_owned();
-    for (tag, value) in own.iter().copied().rev().chain(general.rev()).filter(|(tag, _)| !tag.is_empty()) {
+    for (tag, value) in own
+        .iter()
+        .copied()
+        .rev()
+        .chain(general.rev())
+        .filter(|(tag, _)| !tag.is_empty())
+    {
         line.extend([",", &cleansed(tag), "=", &cleansed(value)]);
     }
     line + ":" + &value
@@ -39,16 +55,25 @@ fn kind(trouble: Trouble) -> &'static str {
     }
 }
 
-/// Neither Telegraf nor statsd knows an escape: what would end the tag, the metric or the line becomes `_`.
+/// Neither Telegraf nor statsd knows an escape: what would end the tag, the metric or the line
+/// becomes `_`.
 fn cleansed(text: &str) -> String {
-    let is_kept = |c: char| !matches!(c, ',' | '=' | ':' | '|' | '#' | '@') && !c.is_whitespace() && !c.is_control();
-    text.chars().map(|c| if is_kept(c) { c } else { '_' }).collect()
+    let is_kept = |c: char| {
+        !matches!(c, ',' | '=' | ':' | '|' | '#' | '@') && !c.is_whitespace() && !c.is_control()
+    };
+    text.chars()
+        .map(|c| if is_kept(c) { c } else { '_' })
+        .collect()
 }
 
 /// Never with an exponent, and always with a fraction, as the original's.
 fn seconds(time: Duration) -> String {
     let text = time.as_secs_f64().to_string();
-    if text.contains('.') { text } else { text + ".0" }
+    if text.contains('.') {
+        text
+    } else {
+        text + ".0"
+    }
 }
 
 #[cfg(test)]
@@ -57,7 +82,10 @@ mod tests {
 
     #[track_caller]
     fn check(metric: &Metric, tags: &[(&str, &str)], expected: &str) {
-        let tags = tags.iter().map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned())).collect();
+        let tags = tags
+            .iter()
+            .map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned()))
+            .collect();
         assert_eq!(line(metric, &tags), expected);
     }
 
@@ -78,26 +106,68 @@ mod tests {
         ] {
             check(&lag(seconds), &[], expected);
         }
-        check(&Metric::HealthTimeout, &[], "cluster_monitor_health_timeout:1|c");
-        check(&Metric::DisconnectIgnored, &[], "failover_decision_on_disconnect_not_taken:1|c");
-        check(&lag(1.5), &[("app", "pglookout")], "pg.replication_lag,app=pglookout:1.5|g");
-        check(&lag(1.0), &[("a", "1"), ("b", "2")], "pg.replication_lag,b=2,a=1:1.0|g");
+        check(
+            &Metric::HealthTimeout,
+            &[],
+            "cluster_monitor_health_timeout:1|c",
+        );
+        check(
+            &Metric::DisconnectIgnored,
+            &[],
+            "failover_decision_on_disconnect_not_taken:1|c",
+        );
+        check(
+            &lag(1.5),
+            &[("app", "pglookout")],
+            "pg.replication_lag,app=pglookout:1.5|g",
+        );
+        check(
+            &lag(1.0),
+            &[("a", "1"), ("b", "2")],
+            "pg.replication_lag,b=2,a=1:1.0|g",
+        );
         check(&lag(1.0), &[("k", "å")], "pg.replication_lag,k=å:1.0|g");
-        let trouble = Metric::Trouble { trouble: Trouble::File, about: "json_state_file_path" };
-        check(&trouble, &[], "exception,where=json_state_file_path,exception=file:1|c");
-        check(&trouble, &[("env", "x")], "exception,where=json_state_file_path,exception=file,env=x:1|c");
+        let trouble = Metric::Trouble {
+            trouble: Trouble::File,
+            about: "json_state_file_path",
+        };
+        check(
+            &trouble,
+            &[],
+            "exception,where=json_state_file_path,exception=file:1|c",
+        );
+        check(
+            &trouble,
+            &[("env", "x")],
+            "exception,where=json_state_file_path,exception=file,env=x:1|c",
+        );
     }
 
     #[test]
     fn a_metric_knows_its_own_tags_best() {
-        let trouble = Metric::Trouble { trouble: Trouble::Listen, about: "http_port" };
-        check(&trouble, &[("where", "x")], "exception,where=http_port,exception=listen:1|c");
+        let trouble = Metric::Trouble {
+            trouble: Trouble::Listen,
+            about: "http_port",
+        };
+        check(
+            &trouble,
+            &[("where", "x")],
+            "exception,where=http_port,exception=listen:1|c",
+        );
     }
 
     #[test]
     fn no_tag_forges_another_tag_or_metric() {
-        check(&lag(0.00001), &[("k", "a,b=c:d|e f")], "pg.replication_lag,k=a_b_c_d_e_f:0.00001|g");
-        check(&lag(0.0), &[("a\nb:1|c", "x\n\u{85}\0|#t:1|@0.1")], "pg.replication_lag,a_b_1_c=x_____t_1__0.1:0.0|g");
+        check(
+            &lag(0.00001),
+            &[("k", "a,b=c:d|e f")],
+            "pg.replication_lag,k=a_b_c_d_e_f:0.00001|g",
+        );
+        check(
+            &lag(0.0),
+            &[("a\nb:1|c", "x\n\u{85}\0|#t:1|@0.1")],
+            "pg.replication_lag,a_b_1_c=x_____t_1__0.1:0.0|g",
+        );
         check(&lag(0.0), &[("", "x")], "pg.replication_lag:0.0|g");
     }
 }

@@ -1,6 +1,6 @@
-//! The shapes shared with the original: state file and `/state.json` both ways, timestamps, recovery settings, names of
-//! alert files and metrics. The only room that says master and xlog. It makes and reads text; files and connections are
-//! other rooms' business.
+//! The shapes shared with the original: state file and `/state.json` both ways, timestamps,
+//! recovery settings, names of alert files and metrics. The only room that says master and xlog. It
+//! makes and reads text; files and connections are other rooms' business.
 
 pub mod alert;
 pub mod decision_json;

@@ -1,5 +1,6 @@
-//! One node's entry as it is read, from an observer's `/state.json` or from the original's state file. Read key by key
-//! without a tree in between, so that a hostile body costs no more memory than its own length.
+//! One node's entry as it is read, from an observer's `/state.json` or from the original's state
+//! file. Read key by key without a tree in between, so that a hostile body costs no more memory
+//! than its own length.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,8 +11,9 @@ use super::timestamp;
 use crate::cluster::Lsn;
 use crate::time::WallTime;
 
-/// What could be read of an entry. A value of the wrong type or form is as good as absent, and a key that is not ours is
-/// passed over: a newer version may say more, and must not lose its voice over one odd field.
+/// What could be read of an entry. A value of the wrong type or form is as good as absent, and a
+/// key that is not ours is passed over: a newer version may say more, and must not lose its voice
+/// over one odd field.
 #[derive(Debug, Default)]
 pub(super) struct NodeEntry {
     pub(super) fetch_time: Option<WallTime>,
@@ -46,9 +48,15 @@ impl<'de> Visitor<'de> for EntryVisitor {
                 "connection" => entry.connection = map.next_value::<Scalar>()?.truth(),
                 "db_time" => entry.db_time = map.next_value::<Scalar>()?.time(),
                 "pg_is_in_recovery" => entry.in_recovery = map.next_value::<Scalar>()?.truth(),
-                "pg_last_xlog_receive_location" => entry.receive = map.next_value::<Scalar>()?.parsed(),
-                "pg_last_xlog_replay_location" => entry.replay = map.next_value::<Scalar>()?.parsed(),
-                "pg_last_xact_replay_timestamp" => entry.last_replay = map.next_value::<Scalar>()?.time(),
+                "pg_last_xlog_receive_location" => {
+                    entry.receive = map.next_value::<Scalar>()?.parsed()
+                }
+                "pg_last_xlog_replay_location" => {
+                    entry.replay = map.next_value::<Scalar>()?.parsed()
+                }
+                "pg_last_xact_replay_timestamp" => {
+                    entry.last_replay = map.next_value::<Scalar>()?.time()
+                }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -67,11 +75,19 @@ enum Scalar {
 
 impl Scalar {
     fn truth(&self) -> Option<bool> {
-        if let Self::Truth(value) = self { Some(*value) } else { None }
+        if let Self::Truth(value) = self {
+            Some(*value)
+        } else {
+            None
+        }
     }
 
     fn text(&self) -> Option<&str> {
-        if let Self::Text(text) = self { Some(text) } else { None }
+        if let Self::Text(text) = self {
+            Some(text)
+        } else {
+            None
+        }
     }
 
     fn time(&self) -> Option<WallTime> {

@@ -1,4 +1,5 @@
-//! One node's entry as it is written, into `/state.json` and into the state file. Reading is not here.
+//! One node's entry as it is written, into `/state.json` and into the state file. Reading is not
+//! here.
 
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
@@ -7,7 +8,8 @@ use super::timestamp;
 use crate::cluster::{Lsn, NodeAnswer, NodeState, ReplicationSlot, Sighting};
 use crate::time::{Monotonic, WallTime};
 
-/// A node's entry. Readers need `fetch_time` and `connection` in each; the rest is there once the node has answered.
+/// A node's entry. Readers need `fetch_time` and `connection` in each; the rest is there once the
+/// node has answered.
 #[derive(Serialize)]
 pub(super) struct NodeJson<'a> {
     connection: bool,
@@ -54,7 +56,10 @@ impl<'a> NodeJson<'a> {
         Some(Self {
             connection: attempt.connected,
             fetch_time: timestamp::format(attempt.fetch_time),
-            answer: node.answer.as_ref().map(|answer| AnswerJson::of_node(node, answer)),
+            answer: node
+                .answer
+                .as_ref()
+                .map(|answer| AnswerJson::of_node(node, answer)),
         })
     }
 
@@ -63,7 +68,9 @@ impl<'a> NodeJson<'a> {
         Self {
             connection: sighting.connected,
             fetch_time: timestamp::format(sighting.fetch_time),
-            answer: sighting.in_recovery.map(|in_recovery| AnswerJson::of_sighting(sighting, in_recovery)),
+            answer: sighting
+                .in_recovery
+                .map(|in_recovery| AnswerJson::of_sighting(sighting, in_recovery)),
         }
     }
 }
@@ -79,7 +86,8 @@ impl<'a> AnswerJson<'a> {
             replication_time_lag: node.replication_lag.map(|lag| lag.as_secs_f64()),
             min_replication_time_lag: node.min_replication_lag.map(|lag| lag.as_secs_f64()),
             replication_start_time: node.streaming_since.map(Monotonic::as_secs_f64),
-            replication_slots: (!answer.in_recovery).then(|| answer.slots.iter().map(slot).collect()),
+            replication_slots: (!answer.in_recovery)
+                .then(|| answer.slots.iter().map(slot).collect()),
         }
     }
 
@@ -102,8 +110,12 @@ impl<'a> AnswerJson<'a> {
 /// The original's layout: indented by 4, no final newline.
 pub(super) fn indented(value: &impl Serialize) -> Vec<u8> {
     let mut text = Vec::new();
-    let mut serializer = Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"    "));
-    #[expect(clippy::expect_used, reason = "a Vec takes every write, and our maps have strings for keys")]
+    let mut serializer =
+        Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"    "));
+    #[expect(
+        clippy::expect_used,
+        reason = "a Vec takes every write, and our maps have strings for keys"
+    )]
     value.serialize(&mut serializer).expect("JSON into memory");
     text
 }

@@ -13,11 +13,12 @@ use crate::cluster::{Lsn, ObservedNode, ObserverReport};
 use crate::config::NodeName;
 use crate::time::WallTime;
 
-/// Reads the body of an observer's answer; `date` is its `Date` header. One entry without a valid `fetch_time` or
-/// `connection` makes the whole answer bad. Any other field that cannot be read counts as one that was not told: such an
-/// entry is no vote for a role.
+/// Reads the body of an observer's answer; `date` is its `Date` header. One entry without a valid
+/// `fetch_time` or `connection` makes the whole answer bad. Any other field that cannot be read
+/// counts as one that was not told: such an entry is no vote for a role.
 pub fn read(body: &[u8], date: WallTime) -> Result<ObserverReport, String> {
-    let Entries(nodes) = serde_json::from_slice(body).map_err(|error| format!("bad state of nodes: {error}"))?;
+    let Entries(nodes) =
+        serde_json::from_slice(body).map_err(|error| format!("bad state of nodes: {error}"))?;
     Ok(ObserverReport { date, nodes })
 }
 
@@ -56,13 +57,15 @@ impl<'de> Visitor<'de> for EntriesVisitor {
         let mut nodes = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
             if name.len() > MAX_NAME_BYTES {
-                return Err(A::Error::custom(format!("a node's name is longer than {MAX_NAME_BYTES} bytes")));
+                return Err(A::Error::custom(format!(
+                    "a node's name is longer than {MAX_NAME_BYTES} bytes"
+                )));
             }
             if nodes.len() >= MAX_NODES {
                 return Err(A::Error::custom(format!("more than {MAX_NODES} nodes")));
             }
-            let node =
-                observed(&map.next_value()?).map_err(|reason| A::Error::custom(format!("{name:?}: {reason}")))?;
+            let node = observed(&map.next_value()?)
+                .map_err(|reason| A::Error::custom(format!("{name:?}: {reason}")))?;
             nodes.insert(NodeName::from(name.as_str()), node);
         }
         Ok(Entries(nodes))
@@ -111,42 +114,90 @@ mod tests {
 
     #[test]
     fn reads_what_the_original_and_we_write() {
-        let original = read_text(&format!(r#"{{"p": {PRIMARY}, "s1": {STANDBY}, "x": {NEVER_ANSWERED}}}"#)).unwrap();
+        let original = read_text(&format!(
+            r#"{{"p": {PRIMARY}, "s1": {STANDBY}, "x": {NEVER_ANSWERED}}}"#
+        ))
+        .unwrap();
         assert_eq!(original["s1"], standby_entry());
         assert_eq!(original["p"].in_recovery, Some(false));
-        assert_eq!((original["x"].connection, original["x"].in_recovery), (false, None));
-        let ours = state_json::render(&nodes(&[("p", primary()), ("s1", standby()), ("x", never_answered())]));
+        assert_eq!(
+            (original["x"].connection, original["x"].in_recovery),
+            (false, None)
+        );
+        let ours = state_json::render(&nodes(&[
+            ("p", primary()),
+            ("s1", standby()),
+            ("x", never_answered()),
+        ]));
         assert_eq!(read_text(std::str::from_utf8(&ours).unwrap()), Ok(original));
         assert_eq!(read_text("{}"), Ok(BTreeMap::new()));
     }
 
     #[test]
     fn an_entry_is_read_back() {
-        let nothing = ObservedNode { db_time: None, in_recovery: None, receive: None, ..standby_entry() };
+        let nothing = ObservedNode {
+            db_time: None,
+            in_recovery: None,
+            receive: None,
+            ..standby_entry()
+        };
         for observed in [standby_entry(), nothing] {
-            assert_eq!(read_text(&format!(r#"{{"s": {}}}"#, entry(&observed))).unwrap()["s"], observed);
+            assert_eq!(
+                read_text(&format!(r#"{{"s": {}}}"#, entry(&observed))).unwrap()["s"],
+                observed
+            );
         }
     }
 
     #[test]
     fn a_field_that_cannot_be_read_was_not_told() {
         for (field, instead) in [
-            (r#""pg_is_in_recovery": true"#, r#""pg_is_in_recovery": "yes""#),
+            (
+                r#""pg_is_in_recovery": true"#,
+                r#""pg_is_in_recovery": "yes""#,
+            ),
             (r#""pg_is_in_recovery": true"#, r#""pg_is_in_recovery": 1"#),
-            (r#""pg_is_in_recovery": true"#, r#""pg_is_in_recovery": {"a": [1, {}]}"#),
+            (
+                r#""pg_is_in_recovery": true"#,
+                r#""pg_is_in_recovery": {"a": [1, {}]}"#,
+            ),
         ] {
-            let nodes = read_text(&format!(r#"{{"s": {}}}"#, STANDBY.replace(field, instead))).unwrap();
-            assert_eq!(nodes["s"], ObservedNode { in_recovery: None, ..standby_entry() }, "{instead}");
+            let nodes =
+                read_text(&format!(r#"{{"s": {}}}"#, STANDBY.replace(field, instead))).unwrap();
+            assert_eq!(
+                nodes["s"],
+                ObservedNode {
+                    in_recovery: None,
+                    ..standby_entry()
+                },
+                "{instead}"
+            );
         }
-        let odd = STANDBY.replace("0/5000060", "no/where").replace("2024-01-01T00:00:04.750000Z", "yesterday");
+        let odd = STANDBY
+            .replace("0/5000060", "no/where")
+            .replace("2024-01-01T00:00:04.750000Z", "yesterday");
         let nodes = read_text(&format!(r#"{{"s": {odd}}}"#)).unwrap();
-        assert_eq!(nodes["s"], ObservedNode { receive: None, replay: None, last_replay: None, ..standby_entry() });
+        assert_eq!(
+            nodes["s"],
+            ObservedNode {
+                receive: None,
+                replay: None,
+                last_replay: None,
+                ..standby_entry()
+            }
+        );
     }
 
     #[test]
     fn keys_of_newer_versions_are_passed_over() {
-        let newer = STANDBY.replace(r#""connection""#, r#""new": {"a": [1.5, null, "x"]}, "more": -1, "connection""#);
-        assert_eq!(read_text(&format!(r#"{{"s": {newer}}}"#)).unwrap()["s"], standby_entry());
+        let newer = STANDBY.replace(
+            r#""connection""#,
+            r#""new": {"a": [1.5, null, "x"]}, "more": -1, "connection""#,
+        );
+        assert_eq!(
+            read_text(&format!(r#"{{"s": {newer}}}"#)).unwrap()["s"],
+            standby_entry()
+        );
     }
 
     #[track_caller]
@@ -161,11 +212,29 @@ mod tests {
             &format!(r#"{{"p": {PRIMARY}, "s": {{"fetch_time": "2024-01-01T00:00:05Z"}}}}"#),
             "no valid connection",
         );
-        refused(r#"{"s": {"connection": true}}"#, r#""s": no valid fetch_time"#);
-        refused(r#"{"s": {"connection": true, "fetch_time": 5}}"#, "no valid fetch_time");
-        refused(r#"{"s": {"connection": 1, "fetch_time": "2024-01-01T00:00:05Z"}}"#, "no valid connection");
-        for entry in ["null", "1", "\"x\"", "[]", r#"["2024-01-01T00:00:05Z", true]"#] {
-            refused(&format!(r#"{{"s": {entry}}}"#), "expected an object with the state of a node");
+        refused(
+            r#"{"s": {"connection": true}}"#,
+            r#""s": no valid fetch_time"#,
+        );
+        refused(
+            r#"{"s": {"connection": true, "fetch_time": 5}}"#,
+            "no valid fetch_time",
+        );
+        refused(
+            r#"{"s": {"connection": 1, "fetch_time": "2024-01-01T00:00:05Z"}}"#,
+            "no valid connection",
+        );
+        for entry in [
+            "null",
+            "1",
+            "\"x\"",
+            "[]",
+            r#"["2024-01-01T00:00:05Z", true]"#,
+        ] {
+            refused(
+                &format!(r#"{{"s": {entry}}}"#),
+                "expected an object with the state of a node",
+            );
         }
     }
 
@@ -182,18 +251,29 @@ mod tests {
         assert!(read_text(&named(MAX_NAME_BYTES)).is_ok());
         refused(&named(MAX_NAME_BYTES + 1), "name is longer");
         let counted = |count: usize| {
-            let entries: Vec<_> = (0..count).map(|number| format!(r#""n{number}": {NEVER_ANSWERED}"#)).collect();
+            let entries: Vec<_> = (0..count)
+                .map(|number| format!(r#""n{number}": {NEVER_ANSWERED}"#))
+                .collect();
             format!("{{{}}}", entries.join(","))
         };
-        assert_eq!(read_text(&counted(MAX_NODES)).map(|nodes| nodes.len()), Ok(MAX_NODES));
+        assert_eq!(
+            read_text(&counted(MAX_NODES)).map(|nodes| nodes.len()),
+            Ok(MAX_NODES)
+        );
         refused(&counted(MAX_NODES + 1), "more than 10000 nodes");
     }
 
     #[test]
     fn depth_costs_nothing() {
         for deep in ["[".repeat(200_000), r#"{"a":"#.repeat(200_000)] {
-            refused(&format!(r#"{{"s": {{"pg_is_in_recovery": {deep}"#), "bad state of nodes");
-            refused(&format!(r#"{{"s": {{"unknown": {deep}"#), "bad state of nodes");
+            refused(
+                &format!(r#"{{"s": {{"pg_is_in_recovery": {deep}"#),
+                "bad state of nodes",
+            );
+            refused(
+                &format!(r#"{{"s": {{"unknown": {deep}"#),
+                "bad state of nodes",
+            );
             refused(&deep, "bad state of nodes");
         }
     }
@@ -205,7 +285,10 @@ mod tests {
             let _ = read(mutated, wall("2024-01-01T00:00:06Z"));
         });
         for end in 0..body.len() {
-            assert!(read(&body.as_bytes()[..end], wall("2024-01-01T00:00:06Z")).is_err(), "cut at {end}");
+            assert!(
+                read(&body.as_bytes()[..end], wall("2024-01-01T00:00:06Z")).is_err(),
+                "cut at {end}"
+            );
         }
     }
 }

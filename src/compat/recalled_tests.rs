@@ -22,19 +22,34 @@ fn check(file: &str, said: &str) {
 
 #[test]
 fn what_was_written_is_remembered() {
-    let at = Some(Monotonic::from_duration(Duration::from_micros(1_234_567_891)));
+    let at = Some(Monotonic::from_duration(Duration::from_micros(
+        1_234_567_891,
+    )));
     let file = written(at);
-    let remembered = |boot| read(&file, boot).map(|recalled| (recalled.memory, recalled.origin, recalled.odd));
-    assert_eq!(remembered(Some("b")), Ok((memory(at), Origin::ThisBoot, Vec::new())));
-    assert_eq!(remembered(Some("another")), Ok((memory(None), Origin::AnotherBoot, Vec::new())));
-    assert_eq!(remembered(None), Ok((memory(None), Origin::AnotherBoot, Vec::new())));
+    let remembered =
+        |boot| read(&file, boot).map(|recalled| (recalled.memory, recalled.origin, recalled.odd));
+    assert_eq!(
+        remembered(Some("b")),
+        Ok((memory(at), Origin::ThisBoot, Vec::new()))
+    );
+    assert_eq!(
+        remembered(Some("another")),
+        Ok((memory(None), Origin::AnotherBoot, Vec::new()))
+    );
+    assert_eq!(
+        remembered(None),
+        Ok((memory(None), Origin::AnotherBoot, Vec::new()))
+    );
     let nothing = render(&ClusterState::default(), &Memory::default(), None, None);
     assert_eq!(read(&nothing, None).unwrap().memory, Memory::default());
 }
 
 #[test]
 fn a_restart_is_owed_until_the_machine_is_started() {
-    let owed = Memory { restart_owed: true, ..Memory::default() };
+    let owed = Memory {
+        restart_owed: true,
+        ..Memory::default()
+    };
     let file = render(&ClusterState::default(), &owed, None, Some("this boot"));
     let recalled = |boot| read(&file, boot).unwrap().memory.restart_owed;
     assert!(recalled(Some("this boot")));
@@ -44,19 +59,36 @@ fn a_restart_is_owed_until_the_machine_is_started() {
 #[test]
 fn a_command_that_was_left_running_is_known_in_its_boot() {
     let mut running = memory(Some(mono(5)));
-    let process = Process { pid: 4711, started: u64::MAX };
+    let process = Process {
+        pid: 4711,
+        started: u64::MAX,
+    };
     let last = running.failover.as_mut().unwrap();
     (last.outcome, last.process) = (FailoverOutcome::Running, Some(process));
     let file = render(&cluster(), &running, None, Some("this boot"));
     let recalled = |boot| read(&file, boot).unwrap().memory.failover.unwrap().process;
     assert_eq!(recalled(Some("this boot")), Some(process));
-    assert_eq!((recalled(Some("another boot")), recalled(None)), (None, None));
+    assert_eq!(
+        (recalled(Some("another boot")), recalled(None)),
+        (None, None)
+    );
     let text = String::from_utf8(file.clone()).unwrap();
-    for (pid, started) in [("-1", "1"), ("4294967296", "1"), ("\"1\"", "1"), ("1", "1.5"), ("1", "null")] {
-        let odd = text.replace("4711", pid).replace(&u64::MAX.to_string(), started);
+    for (pid, started) in [
+        ("-1", "1"),
+        ("4294967296", "1"),
+        ("\"1\"", "1"),
+        ("1", "1.5"),
+        ("1", "null"),
+    ] {
+        let odd = text
+            .replace("4711", pid)
+            .replace(&u64::MAX.to_string(), started);
         let recalled = read(odd.as_bytes(), Some("this boot")).unwrap();
         assert_eq!(recalled.odd, ["memory.failover.process"], "{odd}");
-        assert_eq!(recalled.memory.failover.map(|last| last.outcome), Some(FailoverOutcome::Running));
+        assert_eq!(
+            recalled.memory.failover.map(|last| last.outcome),
+            Some(FailoverOutcome::Running)
+        );
     }
 }
 
@@ -68,10 +100,22 @@ fn without_a_boot_id_no_monotonic_time_is_believed() {
 
 #[track_caller]
 fn original(node: &str, seen: Option<&str>) {
-    let file = format!(r#"{{"db_nodes": {{"n": {node}}}, "observer_nodes": {{}}, "current_master": null}}"#);
-    let Recalled { memory, origin, odd } = recall(&file);
-    assert_eq!((memory.primary, origin, odd), (None, Origin::Original, Vec::new()));
-    let contact = seen.map(|seen| Contact { mono: None, wall: wall(seen) });
+    let file = format!(
+        r#"{{"db_nodes": {{"n": {node}}}, "observer_nodes": {{}}, "current_master": null}}"#
+    );
+    let Recalled {
+        memory,
+        origin,
+        odd,
+    } = recall(&file);
+    assert_eq!(
+        (memory.primary, origin, odd),
+        (None, Origin::Original, Vec::new())
+    );
+    let contact = seen.map(|seen| Contact {
+        mono: None,
+        wall: wall(seen),
+    });
     assert_eq!(memory.contacts.get("n"), contact.as_ref(), "{node}");
 }
 
@@ -80,24 +124,43 @@ fn a_file_of_the_original_tells_the_last_contact() {
     original(PRIMARY, Some("2024-01-01T00:00:05Z"));
     let lost = PRIMARY.replace(r#""connection": true"#, r#""connection": false"#);
     original(&lost, Some("2024-01-01T00:00:05Z"));
-    original(&lost.replace("05.250000Z", "03.250000Z"), Some("2024-01-01T00:00:03.250000Z"));
+    original(
+        &lost.replace("05.250000Z", "03.250000Z"),
+        Some("2024-01-01T00:00:03.250000Z"),
+    );
     original(STANDBY, None);
     original(NEVER_ANSWERED, None);
-    original(r#"{"a": 0.30000000000000004, "b": 1e-06, "x": {}, "z": [[]]}"#, None);
+    original(
+        r#"{"a": 0.30000000000000004, "b": 1e-06, "x": {}, "z": [[]]}"#,
+        None,
+    );
 }
 
 #[test]
 fn a_file_of_the_original_tells_the_standbys() {
-    let file = format!(r#"{{"db_nodes": {{"p": {PRIMARY}, "s1": {STANDBY}}}, "current_master": "p"}}"#);
+    let file =
+        format!(r#"{{"db_nodes": {{"p": {PRIMARY}, "s1": {STANDBY}}}, "current_master": "p"}}"#);
     assert_eq!(recall(&file).memory.standbys, BTreeSet::from(["s1".into()]));
-    check(&file, "the primary was p; without a memory, as the original writes it: waits begin anew");
+    check(
+        &file,
+        "the primary was p; without a memory, as the original writes it: waits begin anew",
+    );
 }
 
 #[test]
 fn the_remembered_primary_may_have_any_name() {
-    let primary = |name: &str| recall(&format!(r#"{{"db_nodes": {{}}, "current_master": {name}}}"#)).memory.primary;
+    let primary = |name: &str| {
+        recall(&format!(
+            r#"{{"db_nodes": {{}}, "current_master": {name}}}"#
+        ))
+        .memory
+        .primary
+    };
     assert_eq!(primary(r#""\u00c4""#), Some("Ä".into()));
-    assert_eq!((primary("null"), primary("\"\""), primary("5")), (None, None, None));
+    assert_eq!(
+        (primary("null"), primary("\"\""), primary("5")),
+        (None, None, None)
+    );
 }
 
 #[test]
@@ -107,24 +170,42 @@ fn an_old_file_of_ours_knows_less() {
         r#"{{"db_nodes": {{"p": {PRIMARY}, "s1": {STANDBY}}}, "current_master": "p",
             "memory": {{"boot_id": "b", "primary_contacts": {{"p": {{"monotonic": 5.0, "seen": "2024-01-01T00:00:05Z"}}}}}}}}"#
     );
-    let Recalled { memory, origin, odd } = recall(&file);
+    let Recalled {
+        memory,
+        origin,
+        odd,
+    } = recall(&file);
     assert_eq!((origin, odd), (Origin::ThisBoot, Vec::new()));
-    assert_eq!(memory.contacts.get("p").and_then(|contact| contact.mono), Some(mono(5)));
+    assert_eq!(
+        memory.contacts.get("p").and_then(|contact| contact.mono),
+        Some(mono(5))
+    );
     assert_eq!(
         (memory.standbys, memory.failover, memory.failover_failed),
         (BTreeSet::from(["s1".into()]), None, false)
     );
     check(&file, "the primary was p");
     let rebooted = read(file.as_bytes(), Some("c")).unwrap();
-    assert_eq!(rebooted.to_string(), "the primary was p; written before this boot: its waits begin anew");
+    assert_eq!(
+        rebooted.to_string(),
+        "the primary was p; written before this boot: its waits begin anew"
+    );
 }
 
 #[test]
 fn what_is_odd_takes_nothing_else_along() {
     let file = |memory: &str| {
-        format!(r#"{{"db_nodes": {{"p": {PRIMARY}, "x": 5}}, "current_master": "p", "memory": {memory}}}"#)
+        format!(
+            r#"{{"db_nodes": {{"p": {PRIMARY}, "x": 5}}, "current_master": "p", "memory": {memory}}}"#
+        )
     };
-    let told = BTreeMap::from([("p".into(), Contact { mono: None, wall: wall("2024-01-01T00:00:05Z") })]);
+    let told = BTreeMap::from([(
+        "p".into(),
+        Contact {
+            mono: None,
+            wall: wall("2024-01-01T00:00:05Z"),
+        },
+    )]);
     for memory in ["null", "[1]", r#"{"primary_contacts": 7}"#] {
         assert_eq!(recall(&file(memory)).memory.contacts, told, "{memory}");
     }
@@ -134,7 +215,10 @@ fn what_is_odd_takes_nothing_else_along() {
             "z": {"monotonic": 1e300, "seen": "2024-01-01T00:00:05Z"}}}"#,
     );
     let contacts = recall(&odd).memory.contacts;
-    assert_eq!(contacts.keys().map(NodeName::as_str).collect::<Vec<_>>(), ["y", "z"]);
+    assert_eq!(
+        contacts.keys().map(NodeName::as_str).collect::<Vec<_>>(),
+        ["y", "z"]
+    );
     assert!(contacts.values().all(|contact| contact.mono.is_none()));
     check(
         &odd,
@@ -154,10 +238,22 @@ fn torn_and_foreign_files_are_refused() {
     for end in 0..file.len() {
         assert!(read(&file[..end], Some("b")).is_err(), "cut at {end}");
     }
-    for foreign in ["null", "[]", "[{}, null]", "{}", "5", r#"{"p": {"connection": true}}"#, "\0\0\0"] {
+    for foreign in [
+        "null",
+        "[]",
+        "[{}, null]",
+        "{}",
+        "5",
+        r#"{"p": {"connection": true}}"#,
+        "\0\0\0",
+    ] {
         assert!(read(foreign.as_bytes(), None).is_err(), "{foreign}");
     }
-    assert!(read(&vec![b' '; MAX_FILE_BYTES + 1], None).unwrap_err().contains("longer than"));
+    assert!(
+        read(&vec![b' '; MAX_FILE_BYTES + 1], None)
+            .unwrap_err()
+            .contains("longer than")
+    );
 }
 
 #[test]

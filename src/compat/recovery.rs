@@ -1,8 +1,9 @@
-//! The text of PostgreSQL's recovery settings: which file holds them, and how it has to read so that a standby follows
-//! another primary. Bytes in, bytes out: the file may be in any encoding, and what is not ours stays as it is.
+//! The text of PostgreSQL's recovery settings: which file holds them, and how it has to read so
+//! that a standby follows another primary. Bytes in, bytes out: the file may be in any encoding,
+//! and what is not ours stays as it is.
 //!
-//! Lines are read as PostgreSQL's own lexer reads them (`guc-file.l`): names in either case, blanks in front, `=` or none,
-//! a comment behind. A quoted value ends on its line.
+//! Lines are read as PostgreSQL's own lexer reads them (`guc-file.l`): names in either case, blanks
+//! in front, `=` or none, a comment behind. A quoted value ends on its line.
 
 use super::timestamp;
 use crate::config::Keywords;
@@ -17,32 +18,61 @@ pub struct Layout {
     pub standby_mark: &'static str,
 }
 
-/// The layout of a data directory by the text of its `PG_VERSION`: `9.6`, `15`. `None` if that is no version.
+/// The layout of a data directory by the text of its `PG_VERSION`: `9.6`, `15`. `None` if that is
+/// no version.
 pub fn layout(pg_version: &[u8]) -> Option<Layout> {
-    let digits = pg_version.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let major: u32 = std::str::from_utf8(pg_version.get(..digits)?).ok()?.parse().ok()?;
+    let digits = pg_version
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let major: u32 = std::str::from_utf8(pg_version.get(..digits)?)
+        .ok()?
+        .parse()
+        .ok()?;
     Some(if major < FIRST_WITHOUT_RECOVERY_CONF {
-        Layout { settings: "recovery.conf", standby_mark: "recovery.conf" }
+        Layout {
+            settings: "recovery.conf",
+            standby_mark: "recovery.conf",
+        }
     } else {
-        Layout { settings: "postgresql.auto.conf", standby_mark: "standby.signal" }
+        Layout {
+            settings: "postgresql.auto.conf",
+            standby_mark: "standby.signal",
+        }
     })
 }
 
-/// The settings with `primary_conninfo` set to `conninfo`, for the primary `node`; `None` if the one in force says that
-/// already, in whatever order and quoting.
+/// The settings with `primary_conninfo` set to `conninfo`, for the primary `node`; `None` if the
+/// one in force says that already, in whatever order and quoting.
 pub fn rewrite(old: &[u8], conninfo: &Keywords, node: &str, at: WallTime) -> Option<Vec<u8>> {
-    let settings = || old.split_inclusive(|byte| *byte == b'\n').map(|line| (line, Setting::read(line)));
+    let settings = || {
+        old.split_inclusive(|byte| *byte == b'\n')
+            .map(|line| (line, Setting::read(line)))
+    };
     // The last one counts.
-    let in_force = settings().filter_map(|(_, setting)| setting).rfind(|setting| setting.is("primary_conninfo"));
-    if in_force.and_then(|setting| setting.keywords()).is_some_and(|known| known.says_the_same_as(conninfo)) {
+    let in_force = settings()
+        .filter_map(|(_, setting)| setting)
+        .rfind(|setting| setting.is("primary_conninfo"));
+    if in_force
+        .and_then(|setting| setting.keywords())
+        .is_some_and(|known| known.says_the_same_as(conninfo))
+    {
         return None;
     }
-    let node: String = node.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-    let tag = format!("# pglookout updated primary_conninfo for instance {node} at {}\n", timestamp::format(at));
+    let node: String = node
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect();
+    let tag = format!(
+        "# pglookout updated primary_conninfo for instance {node} at {}\n",
+        timestamp::format(at)
+    );
     let mut new = tag.into_bytes();
     let mut has_timeline = false;
     for (line, setting) in settings() {
-        has_timeline |= setting.as_ref().is_some_and(|setting| setting.is("recovery_target_timeline"));
+        has_timeline |= setting
+            .as_ref()
+            .is_some_and(|setting| setting.is("recovery_target_timeline"));
         if !setting.is_some_and(|setting| setting.is("primary_conninfo")) {
             new.extend_from_slice(line);
         }
@@ -50,7 +80,13 @@ pub fn rewrite(old: &[u8], conninfo: &Keywords, node: &str, at: WallTime) -> Opt
     if new.last() != Some(&b'\n') {
         new.push(b'\n');
     }
-    new.extend(format!("primary_conninfo = {}\n", quoted(&conninfo.to_conninfo_string())).into_bytes());
+    new.extend(
+        format!(
+            "primary_conninfo = {}\n",
+            quoted(&conninfo.to_conninfo_string())
+        )
+        .into_bytes(),
+    );
     if !has_timeline {
         new.extend_from_slice(b"recovery_target_timeline = 'latest'\n");
     }
@@ -75,7 +111,10 @@ impl<'a> Setting<'a> {
             return None;
         }
         let rest = trim_start(rest);
-        Some(Self { name, rest: trim_start(rest.strip_prefix(b"=").unwrap_or(rest)) })
+        Some(Self {
+            name,
+            rest: trim_start(rest.strip_prefix(b"=").unwrap_or(rest)),
+        })
     }
 
     fn is(&self, name: &str) -> bool {
@@ -87,7 +126,11 @@ impl<'a> Setting<'a> {
         let (value, rest) = match self.rest.strip_prefix(b"'") {
             Some(inner) => read_quoted(inner)?,
             None => {
-                let length = self.rest.iter().take_while(|byte| is_of_bare_value(**byte)).count();
+                let length = self
+                    .rest
+                    .iter()
+                    .take_while(|byte| is_of_bare_value(**byte))
+                    .count();
                 let (value, rest) = self.rest.split_at_checked(length)?;
                 (value.to_vec(), rest)
             }
@@ -128,7 +171,9 @@ fn read_escape<'a>(text: &'a [u8], value: &mut Vec<u8>) -> Option<&'a [u8]> {
     let octal = text.iter().take(3).take_while(is_octal).count();
     if octal > 0 {
         let (digits, rest) = text.split_at_checked(octal)?;
-        value.push(digits.iter().fold(0_u8, |number, digit| number.wrapping_mul(8).wrapping_add(digit & 7)));
+        value.push(digits.iter().fold(0_u8, |number, digit| {
+            number.wrapping_mul(8).wrapping_add(digit & 7)
+        }));
         return Some(rest);
     }
     let (byte, rest) = text.split_first()?;
@@ -144,16 +189,23 @@ fn read_escape<'a>(text: &'a [u8], value: &mut Vec<u8>) -> Option<&'a [u8]> {
     Some(rest)
 }
 
-/// A value in quotes that PostgreSQL reads back as it was: a quote is doubled, and so is a backslash, which would otherwise
-/// make an escape. No line may end in a value.
+/// A value in quotes that PostgreSQL reads back as it was: a quote is doubled, and so is a
+/// backslash, which would otherwise make an escape. No line may end in a value.
 fn quoted(value: &str) -> String {
-    let escaped = value.replace('\\', "\\\\").replace('\'', "''").replace('\n', "\\n").replace('\r', "\\r");
+    let escaped = value
+        .replace('\\', "\\\\")
+        .replace('\'', "''")
+        .replace('\n', "\\n")
+        .replace('\r', "\\r");
     format!("'{escaped}'")
 }
 
 /// Blanks as PostgreSQL's lexer has them, and the end of the line.
 fn trim_start(text: &[u8]) -> &[u8] {
-    let blanks = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
+    let blanks = text
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+        .count();
     text.get(blanks..).unwrap_or_default()
 }
 

@@ -1,5 +1,6 @@
-//! The state file: rendered for whoever reads it (the original's three keys), for people (`decision`) and for our own next
-//! start (`memory`). It is read beside this file; opening, writing and renaming it is another room's business.
+//! The state file: rendered for whoever reads it (the original's three keys), for people
+//! (`decision`) and for our own next start (`memory`). It is read beside this file; opening,
+//! writing and renaming it is another room's business.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +14,15 @@ use crate::config::NodeName;
 use crate::lookout::{Contact, Memory, PastFailover, Process, Round};
 use crate::time::Monotonic;
 
-/// The state file's content, with what the `last` round came to. `boot_id` tells this boot of the machine from every other; without one, a later process
-/// cannot compare the monotonic times with its own.
-pub fn render(state: &ClusterState, memory: &Memory, last: Option<&Round>, boot_id: Option<&str>) -> Vec<u8> {
+/// The state file's content, with what the `last` round came to. `boot_id` tells this boot of the
+/// machine from every other; without one, a later process cannot compare the monotonic times with
+/// its own.
+pub fn render(
+    state: &ClusterState,
+    memory: &Memory,
+    last: Option<&Round>,
+    boot_id: Option<&str>,
+) -> Vec<u8> {
     let observer_nodes = state
         .observers
         .iter()
@@ -97,19 +104,28 @@ struct ProcessJson {
 impl<'a> ObserverJson<'a> {
     fn of(observer: &'a ObserverState) -> Option<Self> {
         let attempt = observer.attempt?;
-        // The original's shape mixes node names with two keys of its own; a node of such a name has no place in it.
-        let nodes = observer.nodes.iter().filter(|(name, _)| !OBSERVER_KEYS.contains(&name.as_str()));
+        // The original's shape mixes node names with two keys of its own; a node of such a name has
+        // no place in it.
+        let nodes = observer
+            .nodes
+            .iter()
+            .filter(|(name, _)| !OBSERVER_KEYS.contains(&name.as_str()));
         Some(Self {
             fetch_time: timestamp::format(attempt.fetch_time),
             connection: attempt.connected,
-            nodes: nodes.map(|(name, sighting)| (name.as_str(), NodeJson::of_sighting(sighting))).collect(),
+            nodes: nodes
+                .map(|(name, sighting)| (name.as_str(), NodeJson::of_sighting(sighting)))
+                .collect(),
         })
     }
 }
 
 impl From<&Contact> for ContactJson {
     fn from(contact: &Contact) -> Self {
-        Self { monotonic: contact.mono.map(Monotonic::as_secs_f64), seen: timestamp::format(contact.wall) }
+        Self {
+            monotonic: contact.mono.map(Monotonic::as_secs_f64),
+            seen: timestamp::format(contact.wall),
+        }
     }
 }
 
@@ -120,7 +136,9 @@ impl From<&PastFailover> for FailoverJson {
             outcome: last.outcome.name(),
             monotonic: last.mono.map(Monotonic::as_secs_f64),
             seen: timestamp::format(last.wall),
-            process: last.process.map(|Process { pid, started }| ProcessJson { pid, started }),
+            process: last
+                .process
+                .map(|Process { pid, started }| ProcessJson { pid, started }),
         }
     }
 }
@@ -139,7 +157,8 @@ mod tests {
     #[test]
     fn keys_of_the_original_look_as_it_shows_them() {
         let mut file: Value =
-            serde_json::from_slice(&render(&cluster(), &memory(Some(mono(1))), None, Some("b"))).unwrap();
+            serde_json::from_slice(&render(&cluster(), &memory(Some(mono(1))), None, Some("b")))
+                .unwrap();
         assert_eq!(
             file["memory"],
             json!({"boot_id": "b",
@@ -148,12 +167,17 @@ mod tests {
             "failover_failed": true})
         );
         assert_eq!(file["decision"], Value::Null);
-        file.as_object_mut().unwrap().retain(|key, _| !["memory", "decision"].contains(&key.as_str()));
+        file.as_object_mut()
+            .unwrap()
+            .retain(|key, _| !["memory", "decision"].contains(&key.as_str()));
         let seen = json!({"connection": true, "fetch_time": "2024-01-01T00:00:05Z",
             "db_time": "2024-01-01T00:00:05.250000Z", "pg_is_in_recovery": true,
             "pg_last_xact_replay_timestamp": "2024-01-01T00:00:04.750000Z", "pg_last_xlog_receive_location": "0/5000060",
             "pg_last_xlog_replay_location": "0/5000060", "replication_time_lag": 0.5});
-        let (p, s1): (Value, Value) = (serde_json::from_str(PRIMARY).unwrap(), serde_json::from_str(STANDBY).unwrap());
+        let (p, s1): (Value, Value) = (
+            serde_json::from_str(PRIMARY).unwrap(),
+            serde_json::from_str(STANDBY).unwrap(),
+        );
         assert_eq!(
             file,
             json!({"db_nodes": {"p": p, "s1": s1}, "current_master": "p",

@@ -1,14 +1,18 @@
-//! The fleet's timestamps: UTC in ISO 8601, `2024-04-30T12:34:56.789012Z`; to the millisecond in logs and alert files. The
-//! calendar is written out here because the small crates' begin at 1970, and one old database clock must not make a whole
-//! answer unreadable.
+//! The fleet's timestamps: UTC in ISO 8601, `2024-04-30T12:34:56.789012Z`; to the millisecond in
+//! logs and alert files. The calendar is written out here because the small crates' begin at 1970,
+//! and one old database clock must not make a whole answer unreadable.
 
 use crate::time::WallTime;
 
-/// The timestamp as the original prints it: six digits of fraction, or none when it is zero. A time outside the years 1
-/// to 9999 is printed as the nearest one inside.
+/// The timestamp as the original prints it: six digits of fraction, or none when it is zero. A time
+/// outside the years 1 to 9999 is printed as the nearest one inside.
 pub fn format(time: WallTime) -> String {
     let (whole, fraction) = whole_seconds(time);
-    if fraction == 0 { whole + "Z" } else { format!("{whole}.{fraction:06}Z") }
+    if fraction == 0 {
+        whole + "Z"
+    } else {
+        format!("{whole}.{fraction:06}Z")
+    }
 }
 
 /// The timestamp as people read it in logs and alert files: always three digits of fraction.
@@ -17,7 +21,8 @@ pub fn format_millis(time: WallTime) -> String {
     format!("{whole}.{:03}Z", fraction / 1000)
 }
 
-/// Reads what [`format()`] prints, and the basic form `20240430T123456Z`; either with one to six digits of fraction.
+/// Reads what [`format()`] prints, and the basic form `20240430T123456Z`; either with one to six
+/// digits of fraction.
 pub fn parse(text: &str) -> Option<WallTime> {
     let mut rest = text.as_bytes();
     let year = digits(&mut rest, 4)?;
@@ -31,14 +36,21 @@ pub fn parse(text: &str) -> Option<WallTime> {
     let minute = digits(&mut rest, 2)?;
     separator(&mut rest, b':', extended)?;
     let second = digits(&mut rest, 2)?;
-    let fraction = if skip(&mut rest, b'.') { fraction(&mut rest)? } else { 0 };
+    let fraction = if skip(&mut rest, b'.') {
+        fraction(&mut rest)?
+    } else {
+        0
+    };
     separator(&mut rest, b'Z', true)?;
-    let on_calendar = year >= 1 && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
+    let on_calendar =
+        year >= 1 && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
     if !rest.is_empty() || !on_calendar || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
     let seconds = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
-    Some(WallTime::from_unix_micros(seconds * MICROS_PER_SECOND + fraction))
+    Some(WallTime::from_unix_micros(
+        seconds * MICROS_PER_SECOND + fraction,
+    ))
 }
 
 /// Date and time to the second, and the microseconds that follow.
@@ -48,13 +60,18 @@ fn whole_seconds(time: WallTime) -> (String, i64) {
     let in_day = micros.rem_euclid(MICROS_PER_DAY);
     let (seconds, fraction) = (in_day / MICROS_PER_SECOND, in_day % MICROS_PER_SECOND);
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    (format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"), fraction)
+    (
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"),
+        fraction,
+    )
 }
 
 fn digits(rest: &mut &[u8], count: usize) -> Option<i64> {
     let (number, after) = rest.split_at_checked(count)?;
     let value = number.iter().try_fold(0, |value: i64, digit| {
-        digit.is_ascii_digit().then(|| value * 10 + i64::from(digit.wrapping_sub(b'0')))
+        digit
+            .is_ascii_digit()
+            .then(|| value * 10 + i64::from(digit.wrapping_sub(b'0')))
     })?;
     *rest = after;
     Some(value)
@@ -94,10 +111,18 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since 1970-01-01. Years are counted from March on, so that the leap day is the last day of its year.
+/// Days since 1970-01-01. Years are counted from March on, so that the leap day is the last day of
+/// its year.
 fn days(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (month * 153 + 2) / 5 + day
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    year * 365 + year.div_euclid(4) - year.div_euclid(100)
+        + year.div_euclid(400)
+        + (month * 153 + 2) / 5
+        + day
         - 1
         - DAYS_TO_EPOCH
 }
@@ -107,12 +132,17 @@ fn civil(days_since_epoch: i64) -> (i64, i64, i64) {
     let day_count = days_since_epoch + DAYS_TO_EPOCH;
     let era = day_count.div_euclid(DAYS_PER_ERA);
     let in_era = day_count.rem_euclid(DAYS_PER_ERA);
-    let year_in_era = (in_era - in_era / 1460 + in_era / 36_524 - in_era / (DAYS_PER_ERA - 1)) / 365;
+    let year_in_era =
+        (in_era - in_era / 1460 + in_era / 36_524 - in_era / (DAYS_PER_ERA - 1)) / 365;
     let in_year = in_era - (year_in_era * 365 + year_in_era / 4 - year_in_era / 100);
     let month = (in_year * 5 + 2) / 153;
     let day = in_year - (month * 153 + 2) / 5 + 1;
     let year = era * 400 + year_in_era;
-    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
+    if month < 10 {
+        (year, month + 3, day)
+    } else {
+        (year + 1, month - 9, day)
+    }
 }
 
 /// From 0000-03-01 to 1970-01-01.
@@ -132,7 +162,11 @@ mod tests {
 
     #[track_caller]
     fn both_ways(text: &str, micros: i64) {
-        assert_eq!(parse(text).map(WallTime::unix_micros), Some(micros), "{text}");
+        assert_eq!(
+            parse(text).map(WallTime::unix_micros),
+            Some(micros),
+            "{text}"
+        );
         assert_eq!(format(WallTime::from_unix_micros(micros)), text);
     }
 
@@ -151,7 +185,9 @@ mod tests {
 
     #[test]
     fn logs_and_alerts_show_milliseconds() {
-        let check = |micros, expected: &str| assert_eq!(format_millis(WallTime::from_unix_micros(micros)), expected);
+        let check = |micros, expected: &str| {
+            assert_eq!(format_millis(WallTime::from_unix_micros(micros)), expected)
+        };
         check(1_714_480_496_789_999, "2024-04-30T12:34:56.789Z");
         check(0, "1970-01-01T00:00:00.000Z");
         check(-1, "1969-12-31T23:59:59.999Z");
@@ -178,7 +214,10 @@ mod tests {
         assert!(at.is_some());
         assert_eq!(parse("20240101T102030Z"), at);
         assert_eq!(parse("20240101T102030.0Z"), at);
-        assert_eq!(parse("2024-01-01T00:00:00.123Z"), parse("2024-01-01T00:00:00.123000Z"));
+        assert_eq!(
+            parse("2024-01-01T00:00:00.123Z"),
+            parse("2024-01-01T00:00:00.123000Z")
+        );
     }
 
     #[test]
@@ -217,7 +256,13 @@ mod tests {
 
     #[test]
     fn times_off_the_calendar_are_printed_as_its_ends() {
-        assert_eq!(format(WallTime::from_unix_micros(i64::MIN)), "0001-01-01T00:00:00Z");
-        assert_eq!(format(WallTime::from_unix_micros(i64::MAX)), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(
+            format(WallTime::from_unix_micros(i64::MIN)),
+            "0001-01-01T00:00:00Z"
+        );
+        assert_eq!(
+            format(WallTime::from_unix_micros(i64::MAX)),
+            "9999-12-31T23:59:59.999999Z"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What a reload changed, by the keys' names in the file, with old and new value and without a secret.
+//! What a reload changed, by the keys' names in the file, with old and new value and without a
+//! secret.
 
 use std::fmt;
 
@@ -54,7 +55,12 @@ impl fmt::Display for Change {
 }
 
 fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<Change>) {
-    let mut note = |what| found.push(Change { path: path.to_owned(), what });
+    let mut note = |what| {
+        found.push(Change {
+            path: path.to_owned(),
+            what,
+        })
+    };
     match (old, new) {
         (old, new) if old == new => {}
         (Value::Object(old), Value::Object(new)) => compare_objects(path, old, new, found),
@@ -65,12 +71,21 @@ fn compare(path: &str, old: &Value, new: &Value, found: &mut Vec<Change>) {
     }
 }
 
-fn compare_objects(path: &str, old: &Map<String, Value>, new: &Map<String, Value>, found: &mut Vec<Change>) {
+fn compare_objects(
+    path: &str,
+    old: &Map<String, Value>,
+    new: &Map<String, Value>,
+    found: &mut Vec<Change>,
+) {
     let mut keys: Vec<&String> = old.keys().chain(new.keys()).collect();
     keys.sort_unstable();
     keys.dedup();
     for key in keys {
-        let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let below = if path.is_empty() {
+            key.clone()
+        } else {
+            format!("{path}.{key}")
+        };
         let [old, new] = [old, new].map(|side| side.get(key).unwrap_or(&Value::Null));
         compare(&below, old, new, found);
     }
@@ -82,7 +97,9 @@ fn shown_at(path: &str, value: &Value) -> String {
         _ if is_secret(keyword) => "a secret".to_owned(),
         Value::Null => "not set".to_owned(),
         Value::Array(items) => {
-            let items = items.iter().map(|item| item.as_str().map_or_else(|| shown(item), shown_text));
+            let items = items
+                .iter()
+                .map(|item| item.as_str().map_or_else(|| shown(item), shown_text));
             format!("[{}]", items.collect::<Vec<_>>().join(", "))
         }
         Value::String(text) => shown_text(text),
@@ -97,10 +114,21 @@ mod tests {
 
     #[track_caller]
     fn check(old: &str, new: &str, expected: &[&str]) {
-        let [old, new] = [old, new].map(|text| parse(&format!("{{{text}}}"), &Environment::default()).unwrap().config);
-        let found: Vec<_> = changes(&old, &new).iter().map(ToString::to_string).collect();
+        let [old, new] = [old, new].map(|text| {
+            parse(&format!("{{{text}}}"), &Environment::default())
+                .unwrap()
+                .config
+        });
+        let found: Vec<_> = changes(&old, &new)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(found, expected);
-        assert_eq!(old == new, expected.is_empty(), "a field that is not compared");
+        assert_eq!(
+            old == new,
+            expected.is_empty(),
+            "a field that is not compared"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! How one database node is reached, resolved: every default applied, every host with its port and password.
+//! How one database node is reached, resolved: every default applied, every host with its port and
+//! password.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,7 +16,8 @@ use super::secret::Secret;
 pub struct ConnInfo {
     /// In the order to be tried; never empty.
     pub hosts: Vec<Host>,
-    /// `host`, `hostaddr` and `port` as they were given, without defaults: for others who are told how to reach this node.
+    /// `host`, `hostaddr` and `port` as they were given, without defaults: for others who are told
+    /// how to reach this node.
     pub address: Keywords,
     /// `dbname`; by default the user's name.
     pub dbname: String,
@@ -50,8 +52,8 @@ pub struct Host {
     pub address: HostAddress,
     /// TCP port, or the number in a socket's name.
     pub port: u16,
-    /// What the operator calls it: `host`, else `hostaddr`, else the default socket directory. For logs, certificates and
-    /// the password file.
+    /// What the operator calls it: `host`, else `hostaddr`, else the default socket directory. For
+    /// logs, certificates and the password file.
     pub name: String,
     /// From the connection info, else `PGPASSWORD`, else the password file.
     pub password: Option<Secret>,
@@ -60,7 +62,8 @@ pub struct Host {
 /// Where a host is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostAddress {
-    /// To be looked up. Also an IPv6 literal with a scope (`fe80::1%eth0`): the look-up knows interfaces.
+    /// To be looked up. Also an IPv6 literal with a scope (`fe80::1%eth0`): the look-up knows
+    /// interfaces.
     Name(String),
     /// A literal address.
     Ip(IpAddr),
@@ -92,9 +95,10 @@ pub enum ChannelBinding {
     Require,
 }
 
-/// `target_session_attrs`. A host of the other role does where no host has this one: whoever watches a cluster must not
-/// lose sight of a server because it has become a standby. So `standby` says the same as `prefer-standby`, and what
-/// accepts writes by default is not told from a primary.
+/// `target_session_attrs`. A host of the other role does where no host has this one: whoever
+/// watches a cluster must not lose sight of a server because it has become a standby. So `standby`
+/// says the same as `prefer-standby`, and what accepts writes by default is not told from a
+/// primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WantedRole {
     /// `primary`, `read-write`.
@@ -106,8 +110,13 @@ pub enum WantedRole {
 impl ConnInfo {
     /// Where it leads, in libpq's quoting and without secrets: for logs.
     pub fn masked(&self) -> String {
-        let list = |part: fn(&Host) -> String| self.hosts.iter().map(part).collect::<Vec<_>>().join(",");
-        let password = if self.hosts.iter().any(|host| host.password.is_some()) { "hidden" } else { "no" };
+        let list =
+            |part: fn(&Host) -> String| self.hosts.iter().map(part).collect::<Vec<_>>().join(",");
+        let password = if self.hosts.iter().any(|host| host.password.is_some()) {
+            "hidden"
+        } else {
+            "no"
+        };
         format!(
             "host={} port={} dbname={} user={}; {password} password",
             quoted(&list(|host| host.name.clone())),
@@ -122,7 +131,9 @@ impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
             HostAddress::Socket(path) => write!(f, "{}", path.display()),
-            HostAddress::Ip(IpAddr::V6(_)) if self.name.contains(':') => write!(f, "[{}]:{}", self.name, self.port),
+            HostAddress::Ip(IpAddr::V6(_)) if self.name.contains(':') => {
+                write!(f, "[{}]:{}", self.name, self.port)
+            }
             _ => write!(f, "{}:{}", self.name, self.port),
         }
     }

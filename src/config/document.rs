@@ -5,12 +5,18 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Parses `text` and returns the dotted paths of repeated keys beside the value. The error names line and column.
+/// Parses `text` and returns the dotted paths of repeated keys beside the value. The error names
+/// line and column.
 pub(super) fn parse(text: &str) -> Result<(Value, Vec<String>), String> {
     let mut repeated = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let seed = Node { path: "", repeated: &mut repeated };
-    let value = seed.deserialize(&mut deserializer).map_err(|error| error.to_string())?;
+    let seed = Node {
+        path: "",
+        repeated: &mut repeated,
+    };
+    let value = seed
+        .deserialize(&mut deserializer)
+        .map_err(|error| error.to_string())?;
     deserializer.end().map_err(|error| error.to_string())?;
     Ok((value, repeated))
 }
@@ -61,7 +67,10 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
-        while let Some(item) = items.next_element_seed(Node { path: self.path, repeated: self.repeated })? {
+        while let Some(item) = items.next_element_seed(Node {
+            path: self.path,
+            repeated: self.repeated,
+        })? {
             array.push(item);
         }
         Ok(Value::Array(array))
@@ -71,7 +80,10 @@ impl<'de> Visitor<'de> for Node<'_> {
         let mut object = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             let path = joined(self.path, &key);
-            let value = entries.next_value_seed(Node { path: &path, repeated: self.repeated })?;
+            let value = entries.next_value_seed(Node {
+                path: &path,
+                repeated: self.repeated,
+            })?;
             if object.insert(key, value).is_some() {
                 self.repeated.push(path);
             }
@@ -82,7 +94,11 @@ impl<'de> Visitor<'de> for Node<'_> {
 
 /// The dotted path of `key` inside the object at `path`; the root's path is empty.
 pub(super) fn joined(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +108,11 @@ mod tests {
     #[track_caller]
     fn check(text: &str, repeated: &[&str]) {
         let (value, found) = parse(text).unwrap();
-        assert_eq!(value, serde_json::from_str::<Value>(text).unwrap(), "{text}");
+        assert_eq!(
+            value,
+            serde_json::from_str::<Value>(text).unwrap(),
+            "{text}"
+        );
         assert_eq!(found, repeated, "{text}");
     }
 
@@ -100,7 +120,10 @@ mod tests {
     fn reads_as_serde_json_does_and_notices_repeated_keys() {
         check(r#"{"a": [1, -2, 3.5, null, true, "x\n"], "b": {}}"#, &[]);
         check(r#"{"a": 1, "b": 2, "a": 3}"#, &["a"]);
-        check(r#"{"r": {"p": "x", "p": "y"}, "l": [{"k": 1, "k": 2}]}"#, &["r.p", "l.k"]);
+        check(
+            r#"{"r": {"p": "x", "p": "y"}, "l": [{"k": 1, "k": 2}]}"#,
+            &["r.p", "l.k"],
+        );
     }
 
     #[track_caller]

@@ -1,4 +1,5 @@
-//! What libpq's `ssl*` keywords say of one node: when to encrypt, whom to trust, what to show of ourselves.
+//! What libpq's `ssl*` keywords say of one node: when to encrypt, whom to trust, what to show of
+//! ourselves.
 
 use std::path::{Path, PathBuf};
 
@@ -118,7 +119,9 @@ impl TlsSettings {
 
     /// The file of our certificate.
     pub fn certificate_file(&self) -> Option<PathBuf> {
-        self.certificate.clone().or_else(|| self.at_home("postgresql.crt"))
+        self.certificate
+            .clone()
+            .or_else(|| self.at_home("postgresql.crt"))
     }
 
     /// The file of our key.
@@ -140,16 +143,26 @@ pub(super) fn resolve(source: &mut Source<'_>) -> TlsSettings {
     };
     let settings = TlsSettings {
         mode: mode(source, &roots),
-        negotiation: source.filled_one_of("sslnegotiation", &NEGOTIATIONS).unwrap_or(Negotiation::Postgres),
-        sni: source.filled_one_of("sslsni", &[("0", false), ("1", true)]).unwrap_or(true),
+        negotiation: source
+            .filled_one_of("sslnegotiation", &NEGOTIATIONS)
+            .unwrap_or(Negotiation::Postgres),
+        sni: source
+            .filled_one_of("sslsni", &[("0", false), ("1", true)])
+            .unwrap_or(true),
         roots,
         crl: source.filled("sslcrl").map(PathBuf::from),
         certificate: source.filled("sslcert").map(PathBuf::from),
         key: source.filled("sslkey").map(PathBuf::from),
-        certificate_mode: source.filled_one_of("sslcertmode", &CERTIFICATE_MODES).unwrap_or(CertificateMode::Allow),
+        certificate_mode: source
+            .filled_one_of("sslcertmode", &CERTIFICATE_MODES)
+            .unwrap_or(CertificateMode::Allow),
         oldest: version(source, "ssl_min_protocol_version").unwrap_or(TlsVersion::V1_2),
         newest: version(source, "ssl_max_protocol_version").unwrap_or(TlsVersion::V1_3),
-        home: source.environment.home.as_deref().map(|home: &Path| home.join(".postgresql")),
+        home: source
+            .environment
+            .home
+            .as_deref()
+            .map(|home: &Path| home.join(".postgresql")),
     };
     check(source, &settings);
     settings
@@ -157,7 +170,9 @@ pub(super) fn resolve(source: &mut Source<'_>) -> TlsSettings {
 
 fn mode(source: &mut Source<'_>, roots: &Roots) -> SslMode {
     let named = source.one_of("sslmode", &SSL_MODES);
-    let required = source.value("requiressl").is_some_and(|value| value.starts_with('1'));
+    let required = source
+        .value("requiressl")
+        .is_some_and(|value| value.starts_with('1'));
     let default = match roots {
         Roots::System => SslMode::VerifyFull,
         _ if required => SslMode::Require,
@@ -169,20 +184,31 @@ fn mode(source: &mut Source<'_>, roots: &Roots) -> SslMode {
 /// What libpq refuses as well.
 fn check(source: &mut Source<'_>, settings: &TlsSettings) {
     if settings.roots == Roots::System && settings.mode != SslMode::VerifyFull {
-        source.error("sslmode", "too weak for sslrootcert=system: whoever buys a certificate has one; use verify-full");
+        source.error(
+            "sslmode",
+            "too weak for sslrootcert=system: whoever buys a certificate has one; use verify-full",
+        );
     }
     if settings.negotiation == Negotiation::Direct && !settings.mode.demands_tls() {
-        source.error("sslnegotiation", "direct needs sslmode=require, verify-ca or verify-full");
+        source.error(
+            "sslnegotiation",
+            "direct needs sslmode=require, verify-ca or verify-full",
+        );
     }
     if settings.oldest > settings.newest {
-        source.error("ssl_min_protocol_version", "newer than ssl_max_protocol_version");
+        source.error(
+            "ssl_min_protocol_version",
+            "newer than ssl_max_protocol_version",
+        );
     }
 }
 
 fn version(source: &mut Source<'_>, keyword: &str) -> Option<TlsVersion> {
     let value = source.filled(keyword)?.to_ascii_lowercase();
     match (value.as_str(), keyword) {
-        ("tlsv1" | "tlsv1.1", "ssl_min_protocol_version") | ("tlsv1.2", _) => Some(TlsVersion::V1_2),
+        ("tlsv1" | "tlsv1.1", "ssl_min_protocol_version") | ("tlsv1.2", _) => {
+            Some(TlsVersion::V1_2)
+        }
         ("tlsv1.3", _) => Some(TlsVersion::V1_3),
         ("tlsv1" | "tlsv1.1", _) => {
             source.error(keyword, "TLSv1.2 and TLSv1.3 are spoken, and nothing older");
@@ -195,20 +221,28 @@ fn version(source: &mut Source<'_>, keyword: &str) -> Option<TlsVersion> {
     }
 }
 
-/// Without encryption in this build, nothing that demands it is made in plaintext instead. A Unix socket is never
-/// encrypted, so there `sslmode` asks for nothing.
+/// Without encryption in this build, nothing that demands it is made in plaintext instead. A Unix
+/// socket is never encrypted, so there `sslmode` asks for nothing.
 pub(super) fn refuse_unless_built_in(source: &mut Source<'_>, info: &ConnInfo) {
     if cfg!(feature = "tls") {
         return;
     }
-    let is_remote = |address: &HostAddress| matches!(address, HostAddress::Name(_) | HostAddress::Ip(_));
+    let is_remote =
+        |address: &HostAddress| matches!(address, HostAddress::Name(_) | HostAddress::Ip(_));
     if info.tls.mode.demands_tls() && info.hosts.iter().any(|host| is_remote(&host.address)) {
-        let keyword =
-            ["sslmode", "requiressl", "sslrootcert"].into_iter().find(|keyword| source.value(keyword).is_some());
-        source.error(keyword.unwrap_or("sslmode"), format!("{NOT_BUILT_IN}; use disable, allow or prefer"));
+        let keyword = ["sslmode", "requiressl", "sslrootcert"]
+            .into_iter()
+            .find(|keyword| source.value(keyword).is_some());
+        source.error(
+            keyword.unwrap_or("sslmode"),
+            format!("{NOT_BUILT_IN}; use disable, allow or prefer"),
+        );
     }
     if info.channel_binding == ChannelBinding::Require {
-        source.error("channel_binding", format!("{NOT_BUILT_IN}; use disable or prefer"));
+        source.error(
+            "channel_binding",
+            format!("{NOT_BUILT_IN}; use disable or prefer"),
+        );
     }
 }
 
@@ -224,13 +258,19 @@ pub(super) const SSL_MODES: [(&str, SslMode); 6] = [
     ("verify-full", SslMode::VerifyFull),
 ];
 
-pub(super) const NEGOTIATIONS: [(&str, Negotiation); 2] =
-    [("postgres", Negotiation::Postgres), ("direct", Negotiation::Direct)];
+pub(super) const NEGOTIATIONS: [(&str, Negotiation); 2] = [
+    ("postgres", Negotiation::Postgres),
+    ("direct", Negotiation::Direct),
+];
 
-pub(super) const CERTIFICATE_MODES: [(&str, CertificateMode); 3] =
-    [("disable", CertificateMode::Disable), ("allow", CertificateMode::Allow), ("require", CertificateMode::Require)];
+pub(super) const CERTIFICATE_MODES: [(&str, CertificateMode); 3] = [
+    ("disable", CertificateMode::Disable),
+    ("allow", CertificateMode::Allow),
+    ("require", CertificateMode::Require),
+];
 
-pub(super) const VERSIONS: [(&str, TlsVersion); 2] = [("TLSv1.2", TlsVersion::V1_2), ("TLSv1.3", TlsVersion::V1_3)];
+pub(super) const VERSIONS: [(&str, TlsVersion); 2] =
+    [("TLSv1.2", TlsVersion::V1_2), ("TLSv1.3", TlsVersion::V1_3)];
 
 #[cfg(test)]
 mod tests {
@@ -241,9 +281,17 @@ mod tests {
     use super::*;
 
     fn settings(text: &str) -> Result<TlsSettings, Vec<String>> {
-        let environment = Environment { home: Some(PathBuf::from("/home/u")), ..Environment::default() };
+        let environment = Environment {
+            home: Some(PathBuf::from("/home/u")),
+            ..Environment::default()
+        };
         let mut findings = Findings::default();
-        match resolve::resolve("n", &Keywords::parse(text).unwrap(), &environment, &mut findings) {
+        match resolve::resolve(
+            "n",
+            &Keywords::parse(text).unwrap(),
+            &environment,
+            &mut findings,
+        ) {
             Some(info) => Ok(info.tls),
             None => Err(findings.errors.iter().map(ToString::to_string).collect()),
         }
@@ -253,8 +301,14 @@ mod tests {
     fn files_lie_where_libpq_looks_for_them() {
         let settings = settings("host=/run sslcert=c sslkey=k").unwrap();
         assert_eq!(settings.mode, SslMode::Prefer);
-        assert_eq!(settings.root_file(), Some(PathBuf::from("/home/u/.postgresql/root.crt")));
-        assert_eq!(settings.crl_file(), Some(PathBuf::from("/home/u/.postgresql/root.crl")));
+        assert_eq!(
+            settings.root_file(),
+            Some(PathBuf::from("/home/u/.postgresql/root.crt"))
+        );
+        assert_eq!(
+            settings.crl_file(),
+            Some(PathBuf::from("/home/u/.postgresql/root.crl"))
+        );
         assert_eq!(settings.certificate_file(), Some(PathBuf::from("c")));
         assert_eq!(settings.key_file(), Some(PathBuf::from("k")));
     }
@@ -262,24 +316,44 @@ mod tests {
     #[track_caller]
     fn check(text: &str, expected: Result<SslMode, &str>) {
         let mode = settings(text).map(|settings| settings.mode);
-        assert_eq!(mode.map_err(|errors| errors.join("; ")), expected.map_err(str::to_owned), "{text:?}");
+        assert_eq!(
+            mode.map_err(|errors| errors.join("; ")),
+            expected.map_err(str::to_owned),
+            "{text:?}"
+        );
     }
 
     #[test]
     fn combinations_that_libpq_refuses_are_errors() {
         check("host=/run sslrootcert=system", Ok(SslMode::VerifyFull));
-        check("host=/run sslrootcert=system sslmode=verify-full", Ok(SslMode::VerifyFull));
+        check(
+            "host=/run sslrootcert=system sslmode=verify-full",
+            Ok(SslMode::VerifyFull),
+        );
         let weak = "n.sslmode is \"verify-ca\": too weak for sslrootcert=system: whoever buys a certificate has one; use \
                     verify-full";
         check("host=/run sslrootcert=system sslmode=verify-ca", Err(weak));
         let direct = "n.sslnegotiation is \"direct\": direct needs sslmode=require, verify-ca or verify-full";
         check("host=/run sslnegotiation=direct", Err(direct));
-        check("host=/run sslnegotiation=direct sslmode=require", Ok(SslMode::Require));
-        check("host=/run ssl_min_protocol_version=TLSv1 ssl_max_protocol_version=tlsv1.2", Ok(SslMode::Prefer));
-        let reversed = "n.ssl_min_protocol_version is \"TLSv1.3\": newer than ssl_max_protocol_version";
-        check("host=/run ssl_min_protocol_version=TLSv1.3 ssl_max_protocol_version=TLSv1.2", Err(reversed));
+        check(
+            "host=/run sslnegotiation=direct sslmode=require",
+            Ok(SslMode::Require),
+        );
+        check(
+            "host=/run ssl_min_protocol_version=TLSv1 ssl_max_protocol_version=tlsv1.2",
+            Ok(SslMode::Prefer),
+        );
+        let reversed =
+            "n.ssl_min_protocol_version is \"TLSv1.3\": newer than ssl_max_protocol_version";
+        check(
+            "host=/run ssl_min_protocol_version=TLSv1.3 ssl_max_protocol_version=TLSv1.2",
+            Err(reversed),
+        );
         let old = "n.ssl_max_protocol_version is \"TLSv1.1\": TLSv1.2 and TLSv1.3 are spoken, and nothing older";
         check("host=/run ssl_max_protocol_version=TLSv1.1", Err(old));
-        check("host=/run sslsni=2", Err("n.sslsni is \"2\": expected one of 0, 1"));
+        check(
+            "host=/run sslsni=2",
+            Err("n.sslsni is \"2\": expected one of 0, 1"),
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! What surrounds the configuration file, as values: environment variables, the operating system's user, libpq's files.
-//! Reads nothing itself; `sys::config_file` fills it in.
+//! What surrounds the configuration file, as values: environment variables, the operating system's
+//! user, libpq's files. Reads nothing itself; `sys::config_file` fills it in.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -9,7 +9,9 @@ use super::environment::Environment;
 use super::nodes::{read_names, read_nodes, read_observers, read_own, read_priorities};
 use super::problem::{Findings, Problem};
 use super::reader::{Reader, Span, kind};
-use super::services::{read_flight_recorder, read_follow, read_log_level, read_statsd, read_syslog};
+use super::services::{
+    read_flight_recorder, read_follow, read_log_level, read_statsd, read_syslog,
+};
 use super::{Config, QuorumRule, document};
 
 /// A configuration that can be used.
@@ -24,20 +26,36 @@ pub struct Loaded {
 /// Reads the file's text. `Err` holds at least one error, and the warnings as well.
 pub fn parse(text: &str, environment: &Environment) -> Result<Loaded, Findings> {
     let mut findings = Findings::default();
-    let Some(object) = read_document(text, &mut findings) else { return Err(findings) };
+    let Some(object) = read_document(text, &mut findings) else {
+        return Err(findings);
+    };
     let mut reader = Reader::new(&object, "", &mut findings);
     let config = assemble(&mut reader, environment);
     warn_of_failover_command(&mut reader, &config, environment);
     reader.warn_of_unknown(KEYS);
-    if findings.errors.is_empty() { Ok(Loaded { config, warnings: findings.warnings }) } else { Err(findings) }
+    if findings.errors.is_empty() {
+        Ok(Loaded {
+            config,
+            warnings: findings.warnings,
+        })
+    } else {
+        Err(findings)
+    }
 }
 
-/// Only where the state file is, so that asking for the primary does not fail over an unrelated key.
+/// Only where the state file is, so that asking for the primary does not fail over an unrelated
+/// key.
 pub fn state_file_path(text: &str) -> Result<PathBuf, Findings> {
     let mut findings = Findings::default();
-    let Some(object) = read_document(text, &mut findings) else { return Err(findings) };
+    let Some(object) = read_document(text, &mut findings) else {
+        return Err(findings);
+    };
     let path = read_state_file(&mut Reader::new(&object, "", &mut findings));
-    if findings.errors.is_empty() { Ok(path) } else { Err(findings) }
+    if findings.errors.is_empty() {
+        Ok(path)
+    } else {
+        Err(findings)
+    }
 }
 
 fn read_document(text: &str, findings: &mut Findings) -> Option<Map<String, Value>> {
@@ -49,12 +67,20 @@ fn read_document(text: &str, findings: &mut Findings) -> Option<Map<String, Valu
         }
     };
     for path in repeated {
-        findings.warn(path, None, "stands there more than once, the last one counts");
+        findings.warn(
+            path,
+            None,
+            "stands there more than once, the last one counts",
+        );
     }
     match value {
         Value::Object(object) => Some(object),
         other => {
-            findings.error("", None, format!("expected a JSON object, found {}", kind(&other)));
+            findings.error(
+                "",
+                None,
+                format!("expected a JSON object, found {}", kind(&other)),
+            );
             None
         }
     }
@@ -75,7 +101,11 @@ fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
         warning_lag: read_warning_lag(reader, failover_lag),
         failover_lag,
         catchup_timeout: reader.seconds("replication_catchup_timeout", 300.0, Span::MayBeZero),
-        missing_primary_timeout: reader.seconds("missing_master_from_config_timeout", 15.0, Span::MayBeZero),
+        missing_primary_timeout: reader.seconds(
+            "missing_master_from_config_timeout",
+            15.0,
+            Span::MayBeZero,
+        ),
         failover_on_disconnect: reader.boolean("failover_on_disconnect", true),
         failover_command: reader.command("failover_command"),
         failover_command_timeout: reader.optional_seconds("failover_command_timeout"),
@@ -85,7 +115,10 @@ fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
         never_promote: read_names(reader, "never_promote_these_nodes", true),
         failover_priorities: read_priorities(reader),
         known_gone: read_names(reader, "known_gone_nodes", false),
-        maintenance_mode_file: reader.path("maintenance_mode_file", "/tmp/pglookout_maintenance_mode_file"),
+        maintenance_mode_file: reader.path(
+            "maintenance_mode_file",
+            "/tmp/pglookout_maintenance_mode_file",
+        ),
         follow: read_follow(reader),
         alert_dir: read_alert_dir(reader),
         state_file: read_state_file(reader),
@@ -104,7 +137,10 @@ fn read_warning_lag(reader: &mut Reader<'_>, failover_lag: Duration) -> Duration
     let lag = reader.seconds(KEY, 30.0, Span::MayBeZero);
     if lag > failover_lag {
         let (was, limit) = (lag.as_secs_f64(), failover_lag.as_secs_f64());
-        reader.warn(KEY, format!("{was} is above max_failover_replication_time_lag, lowered to {limit}"));
+        reader.warn(
+            KEY,
+            format!("{was} is above max_failover_replication_time_lag, lowered to {limit}"),
+        );
     }
     lag.min(failover_lag)
 }
@@ -137,7 +173,11 @@ fn read_state_file(reader: &mut Reader<'_>) -> PathBuf {
 /// `null` switches it off, and is not the same as nothing.
 fn read_health_timeout(reader: &mut Reader<'_>, check_interval: Duration) -> Option<Duration> {
     const KEY: &str = "cluster_monitor_health_timeout_seconds";
-    if reader.raw(KEY).is_some() { reader.optional_seconds(KEY) } else { Some(check_interval.saturating_mul(2)) }
+    if reader.raw(KEY).is_some() {
+        reader.optional_seconds(KEY)
+    } else {
+        Some(check_interval.saturating_mul(2))
+    }
 }
 
 fn warn_of_failover_command(reader: &mut Reader<'_>, config: &Config, environment: &Environment) {

@@ -34,63 +34,144 @@ fn an_empty_object_is_an_observer_with_every_default() {
     let config = read("").unwrap().config;
     assert!(config.own_db.is_none() && config.nodes.is_empty() && config.observers.is_empty());
     assert_eq!(
-        (config.poll_interval, config.check_interval, config.poll_timeout),
+        (
+            config.poll_interval,
+            config.check_interval,
+            config.poll_timeout
+        ),
         (seconds(5), seconds(10), seconds(5))
     );
-    assert_eq!((config.warning_lag, config.failover_lag), (seconds(30), seconds(120)));
-    assert_eq!((config.catchup_timeout, config.missing_primary_timeout), (seconds(300), seconds(15)));
-    assert_eq!((config.failover_pause, config.health_timeout), (Duration::ZERO, Some(seconds(20))));
+    assert_eq!(
+        (config.warning_lag, config.failover_lag),
+        (seconds(30), seconds(120))
+    );
+    assert_eq!(
+        (config.catchup_timeout, config.missing_primary_timeout),
+        (seconds(300), seconds(15))
+    );
+    assert_eq!(
+        (config.failover_pause, config.health_timeout),
+        (Duration::ZERO, Some(seconds(20)))
+    );
     assert!(config.failover_on_disconnect && !config.poll_observers_on_warning_only);
     assert_eq!(
-        (config.quorum, config.failover_command, config.failover_command_timeout),
+        (
+            config.quorum,
+            config.failover_command,
+            config.failover_command_timeout
+        ),
         (QuorumRule::Half, None, None)
     );
     assert_eq!((config.http_address, config.http_port), (None, 15000));
-    assert_eq!(config.state_file.to_str(), Some("/tmp/pglookout_state.json"));
-    assert_eq!(config.maintenance_mode_file.to_str(), Some("/tmp/pglookout_maintenance_mode_file"));
-    assert_eq!((config.log_level, config.alert_dir.to_str()), (log::LevelFilter::Info, Some(".")));
+    assert_eq!(
+        config.state_file.to_str(),
+        Some("/tmp/pglookout_state.json")
+    );
+    assert_eq!(
+        config.maintenance_mode_file.to_str(),
+        Some("/tmp/pglookout_maintenance_mode_file")
+    );
+    assert_eq!(
+        (config.log_level, config.alert_dir.to_str()),
+        (log::LevelFilter::Info, Some("."))
+    );
     assert!(config.syslog.is_none() && config.statsd.is_none() && config.follow.is_none());
     assert!(config.flight_recorder.is_none());
 }
 
 #[test]
 fn reads_every_key() {
-    check(r#""remote_conns": {"p": "host=p"}"#, |c| c.nodes["p"].user == "postgres");
-    check(r#""remote_conns": {"p": {"host": "h", "port": 7, "database": "d", "user": null}}"#, |c| {
-        c.nodes["p"].masked() == "host=h port=7 dbname=d user=postgres; no password"
+    check(r#""remote_conns": {"p": "host=p"}"#, |c| {
+        c.nodes["p"].user == "postgres"
     });
-    check(r#""remote_conns": {"p": ""}, "own_db": "p", "failover_command": "x""#, |c| c.own_db == Some("p".into()));
-    check(r#""own_db": null, "observers": {"o": "http://o:1"}"#, |c| c.observers["o"].port == 1);
-    check(r#""db_poll_interval": 0.5"#, |c| c.poll_interval == Duration::from_millis(500));
-    check(r#""max_failover_replication_time_lag": 31"#, |c| c.failover_lag == Duration::from_secs(31));
-    check(r#""replication_state_check_interval": 3"#, |c| c.health_timeout == Some(Duration::from_secs(6)));
-    check(r#""cluster_monitor_health_timeout_seconds": null"#, |c| c.health_timeout.is_none());
-    check(r#""missing_master_from_config_timeout": 0"#, |c| c.missing_primary_timeout.is_zero());
-    check(r#""failover_command_timeout": 9"#, |c| c.failover_command_timeout == Some(Duration::from_secs(9)));
-    check(r#""failover_quorum": "majority""#, |c| c.quorum == QuorumRule::Majority);
-    check(r#""failover_on_disconnect": false"#, |c| !c.failover_on_disconnect);
-    check(r#""known_gone_nodes": ["x", "x"]"#, |c| c.known_gone.len() == 1);
-    check(r#""remote_conns": {"p": ""}, "failover_priorities": {"p": -3}"#, |c| c.failover_priorities["p"] == -3);
-    check(r#""log_level": "warning""#, |c| c.log_level == log::LevelFilter::Warn);
-    check(r#""http_address": "::1", "http_port": 1"#, |c| c.http_address.as_deref() == Some("::1"));
-    check(r#""syslog_address": ["h", 514], "syslog_facility": "LOCAL7""#, |c| c.syslog.is_none());
-    check(r#""syslog": true, "syslog_facility": "LOCAL7""#, |c| c.syslog.as_ref().is_some_and(|s| s.facility == 23));
+    check(
+        r#""remote_conns": {"p": {"host": "h", "port": 7, "database": "d", "user": null}}"#,
+        |c| c.nodes["p"].masked() == "host=h port=7 dbname=d user=postgres; no password",
+    );
+    check(
+        r#""remote_conns": {"p": ""}, "own_db": "p", "failover_command": "x""#,
+        |c| c.own_db == Some("p".into()),
+    );
+    check(r#""own_db": null, "observers": {"o": "http://o:1"}"#, |c| {
+        c.observers["o"].port == 1
+    });
+    check(r#""db_poll_interval": 0.5"#, |c| {
+        c.poll_interval == Duration::from_millis(500)
+    });
+    check(r#""max_failover_replication_time_lag": 31"#, |c| {
+        c.failover_lag == Duration::from_secs(31)
+    });
+    check(r#""replication_state_check_interval": 3"#, |c| {
+        c.health_timeout == Some(Duration::from_secs(6))
+    });
+    check(r#""cluster_monitor_health_timeout_seconds": null"#, |c| {
+        c.health_timeout.is_none()
+    });
+    check(r#""missing_master_from_config_timeout": 0"#, |c| {
+        c.missing_primary_timeout.is_zero()
+    });
+    check(r#""failover_command_timeout": 9"#, |c| {
+        c.failover_command_timeout == Some(Duration::from_secs(9))
+    });
+    check(r#""failover_quorum": "majority""#, |c| {
+        c.quorum == QuorumRule::Majority
+    });
+    check(r#""failover_on_disconnect": false"#, |c| {
+        !c.failover_on_disconnect
+    });
+    check(r#""known_gone_nodes": ["x", "x"]"#, |c| {
+        c.known_gone.len() == 1
+    });
+    check(
+        r#""remote_conns": {"p": ""}, "failover_priorities": {"p": -3}"#,
+        |c| c.failover_priorities["p"] == -3,
+    );
+    check(r#""log_level": "warning""#, |c| {
+        c.log_level == log::LevelFilter::Warn
+    });
+    check(r#""http_address": "::1", "http_port": 1"#, |c| {
+        c.http_address.as_deref() == Some("::1")
+    });
+    check(
+        r#""syslog_address": ["h", 514], "syslog_facility": "LOCAL7""#,
+        |c| c.syslog.is_none(),
+    );
+    check(r#""syslog": true, "syslog_facility": "LOCAL7""#, |c| {
+        c.syslog.as_ref().is_some_and(|s| s.facility == 23)
+    });
     check(r#""statsd": {"port": "8126", "tags": {"a": 1}}"#, |c| {
-        c.statsd.as_ref().is_some_and(|s| (s.host.as_str(), s.port) == ("127.0.0.1", 8126) && s.tags["a"] == "1")
+        c.statsd
+            .as_ref()
+            .is_some_and(|s| (s.host.as_str(), s.port) == ("127.0.0.1", 8126) && s.tags["a"] == "1")
     });
-    for off in [r#"{"host": null}"#, r#"{"host": "h", "port": null}"#, "null"] {
+    for off in [
+        r#"{"host": null}"#,
+        r#"{"host": "h", "port": null}"#,
+        "null",
+    ] {
         check(&format!(r#""statsd": {off}"#), |c| c.statsd.is_none());
     }
-    check(r#""flight_recorder": "/r""#, |c| c.flight_recorder.as_ref().is_some_and(|r| r.max_bytes == 16 << 20));
+    check(r#""flight_recorder": "/r""#, |c| {
+        c.flight_recorder
+            .as_ref()
+            .is_some_and(|r| r.max_bytes == 16 << 20)
+    });
 }
 
 #[track_caller]
 fn check_command(json: &str, expected: Option<&[&str]>) {
-    let config = read(&format!(r#""failover_command": {json}"#)).unwrap().config;
+    let config = read(&format!(r#""failover_command": {json}"#))
+        .unwrap()
+        .config;
     let argv = config.failover_command.map(|command| command.argv);
     assert_eq!(
         argv.as_deref(),
-        expected.map(|words| words.iter().map(|word| word.to_string()).collect::<Vec<_>>()).as_deref()
+        expected
+            .map(|words| words
+                .iter()
+                .map(|word| word.to_string())
+                .collect::<Vec<_>>())
+            .as_deref()
     );
 }
 
@@ -107,15 +188,29 @@ fn commands_are_split_as_a_shell_would() {
 #[test]
 fn a_wrong_type_or_value_names_key_value_and_expectation() {
     let seconds = "expected seconds from 0.001 to 31536000";
-    check_errors(r#""db_poll_interval": "5""#, &[&format!(r#"db_poll_interval is "5": {seconds}, without quotes"#)]);
+    check_errors(
+        r#""db_poll_interval": "5""#,
+        &[&format!(
+            r#"db_poll_interval is "5": {seconds}, without quotes"#
+        )],
+    );
     for value in ["0", "-1", "1e+300", "true", "null", "31536000.1"] {
         let expected = format!("poll_timeout is {value}: {seconds}");
         check_errors(&format!(r#""poll_timeout": {value}"#), &[&expected]);
     }
     let boolean = "expected true or false, without quotes";
-    check_errors(r#""failover_on_disconnect": "no""#, &[&format!("failover_on_disconnect is \"no\": {boolean}")]);
-    check_errors(r#""autofollow": 1"#, &[&format!("autofollow is 1: {boolean}")]);
-    check_errors(r#""http_port": 65536"#, &["http_port is 65536: expected a port number from 1 to 65535"]);
+    check_errors(
+        r#""failover_on_disconnect": "no""#,
+        &[&format!("failover_on_disconnect is \"no\": {boolean}")],
+    );
+    check_errors(
+        r#""autofollow": 1"#,
+        &[&format!("autofollow is 1: {boolean}")],
+    );
+    check_errors(
+        r#""http_port": 65536"#,
+        &["http_port is 65536: expected a port number from 1 to 65535"],
+    );
     check_errors(
         r#""failover_command": "a 'b""#,
         &[r#"failover_command is "a 'b": a quote or backslash is not closed"#],
@@ -124,7 +219,10 @@ fn a_wrong_type_or_value_names_key_value_and_expectation() {
         r#""failover_command": [""]"#,
         &["failover_command is an array: the first word, the program, is empty"],
     );
-    check_errors(r#""failover_quorum": "all""#, &[r#"failover_quorum is "all": expected "half" or "majority""#]);
+    check_errors(
+        r#""failover_quorum": "all""#,
+        &[r#"failover_quorum is "all": expected "half" or "majority""#],
+    );
     check_errors(
         r#""remote_conns": {"p": 5}"#,
         &["remote_conns.p: expected a connection string, URL or object, found a number"],
@@ -145,8 +243,14 @@ fn a_wrong_type_or_value_names_key_value_and_expectation() {
         r#""observers": {"o": "ftp://o"}"#,
         &[r#"observers.o is "ftp://o": expected a URL that begins with http:// or https://"#],
     );
-    check_errors(r#""statsd": {"port": "x"}"#, &[r#"statsd.port is "x": expected a port number from 1 to 65535"#]);
-    check_errors(r#""json_state_file_path": """#, &["json_state_file_path: expected a path, not an empty text"]);
+    check_errors(
+        r#""statsd": {"port": "x"}"#,
+        &[r#"statsd.port is "x": expected a port number from 1 to 65535"#],
+    );
+    check_errors(
+        r#""json_state_file_path": """#,
+        &["json_state_file_path: expected a path, not an empty text"],
+    );
 }
 
 #[test]
@@ -197,7 +301,9 @@ fn what_is_odd_is_a_warning() {
     );
     check_warnings(
         r#""warning_replication_time_lag": 130"#,
-        &["warning_replication_time_lag: 130 is above max_failover_replication_time_lag, lowered to 120"],
+        &[
+            "warning_replication_time_lag: 130 is above max_failover_replication_time_lag, lowered to 120",
+        ],
     );
     check_warnings(
         r#""remote_conns": {"p1": ""}, "never_promote_these_nodes": ["p2"], "failover_priorities": {"x": 1}"#,
@@ -214,10 +320,14 @@ fn what_is_odd_is_a_warning() {
 
 #[test]
 fn the_whole_file_must_be_an_object() {
-    for (text, expected) in
-        [("[]", "expected a JSON object, found an array"), ("{\n\"a\" 1}", "not JSON: expected `:` at line 2 column 5")]
-    {
-        assert_eq!(lines(&parse(text, &Environment::default()).unwrap_err().errors), [expected]);
+    for (text, expected) in [
+        ("[]", "expected a JSON object, found an array"),
+        ("{\n\"a\" 1}", "not JSON: expected `:` at line 2 column 5"),
+    ] {
+        assert_eq!(
+            lines(&parse(text, &Environment::default()).unwrap_err().errors),
+            [expected]
+        );
     }
 }
 
@@ -239,7 +349,12 @@ fn a_password_is_never_shown() {
         r#""primary_conninfo_template": "password=xyzzy nonsense=1""#,
     ] {
         let findings = read(text).unwrap_err();
-        assert!(!format!("{findings:?}").to_ascii_lowercase().contains("xyzzy"), "{findings:?}");
+        assert!(
+            !format!("{findings:?}")
+                .to_ascii_lowercase()
+                .contains("xyzzy"),
+            "{findings:?}"
+        );
     }
     let loaded = read(r#""remote_conns": {"p": "host=x password=xyzzy"}"#).unwrap();
     assert!(!format!("{loaded:?}").contains("xyzzy"));
@@ -255,12 +370,20 @@ fn the_state_file_is_found_beside_unrelated_errors() {
 #[test]
 fn a_password_that_commands_do_not_inherit_is_warned_of() {
     let vars = [("PGPASSWORD".to_owned(), "xyzzy".to_owned())].into();
-    let environment = Environment { vars, ..Environment::default() };
+    let environment = Environment {
+        vars,
+        ..Environment::default()
+    };
     for (command, expected) in [(r#""promote""#, 1), ("null", 0)] {
-        let text = format!(r#"{{"remote_conns": {{"p": ""}}, "own_db": "p", "failover_command": {command}}}"#);
+        let text = format!(
+            r#"{{"remote_conns": {{"p": ""}}, "own_db": "p", "failover_command": {command}}}"#
+        );
         let warnings = lines(&parse(&text, &environment).unwrap().warnings);
         assert_eq!(
-            warnings.iter().filter(|line| line.contains("do not inherit PGPASSWORD")).count(),
+            warnings
+                .iter()
+                .filter(|line| line.contains("do not inherit PGPASSWORD"))
+                .count(),
             expected,
             "{command}"
         );

@@ -1,13 +1,15 @@
-//! How a connection is written: libpq's keyword/value strings as ordered pairs, both ways. Knows no keyword's meaning.
+//! How a connection is written: libpq's keyword/value strings as ordered pairs, both ways. Knows no
+//! keyword's meaning.
 
 use std::fmt;
 
-/// Keywords and values in the order they were written, each keyword once (the last value given wins), unresolved.
-/// `Debug` hides secrets.
+/// Keywords and values in the order they were written, each keyword once (the last value given
+/// wins), unresolved. `Debug` hides secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Keywords(Vec<(String, String)>);
 
-/// Why a connection string or URL cannot be read. Says where, never what: any part of it may belong to a password.
+/// Why a connection string or URL cannot be read. Says where, never what: any part of it may belong
+/// to a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyntaxError {
     /// A keyword without `=`: the character it begins at, counted from 1.
@@ -22,19 +24,24 @@ pub enum SyntaxError {
     PercentText,
     /// A blank that is not percent-encoded.
     BlankInUrl,
-    /// `[` without `]`, with nothing between them, or with something but `:`, `/`, `?` or `,` behind.
+    /// `[` without `]`, with nothing between them, or with something but `:`, `/`, `?` or `,`
+    /// behind.
     Brackets,
     /// A query parameter that has not exactly one `=`.
     QueryParameter,
 }
 
 impl Keywords {
-    /// Reads a keyword/value string or, when it begins as one, a `postgres://` or `postgresql://` URL.
+    /// Reads a keyword/value string or, when it begins as one, a `postgres://` or `postgresql://`
+    /// URL.
     pub fn parse(text: &str) -> Result<Self, SyntaxError> {
         if text.contains('\0') {
             return Err(SyntaxError::Nul);
         }
-        match text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://")) {
+        match text
+            .strip_prefix("postgresql://")
+            .or_else(|| text.strip_prefix("postgres://"))
+        {
             Some(rest) => super::url::parse(rest),
             None => parse_pairs(text),
         }
@@ -56,17 +63,24 @@ impl Keywords {
 
     /// The value of `keyword`.
     pub fn value(&self, keyword: &str) -> Option<&str> {
-        self.iter().find(|(known, _)| *known == keyword).map(|(_, value)| value)
+        self.iter()
+            .find(|(known, _)| *known == keyword)
+            .map(|(_, value)| value)
     }
 
     /// All pairs, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(keyword, value)| (keyword.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(keyword, value)| (keyword.as_str(), value.as_str()))
     }
 
     /// Do both say the same, in whatever order.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len() && self.iter().all(|(keyword, value)| other.value(keyword) == Some(value))
+        self.0.len() == other.0.len()
+            && self
+                .iter()
+                .all(|(keyword, value)| other.value(keyword) == Some(value))
     }
 
     /// A keyword/value string that libpq reads back as the same pairs. Shows passwords.
@@ -77,7 +91,11 @@ impl Keywords {
     /// The pairs without any secret, then whether there is a password: for logs.
     pub fn masked(&self) -> String {
         let open = joined(self.iter().filter(|(keyword, _)| !is_secret(keyword)));
-        let password = if self.value("password").is_some() { "hidden password" } else { "no password" };
+        let password = if self.value("password").is_some() {
+            "hidden password"
+        } else {
+            "no password"
+        };
         format!("{open}; {password}")
     }
 }
@@ -91,13 +109,19 @@ impl fmt::Debug for Keywords {
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::MissingEquals(at) => return write!(f, "no \"=\" after the word at character {at}"),
-            Self::UnclosedQuote(at) => return write!(f, "the quote at character {at} is never closed"),
+            Self::MissingEquals(at) => {
+                return write!(f, "no \"=\" after the word at character {at}");
+            }
+            Self::UnclosedQuote(at) => {
+                return write!(f, "the quote at character {at} is never closed");
+            }
             Self::Nul => "holds a NUL character",
             Self::Percent => "a percent sign in a URL must be followed by two hexadecimal digits",
             Self::PercentText => "percent-encoded characters in a URL must be UTF-8 without NUL",
             Self::BlankInUrl => "a blank in a URL must be written as %20",
-            Self::Brackets => "brackets in a URL must hold an IPv6 address, followed by a port, a path or nothing",
+            Self::Brackets => {
+                "brackets in a URL must hold an IPv6 address, followed by a port, a path or nothing"
+            }
             Self::QueryParameter => "each query parameter of a URL must be keyword=value",
         })
     }
@@ -118,25 +142,36 @@ pub(super) fn is_secret(keyword: &str) -> bool {
 /// One value, quoted as libpq reads it.
 pub(super) fn quoted(value: &str) -> String {
     let escaped = value.replace('\\', "\\\\").replace('\'', "\\'");
-    if value.is_empty() || value.contains(char::is_whitespace) { format!("'{escaped}'") } else { escaped }
+    if value.is_empty() || value.contains(char::is_whitespace) {
+        format!("'{escaped}'")
+    } else {
+        escaped
+    }
 }
 
 fn joined<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
-    pairs.map(|(keyword, value)| format!("{keyword}={}", quoted(value))).collect::<Vec<_>>().join(" ")
+    pairs
+        .map(|(keyword, value)| format!("{keyword}={}", quoted(value)))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn parse_pairs(text: &str) -> Result<Keywords, SyntaxError> {
     let mut keywords = Keywords::default();
     let mut rest = text.trim_start_matches(is_blank);
     while !rest.is_empty() {
-        let end = rest.find(|next| next == '=' || is_blank(next)).unwrap_or(rest.len());
+        let end = rest
+            .find(|next| next == '=' || is_blank(next))
+            .unwrap_or(rest.len());
         let (keyword, tail) = rest.split_at(end);
         let Some(tail) = tail.trim_start_matches(is_blank).strip_prefix('=') else {
             return Err(SyntaxError::MissingEquals(position(text, rest)));
         };
         let tail = tail.trim_start_matches(is_blank);
         let (value, tail) = match tail.strip_prefix('\'') {
-            Some(inner) => read_quoted(inner).ok_or(SyntaxError::UnclosedQuote(position(text, tail)))?,
+            Some(inner) => {
+                read_quoted(inner).ok_or(SyntaxError::UnclosedQuote(position(text, tail)))?
+            }
             None => read_bare(tail),
         };
         keywords.set(keyword, value);
@@ -174,10 +209,19 @@ fn read_bare(text: &str) -> (String, &str) {
 
 /// Which character of `text`, counted from 1, its tail `rest` begins with.
 fn position(text: &str, rest: &str) -> usize {
-    text.chars().count().saturating_sub(rest.chars().count()).saturating_add(1)
+    text.chars()
+        .count()
+        .saturating_sub(rest.chars().count())
+        .saturating_add(1)
 }
 
-const SECRETS: [&str; 5] = ["password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"];
+const SECRETS: [&str; 5] = [
+    "password",
+    "sslpassword",
+    "oauth_client_secret",
+    "scram_client_key",
+    "scram_server_key",
+];
 
 #[cfg(test)]
 mod tests {
@@ -188,7 +232,11 @@ mod tests {
     fn check(text: &str, expected: &[(&str, &str)]) {
         let keywords = Keywords::parse(text).unwrap();
         assert_eq!(keywords.iter().collect::<Vec<_>>(), expected, "{text:?}");
-        assert_eq!(Keywords::parse(&keywords.to_conninfo_string()).as_ref(), Ok(&keywords), "{text:?} read back");
+        assert_eq!(
+            Keywords::parse(&keywords.to_conninfo_string()).as_ref(),
+            Ok(&keywords),
+            "{text:?} read back"
+        );
     }
 
     #[track_caller]
@@ -200,14 +248,20 @@ mod tests {
     fn reads_what_libpq_reads() {
         check("", &[]);
         check(" \n ", &[]);
-        check("host=localhost user=os", &[("host", "localhost"), ("user", "os")]);
+        check(
+            "host=localhost user=os",
+            &[("host", "localhost"), ("user", "os")],
+        );
         check("host=a host=b", &[("host", "b")]);
         check("\thost=x\n port\t=\r5 ", &[("host", "x"), ("port", "5")]);
         check("host= port=5", &[("host", "port=5")]);
         check("host=", &[("host", "")]);
         check("a=''b=y", &[("a", ""), ("b", "y")]);
         check("a='x y' b=z=w", &[("a", "x y"), ("b", "z=w")]);
-        check(r"a='it\'s' b=\'x\\ c=d\ e", &[("a", "it's"), ("b", r"'x\"), ("c", "d e")]);
+        check(
+            r"a='it\'s' b=\'x\\ c=d\ e",
+            &[("a", "it's"), ("b", r"'x\"), ("c", "d e")],
+        );
         check(r"a='back\slash'", &[("a", "backslash")]);
         check(r"a=end\", &[("a", "end")]);
         check("a=p'w", &[("a", "p'w")]);
@@ -237,7 +291,13 @@ mod tests {
     #[test]
     fn masks_as_the_original_does() {
         check_masked("", "; no password");
-        check_masked("host=localhost user='marcel o\\'bri=an'", "host=localhost user='marcel o\\'bri=an'; no password");
-        check_masked("host=h password=x sslpassword=y dbname=''", "host=h dbname=''; hidden password");
+        check_masked(
+            "host=localhost user='marcel o\\'bri=an'",
+            "host=localhost user='marcel o\\'bri=an'; no password",
+        );
+        check_masked(
+            "host=h password=x sslpassword=y dbname=''",
+            "host=h dbname=''; hidden password",
+        );
     }
 }

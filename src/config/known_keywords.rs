@@ -14,8 +14,8 @@ pub(super) enum Support {
     Honoured,
     /// No; but these values ask for what we do anyway.
     Ignored(&'static [&'static str]),
-    /// No; values of the first list ask for what we do anyway, those of the second for something that we do not do, and
-    /// libpq takes no others.
+    /// No; values of the first list ask for what we do anyway, those of the second for something
+    /// that we do not do, and libpq takes no others.
     OneOf(&'static [&'static str], &'static [&'static str]),
 }
 
@@ -51,9 +51,21 @@ pub(super) const KEYWORDS: &[KnownKeyword] = &[
     keyword("sslkey", "PGSSLKEY", Honoured),
     keyword("channel_binding", "PGCHANNELBINDING", Honoured),
     keyword("target_session_attrs", "PGTARGETSESSIONATTRS", Honoured),
-    keyword("client_encoding", "PGCLIENTENCODING", Ignored(&["UTF8", "UTF-8", "utf8", "utf-8", "auto"])),
-    keyword("gssencmode", "PGGSSENCMODE", OneOf(&["disable", "prefer"], &["require"])),
-    keyword("load_balance_hosts", "PGLOADBALANCEHOSTS", OneOf(&["disable"], &["random"])),
+    keyword(
+        "client_encoding",
+        "PGCLIENTENCODING",
+        Ignored(&["UTF8", "UTF-8", "utf8", "utf-8", "auto"]),
+    ),
+    keyword(
+        "gssencmode",
+        "PGGSSENCMODE",
+        OneOf(&["disable", "prefer"], &["require"]),
+    ),
+    keyword(
+        "load_balance_hosts",
+        "PGLOADBALANCEHOSTS",
+        OneOf(&["disable"], &["random"]),
+    ),
     keyword("sslnegotiation", "PGSSLNEGOTIATION", Honoured),
     keyword("sslcompression", "PGSSLCOMPRESSION", Ignored(&["0"])),
     keyword("sslsni", "PGSSLSNI", Honoured),
@@ -62,15 +74,31 @@ pub(super) const KEYWORDS: &[KnownKeyword] = &[
     keyword("servicefile", "PGSERVICEFILE", Honoured),
     keyword("requirepeer", "PGREQUIREPEER", Honoured),
     keyword("require_auth", "PGREQUIREAUTH", Honoured),
-    keyword("min_protocol_version", "PGMINPROTOCOLVERSION", OneOf(&["3.0"], &["3.2", "latest"])),
-    keyword("max_protocol_version", "PGMAXPROTOCOLVERSION", OneOf(&["3.0", "3.2", "latest"], &[])),
+    keyword(
+        "min_protocol_version",
+        "PGMINPROTOCOLVERSION",
+        OneOf(&["3.0"], &["3.2", "latest"]),
+    ),
+    keyword(
+        "max_protocol_version",
+        "PGMAXPROTOCOLVERSION",
+        OneOf(&["3.0", "3.2", "latest"], &[]),
+    ),
     keyword("sslpassword", "", Ignored(&[])),
     keyword("sslcertmode", "PGSSLCERTMODE", Honoured),
     keyword("sslcrl", "PGSSLCRL", Honoured),
     keyword("sslcrldir", "PGSSLCRLDIR", Ignored(&[])),
     keyword("sslkeylogfile", "", Ignored(&[])),
-    keyword("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION", Honoured),
-    keyword("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION", Honoured),
+    keyword(
+        "ssl_min_protocol_version",
+        "PGSSLMINPROTOCOLVERSION",
+        Honoured,
+    ),
+    keyword(
+        "ssl_max_protocol_version",
+        "PGSSLMAXPROTOCOLVERSION",
+        Honoured,
+    ),
     keyword("krbsrvname", "PGKRBSRVNAME", Ignored(&[])),
     keyword("gsslib", "PGGSSLIB", Ignored(&[])),
     keyword("gssdelegation", "PGGSSDELEGATION", Ignored(&["0"])),
@@ -85,5 +113,9 @@ pub(super) const KEYWORDS: &[KnownKeyword] = &[
 ];
 
 const fn keyword(name: &'static str, variable: &'static str, support: Support) -> KnownKeyword {
-    KnownKeyword { name, variable, support }
+    KnownKeyword {
+        name,
+        variable,
+        support,
+    }
 }

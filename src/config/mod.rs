@@ -1,8 +1,9 @@
-//! The configuration as the rest of the daemon sees it: resolved, every default applied, every value checked.
+//! The configuration as the rest of the daemon sees it: resolved, every default applied, every
+//! value checked.
 //!
-//! What the operator typed and what was resolved are two types: `file` mirrors the JSON object and turns it into
-//! [`Config`] with errors that name key, value and expectation. No room above reads the file, the environment or the
-//! clock; all three come in as values.
+//! What the operator typed and what was resolved are two types: `file` mirrors the JSON object and
+//! turns it into [`Config`] with errors that name key, value and expectation. No room above reads
+//! the file, the environment or the clock; all three come in as values.
 
 mod change;
 mod conninfo;
@@ -57,7 +58,8 @@ pub struct Config {
     pub nodes: BTreeMap<NodeName, ConnInfo>,
     /// `observers`: base URL of each other pglookout.
     pub observers: BTreeMap<ObserverName, ObserverUrl>,
-    /// `poll_observers_on_warning_only`: ask observers only while our own lag is over the warning limit.
+    /// `poll_observers_on_warning_only`: ask observers only while our own lag is over the warning
+    /// limit.
     pub poll_observers_on_warning_only: bool,
     /// `db_poll_interval`: from one poll of a node or observer to the next.
     pub poll_interval: Duration,
@@ -67,14 +69,17 @@ pub struct Config {
     pub poll_timeout: Duration,
     /// `warning_replication_time_lag`, never above `failover_lag`.
     pub warning_lag: Duration,
-    /// `max_failover_replication_time_lag`: the lag, or time since the last contact with the primary, from which a
-    /// failover is considered.
+    /// `max_failover_replication_time_lag`: the lag, or time since the last contact with the
+    /// primary, from which a failover is considered.
     pub failover_lag: Duration,
-    /// `replication_catchup_timeout`: how long a standby that has begun streaming may count as catching up.
+    /// `replication_catchup_timeout`: how long a standby that has begun streaming may count as
+    /// catching up.
     pub catchup_timeout: Duration,
-    /// `missing_master_from_config_timeout`: how long after a change of nodes a vanished primary is given.
+    /// `missing_master_from_config_timeout`: how long after a change of nodes a vanished primary is
+    /// given.
     pub missing_primary_timeout: Duration,
-    /// `failover_on_disconnect`: may a primary that is merely unreachable be failed over without the lag rule.
+    /// `failover_on_disconnect`: may a primary that is merely unreachable be failed over without
+    /// the lag rule.
     pub failover_on_disconnect: bool,
     /// `failover_command`; `None` when empty.
     pub failover_command: Option<CommandLine>,
@@ -104,13 +109,15 @@ pub struct Config {
     pub http_address: Option<String>,
     /// `http_port`.
     pub http_port: u16,
-    /// `log_level`: records below it are not written; `Trace` for NOTSET, `Error` also for FATAL and CRITICAL.
+    /// `log_level`: records below it are not written; `Trace` for NOTSET, `Error` also for FATAL
+    /// and CRITICAL.
     pub log_level: log::LevelFilter,
     /// `syslog`, `syslog_address`, `syslog_facility`; `None` when syslog is off.
     pub syslog: Option<SyslogSettings>,
     /// `statsd`; `None` when off.
     pub statsd: Option<StatsdSettings>,
-    /// `cluster_monitor_health_timeout_seconds`: no complete poll cycle for this long is counted and warned of.
+    /// `cluster_monitor_health_timeout_seconds`: no complete poll cycle for this long is counted
+    /// and warned of.
     pub health_timeout: Option<Duration>,
     /// `flight_recorder` and its size; `None` when it is off.
     pub flight_recorder: Option<RecorderSettings>,
@@ -151,17 +158,21 @@ pub struct FollowSettings {
     pub start_command: CommandLine,
     /// `pg_stop_command`.
     pub stop_command: CommandLine,
-    /// `primary_conninfo_template`; the new primary's host and port replace its own. Not resolved: it is PostgreSQL that
-    /// will read it, with its own environment.
+    /// `primary_conninfo_template`; the new primary's host and port replace its own. Not resolved:
+    /// it is PostgreSQL that will read it, with its own environment.
     pub primary_conninfo_template: Keywords,
 }
 
 impl FollowSettings {
-    /// What `primary_conninfo` has to say for this primary: the template with the primary's address, each keyword in its
-    /// place. `None` if the primary's entry names no host, which in another process may mean another one.
+    /// What `primary_conninfo` has to say for this primary: the template with the primary's
+    /// address, each keyword in its place. `None` if the primary's entry names no host, which in
+    /// another process may mean another one.
     pub fn conninfo_to(&self, primary: &ConnInfo) -> Option<Keywords> {
         let mut conninfo = self.primary_conninfo_template.clone();
-        let (host, literal) = (primary.address.value("host"), primary.address.value("hostaddr"));
+        let (host, literal) = (
+            primary.address.value("host"),
+            primary.address.value("hostaddr"),
+        );
         // Either would lead elsewhere: libpq prefers `hostaddr`, wherever it comes from.
         for (keyword, value) in [("host", host), ("hostaddr", literal)] {
             match value {
@@ -208,7 +219,8 @@ pub struct StatsdSettings {
 /// Where the flight recorder writes what the daemon sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecorderSettings {
-    /// `flight_recorder`; what was recorded before the last rotation is beside it, with `.1` behind its name.
+    /// `flight_recorder`; what was recorded before the last rotation is beside it, with `.1` behind
+    /// its name.
     pub path: PathBuf,
     /// `flight_recorder_max_bytes`: from which size on the file is rotated.
     pub max_bytes: u64,

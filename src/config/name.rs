@@ -1,4 +1,5 @@
-//! Names of database nodes and observers as the operator wrote them; two types, so that neither is taken for the other.
+//! Names of database nodes and observers as the operator wrote them; two types, so that neither is
+//! taken for the other.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -38,7 +39,8 @@ macro_rules! name {
 }
 
 name! {
-    /// A database node: a key of `remote_conns`. Ordered by code point, as the last tie-break between candidates wants.
+    /// A database node: a key of `remote_conns`. Ordered by code point, as the last tie-break
+    /// between candidates wants.
     NodeName
 }
 

@@ -1,4 +1,5 @@
-//! The keys that name nodes: `remote_conns`, `own_db`, `observers` and the lists that refer to them.
+//! The keys that name nodes: `remote_conns`, `own_db`, `observers` and the lists that refer to
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +13,17 @@ use super::reader::{Reader, kind};
 use super::{ConnInfo, NodeName, ObserverName, ObserverUrl, observer_url, resolve};
 
 /// `remote_conns`.
-pub(super) fn read_nodes(reader: &mut Reader<'_>, environment: &Environment) -> BTreeMap<NodeName, ConnInfo> {
+pub(super) fn read_nodes(
+    reader: &mut Reader<'_>,
+    environment: &Environment,
+) -> BTreeMap<NodeName, ConnInfo> {
     let mut nodes = BTreeMap::new();
     for (name, value) in reader.object("remote_conns").into_iter().flatten() {
         check_name(reader, "remote_conns", name);
         let path = joined("remote_conns", name);
-        let Some(keywords) = read_keywords(reader, &path, value) else { continue };
+        let Some(keywords) = read_keywords(reader, &path, value) else {
+            continue;
+        };
         if let Some(info) = resolve::resolve(&path, &keywords, environment, reader.findings) {
             nodes.insert(NodeName::from(name.as_str()), info);
         }
@@ -34,7 +40,9 @@ pub(super) fn read_own(reader: &mut Reader<'_>) -> Option<NodeName> {
     let names = || configured(reader).map(String::as_str);
     if !names().any(|name| name == own) {
         let message = format!("expected a name of remote_conns{}", hint(&own, names()));
-        reader.findings.error("own_db", Some(shown_text(&own)), message);
+        reader
+            .findings
+            .error("own_db", Some(shown_text(&own)), message);
     }
     Some(NodeName::from(own.as_str()))
 }
@@ -44,7 +52,11 @@ pub(super) fn read_observers(reader: &mut Reader<'_>) -> BTreeMap<ObserverName, 
     let mut observers = BTreeMap::new();
     for (name, value) in reader.object("observers").into_iter().flatten() {
         check_name(reader, "observers", name);
-        match value.as_str().ok_or("expected a URL as text").and_then(observer_url::parse) {
+        match value
+            .as_str()
+            .ok_or("expected a URL as text")
+            .and_then(observer_url::parse)
+        {
             Ok(url) => drop(observers.insert(ObserverName::from(name.as_str()), url)),
             Err(message) => reader.wrong(&joined("observers", name), value, message),
         }
@@ -52,8 +64,13 @@ pub(super) fn read_observers(reader: &mut Reader<'_>) -> BTreeMap<ObserverName, 
     observers
 }
 
-/// `never_promote_these_nodes` and the like. `must_exist`: a name that is not configured is probably a mistake.
-pub(super) fn read_names(reader: &mut Reader<'_>, key: &str, must_exist: bool) -> BTreeSet<NodeName> {
+/// `never_promote_these_nodes` and the like. `must_exist`: a name that is not configured is
+/// probably a mistake.
+pub(super) fn read_names(
+    reader: &mut Reader<'_>,
+    key: &str,
+    must_exist: bool,
+) -> BTreeSet<NodeName> {
     let names = reader.names(key);
     for name in names.iter().filter(|_| must_exist) {
         warn_if_absent(reader, key, name);
@@ -68,42 +85,72 @@ pub(super) fn read_priorities(reader: &mut Reader<'_>) -> BTreeMap<NodeName, i64
         warn_if_absent(reader, "failover_priorities", name);
         match value.as_i64() {
             Some(priority) => drop(priorities.insert(NodeName::from(name.as_str()), priority)),
-            None => reader.wrong(&joined("failover_priorities", name), value, "expected an integer"),
+            None => reader.wrong(
+                &joined("failover_priorities", name),
+                value,
+                "expected an integer",
+            ),
         }
     }
     priorities
 }
 
 /// A conninfo string, a URL, or an object of keywords.
-pub(super) fn read_keywords(reader: &mut Reader<'_>, path: &str, value: &Value) -> Option<Keywords> {
+pub(super) fn read_keywords(
+    reader: &mut Reader<'_>,
+    path: &str,
+    value: &Value,
+) -> Option<Keywords> {
     match value {
         Value::String(text) => {
             let keywords = Keywords::parse(text);
-            keywords.map_err(|error| reader.error(path, error.to_string())).ok()
+            keywords
+                .map_err(|error| reader.error(path, error.to_string()))
+                .ok()
         }
         Value::Object(pairs) => object_keywords(reader, path, pairs),
         other => {
-            reader.error(path, format!("expected a connection string, URL or object, found {}", kind(other)));
+            reader.error(
+                path,
+                format!(
+                    "expected a connection string, URL or object, found {}",
+                    kind(other)
+                ),
+            );
             None
         }
     }
 }
 
-fn object_keywords(reader: &mut Reader<'_>, path: &str, pairs: &Map<String, Value>) -> Option<Keywords> {
+fn object_keywords(
+    reader: &mut Reader<'_>,
+    path: &str,
+    pairs: &Map<String, Value>,
+) -> Option<Keywords> {
     let mut keywords = Keywords::default();
     let errors_before = reader.findings.errors.len();
     for (keyword, value) in pairs {
         // psycopg2's name for it.
-        let name = if keyword == "database" { "dbname" } else { keyword };
+        let name = if keyword == "database" {
+            "dbname"
+        } else {
+            keyword
+        };
         if name != keyword && pairs.contains_key(name) {
-            reader.error(&joined(path, keyword), "the same as dbname, which is there as well");
+            reader.error(
+                &joined(path, keyword),
+                "the same as dbname, which is there as well",
+            );
         }
         match value {
             Value::Null => {}
             Value::Number(number) => keywords.set(name, number.to_string()),
             Value::String(text) if !text.contains('\0') => keywords.set(name, text.as_str()),
             other => {
-                let message = format!("expected a text without NUL, or a number; found {}", kind(other));
+                let message = format!(
+                    "expected a text without NUL, or a number; found {}",
+                    kind(other)
+                );
                 reader.error(&joined(path, keyword), message);
             }
         }
@@ -114,18 +161,29 @@ fn object_keywords(reader: &mut Reader<'_>, path: &str, pairs: &Map<String, Valu
 /// Names stand in logs, alert files and JSON, and an empty `own_db` means none.
 fn check_name(reader: &mut Reader<'_>, key: &str, name: &str) {
     if name.is_empty() || name.contains(char::is_control) {
-        reader.error(&joined(key, name), "expected a name that is not empty and has no control characters");
+        reader.error(
+            &joined(key, name),
+            "expected a name that is not empty and has no control characters",
+        );
     }
 }
 
 fn warn_if_absent(reader: &mut Reader<'_>, key: &str, name: &str) {
     let names = || configured(reader).map(String::as_str);
     if !names().any(|known| known == name) {
-        let message = format!("{} is no name of remote_conns{}", shown_text(name), hint(name, names()));
+        let message = format!(
+            "{} is no name of remote_conns{}",
+            shown_text(name),
+            hint(name, names())
+        );
         reader.warn(key, message);
     }
 }
 
 fn configured<'a>(reader: &Reader<'a>) -> impl Iterator<Item = &'a String> + use<'a> {
-    reader.raw("remote_conns").and_then(Value::as_object).into_iter().flat_map(Map::keys)
+    reader
+        .raw("remote_conns")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(Map::keys)
 }

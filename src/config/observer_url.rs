@@ -2,9 +2,12 @@
 
 use super::ObserverUrl;
 
-/// Takes the URL apart, or says what was expected. The message never repeats the URL: it may hold a password.
+/// Takes the URL apart, or says what was expected. The message never repeats the URL: it may hold a
+/// password.
 pub(super) fn parse(url: &str) -> Result<ObserverUrl, &'static str> {
-    let (scheme, rest) = url.split_once("://").ok_or("expected a URL like http://host:15000")?;
+    let (scheme, rest) = url
+        .split_once("://")
+        .ok_or("expected a URL like http://host:15000")?;
     let encrypted = match scheme.to_ascii_lowercase().as_str() {
         "http" => false,
         "https" if cfg!(feature = "tls") => true,
@@ -22,13 +25,22 @@ pub(super) fn parse(url: &str) -> Result<ObserverUrl, &'static str> {
         return Err("expected a URL without user and password");
     }
     let (host, port) = split_authority(authority, if encrypted { HTTPS_PORT } else { HTTP_PORT })?;
-    Ok(ObserverUrl { host: host.to_owned(), port, encrypted, path: path.trim_end_matches('/').to_owned() })
+    Ok(ObserverUrl {
+        host: host.to_owned(),
+        port,
+        encrypted,
+        path: path.trim_end_matches('/').to_owned(),
+    })
 }
 
 impl ObserverUrl {
     /// The port, unless it is the scheme's own.
     pub fn uncommon_port(&self) -> Option<u16> {
-        let common = if self.encrypted { HTTPS_PORT } else { HTTP_PORT };
+        let common = if self.encrypted {
+            HTTPS_PORT
+        } else {
+            HTTP_PORT
+        };
         Some(self.port).filter(|port| *port != common)
     }
 }
@@ -49,10 +61,16 @@ fn split_authority(authority: &str, default_port: u16) -> Result<(&str, u16), &'
     let port = match tail.strip_prefix(':') {
         None if tail.is_empty() => default_port,
         Some("") => default_port,
-        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => digits.parse().unwrap_or(0),
+        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+            digits.parse().unwrap_or(0)
+        }
         _ => 0,
     };
-    if port == 0 { Err("expected a port number from 1 to 65535") } else { Ok((host, port)) }
+    if port == 0 {
+        Err("expected a port number from 1 to 65535")
+    } else {
+        Ok((host, port))
+    }
 }
 
 const HTTP_PORT: u16 = 80;
@@ -65,7 +83,10 @@ mod tests {
     #[track_caller]
     fn check(url: &str, expected: Option<(&str, u16, &str)>) {
         let parsed = parse(url);
-        let parts = parsed.as_ref().ok().map(|url| (url.host.as_str(), url.port, url.path.as_str()));
+        let parts = parsed
+            .as_ref()
+            .ok()
+            .map(|url| (url.host.as_str(), url.port, url.path.as_str()));
         assert_eq!(parts, expected, "{url:?}: {parsed:?}");
     }
 

@@ -12,7 +12,9 @@ pub(super) struct Wanted<'a> {
 
 /// The password of the first line that fits.
 pub(super) fn find(text: &str, wanted: &Wanted<'_>) -> Option<Secret> {
-    text.lines().filter(|line| !line.starts_with('#')).find_map(|line| password_of(line, wanted))
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .find_map(|line| password_of(line, wanted))
 }
 
 fn password_of(line: &str, wanted: &Wanted<'_>) -> Option<Secret> {
@@ -23,8 +25,8 @@ fn password_of(line: &str, wanted: &Wanted<'_>) -> Option<Secret> {
     Some(Secret::new(unescaped_field(rest))).filter(|password| !password.reveal().is_empty())
 }
 
-/// What follows the field if it is `*` or equals `wanted`. As in libpq a colon need not be escaped where `wanted` has
-/// one too, so that IPv6 addresses may stand as they are.
+/// What follows the field if it is `*` or equals `wanted`. As in libpq a colon need not be escaped
+/// where `wanted` has one too, so that IPv6 addresses may stand as they are.
 fn past_field<'a>(line: &'a str, wanted: &str) -> Option<&'a str> {
     if let Some(rest) = line.strip_prefix("*:") {
         return Some(rest);
@@ -62,8 +64,17 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {
-        let wanted = Wanted { host: "h", port: 5432, dbname: "db", user: "u:x" };
-        assert_eq!(find(text, &wanted).as_ref().map(Secret::reveal), expected, "{text:?}");
+        let wanted = Wanted {
+            host: "h",
+            port: 5432,
+            dbname: "db",
+            user: "u:x",
+        };
+        assert_eq!(
+            find(text, &wanted).as_ref().map(Secret::reveal),
+            expected,
+            "{text:?}"
+        );
     }
 
     #[test]

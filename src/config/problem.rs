@@ -1,4 +1,5 @@
-//! What is wrong with a configuration, in words for the operator: key, value, expectation. Never a password.
+//! What is wrong with a configuration, in words for the operator: key, value, expectation. Never a
+//! password.
 
 use std::fmt;
 
@@ -7,7 +8,8 @@ use serde_json::Value;
 /// One thing that is wrong, or odd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Dotted path of the key (`remote_conns.p.port`) or name of an environment variable; empty for the file as a whole.
+    /// Dotted path of the key (`remote_conns.p.port`) or name of an environment variable; empty for
+    /// the file as a whole.
     pub key: String,
     /// What stands there, shortened; `None` where it adds nothing or might hold a password.
     pub value: Option<String>,
@@ -25,12 +27,36 @@ pub struct Findings {
 }
 
 impl Findings {
-    pub(super) fn error(&mut self, key: impl Into<String>, value: Option<String>, message: impl Into<String>) {
-        push_once(&mut self.errors, Problem { key: key.into(), value, message: message.into() });
+    pub(super) fn error(
+        &mut self,
+        key: impl Into<String>,
+        value: Option<String>,
+        message: impl Into<String>,
+    ) {
+        push_once(
+            &mut self.errors,
+            Problem {
+                key: key.into(),
+                value,
+                message: message.into(),
+            },
+        );
     }
 
-    pub(super) fn warn(&mut self, key: impl Into<String>, value: Option<String>, message: impl Into<String>) {
-        push_once(&mut self.warnings, Problem { key: key.into(), value, message: message.into() });
+    pub(super) fn warn(
+        &mut self,
+        key: impl Into<String>,
+        value: Option<String>,
+        message: impl Into<String>,
+    ) {
+        push_once(
+            &mut self.warnings,
+            Problem {
+                key: key.into(),
+                value,
+                message: message.into(),
+            },
+        );
     }
 }
 
@@ -39,12 +65,18 @@ impl fmt::Display for Problem {
         match (self.key.is_empty(), &self.value) {
             (true, _) => f.write_str(&self.message),
             (false, None) => write!(f, "{}: {}", self.key.escape_debug(), self.message),
-            (false, Some(value)) => write!(f, "{} is {value}: {}", self.key.escape_debug(), self.message),
+            (false, Some(value)) => write!(
+                f,
+                "{} is {value}: {}",
+                self.key.escape_debug(),
+                self.message
+            ),
         }
     }
 }
 
-/// A JSON value for a message: scalars as they are, shortened; of arrays and objects only that they are one.
+/// A JSON value for a message: scalars as they are, shortened; of arrays and objects only that they
+/// are one.
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
@@ -54,14 +86,19 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
-/// A text for a message: quoted, control characters escaped, shortened, and hidden if it might hold a password.
+/// A text for a message: quoted, control characters escaped, shortened, and hidden if it might hold
+/// a password.
 pub(super) fn shown_text(text: &str) -> String {
     if may_hold_password(text) {
         return "a text that may hold a password".to_owned();
     }
     let mut chars = text.chars();
     let short: String = chars.by_ref().take(SHOWN_CHARS).collect();
-    if chars.next().is_some() { format!("{short:?}...") } else { format!("{short:?}") }
+    if chars.next().is_some() {
+        format!("{short:?}...")
+    } else {
+        format!("{short:?}")
+    }
 }
 
 /// The known name that `name` was probably meant to be.
@@ -70,7 +107,12 @@ pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
         return None;
     }
     known
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(name, candidate), candidate))
+        .map(|candidate| {
+            (
+                strsim::normalized_damerau_levenshtein(name, candidate),
+                candidate,
+            )
+        })
         .filter(|(likeness, _)| *likeness >= NEAREST_LIKENESS)
         .max_by(|(left, _), (right, _)| left.total_cmp(right))
         .map(|(_, candidate)| candidate)
@@ -120,9 +162,12 @@ mod tests {
     #[test]
     fn finds_the_name_that_was_meant() {
         let known = ["db_poll_interval", "own_db", "observers"];
-        for (name, meant) in
-            [("db_pol_interval", Some("db_poll_interval")), ("own_bd", Some("own_db")), ("colour", None), ("", None)]
-        {
+        for (name, meant) in [
+            ("db_pol_interval", Some("db_poll_interval")),
+            ("own_bd", Some("own_db")),
+            ("colour", None),
+            ("", None),
+        ] {
             assert_eq!(nearest(name, known.into_iter()), meant, "{name}");
         }
         assert_eq!(nearest(&"own_db".repeat(20), known.into_iter()), None);

@@ -1,5 +1,5 @@
-//! Typed access to the values of one JSON object. What is wrong is noted and the default returned, so that reading goes
-//! on and every problem is found at once.
+//! Typed access to the values of one JSON object. What is wrong is noted and the default returned,
+//! so that reading goes on and every problem is found at once.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,8 +27,16 @@ pub(super) enum Span {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(object: &'a Map<String, Value>, path: &'a str, findings: &'a mut Findings) -> Self {
-        Self { object, path, findings }
+    pub(super) fn new(
+        object: &'a Map<String, Value>,
+        path: &'a str,
+        findings: &'a mut Findings,
+    ) -> Self {
+        Self {
+            object,
+            path,
+            findings,
+        }
     }
 
     /// The value of `key`, also null.
@@ -36,14 +44,16 @@ impl<'a> Reader<'a> {
         self.object.get(key)
     }
 
-    /// The value of `key`; null counts as not given, as it does in the original for texts, lists and objects.
+    /// The value of `key`; null counts as not given, as it does in the original for texts, lists
+    /// and objects.
     pub(super) fn filled(&self, key: &str) -> Option<&'a Value> {
         self.raw(key).filter(|value| !value.is_null())
     }
 
     /// Complains of the value of `key`.
     pub(super) fn wrong(&mut self, key: &str, value: &Value, message: impl Into<String>) {
-        self.findings.error(joined(self.path, key), Some(shown(value)), message);
+        self.findings
+            .error(joined(self.path, key), Some(shown(value)), message);
     }
 
     /// Complains of `key` without showing a value.
@@ -58,13 +68,22 @@ impl<'a> Reader<'a> {
 
     /// Warns of every key that is not in `known`.
     pub(super) fn warn_of_unknown(&mut self, known: &[&str]) {
-        for key in self.object.keys().filter(|key| !known.contains(&key.as_str())) {
-            self.warn(key, format!("unknown key, ignored{}", hint(key, known.iter().copied())));
+        for key in self
+            .object
+            .keys()
+            .filter(|key| !known.contains(&key.as_str()))
+        {
+            self.warn(
+                key,
+                format!("unknown key, ignored{}", hint(key, known.iter().copied())),
+            );
         }
     }
 
     pub(super) fn boolean(&mut self, key: &str, default: bool) -> bool {
-        let Some(value) = self.raw(key) else { return default };
+        let Some(value) = self.raw(key) else {
+            return default;
+        };
         value.as_bool().unwrap_or_else(|| {
             self.wrong(key, value, "expected true or false, without quotes");
             default
@@ -72,7 +91,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn seconds(&mut self, key: &str, default: f64, span: Span) -> Duration {
-        self.raw(key).and_then(|value| self.duration(key, value, span)).unwrap_or(Duration::from_secs_f64(default))
+        self.raw(key)
+            .and_then(|value| self.duration(key, value, span))
+            .unwrap_or(Duration::from_secs_f64(default))
     }
 
     /// Seconds, or `None` for null or nothing.
@@ -82,7 +103,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn text(&mut self, key: &str, default: &str) -> String {
-        let Some(value) = self.filled(key) else { return default.to_owned() };
+        let Some(value) = self.filled(key) else {
+            return default.to_owned();
+        };
         let text = value.as_str().filter(|text| !text.contains('\0'));
         text.unwrap_or_else(|| {
             self.wrong(key, value, "expected a text");
@@ -101,7 +124,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn port(&mut self, key: &str, default: u16) -> u16 {
-        let Some(value) = self.raw(key) else { return default };
+        let Some(value) = self.raw(key) else {
+            return default;
+        };
         port_of(value).unwrap_or_else(|| {
             self.wrong(key, value, "expected a port number from 1 to 65535");
             default
@@ -121,8 +146,12 @@ impl<'a> Reader<'a> {
             _ => Err("expected a text or an array of texts"),
         };
         let argv = match argv {
-            Ok(argv) if argv.iter().any(|word| word.contains('\0')) => Err("expected no NUL characters"),
-            Ok(argv) if argv.first().is_some_and(String::is_empty) => Err("the first word, the program, is empty"),
+            Ok(argv) if argv.iter().any(|word| word.contains('\0')) => {
+                Err("expected no NUL characters")
+            }
+            Ok(argv) if argv.first().is_some_and(String::is_empty) => {
+                Err("the first word, the program, is empty")
+            }
             other => other,
         };
         match argv {
@@ -146,8 +175,12 @@ impl<'a> Reader<'a> {
 
     /// A list of names, without repetition.
     pub(super) fn names(&mut self, key: &str) -> Vec<&'a str> {
-        let Some(value) = self.filled(key) else { return Vec::new() };
-        let names = value.as_array().and_then(|names| names.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
+        let Some(value) = self.filled(key) else {
+            return Vec::new();
+        };
+        let names = value
+            .as_array()
+            .and_then(|names| names.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
         names.unwrap_or_else(|| {
             self.wrong(key, value, "expected an array of names");
             Vec::new()
@@ -155,11 +188,25 @@ impl<'a> Reader<'a> {
     }
 
     fn duration(&mut self, key: &str, value: &Value, span: Span) -> Option<Duration> {
-        let least = if span == Span::Positive { SHORTEST_SECONDS } else { 0.0 };
-        let seconds = value.as_f64().filter(|seconds| (least..=LONGEST_SECONDS).contains(seconds));
+        let least = if span == Span::Positive {
+            SHORTEST_SECONDS
+        } else {
+            0.0
+        };
+        let seconds = value
+            .as_f64()
+            .filter(|seconds| (least..=LONGEST_SECONDS).contains(seconds));
         if seconds.is_none() {
-            let quotes = if value.is_string() { ", without quotes" } else { "" };
-            self.wrong(key, value, format!("expected seconds from {least} to {LONGEST_SECONDS}{quotes}"));
+            let quotes = if value.is_string() {
+                ", without quotes"
+            } else {
+                ""
+            };
+            self.wrong(
+                key,
+                value,
+                format!("expected seconds from {least} to {LONGEST_SECONDS}{quotes}"),
+            );
         }
         seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
     }
@@ -167,7 +214,10 @@ impl<'a> Reader<'a> {
 
 /// A port number other than 0.
 pub(super) fn port_of(value: &Value) -> Option<u16> {
-    value.as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)
+    value
+        .as_u64()
+        .and_then(|port| u16::try_from(port).ok())
+        .filter(|port| *port > 0)
 }
 
 /// What sort of value it is, for messages that must not show it.

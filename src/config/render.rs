@@ -1,5 +1,5 @@
-//! A configuration written back as the JSON object that it can be read from, every key there and no secret in it: for the
-//! flight recorder. Reading it gives the same configuration, passwords aside.
+//! A configuration written back as the JSON object that it can be read from, every key there and no
+//! secret in it: for the flight recorder. Reading it gives the same configuration, passwords aside.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,12 +12,12 @@ use super::keywords::is_secret;
 use super::resolve::{CHANNEL_BINDINGS, TARGETS};
 use super::services::FACILITIES;
 use super::{
-    CommandLine, Config, ConnInfo, FollowSettings, Keywords, ObserverUrl, RecorderSettings, Roots, Secret,
-    StatsdSettings, SyslogAddress, SyslogSettings, TlsSettings,
+    CommandLine, Config, ConnInfo, FollowSettings, Keywords, ObserverUrl, RecorderSettings, Roots,
+    Secret, StatsdSettings, SyslogAddress, SyslogSettings, TlsSettings,
 };
 
-/// What stands in the place of secrets: another word whenever the secret is another, so that whoever reads the words can
-/// tell that it was changed, and nothing else of it.
+/// What stands in the place of secrets: another word whenever the secret is another, so that
+/// whoever reads the words can tell that it was changed, and nothing else of it.
 #[derive(Debug, Default)]
 pub struct Placeholders {
     known: BTreeMap<String, (Vec<Secret>, u64)>,
@@ -68,11 +68,20 @@ pub fn render(config: &Config, placeholders: &mut Placeholders) -> Value {
         "log_level": log_level(config.log_level),
         "cluster_monitor_health_timeout_seconds": config.health_timeout.map(seconds),
     });
-    let priorities: Map<_, _> =
-        config.failover_priorities.iter().map(|(name, priority)| (name.to_string(), json!(priority))).collect();
+    let priorities: Map<_, _> = config
+        .failover_priorities
+        .iter()
+        .map(|(name, priority)| (name.to_string(), json!(priority)))
+        .collect();
     let others = [
-        Some(entries([("failover_priorities", Value::Object(priorities))])),
-        config.follow.as_ref().map(|follow| follow_keys(follow, placeholders)),
+        Some(entries([(
+            "failover_priorities",
+            Value::Object(priorities),
+        )])),
+        config
+            .follow
+            .as_ref()
+            .map(|follow| follow_keys(follow, placeholders)),
         config.syslog.as_ref().map(syslog_keys),
         config.statsd.as_ref().map(statsd_keys),
         config.flight_recorder.as_ref().map(recorder_keys),
@@ -85,14 +94,19 @@ pub fn render(config: &Config, placeholders: &mut Placeholders) -> Value {
 
 fn nodes(config: &Config, placeholders: &mut Placeholders) -> Map<String, Value> {
     let node = |(name, info): (&super::NodeName, &ConnInfo)| {
-        let secrets = info.hosts.iter().filter_map(|host| host.password.clone()).collect();
+        let secrets = info
+            .hosts
+            .iter()
+            .filter_map(|host| host.password.clone())
+            .collect();
         let password = placeholders.word(&format!("remote_conns {name}"), secrets);
         (name.to_string(), connection(info, password))
     };
     config.nodes.iter().map(node).collect()
 }
 
-/// Libpq's keywords for a resolved connection; its address as it was given, because others are told it like that.
+/// Libpq's keywords for a resolved connection; its address as it was given, because others are told
+/// it like that.
 fn connection(info: &ConnInfo, password: Option<String>) -> Value {
     let keepalives = info.keepalives.as_ref();
     let whole_seconds = |time: Option<Duration>| time.map(|time| json!(time.as_secs()));
@@ -101,13 +115,37 @@ fn connection(info: &ConnInfo, password: Option<String>) -> Value {
         ("options", info.options.as_deref().map(Value::from)),
         ("connect_timeout", whole_seconds(info.connect_timeout)),
         ("keepalives", keepalives.is_none().then(|| json!(0))),
-        ("keepalives_idle", whole_seconds(keepalives.and_then(|keepalives| keepalives.idle))),
-        ("keepalives_interval", whole_seconds(keepalives.and_then(|keepalives| keepalives.interval))),
-        ("keepalives_count", keepalives.and_then(|keepalives| keepalives.count).map(Value::from)),
-        ("tcp_user_timeout", info.tcp_user_timeout.map(|time| json!(time.as_millis().to_string()))),
-        ("requirepeer", info.required_peer.as_deref().map(Value::from)),
-        ("target_session_attrs", info.wanted_role.map(|role| named(&TARGETS, Some(role)))),
-        ("require_auth", info.require_auth.map(|methods| json!(methods.to_keyword()))),
+        (
+            "keepalives_idle",
+            whole_seconds(keepalives.and_then(|keepalives| keepalives.idle)),
+        ),
+        (
+            "keepalives_interval",
+            whole_seconds(keepalives.and_then(|keepalives| keepalives.interval)),
+        ),
+        (
+            "keepalives_count",
+            keepalives
+                .and_then(|keepalives| keepalives.count)
+                .map(Value::from),
+        ),
+        (
+            "tcp_user_timeout",
+            info.tcp_user_timeout
+                .map(|time| json!(time.as_millis().to_string())),
+        ),
+        (
+            "requirepeer",
+            info.required_peer.as_deref().map(Value::from),
+        ),
+        (
+            "target_session_attrs",
+            info.wanted_role.map(|role| named(&TARGETS, Some(role))),
+        ),
+        (
+            "require_auth",
+            info.require_auth.map(|methods| json!(methods.to_keyword())),
+        ),
     ];
     let mut keywords = json!({
         "dbname": info.dbname,
@@ -116,7 +154,11 @@ fn connection(info: &ConnInfo, password: Option<String>) -> Value {
         "channel_binding": named(&CHANNEL_BINDINGS, info.channel_binding),
     });
     if let Value::Object(keywords) = &mut keywords {
-        keywords.extend(info.address.iter().map(|(keyword, value)| (keyword.to_owned(), json!(value))));
+        keywords.extend(
+            info.address
+                .iter()
+                .map(|(keyword, value)| (keyword.to_owned(), json!(value))),
+        );
         let optional = optional
             .into_iter()
             .chain(tls_keywords(&info.tls))
@@ -135,25 +177,44 @@ fn tls_keywords(tls: &TlsSettings) -> [(&'static str, Option<Value>); 10] {
     };
     [
         ("sslmode", Some(named(&SSL_MODES, tls.mode))),
-        ("sslnegotiation", Some(named(&NEGOTIATIONS, tls.negotiation))),
+        (
+            "sslnegotiation",
+            Some(named(&NEGOTIATIONS, tls.negotiation)),
+        ),
         ("sslsni", Some(json!(u8::from(tls.sni)))),
         ("sslrootcert", roots),
         ("sslcrl", tls.crl.as_deref().map(path)),
         ("sslcert", tls.certificate.as_deref().map(path)),
         ("sslkey", tls.key.as_deref().map(path)),
-        ("sslcertmode", Some(named(&CERTIFICATE_MODES, tls.certificate_mode))),
-        ("ssl_min_protocol_version", Some(named(&VERSIONS, tls.oldest))),
-        ("ssl_max_protocol_version", Some(named(&VERSIONS, tls.newest))),
+        (
+            "sslcertmode",
+            Some(named(&CERTIFICATE_MODES, tls.certificate_mode)),
+        ),
+        (
+            "ssl_min_protocol_version",
+            Some(named(&VERSIONS, tls.oldest)),
+        ),
+        (
+            "ssl_max_protocol_version",
+            Some(named(&VERSIONS, tls.newest)),
+        ),
     ]
 }
 
 /// The word for `value` among the words that are read.
 fn named<T: Copy + PartialEq>(choices: &[(&str, T)], value: T) -> Value {
-    choices.iter().find(|(_, choice)| *choice == value).map_or(Value::Null, |(name, _)| json!(name))
+    choices
+        .iter()
+        .find(|(_, choice)| *choice == value)
+        .map_or(Value::Null, |(name, _)| json!(name))
 }
 
 fn url(at: &ObserverUrl) -> String {
-    let host = if at.host.contains(':') { format!("[{}]", at.host) } else { at.host.clone() };
+    let host = if at.host.contains(':') {
+        format!("[{}]", at.host)
+    } else {
+        at.host.clone()
+    };
     let scheme = if at.encrypted { "https" } else { "http" };
     format!("{scheme}://{host}:{}{}", at.port, at.path)
 }
@@ -168,7 +229,10 @@ fn follow_keys(follow: &FollowSettings, placeholders: &mut Placeholders) -> Map<
         ("pg_data_directory", path(&follow.data_directory)),
         ("pg_start_command", command(Some(&follow.start_command))),
         ("pg_stop_command", command(Some(&follow.stop_command))),
-        ("primary_conninfo_template", template(&follow.primary_conninfo_template, placeholders)),
+        (
+            "primary_conninfo_template",
+            template(&follow.primary_conninfo_template, placeholders),
+        ),
     ])
 }
 
@@ -176,8 +240,11 @@ fn template(keywords: &Keywords, placeholders: &mut Placeholders) -> Value {
     let mut shown = Keywords::default();
     for (keyword, value) in keywords.iter() {
         let place = format!("primary_conninfo_template {keyword}");
-        let hidden =
-            is_secret(keyword).then(|| placeholders.word(&place, vec![Secret::new(value)]).unwrap_or_default());
+        let hidden = is_secret(keyword).then(|| {
+            placeholders
+                .word(&place, vec![Secret::new(value)])
+                .unwrap_or_default()
+        });
         shown.set(keyword, hidden.unwrap_or_else(|| value.to_owned()));
     }
     Value::from(shown.to_conninfo_string())
@@ -188,20 +255,36 @@ fn syslog_keys(syslog: &SyslogSettings) -> Map<String, Value> {
         SyslogAddress::Path(socket) => path(socket),
         SyslogAddress::Udp(host, port) => json!([host, port]),
     };
-    let facility = FACILITIES.iter().find(|(_, code)| *code == syslog.facility).map(|(name, _)| *name);
-    entries([("syslog", json!(true)), ("syslog_address", address), ("syslog_facility", json!(facility))])
+    let facility = FACILITIES
+        .iter()
+        .find(|(_, code)| *code == syslog.facility)
+        .map(|(name, _)| *name);
+    entries([
+        ("syslog", json!(true)),
+        ("syslog_address", address),
+        ("syslog_facility", json!(facility)),
+    ])
 }
 
 fn statsd_keys(statsd: &StatsdSettings) -> Map<String, Value> {
-    entries([("statsd", json!({"host": statsd.host, "port": statsd.port, "tags": statsd.tags}))])
+    entries([(
+        "statsd",
+        json!({"host": statsd.host, "port": statsd.port, "tags": statsd.tags}),
+    )])
 }
 
 fn recorder_keys(recorder: &RecorderSettings) -> Map<String, Value> {
-    entries([("flight_recorder", path(&recorder.path)), ("flight_recorder_max_bytes", json!(recorder.max_bytes))])
+    entries([
+        ("flight_recorder", path(&recorder.path)),
+        ("flight_recorder_max_bytes", json!(recorder.max_bytes)),
+    ])
 }
 
 fn entries<const N: usize>(entries: [(&str, Value); N]) -> Map<String, Value> {
-    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 fn names<'a, T: ToString + 'a>(names: impl Iterator<Item = &'a T>) -> Value {
@@ -259,8 +342,12 @@ mod tests {
             r#""failover_on_disconnect": false, "poll_observers_on_warning_only": true, "failover_sleep_time": 0.1,
             "cluster_monitor_health_timeout_seconds": null, "maintenance_mode_file": "/m", "alert_file_dir": "/a""#,
         );
-        check(r#""db_poll_interval": 0.123456789, "max_failover_replication_time_lag": 31535999.123456"#);
-        check(r#""flight_recorder": "/f", "flight_recorder_max_bytes": 65536, "statsd": {"tags": {"a": "b"}}"#);
+        check(
+            r#""db_poll_interval": 0.123456789, "max_failover_replication_time_lag": 31535999.123456"#,
+        );
+        check(
+            r#""flight_recorder": "/f", "flight_recorder_max_bytes": 65536, "statsd": {"tags": {"a": "b"}}"#,
+        );
         check(r#""syslog": true, "syslog_address": ["h", 514], "syslog_facility": "local7""#);
         check(
             r#""autofollow": true, "pg_start_command": "a b", "pg_stop_command": ["c"], "pg_data_directory": "/d",
@@ -291,7 +378,10 @@ mod tests {
             "host=a,b target_session_attrs=read-write",
             "host=a,b target_session_attrs=prefer-standby requirepeer=me",
         ] {
-            check(&format!(r#""remote_conns": {{"n": {}}}"#, json!(connection)));
+            check(&format!(
+                r#""remote_conns": {{"n": {}}}"#,
+                json!(connection)
+            ));
         }
     }
 
@@ -312,8 +402,14 @@ mod tests {
             assert_eq!(rendered["remote_conns"]["m"]["password"], "hidden-1");
             let template = rendered["primary_conninfo_template"].as_str().unwrap();
             assert!(template.ends_with(" sslpassword=hidden-1"), "{template}");
-            let password = rendered["remote_conns"]["n"]["password"].as_str().map(str::to_owned);
-            assert!(password.as_ref().is_none_or(|word| template.contains(&format!(" password={word} "))));
+            let password = rendered["remote_conns"]["n"]["password"]
+                .as_str()
+                .map(str::to_owned);
+            assert!(
+                password
+                    .as_ref()
+                    .is_none_or(|word| template.contains(&format!(" password={word} ")))
+            );
             password
         };
         for (connection, expected) in [
@@ -330,8 +426,13 @@ mod tests {
     #[test]
     fn passwords_that_are_written_elsewhere_are_hidden_too() {
         let vars = [("PGPASSWORD".to_owned(), "xyzzy".to_owned())].into();
-        let environment = Environment { vars, ..Environment::default() };
-        let config = parse(r#"{"remote_conns": {"n": "host=h"}}"#, &environment).unwrap().config;
+        let environment = Environment {
+            vars,
+            ..Environment::default()
+        };
+        let config = parse(r#"{"remote_conns": {"n": "host=h"}}"#, &environment)
+            .unwrap()
+            .config;
         let rendered = render(&config, &mut Placeholders::default());
         assert_eq!(rendered["remote_conns"]["n"]["password"], "hidden-1");
         assert!(!rendered.to_string().contains("xyzzy"));

@@ -32,7 +32,10 @@ pub enum AuthMethod {
 impl AuthMethods {
     /// May the server ask for it.
     pub fn allows(&self, method: AuthMethod) -> bool {
-        METHODS.iter().zip(self.allowed).any(|((_, known), allowed)| *known == method && allowed)
+        METHODS
+            .iter()
+            .zip(self.allowed)
+            .any(|((_, known), allowed)| *known == method && allowed)
     }
 
     /// Did the operator name it.
@@ -42,9 +45,19 @@ impl AuthMethods {
 
     /// As libpq reads it back.
     pub fn to_keyword(&self) -> String {
-        let (sign, wanted) = if self.listed { ("", true) } else { ("!", false) };
-        let named = METHODS.iter().zip(self.allowed).filter(|(_, allowed)| *allowed == wanted);
-        named.map(|((name, _), _)| format!("{sign}{name}")).collect::<Vec<_>>().join(",")
+        let (sign, wanted) = if self.listed {
+            ("", true)
+        } else {
+            ("!", false)
+        };
+        let named = METHODS
+            .iter()
+            .zip(self.allowed)
+            .filter(|(_, allowed)| *allowed == wanted);
+        named
+            .map(|((name, _), _)| format!("{sign}{name}"))
+            .collect::<Vec<_>>()
+            .join(",")
     }
 }
 
@@ -52,20 +65,28 @@ impl AuthMethods {
 pub(super) fn resolve(source: &mut Source<'_>) -> Option<AuthMethods> {
     let text = source.filled("require_auth")?;
     let parsed = parse(text);
-    parsed.map_err(|message| source.error("require_auth", message)).ok()
+    parsed
+        .map_err(|message| source.error("require_auth", message))
+        .ok()
 }
 
 /// Methods, or `!` methods, separated by commas; not both, and none twice.
 fn parse(text: &str) -> Result<AuthMethods, String> {
     let listed = !text.trim_start().starts_with('!');
-    let mut methods = AuthMethods { allowed: [!listed; METHODS.len()], listed };
+    let mut methods = AuthMethods {
+        allowed: [!listed; METHODS.len()],
+        listed,
+    };
     for word in text.split(',').map(str::trim) {
         let name = match (listed, word.strip_prefix('!')) {
             (true, None) => word,
             (false, Some(name)) => name,
             _ => return Err("expected methods, or exceptions with \"!\", and not both".to_owned()),
         };
-        let known = METHODS.iter().zip(&mut methods.allowed).find(|((known, _), _)| *known == name);
+        let known = METHODS
+            .iter()
+            .zip(&mut methods.allowed)
+            .find(|((known, _), _)| *known == name);
         let (_, allowed) = known.ok_or_else(|| format!("expected a list of {}", names()))?;
         if *allowed == listed {
             return Err(format!("{name} stands there twice"));
@@ -96,10 +117,21 @@ mod tests {
     #[track_caller]
     fn check(text: &str, allowed: &[AuthMethod], lists_password: bool) {
         let methods = parse(text).unwrap();
-        let found: Vec<_> =
-            METHODS.iter().map(|(_, method)| *method).filter(|method| methods.allows(*method)).collect();
-        assert_eq!((found.as_slice(), methods.lists(AuthMethod::Password)), (allowed, lists_password), "{text:?}");
-        assert_eq!(parse(&methods.to_keyword()).as_ref(), Ok(&methods), "{text:?} read back");
+        let found: Vec<_> = METHODS
+            .iter()
+            .map(|(_, method)| *method)
+            .filter(|method| methods.allows(*method))
+            .collect();
+        assert_eq!(
+            (found.as_slice(), methods.lists(AuthMethod::Password)),
+            (allowed, lists_password),
+            "{text:?}"
+        );
+        assert_eq!(
+            parse(&methods.to_keyword()).as_ref(),
+            Ok(&methods),
+            "{text:?} read back"
+        );
     }
 
     #[test]
@@ -114,7 +146,15 @@ mod tests {
 
     #[test]
     fn refuses_what_libpq_refuses() {
-        for text in ["scram", "scram-sha-256,!md5", "!md5,password", "md5,md5", "!md5,!md5", "md5,", ","] {
+        for text in [
+            "scram",
+            "scram-sha-256,!md5",
+            "!md5,password",
+            "md5,md5",
+            "!md5,!md5",
+            "md5,",
+            ",",
+        ] {
             assert!(parse(text).is_err(), "{text:?}");
         }
     }

@@ -1,7 +1,8 @@
-//! From what was written about a connection to what it means: environment variables, defaults, checked values.
+//! From what was written about a connection to what it means: environment variables, defaults,
+//! checked values.
 //!
-//! As libpq does it, with two choices of our own where libpq gives up: without an operating system user the user is
-//! `postgres`, and an empty user or database name counts as not given.
+//! As libpq does it, with two choices of our own where libpq gives up: without an operating system
+//! user the user is `postgres`, and an empty user or database name counts as not given.
 
 use std::time::Duration;
 
@@ -24,9 +25,18 @@ pub(super) fn resolve(
     let errors_before = findings.errors.len();
     check_keywords(path, given, findings);
     let service = service_file::look_up(path, given, environment, findings);
-    let mut source = Source { path, given, service: service.as_ref(), environment, findings };
+    let mut source = Source {
+        path,
+        given,
+        service: service.as_ref(),
+        environment,
+        findings,
+    };
     source.complain_of_unsupported();
-    let user = source.filled("user").unwrap_or(environment.os_user.as_deref().unwrap_or(FALLBACK_USER)).to_owned();
+    let user = source
+        .filled("user")
+        .unwrap_or(environment.os_user.as_deref().unwrap_or(FALLBACK_USER))
+        .to_owned();
     let dbname = source.filled("dbname").unwrap_or(&user).to_owned();
     let info = ConnInfo {
         hosts: hosts::resolve(&mut source, &dbname, &user),
@@ -39,12 +49,18 @@ pub(super) fn resolve(
         options: source.filled("options").map(str::to_owned),
         connect_timeout: source.positive("connect_timeout").map(Duration::from_secs),
         keepalives: keepalives(&mut source),
-        tcp_user_timeout: source.positive("tcp_user_timeout").map(Duration::from_millis),
+        tcp_user_timeout: source
+            .positive("tcp_user_timeout")
+            .map(Duration::from_millis),
         tls: encryption::resolve(&mut source),
         require_auth: require_auth::resolve(&mut source),
         required_peer: source.filled("requirepeer").map(str::to_owned),
-        wanted_role: source.filled_one_of("target_session_attrs", &TARGETS).flatten(),
-        channel_binding: source.one_of("channel_binding", &CHANNEL_BINDINGS).unwrap_or(ChannelBinding::Prefer),
+        wanted_role: source
+            .filled_one_of("target_session_attrs", &TARGETS)
+            .flatten(),
+        channel_binding: source
+            .one_of("channel_binding", &CHANNEL_BINDINGS)
+            .unwrap_or(ChannelBinding::Prefer),
         dbname,
         user,
     };
@@ -66,20 +82,33 @@ fn address(source: &Source<'_>) -> Keywords {
     address
 }
 
-/// Complains of every keyword that libpq does not know. The keyword of a broken string may be part of a password, so only
-/// what looks like one is shown.
+/// Complains of every keyword that libpq does not know. The keyword of a broken string may be part
+/// of a password, so only what looks like one is shown.
 pub(super) fn check_keywords(path: &str, given: &Keywords, findings: &mut Findings) {
     for (keyword, _) in given.iter().filter(|(keyword, _)| find(keyword).is_none()) {
         let names = || KEYWORDS.iter().map(|known| known.name);
-        if !keyword.is_empty() && keyword.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
-            findings.error(format!("{path}.{keyword}"), None, format!("no libpq keyword{}", hint(keyword, names())));
+        if !keyword.is_empty()
+            && keyword
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        {
+            findings.error(
+                format!("{path}.{keyword}"),
+                None,
+                format!("no libpq keyword{}", hint(keyword, names())),
+            );
         } else {
-            findings.error(path, None, "something before a \"=\" is no libpq keyword (is a value unquoted?)");
+            findings.error(
+                path,
+                None,
+                "something before a \"=\" is no libpq keyword (is a value unquoted?)",
+            );
         }
     }
 }
 
-/// Where values come from: what was written, then the service, then the environment. Knows what to call them in a message.
+/// Where values come from: what was written, then the service, then the environment. Knows what to
+/// call them in a message.
 pub(super) struct Source<'a> {
     path: &'a str,
     given: &'a Keywords,
@@ -89,9 +118,13 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// The value of `keyword`, perhaps empty: an empty value that was given hides the environment's.
+    /// The value of `keyword`, perhaps empty: an empty value that was given hides the
+    /// environment's.
     pub(super) fn value(&self, keyword: &str) -> Option<&'a str> {
-        let in_service = || self.service.and_then(|service| service.keywords.value(keyword));
+        let in_service = || {
+            self.service
+                .and_then(|service| service.keywords.value(keyword))
+        };
         self.given.value(keyword).or_else(in_service).or_else(|| {
             let variable = find(keyword).map_or("", |known| known.variable);
             self.environment.vars.get(variable).map(String::as_str)
@@ -105,7 +138,10 @@ impl<'a> Source<'a> {
 
     /// Reports the value of `keyword` as wrong.
     pub(super) fn error(&mut self, keyword: &str, message: impl Into<String>) {
-        let value = self.value(keyword).filter(|_| !is_secret(keyword)).map(shown_text);
+        let value = self
+            .value(keyword)
+            .filter(|_| !is_secret(keyword))
+            .map(shown_text);
         self.findings.error(self.label(keyword), value, message);
     }
 
@@ -117,10 +153,15 @@ impl<'a> Source<'a> {
     /// What the value of `keyword` is called where it was written.
     fn label(&self, keyword: &str) -> String {
         let variable = find(keyword).map_or("", |known| known.variable);
-        match self.service.filter(|service| service.keywords.value(keyword).is_some()) {
+        match self
+            .service
+            .filter(|service| service.keywords.value(keyword).is_some())
+        {
             _ if self.given.value(keyword).is_some() => {}
             Some(service) => return format!("{keyword} of {service} (for {})", self.path),
-            None if self.environment.vars.contains_key(variable) => return format!("{variable} (for {})", self.path),
+            None if self.environment.vars.contains_key(variable) => {
+                return format!("{variable} (for {})", self.path);
+            }
             None => {}
         }
         format!("{}.{keyword}", self.path)
@@ -128,10 +169,16 @@ impl<'a> Source<'a> {
 
     fn complain_of_unsupported(&mut self) {
         for known in KEYWORDS {
-            let Some(value) = self.filled(known.name) else { continue };
+            let Some(value) = self.filled(known.name) else {
+                continue;
+            };
             let message = match known.support {
                 Support::Honoured => continue,
-                Support::Ignored(harmless) | Support::OneOf(harmless, _) if harmless.contains(&value) => continue,
+                Support::Ignored(harmless) | Support::OneOf(harmless, _)
+                    if harmless.contains(&value) =>
+                {
+                    continue;
+                }
                 Support::OneOf(harmless, others) if !others.contains(&value) => {
                     let names = [harmless, others].concat().join(", ");
                     self.error(known.name, format!("expected one of {names}"));
@@ -153,46 +200,69 @@ impl<'a> Source<'a> {
         if number.is_err() {
             self.error(keyword, "expected an integer");
         }
-        u64::try_from(number.ok()?).ok().filter(|number| *number > 0)
+        u64::try_from(number.ok()?)
+            .ok()
+            .filter(|number| *number > 0)
     }
 
     /// As [`one_of`](Self::one_of), where an empty value is none.
-    pub(super) fn filled_one_of<T: Copy>(&mut self, keyword: &str, choices: &[(&str, T)]) -> Option<T> {
-        self.filled(keyword).and_then(|_| self.one_of(keyword, choices))
+    pub(super) fn filled_one_of<T: Copy>(
+        &mut self,
+        keyword: &str,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        self.filled(keyword)
+            .and_then(|_| self.one_of(keyword, choices))
     }
 
     /// What the value of `keyword` means; anything but one of `choices` is an error.
     pub(super) fn one_of<T: Copy>(&mut self, keyword: &str, choices: &[(&str, T)]) -> Option<T> {
         let value = self.value(keyword)?;
-        let chosen = choices.iter().find(|(name, _)| *name == value).map(|(_, choice)| *choice);
+        let chosen = choices
+            .iter()
+            .find(|(name, _)| *name == value)
+            .map(|(_, choice)| *choice);
         if chosen.is_none() {
-            let names = choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+            let names = choices
+                .iter()
+                .map(|(name, _)| *name)
+                .collect::<Vec<_>>()
+                .join(", ");
             self.error(keyword, format!("expected one of {names}"));
         }
         chosen
     }
 }
 
-/// What follows from a wish that we cannot fulfil: a warning, or an error where the operator would rely on it.
+/// What follows from a wish that we cannot fulfil: a warning, or an error where the operator would
+/// rely on it.
 fn consequence(keyword: &str) -> Result<&'static str, &'static str> {
     match keyword {
         "gssencmode" => Err("GSSAPI is not supported; use disable or prefer"),
         "min_protocol_version" => Err("protocol 3.0 is spoken, no later one"),
-        "load_balance_hosts" => Ok("ignored: hosts are tried in their order, so that a node remains one server"),
+        "load_balance_hosts" => {
+            Ok("ignored: hosts are tried in their order, so that a node remains one server")
+        }
         _ => Ok("not implemented, ignored"),
     }
 }
 
 fn keepalives(source: &mut Source<'_>) -> Option<Keepalives> {
     // Anything but a zero leaves them on, as in libpq.
-    let number = source.filled("keepalives").map(|value| value.trim_matches(is_blank).parse::<i32>());
+    let number = source
+        .filled("keepalives")
+        .map(|value| value.trim_matches(is_blank).parse::<i32>());
     if matches!(number, Some(Err(_))) {
         source.error("keepalives", "expected 0 or 1");
     }
     let keepalives = Keepalives {
         idle: source.positive("keepalives_idle").map(Duration::from_secs),
-        interval: source.positive("keepalives_interval").map(Duration::from_secs),
-        count: source.positive("keepalives_count").and_then(|count| u32::try_from(count).ok()),
+        interval: source
+            .positive("keepalives_interval")
+            .map(Duration::from_secs),
+        count: source
+            .positive("keepalives_count")
+            .and_then(|count| u32::try_from(count).ok()),
     };
     (number != Some(Ok(0))).then_some(keepalives)
 }
@@ -210,8 +280,11 @@ pub(super) const TARGETS: [(&str, Option<WantedRole>); 6] = [
     ("read-only", Some(WantedRole::Standby)),
 ];
 
-pub(super) const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] =
-    [("disable", ChannelBinding::Disable), ("prefer", ChannelBinding::Prefer), ("require", ChannelBinding::Require)];
+pub(super) const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] = [
+    ("disable", ChannelBinding::Disable),
+    ("prefer", ChannelBinding::Prefer),
+    ("require", ChannelBinding::Require),
+];
 
 #[cfg(test)]
 mod tests {
@@ -219,10 +292,22 @@ mod tests {
     use super::*;
 
     fn resolved(text: &str, vars: &[(&str, &str)]) -> (Option<ConnInfo>, Findings) {
-        let vars = vars.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let environment = Environment { vars, os_user: Some("me".to_owned()), ..Environment::default() };
+        let vars = vars
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        let environment = Environment {
+            vars,
+            os_user: Some("me".to_owned()),
+            ..Environment::default()
+        };
         let mut findings = Findings::default();
-        let info = resolve("n", &Keywords::parse(text).unwrap(), &environment, &mut findings);
+        let info = resolve(
+            "n",
+            &Keywords::parse(text).unwrap(),
+            &environment,
+            &mut findings,
+        );
         (info, findings)
     }
 
@@ -235,11 +320,31 @@ mod tests {
 
     #[test]
     fn defaults_are_libpqs() {
-        check("", &[], "host=/var/run/postgresql port=5432 dbname=me user=me; no password");
-        check("user=u", &[], "host=/var/run/postgresql port=5432 dbname=u user=u; no password");
-        check("host=h dbname=''", &[], "host=h port=5432 dbname=me user=me; no password");
-        check("", &[("PGHOST", "e"), ("PGDATABASE", "d")], "host=e port=5432 dbname=d user=me; no password");
-        check("host=''", &[("PGHOST", "e")], "host=/var/run/postgresql port=5432 dbname=me user=me; no password");
+        check(
+            "",
+            &[],
+            "host=/var/run/postgresql port=5432 dbname=me user=me; no password",
+        );
+        check(
+            "user=u",
+            &[],
+            "host=/var/run/postgresql port=5432 dbname=u user=u; no password",
+        );
+        check(
+            "host=h dbname=''",
+            &[],
+            "host=h port=5432 dbname=me user=me; no password",
+        );
+        check(
+            "",
+            &[("PGHOST", "e"), ("PGDATABASE", "d")],
+            "host=e port=5432 dbname=d user=me; no password",
+        );
+        check(
+            "host=''",
+            &[("PGHOST", "e")],
+            "host=/var/run/postgresql port=5432 dbname=me user=me; no password",
+        );
         check(
             "host=h",
             &[("PGUSER", "u"), ("PGPORT", "7"), ("PGPASSWORD", "x")],
@@ -252,28 +357,63 @@ mod tests {
         let text = "application_name=a options='-c x=y' connect_timeout=7 tcp_user_timeout=1500 keepalives_idle=3 \
                     keepalives_interval=2 keepalives_count=4 sslmode=allow sslcert=c sslkey=k channel_binding=disable";
         let info = resolved(text, &[]).0.unwrap();
-        assert_eq!((info.application_name.as_str(), info.options.as_deref()), ("a", Some("-c x=y")));
+        assert_eq!(
+            (info.application_name.as_str(), info.options.as_deref()),
+            ("a", Some("-c x=y"))
+        );
         assert_eq!(info.connect_timeout, Some(Duration::from_secs(7)));
         assert_eq!(info.tcp_user_timeout, Some(Duration::from_millis(1500)));
         let (idle, interval) = (Some(Duration::from_secs(3)), Some(Duration::from_secs(2)));
-        assert_eq!(info.keepalives, Some(Keepalives { idle, interval, count: Some(4) }));
-        assert_eq!((info.tls.mode, info.channel_binding), (SslMode::Allow, ChannelBinding::Disable));
-        let defaults = resolved("keepalives=0 connect_timeout=0", &[("PGAPPNAME", "e")]).0.unwrap();
-        assert_eq!((defaults.keepalives, defaults.connect_timeout), (None, None));
+        assert_eq!(
+            info.keepalives,
+            Some(Keepalives {
+                idle,
+                interval,
+                count: Some(4)
+            })
+        );
+        assert_eq!(
+            (info.tls.mode, info.channel_binding),
+            (SslMode::Allow, ChannelBinding::Disable)
+        );
+        let defaults = resolved("keepalives=0 connect_timeout=0", &[("PGAPPNAME", "e")])
+            .0
+            .unwrap();
+        assert_eq!(
+            (defaults.keepalives, defaults.connect_timeout),
+            (None, None)
+        );
         assert_eq!(defaults.application_name, "e");
     }
 
     #[track_caller]
     fn check_errors(text: &str, vars: &[(&str, &str)], expected: &[&str]) {
-        let errors: Vec<_> = resolved(text, vars).1.errors.iter().map(ToString::to_string).collect();
+        let errors: Vec<_> = resolved(text, vars)
+            .1
+            .errors
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(errors, expected, "{text:?}");
     }
 
     #[test]
     fn an_error_names_keyword_and_value() {
-        check_errors("hots=h", &[], &["n.hots: no libpq keyword (did you mean \"host\"?)"]);
-        check_errors("connect_timeout=5s", &[], &["n.connect_timeout is \"5s\": expected an integer"]);
-        check_errors("", &[("PGCONNECT_TIMEOUT", "x")], &["PGCONNECT_TIMEOUT (for n) is \"x\": expected an integer"]);
+        check_errors(
+            "hots=h",
+            &[],
+            &["n.hots: no libpq keyword (did you mean \"host\"?)"],
+        );
+        check_errors(
+            "connect_timeout=5s",
+            &[],
+            &["n.connect_timeout is \"5s\": expected an integer"],
+        );
+        check_errors(
+            "",
+            &[("PGCONNECT_TIMEOUT", "x")],
+            &["PGCONNECT_TIMEOUT (for n) is \"x\": expected an integer"],
+        );
         let broken = "n: something before a \"=\" is no libpq keyword (is a value unquoted?)";
         check_errors("password=a Secret1=b", &[], &[broken]);
     }
@@ -283,19 +423,37 @@ mod tests {
     fn encryption_that_is_demanded_of_a_build_without_it_is_an_error() {
         let refused = "this program was built without TLS; use disable, allow or prefer";
         for mode in ["require", "verify-ca", "verify-full"] {
-            check_errors(&format!("host=h sslmode={mode}"), &[], &[&format!("n.sslmode is \"{mode}\": {refused}")]);
+            check_errors(
+                &format!("host=h sslmode={mode}"),
+                &[],
+                &[&format!("n.sslmode is \"{mode}\": {refused}")],
+            );
             check_errors(&format!("host=/run sslmode={mode}"), &[], &[]);
         }
-        check_errors("host=h", &[("PGSSLMODE", "require")], &[&format!("PGSSLMODE (for n) is \"require\": {refused}")]);
-        check_errors("host=h sslrootcert=system", &[], &[&format!("n.sslrootcert is \"system\": {refused}")]);
-        check_errors("host=h requiressl=1", &[], &[&format!("n.requiressl is \"1\": {refused}")]);
+        check_errors(
+            "host=h",
+            &[("PGSSLMODE", "require")],
+            &[&format!("PGSSLMODE (for n) is \"require\": {refused}")],
+        );
+        check_errors(
+            "host=h sslrootcert=system",
+            &[],
+            &[&format!("n.sslrootcert is \"system\": {refused}")],
+        );
+        check_errors(
+            "host=h requiressl=1",
+            &[],
+            &[&format!("n.requiressl is \"1\": {refused}")],
+        );
         check_errors("host=h requiressl=1 sslmode=prefer", &[], &[]);
     }
 
     #[test]
     fn a_keyword_that_is_not_implemented_is_a_warning() {
-        let (info, findings) =
-            resolved("sslcrldir=d replication=0 target_session_attrs=primary load_balance_hosts=random", &[]);
+        let (info, findings) = resolved(
+            "sslcrldir=d replication=0 target_session_attrs=primary load_balance_hosts=random",
+            &[],
+        );
         assert!(info.is_some());
         let warnings: Vec<_> = findings.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(
@@ -307,7 +465,12 @@ mod tests {
                 "n.target_session_attrs: without effect: of one host both roles are watched",
             ]
         );
-        assert_eq!(resolved("host=a,b target_session_attrs=read-write", &[]).1.warnings, []);
+        assert_eq!(
+            resolved("host=a,b target_session_attrs=read-write", &[])
+                .1
+                .warnings,
+            []
+        );
     }
 
     #[test]
@@ -315,7 +478,9 @@ mod tests {
         check_errors(
             "",
             &[("PGGSSENCMODE", "require")],
-            &["PGGSSENCMODE (for n) is \"require\": GSSAPI is not supported; use disable or prefer"],
+            &[
+                "PGGSSENCMODE (for n) is \"require\": GSSAPI is not supported; use disable or prefer",
+            ],
         );
         check_errors(
             "min_protocol_version=3.2 max_protocol_version=latest",
@@ -328,6 +493,10 @@ mod tests {
             &["n.load_balance_hosts is \"yes\": expected one of disable, random"],
         );
         let known = "expected one of any, primary, read-write, standby, prefer-standby, read-only";
-        check_errors("target_session_attrs=master", &[], &[&format!("n.target_session_attrs is \"master\": {known}")]);
+        check_errors(
+            "target_session_attrs=master",
+            &[],
+            &[&format!("n.target_session_attrs is \"master\": {known}")],
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The keys of what surrounds the daemon: the log, syslog, statsd, the flight recorder, and following a new primary.
+//! The keys of what surrounds the daemon: the log, syslog, statsd, the flight recorder, and
+//! following a new primary.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -42,7 +43,10 @@ pub(super) fn read_syslog(reader: &mut Reader<'_>) -> Option<SyslogSettings> {
 pub(super) fn read_statsd(reader: &mut Reader<'_>) -> Option<StatsdSettings> {
     let object = reader.object("statsd")?;
     // As in the original.
-    if ["host", "port"].iter().any(|key| object.get(*key).is_some_and(Value::is_null)) {
+    if ["host", "port"]
+        .iter()
+        .any(|key| object.get(*key).is_some_and(Value::is_null))
+    {
         return None;
     }
     let mut reader = Reader::new(object, "statsd", reader.findings);
@@ -67,7 +71,9 @@ pub(super) fn read_follow(reader: &mut Reader<'_>) -> Option<FollowSettings> {
     let data_directory = reader.path("pg_data_directory", "/var/lib/pgsql/data");
     let start_command = reader.command("pg_start_command");
     let stop_command = reader.command("pg_stop_command");
-    let template = reader.filled(TEMPLATE).and_then(|value| read_keywords(reader, TEMPLATE, value));
+    let template = reader
+        .filled(TEMPLATE)
+        .and_then(|value| read_keywords(reader, TEMPLATE, value));
     if let Some(template) = &template {
         check_keywords(TEMPLATE, template, reader.findings);
     }
@@ -95,46 +101,79 @@ pub(super) fn read_flight_recorder(reader: &mut Reader<'_>) -> Option<RecorderSe
     const SIZE: &str = "flight_recorder_max_bytes";
     let max_bytes = match reader.filled(SIZE) {
         None => RECORDER_BYTES,
-        Some(value) => value.as_u64().filter(|bytes| RECORDER_SPAN.contains(bytes)).unwrap_or_else(|| {
-            let (least, most) = (RECORDER_SPAN.start(), RECORDER_SPAN.end());
-            reader.wrong(SIZE, value, format!("expected a number of bytes from {least} to {most}"));
-            RECORDER_BYTES
-        }),
+        Some(value) => value
+            .as_u64()
+            .filter(|bytes| RECORDER_SPAN.contains(bytes))
+            .unwrap_or_else(|| {
+                let (least, most) = (RECORDER_SPAN.start(), RECORDER_SPAN.end());
+                reader.wrong(
+                    SIZE,
+                    value,
+                    format!("expected a number of bytes from {least} to {most}"),
+                );
+                RECORDER_BYTES
+            }),
     };
     let path = reader.text("flight_recorder", "");
-    (!path.is_empty()).then(|| RecorderSettings { path: PathBuf::from(path), max_bytes })
+    (!path.is_empty()).then(|| RecorderSettings {
+        path: PathBuf::from(path),
+        max_bytes,
+    })
 }
 
 fn read_syslog_address(reader: &mut Reader<'_>) -> SyslogAddress {
     let default = || SyslogAddress::Path(PathBuf::from("/dev/log"));
-    let Some(value) = reader.filled("syslog_address") else { return default() };
+    let Some(value) = reader.filled("syslog_address") else {
+        return default();
+    };
     let address = match value {
         Value::String(path) if !path.is_empty() => Some(SyslogAddress::Path(PathBuf::from(path))),
         Value::Array(pair) => match pair.as_slice() {
-            [Value::String(host), port] => port_of(port).map(|port| SyslogAddress::Udp(host.clone(), port)),
+            [Value::String(host), port] => {
+                port_of(port).map(|port| SyslogAddress::Udp(host.clone(), port))
+            }
             _ => None,
         },
         _ => None,
     };
     address.unwrap_or_else(|| {
-        reader.wrong("syslog_address", value, "expected a socket path, or [\"host\", port]");
+        reader.wrong(
+            "syslog_address",
+            value,
+            "expected a socket path, or [\"host\", port]",
+        );
         default()
     })
 }
 
 fn read_facility(reader: &mut Reader<'_>) -> u8 {
     let name = reader.text("syslog_facility", "local2");
-    let known = FACILITIES.iter().find(|(facility, _)| name.eq_ignore_ascii_case(facility)).map(|(_, code)| *code);
+    let known = FACILITIES
+        .iter()
+        .find(|(facility, _)| name.eq_ignore_ascii_case(facility))
+        .map(|(_, code)| *code);
     known.unwrap_or_else(|| {
-        let names = FACILITIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        reader.wrong("syslog_facility", &Value::String(name), format!("expected one of {names}"));
+        let names = FACILITIES
+            .iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(", ");
+        reader.wrong(
+            "syslog_facility",
+            &Value::String(name),
+            format!("expected one of {names}"),
+        );
         LOCAL2
     })
 }
 
 /// Fleets write it both as a number and as digits in quotes.
 fn read_statsd_port(reader: &mut Reader<'_>) -> u16 {
-    match reader.raw("port").and_then(Value::as_str).and_then(|digits| digits.parse().ok()) {
+    match reader
+        .raw("port")
+        .and_then(Value::as_str)
+        .and_then(|digits| digits.parse().ok())
+    {
         Some(port) if port > 0 => port,
         _ => reader.port("port", STATSD_PORT),
     }

@@ -1,11 +1,15 @@
-//! libpq's connection URLs, taken apart as libpq does: several hosts with ports, IPv6 literals, percent-encoding.
+//! libpq's connection URLs, taken apart as libpq does: several hosts with ports, IPv6 literals,
+//! percent-encoding.
 
 use super::keywords::{Keywords, SyntaxError, is_blank};
 
-/// Reads what follows `postgres://`: `[user[:password]@][host[:port][,...]][/dbname][?keyword=value[&...]]`.
+/// Reads what follows `postgres://`:
+/// `[user[:password]@][host[:port][,...]][/dbname][?keyword=value[&...]]`.
 pub(super) fn parse(rest: &str) -> Result<Keywords, SyntaxError> {
     let mut keywords = Keywords::default();
-    let credentials = rest.split_once('@').filter(|(before, _)| !before.contains('/'));
+    let credentials = rest
+        .split_once('@')
+        .filter(|(before, _)| !before.contains('/'));
     let rest = match credentials {
         Some((user, rest)) => {
             let (user, password) = user.split_once(':').unwrap_or((user, ""));
@@ -17,12 +21,17 @@ pub(super) fn parse(rest: &str) -> Result<Keywords, SyntaxError> {
     };
     let rest = read_hosts(&mut keywords, rest)?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    set_decoded(&mut keywords, "dbname", path.strip_prefix('/').unwrap_or(path))?;
+    set_decoded(
+        &mut keywords,
+        "dbname",
+        path.strip_prefix('/').unwrap_or(path),
+    )?;
     read_query(&mut keywords, query)?;
     Ok(keywords)
 }
 
-/// Reads `host[:port],...` and returns what follows. Hosts and ports end up as two lists of equal length.
+/// Reads `host[:port],...` and returns what follows. Hosts and ports end up as two lists of equal
+/// length.
 fn read_hosts<'a>(keywords: &mut Keywords, mut rest: &'a str) -> Result<&'a str, SyntaxError> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
     loop {
@@ -62,13 +71,17 @@ fn read_query(keywords: &mut Keywords, query: &str) -> Result<(), SyntaxError> {
     // One `&` behind the last parameter is tolerated, as libpq does.
     let query = query.strip_suffix('&').unwrap_or(query);
     for parameter in query.split('&') {
-        let (keyword, value) = parameter.split_once('=').ok_or(SyntaxError::QueryParameter)?;
+        let (keyword, value) = parameter
+            .split_once('=')
+            .ok_or(SyntaxError::QueryParameter)?;
         if value.contains('=') {
             return Err(SyntaxError::QueryParameter);
         }
         match (decoded(keyword)?, decoded(value)?) {
             // What JDBC's URLs say for it.
-            (keyword, value) if keyword == "ssl" && value == "true" => keywords.set("sslmode", "require"),
+            (keyword, value) if keyword == "ssl" && value == "true" => {
+                keywords.set("sslmode", "require")
+            }
             (keyword, value) => keywords.set(&keyword, value),
         }
     }
@@ -92,7 +105,11 @@ fn decoded(encoded: &str) -> Result<String, SyntaxError> {
     let mut bytes = Vec::with_capacity(encoded.len());
     let mut rest = encoded.bytes();
     while let Some(byte) = rest.next() {
-        bytes.push(if byte == b'%' { encoded_byte(rest.next(), rest.next())? } else { byte });
+        bytes.push(if byte == b'%' {
+            encoded_byte(rest.next(), rest.next())?
+        } else {
+            byte
+        });
     }
     if bytes.contains(&0) {
         return Err(SyntaxError::PercentText);
@@ -116,7 +133,11 @@ mod tests {
 
     #[track_caller]
     fn check(rest: &str, expected: &[(&str, &str)]) {
-        assert_eq!(parse(rest).unwrap().iter().collect::<Vec<_>>(), expected, "{rest:?}");
+        assert_eq!(
+            parse(rest).unwrap().iter().collect::<Vec<_>>(),
+            expected,
+            "{rest:?}"
+        );
     }
 
     #[test]
@@ -129,28 +150,73 @@ mod tests {
         check("h?user=u", &[("host", "h"), ("user", "u")]);
         check("u@h", &[("user", "u"), ("host", "h")]);
         check("u:@h/", &[("user", "u"), ("host", "h")]);
-        check(":pw@h/db", &[("password", "pw"), ("host", "h"), ("dbname", "db")]);
-        check("u:p#?w@h", &[("user", "u"), ("password", "p#?w"), ("host", "h")]);
-        check("us%40er:p%2Fw@h/d%20b", &[("user", "us@er"), ("password", "p/w"), ("host", "h"), ("dbname", "d b")]);
-        check("u:p@w@h/a/b", &[("user", "u"), ("password", "p"), ("host", "w@h"), ("dbname", "a/b")]);
+        check(
+            ":pw@h/db",
+            &[("password", "pw"), ("host", "h"), ("dbname", "db")],
+        );
+        check(
+            "u:p#?w@h",
+            &[("user", "u"), ("password", "p#?w"), ("host", "h")],
+        );
+        check(
+            "us%40er:p%2Fw@h/d%20b",
+            &[
+                ("user", "us@er"),
+                ("password", "p/w"),
+                ("host", "h"),
+                ("dbname", "d b"),
+            ],
+        );
+        check(
+            "u:p@w@h/a/b",
+            &[
+                ("user", "u"),
+                ("password", "p"),
+                ("host", "w@h"),
+                ("dbname", "a/b"),
+            ],
+        );
         check("HOST/DB#f", &[("host", "HOST"), ("dbname", "DB#f")]);
-        check("%2Frun%2Fpg:1/db", &[("host", "/run/pg"), ("port", "1"), ("dbname", "db")]);
+        check(
+            "%2Frun%2Fpg:1/db",
+            &[("host", "/run/pg"), ("port", "1"), ("dbname", "db")],
+        );
         check("h\n", &[("host", "h")]);
     }
 
     #[test]
     fn several_hosts_each_have_a_port() {
-        check("a:1,b:2/db", &[("host", "a,b"), ("port", "1,2"), ("dbname", "db")]);
+        check(
+            "a:1,b:2/db",
+            &[("host", "a,b"), ("port", "1,2"), ("dbname", "db")],
+        );
         check("a,b:2", &[("host", "a,b"), ("port", ",2")]);
-        check("[::1]:5433/db", &[("host", "::1"), ("port", "5433"), ("dbname", "db")]);
-        check("[::1],[fe80::2]:7", &[("host", "::1,fe80::2"), ("port", ",7")]);
+        check(
+            "[::1]:5433/db",
+            &[("host", "::1"), ("port", "5433"), ("dbname", "db")],
+        );
+        check(
+            "[::1],[fe80::2]:7",
+            &[("host", "::1,fe80::2"), ("port", ",7")],
+        );
     }
 
     #[test]
     fn the_last_of_a_repeated_parameter_wins() {
-        check("h?sslmode=foobar&sslmode=require", &[("host", "h"), ("sslmode", "require")]);
+        check(
+            "h?sslmode=foobar&sslmode=require",
+            &[("host", "h"), ("sslmode", "require")],
+        );
         check("h:5?host=second&", &[("host", "second"), ("port", "5")]);
-        check("h?a=&b=x+y&options=-c%20x%3Dy", &[("host", "h"), ("a", ""), ("b", "x+y"), ("options", "-c x=y")]);
+        check(
+            "h?a=&b=x+y&options=-c%20x%3Dy",
+            &[
+                ("host", "h"),
+                ("a", ""),
+                ("b", "x+y"),
+                ("options", "-c x=y"),
+            ],
+        );
         check("?ssl=true", &[("sslmode", "require")]);
     }
 

@@ -1,4 +1,5 @@
-//! Names to addresses: the cache, and one short-lived helper process per look-up, because getaddrinfo blocks.
+//! Names to addresses: the cache, and one short-lived helper process per look-up, because
+//! getaddrinfo blocks.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -38,7 +39,11 @@ struct Lookup {
 
 impl AddressBook {
     pub(super) fn new(limit: Option<InheritedLimit>) -> Self {
-        Self { cache: dns::Cache::default(), running: BTreeMap::new(), limit }
+        Self {
+            cache: dns::Cache::default(),
+            running: BTreeMap::new(),
+            limit,
+        }
     }
 
     /// What is known of `name`; starts a look-up if its time has come.
@@ -48,7 +53,8 @@ impl AddressBook {
             match self.start(name, board, now) {
                 Ok(()) => answer.failure = None,
                 Err(error) => {
-                    self.cache.finished(name, Err(format!("no look-up helper: {error}")), now);
+                    self.cache
+                        .finished(name, Err(format!("no look-up helper: {error}")), now);
                     answer.failure = Some(format!("no look-up helper: {error}"));
                 }
             }
@@ -59,18 +65,27 @@ impl AddressBook {
         answer.failure.map_or(Known::Soon, Known::Nothing)
     }
 
-    /// The helper's pipe is readable: only its status says that it is done, so this keeps the pipe from filling.
+    /// The helper's pipe is readable: only its status says that it is done, so this keeps the pipe
+    /// from filling.
     pub(super) fn ready(&mut self, token: Token, board: &mut Board) {
-        let Some(lookup) = self.running.get_mut(&token) else { return };
-        if matches!(lookup.child.read_output(&mut Vec::new()), Ok(Reading::Unfinished)) {
+        let Some(lookup) = self.running.get_mut(&token) else {
+            return;
+        };
+        if matches!(
+            lookup.child.read_output(&mut Vec::new()),
+            Ok(Reading::Unfinished)
+        ) {
             board.again(token);
         }
     }
 
     /// Asks every helper whether it has ended. True if one has: whoever waits for a name may go on.
     pub(super) fn reap(&mut self, board: &mut Board, now: Monotonic) -> bool {
-        let ended: Vec<Token> =
-            self.running.iter_mut().filter_map(|(token, lookup)| lookup.has_ended(*token)).collect();
+        let ended: Vec<Token> = self
+            .running
+            .iter_mut()
+            .filter_map(|(token, lookup)| lookup.has_ended(*token))
+            .collect();
         for token in &ended {
             if let Some(mut lookup) = self.running.remove(token) {
                 board.forget(&mut lookup.child, *token);
@@ -83,7 +98,11 @@ impl AddressBook {
 
     /// Ends the helpers whose time is up; their end is seen by [`AddressBook::reap`].
     pub(super) fn expire(&mut self, now: Monotonic) {
-        for lookup in self.running.values_mut().filter(|lookup| lookup.deadline <= now) {
+        for lookup in self
+            .running
+            .values_mut()
+            .filter(|lookup| lookup.deadline <= now)
+        {
             // Gone already is as good.
             let _ = lookup.child.kill_group(Signal::SIGKILL);
             lookup.deadline = now + HELPER_TIME;
@@ -101,9 +120,19 @@ impl AddressBook {
 
     fn start(&mut self, name: &str, board: &mut Board, now: Monotonic) -> std::io::Result<()> {
         let program = own_program();
-        let mut child = Child::start(&[program.as_os_str(), "--resolve".as_ref(), name.as_ref()], self.limit)?;
+        let mut child = Child::start(
+            &[program.as_os_str(), "--resolve".as_ref(), name.as_ref()],
+            self.limit,
+        )?;
         let token = board.register(&mut child, Owner::Lookup, Interest::READABLE)?;
-        self.running.insert(token, Lookup { name: name.to_owned(), child, deadline: now + HELPER_TIME });
+        self.running.insert(
+            token,
+            Lookup {
+                name: name.to_owned(),
+                child,
+                deadline: now + HELPER_TIME,
+            },
+        );
         Ok(())
     }
 }
@@ -111,7 +140,10 @@ impl AddressBook {
 impl Lookup {
     fn has_ended(&mut self, token: Token) -> Option<Token> {
         // A status that cannot be had will never be had.
-        let ended = self.child.try_wait().map_or(true, |status| status.is_some());
+        let ended = self
+            .child
+            .try_wait()
+            .map_or(true, |status| status.is_some());
         ended.then_some(token)
     }
 

@@ -1,5 +1,5 @@
-//! Who owns which token: readiness finds its component here, and a link that has used up its turn's budget is remembered
-//! for the next.
+//! Who owns which token: readiness finds its component here, and a link that has used up its turn's
+//! budget is remembered for the next.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -58,18 +58,29 @@ pub(super) struct Board {
 
 impl Board {
     pub(super) fn new(registry: Registry) -> Self {
-        Self { registry, tokens: Tokens::starting_at(0), owners: BTreeMap::new(), unfinished: Vec::new() }
+        Self {
+            registry,
+            tokens: Tokens::starting_at(0),
+            owners: BTreeMap::new(),
+            unfinished: Vec::new(),
+        }
     }
 
     /// Registers a source that both reads and writes, or only reads, and gives it a token.
-    pub(super) fn register(&mut self, source: &mut impl Source, owner: Owner, interest: Interest) -> io::Result<Token> {
+    pub(super) fn register(
+        &mut self,
+        source: &mut impl Source,
+        owner: Owner,
+        interest: Interest,
+    ) -> io::Result<Token> {
         let token = self.tokens.take();
         self.registry.register(source, token, interest)?;
         self.owners.insert(token, owner);
         Ok(token)
     }
 
-    /// Forgets a source that is about to be dropped; events that are still under way for it find nobody.
+    /// Forgets a source that is about to be dropped; events that are still under way for it find
+    /// nobody.
     pub(super) fn forget(&mut self, source: &mut impl Source, token: Token) {
         // A descriptor that is closed leaves epoll by itself; an error here changes nothing.
         let _ = self.registry.deregister(source);

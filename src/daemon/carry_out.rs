@@ -1,4 +1,5 @@
-//! The wishes of the core, carried out: one match. Nothing here calls the core; what comes of a wish is a later event.
+//! The wishes of the core, carried out: one match. Nothing here calls the core; what comes of a
+//! wish is a later event.
 
 use super::{Daemon, hands};
 use crate::compat;
@@ -16,25 +17,60 @@ impl Daemon {
             match effect {
                 Effect::ProbeNode { node, probe } => {
                     let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
-                    self.nodes.probe(&node, probe, self.lookout.config(), &mut hands, &mut self.events);
+                    self.nodes.probe(
+                        &node,
+                        probe,
+                        self.lookout.config(),
+                        &mut hands,
+                        &mut self.events,
+                    );
                 }
                 Effect::ProbeObserver { observer, probe } => {
                     let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
-                    self.observers.probe(&observer, probe, self.lookout.config(), &mut hands, &mut self.events);
+                    self.observers.probe(
+                        &observer,
+                        probe,
+                        self.lookout.config(),
+                        &mut hands,
+                        &mut self.events,
+                    );
                 }
-                Effect::RunCommand { id, purpose, command, timeout } => {
+                Effect::RunCommand {
+                    id,
+                    purpose,
+                    command,
+                    timeout,
+                } => {
                     let deadline = timeout.map(|timeout| now.mono + timeout);
-                    if let Err(reason) = self.commands.start(id, purpose, &command, deadline, &mut self.board) {
+                    if let Err(reason) =
+                        self.commands
+                            .start(id, purpose, &command, deadline, &mut self.board)
+                    {
                         let outcome = CommandOutcome::NotStarted(reason);
                         self.events.push(Event::CommandExited { id, outcome });
                     }
                 }
-                Effect::PrepareFollow { primary, conninfo, data_directory } => {
+                Effect::PrepareFollow {
+                    primary,
+                    conninfo,
+                    data_directory,
+                } => {
                     let (board, events) = (&mut self.board, &mut self.events);
-                    self.follower.prepare(&primary, &conninfo, data_directory, board, now.mono, events);
+                    self.follower.prepare(
+                        &primary,
+                        &conninfo,
+                        data_directory,
+                        board,
+                        now.mono,
+                        events,
+                    );
                 }
                 Effect::RaiseAlert { alert, text } => {
-                    let line = format!("{} {}\n", timestamp::format_millis(now.wall), escape_controls(&text));
+                    let line = format!(
+                        "{} {}\n",
+                        timestamp::format_millis(now.wall),
+                        escape_controls(&text)
+                    );
                     self.wish_of_alert(alert, Deed::Replace(line.into()), now.mono);
                 }
                 Effect::ClearAlert(alert) => self.wish_of_alert(alert, Deed::Remove, now.mono),
@@ -57,14 +93,22 @@ impl Daemon {
     }
 
     fn wish_of_alert(&mut self, alert: Alert, deed: Deed, now: Monotonic) {
-        let path = self.lookout.config().alert_dir.join(compat::alert::file_name(alert));
+        let path = self
+            .lookout
+            .config()
+            .alert_dir
+            .join(compat::alert::file_name(alert));
         let failed = self.files.wish("alert_file_dir", path, deed, now);
         self.trouble_with_files(failed);
     }
 
     fn save_state(&mut self, now: Now) {
         let mut memory = self.lookout.memory(now);
-        if let Some(last) = memory.failover.as_mut().filter(|last| last.outcome == FailoverOutcome::Running) {
+        if let Some(last) = memory
+            .failover
+            .as_mut()
+            .filter(|last| last.outcome == FailoverOutcome::Running)
+        {
             last.process = last.process.or_else(|| self.commands.failover());
         }
         let content = compat::state_file::render(
@@ -74,12 +118,18 @@ impl Daemon {
             self.boot_id.as_deref(),
         );
         let path = self.lookout.config().state_file.clone();
-        let failed = self.files.wish("json_state_file_path", path, Deed::Replace(content), now.mono);
+        let failed = self.files.wish(
+            "json_state_file_path",
+            path,
+            Deed::Replace(content),
+            now.mono,
+        );
         self.trouble_with_files(failed);
     }
 
     /// Counts those that could not be written, by their key.
     pub(super) fn trouble_with_files(&mut self, keys: impl IntoIterator<Item = &'static str>) {
-        keys.into_iter().for_each(|key| self.trouble(Trouble::File, key));
+        keys.into_iter()
+            .for_each(|key| self.trouble(Trouble::File, key));
     }
 }

@@ -1,4 +1,5 @@
-//! The commands that are running: their output becomes log lines, their end an event. Nothing waits for them.
+//! The commands that are running: their output becomes log lines, their end an event. Nothing waits
+//! for them.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -21,8 +22,9 @@ use crate::time::Monotonic;
 pub(super) struct Commands {
     running: BTreeMap<Token, Running>,
     limit: Option<InheritedLimit>,
-    /// So many pipes of commands that are over are read on: of a command that leaves something behind at every attempt the
-    /// latest. Who writes to an older one gets SIGPIPE, as without a reader.
+    /// So many pipes of commands that are over are read on: of a command that leaves something
+    /// behind at every attempt the latest. Who writes to an older one gets SIGPIPE, as without a
+    /// reader.
     most_left_open: usize,
 }
 
@@ -41,7 +43,11 @@ struct Running {
 
 impl Commands {
     pub(super) fn new(limit: Option<InheritedLimit>, most_left_open: usize) -> Self {
-        Self { running: BTreeMap::new(), limit, most_left_open }
+        Self {
+            running: BTreeMap::new(),
+            limit,
+            most_left_open,
+        }
     }
 
     /// So many pipes of commands that are over may stay open from the next end of a command on.
@@ -61,18 +67,33 @@ impl Commands {
         let program = command.argv.first().map_or("", String::as_str);
         let about = |error| format!("{program}: {error}");
         let mut child = Child::start(&command.argv, self.limit).map_err(about)?;
-        let token = board.register(&mut child, Owner::Command, Interest::READABLE).map_err(about)?;
+        let token = board
+            .register(&mut child, Owner::Command, Interest::READABLE)
+            .map_err(about)?;
         log::info!("{} started as process {}", purpose.key(), child.id());
         let is_failover = purpose == CommandPurpose::Failover;
         let process = is_failover.then(|| process_of(&child)).flatten();
         let patience = Patience::until(deadline);
-        self.running.insert(token, Running { id, purpose, child, process, patience, is_over: false, read_at: None });
+        self.running.insert(
+            token,
+            Running {
+                id,
+                purpose,
+                child,
+                process,
+                patience,
+                is_over: false,
+                read_at: None,
+            },
+        );
         Ok(())
     }
 
     /// A command has printed something, or its pipe was closed.
     pub(super) fn ready(&mut self, token: Token, board: &mut Board, now: Monotonic) {
-        let Some(running) = self.running.get_mut(&token) else { return };
+        let Some(running) = self.running.get_mut(&token) else {
+            return;
+        };
         if running.is_over {
             running.read_at.get_or_insert(now + LEFT_OPEN_REST);
         } else if running.read() == Reading::Unfinished {
@@ -83,22 +104,43 @@ impl Commands {
     /// Asks every command whether it has ended.
     pub(super) fn reap(&mut self, board: &mut Board, events: &mut Vec<Event>, now: Monotonic) {
         let mut done = Vec::new();
-        for (token, running) in self.running.iter_mut().filter(|(_, running)| !running.is_over) {
-            let Some(outcome) = running.outcome() else { continue };
+        for (token, running) in self
+            .running
+            .iter_mut()
+            .filter(|(_, running)| !running.is_over)
+        {
+            let Some(outcome) = running.outcome() else {
+                continue;
+            };
             running.is_over = true;
             if running.read() == Reading::Ended {
                 done.push(*token);
             } else {
                 running.read_at = Some(now + LEFT_OPEN_REST);
-                log::info!("{} is over; what it has started keeps its output open", running.purpose.key());
+                log::info!(
+                    "{} is over; what it has started keeps its output open",
+                    running.purpose.key()
+                );
             }
-            events.push(Event::CommandExited { id: running.id, outcome });
+            events.push(Event::CommandExited {
+                id: running.id,
+                outcome,
+            });
         }
         // Tokens grow: the first are the oldest.
-        let open = self.running.iter().filter(|(token, running)| running.is_over && !done.contains(token));
+        let open = self
+            .running
+            .iter()
+            .filter(|(token, running)| running.is_over && !done.contains(token));
         let open: Vec<Token> = open.map(|(token, _)| *token).collect();
-        for token in open.iter().take(open.len().saturating_sub(self.most_left_open)) {
-            log::warn!("closing the oldest of {} outputs that are open though their commands are over", open.len());
+        for token in open
+            .iter()
+            .take(open.len().saturating_sub(self.most_left_open))
+        {
+            log::warn!(
+                "closing the oldest of {} outputs that are open though their commands are over",
+                open.len()
+            );
             done.push(*token);
         }
         for token in done {
@@ -126,13 +168,20 @@ impl Commands {
 
     /// The process of the failover command that runs, for a later process of ours.
     pub(super) fn failover(&self) -> Option<Process> {
-        self.running.values().filter(|running| !running.is_over).find_map(|running| running.process)
+        self.running
+            .values()
+            .filter(|running| !running.is_over)
+            .find_map(|running| running.process)
     }
 
     /// One that writes without end is read in measured portions: nobody waits for it any more.
     fn read_left_open(&mut self, board: &mut Board, now: Monotonic) {
         let mut done = Vec::new();
-        for (token, running) in self.running.iter_mut().filter(|(_, one)| one.read_at.is_some_and(|at| at <= now)) {
+        for (token, running) in self
+            .running
+            .iter_mut()
+            .filter(|(_, one)| one.read_at.is_some_and(|at| at <= now))
+        {
             running.read_at = match running.read() {
                 Reading::Unfinished => Some(now + LEFT_OPEN_REST),
                 Reading::Drained => None,
@@ -152,7 +201,10 @@ impl Commands {
     pub(super) fn leave(&mut self) {
         for running in std::mem::take(&mut self.running).into_values() {
             if let Err(error) = running.child.leave() {
-                log::warn!("{}: nobody reads its output any more: {error}", running.purpose.key());
+                log::warn!(
+                    "{}: nobody reads its output any more: {error}",
+                    running.purpose.key()
+                );
             }
         }
     }
@@ -196,7 +248,10 @@ impl Running {
     }
 
     fn kill(&self, signal: Signal) {
-        log::warn!("{} has run for too long: sending {signal}", self.purpose.key());
+        log::warn!(
+            "{} has run for too long: sending {signal}",
+            self.purpose.key()
+        );
         if let Err(error) = self.child.kill_group(signal) {
             log::error!("{}: {error}", self.purpose.key());
         }
@@ -205,7 +260,10 @@ impl Running {
 
 fn process_of(child: &Child) -> Option<Process> {
     let pid = child.id();
-    Some(Process { pid, started: process::started(pid).ok()?? })
+    Some(Process {
+        pid,
+        started: process::started(pid).ok()??,
+    })
 }
 
 fn ended(status: ExitStatus) -> CommandOutcome {

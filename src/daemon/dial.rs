@@ -1,5 +1,5 @@
-//! Getting connected: the hosts of a node or observer in their order, each with all of its addresses, until one answers or
-//! the time is up.
+//! Getting connected: the hosts of a node or observer in their order, each with all of its
+//! addresses, until one answers or the time is up.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -24,7 +24,11 @@ pub(super) struct Place {
 /// What is to be done next.
 pub(super) enum Next {
     /// Connect there; after `until` the next one is tried.
-    Connect { endpoint: Endpoint, host: usize, until: Monotonic },
+    Connect {
+        endpoint: Endpoint,
+        host: usize,
+        until: Monotonic,
+    },
     /// Wait for a name.
     Await,
     /// Everything was tried.
@@ -46,7 +50,13 @@ pub(super) struct Dial {
 
 impl Dial {
     pub(super) fn new(places: Vec<Place>, patience: Option<Duration>, deadline: Monotonic) -> Self {
-        Self { places: places.into(), endpoints: VecDeque::new(), deadline, patience, failure: None }
+        Self {
+            places: places.into(),
+            endpoints: VecDeque::new(),
+            deadline,
+            patience,
+            failure: None,
+        }
     }
 
     /// The endpoint that was tried last is none.
@@ -66,12 +76,23 @@ impl Dial {
     }
 
     /// What is to be done next.
-    pub(super) fn next(&mut self, book: &mut AddressBook, board: &mut Board, now: Monotonic) -> Next {
+    pub(super) fn next(
+        &mut self,
+        book: &mut AddressBook,
+        board: &mut Board,
+        now: Monotonic,
+    ) -> Next {
         loop {
             if let Some((endpoint, host)) = self.endpoints.pop_front() {
-                return Next::Connect { endpoint, host, until: self.until(now) };
+                return Next::Connect {
+                    endpoint,
+                    host,
+                    until: self.until(now),
+                };
             }
-            let Some(place) = self.places.front() else { return Next::Failed(self.last_failure()) };
+            let Some(place) = self.places.front() else {
+                return Next::Failed(self.last_failure());
+            };
             match addresses(place, book, board, now) {
                 Found::Endpoints(endpoints) => self.endpoints.extend(endpoints),
                 Found::Soon => return Next::Await,
@@ -81,7 +102,8 @@ impl Dial {
         }
     }
 
-    /// Its share of the time that is left, so that one dead address does not use up the time of the others.
+    /// Its share of the time that is left, so that one dead address does not use up the time of the
+    /// others.
     fn until(&self, now: Monotonic) -> Monotonic {
         let left = self.deadline.since(now);
         let others = u32::try_from(self.endpoints.len() + self.places.len()).unwrap_or(u32::MAX);
@@ -90,7 +112,9 @@ impl Dial {
     }
 
     fn last_failure(&mut self) -> ProbeFailure {
-        self.failure.take().unwrap_or(ProbeFailure::TimedOut { step: ProbeStep::Connecting })
+        self.failure.take().unwrap_or(ProbeFailure::TimedOut {
+            step: ProbeStep::Connecting,
+        })
     }
 }
 
@@ -106,7 +130,9 @@ fn addresses(place: &Place, book: &mut AddressBook, board: &mut Board, now: Mono
     match &place.address {
         HostAddress::Ip(ip) => Found::Endpoints(vec![tcp(*ip)]),
         HostAddress::Socket(path) => Found::Endpoints(vec![(Endpoint::Unix(path.clone()), host)]),
-        HostAddress::Abstract(name) => Found::Endpoints(vec![(Endpoint::Abstract(name.clone()), host)]),
+        HostAddress::Abstract(name) => {
+            Found::Endpoints(vec![(Endpoint::Abstract(name.clone()), host)])
+        }
         HostAddress::Name(name) => match book.lookup(name, board, now) {
             Known::Addresses(ips) => Found::Endpoints(ips.into_iter().map(tcp).collect()),
             Known::Soon => Found::Soon,

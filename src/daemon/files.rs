@@ -1,6 +1,7 @@
-//! The state file and the alert files on their way to the disk: one child process for each at a time, so that a disk that
-//! hangs holds up nothing but what is written to it. While one is at it, only the latest wish for the same file is kept.
-//! What failed is said once and tried again, so that an alert appears as soon as there is room for it.
+//! The state file and the alert files on their way to the disk: one child process for each at a
+//! time, so that a disk that hangs holds up nothing but what is written to it. While one is at it,
+//! only the latest wish for the same file is kept. What failed is said once and tried again, so
+//! that an alert appears as soon as there is room for it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,8 @@ enum Stage {
 }
 
 impl Files {
-    /// Has this done with the file, which a key of the configuration names. Returns the key if something went wrong.
+    /// Has this done with the file, which a key of the configuration names. Returns the key if
+    /// something went wrong.
     pub(super) fn wish(
         &mut self,
         key: &'static str,
@@ -46,7 +48,13 @@ impl Files {
         deed: Deed,
         now: Monotonic,
     ) -> Option<&'static str> {
-        let unwritten = || Open { key, deed: Deed::Remove, stage: Stage::Failed(now), next: None, said: None };
+        let unwritten = || Open {
+            key,
+            deed: Deed::Remove,
+            stage: Stage::Failed(now),
+            next: None,
+            said: None,
+        };
         let open = self.open.entry(path.clone()).or_insert_with(unwritten);
         if let Stage::Writing(..) = open.stage {
             open.next = Some(deed);
@@ -60,8 +68,12 @@ impl Files {
     pub(super) fn reap(&mut self, now: Monotonic) -> Vec<&'static str> {
         let mut troubles = Vec::new();
         self.open.retain(|path, open| {
-            let Stage::Writing(writer, _) = &mut open.stage else { return true };
-            let Some(outcome) = writer.try_end() else { return true };
+            let Stage::Writing(writer, _) = &mut open.stage else {
+                return true;
+            };
+            let Some(outcome) = writer.try_end() else {
+                return true;
+            };
             let failed = outcome.is_err();
             troubles.extend(open.ended(outcome, now));
             if let Some(next) = open.next.take() {
@@ -81,7 +93,10 @@ impl Files {
             match &mut open.stage {
                 Stage::Writing(_, slow) if slow.is_some_and(|slow| slow <= now) => {
                     *slow = None;
-                    troubles.push(open.say(format!("the disk has not answered for {SLOW:?}: {}", path.display())));
+                    troubles.push(open.say(format!(
+                        "the disk has not answered for {SLOW:?}: {}",
+                        path.display()
+                    )));
                 }
                 Stage::Failed(again) if *again <= now => troubles.extend(open.begin(path, now)),
                 _ => {}
@@ -100,12 +115,15 @@ impl Files {
 
     /// Gives up what failed for files that are no longer ours.
     pub(super) fn retain(&mut self, is_ours: impl Fn(&Path) -> bool) {
-        self.open.retain(|path, open| matches!(open.stage, Stage::Writing(..)) || is_ours(path));
+        self.open
+            .retain(|path, open| matches!(open.stage, Stage::Writing(..)) || is_ours(path));
     }
 
     /// Is a child at work.
     pub(super) fn is_writing(&self) -> bool {
-        self.open.values().any(|open| matches!(open.stage, Stage::Writing(..)))
+        self.open
+            .values()
+            .any(|open| matches!(open.stage, Stage::Writing(..)))
     }
 }
 
@@ -116,7 +134,10 @@ impl Open {
                 self.stage = Stage::Writing(writer, Some(now + SLOW));
                 None
             }
-            Err(error) => self.ended(Err(format!("no process to write {}: {error}", path.display())), now),
+            Err(error) => self.ended(
+                Err(format!("no process to write {}: {error}", path.display())),
+                now,
+            ),
         }
     }
 

@@ -1,5 +1,5 @@
-//! The flight recorder: what reaches the core, on disk, for as long as there is room. Whatever goes wrong here costs
-//! nothing but the record.
+//! The flight recorder: what reaches the core, on disk, for as long as there is room. Whatever goes
+//! wrong here costs nothing but the record.
 
 use std::io;
 use std::time::Duration;
@@ -23,7 +23,12 @@ pub(super) struct Flight {
 impl Flight {
     /// Begins with the process: the timeline starts with what the core was told to remember.
     pub(super) fn new(lookout: &Lookout, memory: &Memory, now: Now) -> Self {
-        let mut flight = Self { recorder: Recorder::new(now), settings: None, file: None, retry_at: None };
+        let mut flight = Self {
+            recorder: Recorder::new(now),
+            settings: None,
+            file: None,
+            retry_at: None,
+        };
         flight.adopt(lookout);
         flight.begin(lookout, memory, now);
         flight
@@ -37,7 +42,13 @@ impl Flight {
     }
 
     /// The core has looked at its deadlines, which had these effects.
-    pub(super) fn turn(&mut self, maintenance: bool, effects: &[Effect], lookout: &Lookout, now: Now) {
+    pub(super) fn turn(
+        &mut self,
+        maintenance: bool,
+        effects: &[Effect],
+        lookout: &Lookout,
+        now: Now,
+    ) {
         if self.file.is_some() {
             self.recorder.turn(maintenance, effects, lookout, now);
         }
@@ -76,12 +87,16 @@ impl Flight {
 
     fn append_lines(&mut self, now: Now) {
         let lines = self.recorder.take_lines();
-        let Some(file) = self.file.as_mut().filter(|_| !lines.is_empty()) else { return };
+        let Some(file) = self.file.as_mut().filter(|_| !lines.is_empty()) else {
+            return;
+        };
         if file.is_in_place() {
             let written = file.append(&lines);
             self.settle(written, now);
         } else {
-            log::info!("flight_recorder: the file was moved, removed or emptied, beginning another");
+            log::info!(
+                "flight_recorder: the file was moved, removed or emptied, beginning another"
+            );
             self.file = None;
         }
     }
@@ -94,18 +109,27 @@ impl Flight {
 
     /// Begins a timeline, if it is on.
     fn begin(&mut self, lookout: &Lookout, memory: &Memory, now: Now) {
-        let Some(settings) = &self.settings else { return };
+        let Some(settings) = &self.settings else {
+            return;
+        };
         let had_failed = self.retry_at.is_some();
         self.recorder.begin(lookout.config(), memory, now);
         let header = self.recorder.take_lines();
-        let begun = self.file.take().map_or_else(|| open(settings), Ok).and_then(|mut file| {
-            file.append(&header)?;
-            Ok(file)
-        });
+        let begun = self
+            .file
+            .take()
+            .map_or_else(|| open(settings), Ok)
+            .and_then(|mut file| {
+                file.append(&header)?;
+                Ok(file)
+            });
         match begun {
             Ok(file) => {
                 if had_failed {
-                    log::info!("flight_recorder: recording to {} again", settings.path.display());
+                    log::info!(
+                        "flight_recorder: recording to {} again",
+                        settings.path.display()
+                    );
                 }
                 (self.file, self.retry_at) = (Some(file), None);
             }
@@ -114,7 +138,10 @@ impl Flight {
     }
 
     fn rotate_if_full(&mut self, now: Now) {
-        let limit = self.settings.as_ref().map_or(u64::MAX, |settings| settings.max_bytes);
+        let limit = self
+            .settings
+            .as_ref()
+            .map_or(u64::MAX, |settings| settings.max_bytes);
         if let Some(full) = self.file.take_if(|file| file.size() >= limit) {
             match full.rotate() {
                 Ok(file) => self.file = Some(file),
@@ -127,7 +154,10 @@ impl Flight {
     fn settle(&mut self, outcome: io::Result<()>, now: Now) {
         let Err(error) = outcome else { return };
         if self.retry_at.is_none() {
-            log::error!("flight_recorder: {error}; trying again every {} s", RETRY.as_secs());
+            log::error!(
+                "flight_recorder: {error}; trying again every {} s",
+                RETRY.as_secs()
+            );
         }
         (self.file, self.retry_at) = (None, Some(now.mono + RETRY));
     }
@@ -136,7 +166,11 @@ impl Flight {
 /// The file, with room in it.
 fn open(settings: &RecorderSettings) -> io::Result<RecordFile> {
     let file = RecordFile::open(&settings.path)?;
-    if file.size() >= settings.max_bytes { file.rotate() } else { Ok(file) }
+    if file.size() >= settings.max_bytes {
+        file.rotate()
+    } else {
+        Ok(file)
+    }
 }
 
 /// How soon to try again where writing has failed.
@@ -158,7 +192,8 @@ mod tests {
 
     impl Scratch {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("pglookout-flight-{name}-{}", std::process::id()));
+            let path = std::env::temp_dir()
+                .join(format!("pglookout-flight-{name}-{}", std::process::id()));
             let _ = fs::remove_dir_all(&path);
             fs::create_dir_all(&path).unwrap();
             Self(path)
@@ -174,12 +209,17 @@ mod tests {
     fn config(path: &Path) -> Config {
         let text = serde_json::json!({"remote_conns": {"p": "host=p password=xyzzy"}, "flight_recorder": path,
             "flight_recorder_max_bytes": 65536});
-        config::parse(&text.to_string(), &Environment::default()).unwrap().config
+        config::parse(&text.to_string(), &Environment::default())
+            .unwrap()
+            .config
     }
 
     fn now(seconds: u64) -> Now {
         let since = Duration::from_secs(seconds);
-        Now { mono: Monotonic::from_duration(since), wall: WallTime::from_unix_micros(0) + since }
+        Now {
+            mono: Monotonic::from_duration(since),
+            wall: WallTime::from_unix_micros(0) + since,
+        }
     }
 
     fn timelines(path: &Path) -> Vec<Timeline> {
@@ -196,7 +236,10 @@ mod tests {
     }
 
     fn start(config: Config) -> (Flight, Lookout) {
-        let memory = Memory { primary: Some("p".into()), ..Memory::default() };
+        let memory = Memory {
+            primary: Some("p".into()),
+            ..Memory::default()
+        };
         let lookout = Lookout::new(Arc::new(config), &memory, now(1));
         (Flight::new(&lookout, &memory, now(1)), lookout)
     }
@@ -212,7 +255,10 @@ mod tests {
             let timelines = timelines(&path);
             assert_eq!(timelines.len(), starts);
             let last = timelines.last().unwrap();
-            assert_eq!((last.start, last.memory.primary.as_ref().unwrap().as_str()), (now(1), "p"));
+            assert_eq!(
+                (last.start, last.memory.primary.as_ref().unwrap().as_str()),
+                (now(1), "p")
+            );
             assert!(matches!(
                 last.lines.iter().map(|line| &line.step).collect::<Vec<_>>()[..],
                 [Step::CheckRequested, Step::End]
@@ -248,7 +294,10 @@ mod tests {
         assert!(!path.exists());
         turn(&mut flight, &mut lookout, Event::CheckRequested, 40);
         turn(&mut flight, &mut lookout, Event::CheckRequested, 41);
-        assert_eq!((timelines(&path)[0].start, timelines(&path)[0].lines.len()), (now(40), 1));
+        assert_eq!(
+            (timelines(&path)[0].start, timelines(&path)[0].lines.len()),
+            (now(40), 1)
+        );
     }
 
     #[test]
@@ -265,13 +314,37 @@ mod tests {
     fn a_reload_turns_it_on_and_off_and_elsewhere() {
         let scratch = Scratch::new("reload");
         let (first, second) = (scratch.0.join("1"), scratch.0.join("2"));
-        let off = Config { flight_recorder: None, ..config(&first) };
+        let off = Config {
+            flight_recorder: None,
+            ..config(&first)
+        };
         let (mut flight, mut lookout) = start(off.clone());
-        for (seconds, config) in [(2, config(&first)), (3, config(&second)), (4, off), (5, config(&first))] {
-            turn(&mut flight, &mut lookout, Event::ConfigLoaded(Arc::new(config)), seconds);
+        for (seconds, config) in [
+            (2, config(&first)),
+            (3, config(&second)),
+            (4, off),
+            (5, config(&first)),
+        ] {
+            turn(
+                &mut flight,
+                &mut lookout,
+                Event::ConfigLoaded(Arc::new(config)),
+                seconds,
+            );
         }
-        let starts = |path: &Path| timelines(path).iter().map(|timeline| timeline.start).collect::<Vec<_>>();
-        assert_eq!((starts(&first), starts(&second)), (vec![now(2), now(5)], vec![now(3)]));
-        assert!(matches!(timelines(&second)[0].lines[0].step, Step::Config(_)));
+        let starts = |path: &Path| {
+            timelines(path)
+                .iter()
+                .map(|timeline| timeline.start)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (starts(&first), starts(&second)),
+            (vec![now(2), now(5)], vec![now(3)])
+        );
+        assert!(matches!(
+            timelines(&second)[0].lines[0].step,
+            Step::Config(_)
+        ));
     }
 }

@@ -1,7 +1,7 @@
-//! The look at the recovery settings, in a helper process of its own: a disk that is sick, or slow to fsync, must not hold
-//! up polls, decisions and answers. Considered and left: doing it in the loop, since the server on that very disk is about
-//! to be restarted anyway; but this daemon may have to promote it first, and a look that finds nothing to do is made on
-//! every reload as well.
+//! The look at the recovery settings, in a helper process of its own: a disk that is sick, or slow
+//! to fsync, must not hold up polls, decisions and answers. Considered and left: doing it in the
+//! loop, since the server on that very disk is about to be restarted anyway; but this daemon may
+//! have to promote it first, and a look that finds nothing to do is made on every reload as well.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,7 +32,10 @@ struct Running {
 
 impl Follower {
     pub(super) fn new(limit: Option<InheritedLimit>) -> Self {
-        Self { running: None, limit }
+        Self {
+            running: None,
+            limit,
+        }
     }
 
     /// Sends the helper to see that the settings name this primary.
@@ -52,10 +55,20 @@ impl Follower {
         }
     }
 
-    /// The helper's pipe is readable: only its status says that it is done, so this keeps the pipe from filling.
+    /// The helper's pipe is readable: only its status says that it is done, so this keeps the pipe
+    /// from filling.
     pub(super) fn ready(&mut self, token: Token, board: &mut Board) {
-        let Some(running) = self.running.as_mut().filter(|running| running.token == token) else { return };
-        if matches!(running.child.read_output(&mut Vec::new()), Ok(Reading::Unfinished)) {
+        let Some(running) = self
+            .running
+            .as_mut()
+            .filter(|running| running.token == token)
+        else {
+            return;
+        };
+        if matches!(
+            running.child.read_output(&mut Vec::new()),
+            Ok(Reading::Unfinished)
+        ) {
             board.again(token);
         }
     }
@@ -63,21 +76,35 @@ impl Follower {
     /// Asks the helper whether it has ended.
     pub(super) fn reap(&mut self, board: &mut Board, events: &mut Vec<Event>) {
         // A status that cannot be had will never be had.
-        let has_ended = |running: &mut Running| running.child.try_wait().map_or(true, |status| status.is_some());
+        let has_ended = |running: &mut Running| {
+            running
+                .child
+                .try_wait()
+                .map_or(true, |status| status.is_some())
+        };
         if let Some(mut running) = self.running.take_if(has_ended) {
             board.forget(&mut running.child, running.token);
             running.child.finish(&mut Vec::new());
             let (printed, _) = running.child.tail();
-            events.push(Event::FollowPrepared(outcome(Prepared::from_output(&printed), running.overdue)));
+            events.push(Event::FollowPrepared(outcome(
+                Prepared::from_output(&printed),
+                running.overdue,
+            )));
         }
     }
 
-    /// Ends a helper whose time is up; its end is seen by [`Follower::reap`]. One that hangs in the disk takes the signal
-    /// only when the disk answers, and until then there is no second one.
+    /// Ends a helper whose time is up; its end is seen by [`Follower::reap`]. One that hangs in the
+    /// disk takes the signal only when the disk answers, and until then there is no second one.
     pub(super) fn expire(&mut self, now: Monotonic) {
-        if let Some(running) = self.running.as_mut().filter(|running| running.deadline <= now) {
+        if let Some(running) = self
+            .running
+            .as_mut()
+            .filter(|running| running.deadline <= now)
+        {
             if !running.overdue {
-                log::error!("the helper that looks at the recovery settings has run for too long: is the disk sick?");
+                log::error!(
+                    "the helper that looks at the recovery settings has run for too long: is the disk sick?"
+                );
             }
             // Gone already is as good.
             let _ = running.child.kill_group(Signal::SIGKILL);
@@ -95,7 +122,12 @@ impl Follower {
         let argv = [program.as_os_str(), "--recovery".as_ref()];
         let mut child = Child::start_with_input(&argv, &job.to_input()?, self.limit)?;
         let token = board.register(&mut child, Owner::Follower, Interest::READABLE)?;
-        self.running = Some(Running { token, child, deadline: now + HELPER_TIME, overdue: false });
+        self.running = Some(Running {
+            token,
+            child,
+            deadline: now + HELPER_TIME,
+            overdue: false,
+        });
         Ok(())
     }
 }
@@ -106,8 +138,12 @@ fn outcome(prepared: Option<Prepared>, overdue: bool) -> FollowOutcome {
         Some(Prepared::Unchanged) => FollowOutcome::Unchanged,
         Some(Prepared::NotAStandby(reason)) => FollowOutcome::NotAStandby(reason),
         Some(Prepared::Failed(reason)) => FollowOutcome::Failed(reason),
-        None if overdue => FollowOutcome::Unknown("looking at the recovery settings took too long".to_owned()),
-        None => FollowOutcome::Unknown("the helper that looks at the recovery settings was ended".to_owned()),
+        None if overdue => {
+            FollowOutcome::Unknown("looking at the recovery settings took too long".to_owned())
+        }
+        None => FollowOutcome::Unknown(
+            "the helper that looks at the recovery settings was ended".to_owned(),
+        ),
     }
 }
 

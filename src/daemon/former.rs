@@ -1,5 +1,5 @@
-//! The failover command that a former process of ours has left running. It is no child of this one, so nobody tells us how
-//! it ends; that it does is looked for.
+//! The failover command that a former process of ours has left running. It is no child of this one,
+//! so nobody tells us how it ends; that it does is looked for.
 
 use std::time::Duration;
 
@@ -18,26 +18,41 @@ pub(super) struct Former {
 }
 
 impl Former {
-    /// What the memory tells of one. If nothing is to be seen of processes here, the memory is left without it: then the
-    /// command is given a time.
+    /// What the memory tells of one. If nothing is to be seen of processes here, the memory is left
+    /// without it: then the command is given a time.
     pub(super) fn recall(memory: &mut Memory, config: &Config, now: Monotonic) -> Option<Self> {
-        let last = memory.failover.as_mut().filter(|last| last.outcome == FailoverOutcome::Running)?;
+        let last = memory
+            .failover
+            .as_mut()
+            .filter(|last| last.outcome == FailoverOutcome::Running)?;
         let process = last.process?;
         match is_running(process) {
-            Ok(true) => log::warn!("the failover command of a former process still runs as process {}", process.pid),
+            Ok(true) => log::warn!(
+                "the failover command of a former process still runs as process {}",
+                process.pid
+            ),
             Ok(false) => {}
             Err(error) => {
-                log::warn!("the failover command of a former process: process {}: {error}", process.pid);
+                log::warn!(
+                    "the failover command of a former process: process {}: {error}",
+                    process.pid
+                );
                 last.process = None;
                 return None;
             }
         }
-        let deadline = config.failover_command_timeout.map(|timeout| last.mono.unwrap_or(now) + timeout);
-        Some(Self { process, patience: Patience::until(deadline), look_at: now })
+        let deadline = config
+            .failover_command_timeout
+            .map(|timeout| last.mono.unwrap_or(now) + timeout);
+        Some(Self {
+            process,
+            patience: Patience::until(deadline),
+            look_at: now,
+        })
     }
 
-    /// Looks whether it still runs, if it is time, and ends it if it has run for too long. `None`: it has ended, which is an
-    /// event.
+    /// Looks whether it still runs, if it is time, and ends it if it has run for too long. `None`:
+    /// it has ended, which is an event.
     pub(super) fn look(mut self, events: &mut Vec<Event>, now: Monotonic) -> Option<Self> {
         if self.next_deadline() > now {
             return Some(self);
@@ -48,7 +63,9 @@ impl Former {
             return None;
         }
         if let Some(signal) = self.patience.run_out(now) {
-            log::warn!("the failover command of a former process has run for too long: sending {signal}");
+            log::warn!(
+                "the failover command of a former process has run for too long: sending {signal}"
+            );
             if let Err(error) = process::kill_group(self.process.pid, signal) {
                 log::error!("the failover command of a former process: {error}");
             }
@@ -58,7 +75,9 @@ impl Former {
     }
 
     pub(super) fn next_deadline(&self) -> Monotonic {
-        self.patience.next_deadline().map_or(self.look_at, |deadline| deadline.min(self.look_at))
+        self.patience
+            .next_deadline()
+            .map_or(self.look_at, |deadline| deadline.min(self.look_at))
     }
 }
 

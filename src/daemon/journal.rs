@@ -1,4 +1,5 @@
-//! The last decisions, kept for `/decisions.json`: as values, and turned into text only when somebody asks.
+//! The last decisions, kept for `/decisions.json`: as values, and turned into text only when
+//! somebody asks.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,11 +26,16 @@ impl Journal {
     /// Keeps this round, and drops what there is no room for.
     pub(super) fn note(&mut self, round: &Round) {
         // One that merely asks to be saved again is no new one.
-        if self.rounds.front().is_some_and(|newest| newest.at == round.at) {
+        if self
+            .rounds
+            .front()
+            .is_some_and(|newest| newest.at == round.at)
+        {
             return;
         }
         self.is_outdated = true;
-        self.page.take_if(|(made, _)| round.at.mono.since(*made) >= PAGE_LIFE);
+        self.page
+            .take_if(|(made, _)| round.at.mono.since(*made) >= PAGE_LIFE);
         self.rows += round.rows();
         self.rounds.push_front(round.compact());
         while self.rounds.len() > MAX_ROUNDS || (self.rows > MAX_ROWS && self.rounds.len() > 1) {
@@ -37,8 +43,8 @@ impl Journal {
         }
     }
 
-    /// The body of `/decisions.json`. It may be a little old: clients that read slowly and ask often share one rendering, or
-    /// each would hold one of its own in memory.
+    /// The body of `/decisions.json`. It may be a little old: clients that read slowly and ask
+    /// often share one rendering, or each would hold one of its own in memory.
     pub(super) fn page(&mut self, now: Monotonic) -> Bytes {
         match &self.page {
             Some((made, page)) if !self.is_outdated || now.since(*made) < PAGE_LIFE => page.clone(),

@@ -1,5 +1,6 @@
-//! Certificates and keys from their files, as they are at the moment of a connection: one that was renewed needs no restart.
-//! The authorities, which are many, are parsed once for each version of their files.
+//! Certificates and keys from their files, as they are at the moment of a connection: one that was
+//! renewed needs no restart. The authorities, which are many, are parsed once for each version of
+//! their files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -29,13 +30,20 @@ struct Files {
 
 impl Keyring {
     /// The terms of a connection to this host of a node.
-    pub(super) fn for_node(&mut self, settings: &TlsSettings, host: &str, now: WallTime) -> Result<Terms, Failure> {
+    pub(super) fn for_node(
+        &mut self,
+        settings: &TlsSettings,
+        host: &str,
+        now: WallTime,
+    ) -> Result<Terms, Failure> {
         let roots = self.roots(settings)?;
         let check = check_of(settings.mode, roots.is_some());
         let trust = match (check, roots) {
             (Check::Impossible, _) => return Err(no_authorities(settings)),
             (Check::Authority | Check::AuthorityAndName, Some(roots)) => {
-                let revoked = settings.crl_file().filter(|path| certificates::stamp(path).is_ok());
+                let revoked = settings
+                    .crl_file()
+                    .filter(|path| certificates::stamp(path).is_ok());
                 Some(self.trust(Files { roots, revoked })?)
             }
             _ => None,
@@ -43,7 +51,9 @@ impl Keyring {
         let identity = identity(settings)?;
         let must_be_asked = settings.certificate_mode == CertificateMode::Require;
         if must_be_asked && identity.is_none() {
-            return Err(ours("sslcertmode=require, and there is no client certificate"));
+            return Err(ours(
+                "sslcertmode=require, and there is no client certificate",
+            ));
         }
         Ok(Terms {
             host: host.to_owned(),
@@ -62,12 +72,16 @@ impl Keyring {
         })
     }
 
-    /// The terms of a connection to an observer: its certificate must be its host's, by the system's authorities.
+    /// The terms of a connection to an observer: its certificate must be its host's, by the
+    /// system's authorities.
     pub(super) fn for_observer(&mut self, host: &str, now: WallTime) -> Result<Terms, Failure> {
         let roots = certificates::system_places().ok_or_else(no_system)?;
         Ok(Terms {
             host: host.to_owned(),
-            trust: Some(self.trust(Files { roots, revoked: None })?),
+            trust: Some(self.trust(Files {
+                roots,
+                revoked: None,
+            })?),
             verifies_name: true,
             identity: None,
             must_be_asked: false,
@@ -79,18 +93,26 @@ impl Keyring {
         })
     }
 
-    /// The files of authorities; `None` if there are none, which in weak modes means that nothing is verified.
+    /// The files of authorities; `None` if there are none, which in weak modes means that nothing
+    /// is verified.
     fn roots(&mut self, settings: &TlsSettings) -> Result<Option<Vec<PathBuf>>, Failure> {
         if settings.roots == Roots::System {
-            return certificates::system_places().map(Some).ok_or_else(no_system);
+            return certificates::system_places()
+                .map(Some)
+                .ok_or_else(no_system);
         }
-        let Some(file) = settings.root_file() else { return Ok(None) };
+        let Some(file) = settings.root_file() else {
+            return Ok(None);
+        };
         if certificates::stamp(&file).is_ok() {
             return Ok(Some(vec![file]));
         }
         let was_given = matches!(settings.roots, Roots::File(_));
         if was_given && !settings.mode.demands_roots() && self.missed.insert(file.clone()) {
-            log::warn!("sslrootcert {}: there is no such file, so no certificate is verified", file.display());
+            log::warn!(
+                "sslrootcert {}: there is no such file, so no certificate is verified",
+                file.display()
+            );
         }
         Ok(None)
     }
@@ -118,8 +140,19 @@ fn read_trust(files: &Files) -> Result<Trust, Failure> {
         Some(path) => Some((shown(path), read(path)?)),
         None => None,
     };
-    let places = files.roots.iter().map(|path| shown(path)).collect::<Vec<_>>().join(" and ");
-    Trust::from_pem(&places, &roots, revoked.as_ref().map(|(file, pem)| (file.as_str(), pem.as_slice())))
+    let places = files
+        .roots
+        .iter()
+        .map(|path| shown(path))
+        .collect::<Vec<_>>()
+        .join(" and ");
+    Trust::from_pem(
+        &places,
+        &roots,
+        revoked
+            .as_ref()
+            .map(|(file, pem)| (file.as_str(), pem.as_slice())),
+    )
 }
 
 /// Our certificate, if its file is there, and then its key must be there too.
@@ -127,17 +160,31 @@ fn identity(settings: &TlsSettings) -> Result<Option<Identity>, Failure> {
     if settings.certificate_mode == CertificateMode::Disable {
         return Ok(None);
     }
-    let Some(file) = settings.certificate_file() else { return Ok(None) };
+    let Some(file) = settings.certificate_file() else {
+        return Ok(None);
+    };
     match certificates::stamp(&file) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
             return Ok(None);
         }
         _ => {}
     }
     let certificate = read(&file)?;
-    let key_file = settings.key_file().ok_or_else(|| ours(&format!("{}: where is its key?", shown(&file))))?;
+    let key_file = settings
+        .key_file()
+        .ok_or_else(|| ours(&format!("{}: where is its key?", shown(&file))))?;
     let key = files::read_key(&key_file, MAX_IDENTITY_BYTES);
-    let key = key.map_err(|error| ours(&format!("there is a certificate in {}: {error}", shown(&file))))?;
+    let key = key.map_err(|error| {
+        ours(&format!(
+            "there is a certificate in {}: {error}",
+            shown(&file)
+        ))
+    })?;
     Identity::from_pem((&shown(&file), &certificate), (&shown(&key_file), &key)).map(Some)
 }
 
@@ -150,12 +197,18 @@ fn shown(path: &Path) -> String {
 }
 
 fn no_authorities(settings: &TlsSettings) -> Failure {
-    let file = settings.root_file().map_or_else(|| "sslrootcert".to_owned(), |path| shown(&path));
-    ours(&format!("{file}: there is no such file, and without authorities nothing can be verified, as sslmode demands"))
+    let file = settings
+        .root_file()
+        .map_or_else(|| "sslrootcert".to_owned(), |path| shown(&path));
+    ours(&format!(
+        "{file}: there is no such file, and without authorities nothing can be verified, as sslmode demands"
+    ))
 }
 
 fn no_system() -> Failure {
-    ours("the system's authorities were not found (SSL_CERT_FILE and SSL_CERT_DIR say where else to look)")
+    ours(
+        "the system's authorities were not found (SSL_CERT_FILE and SSL_CERT_DIR say where else to look)",
+    )
 }
 
 fn ours(reason: &str) -> Failure {

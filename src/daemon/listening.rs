@@ -1,5 +1,5 @@
-//! Another listen address while we run: the new listener is bound before the old one is closed, and an address that cannot
-//! be had leaves the old one in force. Clients stay.
+//! Another listen address while we run: the new listener is bound before the old one is closed, and
+//! an address that cannot be had leaves the old one in force. Clients stay.
 
 use std::io;
 
@@ -11,13 +11,18 @@ use crate::net::Listener;
 use crate::time::Monotonic;
 
 impl Daemon {
-    /// Moves to where `new` says, and corrects it if that is not to be had. A name is looked up first, beside all else.
+    /// Moves to where `new` says, and corrects it if that is not to be had. A name is looked up
+    /// first, beside all else.
     pub(super) fn listen_elsewhere(&mut self, old: &Config, new: &mut Config, now: Monotonic) {
         if (&old.http_address, old.http_port) == (&new.http_address, new.http_port) {
             return;
         }
         self.moving_to = None;
-        if let Some(name) = new.http_address.as_deref().filter(|address| Listener::wants_look_up(address)) {
+        if let Some(name) = new
+            .http_address
+            .as_deref()
+            .filter(|address| Listener::wants_look_up(address))
+        {
             log::info!("looking up {name}, listening on as before until it is found");
             self.moving_to = Some(Remote::new(name, new.http_port, now));
             return;
@@ -30,11 +35,15 @@ impl Daemon {
 
     /// Moves if the name of the new address has been found; again and again until that succeeds.
     pub(super) fn move_on(&mut self, now: Monotonic) {
-        let Some(remote) = &mut self.moving_to else { return };
+        let Some(remote) = &mut self.moving_to else {
+            return;
+        };
         if !remote.tend(&mut self.book, &mut self.board, now) {
             return;
         }
-        let Some(address) = remote.address() else { return };
+        let Some(address) = remote.address() else {
+            return;
+        };
         match self.listen_on(Some(&address.ip().to_string()), address.port()) {
             Ok(()) => self.moving_to = None,
             Err(error) => self.say_not_listening(&error),
@@ -43,8 +52,11 @@ impl Daemon {
 
     fn listen_on(&mut self, address: Option<&str>, port: u16) -> io::Result<()> {
         let listener = match Listener::bind(address, port) {
-            // It may be our own listener that is in the way: every interface and one of them are two addresses.
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && self.web.port() == Some(port) => {
+            // It may be our own listener that is in the way: every interface and one of them are
+            // two addresses.
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && self.web.port() == Some(port) =>
+            {
                 let former = self.web.stop_listening(&mut self.board);
                 Listener::bind(address, port).or_else(|_| {
                     if let Some(former) = former {

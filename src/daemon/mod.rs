@@ -1,8 +1,9 @@
-//! The loop: the only place where facts and wishes meet the world. One thread; nothing in a turn waits but the poll at its
-//! beginning.
+//! The loop: the only place where facts and wishes meet the world. One thread; nothing in a turn
+//! waits but the poll at its beginning.
 //!
-//! One turn: wait for readiness or the earliest deadline, read the clock, let the owners of what is ready consume it, let
-//! time limits strike, hand the events to the core, carry out its wishes, tidy up.
+//! One turn: wait for readiness or the earliest deadline, read the clock, let the owners of what is
+//! ready consume it, let time limits strike, hand the events to the core, carry out its wishes,
+//! tidy up.
 
 mod address_book;
 mod board;
@@ -103,7 +104,8 @@ struct Daemon {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     NotYet,
-    /// As soon as the failover command has ended, or our own server has been started again. No decision is made any more.
+    /// As soon as the failover command has ended, or our own server has been started again. No
+    /// decision is made any more.
     AfterCommands,
     /// As soon as the files are written, but not later than this.
     AfterFiles(Monotonic),
@@ -137,7 +139,8 @@ impl Daemon {
         }
         self.expire(now);
         self.consult(now);
-        self.service.tend(&self.lookout, self.ending != Ending::NotYet, now);
+        self.service
+            .tend(&self.lookout, self.ending != Ending::NotYet, now);
         self.end_in_time(now.mono);
         crate::sys::log::flush();
         Ok(())
@@ -166,40 +169,58 @@ impl Daemon {
             self.statsd.next_deadline(),
             self.syslog.next_deadline(),
         ];
-        deadlines.into_iter().flatten().min().map_or(LONGEST_WAIT, |at| at.since(now).min(LONGEST_WAIT))
+        deadlines
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or(LONGEST_WAIT, |at| at.since(now).min(LONGEST_WAIT))
     }
 
     /// Lets the owner of a token consume its readiness.
     fn dispatch(&mut self, token: Token, now: Now) {
-        let Some(owner) = self.board.owner(token) else { return };
+        let Some(owner) = self.board.owner(token) else {
+            return;
+        };
         match owner {
             Owner::Signals => self.take_signals(now),
             Owner::Lookup => self.book.ready(token, &mut self.board),
             Owner::Follower => self.follower.ready(token, &mut self.board),
             Owner::Command => self.commands.ready(token, &mut self.board, now.mono),
             Owner::Node(node) => {
-                let (nodes, mut hands) =
-                    (&mut self.nodes, hands(&mut self.board, &mut self.book, &mut self.keyring, now));
+                let (nodes, mut hands) = (
+                    &mut self.nodes,
+                    hands(&mut self.board, &mut self.book, &mut self.keyring, now),
+                );
                 nodes.ready(&node, self.lookout.config(), &mut hands, &mut self.events);
             }
             Owner::Observer(observer) => {
-                let (observers, mut hands) =
-                    (&mut self.observers, hands(&mut self.board, &mut self.book, &mut self.keyring, now));
+                let (observers, mut hands) = (
+                    &mut self.observers,
+                    hands(&mut self.board, &mut self.book, &mut self.keyring, now),
+                );
                 observers.ready(&observer, &mut hands, &mut self.events);
             }
             Owner::Listener => self.serve(now, |web, board, pages| web.accept(board, pages, now)),
-            Owner::Client => self.serve(now, |web, board, pages| web.ready(token, board, pages, now)),
+            Owner::Client => {
+                self.serve(now, |web, board, pages| web.ready(token, board, pages, now))
+            }
         }
     }
 
     /// Lets the web server do something with pages at hand.
     fn serve(&mut self, now: Now, act: impl FnOnce(&mut Web, &mut Board, &mut Pages<'_>)) {
         let (page, lookout, journal) = (&mut self.page, &self.lookout, &mut self.journal);
-        let mut render =
-            || page.get_or_insert_with(|| compat::state_json::render(&lookout.state().nodes).into()).clone();
+        let mut render = || {
+            page.get_or_insert_with(|| compat::state_json::render(&lookout.state().nodes).into())
+                .clone()
+        };
         let mut decisions = || journal.page(now.mono);
         let mut check = false;
-        let mut pages = Pages { state: &mut render, decisions: &mut decisions, check: &mut check };
+        let mut pages = Pages {
+            state: &mut render,
+            decisions: &mut decisions,
+            check: &mut check,
+        };
         act(&mut self.web, &mut self.board, &mut pages);
         if check {
             self.events.push(Event::CheckRequested);
@@ -212,14 +233,17 @@ impl Daemon {
                 Signal::Reload => self.reload(now),
                 Signal::Terminate => self.terminate(now.mono),
                 Signal::ChildExited => {
-                    self.commands.reap(&mut self.board, &mut self.events, now.mono);
+                    self.commands
+                        .reap(&mut self.board, &mut self.events, now.mono);
                     self.follower.reap(&mut self.board, &mut self.events);
                     let failed = self.files.reap(now.mono);
                     self.trouble_with_files(failed);
                     if self.book.reap(&mut self.board, now.mono) {
                         let config = Arc::clone(self.lookout.config());
-                        let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
-                        self.nodes.names_found(&config, &mut hands, &mut self.events);
+                        let mut hands =
+                            hands(&mut self.board, &mut self.book, &mut self.keyring, now);
+                        self.nodes
+                            .names_found(&config, &mut hands, &mut self.events);
                         self.observers.names_found(&mut hands, &mut self.events);
                     }
                 }
@@ -227,12 +251,14 @@ impl Daemon {
         }
     }
 
-    /// SIGTERM or SIGINT: at once, unless this node is being promoted, or restarted: between stop and start it would stay
-    /// down. The second time at once in any case.
+    /// SIGTERM or SIGINT: at once, unless this node is being promoted, or restarted: between stop
+    /// and start it would stay down. The second time at once in any case.
     fn terminate(&mut self, now: Monotonic) {
         self.ending = match self.ending {
             Ending::NotYet if self.is_needed() => {
-                log::warn!("told to end: waiting for the command that runs; a second signal ends at once");
+                log::warn!(
+                    "told to end: waiting for the command that runs; a second signal ends at once"
+                );
                 self.service.stopping("waiting for the command that runs");
                 Ending::AfterCommands
             }
@@ -256,7 +282,10 @@ impl Daemon {
         let config = Arc::clone(self.lookout.config());
         self.book.expire(now.mono);
         self.commands.expire(&mut self.board, now.mono);
-        self.former = self.former.take().and_then(|former| former.look(&mut self.events, now.mono));
+        self.former = self
+            .former
+            .take()
+            .and_then(|former| former.look(&mut self.events, now.mono));
         self.follower.expire(now.mono);
         let failed = self.files.expire(now.mono);
         self.trouble_with_files(failed);
@@ -266,12 +295,17 @@ impl Daemon {
         let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
         self.nodes.expire(&config, &mut hands, &mut self.events);
         self.observers.expire(&mut hands, &mut self.events);
-        if self.web.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
+        if self
+            .web
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now.mono)
+        {
             self.serve(now, |web, board, pages| web.expire(board, pages, now));
         }
     }
 
-    /// Hands the events to the core, then a deadline that has been reached, and carries out what it wishes.
+    /// Hands the events to the core, then a deadline that has been reached, and carries out what it
+    /// wishes.
     fn consult(&mut self, now: Now) {
         let mut effects = Vec::new();
         for event in std::mem::take(&mut self.events) {
@@ -281,8 +315,14 @@ impl Daemon {
         if self.ending == Ending::NotYet && self.lookout.next_deadline() <= now.mono {
             let maintenance = self.is_in_maintenance();
             let before = effects.len();
-            self.lookout.handle(Event::DeadlineReached { maintenance }, now, &mut effects);
-            self.flight.turn(maintenance, effects.get(before..).unwrap_or_default(), &self.lookout, now);
+            self.lookout
+                .handle(Event::DeadlineReached { maintenance }, now, &mut effects);
+            self.flight.turn(
+                maintenance,
+                effects.get(before..).unwrap_or_default(),
+                &self.lookout,
+                now,
+            );
         }
         self.flight.note(&effects);
         self.carry_out(effects, now);
@@ -295,7 +335,10 @@ impl Daemon {
         if self.ending == Ending::AfterCommands && !self.is_needed() {
             self.ending = Ending::AfterFiles(now + FILES_TIME);
         }
-        if self.last_moment().is_some_and(|last| last <= now || !self.files.is_writing()) {
+        if self
+            .last_moment()
+            .is_some_and(|last| last <= now || !self.files.is_writing())
+        {
             self.ending = Ending::Now;
         }
     }
@@ -335,28 +378,45 @@ impl Daemon {
         let now = self.clock.now();
         self.flight.end(&self.lookout, now);
         self.commands.leave();
-        self.nodes.hang_up(&mut hands(&mut self.board, &mut self.book, &mut self.keyring, now));
+        self.nodes.hang_up(&mut hands(
+            &mut self.board,
+            &mut self.book,
+            &mut self.keyring,
+            now,
+        ));
         log::info!("ended");
         crate::sys::log::flush();
     }
 }
 
-fn hands<'a>(board: &'a mut Board, book: &'a mut AddressBook, keyring: &'a mut Keyring, now: Now) -> Hands<'a> {
-    Hands { board, book, keyring, now: now.mono, wall: now.wall }
+fn hands<'a>(
+    board: &'a mut Board,
+    book: &'a mut AddressBook,
+    keyring: &'a mut Keyring,
+    now: Now,
+) -> Hands<'a> {
+    Hands {
+        board,
+        book,
+        keyring,
+        now: now.mono,
+        wall: now.wall,
+    }
 }
 
 /// Is there still somebody to be found under this name.
 fn is_configured(config: &Config, name: &str) -> bool {
     let hosts = config.nodes.values().flat_map(|info| &info.hosts);
-    hosts
-        .into_iter()
-        .any(|host| host.name == name || matches!(&host.address, HostAddress::Name(known) if known == name))
-        || config.observers.values().any(|url| url.host == name)
-        || config.statsd.as_ref().is_some_and(|statsd| statsd.host == name)
+    hosts.into_iter().any(|host| {
+        host.name == name || matches!(&host.address, HostAddress::Name(known) if known == name)
+    }) || config.observers.values().any(|url| url.host == name)
         || config
-            .syslog
+            .statsd
             .as_ref()
-            .is_some_and(|syslog| matches!(&syslog.address, SyslogAddress::Udp(host, _) if host == name))
+            .is_some_and(|statsd| statsd.host == name)
+        || config.syslog.as_ref().is_some_and(
+            |syslog| matches!(&syslog.address, SyslogAddress::Udp(host, _) if host == name),
+        )
 }
 
 /// Events that one poll may bring; the rest comes with the next.

@@ -1,5 +1,5 @@
-//! The prober of database nodes: one connection each, kept open; a poll for every wish of the core, and an answer to every
-//! poll.
+//! The prober of database nodes: one connection each, kept open; a poll for every wish of the core,
+//! and an answer to every poll.
 
 mod warnings;
 
@@ -65,23 +65,44 @@ impl Nodes {
         hands: &mut Hands<'_>,
         events: &mut Vec<Event>,
     ) {
-        let Some(info) = config.nodes.get(node) else { return };
-        let line = self.lines.entry(node.clone()).or_insert_with(|| Line::new(node, info));
-        line.poll = Some(Poll { id: probe, deadline: hands.now + config.poll_timeout });
+        let Some(info) = config.nodes.get(node) else {
+            return;
+        };
+        let line = self
+            .lines
+            .entry(node.clone())
+            .or_insert_with(|| Line::new(node, info));
+        line.poll = Some(Poll {
+            id: probe,
+            deadline: hands.now + config.poll_timeout,
+        });
         line.second_best = None;
         let outcome = line.begin(hands);
         self.settle(node, outcome, hands, events);
     }
 
     /// Readiness on a node's connection.
-    pub(super) fn ready(&mut self, node: &NodeName, config: &Config, hands: &mut Hands<'_>, events: &mut Vec<Event>) {
-        let Some(line) = self.lines.get_mut(node) else { return };
+    pub(super) fn ready(
+        &mut self,
+        node: &NodeName,
+        config: &Config,
+        hands: &mut Hands<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(line) = self.lines.get_mut(node) else {
+            return;
+        };
         let outcome = line.go_on(config, hands);
         self.settle(node, outcome, hands, events);
     }
 
     /// Names were found: those who wait for one go on.
-    pub(super) fn names_found(&mut self, config: &Config, hands: &mut Hands<'_>, events: &mut Vec<Event>) {
+    pub(super) fn names_found(
+        &mut self,
+        config: &Config,
+        hands: &mut Hands<'_>,
+        events: &mut Vec<Event>,
+    ) {
         let is_waiting = |line: &Line| matches!(line.wire, Some(Wire::Awaiting { .. }));
         let waiting = self.lines.iter().filter(|(_, line)| is_waiting(line));
         for node in waiting.map(|(node, _)| node.clone()).collect::<Vec<_>>() {
@@ -90,11 +111,26 @@ impl Nodes {
     }
 
     /// Whose time is up has failed, or tries the next address.
-    pub(super) fn expire(&mut self, config: &Config, hands: &mut Hands<'_>, events: &mut Vec<Event>) {
-        let due = |line: &Line| line.next_deadline().is_some_and(|deadline| deadline <= hands.now);
-        let late = self.lines.iter().filter(|(_, line)| due(line)).map(|(node, _)| node.clone()).collect::<Vec<_>>();
+    pub(super) fn expire(
+        &mut self,
+        config: &Config,
+        hands: &mut Hands<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let due = |line: &Line| {
+            line.next_deadline()
+                .is_some_and(|deadline| deadline <= hands.now)
+        };
+        let late = self
+            .lines
+            .iter()
+            .filter(|(_, line)| due(line))
+            .map(|(node, _)| node.clone())
+            .collect::<Vec<_>>();
         for node in late {
-            let Some(line) = self.lines.get_mut(&node) else { continue };
+            let Some(line) = self.lines.get_mut(&node) else {
+                continue;
+            };
             let outcome = match line.overdue(hands.now) {
                 Some(step) => Err(ProbeFailure::TimedOut { step }),
                 None => line.go_on(config, hands),
@@ -122,19 +158,29 @@ impl Nodes {
         hands: &mut Hands<'_>,
         events: &mut Vec<Event>,
     ) {
-        let Some(line) = self.lines.get_mut(node) else { return };
+        let Some(line) = self.lines.get_mut(node) else {
+            return;
+        };
         match line.choose(outcome, hands) {
             Ok(None) => {}
             Ok(Some(report)) => {
                 if let Some(poll) = line.poll.take() {
-                    events.push(Event::NodeProbed { node: node.clone(), probe: poll.id, outcome: Ok(report) });
+                    events.push(Event::NodeProbed {
+                        node: node.clone(),
+                        probe: poll.id,
+                        outcome: Ok(report),
+                    });
                 }
             }
             Err(failure) => {
                 line.drop_connection(hands);
                 let node = node.clone();
                 events.push(match line.poll.take() {
-                    Some(poll) => Event::NodeProbed { node, probe: poll.id, outcome: Err(failure) },
+                    Some(poll) => Event::NodeProbed {
+                        node,
+                        probe: poll.id,
+                        outcome: Err(failure),
+                    },
                     None => Event::NodeLost { node, failure },
                 });
             }
@@ -146,12 +192,25 @@ impl Line {
     fn new(node: &NodeName, info: &ConnInfo) -> Self {
         let keepalive = KeepAlive {
             enabled: info.keepalives.is_some(),
-            idle: info.keepalives.as_ref().and_then(|keepalives| keepalives.idle),
-            interval: info.keepalives.as_ref().and_then(|keepalives| keepalives.interval),
-            count: info.keepalives.as_ref().and_then(|keepalives| keepalives.count),
+            idle: info
+                .keepalives
+                .as_ref()
+                .and_then(|keepalives| keepalives.idle),
+            interval: info
+                .keepalives
+                .as_ref()
+                .and_then(|keepalives| keepalives.interval),
+            count: info
+                .keepalives
+                .as_ref()
+                .and_then(|keepalives| keepalives.count),
             user_timeout: info.tcp_user_timeout,
         };
-        let terms = Terms { owner: Owner::Node(node.clone()), input_limit: INPUT_BYTES, keepalive };
+        let terms = Terms {
+            owner: Owner::Node(node.clone()),
+            input_limit: INPUT_BYTES,
+            keepalive,
+        };
         Self {
             info: info.clone(),
             terms,
@@ -173,15 +232,29 @@ impl Line {
         self.drop_connection(hands);
         let deadline = self.poll.as_ref().map_or(hands.now, |poll| poll.deadline);
         let places = self.info.hosts.iter().enumerate();
-        let places =
-            places.map(|(host, at)| Place { address: at.address.clone(), port: at.port, host }).collect::<Vec<_>>();
-        self.wire = Some(Wire::dial(Dial::new(places, self.info.connect_timeout, deadline), &self.terms, hands)?);
+        let places = places
+            .map(|(host, at)| Place {
+                address: at.address.clone(),
+                port: at.port,
+                host,
+            })
+            .collect::<Vec<_>>();
+        self.wire = Some(Wire::dial(
+            Dial::new(places, self.info.connect_timeout, deadline),
+            &self.terms,
+            hands,
+        )?);
         Ok(None)
     }
 
     /// Goes on with whatever it is at.
-    fn go_on(&mut self, config: &Config, hands: &mut Hands<'_>) -> Result<Option<NodeReport>, ProbeFailure> {
-        self.advance(config, hands).or_else(|failure| self.try_the_other_way(failure, hands))
+    fn go_on(
+        &mut self,
+        config: &Config,
+        hands: &mut Hands<'_>,
+    ) -> Result<Option<NodeReport>, ProbeFailure> {
+        self.advance(config, hands)
+            .or_else(|failure| self.try_the_other_way(failure, hands))
     }
 
     /// Encrypted if that was plaintext, and the other way round, where `sslmode` leaves it open.
@@ -191,8 +264,13 @@ impl Line {
         hands: &mut Hands<'_>,
     ) -> Result<Option<NodeReport>, ProbeFailure> {
         let was_turned_away = self.session.as_ref().is_some_and(Session::was_turned_away);
-        let Some(Wire::Open(wire)) = self.wire.take() else { return Err(failure) };
-        let Some(second) = self.privacy.other_way(&wire, &self.info, &failure, was_turned_away) else {
+        let Some(Wire::Open(wire)) = self.wire.take() else {
+            return Err(failure);
+        };
+        let Some(second) = self
+            .privacy
+            .other_way(&wire, &self.info, &failure, was_turned_away)
+        else {
             self.wire = Some(Wire::Open(wire));
             return Err(self.privacy.explain(failure));
         };
@@ -202,8 +280,8 @@ impl Line {
         Ok(None)
     }
 
-    /// Of several hosts the first that lets us in, and of those the first of the wanted role. One that refuses us ends the
-    /// search, as with libpq; one that is down or starting up does not.
+    /// Of several hosts the first that lets us in, and of those the first of the wanted role. One
+    /// that refuses us ends the search, as with libpq; one that is down or starting up does not.
     fn choose(
         &mut self,
         outcome: Result<Option<NodeReport>, ProbeFailure>,
@@ -212,7 +290,9 @@ impl Line {
         let failure = match outcome {
             Ok(Some(report)) if !self.has_wanted_role(&report) => {
                 self.second_best.get_or_insert(report);
-                ProbeFailure::Refused { message: "not of the role that target_session_attrs asks for".to_owned() }
+                ProbeFailure::Refused {
+                    message: "not of the role that target_session_attrs asks for".to_owned(),
+                }
             }
             Err(failure) if self.is_logged_in() || !is_outage(&failure) => {
                 return self.settle_for_second_best(failure, hands);
@@ -234,7 +314,8 @@ impl Line {
         }
     }
 
-    /// The search is over. The next poll begins another, so a host of the wanted role is found once there is one.
+    /// The search is over. The next poll begins another, so a host of the wanted role is found once
+    /// there is one.
     fn settle_for_second_best(
         &mut self,
         failure: ProbeFailure,
@@ -258,10 +339,18 @@ impl Line {
         self.session.as_ref().is_some_and(Session::is_logged_in)
     }
 
-    fn advance(&mut self, config: &Config, hands: &mut Hands<'_>) -> Result<Option<NodeReport>, ProbeFailure> {
-        let Some(wire) = self.wire.take() else { return Ok(None) };
+    fn advance(
+        &mut self,
+        config: &Config,
+        hands: &mut Hands<'_>,
+    ) -> Result<Option<NodeReport>, ProbeFailure> {
+        let Some(wire) = self.wire.take() else {
+            return Ok(None);
+        };
         self.wire = Some(wire.go_on(&self.terms, hands)?);
-        let Some(Wire::Open(wire)) = &mut self.wire else { return Ok(None) };
+        let Some(Wire::Open(wire)) = &mut self.wire else {
+            return Ok(None);
+        };
         if self.session.is_none() {
             if !self.privacy.go_on(wire, &self.info, INPUT_BYTES, hands)? {
                 return Ok(None);
@@ -271,7 +360,9 @@ impl Line {
         }
         let report = self.converse(hands)?;
         // The time for the query begins when we are logged in.
-        if let (Some(poll), Some(true)) = (&mut self.poll, self.session.as_ref().map(Session::is_idle)) {
+        if let (Some(poll), Some(true)) =
+            (&mut self.poll, self.session.as_ref().map(Session::is_idle))
+        {
             if report.is_none() {
                 // Once, however many hosts there are.
                 if self.second_best.is_none() {
@@ -285,7 +376,9 @@ impl Line {
 
     /// Moves bytes and listens to what they say, until there is nothing to do without waiting.
     fn converse(&mut self, hands: &mut Hands<'_>) -> Result<Option<NodeReport>, ProbeFailure> {
-        let (Some(Wire::Open(wire)), Some(session)) = (&mut self.wire, &mut self.session) else { return Ok(None) };
+        let (Some(Wire::Open(wire)), Some(session)) = (&mut self.wire, &mut self.session) else {
+            return Ok(None);
+        };
         let OpenWire { link, token, .. } = wire;
         let mut report = None;
         loop {
@@ -297,7 +390,8 @@ impl Line {
                     Progress::Answered(answer) => report = Some(answer),
                     Progress::Warned(text) => {
                         let news = self.warnings.hear(&text, hands.now);
-                        news.iter().for_each(|news| log::warn!("{}: {news}", self.terms.owner));
+                        news.iter()
+                            .for_each(|news| log::warn!("{}: {news}", self.terms.owner));
                     }
                 }
             }
@@ -308,13 +402,17 @@ impl Line {
                 Next::Failed(_) | Next::Ended => break,
                 Next::Full if took_some => {}
                 Next::Full => {
-                    return Err(ProbeFailure::Nonsense { reason: format!("a message over {INPUT_BYTES} bytes") });
+                    return Err(ProbeFailure::Nonsense {
+                        reason: format!("a message over {INPUT_BYTES} bytes"),
+                    });
                 }
                 Next::Again => {
                     hands.board.again(*token);
                     break;
                 }
-                Next::Wait if link.output.is_empty() || pumped.written == 0 && pumped.read == 0 => break,
+                Next::Wait if link.output.is_empty() || pumped.written == 0 && pumped.read == 0 => {
+                    break;
+                }
                 Next::Wait => {}
             }
         }
@@ -324,8 +422,10 @@ impl Line {
 
     /// The step whose time is up, if its time is up.
     fn overdue(&self, now: Monotonic) -> Option<ProbeStep> {
-        let is_late = |deadline: Option<Monotonic>| deadline.is_some_and(|deadline| deadline <= now);
-        if !is_late(self.poll.as_ref().map(|poll| poll.deadline)) && !is_late(self.login_deadline()) {
+        let is_late =
+            |deadline: Option<Monotonic>| deadline.is_some_and(|deadline| deadline <= now);
+        if !is_late(self.poll.as_ref().map(|poll| poll.deadline)) && !is_late(self.login_deadline())
+        {
             return None;
         }
         Some(match (&self.wire, &self.session) {
@@ -336,7 +436,8 @@ impl Line {
         })
     }
 
-    /// When the host that has been reached must have let us in: `connect_timeout`, or its share of the time.
+    /// When the host that has been reached must have let us in: `connect_timeout`, or its share of
+    /// the time.
     fn login_deadline(&self) -> Option<Monotonic> {
         match &self.wire {
             Some(Wire::Open(wire)) if !self.is_logged_in() => Some(wire.until),
@@ -347,7 +448,10 @@ impl Line {
     fn next_deadline(&self) -> Option<Monotonic> {
         let poll = self.poll.as_ref().map(|poll| poll.deadline);
         let wire = self.wire.as_ref().and_then(Wire::next_deadline);
-        poll.into_iter().chain(wire).chain(self.login_deadline()).min()
+        poll.into_iter()
+            .chain(wire)
+            .chain(self.login_deadline())
+            .min()
     }
 
     fn drop_connection(&mut self, hands: &mut Hands<'_>) {
@@ -369,11 +473,17 @@ impl Line {
 
 fn is_outage(failure: &ProbeFailure) -> bool {
     use ProbeFailure::{NotReady, TimedOut, Unreachable};
-    matches!(failure, Unreachable { .. } | TimedOut { .. } | NotReady { .. })
+    matches!(
+        failure,
+        Unreachable { .. } | TimedOut { .. } | NotReady { .. }
+    )
 }
 
 fn login(info: &ConnInfo, wire: &OpenWire) -> Login {
-    let password = info.hosts.get(wire.host).and_then(|host| host.password.as_ref());
+    let password = info
+        .hosts
+        .get(wire.host)
+        .and_then(|host| host.password.as_ref());
     Login {
         user: info.user.clone(),
         dbname: info.dbname.clone(),
@@ -391,7 +501,9 @@ fn login(info: &ConnInfo, wire: &OpenWire) -> Login {
 }
 
 fn accepted(info: &ConnInfo) -> Accepted {
-    let Some(methods) = info.require_auth else { return Accepted::default() };
+    let Some(methods) = info.require_auth else {
+        return Accepted::default();
+    };
     Accepted {
         nothing: methods.allows(AuthMethod::Nothing),
         cleartext: methods.allows(AuthMethod::Password),
@@ -404,13 +516,17 @@ fn accepted(info: &ConnInfo) -> Accepted {
 /// What the end of a connection means: what the server said before, if it said something.
 fn lost(session: &Session, error: Option<&std::io::Error>) -> ProbeFailure {
     match (session.connection_closed(), error.map(privacy::blame)) {
-        (ProbeFailure::Unreachable { reason }, Some(ProbeFailure::Unreachable { reason: cause })) => {
-            ProbeFailure::Unreachable { reason: format!("{reason}: {cause}") }
-        }
+        (
+            ProbeFailure::Unreachable { reason },
+            Some(ProbeFailure::Unreachable { reason: cause }),
+        ) => ProbeFailure::Unreachable {
+            reason: format!("{reason}: {cause}"),
+        },
         (ProbeFailure::Unreachable { .. }, Some(failure)) => failure,
         (failure, _) => failure,
     }
 }
 
-/// Bytes of a server's messages that may wait: the longest message that the session takes, and some.
+/// Bytes of a server's messages that may wait: the longest message that the session takes, and
+/// some.
 const INPUT_BYTES: usize = 2 << 20;

@@ -1,5 +1,5 @@
-//! The client of other pglookouts: one connection each, kept open where the other side keeps it; one fetch for every wish of
-//! the core.
+//! The client of other pglookouts: one connection each, kept open where the other side keeps it;
+//! one fetch for every wish of the core.
 
 use std::collections::BTreeMap;
 
@@ -37,8 +37,8 @@ struct Fetch {
     deadline: Monotonic,
     /// The answer as far as it has come; `None` until the request is sent.
     reader: Option<ResponseReader>,
-    /// The connection is an old one: if it ends before an answer begins, the other side has just closed it for idleness,
-    /// and the request may be sent again over a new one.
+    /// The connection is an old one: if it ends before an answer begins, the other side has just
+    /// closed it for idleness, and the request may be sent again over a new one.
     may_redial: bool,
 }
 
@@ -54,7 +54,8 @@ impl Observers {
         }
     }
 
-    /// Fetches an observer's state. What comes of it is an event with this id, in this turn or a later one.
+    /// Fetches an observer's state. What comes of it is an event with this id, in this turn or a
+    /// later one.
     pub(super) fn probe(
         &mut self,
         observer: &ObserverName,
@@ -63,18 +64,39 @@ impl Observers {
         hands: &mut Hands<'_>,
         events: &mut Vec<Event>,
     ) {
-        let Some(url) = config.observers.get(observer) else { return };
-        let line = self.lines.entry(observer.clone()).or_insert_with(|| Line::new(observer, url));
+        let Some(url) = config.observers.get(observer) else {
+            return;
+        };
+        let line = self
+            .lines
+            .entry(observer.clone())
+            .or_insert_with(|| Line::new(observer, url));
         let may_redial = line.wire.is_some();
         let deadline = hands.now + config.poll_timeout;
-        line.fetch = Some(Fetch { id: probe, deadline, reader: None, may_redial });
-        let outcome = if may_redial { line.go_on(hands) } else { line.dial(hands) };
+        line.fetch = Some(Fetch {
+            id: probe,
+            deadline,
+            reader: None,
+            may_redial,
+        });
+        let outcome = if may_redial {
+            line.go_on(hands)
+        } else {
+            line.dial(hands)
+        };
         self.settle(observer, outcome, hands, events);
     }
 
     /// Readiness on an observer's connection.
-    pub(super) fn ready(&mut self, observer: &ObserverName, hands: &mut Hands<'_>, events: &mut Vec<Event>) {
-        let Some(line) = self.lines.get_mut(observer) else { return };
+    pub(super) fn ready(
+        &mut self,
+        observer: &ObserverName,
+        hands: &mut Hands<'_>,
+        events: &mut Vec<Event>,
+    ) {
+        let Some(line) = self.lines.get_mut(observer) else {
+            return;
+        };
         let outcome = line.go_on(hands);
         self.settle(observer, outcome, hands, events);
     }
@@ -83,17 +105,30 @@ impl Observers {
     pub(super) fn names_found(&mut self, hands: &mut Hands<'_>, events: &mut Vec<Event>) {
         let is_waiting = |line: &Line| matches!(line.wire, Some(Wire::Awaiting { .. }));
         let waiting = self.lines.iter().filter(|(_, line)| is_waiting(line));
-        for observer in waiting.map(|(observer, _)| observer.clone()).collect::<Vec<_>>() {
+        for observer in waiting
+            .map(|(observer, _)| observer.clone())
+            .collect::<Vec<_>>()
+        {
             self.ready(&observer, hands, events);
         }
     }
 
     /// Whose time is up has failed, or tries the next address.
     pub(super) fn expire(&mut self, hands: &mut Hands<'_>, events: &mut Vec<Event>) {
-        let due = |line: &Line| line.next_deadline().is_some_and(|deadline| deadline <= hands.now);
-        let late = self.lines.iter().filter(|(_, line)| due(line)).map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        let due = |line: &Line| {
+            line.next_deadline()
+                .is_some_and(|deadline| deadline <= hands.now)
+        };
+        let late = self
+            .lines
+            .iter()
+            .filter(|(_, line)| due(line))
+            .map(|(name, _)| name.clone())
+            .collect::<Vec<_>>();
         for observer in late {
-            let Some(line) = self.lines.get_mut(&observer) else { continue };
+            let Some(line) = self.lines.get_mut(&observer) else {
+                continue;
+            };
             let outcome = match line.overdue(hands.now) {
                 Some(step) => Err(ProbeFailure::TimedOut { step }),
                 None => line.go_on(hands),
@@ -114,7 +149,9 @@ impl Observers {
         hands: &mut Hands<'_>,
         events: &mut Vec<Event>,
     ) {
-        let Some(line) = self.lines.get_mut(observer) else { return };
+        let Some(line) = self.lines.get_mut(observer) else {
+            return;
+        };
         let outcome = match outcome {
             Ok(None) => return,
             Ok(Some(response)) => {
@@ -129,41 +166,74 @@ impl Observers {
             }
         };
         if let Some(fetch) = line.fetch.take() {
-            events.push(Event::ObserverProbed { observer: observer.clone(), probe: fetch.id, outcome });
+            events.push(Event::ObserverProbed {
+                observer: observer.clone(),
+                probe: fetch.id,
+                outcome,
+            });
         }
     }
 }
 
 fn read(response: &Response) -> Result<ObserverReport, ProbeFailure> {
-    compat::observed::read(&response.body, response.date).map_err(|reason| ProbeFailure::Nonsense { reason })
+    compat::observed::read(&response.body, response.date)
+        .map_err(|reason| ProbeFailure::Nonsense { reason })
 }
 
 impl Line {
     fn new(observer: &ObserverName, url: &ObserverUrl) -> Self {
-        let keepalive = KeepAlive { enabled: true, ..KeepAlive::default() };
-        let terms = Terms { owner: Owner::Observer(observer.clone()), input_limit: INPUT_BYTES, keepalive };
-        Self { url: url.clone(), terms, wire: None, fetch: None }
+        let keepalive = KeepAlive {
+            enabled: true,
+            ..KeepAlive::default()
+        };
+        let terms = Terms {
+            owner: Owner::Observer(observer.clone()),
+            input_limit: INPUT_BYTES,
+            keepalive,
+        };
+        Self {
+            url: url.clone(),
+            terms,
+            wire: None,
+            fetch: None,
+        }
     }
 
     fn dial(&mut self, hands: &mut Hands<'_>) -> Result<Option<Response>, ProbeFailure> {
         self.drop_connection(hands);
-        let deadline = self.fetch.as_ref().map_or(hands.now, |fetch| fetch.deadline);
+        let deadline = self
+            .fetch
+            .as_ref()
+            .map_or(hands.now, |fetch| fetch.deadline);
         let address = match self.url.host.parse() {
             Ok(ip) => HostAddress::Ip(ip),
             Err(_) => HostAddress::Name(self.url.host.clone()),
         };
-        let places = vec![Place { address, port: self.url.port, host: 0 }];
-        self.wire = Some(Wire::dial(Dial::new(places, None, deadline), &self.terms, hands)?);
+        let places = vec![Place {
+            address,
+            port: self.url.port,
+            host: 0,
+        }];
+        self.wire = Some(Wire::dial(
+            Dial::new(places, None, deadline),
+            &self.terms,
+            hands,
+        )?);
         Ok(None)
     }
 
     /// Goes on with whatever it is at.
     fn go_on(&mut self, hands: &mut Hands<'_>) -> Result<Option<Response>, ProbeFailure> {
-        let Some(wire) = self.wire.take() else { return Ok(None) };
+        let Some(wire) = self.wire.take() else {
+            return Ok(None);
+        };
         self.wire = Some(wire.go_on(&self.terms, hands)?);
-        let Some(Wire::Open(wire)) = &mut self.wire else { return Ok(None) };
+        let Some(Wire::Open(wire)) = &mut self.wire else {
+            return Ok(None);
+        };
         let Some(fetch) = &mut self.fetch else {
-            // Nothing is asked. If the other side closes, or talks out of turn, this connection is of no use.
+            // Nothing is asked. If the other side closes, or talks out of turn, this connection is
+            // of no use.
             let pumped = wire.link.pump();
             if pumped.read > 0 || !matches!(pumped.next, Next::Wait) {
                 self.drop_connection(hands);
@@ -212,7 +282,11 @@ impl Line {
 }
 
 /// Brings the handshake on. True: it is over.
-fn encrypted(url: &ObserverUrl, wire: &mut OpenWire, hands: &mut Hands<'_>) -> Result<bool, ProbeFailure> {
+fn encrypted(
+    url: &ObserverUrl,
+    wire: &mut OpenWire,
+    hands: &mut Hands<'_>,
+) -> Result<bool, ProbeFailure> {
     if wire.link.secured().is_none() {
         let terms = hands.keyring.for_observer(&url.host, hands.wall);
         let begun = terms.and_then(|terms| privacy::secure(wire, terms));
@@ -230,7 +304,11 @@ enum Ending {
 
 impl Fetch {
     /// Moves bytes until there is an answer or nothing to do without waiting.
-    fn converse(&mut self, wire: &mut OpenWire, hands: &mut Hands<'_>) -> Result<Option<Response>, Ending> {
+    fn converse(
+        &mut self,
+        wire: &mut OpenWire,
+        hands: &mut Hands<'_>,
+    ) -> Result<Option<Response>, Ending> {
         let OpenWire { link, token, .. } = wire;
         let mut reader = self.reader.take().unwrap_or_default();
         let mut has_begun = false;
@@ -244,7 +322,9 @@ impl Fetch {
             }
             let took_some = link.input.len() < waiting;
             match pumped.next {
-                Next::Failed(_) | Next::Ended if self.may_redial && !has_begun => return Err(Ending::BeforeAnswer),
+                Next::Failed(_) | Next::Ended if self.may_redial && !has_begun => {
+                    return Err(Ending::BeforeAnswer);
+                }
                 Next::Failed(error) => return Err(Ending::Failed(privacy::blame(&error))),
                 Next::Ended => return reader.finish_at_eof().map(Some).map_err(Ending::Failed),
                 Next::Full if took_some => {}

@@ -1,4 +1,5 @@
-//! How long a command may run, and how it is ended: first by SIGTERM, which a script can act on, then by SIGKILL.
+//! How long a command may run, and how it is ended: first by SIGTERM, which a script can act on,
+//! then by SIGKILL.
 
 use std::time::Duration;
 
@@ -24,7 +25,9 @@ impl Patience {
     /// The signal that is due, once.
     pub(super) fn run_out(&mut self, now: Monotonic) -> Option<Signal> {
         let (next, signal) = match self {
-            Self::Until(deadline) if *deadline <= now => (Self::Ending(now + GRACE), Signal::SIGTERM),
+            Self::Until(deadline) if *deadline <= now => {
+                (Self::Ending(now + GRACE), Signal::SIGTERM)
+            }
             Self::Ending(deadline) if *deadline <= now => (Self::Ended, Signal::SIGKILL),
             _ => return None,
         };

@@ -1,5 +1,5 @@
-//! From a connection to one on which something may be said: whether it is to be encrypted, the handshake, and what its
-//! failures mean.
+//! From a connection to one on which something may be said: whether it is to be encrypted, the
+//! handshake, and what its failures mean.
 
 use std::io;
 
@@ -41,7 +41,10 @@ enum Stage {
 
 impl Privacy {
     pub(super) fn new() -> Self {
-        Self { stage: Stage::Begun { wanted: None }, first: None }
+        Self {
+            stage: Stage::Begun { wanted: None },
+            first: None,
+        }
     }
 
     /// Brings the agreement on as far as it goes without waiting. True: the login may begin.
@@ -71,8 +74,8 @@ impl Privacy {
         }
     }
 
-    /// Is the failure of this attempt a reason to make another, in the other way? `was_turned_away`: by the server's own
-    /// error, before it let us in.
+    /// Is the failure of this attempt a reason to make another, in the other way?
+    /// `was_turned_away`: by the server's own error, before it let us in.
     pub(super) fn other_way(
         &self,
         wire: &OpenWire,
@@ -87,35 +90,52 @@ impl Privacy {
         };
         let was_encrypted = setback == Setback::Handshake || wire.link.secured().is_some();
         let wanted = tls::after_setback(info.tls.mode, was_encrypted, is_local(wire), setback)?;
-        let second = Self { stage: Stage::Begun { wanted: Some(wanted) }, first: Some(failure.clone()) };
+        let second = Self {
+            stage: Stage::Begun {
+                wanted: Some(wanted),
+            },
+            first: Some(failure.clone()),
+        };
         self.first.is_none().then_some(second)
     }
 
-    /// A failure of the second attempt, with the first one's reason: that is often the one to look at.
+    /// A failure of the second attempt, with the first one's reason: that is often the one to look
+    /// at.
     pub(super) fn explain(&self, failure: ProbeFailure) -> ProbeFailure {
-        let Some(first) = self.first.as_ref().filter(|first| **first != failure) else { return failure };
+        let Some(first) = self.first.as_ref().filter(|first| **first != failure) else {
+            return failure;
+        };
         let with_first = |message: String| format!("{message} (before that: {first})");
         match failure {
             ProbeFailure::AuthenticationRejected { message } => {
-                ProbeFailure::AuthenticationRejected { message: with_first(message) }
+                ProbeFailure::AuthenticationRejected {
+                    message: with_first(message),
+                }
             }
-            ProbeFailure::Refused { message } => ProbeFailure::Refused { message: with_first(message) },
+            ProbeFailure::Refused { message } => ProbeFailure::Refused {
+                message: with_first(message),
+            },
             other => other,
         }
     }
 }
 
-fn begin(wanted: Option<Opening>, wire: &mut OpenWire, info: &ConnInfo) -> Result<Stage, ProbeFailure> {
+fn begin(
+    wanted: Option<Opening>,
+    wire: &mut OpenWire,
+    info: &ConnInfo,
+) -> Result<Stage, ProbeFailure> {
     if let (Some(name), Some(account)) = (&info.required_peer, wire.link.peer_account()) {
         check_peer(name, account)?;
     }
-    let opening = wanted.unwrap_or_else(|| tls::opening(info.tls.mode, info.tls.negotiation, is_local(wire)));
+    let opening =
+        wanted.unwrap_or_else(|| tls::opening(info.tls.mode, info.tls.negotiation, is_local(wire)));
     match opening {
         Opening::Plain => Ok(Stage::Settled),
         Opening::Direct => Ok(Stage::Agreed),
-        Opening::Ask if !wire.link.input.is_empty() => {
-            Err(ProbeFailure::Nonsense { reason: "it spoke before it was asked anything".to_owned() })
-        }
+        Opening::Ask if !wire.link.input.is_empty() => Err(ProbeFailure::Nonsense {
+            reason: "it spoke before it was asked anything".to_owned(),
+        }),
         Opening::Ask => {
             wire.link.limit_input(pg::ENCRYPTION_ANSWER_BYTES);
             pg::ask_for_encryption(&mut wire.link.output);
@@ -126,12 +146,15 @@ fn begin(wanted: Option<Opening>, wire: &mut OpenWire, info: &ConnInfo) -> Resul
 
 /// As with a certificate: somebody lives there whom we do not take for the one we mean.
 fn check_peer(required: &str, account: io::Result<u32>) -> Result<(), ProbeFailure> {
-    let account = account.map_err(|error| ProbeFailure::Unreachable { reason: error.to_string() })?;
+    let account = account.map_err(|error| ProbeFailure::Unreachable {
+        reason: error.to_string(),
+    })?;
     match user::local_name(account) {
         Some(name) if name == required => Ok(()),
         name => {
             let name = name.unwrap_or_else(|| "not in /etc/passwd".to_owned());
-            let message = format!("the server runs as user {account} ({name}), requirepeer is {required}");
+            let message =
+                format!("the server runs as user {account} ({name}), requirepeer is {required}");
             Err(ProbeFailure::AuthenticationRejected { message })
         }
     }
@@ -147,7 +170,12 @@ fn listen(wire: &mut OpenWire) -> Result<Option<Answer>, ProbeFailure> {
     }
 }
 
-fn follow(answer: Answer, wire: &mut OpenWire, info: &ConnInfo, input_limit: usize) -> Result<Stage, ProbeFailure> {
+fn follow(
+    answer: Answer,
+    wire: &mut OpenWire,
+    info: &ConnInfo,
+    input_limit: usize,
+) -> Result<Stage, ProbeFailure> {
     wire.link.limit_input(input_limit);
     if answer == Answer::Error {
         return Ok(Stage::Hearing);
@@ -155,9 +183,9 @@ fn follow(answer: Answer, wire: &mut OpenWire, info: &ConnInfo, input_limit: usi
     match tls::after_answer(info.tls.mode, answer == Answer::Willing) {
         Step::Encrypt => Ok(Stage::Agreed),
         Step::GoOnPlain => Ok(Stage::Settled),
-        Step::Refuse => {
-            Err(ProbeFailure::Refused { message: "the server does not support TLS, which sslmode demands".to_owned() })
-        }
+        Step::Refuse => Err(ProbeFailure::Refused {
+            message: "the server does not support TLS, which sslmode demands".to_owned(),
+        }),
     }
 }
 
@@ -171,10 +199,19 @@ fn hear(wire: &mut OpenWire) -> Result<(), ProbeFailure> {
     }
 }
 
-fn encrypt(wire: &mut OpenWire, info: &ConnInfo, hands: &mut Hands<'_>) -> Result<(), ProbeFailure> {
-    let host = info.hosts.get(wire.host).map_or("", |host| host.name.as_str());
+fn encrypt(
+    wire: &mut OpenWire,
+    info: &ConnInfo,
+    hands: &mut Hands<'_>,
+) -> Result<(), ProbeFailure> {
+    let host = info
+        .hosts
+        .get(wire.host)
+        .map_or("", |host| host.name.as_str());
     let terms = hands.keyring.for_node(&info.tls, host, hands.wall);
-    terms.and_then(|terms| secure(wire, terms)).map_err(|failure| explained(&failure))
+    terms
+        .and_then(|terms| secure(wire, terms))
+        .map_err(|failure| explained(&failure))
 }
 
 /// Begins the handshake.
@@ -185,7 +222,11 @@ pub(super) fn secure(wire: &mut OpenWire, terms: Terms) -> Result<(), Failure> {
 /// Brings the handshake on. True: it is over, and what is said from now on is encrypted.
 pub(super) fn shake(wire: &mut OpenWire, board: &mut Board) -> Result<bool, ProbeFailure> {
     let pumped = wire.link.pump();
-    if wire.link.secured().is_some_and(|secured| !secured.is_handshaking()) {
+    if wire
+        .link
+        .secured()
+        .is_some_and(|secured| !secured.is_handshaking())
+    {
         return Ok(true);
     }
     match pumped.next {
@@ -201,14 +242,20 @@ pub(super) fn shake(wire: &mut OpenWire, board: &mut Board) -> Result<bool, Prob
 
 /// What the end of a connection is to be blamed on.
 pub(super) fn blame(error: &io::Error) -> ProbeFailure {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()) {
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Failure>())
+    {
         Some(failure) => explained(failure),
-        None => ProbeFailure::Unreachable { reason: error.to_string() },
+        None => ProbeFailure::Unreachable {
+            reason: error.to_string(),
+        },
     }
 }
 
-/// A certificate that has expired is no reason to take a primary for dead: somebody lives there, and it may well be the
-/// primary. So whoever shows a certificate, ours or the server's, that the other does not accept counts as alive.
+/// A certificate that has expired is no reason to take a primary for dead: somebody lives there,
+/// and it may well be the primary. So whoever shows a certificate, ours or the server's, that the
+/// other does not accept counts as alive.
 pub(super) fn explained(failure: &Failure) -> ProbeFailure {
     let message = failure.reason.clone();
     match failure.blame {
@@ -223,7 +270,9 @@ pub(super) fn explained(failure: &Failure) -> ProbeFailure {
 /// How what is said on it gets to the server.
 pub(super) fn transport(wire: &OpenWire) -> pg::Transport {
     match wire.link.secured() {
-        Some(secured) => pg::Transport::Encrypted { end_point: secured.end_point() },
+        Some(secured) => pg::Transport::Encrypted {
+            end_point: secured.end_point(),
+        },
         None if is_local(wire) => pg::Transport::Local,
         None => pg::Transport::Network,
     }
@@ -234,5 +283,7 @@ fn is_local(wire: &OpenWire) -> bool {
 }
 
 fn ended(when: &str) -> ProbeFailure {
-    ProbeFailure::Unreachable { reason: format!("the server closed the connection {when}") }
+    ProbeFailure::Unreachable {
+        reason: format!("the server closed the connection {when}"),
+    }
 }

@@ -1,4 +1,5 @@
-//! SIGHUP: the configuration read again, and everybody told of it. One that cannot be used changes nothing.
+//! SIGHUP: the configuration read again, and everybody told of it. One that cannot be used changes
+//! nothing.
 
 use std::sync::Arc;
 
@@ -16,11 +17,17 @@ impl Daemon {
         self.service.reloading(now.mono);
         match config_file::load(&self.config_path) {
             Ok(loaded) => {
-                loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+                loaded
+                    .warnings
+                    .iter()
+                    .for_each(|warning| log::warn!("{warning}"));
                 self.adopt(loaded.config, now);
             }
             Err(error) => {
-                error.to_string().lines().for_each(|line| log::error!("{line}"));
+                error
+                    .to_string()
+                    .lines()
+                    .for_each(|line| log::error!("{line}"));
                 log::error!("the configuration was not reloaded: the old one stays in force");
                 self.trouble(Trouble::Configuration, "reload");
             }
@@ -41,7 +48,8 @@ impl Daemon {
         let shares = Shares::of(self.descriptors, &config);
         self.web.make_do_with(shares.clients);
         self.commands.make_do_with(shares.left_open);
-        self.files.retain(|path| path == config.state_file || path.parent() == Some(&config.alert_dir));
+        self.files
+            .retain(|path| path == config.state_file || path.parent() == Some(&config.alert_dir));
         self.book.retain(|name| is_configured(&config, name));
         self.events.push(Event::ConfigLoaded(Arc::new(config)));
     }
@@ -58,9 +66,16 @@ fn say_what_changed(old: &Config, new: &Config) {
     let changes = changes(old, new);
     let mut keys: Vec<&str> = changes.iter().map(Change::key).collect();
     keys.dedup();
-    let keys = if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") };
+    let keys = if keys.is_empty() {
+        "nothing".to_owned()
+    } else {
+        keys.join(", ")
+    };
     log::info!("configuration reloaded; changed: {keys}");
-    changes.iter().take(MOST_SAID).for_each(|change| log::info!("{change}"));
+    changes
+        .iter()
+        .take(MOST_SAID)
+        .for_each(|change| log::info!("{change}"));
     if changes.len() > MOST_SAID {
         log::info!("and {} other values", changes.len() - MOST_SAID);
     }

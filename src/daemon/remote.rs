@@ -33,7 +33,12 @@ impl Remote {
     }
 
     /// Looks it up if its time has come. Was it found.
-    pub(super) fn tend(&mut self, book: &mut AddressBook, board: &mut Board, now: Monotonic) -> bool {
+    pub(super) fn tend(
+        &mut self,
+        book: &mut AddressBook,
+        board: &mut Board,
+        now: Monotonic,
+    ) -> bool {
         if self.look_up_at.is_none_or(|at| at > now) {
             return false;
         }
@@ -43,8 +48,11 @@ impl Remote {
                 // The original knows IPv4 alone.
                 addresses.sort_by_key(IpAddr::is_ipv6);
                 // As long as the one that we have is among them, there is no reason for another.
-                let kept = self.address.filter(|address| addresses.contains(&address.ip()));
-                self.address = kept.or_else(|| addresses.first().map(|ip| SocketAddr::new(*ip, self.port)));
+                let kept = self
+                    .address
+                    .filter(|address| addresses.contains(&address.ip()));
+                self.address =
+                    kept.or_else(|| addresses.first().map(|ip| SocketAddr::new(*ip, self.port)));
                 self.said = None;
                 AGAIN
             }

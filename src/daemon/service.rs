@@ -1,5 +1,6 @@
-//! What the service manager is told: that we are ready, that we reload, that we end, how things stand in one sentence, and,
-//! by the watchdog, that decisions are being made. A loop that merely turns does not feed the watchdog.
+//! What the service manager is told: that we are ready, that we reload, that we end, how things
+//! stand in one sentence, and, by the watchdog, that decisions are being made. A loop that merely
+//! turns does not feed the watchdog.
 
 use std::time::Duration;
 
@@ -34,7 +35,13 @@ impl Service {
     }
 
     fn of(manager: ServiceManager) -> Self {
-        Self { manager, status: String::new(), status_of: None, feed_at: None, withheld: false }
+        Self {
+            manager,
+            status: String::new(),
+            status_of: None,
+            feed_at: None,
+            withheld: false,
+        }
     }
 
     /// The listener is bound and the former process's memory is loaded: the loop is about to begin.
@@ -45,7 +52,10 @@ impl Service {
 
     /// A reload begins; what is said of it ends with [`Service::ready`].
     pub(super) fn reloading(&mut self, now: Monotonic) {
-        self.manager.tell(format!("RELOADING=1\nMONOTONIC_USEC={}", now.since_boot().as_micros()));
+        self.manager.tell(format!(
+            "RELOADING=1\nMONOTONIC_USEC={}",
+            now.since_boot().as_micros()
+        ));
     }
 
     /// We end, perhaps not at once.
@@ -54,8 +64,8 @@ impl Service {
         self.manager.tell(format!("STOPPING=1\nSTATUS={sentence}"));
     }
 
-    /// At the end of each turn: the sentence if it is another, and the watchdog's food if it is time for it and deserved.
-    /// While we end no decisions are made, and turning is enough.
+    /// At the end of each turn: the sentence if it is another, and the watchdog's food if it is
+    /// time for it and deserved. While we end no decisions are made, and turning is enough.
     pub(super) fn tend(&mut self, lookout: &Lookout, is_ending: bool, now: Now) {
         if !self.manager.is_there() {
             return;
@@ -86,7 +96,11 @@ impl Service {
     /// While the watchdog is not fed somebody else's deadlines make the turns.
     pub(super) fn next_deadline(&self, now: Monotonic) -> Option<Monotonic> {
         let backlog = self.manager.has_backlog().then_some(now + RETRY);
-        self.feed_at.filter(|_| !self.withheld).into_iter().chain(backlog).min()
+        self.feed_at
+            .filter(|_| !self.withheld)
+            .into_iter()
+            .chain(backlog)
+            .min()
     }
 
     fn feed(&mut self, is_deserved: bool, now: Monotonic) {
@@ -103,8 +117,11 @@ impl Service {
 
 /// Who is the primary, what we are, and what we wait for.
 fn status(lookout: &Lookout) -> String {
-    let primary = lookout.primary().map_or("no primary is known", NodeName::as_str);
-    let is_standby = |own: &NodeName| Some(lookout.state().nodes.get(own)?.answer.as_ref()?.in_recovery);
+    let primary = lookout
+        .primary()
+        .map_or("no primary is known", NodeName::as_str);
+    let is_standby =
+        |own: &NodeName| Some(lookout.state().nodes.get(own)?.answer.as_ref()?.in_recovery);
     let own = match &lookout.config().own_db {
         None => "observer".to_owned(),
         Some(own) => match is_standby(own) {
@@ -113,8 +130,14 @@ fn status(lookout: &Lookout) -> String {
             None => format!("{own}, role not known yet"),
         },
     };
-    let waits = lookout.last_round().map(|round| format!("; {}", round.decision.verdict)).unwrap_or_default();
-    let sentence: String = format!("primary: {primary}; this node: {own}{waits}").chars().take(STATUS_CHARS).collect();
+    let waits = lookout
+        .last_round()
+        .map(|round| format!("; {}", round.decision.verdict))
+        .unwrap_or_default();
+    let sentence: String = format!("primary: {primary}; this node: {own}{waits}")
+        .chars()
+        .take(STATUS_CHARS)
+        .collect();
     escape_controls(&sentence).into_owned()
 }
 
@@ -137,26 +160,45 @@ mod tests {
 
     fn at(seconds: f64) -> Now {
         let since = Duration::from_secs_f64(seconds);
-        Now { mono: Monotonic::from_duration(since), wall: WallTime::from_unix_micros(0) + since }
+        Now {
+            mono: Monotonic::from_duration(since),
+            wall: WallTime::from_unix_micros(0) + since,
+        }
     }
 
     /// Everything that was said since.
     fn heard(socket: &UnixDatagram) -> Vec<String> {
         let mut buffer = [0; 4096];
-        let next = || socket.recv(&mut buffer).ok().map(|n| String::from_utf8_lossy(&buffer[..n]).into_owned());
-        std::iter::from_fn(next).filter(|words| !words.starts_with("STATUS=")).collect()
+        let next = || {
+            socket
+                .recv(&mut buffer)
+                .ok()
+                .map(|n| String::from_utf8_lossy(&buffer[..n]).into_owned())
+        };
+        std::iter::from_fn(next)
+            .filter(|words| !words.starts_with("STATUS="))
+            .collect()
     }
 
     fn config() -> Config {
-        parse(r#"{"replication_state_check_interval": 10, "poll_timeout": 1}"#, &Environment::default()).unwrap().config
+        parse(
+            r#"{"replication_state_check_interval": 10, "poll_timeout": 1}"#,
+            &Environment::default(),
+        )
+        .unwrap()
+        .config
     }
 
     #[test]
     fn the_watchdog_hungers_when_decisions_stop_though_the_loop_turns() {
         let name = format!("pglookout-service-{}", std::process::id());
-        let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let socket =
+            UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         socket.set_nonblocking(true).unwrap();
-        let manager = ServiceManager::new(Receiver::Abstract(name.into_bytes()), Some(Duration::from_secs(4)));
+        let manager = ServiceManager::new(
+            Receiver::Abstract(name.into_bytes()),
+            Some(Duration::from_secs(4)),
+        );
         let mut service = Service::of(manager);
         let mut lookout = Lookout::new(Arc::new(config()), &Memory::default(), at(0.0));
         service.ready(at(0.0).mono);
@@ -165,16 +207,26 @@ mod tests {
         let mut turn = |decides: bool, seconds: f64| {
             lookout.handle(Event::CheckRequested, at(seconds), &mut effects);
             if decides {
-                lookout.handle(Event::DeadlineReached { maintenance: false }, at(seconds), &mut effects);
+                lookout.handle(
+                    Event::DeadlineReached { maintenance: false },
+                    at(seconds),
+                    &mut effects,
+                );
             }
             service.tend(&lookout, false, at(seconds));
-            (heard(&socket).len(), service.next_deadline(at(seconds).mono).map(|next| next.since_boot().as_secs_f64()))
+            (
+                heard(&socket).len(),
+                service
+                    .next_deadline(at(seconds).mono)
+                    .map(|next| next.since_boot().as_secs_f64()),
+            )
         };
         // Every half of the limit, as long as there are decisions.
         assert_eq!(turn(true, 0.0), (1, Some(2.0)));
         assert_eq!(turn(true, 1.0), (0, Some(2.0)));
         assert_eq!(turn(true, 30.0), (1, Some(32.0)));
-        // Two intervals and the time that fresh facts may take, 2 x 10 s + 15 s, after the last one.
+        // Two intervals and the time that fresh facts may take, 2 x 10 s + 15 s, after the last
+        // one.
         assert_eq!(turn(false, 65.0), (1, Some(67.0)));
         assert_eq!(turn(false, 67.0), (0, None));
         assert_eq!(turn(false, 100.0), (0, None));

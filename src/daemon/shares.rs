@@ -1,5 +1,5 @@
-//! How the descriptors that the process may have open are shared out: first to what a failover needs, then to those who
-//! would take as many as they could get.
+//! How the descriptors that the process may have open are shared out: first to what a failover
+//! needs, then to those who would take as many as they could get.
 
 use crate::config::Config;
 use crate::http::limits::MAX_CONNECTIONS;
@@ -14,31 +14,40 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// Of a process with this configuration that may have `limit` descriptors open. Logs if those are too few.
+    /// Of a process with this configuration that may have `limit` descriptors open. Logs if those
+    /// are too few.
     pub(super) fn of(limit: u64, config: &Config) -> Self {
         let peers = config.nodes.len() + config.observers.len();
         let needed = needed(peers);
         if u64::try_from(needed).is_ok_and(|needed| needed >= limit) {
-            log::warn!("{limit} open descriptors are allowed, {needed} may be needed for {peers} nodes and observers");
+            log::warn!(
+                "{limit} open descriptors are allowed, {needed} may be needed for {peers} nodes and observers"
+            );
         }
         Self::beside(needed, limit)
     }
 
     fn beside(needed: usize, limit: u64) -> Self {
-        let spare = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(needed);
+        let spare = usize::try_from(limit)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(needed);
         let left_open = (spare / 8).min(MAX_LEFT_OPEN);
-        Self { clients: (spare - left_open).clamp(1, MAX_CONNECTIONS), left_open }
+        Self {
+            clients: (spare - left_open).clamp(1, MAX_CONNECTIONS),
+            left_open,
+        }
     }
 }
 
-/// A connection to each peer and the pipe of a helper that looks its name up, and what is open for everything else.
+/// A connection to each peer and the pipe of a helper that looks its name up, and what is open for
+/// everything else.
 fn needed(peers: usize) -> usize {
     peers.saturating_mul(2).saturating_add(OWN)
 }
 
-/// Standard streams 3, epoll 2, signals, listener and its spare, statsd, syslog, service manager, recorder, a command that
-/// runs; then for a moment a client that is sent away, the pipes of those who write the state file and six alerts, and the
-/// six that starting a command takes.
+/// Standard streams 3, epoll 2, signals, listener and its spare, statsd, syslog, service manager,
+/// recorder, a command that runs; then for a moment a client that is sent away, the pipes of those
+/// who write the state file and six alerts, and the six that starting a command takes.
 const OWN: usize = 27;
 /// Of a command that leaves something behind at every attempt this many are enough.
 const MAX_LEFT_OPEN: usize = 16;
@@ -59,7 +68,11 @@ mod tests {
             (u64::MAX, 4, 256, 16),
             (u64::MAX, usize::MAX, 1, 0),
         ] {
-            assert_eq!(Shares::beside(needed(peers), limit), Shares { clients, left_open }, "{limit} for {peers}");
+            assert_eq!(
+                Shares::beside(needed(peers), limit),
+                Shares { clients, left_open },
+                "{limit} for {peers}"
+            );
         }
     }
 }

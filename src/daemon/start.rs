@@ -41,7 +41,10 @@ pub fn run(config_path: &Path, loaded: Loaded) -> ExitCode {
     }
     let mut syslog = Syslog::default();
     syslog.adopt(loaded.config.syslog.as_ref(), clock::monotonic());
-    loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    loaded
+        .warnings
+        .iter()
+        .for_each(|warning| log::warn!("{warning}"));
     let outcome = begin(config_path, loaded.config, syslog)
         .and_then(|mut daemon| daemon.run().map_err(|error| about("the loop", &error)));
     let exit = match outcome {
@@ -59,13 +62,20 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
     let signals = Signals::block().map_err(|error| about("signals", &error))?;
     let (limit, descriptors) = raise_descriptors();
     let poll = Poll::new().map_err(|error| about("epoll", &error))?;
-    let mut board = Board::new(poll.registry().try_clone().map_err(|error| about("epoll", &error))?);
+    let mut board = Board::new(
+        poll.registry()
+            .try_clone()
+            .map_err(|error| about("epoll", &error))?,
+    );
     let mut signals = signals;
-    board.register(&mut signals, Owner::Signals, Interest::READABLE).map_err(|error| about("signals", &error))?;
-    let listener =
-        Listener::bind(config.http_address.as_deref(), config.http_port).map_err(|error| error.to_string())?;
+    board
+        .register(&mut signals, Owner::Signals, Interest::READABLE)
+        .map_err(|error| about("signals", &error))?;
+    let listener = Listener::bind(config.http_address.as_deref(), config.http_port)
+        .map_err(|error| error.to_string())?;
     let shares = Shares::of(descriptors, &config);
-    let web = Web::new(listener, shares.clients, &mut board).map_err(|error| about("HTTP", &error))?;
+    let web =
+        Web::new(listener, shares.clients, &mut board).map_err(|error| about("HTTP", &error))?;
     let boot_id = clock::boot_id();
     let mut memory = recall(&config, boot_id.as_deref());
     introduce(&config);
@@ -127,12 +137,19 @@ fn recall(config: &Config, boot_id: Option<&str>) -> Memory {
     };
     match read {
         Ok(recalled) => {
-            let level = if recalled.odd.is_empty() { log::Level::Info } else { log::Level::Warn };
+            let level = if recalled.odd.is_empty() {
+                log::Level::Info
+            } else {
+                log::Level::Warn
+            };
             log::log!(level, "{}: {recalled}", config.state_file.display());
             recalled.memory
         }
         Err(reason) => {
-            log::warn!("{}: starting without memory: {reason}", config.state_file.display());
+            log::warn!(
+                "{}: starting without memory: {reason}",
+                config.state_file.display()
+            );
             Memory::default()
         }
     }
@@ -141,8 +158,14 @@ fn recall(config: &Config, boot_id: Option<&str>) -> Memory {
 fn introduce(config: &Config) {
     let version = env!("CARGO_PKG_VERSION");
     match &config.own_db {
-        Some(own) => log::info!("pglookout {version} beside {own}, {} nodes in the cluster", config.nodes.len()),
-        None => log::info!("pglookout {version} observing {} nodes; an observer takes no action", config.nodes.len()),
+        Some(own) => log::info!(
+            "pglookout {version} beside {own}, {} nodes in the cluster",
+            config.nodes.len()
+        ),
+        None => log::info!(
+            "pglookout {version} observing {} nodes; an observer takes no action",
+            config.nodes.len()
+        ),
     }
 }
 

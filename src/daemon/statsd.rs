@@ -1,4 +1,5 @@
-//! The sender of metrics: one datagram each, at once or never. A receiver that is slow, dead or absent costs nothing.
+//! The sender of metrics: one datagram each, at once or never. A receiver that is slow, dead or
+//! absent costs nothing.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,8 +27,12 @@ impl Statsd {
     /// Takes over a configuration.
     pub(super) fn adopt(&mut self, settings: Option<&StatsdSettings>, now: Monotonic) {
         if self.on.as_ref().map(|(known, _)| known) != settings {
-            let remote = |settings: &StatsdSettings| Remote::new(&settings.host, settings.port, now);
-            *self = Self { on: settings.map(|settings| (settings.clone(), remote(settings))), ..Self::default() };
+            let remote =
+                |settings: &StatsdSettings| Remote::new(&settings.host, settings.port, now);
+            *self = Self {
+                on: settings.map(|settings| (settings.clone(), remote(settings))),
+                ..Self::default()
+            };
         }
     }
 
@@ -39,13 +44,19 @@ impl Statsd {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        self.on.as_ref().and_then(|(_, remote)| remote.next_deadline())
+        self.on
+            .as_ref()
+            .and_then(|(_, remote)| remote.next_deadline())
     }
 
     /// Sends one metric. What cannot be sent now is lost, which is said the first time.
     pub(super) fn send(&mut self, metric: &Metric) {
-        let Some((settings, remote)) = &self.on else { return };
-        let Some(address) = remote.address() else { return };
+        let Some((settings, remote)) = &self.on else {
+            return;
+        };
+        let Some(address) = remote.address() else {
+            return;
+        };
         let line = compat::metric::line(metric, &settings.tags);
         match send_to(&mut self.socket, address, line.as_bytes()) {
             Ok(()) => self.said = false,
@@ -59,7 +70,11 @@ impl Statsd {
     }
 }
 
-fn send_to(socket: &mut Option<(SocketAddr, Datagrams)>, address: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+fn send_to(
+    socket: &mut Option<(SocketAddr, Datagrams)>,
+    address: SocketAddr,
+    datagram: &[u8],
+) -> io::Result<()> {
     let open = match socket.take() {
         Some((known, open)) if known == address => open,
         _ => Datagrams::open(&Receiver::Udp(address))?,

@@ -1,4 +1,5 @@
-//! Where log records go besides stderr: tells the log of the receiver, and of a new address once its name has one.
+//! Where log records go besides stderr: tells the log of the receiver, and of a new address once
+//! its name has one.
 
 use std::net::SocketAddr;
 
@@ -24,7 +25,10 @@ impl Syslog {
         if self.settings.as_ref() == settings {
             return;
         }
-        *self = Self { settings: settings.cloned(), remote: None };
+        *self = Self {
+            settings: settings.cloned(),
+            remote: None,
+        };
         match settings.map(|settings| (settings.facility, &settings.address)) {
             None => set_syslog(None),
             Some((facility, SyslogAddress::Path(path))) => {
@@ -41,7 +45,9 @@ impl Syslog {
 
     /// Keeps up with where the receiver is.
     pub(super) fn tend(&mut self, book: &mut AddressBook, board: &mut Board, now: Monotonic) {
-        let (Some(settings), Some((remote, told))) = (&self.settings, &mut self.remote) else { return };
+        let (Some(settings), Some((remote, told))) = (&self.settings, &mut self.remote) else {
+            return;
+        };
         remote.tend(book, board, now);
         if *told != remote.address() {
             *told = remote.address();
@@ -50,6 +56,8 @@ impl Syslog {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        self.remote.as_ref().and_then(|(remote, _)| remote.next_deadline())
+        self.remote
+            .as_ref()
+            .and_then(|(remote, _)| remote.next_deadline())
     }
 }

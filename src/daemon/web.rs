@@ -1,5 +1,5 @@
-//! The HTTP server: clients, their deadlines and what they are told. A client that is slow, idle, greedy or hostile costs
-//! nobody else anything.
+//! The HTTP server: clients, their deadlines and what they are told. A client that is slow, idle,
+//! greedy or hostile costs nobody else anything.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -68,7 +68,13 @@ impl Web {
     /// For so many clients at once.
     pub(super) fn new(mut listener: Listener, room: usize, board: &mut Board) -> io::Result<Self> {
         let token = board.register(&mut listener, Owner::Listener, BOTH)?;
-        Ok(Self { listener: Some(listener), token, clients: BTreeMap::new(), room, retry_at: None })
+        Ok(Self {
+            listener: Some(listener),
+            token,
+            clients: BTreeMap::new(),
+            room,
+            retry_at: None,
+        })
     }
 
     /// Listens somewhere else from now on; clients stay.
@@ -94,12 +100,18 @@ impl Web {
 
     /// Where it listens.
     pub(super) fn port(&self) -> Option<u16> {
-        self.listener.as_ref()?.local_addr().ok().map(|address| address.port())
+        self.listener
+            .as_ref()?
+            .local_addr()
+            .ok()
+            .map(|address| address.port())
     }
 
     /// Takes in those who wait.
     pub(super) fn accept(&mut self, board: &mut Board, pages: &mut Pages<'_>, now: Now) {
-        let Some(mut listener) = self.listener.take() else { return };
+        let Some(mut listener) = self.listener.take() else {
+            return;
+        };
         let accepting = listener.accept(|stream| self.welcome(stream, board, pages, now));
         self.listener = Some(listener);
         self.retry_at = None;
@@ -114,8 +126,16 @@ impl Web {
     }
 
     /// Readiness on a client's connection.
-    pub(super) fn ready(&mut self, token: Token, board: &mut Board, pages: &mut Pages<'_>, now: Now) {
-        let Some(client) = self.clients.get_mut(&token) else { return };
+    pub(super) fn ready(
+        &mut self,
+        token: Token,
+        board: &mut Board,
+        pages: &mut Pages<'_>,
+        now: Now,
+    ) {
+        let Some(client) = self.clients.get_mut(&token) else {
+            return;
+        };
         if client.go_on(token, board, pages, now) == Fate::Gone {
             self.drop_client(token, board);
         }
@@ -126,9 +146,14 @@ impl Web {
         if self.retry_at.is_some_and(|at| at <= now.mono) {
             self.accept(board, pages, now);
         }
-        let late = self.clients.iter().filter(|(_, client)| client.deadline <= now.mono);
+        let late = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.deadline <= now.mono);
         for token in late.map(|(token, _)| *token).collect::<Vec<_>>() {
-            let Some(client) = self.clients.get_mut(&token) else { continue };
+            let Some(client) = self.clients.get_mut(&token) else {
+                continue;
+            };
             if client.phase == Phase::Reading {
                 client.answer(Answer::refused(Refusal::TimedOut), Reply::CLOSE, now);
                 client.deadline = now.mono + LINGER;
@@ -141,7 +166,11 @@ impl Web {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        self.clients.values().map(|client| client.deadline).chain(self.retry_at).min()
+        self.clients
+            .values()
+            .map(|client| client.deadline)
+            .chain(self.retry_at)
+            .min()
     }
 
     fn welcome(&mut self, stream: TcpStream, board: &mut Board, pages: &mut Pages<'_>, now: Now) {
@@ -149,7 +178,9 @@ impl Web {
             return;
         }
         let mut link = Link::accepted(stream, INPUT_BYTES);
-        let Ok(token) = board.register(&mut link, Owner::Client, BOTH) else { return };
+        let Ok(token) = board.register(&mut link, Owner::Client, BOTH) else {
+            return;
+        };
         let client = Client {
             link,
             exchange: Exchange::new(),
@@ -161,11 +192,17 @@ impl Web {
         self.ready(token, board, pages, now);
     }
 
-    /// The one nearest its deadline that is not being answered gives way, so that a new client with an honest request gets
-    /// through a crowd of idle ones.
+    /// The one nearest its deadline that is not being answered gives way, so that a new client with
+    /// an honest request gets through a crowd of idle ones.
     fn make_room(&mut self, board: &mut Board) -> bool {
-        let waiting = self.clients.iter().filter(|(_, client)| !matches!(client.phase, Phase::Answering { .. }));
-        let Some(token) = waiting.min_by_key(|(_, client)| client.deadline).map(|(token, _)| *token) else {
+        let waiting = self
+            .clients
+            .iter()
+            .filter(|(_, client)| !matches!(client.phase, Phase::Answering { .. }));
+        let Some(token) = waiting
+            .min_by_key(|(_, client)| client.deadline)
+            .map(|(token, _)| *token)
+        else {
             return false;
         };
         self.drop_client(token, board);
@@ -210,7 +247,9 @@ impl Client {
 
     /// The next part of the body goes to the link.
     fn feed(&mut self) {
-        let room = OUTPUT_BYTES.saturating_sub(self.link.output.len()).min(self.body.len());
+        let room = OUTPUT_BYTES
+            .saturating_sub(self.link.output.len())
+            .min(self.body.len());
         if let Some(part) = self.body.get(..room) {
             self.link.output.extend_from_slice(part);
             self.body.advance(room);
@@ -253,7 +292,8 @@ impl Client {
         (self.phase, self.deadline) = match then {
             Then::ReadOn => (Phase::Idle, now.mono + IDLE_DEADLINE),
             Then::Close => {
-                // The other side reads the answer and closes; a client that has gone already needs no goodbye.
+                // The other side reads the answer and closes; a client that has gone already needs
+                // no goodbye.
                 let _ = self.link.end_output();
                 (Phase::Lingering, now.mono + LINGER)
             }
@@ -284,7 +324,11 @@ impl Client {
 
     fn answer(&mut self, answer: Answer, reply: Reply, now: Now) {
         self.body = answer.write(reply, now.wall, &mut self.link.output);
-        let then = if reply.keep_alive { Then::ReadOn } else { Then::Close };
+        let then = if reply.keep_alive {
+            Then::ReadOn
+        } else {
+            Then::Close
+        };
         if self.phase == Phase::Idle {
             self.deadline = now.mono + REQUEST_DEADLINE;
         }

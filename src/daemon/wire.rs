@@ -1,5 +1,5 @@
-//! One outgoing connection from the first dial to its end, without a word of what is said on it. Nodes and observers use
-//! it alike.
+//! One outgoing connection from the first dial to its end, without a word of what is said on it.
+//! Nodes and observers use it alike.
 
 use mio::Token;
 
@@ -55,23 +55,28 @@ pub(super) struct Terms {
 
 impl Wire {
     /// Begins to dial.
-    pub(super) fn dial(dial: Dial, terms: &Terms, hands: &mut Hands<'_>) -> Result<Self, ProbeFailure> {
+    pub(super) fn dial(
+        dial: Dial,
+        terms: &Terms,
+        hands: &mut Hands<'_>,
+    ) -> Result<Self, ProbeFailure> {
         Self::try_next(dial, terms, hands)
     }
 
     /// Goes on: after an event, after a name was found, or because time has passed.
     pub(super) fn go_on(self, terms: &Terms, hands: &mut Hands<'_>) -> Result<Self, ProbeFailure> {
         match self {
-            Self::Awaiting { dial } if dial.deadline <= hands.now => {
-                Err(ProbeFailure::TimedOut { step: ProbeStep::Resolving })
-            }
+            Self::Awaiting { dial } if dial.deadline <= hands.now => Err(ProbeFailure::TimedOut {
+                step: ProbeStep::Resolving,
+            }),
             Self::Awaiting { dial } => Self::try_next(dial, terms, hands),
             Self::Trying(wire) => Self::pump_trying(wire, terms, hands),
             open @ Self::Open(_) => Ok(open),
         }
     }
 
-    /// When something is to be done although nothing happens; an open connection's time is its owner's.
+    /// When something is to be done although nothing happens; an open connection's time is its
+    /// owner's.
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
         match self {
             Self::Awaiting { dial } => Some(dial.deadline),
@@ -84,18 +89,35 @@ impl Wire {
     pub(super) fn close(self, board: &mut Board) {
         match self {
             Self::Awaiting { .. } => {}
-            Self::Trying(mut wire) | Self::Open(mut wire) => board.forget(&mut wire.link, wire.token),
+            Self::Trying(mut wire) | Self::Open(mut wire) => {
+                board.forget(&mut wire.link, wire.token)
+            }
         }
     }
 
-    fn try_next(mut dial: Dial, terms: &Terms, hands: &mut Hands<'_>) -> Result<Self, ProbeFailure> {
+    fn try_next(
+        mut dial: Dial,
+        terms: &Terms,
+        hands: &mut Hands<'_>,
+    ) -> Result<Self, ProbeFailure> {
         loop {
             match dial.next(hands.book, hands.board, hands.now) {
                 Next::Failed(failure) => return Err(failure),
                 Next::Await => return Ok(Self::Awaiting { dial }),
-                Next::Connect { endpoint, host, until } => match open(&endpoint, terms, hands.board) {
+                Next::Connect {
+                    endpoint,
+                    host,
+                    until,
+                } => match open(&endpoint, terms, hands.board) {
                     Ok((link, token)) => {
-                        return Ok(Self::Trying(OpenWire { link, token, endpoint, host, until, dial }));
+                        return Ok(Self::Trying(OpenWire {
+                            link,
+                            token,
+                            endpoint,
+                            host,
+                            until,
+                            dial,
+                        }));
                     }
                     Err(error) => dial.note(unreachable(&endpoint, &error)),
                 },
@@ -103,17 +125,25 @@ impl Wire {
         }
     }
 
-    fn pump_trying(mut wire: OpenWire, terms: &Terms, hands: &mut Hands<'_>) -> Result<Self, ProbeFailure> {
+    fn pump_trying(
+        mut wire: OpenWire,
+        terms: &Terms,
+        hands: &mut Hands<'_>,
+    ) -> Result<Self, ProbeFailure> {
         let pumped = wire.link.pump();
         if let (true, crate::net::Next::Failed(error)) = (wire.link.is_connecting(), &pumped.next) {
-            wire.dial.note(ProbeFailure::Unreachable { reason: error.to_string() });
+            wire.dial.note(ProbeFailure::Unreachable {
+                reason: error.to_string(),
+            });
         } else if !wire.link.is_connecting() {
             // Connected, whatever came after: the owner pumps on and sees it.
             return Ok(Self::Open(wire));
         } else if hands.now < wire.until {
             return Ok(Self::Trying(wire));
         } else {
-            wire.dial.note(ProbeFailure::TimedOut { step: ProbeStep::Connecting });
+            wire.dial.note(ProbeFailure::TimedOut {
+                step: ProbeStep::Connecting,
+            });
         }
         hands.board.forget(&mut wire.link, wire.token);
         Self::try_next(wire.dial, terms, hands)
@@ -136,7 +166,11 @@ impl OpenWire {
     }
 
     /// Connects to the same endpoint once more.
-    pub(super) fn again(mut self, terms: &Terms, hands: &mut Hands<'_>) -> Result<Wire, ProbeFailure> {
+    pub(super) fn again(
+        mut self,
+        terms: &Terms,
+        hands: &mut Hands<'_>,
+    ) -> Result<Wire, ProbeFailure> {
         hands.board.forget(&mut self.link, self.token);
         self.dial.put_back(self.endpoint, self.host);
         Wire::try_next(self.dial, terms, hands)
@@ -156,5 +190,7 @@ fn unreachable(endpoint: &Endpoint, error: &std::io::Error) -> ProbeFailure {
         Endpoint::Unix(path) => path.display().to_string(),
         Endpoint::Abstract(name) => format!("@{}", name.escape_ascii()),
     };
-    ProbeFailure::Unreachable { reason: format!("{place}: {error}") }
+    ProbeFailure::Unreachable {
+        reason: format!("{place}: {error}"),
+    }
 }

@@ -1,5 +1,5 @@
-//! The cache in front of the look-up helper. The last good answer is kept for as long as the name is configured: a
-//! failover must not wait for the name server that died with the rack.
+//! The cache in front of the look-up helper. The last good answer is kept for as long as the name
+//! is configured: a failover must not wait for the name server that died with the rack.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,10 +17,11 @@ pub struct Cache {
 /// What is known of one name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Its addresses, fresh or stale, in the order in which they are to be tried. Empty while nothing is known.
+    /// Its addresses, fresh or stale, in the order in which they are to be tried. Empty while
+    /// nothing is known.
     pub addresses: Vec<IpAddr>,
-    /// The caller is to look the name up now, and to tell [`Cache::finished`] what came of it, whatever it is. Said once
-    /// per look-up.
+    /// The caller is to look the name up now, and to tell [`Cache::finished`] what came of it,
+    /// whatever it is. Said once per look-up.
     pub wants_lookup: bool,
     /// Why there is no newer answer: what the last look-up said, if it failed.
     pub failure: Option<String>,
@@ -30,28 +31,49 @@ impl Cache {
     /// What is known of `name`. Literal addresses are their own answer.
     pub fn lookup(&mut self, name: &str, now: Monotonic) -> Answer {
         if let Ok(literal) = name.parse() {
-            return Answer { addresses: vec![literal], ..Answer::default() };
+            return Answer {
+                addresses: vec![literal],
+                ..Answer::default()
+            };
         }
         if !can_be_looked_up(name) {
-            return Answer { failure: Some("not a name that can be looked up".to_owned()), ..Answer::default() };
+            return Answer {
+                failure: Some("not a name that can be looked up".to_owned()),
+                ..Answer::default()
+            };
         }
         let entry = self.names.entry(name.to_owned()).or_default();
         let wants_lookup = !entry.is_running && entry.next_lookup.is_none_or(|at| at <= now);
         entry.is_running |= wants_lookup;
-        Answer { addresses: entry.addresses.clone(), wants_lookup, failure: entry.failure.clone() }
+        Answer {
+            addresses: entry.addresses.clone(),
+            wants_lookup,
+            failure: entry.failure.clone(),
+        }
     }
 
-    /// The look-up of `name` has ended, or could not begin. An answer for a name that was forgotten meanwhile is dropped.
+    /// The look-up of `name` has ended, or could not begin. An answer for a name that was forgotten
+    /// meanwhile is dropped.
     pub fn finished(&mut self, name: &str, outcome: Result<Vec<IpAddr>, String>, now: Monotonic) {
-        let Some(entry) = self.names.get_mut(name) else { return };
+        let Some(entry) = self.names.get_mut(name) else {
+            return;
+        };
         entry.is_running = false;
         match outcome {
             Ok(mut addresses) if !addresses.is_empty() => {
                 addresses.truncate(MOST_ADDRESSES);
-                *entry = Entry { addresses, next_lookup: Some(now + FRESH_FOR), ..Entry::default() };
+                *entry = Entry {
+                    addresses,
+                    next_lookup: Some(now + FRESH_FOR),
+                    ..Entry::default()
+                };
             }
             failed => {
-                entry.failure = Some(failed.err().unwrap_or_else(|| "the name has no address".to_owned()));
+                entry.failure = Some(
+                    failed
+                        .err()
+                        .unwrap_or_else(|| "the name has no address".to_owned()),
+                );
                 entry.next_lookup = Some(now + RETRY_AFTER);
             }
         }
@@ -63,7 +85,8 @@ impl Cache {
     }
 }
 
-/// How long an answer counts as fresh. Older ones are used as well, while a new look-up runs beside.
+/// How long an answer counts as fresh. Older ones are used as well, while a new look-up runs
+/// beside.
 const FRESH_FOR: Duration = Duration::from_secs(30);
 /// From a failed look-up to the next.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -90,20 +113,33 @@ mod tests {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
-    /// One step per line: at which second, what happens to the name `db`, and what is known of it afterwards as
-    /// `addresses / wants / failure`. A question is `?`, an answer its addresses, a failure `!` and its reason.
+    /// One step per line: at which second, what happens to the name `db`, and what is known of it
+    /// afterwards as `addresses / wants / failure`. A question is `?`, an answer its addresses, a
+    /// failure `!` and its reason.
     fn check(steps: &[(u64, &str, &str)]) {
         let mut cache = Cache::default();
         for &(second, step, expected) in steps {
             match step.strip_prefix('!') {
                 Some(reason) => cache.finished("db", Err(reason.to_owned()), at(second)),
                 None if step == "?" => {}
-                None => cache.finished("db", Ok(addresses(&step.split(' ').collect::<Vec<_>>())), at(second)),
+                None => cache.finished(
+                    "db",
+                    Ok(addresses(&step.split(' ').collect::<Vec<_>>())),
+                    at(second),
+                ),
             }
             let answer = cache.lookup("db", at(second));
-            let known = answer.addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" ");
+            let known = answer
+                .addresses
+                .iter()
+                .map(IpAddr::to_string)
+                .collect::<Vec<_>>()
+                .join(" ");
             let wants = if answer.wants_lookup { "wants" } else { "-" };
-            let shown = format!("{known} / {wants} / {}", answer.failure.as_deref().unwrap_or("-"));
+            let shown = format!(
+                "{known} / {wants} / {}",
+                answer.failure.as_deref().unwrap_or("-")
+            );
             assert_eq!(shown, expected, "at {second}: {step}");
         }
     }
@@ -151,14 +187,20 @@ mod tests {
         let mut cache = Cache::default();
         cache.lookup("db", at(0));
         cache.finished("db", Ok(Vec::new()), at(0));
-        assert_eq!(cache.lookup("db", at(0)).failure.as_deref(), Some("the name has no address"));
+        assert_eq!(
+            cache.lookup("db", at(0)).failure.as_deref(),
+            Some("the name has no address")
+        );
     }
 
     #[test]
     fn literals_are_never_looked_up_and_nonsense_neither() {
         let mut cache = Cache::default();
         for literal in ["192.0.2.1", "2001:db8::1"] {
-            let expected = Answer { addresses: addresses(&[literal]), ..Answer::default() };
+            let expected = Answer {
+                addresses: addresses(&[literal]),
+                ..Answer::default()
+            };
             assert_eq!(cache.lookup(literal, at(0)), expected);
         }
         let answer = cache.lookup("--help", at(0));
@@ -183,6 +225,12 @@ mod tests {
         cache.retain(|name| name == "other");
         cache.finished("db", Ok(addresses(&["192.0.2.1"])), at(0));
         assert!(!cache.names.contains_key("db") && cache.names.contains_key("other"));
-        assert_eq!(cache.lookup("db", at(0)), Answer { wants_lookup: true, ..Answer::default() });
+        assert_eq!(
+            cache.lookup("db", at(0)),
+            Answer {
+                wants_lookup: true,
+                ..Answer::default()
+            }
+        );
     }
 }

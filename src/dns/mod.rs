@@ -1,5 +1,5 @@
-//! Names to addresses: cache, stale answers, literals. Looks nothing up itself: it says when a look-up is wanted, and is
-//! told what came of it.
+//! Names to addresses: cache, stale answers, literals. Looks nothing up itself: it says when a
+//! look-up is wanted, and is told what came of it.
 
 mod answer;
 mod cache;

@@ -63,7 +63,10 @@ pub enum Place {
 impl Place {
     /// Could the standby be promoted.
     pub fn is_candidate(self) -> bool {
-        matches!(self, Self::First | Self::FurtherBehind { .. } | Self::LowerPriority | Self::LowerName)
+        matches!(
+            self,
+            Self::First | Self::FurtherBehind { .. } | Self::LowerPriority | Self::LowerName
+        )
     }
 
     /// The place's name, from a closed list.
@@ -95,14 +98,22 @@ impl Contender {
             witness: standby.witness.clone(),
             age,
             position: standby.position(),
-            priority: config.failover_priorities.get(node).copied().unwrap_or_default(),
+            priority: config
+                .failover_priorities
+                .get(node)
+                .copied()
+                .unwrap_or_default(),
             place,
         }
     }
 
     /// The same as the verdicts name it.
     pub(super) fn candidate(&self) -> Candidate {
-        Candidate { node: self.node.clone(), position: self.position, priority: self.priority }
+        Candidate {
+            node: self.node.clone(),
+            position: self.position,
+            priority: self.priority,
+        }
     }
 }
 
@@ -116,15 +127,24 @@ impl fmt::Display for Candidate {
     }
 }
 
-/// All standbys, the candidates before the others. Those stand the best first: furthest ahead, then the highest priority,
-/// then the highest name, so that every standby comes to the same answer.
+/// All standbys, the candidates before the others. Those stand the best first: furthest ahead, then
+/// the highest priority, then the highest name, so that every standby comes to the same answer.
 pub(super) fn contenders(config: &Config, map: &NodeMap, now: Monotonic) -> Vec<Contender> {
-    let standbys = map.standbys.iter().map(|(node, standby)| Contender::new(config, node, standby, now));
-    let (mut contenders, others): (Vec<_>, Vec<_>) = standbys.partition(|contender| contender.place.is_candidate());
-    contenders.sort_by(|a, b| (b.position, b.priority, &b.node).cmp(&(a.position, a.priority, &a.node)));
+    let standbys = map
+        .standbys
+        .iter()
+        .map(|(node, standby)| Contender::new(config, node, standby, now));
+    let (mut contenders, others): (Vec<_>, Vec<_>) =
+        standbys.partition(|contender| contender.place.is_candidate());
+    contenders
+        .sort_by(|a, b| (b.position, b.priority, &b.node).cmp(&(a.position, a.priority, &a.node)));
     if let Some((first, rest)) = contenders.split_first_mut() {
         for contender in rest {
-            contender.place = match first.position.bytes().saturating_sub(contender.position.bytes()) {
+            contender.place = match first
+                .position
+                .bytes()
+                .saturating_sub(contender.position.bytes())
+            {
                 0 if contender.priority == first.priority => Place::LowerName,
                 0 => Place::LowerPriority,
                 bytes => Place::FurtherBehind { bytes },

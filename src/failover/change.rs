@@ -88,37 +88,62 @@ pub enum Change {
     SetCommand,
 }
 
-/// What would have to change for another `verdict` than this; of what forbids a failover everything that does so now, not
-/// only what came first.
+/// What would have to change for another `verdict` than this; of what forbids a failover everything
+/// that does so now, not only what came first.
 pub(super) fn changes(
     snapshot: &Snapshot<'_>,
     verdict: &Verdict,
     contenders: &[Contender],
     votes: &Votes,
 ) -> Vec<Change> {
-    let time = verdict.look_again_at().map(|at| Change::Time { after: at.since(snapshot.now) });
+    let time = verdict.look_again_at().map(|at| Change::Time {
+        after: at.since(snapshot.now),
+    });
     match verdict {
         Verdict::Wait(Wait::FirstAnswers { nodes, observers }) => {
-            vec![Change::Reports { nodes: nodes.clone(), observers: observers.clone() }]
+            vec![Change::Reports {
+                nodes: nodes.clone(),
+                observers: observers.clone(),
+            }]
         }
         Verdict::Wait(Wait::ObserversSinceWarning { observers, .. }) => {
-            let reports = Change::Reports { nodes: Vec::new(), observers: observers.clone() };
+            let reports = Change::Reports {
+                nodes: Vec::new(),
+                observers: observers.clone(),
+            };
             time.into_iter().chain([reports]).collect()
         }
         Verdict::Wait(Wait::PauseAfterFailover { .. }) => time.into_iter().collect(),
-        Verdict::Wait(Wait::FreshFactsOverdue) | Verdict::WantsFreshFacts { .. } => vec![Change::FreshReports],
+        Verdict::Wait(Wait::FreshFactsOverdue) | Verdict::WantsFreshFacts { .. } => {
+            vec![Change::FreshReports]
+        }
         Verdict::Observing { .. } => vec![Change::OwnServer],
         Verdict::PrimaryItself { own } => vec![Change::OwnRole { own: own.clone() }],
         Verdict::NoStandby { .. } => vec![Change::AnyStandby],
-        Verdict::PrimaryReachable { primary, .. } => vec![Change::PrimariesGone { primaries: vec![primary.clone()] }],
-        Verdict::SeveralPrimaries { primaries } => vec![Change::AllButOneStopped { primaries: primaries.clone() }],
+        Verdict::PrimaryReachable { primary, .. } => vec![Change::PrimariesGone {
+            primaries: vec![primary.clone()],
+        }],
+        Verdict::SeveralPrimaries { primaries } => vec![Change::AllButOneStopped {
+            primaries: primaries.clone(),
+        }],
         Verdict::DisconnectIgnored { .. } => {
-            vec![Change::DisconnectAllowed, Change::LagOver { limit: snapshot.config.failover_lag }]
+            vec![
+                Change::DisconnectAllowed,
+                Change::LagOver {
+                    limit: snapshot.config.failover_lag,
+                },
+            ]
         }
-        Verdict::LagWarning { .. } => vec![Change::LagOver { limit: snapshot.config.failover_lag }],
+        Verdict::LagWarning { .. } => vec![Change::LagOver {
+            limit: snapshot.config.failover_lag,
+        }],
         Verdict::Hold(first) => by_all_hindrances(snapshot, first, contenders, votes),
-        Verdict::AnotherIsBetter { winner, .. } => vec![Change::OtherPromotes { winner: winner.node.clone() }],
-        Verdict::Promote { .. } if snapshot.config.failover_command.is_none() => vec![Change::SetCommand],
+        Verdict::AnotherIsBetter { winner, .. } => vec![Change::OtherPromotes {
+            winner: winner.node.clone(),
+        }],
+        Verdict::Promote { .. } if snapshot.config.failover_command.is_none() => {
+            vec![Change::SetCommand]
+        }
         Verdict::Promote { .. } => Vec::new(),
     }
 }
@@ -131,7 +156,10 @@ fn by_all_hindrances(
 ) -> Vec<Change> {
     let mut all = vec![first.clone()];
     all.extend(SIGNS_OF_LIFE.iter().filter_map(|sign| sign(snapshot)));
-    match contenders.first().filter(|first| first.place.is_candidate()) {
+    match contenders
+        .first()
+        .filter(|first| first.place.is_candidate())
+    {
         None => all.push(Hindrance::NoCandidate),
         Some(winner) if Some(&winner.node) == snapshot.config.own_db.as_ref() => {
             all.extend(snapshot.own_hindrances(votes.quorum()));
@@ -139,10 +167,18 @@ fn by_all_hindrances(
         Some(_) => {}
     }
     let mut found: Vec<Change> = Vec::new();
-    for change in all.iter().flat_map(|hindrance| by_hindrance(snapshot, hindrance, votes)) {
+    for change in all
+        .iter()
+        .flat_map(|hindrance| by_hindrance(snapshot, hindrance, votes))
+    {
         // All of the time has to pass: the longest wait counts.
-        let longest =
-            found.iter_mut().find_map(|known| if let Change::Time { after } = known { Some(after) } else { None });
+        let longest = found.iter_mut().find_map(|known| {
+            if let Change::Time { after } = known {
+                Some(after)
+            } else {
+                None
+            }
+        });
         match (longest, &change) {
             (Some(longest), Change::Time { after }) => *longest = (*longest).max(*after),
             _ => found.push(change),
@@ -158,19 +194,35 @@ fn by_all_hindrances(
 }
 
 fn by_hindrance(snapshot: &Snapshot<'_>, hindrance: &Hindrance, votes: &Votes) -> Vec<Change> {
-    let until = |at| Change::Time { after: crate::time::Monotonic::since(at, snapshot.now) };
+    let until = |at| Change::Time {
+        after: crate::time::Monotonic::since(at, snapshot.now),
+    };
     let gone = |node: &NodeName| Change::KnownGone { node: node.clone() };
     match hindrance {
         Hindrance::NodesJustChanged { until: at, .. } => vec![until(*at)],
-        Hindrance::RoleUnknown { nodes, until: at, .. } => {
-            vec![until(*at), Change::Reports { nodes: nodes.clone(), observers: Vec::new() }]
+        Hindrance::RoleUnknown {
+            nodes, until: at, ..
+        } => {
+            vec![
+                until(*at),
+                Change::Reports {
+                    nodes: nodes.clone(),
+                    observers: Vec::new(),
+                },
+            ]
         }
-        Hindrance::PrimaryConnected { primary, .. } => vec![Change::PrimariesGone { primaries: vec![primary.clone()] }],
-        Hindrance::PrimaryRefuses { node, .. } => vec![Change::LetIn { node: node.clone() }, gone(node)],
-        Hindrance::WalStillArrives { until: at, .. } => {
-            std::iter::once(until(*at)).chain(snapshot.remembered.map(gone)).collect()
+        Hindrance::PrimaryConnected { primary, .. } => vec![Change::PrimariesGone {
+            primaries: vec![primary.clone()],
+        }],
+        Hindrance::PrimaryRefuses { node, .. } => {
+            vec![Change::LetIn { node: node.clone() }, gone(node)]
         }
-        Hindrance::ContactTooRecent { node, until: at, .. } => vec![until(*at), gone(node)],
+        Hindrance::WalStillArrives { until: at, .. } => std::iter::once(until(*at))
+            .chain(snapshot.remembered.map(gone))
+            .collect(),
+        Hindrance::ContactTooRecent {
+            node, until: at, ..
+        } => vec![until(*at), gone(node)],
         Hindrance::NoCandidate => vec![Change::AnyCandidate],
         Hindrance::Maintenance { file } => vec![Change::RemoveFile { file: file.clone() }],
         Hindrance::TooLittleKnown { quorum } => vec![Change::MoreVotes {
@@ -178,9 +230,14 @@ fn by_hindrance(snapshot: &Snapshot<'_>, hindrance: &Hindrance, votes: &Votes) -
             of: votes.could_be_known().cloned().collect(),
         }],
         Hindrance::PromotionRunning => vec![Change::CommandEnds],
-        Hindrance::FormerCommand { until: at } | Hindrance::TriedJustNow { until: at } => vec![until(*at)],
+        Hindrance::FormerCommand { until: at } | Hindrance::TriedJustNow { until: at } => {
+            vec![until(*at)]
+        }
         Hindrance::OwnNodeNotPolledSince => {
-            vec![Change::Reports { nodes: snapshot.config.own_db.iter().cloned().collect(), observers: Vec::new() }]
+            vec![Change::Reports {
+                nodes: snapshot.config.own_db.iter().cloned().collect(),
+                observers: Vec::new(),
+            }]
         }
     }
 }
@@ -191,33 +248,70 @@ impl fmt::Display for Change {
             Self::Time { after } => write!(f, "waits {} more", Seconds(*after)),
             Self::Reports { nodes, observers } => {
                 let nodes = nodes.iter().map(|node| Voter::Standby(node.clone()));
-                let observers = observers.iter().map(|observer| Voter::Observer(observer.clone()));
-                write!(f, "needs an answer or a failure of: {}", Names(&nodes.chain(observers).collect::<Vec<_>>()))
+                let observers = observers
+                    .iter()
+                    .map(|observer| Voter::Observer(observer.clone()));
+                write!(
+                    f,
+                    "needs an answer or a failure of: {}",
+                    Names(&nodes.chain(observers).collect::<Vec<_>>())
+                )
             }
-            Self::FreshReports => f.write_str("needs an answer or a failure of everybody, asked once more"),
+            Self::FreshReports => {
+                f.write_str("needs an answer or a failure of everybody, asked once more")
+            }
             Self::OwnServer => f.write_str("an observer promotes nothing: it has no own_db"),
             Self::OwnRole { own } => write!(f, "decides once {own} has told that it is a standby"),
             Self::AnyStandby => f.write_str("needs a server that tells that it is a standby"),
             Self::PrimariesGone { primaries } => {
-                write!(f, "only if nobody reaches {} as a primary any more", Names(primaries))
+                write!(
+                    f,
+                    "only if nobody reaches {} as a primary any more",
+                    Names(primaries)
+                )
             }
-            Self::AllButOneStopped { primaries } => write!(f, "stop all but one of: {}", Names(primaries)),
+            Self::AllButOneStopped { primaries } => {
+                write!(f, "stop all but one of: {}", Names(primaries))
+            }
             Self::DisconnectAllowed => f.write_str("set failover_on_disconnect to true"),
-            Self::LagOver { limit } => write!(f, "only if our lag goes over the failover limit of {}", Seconds(*limit)),
-            Self::LetIn { node } => write!(f, "let this daemon in at {node}: password, pg_hba.conf, connection slots"),
+            Self::LagOver { limit } => write!(
+                f,
+                "only if our lag goes over the failover limit of {}",
+                Seconds(*limit)
+            ),
+            Self::LetIn { node } => write!(
+                f,
+                "let this daemon in at {node}: password, pg_hba.conf, connection slots"
+            ),
             Self::KnownGone { node } => {
-                write!(f, "or, if {node} is gone for good: name it in known_gone_nodes and reload")
+                write!(
+                    f,
+                    "or, if {node} is gone for good: name it in known_gone_nodes and reload"
+                )
             }
-            Self::AnyCandidate => f.write_str("needs a standby that is reached, freshly polled, and may be promoted"),
+            Self::AnyCandidate => {
+                f.write_str("needs a standby that is reached, freshly polled, and may be promoted")
+            }
             Self::OtherPromotes { winner } => {
-                write!(f, "the daemon at {winner} has to promote it; if {winner} is lost, the next one goes first")
+                write!(
+                    f,
+                    "the daemon at {winner} has to promote it; if {winner} is lost, the next one goes first"
+                )
             }
             Self::RemoveFile { file } => write!(f, "remove {}", file.display()),
             Self::MoreVotes { missing, of } if of.is_empty() => {
-                write!(f, "needs {missing} more votes, and nobody is left who has one")
+                write!(
+                    f,
+                    "needs {missing} more votes, and nobody is left who has one"
+                )
             }
             Self::MoreVotes { missing, of } => {
-                write!(f, "needs {missing} more {} of: {}", if *missing == 1 { "vote" } else { "votes" }, Names(of))
+                write!(
+                    f,
+                    "needs {missing} more {} of: {}",
+                    if *missing == 1 { "vote" } else { "votes" },
+                    Names(of)
+                )
             }
             Self::CommandEnds => f.write_str("the failover command has to end"),
             Self::SetCommand => f.write_str("set failover_command: there is none"),

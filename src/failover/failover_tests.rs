@@ -1,20 +1,33 @@
-//! The decision: facts and the moment in, one sentence out; see `cluster::scenario`. We are s2; the primary is p.
+//! The decision: facts and the moment in, one sentence out; see `cluster::scenario`. We are s2; the
+//! primary is p.
 
 use super::*;
 use crate::cluster::scenario::{config, mono, seconds, state};
 
-/// What is decided on `facts` at a `moment`: seconds, then any of `fresh`, `maintenance`, `promoting`, `unsettled`, `warned`,
-/// `forgotten` (no primary was ever seen), `changed@SECONDS` (of the nodes), `former@SECONDS` (contact of a former process),
-/// `standby@NODE` (to a former process).
+/// What is decided on `facts` at a `moment`: seconds, then any of `fresh`, `maintenance`,
+/// `promoting`, `unsettled`, `warned`, `forgotten` (no primary was ever seen), `changed@SECONDS`
+/// (of the nodes), `former@SECONDS` (contact of a former process), `standby@NODE` (to a former
+/// process).
 fn decided(settings: &str, facts: &str, moment: &str) -> Decision {
     let (config, words) = (config(settings), moment.split(' ').collect::<Vec<_>>());
     let (now, primary) = (mono(words[0].parse().unwrap()), NodeName::from("p"));
-    let at = |what: &str| words.iter().find_map(|word| Some(mono(word.strip_prefix(what)?.parse().unwrap())));
+    let at = |what: &str| {
+        words
+            .iter()
+            .find_map(|word| Some(mono(word.strip_prefix(what)?.parse().unwrap())))
+    };
     let remembered = (!words.contains(&"forgotten")).then_some(&primary);
     let state = state(&config, facts);
     let map = NodeMap::new(&config, &state, remembered, now);
-    let former: Vec<_> = at("former@").map(|at| (primary.clone(), at)).into_iter().collect();
-    let standbys = words.iter().filter_map(|word| word.strip_prefix("standby@")).map(NodeName::from).collect();
+    let former: Vec<_> = at("former@")
+        .map(|at| (primary.clone(), at))
+        .into_iter()
+        .collect();
+    let standbys = words
+        .iter()
+        .filter_map(|word| word.strip_prefix("standby@"))
+        .map(NodeName::from)
+        .collect();
     decide(&Snapshot {
         config: &config,
         state: &state,
@@ -38,7 +51,11 @@ fn decided(settings: &str, facts: &str, moment: &str) -> Decision {
 #[track_caller]
 fn check(settings: &str, facts: &str, moment: &str, sentence: &str) {
     let decision = decided(settings, facts, moment);
-    assert_eq!(decision.verdict.to_string(), sentence, "{facts} at {moment}");
+    assert_eq!(
+        decision.verdict.to_string(),
+        sentence,
+        "{facts} at {moment}"
+    );
     assert!(!format!("{decision:?}").contains("hush"), "{decision:?}");
 }
 
@@ -54,11 +71,26 @@ const LAGGING: &str = "5 s2 standby 0/50 1; 299 s1 standby; 299 s2 standby 0/50 
 
 #[test]
 fn who_decides() {
-    check(r#""own_db": """#, "5 p primary; 5 s1 standby", "6", "observing: the primary is p");
-    check(r#""own_db": """#, LOST, "300", "observing: nobody reaches a primary");
+    check(
+        r#""own_db": """#,
+        "5 p primary; 5 s1 standby",
+        "6",
+        "observing: the primary is p",
+    );
+    check(
+        r#""own_db": """#,
+        LOST,
+        "300",
+        "observing: nobody reaches a primary",
+    );
     let two = "no failover: several primaries at once: p, s1; a person must look";
     check(r#""own_db": """#, "5 p primary; 5 s1 primary", "6", two);
-    check(r#""own_db": "p""#, LOST, "300", "nothing to decide: p, this node, is the primary");
+    check(
+        r#""own_db": "p""#,
+        LOST,
+        "300",
+        "nothing to decide: p, this node, is the primary",
+    );
     check(
         r#""own_db": "p""#,
         "5 p primary; 9 p standby; 299 s1 standby; 299 p standby",
@@ -66,12 +98,22 @@ fn who_decides() {
         "no failover here: \
         s1 at 0/50 goes first, we are p at 0/50",
     );
-    check("", "5 p primary; 9 s2 unreachable", "10", "nothing to decide: no standby is known to s2");
+    check(
+        "",
+        "5 p primary; 9 s2 unreachable",
+        "10",
+        "nothing to decide: no standby is known to s2",
+    );
 }
 
 #[test]
 fn a_reachable_primary() {
-    check("", "299 p primary; 299 s2 standby", "300", "no failover: the primary p is reachable by our own poll");
+    check(
+        "",
+        "299 p primary; 299 s2 standby",
+        "300",
+        "no failover: the primary p is reachable by our own poll",
+    );
     check(
         "",
         &format!("{LOST}; 299 o1 at 299: p=up@298"),
@@ -79,14 +121,29 @@ fn a_reachable_primary() {
         "no failover: the primary p is reachable by observer o1",
     );
     let two = "no failover: several primaries at once: p, s1; a person must look";
-    check("", "299 p primary; 299 s1 primary; 299 s2 standby", "300", two);
-    check("", "299 p primary; 299 s1 primary; 5 s2 standby; 299 s2 standby 0/50 500", "300 fresh", two);
+    check(
+        "",
+        "299 p primary; 299 s1 primary; 299 s2 standby",
+        "300",
+        two,
+    );
+    check(
+        "",
+        "299 p primary; 299 s1 primary; 5 s2 standby; 299 s2 standby 0/50 500",
+        "300 fresh",
+        two,
+    );
 }
 
 #[test]
 fn a_primary_that_is_gone() {
     let again = "asking everybody again:";
-    check("", LOST, "300", &format!("{again} nobody reaches the primary p"));
+    check(
+        "",
+        LOST,
+        "300",
+        &format!("{again} nobody reaches the primary p"),
+    );
     check(
         "",
         "5 p primary; 299 p standby; 299 s2 standby",
@@ -94,9 +151,19 @@ fn a_primary_that_is_gone() {
         &format!("{again} p is no primary any more, and there is no other"),
     );
     let removed = r#""remote_conns": {"s1": "host=s1", "s2": "host=s2"}"#;
-    check(removed, LOST, "300", &format!("{again} the primary p was removed from the configuration"));
+    check(
+        removed,
+        LOST,
+        "300",
+        &format!("{again} the primary p was removed from the configuration"),
+    );
     let off = r#""failover_on_disconnect": false"#;
-    check(off, LOST, "300", "no failover: p is unreachable, but failover_on_disconnect is false");
+    check(
+        off,
+        LOST,
+        "300",
+        "no failover: p is unreachable, but failover_on_disconnect is false",
+    );
     check(
         "",
         LOST,
@@ -104,8 +171,7 @@ fn a_primary_that_is_gone() {
         "no failover: the configured nodes changed 14.500 s ago, a vanished primary is given 15.000 s",
     );
     looks_again(LOST, "300 fresh changed@285.5", Some(300.5));
-    let promoting =
-        "promoting s2 at 0/50: nobody reaches the primary p, last reached 295.000 s ago; 2 of 3 votes known, 2 needed";
+    let promoting = "promoting s2 at 0/50: nobody reaches the primary p, last reached 295.000 s ago; 2 of 3 votes known, 2 needed";
     check("", LOST, "300 fresh changed@285", promoting);
     check("", LOST, "300 fresh", promoting);
     check(
@@ -151,15 +217,33 @@ fn a_primary_that_was_never_seen() {
         3 of 4 votes known, 2 needed",
     );
     // While the wait is on, lag is not looked at.
-    let lag = decided("", "5 s2 standby 0/50 1; 99 s2 standby 0/50 90", "100 forgotten").lag;
-    assert_eq!((lag.change, lag.over_failover_limit), (LagChange::None, false));
+    let lag = decided(
+        "",
+        "5 s2 standby 0/50 1; 99 s2 standby 0/50 90",
+        "100 forgotten",
+    )
+    .lag;
+    assert_eq!(
+        (lag.change, lag.over_failover_limit),
+        (LagChange::None, false)
+    );
 }
 
 #[test]
 fn lag() {
     let primary = format!("{LAGGING}; 299 p primary");
-    check("", &primary, "300", "lag of 130.000 s is over the warning limit of 30.000 s");
-    check("", &primary, "300 warned", "no failover: p is a primary, reached by our own poll");
+    check(
+        "",
+        &primary,
+        "300",
+        "lag of 130.000 s is over the warning limit of 30.000 s",
+    );
+    check(
+        "",
+        &primary,
+        "300 warned",
+        "no failover: p is a primary, reached by our own poll",
+    );
     let off = r#""failover_on_disconnect": false"#;
     let lost = format!("5 p primary; {LAGGING}; 299 p unreachable");
     check(
@@ -170,23 +254,75 @@ fn lag() {
         295.000 s ago; 2 of 3 votes known, 2 needed",
     );
     for (facts, moment, expected) in [
-        ("5 s2 standby 0/50 29.999999", "6", (Some(29.999_999), LagChange::None, false)),
-        ("5 s2 standby 0/50 29; 6 s2 standby 0/50 30", "6", (Some(30.0), LagChange::Raised, false)),
-        ("5 s2 standby 0/50 29; 6 s2 standby 0/50 130", "6", (Some(130.0), LagChange::Raised, false)),
-        ("5 s2 standby 0/50 29; 6 s2 standby 0/50 119", "6 warned", (Some(119.0), LagChange::None, false)),
-        ("5 s2 standby 0/50 29; 6 s2 standby 0/50 120", "6 warned", (Some(120.0), LagChange::None, true)),
-        ("5 s2 standby 0/50 0", "6 warned", (Some(0.0), LagChange::Cleared, false)),
-        ("5 s2 standby 0/50 -", "6 warned", (None, LagChange::None, false)),
+        (
+            "5 s2 standby 0/50 29.999999",
+            "6",
+            (Some(29.999_999), LagChange::None, false),
+        ),
+        (
+            "5 s2 standby 0/50 29; 6 s2 standby 0/50 30",
+            "6",
+            (Some(30.0), LagChange::Raised, false),
+        ),
+        (
+            "5 s2 standby 0/50 29; 6 s2 standby 0/50 130",
+            "6",
+            (Some(130.0), LagChange::Raised, false),
+        ),
+        (
+            "5 s2 standby 0/50 29; 6 s2 standby 0/50 119",
+            "6 warned",
+            (Some(119.0), LagChange::None, false),
+        ),
+        (
+            "5 s2 standby 0/50 29; 6 s2 standby 0/50 120",
+            "6 warned",
+            (Some(120.0), LagChange::None, true),
+        ),
+        (
+            "5 s2 standby 0/50 0",
+            "6 warned",
+            (Some(0.0), LagChange::Cleared, false),
+        ),
+        (
+            "5 s2 standby 0/50 -",
+            "6 warned",
+            (None, LagChange::None, false),
+        ),
         // Restoring, then catching up, but not for longer than 300 s after streaming began.
-        ("5 s2 standby - 500", "900 warned", (None, LagChange::None, false)),
-        ("5 s2 standby 0/50 500", "305 warned", (None, LagChange::None, false)),
-        ("5 s2 standby 0/50 500", "305.000001 warned", (Some(500.0), LagChange::None, true)),
-        ("5 s2 standby 0/50 30; 6 s2 standby 0/50 500", "7", (None, LagChange::None, false)),
-        ("5 s2 standby 0/50 29; 6 s2 standby - 500", "7", (None, LagChange::None, false)),
+        (
+            "5 s2 standby - 500",
+            "900 warned",
+            (None, LagChange::None, false),
+        ),
+        (
+            "5 s2 standby 0/50 500",
+            "305 warned",
+            (None, LagChange::None, false),
+        ),
+        (
+            "5 s2 standby 0/50 500",
+            "305.000001 warned",
+            (Some(500.0), LagChange::None, true),
+        ),
+        (
+            "5 s2 standby 0/50 30; 6 s2 standby 0/50 500",
+            "7",
+            (None, LagChange::None, false),
+        ),
+        (
+            "5 s2 standby 0/50 29; 6 s2 standby - 500",
+            "7",
+            (None, LagChange::None, false),
+        ),
     ] {
         let found = decided("", &format!("5 p primary; {facts}"), moment).lag;
         let lag = found.lag.map(|lag| lag.as_secs_f64());
-        assert_eq!((lag, found.change, found.over_failover_limit), expected, "{facts} at {moment}");
+        assert_eq!(
+            (lag, found.change, found.over_failover_limit),
+            expected,
+            "{facts} at {moment}"
+        );
     }
 }
 
@@ -207,7 +343,12 @@ fn the_primary_lives_or_did_just_now() {
         "no failover: p lives, it only turns us away: authentication rejected: as scripted",
     );
     let wal = format!("{LOST}; 298 s1 standby 0/40; 299 s1 standby 0/50");
-    check("", &wal, "300 fresh", "no failover: s1 was seen to receive more WAL 1.000 s ago: whoever sends it lives");
+    check(
+        "",
+        &wal,
+        "300 fresh",
+        "no failover: s1 was seen to receive more WAL 1.000 s ago: whoever sends it lives",
+    );
     looks_again(&wal, "300 fresh", Some(304.0));
     let contact = "250 p primary; 299 p unreachable; 299 s1 standby; 299 s2 standby";
     check(
@@ -231,7 +372,8 @@ fn the_primary_lives_or_did_just_now() {
         "no failover: p was last reached as a primary 10.000 s ago by our own poll, the limit is 120.000 s",
     );
     // Whatever that node is now.
-    let demoted = "250 p primary; 260 p standby 0/40; 299 p standby 0/40; 299 s1 standby; 299 s2 standby";
+    let demoted =
+        "250 p primary; 260 p standby 0/40; 299 p standby 0/40; 299 s1 standby; 299 s2 standby";
     check(
         "",
         demoted,
@@ -243,7 +385,12 @@ fn the_primary_lives_or_did_just_now() {
 #[test]
 fn who_goes_first() {
     let ahead = "5 p primary; 299 p unreachable; 299 s1 standby 0/60; 299 s2 standby";
-    check("", ahead, "300 fresh", "no failover here: s1 at 0/60 goes first, we are s2 at 0/50");
+    check(
+        "",
+        ahead,
+        "300 fresh",
+        "no failover here: s1 at 0/60 goes first, we are s2 at 0/50",
+    );
     // The receive position of a node fed from an archive lies behind what it replays.
     let archive = "5 p primary; 299 p unreachable; 299 s1 standby 0/60; 299 s2 standby 0/50+0/70";
     check(
@@ -254,7 +401,12 @@ fn who_goes_first() {
         needed",
     );
     let preferred = r#""failover_priorities": {"s1": 3}"#;
-    check(preferred, LOST, "300 fresh", "no failover here: s1 at 0/50 with priority 3 goes first, we are s2 at 0/50");
+    check(
+        preferred,
+        LOST,
+        "300 fresh",
+        "no failover here: s1 at 0/50 with priority 3 goes first, we are s2 at 0/50",
+    );
     // Only among equals: nothing that a standby has received is given away.
     check(
         r#""failover_priorities": {"s2": 3}"#,
@@ -269,26 +421,52 @@ fn who_goes_first() {
         "no failover here: s1 at 0/50 goes first, we are no candidate",
     );
     let nobody = "no failover: no connected standby with a fresh poll may be promoted";
-    check(r#""never_promote_these_nodes": ["s1", "s2"]"#, LOST, "300 fresh", nobody);
+    check(
+        r#""never_promote_these_nodes": ["s1", "s2"]"#,
+        LOST,
+        "300 fresh",
+        nobody,
+    );
     let old = "5 p primary; 279 p unreachable; 280 s2 standby; 279.999999 s1 standby 0/60";
-    check("", old, "300 fresh", "no failover: too little of the cluster is known: 1 of 3 votes known, 2 needed");
+    check(
+        "",
+        old,
+        "300 fresh",
+        "no failover: too little of the cluster is known: 1 of 3 votes known, 2 needed",
+    );
     let slower = r#""db_poll_interval": 10.0000005"#;
-    check(slower, old, "300 fresh", "no failover here: s1 at 0/60 goes first, we are s2 at 0/50");
+    check(
+        slower,
+        old,
+        "300 fresh",
+        "no failover here: s1 at 0/60 goes first, we are s2 at 0/50",
+    );
 }
 
 #[test]
 fn what_holds_the_winner_back_in_its_order() {
     let alone = "5 p primary; 299 p unreachable; 5 s1 standby; 299 s1 unreachable; 299 s2 standby";
     let all = "300 fresh maintenance promoting unsettled";
-    check("", alone, all, "no failover: maintenance: /tmp/pglookout_maintenance_mode_file exists");
+    check(
+        "",
+        alone,
+        all,
+        "no failover: maintenance: /tmp/pglookout_maintenance_mode_file exists",
+    );
     check(
         "",
         alone,
         "300 fresh promoting unsettled",
         "no failover: too little of the cluster is known: 1 of 3 votes known, 2 needed",
     );
-    check("", LOST, "300 fresh promoting held@301 unsettled", "no failover: the failover command is running");
-    let former = "no failover: the failover command that was begun before the restart may still be at work";
+    check(
+        "",
+        LOST,
+        "300 fresh promoting held@301 unsettled",
+        "no failover: the failover command is running",
+    );
+    let former =
+        "no failover: the failover command that was begun before the restart may still be at work";
     check("", LOST, "300 fresh held@301 unsettled", former);
     looks_again(LOST, "300 fresh held@301", Some(301.0));
     looks_again(LOST, "300 fresh held@300", None);
@@ -304,7 +482,12 @@ fn what_holds_the_winner_back_in_its_order() {
     looks_again(LOST, "300 fresh tried@300", None);
     // Who is not to be promoted does not get as far.
     let ahead = "5 p primary; 299 p unreachable; 299 s1 standby 0/60; 299 s2 standby";
-    check("", ahead, all, "no failover here: s1 at 0/60 goes first, we are s2 at 0/50");
+    check(
+        "",
+        ahead,
+        all,
+        "no failover here: s1 at 0/60 goes first, we are s2 at 0/50",
+    );
     check(
         "",
         "5 p primary; 299 p unreachable; 299 s1 standby 0/60; 299 s2 refused",
@@ -322,13 +505,21 @@ fn a_standby_of_a_former_process_counts_until_it_tells_otherwise() {
         "300 fresh standby@s1",
         "no failover: too little of the cluster is known: 1 of 3 votes known, 2 needed",
     );
-    let alone =
-        "promoting s2 at 0/50: nobody reaches the primary p, last reached 295.000 s ago; 1 of 2 votes known, 1 needed";
+    let alone = "promoting s2 at 0/50: nobody reaches the primary p, last reached 295.000 s ago; 1 of 2 votes known, 1 needed";
     check("", untold, "300 fresh", alone);
-    check(r#""known_gone_nodes": ["s1"]"#, untold, "300 fresh standby@s1", alone);
-    check(r#""never_promote_these_nodes": ["s1"]"#, untold, "300 fresh standby@s1", alone);
-    let both =
-        "promoting s2 at 0/50: nobody reaches the primary p, last reached 295.000 s ago; 2 of 3 votes known, 2 needed";
+    check(
+        r#""known_gone_nodes": ["s1"]"#,
+        untold,
+        "300 fresh standby@s1",
+        alone,
+    );
+    check(
+        r#""never_promote_these_nodes": ["s1"]"#,
+        untold,
+        "300 fresh standby@s1",
+        alone,
+    );
+    let both = "promoting s2 at 0/50: nobody reaches the primary p, last reached 295.000 s ago; 2 of 3 votes known, 2 needed";
     check("", LOST, "300 fresh standby@s1", both);
 }
 
@@ -337,13 +528,19 @@ fn waits_say_for_whom() {
     let until = mono(9.0);
     for (wait, name, sentence, again) in [
         (
-            Wait::FirstAnswers { nodes: vec!["p".into(), "s1".into()], observers: vec!["o1".into()] },
+            Wait::FirstAnswers {
+                nodes: vec!["p".into(), "s1".into()],
+                observers: vec!["o1".into()],
+            },
             "first_answers",
             "no decision yet: not asked once yet: p s1 o1",
             None,
         ),
         (
-            Wait::ObserversSinceWarning { observers: vec!["o1".into(), "o2".into()], until },
+            Wait::ObserversSinceWarning {
+                observers: vec!["o1".into(), "o2".into()],
+                until,
+            },
             "observers_since_warning",
             "no decision yet: lag is over the warning limit, and not asked since: o1, o2",
             Some(until),
@@ -354,7 +551,12 @@ fn waits_say_for_whom() {
             "no decision yet: pausing after the failover command",
             Some(until),
         ),
-        (Wait::FreshFactsOverdue, "fresh_facts_overdue", "no decision yet: fresh facts did not all come in time", None),
+        (
+            Wait::FreshFactsOverdue,
+            "fresh_facts_overdue",
+            "no decision yet: fresh facts did not all come in time",
+            None,
+        ),
     ] {
         let verdict = Verdict::Wait(wait);
         assert_eq!((verdict.name(), verdict.reason()), ("wait", name));

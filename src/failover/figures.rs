@@ -1,5 +1,6 @@
-//! The figures behind a decision, as values: who is the primary and by whose word, how each standby stands, the votes by
-//! name, ages with their limits, and what would have to change. Built once per decision; nothing is decided by them.
+//! The figures behind a decision, as values: who is the primary and by whose word, how each standby
+//! stands, the votes by name, ages with their limits, and what would have to change. Built once per
+//! decision; nothing is decided by them.
 
 use std::time::Duration;
 
@@ -119,16 +120,42 @@ impl Figures {
 }
 
 fn primaries(snapshot: &Snapshot<'_>) -> Vec<PrimaryFigure> {
-    let Snapshot { map, state, remembered, .. } = snapshot;
+    let Snapshot {
+        map,
+        state,
+        remembered,
+        ..
+    } = snapshot;
     let figure = |node: &NodeName, standing| {
         let is_remembered = *remembered == Some(node);
-        PrimaryFigure { node: node.clone(), remembered: is_remembered, standing }
+        PrimaryFigure {
+            node: node.clone(),
+            remembered: is_remembered,
+            standing,
+        }
     };
     let reached = map.connected_primaries.iter();
-    let reached = reached.map(|(node, witness)| figure(node, PrimaryStanding::Reached { witness: witness.clone() }));
-    let lost = map.disconnected_primaries.iter().filter(|node| !map.connected_primaries.contains_key(*node));
+    let reached = reached.map(|(node, witness)| {
+        figure(
+            node,
+            PrimaryStanding::Reached {
+                witness: witness.clone(),
+            },
+        )
+    });
+    let lost = map
+        .disconnected_primaries
+        .iter()
+        .filter(|node| !map.connected_primaries.contains_key(*node));
     let failure = |node: &NodeName| state.nodes.get(node).and_then(|node| node.failure.clone());
-    let lost = lost.map(|node| figure(node, PrimaryStanding::Lost { failure: failure(node) }));
+    let lost = lost.map(|node| {
+        figure(
+            node,
+            PrimaryStanding::Lost {
+                failure: failure(node),
+            },
+        )
+    });
     let mut primaries: Vec<_> = reached.chain(lost).collect();
     if let Some(node) = remembered.filter(|_| !primaries.iter().any(|primary| primary.remembered)) {
         let standing = match snapshot.config.nodes.contains_key(node) {
@@ -143,7 +170,12 @@ fn primaries(snapshot: &Snapshot<'_>) -> Vec<PrimaryFigure> {
 
 fn last_contact(snapshot: &Snapshot<'_>) -> Option<LastContact> {
     let (node, at, witness) = snapshot.last_contact()?;
-    Some(LastContact { node, witness, age: snapshot.now.since(at), limit: snapshot.config.failover_lag })
+    Some(LastContact {
+        node,
+        witness,
+        age: snapshot.now.since(at),
+        limit: snapshot.config.failover_lag,
+    })
 }
 
 fn own_lag(snapshot: &Snapshot<'_>) -> Option<LagFigure> {

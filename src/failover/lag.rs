@@ -32,7 +32,10 @@ pub enum LagChange {
 impl LagReading {
     /// The same, where the rule that looks at lag was not reached.
     pub(super) fn unchanged(self) -> Self {
-        Self { lag: self.lag, ..Self::default() }
+        Self {
+            lag: self.lag,
+            ..Self::default()
+        }
     }
 }
 
@@ -41,23 +44,37 @@ pub(super) fn read(config: &Config, own: &NodeState, warned: bool, now: Monotoni
     if is_catching_up(config, own, now) {
         return LagReading::default();
     }
-    let Some(lag) = own.replication_lag else { return LagReading::default() };
+    let Some(lag) = own.replication_lag else {
+        return LagReading::default();
+    };
     let change = match (warned, lag >= config.warning_lag) {
         (false, true) => LagChange::Raised,
         (true, false) => LagChange::Cleared,
         _ => LagChange::None,
     };
     let over_failover_limit = change == LagChange::None && lag >= config.failover_lag;
-    LagReading { lag: Some(lag), change, over_failover_limit }
+    LagReading {
+        lag: Some(lag),
+        change,
+        over_failover_limit,
+    }
 }
 
-/// Restoring (no receive position yet) or catching up (its lowest lag never came under the warning limit), but not for
-/// longer than `replication_catchup_timeout` after streaming began.
+/// Restoring (no receive position yet) or catching up (its lowest lag never came under the warning
+/// limit), but not for longer than `replication_catchup_timeout` after streaming began.
 pub(super) fn is_catching_up(config: &Config, own: &NodeState, now: Monotonic) -> bool {
-    let has_position = own.answer.as_ref().is_some_and(|answer| answer.receive.is_some());
-    let Some(since) = own.streaming_since else { return !has_position };
+    let has_position = own
+        .answer
+        .as_ref()
+        .is_some_and(|answer| answer.receive.is_some());
+    let Some(since) = own.streaming_since else {
+        return !has_position;
+    };
     if now.since(since) > config.catchup_timeout {
         return false;
     }
-    !has_position || own.min_replication_lag.is_none_or(|lowest| lowest >= config.warning_lag)
+    !has_position
+        || own
+            .min_replication_lag
+            .is_none_or(|lowest| lowest >= config.warning_lag)
 }

@@ -1,5 +1,6 @@
-//! The decision: a function from a snapshot to a named verdict. It reads like the rule book ("The decision" in
-//! behaviour.md): early returns, each a verdict of its own; every refusal is a [`Hindrance`] with its figures.
+//! The decision: a function from a snapshot to a named verdict. It reads like the rule book ("The
+//! decision" in behaviour.md): early returns, each a verdict of its own; every refusal is a
+//! [`Hindrance`] with its figures.
 //!
 //! No memory and no clock: what must be remembered from one decision to the next is `lookout`'s.
 
@@ -60,16 +61,23 @@ pub struct Snapshot<'a> {
     pub now: Monotonic,
 }
 
-/// Decides. Whether it is time to decide at all (everybody asked once, no pause) is the caller's to know.
+/// Decides. Whether it is time to decide at all (everybody asked once, no pause) is the caller's to
+/// know.
 pub fn decide(snapshot: &Snapshot<'_>) -> Decision {
     let Some(own) = snapshot.deciding_node() else {
         return Decision::without_lag(snapshot.bystander());
     };
     let lag = lag::read(snapshot.config, own, snapshot.lag_warning, snapshot.now);
     match snapshot.need() {
-        Need::Nothing(verdict) => Decision { lag: lag.unchanged(), ..Decision::without_lag(verdict) },
+        Need::Nothing(verdict) => Decision {
+            lag: lag.unchanged(),
+            ..Decision::without_lag(verdict)
+        },
         Need::LookAtLag { otherwise } => snapshot.by_lag(lag, otherwise),
-        Need::Failover(cause) => Decision { lag: lag.unchanged(), ..Decision::without_lag(snapshot.failover(cause)) },
+        Need::Failover(cause) => Decision {
+            lag: lag.unchanged(),
+            ..Decision::without_lag(snapshot.failover(cause))
+        },
     }
 }
 
@@ -98,7 +106,9 @@ impl Snapshot<'_> {
     fn bystander(&self) -> Verdict {
         match &self.config.own_db {
             None if self.map.has_several_primaries() => self.several_primaries(),
-            None => Verdict::Observing { primary: self.map.sole_primary().cloned() },
+            None => Verdict::Observing {
+                primary: self.map.sole_primary().cloned(),
+            },
             Some(_) if self.map.has_several_primaries() => self.several_primaries(),
             Some(own) if self.map.standbys.is_empty() => Verdict::NoStandby { own: own.clone() },
             Some(own) => Verdict::PrimaryItself { own: own.clone() },
@@ -106,7 +116,9 @@ impl Snapshot<'_> {
     }
 
     fn several_primaries(&self) -> Verdict {
-        Verdict::SeveralPrimaries { primaries: self.map.connected_primaries.keys().cloned().collect() }
+        Verdict::SeveralPrimaries {
+            primaries: self.map.connected_primaries.keys().cloned().collect(),
+        }
     }
 
     /// Rule 1.
@@ -114,9 +126,16 @@ impl Snapshot<'_> {
         if let Some((primary, witness)) = self.map.connected_primaries.first_key_value() {
             let verdict = match self.map.has_several_primaries() {
                 true => self.several_primaries(),
-                false => Verdict::PrimaryReachable { primary: primary.clone(), witness: witness.clone() },
+                false => Verdict::PrimaryReachable {
+                    primary: primary.clone(),
+                    witness: witness.clone(),
+                },
             };
-            return if self.fresh { Need::Nothing(verdict) } else { Need::LookAtLag { otherwise: verdict } };
+            return if self.fresh {
+                Need::Nothing(verdict)
+            } else {
+                Need::LookAtLag { otherwise: verdict }
+            };
         }
         match self.remembered {
             Some(primary) => self.need_without(primary),
@@ -129,7 +148,11 @@ impl Snapshot<'_> {
         let configured = self.config.nodes.contains_key(primary);
         let unreachable = self.map.disconnected_primaries.contains(primary);
         if unreachable && configured && !self.config.failover_on_disconnect {
-            return Need::LookAtLag { otherwise: Verdict::DisconnectIgnored { primary: primary.clone() } };
+            return Need::LookAtLag {
+                otherwise: Verdict::DisconnectIgnored {
+                    primary: primary.clone(),
+                },
+            };
         }
         let cause = self.cause(primary);
         if !self.fresh {
@@ -141,7 +164,13 @@ impl Snapshot<'_> {
             return Need::Failover(cause);
         }
         let until = self.nodes_changed_at + patience;
-        Need::LookAtLag { otherwise: Verdict::Hold(Hindrance::NodesJustChanged { since_change, patience, until }) }
+        Need::LookAtLag {
+            otherwise: Verdict::Hold(Hindrance::NodesJustChanged {
+                since_change,
+                patience,
+                until,
+            }),
+        }
     }
 
     fn cause(&self, primary: &NodeName) -> Cause {
@@ -167,22 +196,33 @@ impl Snapshot<'_> {
         }
         let unknown = self.map.unknown.iter().cloned().collect();
         let until = self.nodes_changed_at + limit;
-        Need::Nothing(Verdict::Hold(Hindrance::RoleUnknown { nodes: unknown, waited, limit, until }))
+        Need::Nothing(Verdict::Hold(Hindrance::RoleUnknown {
+            nodes: unknown,
+            waited,
+            limit,
+            until,
+        }))
     }
 
     /// Rule 2.
     fn by_lag(&self, lag: LagReading, otherwise: Verdict) -> Decision {
         let disconnect_ignored = matches!(otherwise, Verdict::DisconnectIgnored { .. });
         let verdict = match lag.change {
-            LagChange::Raised => {
-                Verdict::LagWarning { lag: lag.lag.unwrap_or_default(), limit: self.config.warning_lag }
-            }
-            _ if lag.over_failover_limit => {
-                self.failover(Cause::Lag { lag: lag.lag.unwrap_or_default(), limit: self.config.failover_lag })
-            }
+            LagChange::Raised => Verdict::LagWarning {
+                lag: lag.lag.unwrap_or_default(),
+                limit: self.config.warning_lag,
+            },
+            _ if lag.over_failover_limit => self.failover(Cause::Lag {
+                lag: lag.lag.unwrap_or_default(),
+                limit: self.config.failover_lag,
+            }),
             _ => otherwise,
         };
-        Decision { verdict, lag, disconnect_ignored }
+        Decision {
+            verdict,
+            lag,
+            disconnect_ignored,
+        }
     }
 
     /// Rule 3, in the order of its letters.
@@ -194,32 +234,48 @@ impl Snapshot<'_> {
     /// 3a.
     fn connected_primary(&self) -> Option<Hindrance> {
         let (primary, witness) = self.map.connected_primaries.first_key_value()?;
-        Some(Hindrance::PrimaryConnected { primary: primary.clone(), witness: witness.clone() })
+        Some(Hindrance::PrimaryConnected {
+            primary: primary.clone(),
+            witness: witness.clone(),
+        })
     }
 
-    /// 3b. "Refused" is not "dead". A node whose role nobody knows counts as well when no primary was ever seen: it may be
-    /// the primary, and it lives.
+    /// 3b. "Refused" is not "dead". A node whose role nobody knows counts as well when no primary
+    /// was ever seen: it may be the primary, and it lives.
     fn refusal(&self) -> Option<Hindrance> {
         let suspects = self.map.disconnected_primaries.iter();
-        let untold = self.map.unknown.iter().filter(|_| self.remembered.is_none());
+        let untold = self
+            .map
+            .unknown
+            .iter()
+            .filter(|_| self.remembered.is_none());
         suspects.chain(untold).find_map(|node| {
             let failure = self.state.nodes.get(node)?.failure.as_ref()?;
-            (failure.is_living_refusal() && !self.config.known_gone.contains(node))
-                .then(|| Hindrance::PrimaryRefuses { node: node.clone(), failure: failure.clone() })
+            (failure.is_living_refusal() && !self.config.known_gone.contains(node)).then(|| {
+                Hindrance::PrimaryRefuses {
+                    node: node.clone(),
+                    failure: failure.clone(),
+                }
+            })
         })
     }
 
     /// 3c. Whoever sends WAL lives; the operator's word that the primary is gone ends this veto.
     fn wal_still_arrives(&self) -> Option<Hindrance> {
-        let gone =
-            |primary: &NodeName| !self.config.nodes.contains_key(primary) || self.config.known_gone.contains(primary);
+        let gone = |primary: &NodeName| {
+            !self.config.nodes.contains_key(primary) || self.config.known_gone.contains(primary)
+        };
         if self.remembered.is_some_and(gone) {
             return None;
         }
         let interval = self.config.poll_interval;
         let (standby, at) = self.state.wal_arrivals().max_by_key(|(_, at)| *at)?;
         let age = self.now.since(at);
-        (age < interval).then(|| Hindrance::WalStillArrives { standby: standby.clone(), age, until: at + interval })
+        (age < interval).then(|| Hindrance::WalStillArrives {
+            standby: standby.clone(),
+            age,
+            until: at + interval,
+        })
     }
 
     /// 3d.
@@ -227,16 +283,27 @@ impl Snapshot<'_> {
         let (node, at, witness) = self.last_contact()?;
         let limit = self.config.failover_lag;
         let age = self.now.since(at);
-        (age < limit).then(|| Hindrance::ContactTooRecent { node, witness, age, limit, until: at + limit })
+        (age < limit).then(|| Hindrance::ContactTooRecent {
+            node,
+            witness,
+            age,
+            limit,
+            until: at + limit,
+        })
     }
 
     /// The last contact that anybody had with a primary of ours, whatever that node is now.
     fn last_contact(&self) -> Option<(NodeName, Monotonic, Witness)> {
-        let former = self.former_contacts.iter().map(|(node, at)| (node, *at, Witness::Ourselves));
+        let former = self
+            .former_contacts
+            .iter()
+            .map(|(node, at)| (node, *at, Witness::Ourselves));
         self.state
             .primary_contacts()
             .chain(former)
-            .filter(|(node, ..)| self.config.nodes.contains_key(*node) && !self.config.known_gone.contains(*node))
+            .filter(|(node, ..)| {
+                self.config.nodes.contains_key(*node) && !self.config.known_gone.contains(*node)
+            })
             .max_by_key(|(_, at, _)| *at)
             .map(|(node, at, witness)| (node.clone(), at, witness))
     }
@@ -244,16 +311,27 @@ impl Snapshot<'_> {
     /// Rules 3e to 3h: who, and may we.
     fn promotion(&self, cause: Cause) -> Verdict {
         let contenders = candidate::contenders(self.config, self.map, self.now);
-        let Some(winner) = contenders.first().filter(|first| first.place.is_candidate()) else {
+        let Some(winner) = contenders
+            .first()
+            .filter(|first| first.place.is_candidate())
+        else {
             return Verdict::Hold(Hindrance::NoCandidate);
         };
         if Some(&winner.node) != self.config.own_db.as_ref() {
-            return Verdict::AnotherIsBetter { winner: winner.candidate(), own: self.own_candidate(&contenders) };
+            return Verdict::AnotherIsBetter {
+                winner: winner.candidate(),
+                own: self.own_candidate(&contenders),
+            };
         }
         let quorum = quorum::count(self, &contenders).quorum();
         match self.own_hindrances(quorum).next() {
             Some(hindrance) => Verdict::Hold(hindrance),
-            None => Verdict::Promote { cause, winner: winner.candidate(), quorum, last_contact: self.contact_age() },
+            None => Verdict::Promote {
+                cause,
+                winner: winner.candidate(),
+                quorum,
+                last_contact: self.contact_age(),
+            },
         }
     }
 
@@ -262,7 +340,8 @@ impl Snapshot<'_> {
         let file = || self.config.maintenance_mode_file.clone();
         let to_come = |until: Option<Monotonic>| until.filter(|until| *until > self.now);
         let hindrances = [
-            self.maintenance.then(|| Hindrance::Maintenance { file: file() }),
+            self.maintenance
+                .then(|| Hindrance::Maintenance { file: file() }),
             (!quorum.is_met()).then_some(Hindrance::TooLittleKnown { quorum }),
             self.promoting.then_some(Hindrance::PromotionRunning),
             to_come(self.held_off_until).map(|until| Hindrance::FormerCommand { until }),
@@ -273,8 +352,11 @@ impl Snapshot<'_> {
     }
 
     fn own_candidate(&self, contenders: &[Contender]) -> Option<Candidate> {
-        let candidates = contenders.iter().filter(|contender| contender.place.is_candidate());
-        let own = candidates.filter(|contender| Some(&contender.node) == self.config.own_db.as_ref());
+        let candidates = contenders
+            .iter()
+            .filter(|contender| contender.place.is_candidate());
+        let own =
+            candidates.filter(|contender| Some(&contender.node) == self.config.own_db.as_ref());
         own.map(Contender::candidate).next()
     }
 

@@ -12,7 +12,8 @@ use crate::config::{NodeName, ObserverName, QuorumRule};
 pub struct Quorum {
     /// Candidates and connected observers.
     pub known: usize,
-    /// The standbys that may be promoted (also those that a former process knew), the primary, and all observers that were ever asked.
+    /// The standbys that may be promoted (also those that a former process knew), the primary, and
+    /// all observers that were ever asked.
     pub total: usize,
     /// `failover_quorum`.
     pub rule: QuorumRule,
@@ -39,7 +40,13 @@ impl Quorum {
 
 impl fmt::Display for Quorum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} votes known, {} needed", self.known, self.total, self.needed())
+        write!(
+            f,
+            "{} of {} votes known, {} needed",
+            self.known,
+            self.total,
+            self.needed()
+        )
     }
 }
 
@@ -115,12 +122,19 @@ impl NoVote {
 impl Votes {
     /// The bare count.
     pub fn quorum(&self) -> Quorum {
-        Quorum { known: self.known.len(), total: self.known.len() + self.missing.len(), rule: self.rule }
+        Quorum {
+            known: self.known.len(),
+            total: self.known.len() + self.missing.len(),
+            rule: self.rule,
+        }
     }
 
     /// Who could still be known.
     pub fn could_be_known(&self) -> impl Iterator<Item = &Voter> {
-        self.missing.iter().filter(|(_, why)| *why != NoVote::NeverCast).map(|(voter, _)| voter)
+        self.missing
+            .iter()
+            .filter(|(_, why)| *why != NoVote::NeverCast)
+            .map(|(voter, _)| voter)
     }
 
     fn count(&mut self, voter: Voter, why_not: Option<NoVote>) {
@@ -131,44 +145,72 @@ impl Votes {
     }
 }
 
-/// Counts what is known: rule 3f. The standbys that may be promoted, the primary, and all observers that were ever asked.
+/// Counts what is known: rule 3f. The standbys that may be promoted, the primary, and all observers
+/// that were ever asked.
 pub(super) fn count(snapshot: &Snapshot<'_>, contenders: &[Contender]) -> Votes {
     let Snapshot { config, map, .. } = snapshot;
-    let mut votes = Votes { rule: config.quorum, known: Vec::new(), missing: Vec::new() };
+    let mut votes = Votes {
+        rule: config.quorum,
+        known: Vec::new(),
+        missing: Vec::new(),
+    };
     for contender in contenders {
         let why_not = match contender.place {
             Place::NeverPromote => continue,
             Place::Disconnected => Some(NoVote::Disconnected),
-            Place::StalePoll { limit } => Some(NoVote::StalePoll { age: contender.age, limit }),
-            Place::First | Place::FurtherBehind { .. } | Place::LowerPriority | Place::LowerName => None,
+            Place::StalePoll { limit } => Some(NoVote::StalePoll {
+                age: contender.age,
+                limit,
+            }),
+            Place::First
+            | Place::FurtherBehind { .. }
+            | Place::LowerPriority
+            | Place::LowerName => None,
         };
         votes.count(Voter::Standby(contender.node.clone()), why_not);
     }
-    // A daemon that was restarted must not take its corner for the whole: who was a standby before, and has told nobody
-    // anything since, is one still.
-    let untold = snapshot.former_standbys.iter().filter(|node| map.unknown.contains(*node));
-    for node in untold.filter(|node| !config.never_promote.contains(*node) && !config.known_gone.contains(*node)) {
+    // A daemon that was restarted must not take its corner for the whole: who was a standby before,
+    // and has told nobody anything since, is one still.
+    let untold = snapshot
+        .former_standbys
+        .iter()
+        .filter(|node| map.unknown.contains(*node));
+    for node in untold
+        .filter(|node| !config.never_promote.contains(*node) && !config.known_gone.contains(*node))
+    {
         votes.count(Voter::Standby(node.clone()), Some(NoVote::Untold));
     }
     for observer in &map.connected_observers {
         votes.count(Voter::Observer(observer.clone()), None);
     }
     for observer in &map.disconnected_observers {
-        votes.count(Voter::Observer(observer.clone()), Some(silence(snapshot, observer)));
+        votes.count(
+            Voter::Observer(observer.clone()),
+            Some(silence(snapshot, observer)),
+        );
     }
-    votes.count(Voter::Primary(snapshot.remembered.cloned()), Some(NoVote::NeverCast));
+    votes.count(
+        Voter::Primary(snapshot.remembered.cloned()),
+        Some(NoVote::NeverCast),
+    );
     votes
 }
 
 /// Why this observer has no vote.
 fn silence(snapshot: &Snapshot<'_>, observer: &ObserverName) -> NoVote {
     let state = snapshot.state.observers.get(observer);
-    let Some(attempt) = state.and_then(|state| state.attempt).filter(|attempt| attempt.connected) else {
+    let Some(attempt) = state
+        .and_then(|state| state.attempt)
+        .filter(|attempt| attempt.connected)
+    else {
         return NoVote::NoAnswer;
     };
     match state.and_then(|state| state.clock_skew) {
         Some(skew) => NoVote::ClockSkew { skew },
-        None => NoVote::OldAnswer { age: snapshot.now.since(attempt.at), limit: snapshot.config.poll_interval * 2 },
+        None => NoVote::OldAnswer {
+            age: snapshot.now.since(attempt.at),
+            limit: snapshot.config.poll_interval * 2,
+        },
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a decision can come to: one closed list of verdicts, causes and hindrances, each with the figures that led to it.
-//! The sentences that are logged are beside this file.
+//! What a decision can come to: one closed list of verdicts, causes and hindrances, each with the
+//! figures that led to it. The sentences that are logged are beside this file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +16,8 @@ pub struct Decision {
     pub verdict: Verdict,
     /// What this node's lag said on the way.
     pub lag: LagReading,
-    /// A failover was not considered because `failover_on_disconnect` is false, whatever lag said then.
+    /// A failover was not considered because `failover_on_disconnect` is false, whatever lag said
+    /// then.
     pub disconnect_ignored: bool,
 }
 
@@ -219,14 +220,16 @@ pub enum Hindrance {
     },
     /// Our failover command is running.
     PromotionRunning,
-    /// The same command of a former process may still run, or its server may be about to do what it was told.
+    /// The same command of a former process may still run, or its server may be about to do what it
+    /// was told.
     FormerCommand {
         /// When it is given up.
         until: Monotonic,
     },
     /// 3g: our failover command ended well, and our own node was not polled since.
     OwnNodeNotPolledSince,
-    /// 3h: our failover command has just ended; whatever news comes, it is not repeated before the next regular decision.
+    /// 3h: our failover command has just ended; whatever news comes, it is not repeated before the
+    /// next regular decision.
     TriedJustNow {
         /// When that is due at the latest.
         until: Monotonic,
@@ -236,7 +239,11 @@ pub enum Hindrance {
 impl Decision {
     /// A decision that never looked at lag.
     pub fn without_lag(verdict: Verdict) -> Self {
-        Self { verdict, lag: LagReading::default(), disconnect_ignored: false }
+        Self {
+            verdict,
+            lag: LagReading::default(),
+            disconnect_ignored: false,
+        }
     }
 }
 
@@ -244,7 +251,9 @@ impl Verdict {
     /// When it would come out differently by the mere passing of time.
     pub fn look_again_at(&self) -> Option<Monotonic> {
         match self {
-            Self::Wait(Wait::ObserversSinceWarning { until, .. } | Wait::PauseAfterFailover { until })
+            Self::Wait(
+                Wait::ObserversSinceWarning { until, .. } | Wait::PauseAfterFailover { until },
+            )
             | Self::Hold(
                 Hindrance::NodesJustChanged { until, .. }
                 | Hindrance::RoleUnknown { until, .. }
@@ -275,7 +284,8 @@ impl Verdict {
         }
     }
 
-    /// The reason's name, from a closed list; unlike the figures it does not change from round to round.
+    /// The reason's name, from a closed list; unlike the figures it does not change from round to
+    /// round.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Wait(wait) => wait.name(),

@@ -1,4 +1,5 @@
-//! The client of other pglookouts: one GET, one answer. Connecting, time limits and what the body means are the caller's.
+//! The client of other pglookouts: one GET, one answer. Connecting, time limits and what the body
+//! means are the caller's.
 
 use bytes::BytesMut;
 use httparse::{EMPTY_HEADER, Header, Status};
@@ -6,7 +7,9 @@ use httparse::{EMPTY_HEADER, Header, Status};
 use super::body::{Body, BodyError};
 use super::date;
 use super::head::{Framing, FramingError, HeadScan, framing, keeps_alive, values};
-use super::limits::{MAX_HEADERS, MAX_INTERIM_RESPONSES, MAX_RESPONSE_BODY_BYTES, MAX_RESPONSE_HEAD_BYTES};
+use super::limits::{
+    MAX_HEADERS, MAX_INTERIM_RESPONSES, MAX_RESPONSE_BODY_BYTES, MAX_RESPONSE_HEAD_BYTES,
+};
 use crate::cluster::ProbeFailure;
 use crate::time::WallTime;
 
@@ -36,8 +39,9 @@ enum State {
     Done,
 }
 
-/// Appends a GET of `/state.json` below `path` (empty, or with a leading and without a trailing slash) to `output`. `host`
-/// is a name or a literal address without brackets, `port` is given unless it is the scheme's own.
+/// Appends a GET of `/state.json` below `path` (empty, or with a leading and without a trailing
+/// slash) to `output`. `host` is a name or a literal address without brackets, `port` is given
+/// unless it is the scheme's own.
 pub fn write_request(host: &str, port: Option<u16>, path: &str, output: &mut BytesMut) {
     write_get(host, port, &format!("{path}/state.json"), output);
 }
@@ -45,12 +49,17 @@ pub fn write_request(host: &str, port: Option<u16>, path: &str, output: &mut Byt
 /// Appends a GET of `target` to `output`.
 pub fn write_get(host: &str, port: Option<u16>, target: &str, output: &mut BytesMut) {
     let target = visible(target);
-    // A zone means something on this machine only (RFC 9110, section 7.2, wants the URI's host; RFC 6874, section 4).
+    // A zone means something on this machine only (RFC 9110, section 7.2, wants the URI's host; RFC
+    // 6874, section 4).
     let host = match host.split_once('%') {
         Some((address, _zone)) if address.contains(':') => address,
         _ => host,
     };
-    let host = if host.contains(':') { format!("[{}]", visible(host)) } else { visible(host) };
+    let host = if host.contains(':') {
+        format!("[{}]", visible(host))
+    } else {
+        visible(host)
+    };
     let port = port.map_or_else(String::new, |port| format!(":{port}"));
     let head = format!(
         "GET {target} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: pglookout\r\nAccept: application/json\r\n\
@@ -65,32 +74,53 @@ impl ResponseReader {
         Self::default()
     }
 
-    /// Takes what has arrived; the answer once it is complete. After a failure the connection is of no use.
+    /// Takes what has arrived; the answer once it is complete. After a failure the connection is of
+    /// no use.
     pub fn receive(&mut self, input: &mut BytesMut) -> Result<Option<Response>, ProbeFailure> {
         self.begun |= !input.is_empty();
         while let State::Head { scan, interim } = &mut self.state {
-            let Some(head) = next_head(scan, input)? else { return Ok(None) };
+            let Some(head) = next_head(scan, input)? else {
+                return Ok(None);
+            };
             match parse(&head)? {
                 Parsed::Final(response, body) => self.state = State::Body(response, body),
                 Parsed::Interim if *interim < MAX_INTERIM_RESPONSES => {
-                    self.state = State::Head { scan: HeadScan::default(), interim: *interim + 1 };
+                    self.state = State::Head {
+                        scan: HeadScan::default(),
+                        interim: *interim + 1,
+                    };
                 }
-                Parsed::Interim => return Err(nonsense(&format!("more than {MAX_INTERIM_RESPONSES} interim answers"))),
+                Parsed::Interim => {
+                    return Err(nonsense(&format!(
+                        "more than {MAX_INTERIM_RESPONSES} interim answers"
+                    )));
+                }
             }
         }
-        let State::Body(response, body) = &mut self.state else { return Ok(None) };
+        let State::Body(response, body) = &mut self.state else {
+            return Ok(None);
+        };
         if !body.receive(input, |content| response.body.extend_from_slice(content))? {
             return Ok(None);
         }
-        Ok(self.take().map(|response| Response { keep_alive: response.keep_alive && input.is_empty(), ..response }))
+        Ok(self.take().map(|response| Response {
+            keep_alive: response.keep_alive && input.is_empty(),
+            ..response
+        }))
     }
 
-    /// The peer has closed the connection: the end of an answer without a length, else a failure. What had arrived must
-    /// have been given to [`receive`](Self::receive) before.
+    /// The peer has closed the connection: the end of an answer without a length, else a failure.
+    /// What had arrived must have been given to [`receive`](Self::receive) before.
     pub fn finish_at_eof(mut self) -> Result<Response, ProbeFailure> {
         let ended = matches!(&self.state, State::Body(_, body) if body.ends_with_connection());
-        let when = if self.begun { "within its answer" } else { "without an answer" };
-        let cut_off = || ProbeFailure::Unreachable { reason: format!("closed the connection {when}") };
+        let when = if self.begun {
+            "within its answer"
+        } else {
+            "without an answer"
+        };
+        let cut_off = || ProbeFailure::Unreachable {
+            reason: format!("closed the connection {when}"),
+        };
         self.take().filter(|_| ended).ok_or_else(cut_off)
     }
 
@@ -104,14 +134,19 @@ impl ResponseReader {
 
 impl Default for State {
     fn default() -> Self {
-        Self::Head { scan: HeadScan::default(), interim: 0 }
+        Self::Head {
+            scan: HeadScan::default(),
+            interim: 0,
+        }
     }
 }
 
 impl From<BodyError> for ProbeFailure {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::TooLarge => nonsense(&format!("the body is longer than {MAX_RESPONSE_BODY_BYTES} bytes")),
+            BodyError::TooLarge => nonsense(&format!(
+                "the body is longer than {MAX_RESPONSE_BODY_BYTES} bytes"
+            )),
             BodyError::BadChunk => nonsense("bad chunk in the body"),
         }
     }
@@ -123,13 +158,22 @@ enum Parsed {
 }
 
 fn next_head(scan: &mut HeadScan, input: &mut BytesMut) -> Result<Option<BytesMut>, ProbeFailure> {
-    if input.iter().zip(b"HTTP/1.").any(|(byte, expected)| byte != expected) {
+    if input
+        .iter()
+        .zip(b"HTTP/1.")
+        .any(|(byte, expected)| byte != expected)
+    {
         return Err(nonsense("expected an answer of HTTP/1.0 or 1.1"));
     }
-    match scan.end(input).filter(|end| *end <= MAX_RESPONSE_HEAD_BYTES) {
+    match scan
+        .end(input)
+        .filter(|end| *end <= MAX_RESPONSE_HEAD_BYTES)
+    {
         Some(end) => Ok(Some(input.split_to(end))),
         None if input.len() <= MAX_RESPONSE_HEAD_BYTES => Ok(None),
-        None => Err(nonsense(&format!("the header is longer than {MAX_RESPONSE_HEAD_BYTES} bytes"))),
+        None => Err(nonsense(&format!(
+            "the header is longer than {MAX_RESPONSE_HEAD_BYTES} bytes"
+        ))),
     }
 }
 
@@ -146,16 +190,30 @@ fn parse(head: &[u8]) -> Result<Parsed, ProbeFailure> {
         Some(200) => {}
         // 101 would change the protocol, which nobody asked for.
         Some(100 | 102..=199) => return Ok(Parsed::Interim),
-        status => return Err(nonsense(&format!("bad status {}, expected 200", status.unwrap_or(0)))),
+        status => {
+            return Err(nonsense(&format!(
+                "bad status {}, expected 200",
+                status.unwrap_or(0)
+            )));
+        }
     }
     let (framing, keep_alive) = match framing(parsed.headers, minor) {
         Ok(Some(framing)) => (framing, keeps_alive(parsed.headers, minor)),
         Ok(None) => (Framing::UntilClose, false),
         Err(FramingError::Ambiguous(reason)) => return Err(nonsense(reason)),
-        Err(FramingError::UnknownCoding) => return Err(nonsense("a transfer coding other than chunked")),
+        Err(FramingError::UnknownCoding) => {
+            return Err(nonsense("a transfer coding other than chunked"));
+        }
     };
-    let response = Response { date: sole_date(parsed.headers)?, body: Vec::new(), keep_alive };
-    Ok(Parsed::Final(response, Body::new(framing, MAX_RESPONSE_BODY_BYTES)?))
+    let response = Response {
+        date: sole_date(parsed.headers)?,
+        body: Vec::new(),
+        keep_alive,
+    };
+    Ok(Parsed::Final(
+        response,
+        Body::new(framing, MAX_RESPONSE_BODY_BYTES)?,
+    ))
 }
 
 /// Without the peer's clock its facts cannot be aged.
@@ -164,7 +222,12 @@ fn sole_date(headers: &[Header<'_>]) -> Result<WallTime, ProbeFailure> {
     match (dates.next(), dates.next()) {
         (Some(date), None) => {
             let date = date::parse(date).ok_or_else(|| nonsense("bad Date header"))?;
-            Ok(date::with_micros(date, values(headers, date::MICROS_FIELD).next().unwrap_or_default()))
+            Ok(date::with_micros(
+                date,
+                values(headers, date::MICROS_FIELD)
+                    .next()
+                    .unwrap_or_default(),
+            ))
         }
         (None, _) => Err(nonsense("no Date header")),
         _ => Err(nonsense("more than one Date header")),
@@ -173,12 +236,20 @@ fn sole_date(headers: &[Header<'_>]) -> Result<WallTime, ProbeFailure> {
 
 /// Percent-encodes whatever would end a word of the request line or of a header field.
 fn visible(text: &str) -> String {
-    let encode = |byte: u8| if byte.is_ascii_graphic() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    let encode = |byte: u8| {
+        if byte.is_ascii_graphic() {
+            char::from(byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
     text.bytes().map(encode).collect()
 }
 
 fn nonsense(reason: &str) -> ProbeFailure {
-    ProbeFailure::Nonsense { reason: reason.to_owned() }
+    ProbeFailure::Nonsense {
+        reason: reason.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -190,7 +261,8 @@ mod tests {
 
     const DATE: &str = "Date: Tue, 30 Apr 2024 12:34:56 GMT";
 
-    /// The body, and does the connection stay; `None` while the answer is incomplete. With `eof` the peer closes at the end.
+    /// The body, and does the connection stay; `None` while the answer is incomplete. With `eof`
+    /// the peer closes at the end.
     fn read(pieces: &[&[u8]], eof: bool) -> Result<Option<(String, bool)>, ProbeFailure> {
         let (mut reader, mut input, mut response) = (ResponseReader::new(), BytesMut::new(), None);
         for piece in pieces {
@@ -201,8 +273,14 @@ mod tests {
             response = Some(reader.finish_at_eof()?);
         }
         Ok(response.map(|response| {
-            assert_eq!(response.date, WallTime::from_unix_micros(0) + Duration::from_secs(1_714_480_496));
-            (String::from_utf8_lossy(&response.body).into_owned(), response.keep_alive)
+            assert_eq!(
+                response.date,
+                WallTime::from_unix_micros(0) + Duration::from_secs(1_714_480_496)
+            );
+            (
+                String::from_utf8_lossy(&response.body).into_owned(),
+                response.keep_alive,
+            )
         }))
     }
 
@@ -210,7 +288,11 @@ mod tests {
     fn check(answer: &str, eof: bool, expected: Option<(&str, bool)>) {
         for pieces in deliveries(answer.as_bytes()) {
             let got = read(&pieces, eof);
-            assert_eq!(got, Ok(expected.map(|(body, keep_alive)| (body.to_owned(), keep_alive))), "{answer:?}");
+            assert_eq!(
+                got,
+                Ok(expected.map(|(body, keep_alive)| (body.to_owned(), keep_alive))),
+                "{answer:?}"
+            );
         }
     }
 
@@ -224,8 +306,16 @@ mod tests {
 
     #[test]
     fn reads_answers_framed_in_each_way() {
-        check(&format!("HTTP/1.1 200 OK\r\n{DATE}\r\nContent-Length: 2\r\n\r\n{{}}"), false, Some(("{}", true)));
-        check(&format!("HTTP/1.1 200 OK\r\n{DATE}\r\nContent-Length: 0\r\n\r\n"), false, Some(("", true)));
+        check(
+            &format!("HTTP/1.1 200 OK\r\n{DATE}\r\nContent-Length: 2\r\n\r\n{{}}"),
+            false,
+            Some(("{}", true)),
+        );
+        check(
+            &format!("HTTP/1.1 200 OK\r\n{DATE}\r\nContent-Length: 0\r\n\r\n"),
+            false,
+            Some(("", true)),
+        );
         check(
             &format!("HTTP/1.1 200\n{DATE}\ncontent-length: 2\nConnection: Close\n\n{{}}"),
             false,
@@ -235,14 +325,24 @@ mod tests {
             "HTTP/1.1 200 OK\r\n{DATE}\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n1;x\r\n}}\r\n0\r\nT: 1\r\n\r\n"
         );
         check(&chunked, false, Some(("{}", true)));
-        check(&format!("HTTP/1.1 200 OK\r\n{DATE}\r\n\r\n{{}}"), true, Some(("{}", false)));
-        check(&format!("HTTP/1.1 200 OK\r\n{DATE}\r\n\r\n{{}}"), false, None);
+        check(
+            &format!("HTTP/1.1 200 OK\r\n{DATE}\r\n\r\n{{}}"),
+            true,
+            Some(("{}", false)),
+        );
+        check(
+            &format!("HTTP/1.1 200 OK\r\n{DATE}\r\n\r\n{{}}"),
+            false,
+            None,
+        );
     }
 
     #[test]
     fn reads_the_originals_answer() {
         let head = "HTTP/1.0 200 OK\r\nServer: pglookout/2.0 Python/3.11\r\n";
-        let answer = format!("{head}{DATE}\r\nContent-type: application/json\r\nContent-length: 2\r\n\r\n{{}}");
+        let answer = format!(
+            "{head}{DATE}\r\nContent-type: application/json\r\nContent-length: 2\r\n\r\n{{}}"
+        );
         check(&answer, true, Some(("{}", false)));
         fails("", "closed the connection without an answer");
     }
@@ -251,15 +351,28 @@ mod tests {
     fn interim_answers_are_passed_over() {
         let interim = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";
         let answer = format!("HTTP/1.1 200 OK\r\n{DATE}\r\nContent-Length: 1\r\n\r\nx");
-        check(&format!("{}{answer}", interim.repeat(4)), false, Some(("x", true)));
-        fails(&format!("{}{answer}", interim.repeat(5)), "more than 4 interim answers");
-        fails("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "bad status 101");
+        check(
+            &format!("{}{answer}", interim.repeat(4)),
+            false,
+            Some(("x", true)),
+        );
+        fails(
+            &format!("{}{answer}", interim.repeat(5)),
+            "more than 4 interim answers",
+        );
+        fails(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+            "bad status 101",
+        );
     }
 
     #[test]
     fn bytes_beyond_the_answer_end_the_connection() {
         let answer = format!("HTTP/1.1 200 OK\r\n{DATE}\r\nContent-Length: 1\r\n\r\nxHTTP");
-        assert_eq!(read(&[answer.as_bytes()], false), Ok(Some(("x".to_owned(), false))));
+        assert_eq!(
+            read(&[answer.as_bytes()], false),
+            Ok(Some(("x".to_owned(), false)))
+        );
     }
 
     #[test]
@@ -267,18 +380,48 @@ mod tests {
         let ok = format!("HTTP/1.1 200 OK\r\n{DATE}\r\n");
         for (answer, reason) in [
             ("HTTP/1.1 500 Oops\r\n\r\n", "bad status 500"),
-            ("HTTP/1.1 302 Found\r\nLocation: http://x/\r\n\r\n", "bad status 302"),
+            (
+                "HTTP/1.1 302 Found\r\nLocation: http://x/\r\n\r\n",
+                "bad status 302",
+            ),
             ("HTTP/1.1 204 No Content\r\n\r\n", "bad status 204"),
             ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "no Date"),
-            ("HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 0\r\n\r\n", "bad Date"),
-            (&format!("{ok}{DATE}\r\nContent-Length: 0\r\n\r\n"), "more than one Date"),
-            (&format!("{ok}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx"), "different Content-Lengths"),
-            (&format!("{ok}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"), "both Content-Length and"),
-            (&format!("{ok}Transfer-Encoding: gzip\r\n\r\n"), "a transfer coding other"),
-            (&format!("{ok}Transfer-Encoding: chunked\r\n\r\nz\r\n"), "bad chunk"),
-            (&format!("{ok}Content-Length: 8388609\r\n\r\n"), "longer than 8388608 bytes"),
-            (&format!("{ok}Content-Length: 2\r\n\r\nx"), "closed the connection within"),
-            (&format!("{ok}Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"), "closed the connection within"),
+            (
+                "HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 0\r\n\r\n",
+                "bad Date",
+            ),
+            (
+                &format!("{ok}{DATE}\r\nContent-Length: 0\r\n\r\n"),
+                "more than one Date",
+            ),
+            (
+                &format!("{ok}Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx"),
+                "different Content-Lengths",
+            ),
+            (
+                &format!("{ok}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                "both Content-Length and",
+            ),
+            (
+                &format!("{ok}Transfer-Encoding: gzip\r\n\r\n"),
+                "a transfer coding other",
+            ),
+            (
+                &format!("{ok}Transfer-Encoding: chunked\r\n\r\nz\r\n"),
+                "bad chunk",
+            ),
+            (
+                &format!("{ok}Content-Length: 8388609\r\n\r\n"),
+                "longer than 8388608 bytes",
+            ),
+            (
+                &format!("{ok}Content-Length: 2\r\n\r\nx"),
+                "closed the connection within",
+            ),
+            (
+                &format!("{ok}Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"),
+                "closed the connection within",
+            ),
             ("HTTP/1.1 200 OK\r\nDa", "closed the connection within"),
             ("HTTP/1.1 200 OK\r\nA : b\r\n\r\n", "bad header"),
             ("HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", "bad header"),
@@ -297,12 +440,20 @@ mod tests {
             let head = format!("HTTP/1.1 200 OK\r\n{DATE}\r\nContent-Length: 0\r\nX: ");
             format!("{head}{}\r\n\r\n", "x".repeat(bytes - head.len() - 4))
         };
-        assert!(read(&[padded(MAX_RESPONSE_HEAD_BYTES).as_bytes()], false).is_ok_and(|answer| answer.is_some()));
+        assert!(
+            read(&[padded(MAX_RESPONSE_HEAD_BYTES).as_bytes()], false)
+                .is_ok_and(|answer| answer.is_some())
+        );
         assert!(read(&[padded(MAX_RESPONSE_HEAD_BYTES + 1).as_bytes()], false).is_err());
         let fields = |count: usize| {
-            format!("HTTP/1.1 200 OK\r\n{DATE}\r\nContent-Length: 0\r\n{}\r\n", "a: b\r\n".repeat(count - 2))
+            format!(
+                "HTTP/1.1 200 OK\r\n{DATE}\r\nContent-Length: 0\r\n{}\r\n",
+                "a: b\r\n".repeat(count - 2)
+            )
         };
-        assert!(read(&[fields(MAX_HEADERS).as_bytes()], false).is_ok_and(|answer| answer.is_some()));
+        assert!(
+            read(&[fields(MAX_HEADERS).as_bytes()], false).is_ok_and(|answer| answer.is_some())
+        );
         assert!(read(&[fields(MAX_HEADERS + 1).as_bytes()], false).is_err());
         let endless = format!("HTTP/1.1 200 OK\r\n{DATE}\r\n\r\n{}", "x".repeat(8 << 20));
         assert!(read(&[endless.as_bytes()], true).is_ok());
@@ -311,7 +462,9 @@ mod tests {
 
     #[test]
     fn no_mutation_panics() {
-        let answer = format!("HTTP/1.1 200 OK\r\n{DATE}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n");
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\n{DATE}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+        );
         mutations(answer.as_bytes(), |text| {
             let mut reader = ResponseReader::new();
             if reader.receive(&mut BytesMut::from(text)).is_ok() {
@@ -333,10 +486,40 @@ mod tests {
 
     #[test]
     fn requests_name_host_and_path() {
-        asks("2.3.4.5", Some(15000), "", "GET /state.json HTTP/1.1", "2.3.4.5:15000");
-        asks("o.example", None, "/below/here", "GET /below/here/state.json HTTP/1.1", "o.example");
-        asks("fe80::1%eth0", Some(15000), "", "GET /state.json HTTP/1.1", "[fe80::1]:15000");
-        asks("a\r\nb", None, "/\u{e4} \r\nX: y", "GET /%C3%A4%20%0D%0AX:%20y/state.json HTTP/1.1", "a%0D%0Ab");
-        asks("::\r\nX: y", None, "", "GET /state.json HTTP/1.1", "[::%0D%0AX:%20y]");
+        asks(
+            "2.3.4.5",
+            Some(15000),
+            "",
+            "GET /state.json HTTP/1.1",
+            "2.3.4.5:15000",
+        );
+        asks(
+            "o.example",
+            None,
+            "/below/here",
+            "GET /below/here/state.json HTTP/1.1",
+            "o.example",
+        );
+        asks(
+            "fe80::1%eth0",
+            Some(15000),
+            "",
+            "GET /state.json HTTP/1.1",
+            "[fe80::1]:15000",
+        );
+        asks(
+            "a\r\nb",
+            None,
+            "/\u{e4} \r\nX: y",
+            "GET /%C3%A4%20%0D%0AX:%20y/state.json HTTP/1.1",
+            "a%0D%0Ab",
+        );
+        asks(
+            "::\r\nX: y",
+            None,
+            "",
+            "GET /state.json HTTP/1.1",
+            "[::%0D%0AX:%20y]",
+        );
     }
 }

@@ -4,9 +4,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::time::WallTime;
 
-/// The time in whole seconds; outside the years 1970 to 9999 the nearest one inside, beyond which httpdate panics.
+/// The time in whole seconds; outside the years 1970 to 9999 the nearest one inside, beyond which
+/// httpdate panics.
 pub(super) fn format(time: WallTime) -> String {
-    let seconds = u64::try_from(time.unix_micros() / 1_000_000).unwrap_or(0).min(LAST_SECOND);
+    let seconds = u64::try_from(time.unix_micros() / 1_000_000)
+        .unwrap_or(0)
+        .min(LAST_SECOND);
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
@@ -17,19 +20,28 @@ pub(super) fn micros(time: WallTime) -> i64 {
 
 /// `date` with the microseconds that go with it; whatever is no such number adds nothing.
 pub(super) fn with_micros(date: WallTime, micros: &[u8]) -> WallTime {
-    let micros: Option<u32> = std::str::from_utf8(micros).ok().and_then(|digits| digits.parse().ok());
-    date + Duration::from_micros(micros.filter(|micros| *micros < 1_000_000).unwrap_or_default().into())
+    let micros: Option<u32> = std::str::from_utf8(micros)
+        .ok()
+        .and_then(|digits| digits.parse().ok());
+    date + Duration::from_micros(
+        micros
+            .filter(|micros| *micros < 1_000_000)
+            .unwrap_or_default()
+            .into(),
+    )
 }
 
 /// Reads the preferred form and the two obsolete ones.
 pub(super) fn parse(value: &[u8]) -> Option<WallTime> {
     let time: SystemTime = httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()?;
     let since_epoch = time.duration_since(UNIX_EPOCH).ok()?;
-    Some(WallTime::from_unix_micros(i64::try_from(since_epoch.as_micros()).ok()?))
+    Some(WallTime::from_unix_micros(
+        i64::try_from(since_epoch.as_micros()).ok()?,
+    ))
 }
 
-/// Our own header field beside `Date`. Facts are aged by the observer's clock, and a second that `Date` leaves out would be
-/// a second added to every wait for a failover.
+/// Our own header field beside `Date`. Facts are aged by the observer's clock, and a second that
+/// `Date` leaves out would be a second added to every wait for a failover.
 pub(super) const MICROS_FIELD: &str = "Pglookout-Date-Micros";
 
 /// 9999-12-31T23:59:59Z.
@@ -61,13 +73,25 @@ mod tests {
 
     #[test]
     fn times_off_the_calendar_do_not_panic() {
-        assert_eq!(format(WallTime::from_unix_micros(i64::MIN)), "Thu, 01 Jan 1970 00:00:00 GMT");
-        assert_eq!(format(WallTime::from_unix_micros(i64::MAX)), "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(
+            format(WallTime::from_unix_micros(i64::MIN)),
+            "Thu, 01 Jan 1970 00:00:00 GMT"
+        );
+        assert_eq!(
+            format(WallTime::from_unix_micros(i64::MAX)),
+            "Fri, 31 Dec 9999 23:59:59 GMT"
+        );
     }
 
     #[test]
     fn other_texts_are_no_dates() {
-        for text in ["", "today", "Tue, 30 Apr 2024 12:34:56", "Tue, 31 Apr 2024 12:34:56 GMT", "\u{e4}"] {
+        for text in [
+            "",
+            "today",
+            "Tue, 30 Apr 2024 12:34:56",
+            "Tue, 31 Apr 2024 12:34:56 GMT",
+            "\u{e4}",
+        ] {
             assert_eq!(parse(text.as_bytes()), None, "{text}");
         }
     }

@@ -1,4 +1,5 @@
-//! What request and response heads have in common: where they end, how the body is framed, whether the connection stays.
+//! What request and response heads have in common: where they end, how the body is framed, whether
+//! the connection stays.
 
 use httparse::Header;
 
@@ -9,8 +10,8 @@ pub(super) struct HeadScan {
 }
 
 impl HeadScan {
-    /// Length of the head with the empty line that ends it. A line may end in a lone LF (RFC 9112, section 2.2); the
-    /// parser refuses it where it may not.
+    /// Length of the head with the empty line that ends it. A line may end in a lone LF (RFC 9112,
+    /// section 2.2); the parser refuses it where it may not.
     pub(super) fn end(&mut self, input: &[u8]) -> Option<usize> {
         while let Some(rest) = input.get(self.seen..) {
             let Some(line_end) = rest.iter().position(|byte| *byte == b'\n') else {
@@ -53,14 +54,17 @@ pub(super) enum FramingError {
     UnknownCoding,
 }
 
-/// What the header fields say of the body; `None` if nothing. `minor` is the version's second digit.
+/// What the header fields say of the body; `None` if nothing. `minor` is the version's second
+/// digit.
 pub(super) fn framing(headers: &[Header<'_>], minor: u8) -> Result<Option<Framing>, FramingError> {
     let length = content_length(headers)?;
     if values(headers, "transfer-encoding").next().is_none() {
         return Ok(length.map(Framing::Length));
     }
     if length.is_some() {
-        return Err(FramingError::Ambiguous("both Content-Length and Transfer-Encoding"));
+        return Err(FramingError::Ambiguous(
+            "both Content-Length and Transfer-Encoding",
+        ));
     }
     if minor == 0 {
         return Err(FramingError::Ambiguous("Transfer-Encoding in HTTP/1.0"));
@@ -69,7 +73,9 @@ pub(super) fn framing(headers: &[Header<'_>], minor: u8) -> Result<Option<Framin
     match (codings.next(), codings.next()) {
         (Some(only), None) if only.eq_ignore_ascii_case(b"chunked") => Ok(Some(Framing::Chunked)),
         (None, _) => Err(FramingError::Ambiguous("empty Transfer-Encoding")),
-        _ if list(headers, "transfer-encoding").filter(|coding| coding.eq_ignore_ascii_case(b"chunked")).count()
+        _ if list(headers, "transfer-encoding")
+            .filter(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+            .count()
             > 1 =>
         {
             Err(FramingError::Ambiguous("chunked twice"))
@@ -80,26 +86,39 @@ pub(super) fn framing(headers: &[Header<'_>], minor: u8) -> Result<Option<Framin
 
 /// Does the sender want the connection to stay (RFC 9112, section 9.3).
 pub(super) fn keeps_alive(headers: &[Header<'_>], minor: u8) -> bool {
-    let says = |option: &[u8]| list(headers, "connection").any(|token| token.eq_ignore_ascii_case(option));
+    let says =
+        |option: &[u8]| list(headers, "connection").any(|token| token.eq_ignore_ascii_case(option));
     !says(b"close") && (minor > 0 || says(b"keep-alive"))
 }
 
 /// The values of every field of that name.
-pub(super) fn values<'a>(headers: &'a [Header<'_>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.trim_ascii())
+pub(super) fn values<'a>(
+    headers: &'a [Header<'_>],
+    name: &'a str,
+) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .iter()
+        .filter(move |header| header.name.eq_ignore_ascii_case(name))
+        .map(|header| header.value.trim_ascii())
 }
 
-/// The elements of a comma-separated field, over all its lines, without the empty ones (RFC 9110, section 5.6.1).
+/// The elements of a comma-separated field, over all its lines, without the empty ones (RFC 9110,
+/// section 5.6.1).
 fn list<'a>(headers: &'a [Header<'_>], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let elements = values(headers, name).flat_map(|value| value.split(|byte| *byte == b','));
-    elements.map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+    elements
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
 }
 
 /// Repeated equal lengths are one (RFC 9112, section 6.3, rule 5).
 fn content_length(headers: &[Header<'_>]) -> Result<Option<u64>, FramingError> {
     let mut length = None;
-    for value in values(headers, "content-length").flat_map(|value| value.split(|byte| *byte == b',')) {
-        let one = decimal(value.trim_ascii()).ok_or(FramingError::Ambiguous("bad Content-Length"))?;
+    for value in
+        values(headers, "content-length").flat_map(|value| value.split(|byte| *byte == b','))
+    {
+        let one =
+            decimal(value.trim_ascii()).ok_or(FramingError::Ambiguous("bad Content-Length"))?;
         if length.is_some_and(|before| before != one) {
             return Err(FramingError::Ambiguous("different Content-Lengths"));
         }
@@ -108,12 +127,18 @@ fn content_length(headers: &[Header<'_>]) -> Result<Option<u64>, FramingError> {
     Ok(length)
 }
 
-/// A number of digits alone; one beyond 64 bits is as good as endless, and is refused as too long later.
+/// A number of digits alone; one beyond 64 bits is as good as endless, and is refused as too long
+/// later.
 fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(std::str::from_utf8(digits).ok()?.parse().unwrap_or(u64::MAX))
+    Some(
+        std::str::from_utf8(digits)
+            .ok()?
+            .parse()
+            .unwrap_or(u64::MAX),
+    )
 }
 
 #[cfg(test)]
@@ -146,7 +171,13 @@ mod tests {
 
     #[track_caller]
     fn framed(lines: &[(&str, &str)], minor: u8, expected: Result<Option<Framing>, FramingError>) {
-        let headers: Vec<_> = lines.iter().map(|(name, value)| Header { name, value: value.as_bytes() }).collect();
+        let headers: Vec<_> = lines
+            .iter()
+            .map(|(name, value)| Header {
+                name,
+                value: value.as_bytes(),
+            })
+            .collect();
         assert_eq!(framing(&headers, minor), expected, "{lines:?}");
     }
 
@@ -155,20 +186,68 @@ mod tests {
         let ambiguous = |reason| Err(FramingError::Ambiguous(reason));
         framed(&[], 1, Ok(None));
         framed(&[("content-length", "3")], 0, Ok(Some(Framing::Length(3))));
-        framed(&[("Content-Length", "3"), ("CONTENT-LENGTH", "03, 3")], 1, Ok(Some(Framing::Length(3))));
-        framed(&[("Content-Length", "99999999999999999999999")], 1, Ok(Some(Framing::Length(u64::MAX))));
-        framed(&[("Content-Length", "3"), ("Content-Length", "4")], 1, ambiguous("different Content-Lengths"));
+        framed(
+            &[("Content-Length", "3"), ("CONTENT-LENGTH", "03, 3")],
+            1,
+            Ok(Some(Framing::Length(3))),
+        );
+        framed(
+            &[("Content-Length", "99999999999999999999999")],
+            1,
+            Ok(Some(Framing::Length(u64::MAX))),
+        );
+        framed(
+            &[("Content-Length", "3"), ("Content-Length", "4")],
+            1,
+            ambiguous("different Content-Lengths"),
+        );
         for bad in ["", "+3", "-1", "3 4", "0x3", "3,", "three"] {
-            framed(&[("Content-Length", bad)], 1, ambiguous("bad Content-Length"));
+            framed(
+                &[("Content-Length", bad)],
+                1,
+                ambiguous("bad Content-Length"),
+            );
         }
-        framed(&[("Transfer-Encoding", " Chunked ")], 1, Ok(Some(Framing::Chunked)));
-        framed(&[("Transfer-Encoding", ", chunked,")], 1, Ok(Some(Framing::Chunked)));
-        framed(&[("Transfer-Encoding", "chunked")], 0, ambiguous("Transfer-Encoding in HTTP/1.0"));
-        framed(&[("Transfer-Encoding", "chunked, chunked")], 1, ambiguous("chunked twice"));
-        framed(&[("Transfer-Encoding", "")], 1, ambiguous("empty Transfer-Encoding"));
-        framed(&[("Transfer-Encoding", "gzip, chunked")], 1, Err(FramingError::UnknownCoding));
-        framed(&[("Transfer-Encoding", "xchunked")], 1, Err(FramingError::UnknownCoding));
+        framed(
+            &[("Transfer-Encoding", " Chunked ")],
+            1,
+            Ok(Some(Framing::Chunked)),
+        );
+        framed(
+            &[("Transfer-Encoding", ", chunked,")],
+            1,
+            Ok(Some(Framing::Chunked)),
+        );
+        framed(
+            &[("Transfer-Encoding", "chunked")],
+            0,
+            ambiguous("Transfer-Encoding in HTTP/1.0"),
+        );
+        framed(
+            &[("Transfer-Encoding", "chunked, chunked")],
+            1,
+            ambiguous("chunked twice"),
+        );
+        framed(
+            &[("Transfer-Encoding", "")],
+            1,
+            ambiguous("empty Transfer-Encoding"),
+        );
+        framed(
+            &[("Transfer-Encoding", "gzip, chunked")],
+            1,
+            Err(FramingError::UnknownCoding),
+        );
+        framed(
+            &[("Transfer-Encoding", "xchunked")],
+            1,
+            Err(FramingError::UnknownCoding),
+        );
         let both = [("Content-Length", "3"), ("Transfer-Encoding", "chunked")];
-        framed(&both, 1, ambiguous("both Content-Length and Transfer-Encoding"));
+        framed(
+            &both,
+            1,
+            ambiguous("both Content-Length and Transfer-Encoding"),
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! How much a peer may ask of us, each limit with its unit. Those of time and of connections are kept by the caller, which
-//! has the clock and the sockets.
+//! How much a peer may ask of us, each limit with its unit. Those of time and of connections are
+//! kept by the caller, which has the clock and the sockets.
 
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ pub const MAX_CHUNK_LINE_BYTES: usize = 1 << 10;
 /// Bytes of a chunked body that are neither content nor chunk sizes: extensions and trailer fields.
 pub const MAX_CHUNK_OVERHEAD_BYTES: usize = 16 << 10;
 
-/// From accepting a connection, or from the first byte of a later request on it, to the last byte of the answer.
+/// From accepting a connection, or from the first byte of a later request on it, to the last byte
+/// of the answer.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a connection may stay open between two requests.
 pub const IDLE_DEADLINE: Duration = Duration::from_secs(30);

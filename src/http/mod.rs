@@ -1,5 +1,5 @@
-//! HTTP/1.1 as bytes in, bytes out: server requests and responses, the observer client, limits. No socket, no clock, and
-//! no word of what the bodies mean.
+//! HTTP/1.1 as bytes in, bytes out: server requests and responses, the observer client, limits. No
+//! socket, no clock, and no word of what the bodies mean.
 
 mod body;
 mod client;

@@ -1,4 +1,5 @@
-//! A request's head: parsed, refused with the status that says why, or routed. Bytes and bodies are `server`'s.
+//! A request's head: parsed, refused with the status that says why, or routed. Bytes and bodies are
+//! `server`'s.
 
 use httparse::{EMPTY_HEADER, Status};
 
@@ -81,10 +82,13 @@ pub(super) fn parse(head: &[u8]) -> Result<Head, Refusal> {
         Ok(Status::Complete(length)) if length == head.len() => {}
         Ok(_) => return Err(Refusal::Malformed),
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
-        Err(httparse::Error::Version) if names_http_version(head) => return Err(Refusal::UnknownVersion),
+        Err(httparse::Error::Version) if names_http_version(head) => {
+            return Err(Refusal::UnknownVersion);
+        }
         Err(_) => return Err(Refusal::Malformed),
     }
-    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
+    let (Some(method), Some(target), Some(minor)) = (parsed.method, parsed.path, parsed.version)
+    else {
         return Err(Refusal::Malformed);
     };
     if target.len() > MAX_TARGET_BYTES {
@@ -92,13 +96,26 @@ pub(super) fn parse(head: &[u8]) -> Result<Head, Refusal> {
     }
     check_host(parsed.headers, minor)?;
     let body = match framing(parsed.headers, minor) {
-        Ok(framing) => Body::new(framing.unwrap_or(Framing::Length(0)), MAX_REQUEST_BODY_BYTES)?,
+        Ok(framing) => Body::new(
+            framing.unwrap_or(Framing::Length(0)),
+            MAX_REQUEST_BODY_BYTES,
+        )?,
         Err(FramingError::Ambiguous(_)) => return Err(Refusal::Malformed),
         Err(FramingError::UnknownCoding) => return Err(Refusal::UnknownCoding),
     };
-    let reply = Reply { head_only: method == "HEAD", keep_alive: keeps_alive(parsed.headers, minor) };
-    let request = Request { route: route(method, path(target)?), reply };
-    Ok(Head { request, body, expects_continue: expects_continue(parsed.headers, minor)? })
+    let reply = Reply {
+        head_only: method == "HEAD",
+        keep_alive: keeps_alive(parsed.headers, minor),
+    };
+    let request = Request {
+        route: route(method, path(target)?),
+        reply,
+    };
+    Ok(Head {
+        request,
+        body,
+        expects_continue: expects_continue(parsed.headers, minor)?,
+    })
 }
 
 impl Refusal {
@@ -128,7 +145,10 @@ impl From<BodyError> for Refusal {
 
 impl Reply {
     /// After a refusal: nothing more is read.
-    pub const CLOSE: Self = Self { head_only: false, keep_alive: false };
+    pub const CLOSE: Self = Self {
+        head_only: false,
+        keep_alive: false,
+    };
 }
 
 fn route(method: &str, path: &str) -> Route {
@@ -143,21 +163,28 @@ fn route(method: &str, path: &str) -> Route {
     }
 }
 
-/// The path without its query and without the slashes in front, of which the original takes any number; from the origin
-/// or the absolute form (RFC 9112, section 3.2).
+/// The path without its query and without the slashes in front, of which the original takes any
+/// number; from the origin or the absolute form (RFC 9112, section 3.2).
 fn path(target: &str) -> Result<&str, Refusal> {
     let (target, _query) = target.split_once('?').unwrap_or((target, ""));
     let path = match target.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => {
+        Some((scheme, rest))
+            if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") =>
+        {
             rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
         }
         _ => target,
     };
     // The asterisk asks about the server as a whole: no path of ours.
-    if path.starts_with('/') || path == "*" { Ok(path.trim_start_matches('/')) } else { Err(Refusal::Malformed) }
+    if path.starts_with('/') || path == "*" {
+        Ok(path.trim_start_matches('/'))
+    } else {
+        Err(Refusal::Malformed)
+    }
 }
 
-/// RFC 9112, section 3.2: exactly one `Host` in HTTP/1.1, never several, and nothing in it that no host has.
+/// RFC 9112, section 3.2: exactly one `Host` in HTTP/1.1, never several, and nothing in it that no
+/// host has.
 fn check_host(headers: &[httparse::Header<'_>], minor: u8) -> Result<(), Refusal> {
     let mut hosts = values(headers, "host");
     let host = match (hosts.next(), hosts.next()) {
@@ -165,8 +192,14 @@ fn check_host(headers: &[httparse::Header<'_>], minor: u8) -> Result<(), Refusal
         (None, _) if minor == 0 => return Ok(()),
         _ => return Err(Refusal::Malformed),
     };
-    let plausible = host.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte));
-    if plausible { Ok(()) } else { Err(Refusal::Malformed) }
+    let plausible = host
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte));
+    if plausible {
+        Ok(())
+    } else {
+        Err(Refusal::Malformed)
+    }
 }
 
 /// RFC 9110, section 10.1.1; an HTTP/1.0 client knows no 100.
@@ -180,9 +213,16 @@ fn expects_continue(headers: &[httparse::Header<'_>], minor: u8) -> Result<bool,
 
 /// Is it a request line of three words, the last of which is a version, though none of ours.
 fn names_http_version(head: &[u8]) -> bool {
-    let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let line = head
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii_end();
     let mut words = line.split(|byte| *byte == b' ').skip(2);
-    match (words.next().and_then(|word| word.strip_prefix(b"HTTP/")), words.next()) {
+    match (
+        words.next().and_then(|word| word.strip_prefix(b"HTTP/")),
+        words.next(),
+    ) {
         (Some([major, b'.', minor]), None) => major.is_ascii_digit() && minor.is_ascii_digit(),
         (Some([major]), None) => major.is_ascii_digit(),
         _ => false,

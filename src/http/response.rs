@@ -23,12 +23,23 @@ struct Content {
 impl Answer {
     /// 200 with a JSON body, shared with whoever else is given it.
     pub fn json(body: Bytes) -> Self {
-        Self { status: "200 OK", content: Some(Content { media_type: "application/json", body }), allow: None }
+        Self {
+            status: "200 OK",
+            content: Some(Content {
+                media_type: "application/json",
+                body,
+            }),
+            allow: None,
+        }
     }
 
     /// 204: done, nothing to say.
     pub fn no_content() -> Self {
-        Self { status: "204 No Content", content: None, allow: None }
+        Self {
+            status: "204 No Content",
+            content: None,
+            allow: None,
+        }
     }
 
     /// 404.
@@ -38,7 +49,10 @@ impl Answer {
 
     /// 405, with the methods that there are.
     pub fn not_allowed(allow: &'static str) -> Self {
-        Self { allow: Some(allow), ..Self::sentence("405 Method Not Allowed") }
+        Self {
+            allow: Some(allow),
+            ..Self::sentence("405 Method Not Allowed")
+        }
     }
 
     /// What a refused request is told; goes with [`Reply::CLOSE`].
@@ -46,10 +60,15 @@ impl Answer {
         Self::sentence(refusal.status())
     }
 
-    /// Appends the head to `output` and returns the body that has to follow it: empty after a `HEAD` request, which is
-    /// told the length all the same (RFC 9110, section 9.3.2). `now` becomes the `Date`.
+    /// Appends the head to `output` and returns the body that has to follow it: empty after a
+    /// `HEAD` request, which is told the length all the same (RFC 9110, section 9.3.2). `now`
+    /// becomes the `Date`.
     pub fn write(self, reply: Reply, now: WallTime, output: &mut BytesMut) -> Bytes {
-        let connection = if reply.keep_alive { "keep-alive" } else { "close" };
+        let connection = if reply.keep_alive {
+            "keep-alive"
+        } else {
+            "close"
+        };
         let (status, date) = (self.status, date::format(now));
         let mut head = format!(
             "HTTP/1.1 {status}\r\nServer: pglookout\r\nDate: {date}\r\n{}: {}\r\nConnection: {connection}\r\n",
@@ -60,17 +79,29 @@ impl Answer {
             head += &format!("Allow: {allow}\r\n");
         }
         if let Some(Content { media_type, body }) = &self.content {
-            head += &format!("Content-Type: {media_type}\r\nContent-Length: {}\r\n", body.len());
+            head += &format!(
+                "Content-Type: {media_type}\r\nContent-Length: {}\r\n",
+                body.len()
+            );
         }
         // Every answer is of its moment; a cache in between would serve a primary that is gone.
         head += "Cache-Control: no-store\r\n\r\n";
         output.extend_from_slice(head.as_bytes());
-        self.content.filter(|_| !reply.head_only).map_or_else(Bytes::new, |content| content.body)
+        self.content
+            .filter(|_| !reply.head_only)
+            .map_or_else(Bytes::new, |content| content.body)
     }
 
     fn sentence(status: &'static str) -> Self {
         let body = Bytes::from_static(status.as_bytes());
-        Self { status, content: Some(Content { media_type: "text/plain", body }), allow: None }
+        Self {
+            status,
+            content: Some(Content {
+                media_type: "text/plain",
+                body,
+            }),
+            allow: None,
+        }
     }
 }
 
@@ -85,11 +116,18 @@ mod tests {
 
     fn written(answer: Answer, reply: Reply) -> (String, Bytes) {
         let mut output = BytesMut::new();
-        let body = answer.write(reply, WallTime::from_unix_micros(1_714_480_496_789_000), &mut output);
+        let body = answer.write(
+            reply,
+            WallTime::from_unix_micros(1_714_480_496_789_000),
+            &mut output,
+        );
         (String::from_utf8(output.to_vec()).unwrap(), body)
     }
 
-    const OPEN: Reply = Reply { head_only: false, keep_alive: true };
+    const OPEN: Reply = Reply {
+        head_only: false,
+        keep_alive: true,
+    };
 
     #[test]
     fn a_body_is_announced_and_shared() {
@@ -99,15 +137,28 @@ mod tests {
             Pglookout-Date-Micros: 789000\r\nConnection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: 2\r\nCache-Control: no-store\r\n\r\n";
         assert_eq!(head, expected);
         assert_eq!(body.as_ptr(), shared.as_ptr());
-        let (only, body) = written(Answer::json(shared), Reply { head_only: true, ..OPEN });
+        let (only, body) = written(
+            Answer::json(shared),
+            Reply {
+                head_only: true,
+                ..OPEN
+            },
+        );
         assert_eq!((only.as_str(), body.len()), (expected, 0));
     }
 
     #[test]
     fn no_content_has_no_length() {
-        let (head, body) = written(Answer::no_content(), Reply { keep_alive: false, ..OPEN });
+        let (head, body) = written(
+            Answer::no_content(),
+            Reply {
+                keep_alive: false,
+                ..OPEN
+            },
+        );
         assert!(
-            head.starts_with("HTTP/1.1 204 No Content\r\n") && head.contains("\r\nConnection: close\r\n"),
+            head.starts_with("HTTP/1.1 204 No Content\r\n")
+                && head.contains("\r\nConnection: close\r\n"),
             "{head}"
         );
         assert!(!head.contains("Content-") && body.is_empty(), "{head}");
@@ -121,9 +172,18 @@ mod tests {
             (Answer::refused(Refusal::TimedOut), "408 Request Timeout"),
         ] {
             let (head, body) = written(answer, Reply::CLOSE);
-            assert!(head.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{head}");
-            assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", status.len())), "{head}");
-            assert_eq!((body, head.contains("\r\nAllow: POST\r\n")), (status.into(), status.starts_with("405")));
+            assert!(
+                head.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+                "{head}"
+            );
+            assert!(
+                head.contains(&format!("\r\nContent-Length: {}\r\n", status.len())),
+                "{head}"
+            );
+            assert_eq!(
+                (body, head.contains("\r\nAllow: POST\r\n")),
+                (status.into(), status.starts_with("405"))
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One connection of the server: requests out of its input, one at a time. Deadlines, sockets and answers are the caller's.
+//! One connection of the server: requests out of its input, one at a time. Deadlines, sockets and
+//! answers are the caller's.
 
 use bytes::{Buf, BytesMut};
 
@@ -20,9 +21,11 @@ pub enum Step {
     NeedMore,
     /// The client waits for a 100: send [`write_continue`](super::write_continue), then call again.
     Continue,
-    /// A complete request: answer it, then call again for what follows if its reply keeps the connection alive.
+    /// A complete request: answer it, then call again for what follows if its reply keeps the
+    /// connection alive.
     Request(Request),
-    /// Answer with the refusal, then close. More input is thrown away, so that the client gets to read the answer.
+    /// Answer with the refusal, then close. More input is thrown away, so that the client gets to
+    /// read the answer.
     Refused(Refusal),
 }
 
@@ -130,7 +133,8 @@ mod tests {
     use super::*;
     use crate::testing::{deliveries, mutations};
 
-    /// One word per step: the status that is due, then `-` if the connection does not stay, `h` if only the head is due.
+    /// One word per step: the status that is due, then `-` if the connection does not stay, `h` if
+    /// only the head is due.
     fn words(pieces: &[&[u8]]) -> String {
         let (mut exchange, mut input, mut words) = (Exchange::new(), BytesMut::new(), Vec::new());
         for piece in pieces {
@@ -155,21 +159,32 @@ mod tests {
             Route::NotAllowed { allow } => &format!("405:{allow}"),
         };
         let head_only = if reply.head_only { "h" } else { "" };
-        format!("{status}{head_only}{}", if reply.keep_alive { "" } else { "-" })
+        format!(
+            "{status}{head_only}{}",
+            if reply.keep_alive { "" } else { "-" }
+        )
     }
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
         for pieces in deliveries(text.as_bytes()) {
-            // Only a client that waits with the body is invited to send it, so 100 depends on the pieces.
-            assert_eq!(words(&pieces).replace("100 ", ""), expected, "{text:?} as {pieces:?}");
+            // Only a client that waits with the body is invited to send it, so 100 depends on the
+            // pieces.
+            assert_eq!(
+                words(&pieces).replace("100 ", ""),
+                expected,
+                "{text:?} as {pieces:?}"
+            );
         }
     }
 
     /// A request with this line and these fields beside `Host`, each ended by `;`.
     #[track_caller]
     fn asked(line: &str, fields: &str, expected: &str) {
-        check(&format!("{line}\r\nHost: h:1\r\n{}\r\n", fields.replace(';', "\r\n")), expected);
+        check(
+            &format!("{line}\r\nHost: h:1\r\n{}\r\n", fields.replace(';', "\r\n")),
+            expected,
+        );
     }
 
     #[test]
@@ -182,13 +197,24 @@ mod tests {
         asked("POST /check HTTP/1.1", "Content-Length: 0;", "204");
         asked("POST /check HTTP/1.1", "", "204");
         asked("POST /check?x=1 HTTP/1.1", "", "204");
-        check("POST /check HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", "204");
+        check(
+            "POST /check HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
+            "204",
+        );
     }
 
     #[test]
     fn other_paths_and_methods_get_a_whole_answer() {
-        for target in ["/", "/other", "/state.jsonfoo", "/STATE.JSON", "/state%2Ejson", "/state.json/", "/check/x", "*"]
-        {
+        for target in [
+            "/",
+            "/other",
+            "/state.jsonfoo",
+            "/STATE.JSON",
+            "/state%2Ejson",
+            "/state.json/",
+            "/check/x",
+            "*",
+        ] {
             asked(&format!("GET {target} HTTP/1.1"), "", "404");
         }
         asked("HEAD /secret.txt HTTP/1.1", "", "404h");
@@ -218,15 +244,18 @@ mod tests {
         asked("GET /state.json HTTP/1.1", "Connection: close;", "200-");
         asked("GET /state.json HTTP/1.1", "Connection: x, CLOSE;", "200-");
         asked("GET /state.json HTTP/1.0", "Connection: Keep-Alive;", "200");
-        asked("GET /state.json HTTP/1.0", "Connection: keep-alive, close;", "200-");
+        asked(
+            "GET /state.json HTTP/1.0",
+            "Connection: keep-alive, close;",
+            "200-",
+        );
     }
 
     #[test]
     fn requests_may_follow_each_other_at_once() {
         let one = "GET /state.json HTTP/1.1\r\nHost: h\r\n\r\n";
         check(&one.repeat(3), "200 200 200");
-        let post =
-            "POST /check HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2;a\r\nxy\r\n0\r\nT: u\r\n\r\n";
+        let post = "POST /check HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2;a\r\nxy\r\n0\r\nT: u\r\n\r\n";
         check(&format!("\r\n{post}\r\n\n{one}{post}"), "204 200 204");
         check(&format!("GET / HTTP/1.0\r\n\r\n{one}"), "404-");
         check(&format!("GET / HTTP/1.1\r\n\r\n{one}"), "400-");
@@ -270,12 +299,17 @@ mod tests {
         asked("GET / HTTP/2.0", "", "505-");
         asked("GET / HTTP/9.9", "", "505-");
         check("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505-");
-        asked("POST /check HTTP/1.1", "Transfer-Encoding: gzip, chunked;", "501-");
+        asked(
+            "POST /check HTTP/1.1",
+            "Transfer-Encoding: gzip, chunked;",
+            "501-",
+        );
     }
 
     #[test]
     fn a_waiting_client_is_invited() {
-        let head = b"POST /check HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n";
+        let head =
+            b"POST /check HTTP/1.1\r\nHost: h\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n";
         assert_eq!(words(&[head, b"abc"]), "100 204");
         assert_eq!(words(&[head, b"a", b"bc"]), "100 204");
         assert_eq!(words(&[&[head.as_slice(), b"abc"].concat()]), "204");
@@ -286,20 +320,40 @@ mod tests {
 
     #[test]
     fn limits_hold() {
-        let head = |bytes: usize| format!("GET / HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n", "x".repeat(bytes - 32));
+        let head = |bytes: usize| {
+            format!(
+                "GET / HTTP/1.1\r\nHost: h\r\nA: {}\r\n\r\n",
+                "x".repeat(bytes - 32)
+            )
+        };
         assert_eq!(words(&[head(MAX_REQUEST_HEAD_BYTES).as_bytes()]), "404");
-        assert_eq!(words(&[head(MAX_REQUEST_HEAD_BYTES + 1).as_bytes()]), "431-");
+        assert_eq!(
+            words(&[head(MAX_REQUEST_HEAD_BYTES + 1).as_bytes()]),
+            "431-"
+        );
         assert_eq!(words(&[&[b'x'; MAX_REQUEST_HEAD_BYTES]]), "");
         assert_eq!(words(&[&[b'x'; MAX_REQUEST_HEAD_BYTES + 1]]), "414-");
-        let fields = |count: usize| format!("GET / HTTP/1.1\r\nHost: h\r\n{}\r\n", "a: b\r\n".repeat(count - 1));
+        let fields = |count: usize| {
+            format!(
+                "GET / HTTP/1.1\r\nHost: h\r\n{}\r\n",
+                "a: b\r\n".repeat(count - 1)
+            )
+        };
         assert_eq!(words(&[fields(MAX_HEADERS).as_bytes()]), "404");
         assert_eq!(words(&[fields(MAX_HEADERS + 1).as_bytes()]), "431-");
         let target = |bytes: usize| format!("GET /{} HTTP/1.0\r\n\r\n", "x".repeat(bytes - 1));
         assert_eq!(words(&[target(MAX_TARGET_BYTES).as_bytes()]), "404-");
         assert_eq!(words(&[target(MAX_TARGET_BYTES + 1).as_bytes()]), "414-");
-        let length = |bytes: u64| format!("POST /check HTTP/1.0\r\nContent-Length: {bytes}\r\n\r\n");
-        assert_eq!(words(&[length(MAX_REQUEST_BODY_BYTES).as_bytes(), &vec![0; 65_536]]), "204-");
-        assert_eq!(words(&[length(MAX_REQUEST_BODY_BYTES + 1).as_bytes()]), "413-");
+        let length =
+            |bytes: u64| format!("POST /check HTTP/1.0\r\nContent-Length: {bytes}\r\n\r\n");
+        assert_eq!(
+            words(&[length(MAX_REQUEST_BODY_BYTES).as_bytes(), &vec![0; 65_536]]),
+            "204-"
+        );
+        assert_eq!(
+            words(&[length(MAX_REQUEST_BODY_BYTES + 1).as_bytes()]),
+            "413-"
+        );
     }
 
     #[test]
@@ -307,7 +361,10 @@ mod tests {
         let (mut exchange, mut input) = (Exchange::new(), BytesMut::new());
         assert!(exchange.is_idle(&input));
         input.extend_from_slice(b"POST /check HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nab");
-        assert_eq!((exchange.receive(&mut input), exchange.is_idle(&input)), (Step::NeedMore, false));
+        assert_eq!(
+            (exchange.receive(&mut input), exchange.is_idle(&input)),
+            (Step::NeedMore, false)
+        );
         input.extend_from_slice(b"cG");
         assert!(matches!(exchange.receive(&mut input), Step::Request(_)));
         assert!(!exchange.is_idle(&input));
@@ -319,7 +376,10 @@ mod tests {
             Host: h\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
         mutations(text, |mutated| {
             let (head, tail) = mutated.split_at(mutated.len() / 2);
-            assert_eq!(words(&[mutated]).replace("100 ", ""), words(&[head, tail]).replace("100 ", ""));
+            assert_eq!(
+                words(&[mutated]).replace("100 ", ""),
+                words(&[head, tail]).replace("100 ", "")
+            );
         });
     }
 }

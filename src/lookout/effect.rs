@@ -1,5 +1,5 @@
-//! What the core wishes: one closed list, each variant with who acts on it. Carrying one out never calls the core; what
-//! comes of it is a later event.
+//! What the core wishes: one closed list, each variant with who acts on it. Carrying one out never
+//! calls the core; what comes of it is a later event.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,8 +36,8 @@ pub enum Effect {
         /// End it after this long.
         timeout: Option<Duration>,
     },
-    /// See that the recovery settings of our own server name this primary (the loop); answered by `FollowPrepared`. There is
-    /// one such wish at a time.
+    /// See that the recovery settings of our own server name this primary (the loop); answered by
+    /// `FollowPrepared`. There is one such wish at a time.
     PrepareFollow {
         /// Whom to follow.
         primary: NodeName,
@@ -57,7 +57,8 @@ pub enum Effect {
     ClearAlert(Alert),
     /// Write the state file: a decision was made (the loop).
     SaveState,
-    /// Write the state file: what must survive a restart has changed, though no decision was made (the loop).
+    /// Write the state file: what must survive a restart has changed, though no decision was made
+    /// (the loop).
     SaveMemory,
     /// Send this measurement (the loop).
     Measure(Metric),
@@ -68,7 +69,8 @@ pub enum Effect {
         /// One sentence.
         text: String,
     },
-    /// Write this decision, which is no news, to the debug log (the loop). Not a sentence yet: hardly ever is there a reader.
+    /// Write this decision, which is no news, to the debug log (the loop). Not a sentence yet:
+    /// hardly ever is there a reader.
     NoNews(Verdict),
 }
 
@@ -82,15 +84,24 @@ impl Effect {
     }
 
     pub(super) fn info(text: String) -> Self {
-        Self::Log { level: log::Level::Info, text }
+        Self::Log {
+            level: log::Level::Info,
+            text,
+        }
     }
 
     pub(super) fn warning(text: String) -> Self {
-        Self::Log { level: log::Level::Warn, text }
+        Self::Log {
+            level: log::Level::Warn,
+            text,
+        }
     }
 
     pub(super) fn error(text: String) -> Self {
-        Self::Log { level: log::Level::Error, text }
+        Self::Log {
+            level: log::Level::Error,
+            text,
+        }
     }
 }
 

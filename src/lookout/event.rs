@@ -7,12 +7,14 @@ use super::{CommandId, ProbeId};
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
 use crate::config::{Config, NodeName, ObserverName};
 
-/// A fact from outside. An answer names what it answers by id; one that is no longer wanted is dropped by that id.
+/// A fact from outside. An answer names what it answers by id; one that is no longer wanted is
+/// dropped by that id.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// The configuration was read again and is good (SIGHUP; sent by the loop).
     ConfigLoaded(Arc<Config>),
-    /// A poll that [`Effect::ProbeNode`](super::Effect::ProbeNode) asked for has ended (sent by the prober).
+    /// A poll that [`Effect::ProbeNode`](super::Effect::ProbeNode) asked for has ended (sent by the
+    /// prober).
     NodeProbed {
         /// Whom it asked.
         node: NodeName,
@@ -28,7 +30,8 @@ pub enum Event {
         /// What the system or the server said.
         failure: ProbeFailure,
     },
-    /// A fetch that [`Effect::ProbeObserver`](super::Effect::ProbeObserver) asked for has ended (sent by the prober).
+    /// A fetch that [`Effect::ProbeObserver`](super::Effect::ProbeObserver) asked for has ended
+    /// (sent by the prober).
     ObserverProbed {
         /// Whom it asked.
         observer: ObserverName,
@@ -39,22 +42,23 @@ pub enum Event {
     },
     /// `POST /check` (sent by the web server).
     CheckRequested,
-    /// A command that [`Effect::RunCommand`](super::Effect::RunCommand) asked for has ended or never began (sent by the
-    /// loop).
+    /// A command that [`Effect::RunCommand`](super::Effect::RunCommand) asked for has ended or
+    /// never began (sent by the loop).
     CommandExited {
         /// Which wish it answers.
         id: CommandId,
         /// How it ended.
         outcome: CommandOutcome,
     },
-    /// The failover command that a former process has left running ([`PastFailover::process`](super::PastFailover::process))
-    /// runs no more (sent by the loop).
+    /// The failover command that a former process has left running
+    /// ([`PastFailover::process`](super::PastFailover::process)) runs no more (sent by the loop).
     FormerCommandEnded,
-    /// The look at the recovery settings that [`Effect::PrepareFollow`](super::Effect::PrepareFollow) asked for has ended
-    /// (sent by the loop).
+    /// The look at the recovery settings that
+    /// [`Effect::PrepareFollow`](super::Effect::PrepareFollow) asked for has ended (sent by the
+    /// loop).
     FollowPrepared(FollowOutcome),
-    /// [`Lookout::next_deadline`](super::Lookout::next_deadline) has been reached (sent by the loop). Decisions are made
-    /// here and nowhere else.
+    /// [`Lookout::next_deadline`](super::Lookout::next_deadline) has been reached (sent by the
+    /// loop). Decisions are made here and nowhere else.
     DeadlineReached {
         /// Does the maintenance file exist.
         maintenance: bool,

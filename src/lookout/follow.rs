@@ -1,11 +1,16 @@
-//! Following a new primary: when the recovery settings of our own server are looked at, and the restart that makes changed
-//! ones count. What the settings say, and where they are, is not known here.
+//! Following a new primary: when the recovery settings of our own server are looked at, and the
+//! restart that makes changed ones count. What the settings say, and where they are, is not known
+//! here.
 //!
-//! The wish begins with a change of the remembered primary, with a reload, and with the start of the process, which cannot
-//! know whether a former one got to its end. It lasts until the settings name the primary and the server was restarted
-//! since they were changed; it is pursued once per regular decision.
+//! The wish begins with a change of the remembered primary, with a reload, and with the start of
+//! the process, which cannot know whether a former one got to its end. It lasts until the settings
+//! name the primary and the server was restarted since they were changed; it is pursued once per
+//! regular decision.
 
-use super::{Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FollowOutcome, Lookout, Metric, Trouble};
+use super::{
+    Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FollowOutcome, Lookout, Metric,
+    Trouble,
+};
 use crate::config::{CommandLine, NodeName};
 use crate::time::{Monotonic, Now};
 
@@ -44,7 +49,14 @@ enum Step {
 impl Following {
     /// `restart_owed`: by a former process.
     pub(super) fn new(restart_owed: bool) -> Self {
-        Self { wanted: true, restart_owed, step: Step::Idle, not_before: None, refused: false, said: None }
+        Self {
+            wanted: true,
+            restart_owed,
+            step: Step::Idle,
+            not_before: None,
+            refused: false,
+            said: None,
+        }
     }
 
     /// The settings have to be looked at, at the next regular decision.
@@ -75,11 +87,14 @@ impl Following {
 }
 
 impl Lookout {
-    /// Once per regular decision, after the node map; not if it has just decided to promote this node.
+    /// Once per regular decision, after the node map; not if it has just decided to promote this
+    /// node.
     pub(super) fn follow(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
-        let (Some(settings), Some(own), Some(primary)) =
-            (&self.config.follow, &self.config.own_db, self.remembered.clone())
-        else {
+        let (Some(settings), Some(own), Some(primary)) = (
+            &self.config.follow,
+            &self.config.own_db,
+            self.remembered.clone(),
+        ) else {
             return;
         };
         if *own == primary {
@@ -88,12 +103,22 @@ impl Lookout {
         }
         // The own server is about to be a primary: its next answer says whether it is one.
         let promotion = &self.promotion;
-        let is_promoted = promotion.is_running() || promotion.is_unsettled() || promotion.held_off(now).is_some();
+        let is_promoted =
+            promotion.is_running() || promotion.is_unsettled() || promotion.held_off(now).is_some();
         if !self.following.is_due(now) || is_promoted {
             return;
         }
-        let Some(info) = self.config.nodes.get(&primary) else { return };
-        let Some(answer) = self.state.nodes.get(own).and_then(|state| state.answer.as_ref()) else { return };
+        let Some(info) = self.config.nodes.get(&primary) else {
+            return;
+        };
+        let Some(answer) = self
+            .state
+            .nodes
+            .get(own)
+            .and_then(|state| state.answer.as_ref())
+        else {
+            return;
+        };
         if !answer.in_recovery {
             self.refuse_to_follow(&primary, "by its own last word it is a primary", effects);
             return;
@@ -105,7 +130,11 @@ impl Lookout {
         let data_directory = settings.data_directory.clone();
         self.following.wanted = false;
         self.following.step = Step::Preparing;
-        effects.push(Effect::PrepareFollow { primary, conninfo, data_directory });
+        effects.push(Effect::PrepareFollow {
+            primary,
+            conninfo,
+            data_directory,
+        });
     }
 
     pub(super) fn follow_prepared(&mut self, outcome: FollowOutcome, effects: &mut Vec<Effect>) {
@@ -114,7 +143,10 @@ impl Lookout {
         }
         self.following.step = Step::Idle;
         effects.push(Effect::SaveState);
-        let Some(primary) = self.remembered.clone().filter(|primary| self.config.own_db.as_ref() != Some(primary))
+        let Some(primary) = self
+            .remembered
+            .clone()
+            .filter(|primary| self.config.own_db.as_ref() != Some(primary))
         else {
             return;
         };
@@ -125,9 +157,13 @@ impl Lookout {
                 self.following.restart_owed = true;
                 return self.not_prepared(reason, effects);
             }
-            FollowOutcome::NotAStandby(reason) => return self.refuse_to_follow(&primary, &reason, effects),
+            FollowOutcome::NotAStandby(reason) => {
+                return self.refuse_to_follow(&primary, &reason, effects);
+            }
             FollowOutcome::Changed => {
-                effects.push(Effect::warning("the recovery settings of this node were changed".to_owned()));
+                effects.push(Effect::warning(
+                    "the recovery settings of this node were changed".to_owned(),
+                ));
                 self.following.restart_owed = true;
             }
             FollowOutcome::Unchanged => {}
@@ -160,7 +196,10 @@ impl Lookout {
                 let id = self.run(CommandPurpose::FollowStart, start, effects);
                 self.following.step = Step::Starting { id, stopped: well };
             }
-            Step::Starting { id: running, stopped } if *running == id => {
+            Step::Starting {
+                id: running,
+                stopped,
+            } if *running == id => {
                 let done = *stopped && well;
                 say_how_it_ended(CommandPurpose::FollowStart, outcome, effects);
                 self.following.step = Step::Idle;
@@ -173,20 +212,27 @@ impl Lookout {
     }
 
     fn restart_own_server(&mut self, effects: &mut Vec<Effect>) {
-        let Some(settings) = &self.config.follow else { return };
-        let (stop, start) = (settings.stop_command.clone(), settings.start_command.clone());
+        let Some(settings) = &self.config.follow else {
+            return;
+        };
+        let (stop, start) = (
+            settings.stop_command.clone(),
+            settings.start_command.clone(),
+        );
         let id = self.run(CommandPurpose::FollowStop, stop, effects);
         self.following.step = Step::Stopping { id, start };
     }
 
-    /// If it failed it is repeated at a later decision, but not as fast as news of our own server make decisions due.
+    /// If it failed it is repeated at a later decision, but not as fast as news of our own server
+    /// make decisions due.
     fn restarted(&mut self, done: bool, now: Monotonic) {
         if done {
             self.following.restart_owed = false;
             return;
         }
         self.following.wanted = true;
-        self.following.not_before = Some(now + self.config.poll_interval.min(self.config.check_interval));
+        self.following.not_before =
+            Some(now + self.config.poll_interval.min(self.config.check_interval));
     }
 
     /// The wish stays: a former primary that was made a standby follows like any other.
@@ -195,24 +241,34 @@ impl Lookout {
         if std::mem::replace(&mut self.following.refused, true) {
             return;
         }
-        let text = format!("the primary is {primary}, and this node does not follow it, it is no standby: {reason}");
+        let text = format!(
+            "the primary is {primary}, and this node does not follow it, it is no standby: {reason}"
+        );
         effects.push(CANNOT_FOLLOW);
         effects.push(Effect::error(text.clone()));
-        effects.push(Effect::RaiseAlert { alert: Alert::CannotFollow, text });
+        effects.push(Effect::RaiseAlert {
+            alert: Alert::CannotFollow,
+            text,
+        });
     }
 
     /// Tried again at the next regular decision; said once.
     fn not_prepared(&mut self, reason: String, effects: &mut Vec<Effect>) {
         effects.push(CANNOT_FOLLOW);
         if self.following.said.as_ref() != Some(&reason) {
-            effects.push(Effect::error(format!("the new primary cannot be followed yet: {reason}")));
+            effects.push(Effect::error(format!(
+                "the new primary cannot be followed yet: {reason}"
+            )));
         }
         self.following.wanted = true;
         self.following.said = Some(reason);
     }
 }
 
-const CANNOT_FOLLOW: Effect = Effect::Measure(Metric::Trouble { trouble: Trouble::CannotFollow, about: "autofollow" });
+const CANNOT_FOLLOW: Effect = Effect::Measure(Metric::Trouble {
+    trouble: Trouble::CannotFollow,
+    about: "autofollow",
+});
 
 fn say_how_it_ended(purpose: CommandPurpose, outcome: &CommandOutcome, effects: &mut Vec<Effect>) {
     effects.extend(Effect::trouble_with(purpose, outcome));

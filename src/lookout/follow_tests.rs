@@ -1,4 +1,5 @@
-//! When this node (s2) follows, live: the look at its settings, the restart, and what holds either up.
+//! When this node (s2) follows, live: the look at its settings, the restart, and what holds either
+//! up.
 
 use super::super::world::check;
 
@@ -9,7 +10,12 @@ const ON: &str = r#""autofollow": true, "pg_start_command": "start", "pg_stop_co
 #[track_caller]
 fn follows(settings: &str, script: &str, expected: &str) {
     let comma = if settings.is_empty() { "" } else { ", " };
-    check(&format!("{ON}{comma}{settings}"), script, "follow, run, raise cannot", expected);
+    check(
+        &format!("{ON}{comma}{settings}"),
+        script,
+        "follow, run, raise cannot",
+        expected,
+    );
 }
 
 /// From 20 s on the primary is s1, and p is gone.
@@ -17,7 +23,11 @@ const SWITCHED: &str = "20 p unreachable\n20 s1 primary\n";
 
 #[test]
 fn the_first_sight_of_a_primary_is_looked_at() {
-    follows("", "0 follow unchanged\n40 end", "0.01 follow p by user=r host=p");
+    follows(
+        "",
+        "0 follow unchanged\n40 end",
+        "0.01 follow p by user=r host=p",
+    );
     follows(
         "",
         "0 follow changed\n40 end",
@@ -45,7 +55,11 @@ fn a_reload_looks_again_and_only_while_it_is_on() {
         "21 follow unchanged\n21 reload \"pg_stop_command\": \"halt\"\n35 end",
         "21.01 follow p by user=r host=p",
     );
-    follows("", &format!("19 reload \"autofollow\": false\n{SWITCHED}60 end"), "");
+    follows(
+        "",
+        &format!("19 reload \"autofollow\": false\n{SWITCHED}60 end"),
+        "",
+    );
     check("", &format!("19 end\n{SWITCHED}60 end"), "follow", "");
 }
 
@@ -103,7 +117,9 @@ fn news_of_the_own_server_do_not_hurry_the_repetition() {
     // The restart was over at 20.23, and is owed; a decision was due at 21.
     follows(
         "",
-        &format!("19 command 1\n{SWITCHED}21 s2 lost\n22 s2 unreachable\n22.5 s2 lost\n23 s2 standby\n36 end"),
+        &format!(
+            "19 command 1\n{SWITCHED}21 s2 lost\n22 s2 unreachable\n22.5 s2 lost\n23 s2 standby\n36 end"
+        ),
         "20.01 follow s1 by user=r host=s1
          20.03 run stop
          20.13 run start
@@ -173,13 +189,21 @@ fn files_that_speak_of_no_standby_are_refused_once() {
 
 #[test]
 fn who_has_not_told_its_role_waits() {
-    follows("", "0 s2 unreachable\n0 follow unchanged\n12 s2 standby\n30 end", "15.01 follow p by user=r host=p");
+    follows(
+        "",
+        "0 s2 unreachable\n0 follow unchanged\n12 s2 standby\n30 end",
+        "15.01 follow p by user=r host=p",
+    );
 }
 
 #[test]
 fn nothing_is_prepared_while_this_node_is_being_promoted() {
     // The failover command takes 20 s; meanwhile a reload asks for a look.
-    follows("", "20.2 p unreachable\n20.2 command 1 in 20\n85 reload \"poll_timeout\": 4\n99 end", "80.01 run promote");
+    follows(
+        "",
+        "20.2 p unreachable\n20.2 command 1 in 20\n85 reload \"poll_timeout\": 4\n99 end",
+        "80.01 run promote",
+    );
 }
 
 #[test]
@@ -195,13 +219,19 @@ fn a_promotion_that_began_during_the_look_goes_first() {
 
 #[test]
 fn a_restart_of_the_daemon_looks_again() {
-    follows("", "21 follow unchanged\n21 restart\n35 end", "21.01 follow p by user=r host=p");
+    follows(
+        "",
+        "21 follow unchanged\n21 restart\n35 end",
+        "21.01 follow p by user=r host=p",
+    );
 }
 
 #[test]
 fn a_restart_that_a_former_process_owes_is_made() {
     // Ended during the look, between stop and start, and afterwards.
-    let script = |ended| format!("19 command 0 in 3\n{SWITCHED}{ended} follow unchanged\n{ended} restart\n34 end");
+    let script = |ended| {
+        format!("19 command 0 in 3\n{SWITCHED}{ended} follow unchanged\n{ended} restart\n34 end")
+    };
     follows(
         "",
         &script("20.02"),

@@ -1,5 +1,6 @@
-//! Whether polling goes on at all: a poll cycle is complete when everybody who is asked has reported or failed since it began.
-//! None for `cluster_monitor_health_timeout_seconds` is one warning, and counted.
+//! Whether polling goes on at all: a poll cycle is complete when everybody who is asked has
+//! reported or failed since it began. None for `cluster_monitor_health_timeout_seconds` is one
+//! warning, and counted.
 
 use std::time::Duration;
 
@@ -18,7 +19,11 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn new(now: Monotonic) -> Self {
-        Self { began: now, is_overdue: false, incidents: 0 }
+        Self {
+            began: now,
+            is_overdue: false,
+            incidents: 0,
+        }
     }
 
     /// A cycle begins, whatever became of the one before: others are asked from now on.
@@ -31,18 +36,25 @@ impl Lookout {
     /// When the cycle that is under way is overdue.
     pub(super) fn health_deadline(&self) -> Option<Monotonic> {
         let asks_somebody = !self.config.nodes.is_empty();
-        let timeout = self.health_timeout().filter(|_| asks_somebody && !self.health.is_overdue)?;
+        let timeout = self
+            .health_timeout()
+            .filter(|_| asks_somebody && !self.health.is_overdue)?;
         Some(self.health.began + timeout)
     }
 
     /// Somebody has reported: perhaps the last one.
     pub(super) fn note_report(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
-        if !self.schedule.all_reported(self.health.began, self.asks_observers()) {
+        if !self
+            .schedule
+            .all_reported(self.health.began, self.asks_observers())
+        {
             return;
         }
         if self.health.is_overdue {
             let took = now.since(self.health.began).as_secs_f64();
-            effects.push(Effect::info(format!("the poll cycle is complete, after {took:.3} s")));
+            effects.push(Effect::info(format!(
+                "the poll cycle is complete, after {took:.3} s"
+            )));
         }
         // Just after: the report that completes one cycle is none of the next.
         self.health.begin_anew(now + Duration::from_nanos(1));
@@ -55,7 +67,9 @@ impl Lookout {
         self.health.is_overdue = true;
         self.health.incidents = self.health.incidents.saturating_add(1);
         effects.push(Effect::Measure(Metric::HealthTimeout));
-        let silent = self.schedule.unreported(self.health.began, self.asks_observers());
+        let silent = self
+            .schedule
+            .unreported(self.health.began, self.asks_observers());
         effects.push(Effect::warning(format!(
             "no complete poll cycle for {:.3} s, neither answer nor failure of: {} (incidents since the start: {})",
             now.since(self.health.began).as_secs_f64(),
@@ -66,7 +80,9 @@ impl Lookout {
 
     /// Never so short that a cycle could not be complete in it.
     fn health_timeout(&self) -> Option<Duration> {
-        self.config.health_timeout.map(|timeout| timeout.max(self.config.poll_interval * 2))
+        self.config
+            .health_timeout
+            .map(|timeout| timeout.max(self.config.poll_interval * 2))
     }
 }
 
@@ -76,7 +92,12 @@ mod tests {
 
     #[track_caller]
     fn complaints(settings: &str, script: &str, expected: &str) {
-        check(settings, script, "log no complete, log the poll cycle", expected);
+        check(
+            settings,
+            script,
+            "log no complete, log the poll cycle",
+            expected,
+        );
     }
 
     #[test]
@@ -88,7 +109,11 @@ mod tests {
             "40.01 log no complete poll cycle for 20.000 s, neither answer nor failure of: p (incidents since the start: 1)",
         );
         complaints("", "20.5 p unreachable\n90 end", "");
-        complaints(r#""cluster_monitor_health_timeout_seconds": null"#, "20.5 p silent\n90 end", "");
+        complaints(
+            r#""cluster_monitor_health_timeout_seconds": null"#,
+            "20.5 p silent\n90 end",
+            "",
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! A trouble that lasts is said once: the same words are no news, and other words for the same kind of it are none for a
-//! minute. The other side chooses the words, others at every poll if it wills.
+//! A trouble that lasts is said once: the same words are no news, and other words for the same kind
+//! of it are none for a minute. The other side chooses the words, others at every poll if it wills.
 
 use std::time::Duration;
 
@@ -46,7 +46,11 @@ impl<Kind: PartialEq> Lasting<Kind> {
 
 impl<Kind> Default for Lasting<Kind> {
     fn default() -> Self {
-        Self { latest: None, kinds: Vec::new(), unsaid: 0 }
+        Self {
+            latest: None,
+            kinds: Vec::new(),
+            unsaid: 0,
+        }
     }
 }
 

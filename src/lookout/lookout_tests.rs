@@ -14,7 +14,12 @@ fn what_goes_wrong_and_what_is_not_considered_is_counted() {
          35.01 measure failover_decision_on_disconnect_not_taken:1|c
          45.01 measure failover_decision_on_disconnect_not_taken:1|c",
     );
-    check("", "20.5 p silent\n50 end", seen, "40.01 measure cluster_monitor_health_timeout:1|c");
+    check(
+        "",
+        "20.5 p silent\n50 end",
+        seen,
+        "40.01 measure cluster_monitor_health_timeout:1|c",
+    );
 }
 
 #[test]
@@ -63,7 +68,8 @@ fn a_dead_primary_is_followed_by_one_promotion() {
 
 #[test]
 fn the_end_of_the_limit_is_a_deadline_and_no_tick() {
-    // p was last reached at 14.01; neither a poll, every 7 s, nor a tick, every 9 s, falls on 74.01.
+    // p was last reached at 14.01; neither a poll, every 7 s, nor a tick, every 9 s, falls on
+    // 74.01.
     check(
         r#""db_poll_interval": 7, "replication_state_check_interval": 9"#,
         "14.02 p unreachable\n74.05 end",
@@ -107,7 +113,12 @@ fn a_lost_connection_to_the_primary_is_looked_into_at_once() {
 #[test]
 fn news_of_a_node_that_has_left_is_no_news() {
     let without_s1 = r#""remote_conns": {"p": "host=p", "s2": "host=s2"}"#;
-    check("", &format!("22 reload {without_s1}\n23 s1 lost\n24 end"), "log node", "");
+    check(
+        "",
+        &format!("22 reload {without_s1}\n23 s1 lost\n24 end"),
+        "log node",
+        "",
+    );
     // Nor is the answer that was under way, when it is back with another address.
     check(
         "",
@@ -125,7 +136,8 @@ fn news_of_a_node_that_has_left_is_no_news() {
     );
 }
 
-const P_ELSEWHERE: &str = r#""remote_conns": {"p": "host=elsewhere", "s1": "host=s1", "s2": "host=s2"}"#;
+const P_ELSEWHERE: &str =
+    r#""remote_conns": {"p": "host=elsewhere", "s1": "host=s1", "s2": "host=s2"}"#;
 const WITHOUT_P: &str = r#""remote_conns": {"s1": "host=s1", "s2": "host=s2"}"#;
 const WITH_P: &str = r#""remote_conns": {"p": "host=p", "s1": "host=s1", "s2": "host=s2"}"#;
 
@@ -153,7 +165,8 @@ fn a_node_with_another_address_is_asked_there_at_once() {
 
 #[test]
 fn a_primary_left_out_by_mistake_is_waited_for_like_any_other() {
-    // Reached at 20.01, gone from the configuration for a moment, and then out of reach: the limit is 60 s.
+    // Reached at 20.01, gone from the configuration for a moment, and then out of reach: the limit
+    // is 60 s.
     check(
         "",
         &format!("21 reload {WITHOUT_P}\n22 p unreachable\n23 reload {WITH_P}\n82 end"),
@@ -230,8 +243,18 @@ fn a_primary_that_was_never_seen_is_waited_for_from_the_start() {
 
 #[test]
 fn a_change_of_nodes_begins_the_wait_for_an_unknown_one_anew() {
-    check("", &format!("0 p unreachable\n30 reload {P_ELSEWHERE}\n95 end"), "run", "90 run promote");
-    check("", "0 p unreachable\n30 reload \"db_poll_interval\": 4\n65 end", "run", "60 run promote");
+    check(
+        "",
+        &format!("0 p unreachable\n30 reload {P_ELSEWHERE}\n95 end"),
+        "run",
+        "90 run promote",
+    );
+    check(
+        "",
+        "0 p unreachable\n30 reload \"db_poll_interval\": 4\n65 end",
+        "run",
+        "60 run promote",
+    );
 }
 
 #[test]
@@ -249,7 +272,12 @@ fn the_primary_and_its_last_contact_survive_a_restart() {
         "100.01 run promote\n100.01 decide promote primary_unreachable",
     );
     // Twice: the second process knows of the contact by the memory of the first alone.
-    check("", "20.2 p unreachable\n30 restart\n40 restart\n85 end", "run", "80.01 run promote");
+    check(
+        "",
+        "20.2 p unreachable\n30 restart\n40 restart\n85 end",
+        "run",
+        "80.01 run promote",
+    );
 }
 
 #[test]
@@ -266,7 +294,8 @@ fn a_restart_beside_the_dead_primary_is_no_cold_start() {
     );
 }
 
-const WARNED_OBSERVERS: &str = r#""poll_observers_on_warning_only": true, "observers": {"o1": "http://o1"}"#;
+const WARNED_OBSERVERS: &str =
+    r#""poll_observers_on_warning_only": true, "observers": {"o1": "http://o1"}"#;
 
 #[test]
 fn observers_are_asked_only_while_lag_is_over_the_warning_limit() {
@@ -401,14 +430,19 @@ fn whatever_happened_before_a_primary_gone_for_good_is_followed_by_a_promotion_a
             script += &format!("{}.{:03} {happening}\n", t / 1000, t % 1000);
         }
         let end = t / 1000 + 1;
-        IN_THE_END.iter().for_each(|happening| script += &format!("{end} {happening}\n"));
+        IN_THE_END
+            .iter()
+            .for_each(|happening| script += &format!("{end} {happening}\n"));
         script += &format!("{} end\n", end + 300);
         let settings = r#""observers": {"o1": "http://o1"}"#;
         let transcript = run(settings, &script);
         let after = |line: &str| {
-            line.split(' ').next().unwrap().parse::<f64>().unwrap() > f64::from(u32::try_from(end).unwrap())
+            line.split(' ').next().unwrap().parse::<f64>().unwrap()
+                > f64::from(u32::try_from(end).unwrap())
         };
-        let promoted = transcript.lines().any(|line| line.ends_with("run promote") && after(line));
+        let promoted = transcript
+            .lines()
+            .any(|line| line.ends_with("run promote") && after(line));
         assert!(promoted, "round {round}\n{script}\n{transcript}");
     }
 }

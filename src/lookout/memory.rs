@@ -12,7 +12,8 @@ pub struct Memory {
     pub primary: Option<NodeName>,
     /// When each node was last reached as a primary, by anyone.
     pub contacts: BTreeMap<NodeName, Contact>,
-    /// Nodes that have told that they are standbys: they count for the quorum until they tell otherwise.
+    /// Nodes that have told that they are standbys: they count for the quorum until they tell
+    /// otherwise.
     pub standbys: BTreeSet<NodeName>,
     /// The recovery settings of our own server are, or may be, others than those it runs with.
     pub restart_owed: bool,
@@ -22,19 +23,22 @@ pub struct Memory {
     pub failover_failed: bool,
 }
 
-/// A run of our failover command, for a later process: it must not be repeated sooner than this one would have done it.
+/// A run of our failover command, for a later process: it must not be repeated sooner than this one
+/// would have done it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PastFailover {
     /// The primary that was lost.
     pub primary: Option<NodeName>,
     /// How it ended.
     pub outcome: FailoverOutcome,
-    /// When it ended, or when it began while it runs, by the machine's monotonic clock; `None` if that is not known.
+    /// When it ended, or when it began while it runs, by the machine's monotonic clock; `None` if
+    /// that is not known.
     pub mono: Option<Monotonic>,
     /// The same by the wall clock of the process that wrote it.
     pub wall: WallTime,
     /// While it runs, the process that does it, where that is known: its end will be told
-    /// ([`Event::FormerCommandEnded`](super::Event::FormerCommandEnded)). Otherwise it is given a time.
+    /// ([`Event::FormerCommandEnded`](super::Event::FormerCommandEnded)). Otherwise it is given a
+    /// time.
     pub process: Option<Process>,
 }
 
@@ -78,16 +82,17 @@ impl FailoverOutcome {
 /// The last contact with a primary, on the clocks a later process can compare with its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contact {
-    /// By the machine's monotonic clock; `None` if that is not known (a state file of the original, another boot), or if the
-    /// primary was within reach when this was written, so that the last contact was yet to come.
+    /// By the machine's monotonic clock; `None` if that is not known (a state file of the original,
+    /// another boot), or if the primary was within reach when this was written, so that the last
+    /// contact was yet to come.
     pub mono: Option<Monotonic>,
     /// By the wall clock of the process that wrote it.
     pub wall: WallTime,
 }
 
 impl Memory {
-    /// The latest of the contacts with each primary, for a later process. One that is within reach now is written without
-    /// its time.
+    /// The latest of the contacts with each primary, for a later process. One that is within reach
+    /// now is written without its time.
     pub(super) fn contacts<'a>(
         all: impl Iterator<Item = (&'a NodeName, Monotonic)>,
         is_within_reach: impl Fn(&NodeName) -> bool,
@@ -95,23 +100,40 @@ impl Memory {
     ) -> BTreeMap<NodeName, Contact> {
         let mut latest: BTreeMap<NodeName, Monotonic> = BTreeMap::new();
         for (node, at) in all {
-            latest.entry(node.clone()).and_modify(|known| *known = at.max(*known)).or_insert(at);
+            latest
+                .entry(node.clone())
+                .and_modify(|known| *known = at.max(*known))
+                .or_insert(at);
         }
         let contact = |(node, at)| {
             let mono = Some(at).filter(|_| !is_within_reach(&node));
-            (node, Contact { mono, wall: now.wall - now.mono.since(at) })
+            (
+                node,
+                Contact {
+                    mono,
+                    wall: now.wall - now.mono.since(at),
+                },
+            )
         };
         latest.into_iter().map(contact).collect()
     }
 
-    /// The contacts on the clock of this process. One whose monotonic time is not known, or lies ahead, counts as just now:
-    /// a wall clock may have been stepped, and waiting the limit once more is the lesser evil. So does one with the
-    /// remembered primary that the file does not tell of.
+    /// The contacts on the clock of this process. One whose monotonic time is not known, or lies
+    /// ahead, counts as just now: a wall clock may have been stepped, and waiting the limit once
+    /// more is the lesser evil. So does one with the remembered primary that the file does not tell
+    /// of.
     pub(super) fn contacts_at(&self, now: Monotonic) -> Vec<(NodeName, Monotonic)> {
         let at = |contact: &Contact| contact.mono.filter(|at| *at <= now).unwrap_or(now);
-        let untold = self.primary.iter().filter(|primary| !self.contacts.contains_key(*primary));
-        let told = self.contacts.iter().map(|(node, contact)| (node.clone(), at(contact)));
-        told.chain(untold.map(|primary| (primary.clone(), now))).collect()
+        let untold = self
+            .primary
+            .iter()
+            .filter(|primary| !self.contacts.contains_key(*primary));
+        let told = self
+            .contacts
+            .iter()
+            .map(|(node, contact)| (node.clone(), at(contact)));
+        told.chain(untold.map(|primary| (primary.clone(), now)))
+            .collect()
     }
 }
 
@@ -130,23 +152,64 @@ mod tests {
 
     #[test]
     fn keeps_the_latest_contact_with_each_node_and_no_time_of_one_within_reach() {
-        let all = [("p".into(), at(100)), ("q".into(), at(50)), ("p".into(), at(70)), ("r".into(), at(119))];
+        let all = [
+            ("p".into(), at(100)),
+            ("q".into(), at(50)),
+            ("p".into(), at(70)),
+            ("r".into(), at(119)),
+        ];
         let all = all.iter().map(|(node, at)| (node, *at));
-        let now = Now { mono: at(120), wall: wall(1_000) };
+        let now = Now {
+            mono: at(120),
+            wall: wall(1_000),
+        };
         let contacts = Memory::contacts(all, |node: &NodeName| node.as_str() == "r", now);
         let expected = [
-            ("p".into(), Contact { mono: Some(at(100)), wall: wall(980) }),
-            ("q".into(), Contact { mono: Some(at(50)), wall: wall(930) }),
-            ("r".into(), Contact { mono: None, wall: wall(999) }),
+            (
+                "p".into(),
+                Contact {
+                    mono: Some(at(100)),
+                    wall: wall(980),
+                },
+            ),
+            (
+                "q".into(),
+                Contact {
+                    mono: Some(at(50)),
+                    wall: wall(930),
+                },
+            ),
+            (
+                "r".into(),
+                Contact {
+                    mono: None,
+                    wall: wall(999),
+                },
+            ),
         ];
         assert_eq!(contacts, expected.into());
     }
 
     #[test]
     fn a_contact_at_an_unknown_time_or_ahead_counts_as_just_now() {
-        for (mono, expected) in [(Some(at(80)), 80), (Some(at(100)), 100), (Some(at(101)), 100), (None, 100)] {
-            let contacts = [("p".into(), Contact { mono, wall: wall(0) })].into();
-            let memory = Memory { contacts, ..Memory::default() };
+        for (mono, expected) in [
+            (Some(at(80)), 80),
+            (Some(at(100)), 100),
+            (Some(at(101)), 100),
+            (None, 100),
+        ] {
+            let contacts = [(
+                "p".into(),
+                Contact {
+                    mono,
+                    wall: wall(0),
+                },
+            )]
+            .into();
+            let memory = Memory {
+                contacts,
+                ..Memory::default()
+            };
             assert_eq!(memory.contacts_at(at(100)), [("p".into(), at(expected))]);
         }
     }

@@ -1,4 +1,5 @@
-//! What is measured: one closed list. What the metrics are called, and how they are sent, is not known here.
+//! What is measured: one closed list. What the metrics are called, and how they are sent, is not
+//! known here.
 
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use super::{CommandOutcome, CommandPurpose, Effect};
 /// One measurement.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Metric {
-    /// A gauge: this node's lag, at each regular decision that knows it; not while restoring or catching up.
+    /// A gauge: this node's lag, at each regular decision that knows it; not while restoring or
+    /// catching up.
     ReplicationLag(Duration),
     /// A counter: no poll cycle was complete in time.
     HealthTimeout,
@@ -45,8 +47,13 @@ impl Effect {
         let trouble = match outcome {
             CommandOutcome::Exited(0) => return None,
             CommandOutcome::NotStarted(_) => Trouble::CommandNotStarted,
-            CommandOutcome::Exited(_) | CommandOutcome::Killed(_) | CommandOutcome::TimedOut => Trouble::CommandFailed,
+            CommandOutcome::Exited(_) | CommandOutcome::Killed(_) | CommandOutcome::TimedOut => {
+                Trouble::CommandFailed
+            }
         };
-        Some(Self::Measure(Metric::Trouble { trouble, about: purpose.key() }))
+        Some(Self::Measure(Metric::Trouble {
+            trouble,
+            about: purpose.key(),
+        }))
     }
 }

@@ -1,8 +1,9 @@
-//! The pure core around the decision: memory, schedule and waiting states. Events in, effects out; the only clock is the
-//! `now` that comes with each call, so a whole failover with all its waits can be replayed.
+//! The pure core around the decision: memory, schedule and waiting states. Events in, effects out;
+//! the only clock is the `now` that comes with each call, so a whole failover with all its waits
+//! can be replayed.
 //!
-//! Events are merged as they come and make decisions due; decisions themselves are made when a deadline is reached, once
-//! per turn, on all that has been merged by then.
+//! Events are merged as they come and make decisions due; decisions themselves are made when a
+//! deadline is reached, once per turn, on all that has been merged by then.
 
 mod effect;
 mod event;
@@ -52,7 +53,8 @@ pub struct Lookout {
     state: ClusterState,
     /// `current_master`: the primary that the last regular decision took as such.
     remembered: Option<NodeName>,
-    /// Contacts of our own with primaries that a former process had, or that have left the configuration since.
+    /// Contacts of our own with primaries that a former process had, or that have left the
+    /// configuration since.
     former_contacts: Vec<(NodeName, Monotonic)>,
     /// Nodes that were standbys to a former process, or at the last reload.
     former_standbys: BTreeSet<NodeName>,
@@ -86,8 +88,12 @@ impl Lookout {
         state.adopt(&config);
         let mut schedule = Schedule::new(now.mono);
         schedule.adopt(&config, now.mono);
-        // A primary that this configuration does not know was not removed under our eyes: nothing is known of it.
-        let remembered = memory.primary.clone().filter(|primary| config.nodes.contains_key(primary));
+        // A primary that this configuration does not know was not removed under our eyes: nothing
+        // is known of it.
+        let remembered = memory
+            .primary
+            .clone()
+            .filter(|primary| config.nodes.contains_key(primary));
         let promotion = Promotion::recall(memory, &config, now.mono);
         Self {
             former_contacts: memory.contacts_at(now.mono),
@@ -118,9 +124,17 @@ impl Lookout {
         self.ask_anew_after_sleep(now.mono);
         match event {
             Event::ConfigLoaded(config) => self.reload(config, now, effects),
-            Event::NodeProbed { node, probe, outcome } => self.node_probed(&node, probe, outcome, now, effects),
+            Event::NodeProbed {
+                node,
+                probe,
+                outcome,
+            } => self.node_probed(&node, probe, outcome, now, effects),
             Event::NodeLost { node, failure } => self.node_lost(&node, failure, now, effects),
-            Event::ObserverProbed { observer, probe, outcome } => {
+            Event::ObserverProbed {
+                observer,
+                probe,
+                outcome,
+            } => {
                 self.observer_probed(&observer, probe, outcome, now, effects);
             }
             Event::CheckRequested => self.request_check(now),
@@ -139,13 +153,23 @@ impl Lookout {
     pub fn next_deadline(&self) -> Monotonic {
         let decision = (!self.is_held_up()).then_some(self.schedule.decision);
         let check = self.check.as_ref();
-        let check = check.map(|check| if self.is_complete(check) { check.since } else { check.deadline });
+        let check = check.map(|check| {
+            if self.is_complete(check) {
+                check.since
+            } else {
+                check.deadline
+            }
+        });
         let probe = self.schedule.next_probe(self.asks_observers());
-        [decision, check, probe, self.health_deadline()].into_iter().flatten().min().unwrap_or(self.schedule.decision)
+        [decision, check, probe, self.health_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.schedule.decision)
     }
 
-    /// The decision that comes next is a regular one, whatever the time: timelines that say when decisions are made have no
-    /// others.
+    /// The decision that comes next is a regular one, whatever the time: timelines that say when
+    /// decisions are made have no others.
     pub fn regular_decision_due(&mut self) {
         self.promotion.regular_decision_due();
     }
@@ -180,16 +204,29 @@ impl Lookout {
         self.following.is_restarting()
     }
 
-    /// Are decisions being made: was there a round, a wait included, in the time in which there must have been one.
+    /// Are decisions being made: was there a round, a wait included, in the time in which there
+    /// must have been one.
     pub fn is_deciding(&self, now: Monotonic) -> bool {
-        let longest = self.config.check_interval.saturating_mul(2).saturating_add(pending::patience(&self.config));
-        now.since(self.last.as_ref().map_or(self.started_at, |round| round.at.mono)) <= longest
+        let longest = self
+            .config
+            .check_interval
+            .saturating_mul(2)
+            .saturating_add(pending::patience(&self.config));
+        now.since(
+            self.last
+                .as_ref()
+                .map_or(self.started_at, |round| round.at.mono),
+        ) <= longest
     }
 
     /// What a later process must know.
     pub fn memory(&self, now: Now) -> Memory {
         let former = self.former_contacts.iter().map(|(node, at)| (node, *at));
-        let contacts = self.state.primary_contacts().map(|(node, at, _)| (node, at)).chain(former);
+        let contacts = self
+            .state
+            .primary_contacts()
+            .map(|(node, at, _)| (node, at))
+            .chain(former);
         let contacts = Memory::contacts(contacts, |node| self.state.is_within_reach(node), now);
         let (failover, failover_failed) = self.promotion.memory();
         Memory {
@@ -202,14 +239,26 @@ impl Lookout {
         }
     }
 
-    /// Who has told that it is a standby; of who has told nothing yet, or is not among the nodes now, what was known before.
+    /// Who has told that it is a standby; of who has told nothing yet, or is not among the nodes
+    /// now, what was known before.
     fn standbys(&self) -> BTreeSet<NodeName> {
-        let answer = |node: &NodeName| self.state.nodes.get(node).and_then(|state| state.answer.as_ref());
+        let answer = |node: &NodeName| {
+            self.state
+                .nodes
+                .get(node)
+                .and_then(|state| state.answer.as_ref())
+        };
         let is_standby = |node: &NodeName| match answer(node) {
             Some(answer) => answer.in_recovery,
             None => self.former_standbys.contains(node),
         };
-        self.state.nodes.keys().chain(&self.former_standbys).filter(|node| is_standby(node)).cloned().collect()
+        self.state
+            .nodes
+            .keys()
+            .chain(&self.former_standbys)
+            .filter(|node| is_standby(node))
+            .cloned()
+            .collect()
     }
 
     /// Are observers asked at all now.
@@ -233,11 +282,15 @@ impl Lookout {
         self.take_due_probes(now.mono, effects);
     }
 
-    /// A node that leaves takes its state along, but not that we reached it as a primary, nor that it was a standby: nobody
-    /// counts that while it is away, and if it was left out by mistake and comes back, the wait goes on and its vote is
-    /// missed.
+    /// A node that leaves takes its state along, but not that we reached it as a primary, nor that
+    /// it was a standby: nobody counts that while it is away, and if it was left out by mistake and
+    /// comes back, the wait goes on and its vote is missed.
     fn remember_leavers(&mut self, config: &Config) {
-        let leavers = self.state.nodes.iter().filter(|(node, _)| !config.nodes.contains_key(*node));
+        let leavers = self
+            .state
+            .nodes
+            .iter()
+            .filter(|(node, _)| !config.nodes.contains_key(*node));
         for (node, at) in leavers.filter_map(|(node, state)| Some((node, state.primary_contact?))) {
             self.former_contacts.retain(|(known, _)| known != node);
             if self.former_contacts.len() < MAX_FORMER {
@@ -246,7 +299,8 @@ impl Lookout {
         }
         self.former_standbys = self.standbys();
         if self.former_standbys.len() > MAX_FORMER {
-            self.former_standbys.retain(|node| config.nodes.contains_key(node));
+            self.former_standbys
+                .retain(|node| config.nodes.contains_key(node));
         }
     }
 
@@ -273,7 +327,13 @@ impl Lookout {
         effects: &mut Vec<Effect>,
     ) {
         if self.config.own_db.as_ref() == Some(node) {
-            let is_primary = matches!(&outcome, Ok(NodeReport { role: RoleReport::Primary { .. }, .. }));
+            let is_primary = matches!(
+                &outcome,
+                Ok(NodeReport {
+                    role: RoleReport::Primary { .. },
+                    ..
+                })
+            );
             self.promotion.own_node_polled(probe, is_primary);
         }
         self.say_of_node(node, outcome.as_ref().err(), now.mono, effects);
@@ -283,9 +343,15 @@ impl Lookout {
         }
     }
 
-    /// A connection lost while idle is no answer to a probe: whoever waits for fresh facts waits on, and the node is asked
-    /// again at once.
-    fn node_lost(&mut self, node: &NodeName, failure: ProbeFailure, now: Now, effects: &mut Vec<Effect>) {
+    /// A connection lost while idle is no answer to a probe: whoever waits for fresh facts waits
+    /// on, and the node is asked again at once.
+    fn node_lost(
+        &mut self,
+        node: &NodeName,
+        failure: ProbeFailure,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
         if !self.config.nodes.contains_key(node) {
             return;
         }
@@ -349,8 +415,9 @@ impl Lookout {
         }
     }
 
-    /// A decision waits for everybody's report. Only this holds the others up: while a requested poll goes on, decisions are
-    /// made when they are due, so that a node that does not answer delays none.
+    /// A decision waits for everybody's report. Only this holds the others up: while a requested
+    /// poll goes on, decisions are made when they are due, so that a node that does not answer
+    /// delays none.
     fn is_held_up(&self) -> bool {
         self.check.is_some_and(|check| check.holds)
     }
@@ -358,7 +425,10 @@ impl Lookout {
     /// Makes a decision and waits for what it asks for.
     fn conclude(&mut self, look: Look, now: Now, effects: &mut Vec<Effect>) {
         let wants_fresh_facts = self.decide(look, now, effects);
-        let again = self.last.as_ref().and_then(|round| round.decision.verdict.look_again_at());
+        let again = self
+            .last
+            .as_ref()
+            .and_then(|round| round.decision.verdict.look_again_at());
         let regular = now.mono + self.config.check_interval;
         self.schedule.decision = again.map_or(regular, |again| again.clamp(now.mono, regular));
         if wants_fresh_facts {
@@ -366,8 +436,8 @@ impl Lookout {
         }
     }
 
-    /// Not everybody has reported in time: no decision on fresh facts this round, and one that was merely requested is made
-    /// on what is known.
+    /// Not everybody has reported in time: no decision on fresh facts this round, and one that was
+    /// merely requested is made on what is known.
     fn give_up_check(&mut self, check: &Check, now: Now, effects: &mut Vec<Effect>) {
         match check.look {
             Look::Regular => self.conclude(Look::Regular, now, effects),

@@ -1,4 +1,5 @@
-//! What is said of nodes and observers as their answers come in: a line when something is news, and nothing while it lasts.
+//! What is said of nodes and observers as their answers come in: a line when something is news, and
+//! nothing while it lasts.
 
 use std::collections::BTreeMap;
 use std::mem::{Discriminant, discriminant};
@@ -19,13 +20,18 @@ pub(super) struct News {
 impl News {
     /// Who has left is forgotten.
     pub(super) fn adopt(&mut self, config: &Config) {
-        self.nodes.0.retain(|node, _| config.nodes.contains_key(node));
-        self.observers.0.retain(|observer, _| config.observers.contains_key(observer));
+        self.nodes
+            .0
+            .retain(|node, _| config.nodes.contains_key(node));
+        self.observers
+            .0
+            .retain(|observer, _| config.observers.contains_key(observer));
     }
 }
 
 impl Lookout {
-    /// One log line when a node's trouble begins, changes or ends, and the alert for rejected credentials.
+    /// One log line when a node's trouble begins, changes or ends, and the alert for rejected
+    /// credentials.
     pub(super) fn say_of_node(
         &mut self,
         node: &NodeName,
@@ -38,7 +44,9 @@ impl Lookout {
             effects.extend(end.map(|end| Effect::info(format!("node {node}: {end}"))));
             return;
         };
-        let Some(news) = self.news.nodes.failed(node, failure, now) else { return };
+        let Some(news) = self.news.nodes.failed(node, failure, now) else {
+            return;
+        };
         effects.push(Effect::warning(format!("node {node}: {news}")));
         if matches!(failure, ProbeFailure::AuthenticationRejected { .. }) {
             effects.push(Effect::RaiseAlert {
@@ -60,7 +68,9 @@ impl Lookout {
             Ok(report) => report,
             Err(failure) => {
                 let news = self.news.observers.failed(observer, failure, now.mono);
-                effects.extend(news.map(|news| Effect::warning(format!("observer {observer}: {news}"))));
+                effects.extend(
+                    news.map(|news| Effect::warning(format!("observer {observer}: {news}"))),
+                );
                 return;
             }
         };
@@ -84,7 +94,11 @@ struct Failing<Name>(BTreeMap<Name, Lasting<Discriminant<ProbeFailure>>>);
 impl<Name: Clone + Ord> Failing<Name> {
     /// What is to be said of a failure.
     fn failed(&mut self, name: &Name, failure: &ProbeFailure, now: Monotonic) -> Option<String> {
-        self.0.entry(name.clone()).or_default().hear(discriminant(failure), &failure.to_string(), now)
+        self.0.entry(name.clone()).or_default().hear(
+            discriminant(failure),
+            &failure.to_string(),
+            now,
+        )
     }
 
     /// What is to be said of a good answer.
@@ -107,11 +121,15 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> ProbeFailure {
-        ProbeFailure::Refused { message: text.to_owned() }
+        ProbeFailure::Refused {
+            message: text.to_owned(),
+        }
     }
 
     fn unreachable(text: &str) -> ProbeFailure {
-        ProbeFailure::Unreachable { reason: text.to_owned() }
+        ProbeFailure::Unreachable {
+            reason: text.to_owned(),
+        }
     }
 
     /// What comes at which second (`None`: a good answer), and what is said of it.
@@ -147,13 +165,25 @@ mod tests {
             (0, Some(refused("1")), "refused by a living server: 1"),
             (5, Some(refused("2")), ""),
             (59, Some(refused("3")), ""),
-            (60, Some(refused("4")), "refused by a living server: 4 (since the last line 2 times in other words)"),
+            (
+                60,
+                Some(refused("4")),
+                "refused by a living server: 4 (since the last line 2 times in other words)",
+            ),
             (65, Some(refused("5")), ""),
             (119, Some(refused("5")), ""),
             (121, Some(refused("4")), ""),
-            (125, Some(refused("5")), "refused by a living server: 5 (since the last line 2 times in other words)"),
+            (
+                125,
+                Some(refused("5")),
+                "refused by a living server: 5 (since the last line 2 times in other words)",
+            ),
             (130, Some(refused("6")), ""),
-            (135, None, "answers again (since the last line once in other words)"),
+            (
+                135,
+                None,
+                "answers again (since the last line once in other words)",
+            ),
         ]);
     }
 
@@ -165,7 +195,11 @@ mod tests {
             (2, Some(refused("2")), ""),
             (3, Some(unreachable("a")), ""),
             (4, Some(unreachable("b")), ""),
-            (60, Some(refused("3")), "refused by a living server: 3 (since the last line 2 times in other words)"),
+            (
+                60,
+                Some(refused("3")),
+                "refused by a living server: 3 (since the last line 2 times in other words)",
+            ),
             (61, Some(unreachable("b")), "unreachable: b"),
         ]);
     }

@@ -41,7 +41,8 @@ fn requests_without_end_ask_once_a_second() {
 
 #[test]
 fn a_node_that_does_not_answer_delays_no_decision() {
-    // s1 takes longer than a check may; somebody asks for a check all the time. p was last reached at 20.01.
+    // s1 takes longer than a check may; somebody asks for a check all the time. p was last reached
+    // at 20.01.
     check(
         "",
         "20.2 s1 silent
@@ -69,8 +70,8 @@ fn a_request_that_is_given_up_is_decided_on_what_is_known() {
 
 #[test]
 fn what_is_under_way_counts_as_fresh() {
-    // p hangs since 20.2: asked at 25, failed at 30. The loss of its connection at 28 starts a check that waits for that
-    // answer, not for one of its own.
+    // p hangs since 20.2: asked at 25, failed at 30. The loss of its connection at 28 starts a
+    // check that waits for that answer, not for one of its own.
     check(
         "",
         "24 p unreachable in 5\n28 p lost\n30.005 end",
@@ -106,7 +107,8 @@ fn a_slow_node_that_fails_in_time_is_waited_for() {
 
 #[test]
 fn a_short_patience_leaves_a_node_time_to_fail() {
-    // Connecting and answering may take 5 s each: p is heard out, whatever missing_master_from_config_timeout says.
+    // Connecting and answering may take 5 s each: p is heard out, whatever
+    // missing_master_from_config_timeout says.
     check(
         r#""missing_master_from_config_timeout": 1"#,
         "20.2 p unreachable in 9\n26 p lost\n34.5 end",
@@ -118,7 +120,8 @@ fn a_short_patience_leaves_a_node_time_to_fail() {
 
 #[test]
 fn whoever_was_stopped_asks_again_before_it_decides() {
-    // p comes back meanwhile. The failure of the poll that was under way comes in on waking, and is no fresh fact.
+    // p comes back meanwhile. The failure of the poll that was under way comes in on waking, and is
+    // no fresh fact.
     check(
         "",
         "20.2 p unreachable in 3

@@ -1,10 +1,11 @@
-//! Where this node's own promotion stands: never two commands at once, no second one after a success before our own node
-//! was asked again, a pause after each.
+//! Where this node's own promotion stands: never two commands at once, no second one after a
+//! success before our own node was asked again, a pause after each.
 
 use std::time::Duration;
 
 use super::{
-    Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FailoverOutcome, Lookout, Memory, PastFailover, ProbeId,
+    Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FailoverOutcome, Lookout, Memory,
+    PastFailover, ProbeId,
 };
 use crate::config::{CommandLine, Config};
 use crate::time::{Monotonic, Now};
@@ -15,7 +16,8 @@ pub(super) struct Promotion {
     running: Option<CommandId>,
     /// The command of a former process runs, and its end will be told.
     former_runs: bool,
-    /// The command ended with 0; a poll of our own node that is this one or a later one ends the wait.
+    /// The command ended with 0; a poll of our own node that is this one or a later one ends the
+    /// wait.
     settled_by: Option<ProbeId>,
     /// The command has ended, or could not be run; it is not repeated before this.
     pub(super) tried_until: Option<Monotonic>,
@@ -30,27 +32,40 @@ pub(super) struct Promotion {
 }
 
 impl Promotion {
-    /// What a former process has left. Its command may still run, or the server may be about to do what it was told: nothing
-    /// is repeated sooner than the former process would have done it.
+    /// What a former process has left. Its command may still run, or the server may be about to do
+    /// what it was told: nothing is repeated sooner than the former process would have done it.
     pub(super) fn recall(memory: &Memory, config: &Config, now: Monotonic) -> Self {
-        let mut promotion = Self { failed: memory.failover_failed, last: memory.failover.clone(), ..Self::default() };
-        let is_watched = |last: &PastFailover| last.outcome == FailoverOutcome::Running && last.process.is_some();
+        let mut promotion = Self {
+            failed: memory.failover_failed,
+            last: memory.failover.clone(),
+            ..Self::default()
+        };
+        let is_watched = |last: &PastFailover| {
+            last.outcome == FailoverOutcome::Running && last.process.is_some()
+        };
         if memory.failover.as_ref().is_some_and(is_watched) {
             promotion.former_runs = true;
             return promotion;
         }
-        let Some((at, outcome)) = memory.failover.as_ref().and_then(|last| Some((last.mono?, last.outcome))) else {
+        let Some((at, outcome)) = memory
+            .failover
+            .as_ref()
+            .and_then(|last| Some((last.mono?, last.outcome)))
+        else {
             return promotion;
         };
         if at <= now {
-            let patience = config.failover_command_timeout.unwrap_or(FORMER_COMMAND_PATIENCE);
+            let patience = config
+                .failover_command_timeout
+                .unwrap_or(FORMER_COMMAND_PATIENCE);
             promotion.held_off_until = Some(match outcome {
                 FailoverOutcome::Running => at + patience,
                 FailoverOutcome::Succeeded | FailoverOutcome::Failed | FailoverOutcome::Unknown => {
                     at + config.check_interval
                 }
             });
-            promotion.paused_until = (outcome != FailoverOutcome::Running).then(|| at + config.failover_pause);
+            promotion.paused_until =
+                (outcome != FailoverOutcome::Running).then(|| at + config.failover_pause);
         }
         promotion
     }
@@ -69,7 +84,8 @@ impl Promotion {
 
     fn note(&mut self, outcome: FailoverOutcome, now: Now) {
         if let Some(last) = &mut self.last {
-            (last.outcome, last.mono, last.wall, last.process) = (outcome, Some(now.mono), now.wall, None);
+            (last.outcome, last.mono, last.wall, last.process) =
+                (outcome, Some(now.mono), now.wall, None);
         }
     }
 
@@ -138,9 +154,16 @@ impl Lookout {
         self.next_command += 1;
         let timeout = match purpose {
             CommandPurpose::Failover => self.config.failover_command_timeout,
-            CommandPurpose::LagWarning | CommandPurpose::FollowStop | CommandPurpose::FollowStart => None,
+            CommandPurpose::LagWarning
+            | CommandPurpose::FollowStop
+            | CommandPurpose::FollowStart => None,
         };
-        effects.push(Effect::RunCommand { id, purpose, command, timeout });
+        effects.push(Effect::RunCommand {
+            id,
+            purpose,
+            command,
+            timeout,
+        });
         id
     }
 
@@ -157,7 +180,9 @@ impl Lookout {
         }
         if self.promotion.running != Some(id) {
             if *outcome != CommandOutcome::Exited(0) {
-                effects.push(Effect::error(format!("over_warning_limit_command {outcome}")));
+                effects.push(Effect::error(format!(
+                    "over_warning_limit_command {outcome}"
+                )));
                 effects.extend(Effect::trouble_with(CommandPurpose::LagWarning, outcome));
             }
             return;
@@ -181,8 +206,8 @@ impl Lookout {
         }
     }
 
-    /// The command of a former process has ended. It may have done its work: our own node is asked before anything else, as
-    /// after a success.
+    /// The command of a former process has ended. It may have done its work: our own node is asked
+    /// before anything else, as after a success.
     pub(super) fn former_command_ended(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if !std::mem::take(&mut self.promotion.former_runs) {
             return;
@@ -196,21 +221,32 @@ impl Lookout {
     }
 
     /// Whatever came of it.
-    fn command_has_run(&mut self, text: &str, outcome: FailoverOutcome, now: Now, effects: &mut Vec<Effect>) {
-        effects.push(Effect::RaiseAlert { alert: Alert::FailoverHasHappened, text: text.to_owned() });
+    fn command_has_run(
+        &mut self,
+        text: &str,
+        outcome: FailoverOutcome,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) {
+        effects.push(Effect::RaiseAlert {
+            alert: Alert::FailoverHasHappened,
+            text: text.to_owned(),
+        });
         self.promotion.paused_until = Some(now.mono + self.config.failover_pause);
         self.promotion.note(outcome, now);
     }
 
-    /// Nothing is repeated before our own node has answered a poll that begins from now on; everybody is asked soon.
+    /// Nothing is repeated before our own node has answered a poll that begins from now on;
+    /// everybody is asked soon.
     fn ask_before_the_next(&mut self, now: Now) {
         self.promotion.settled_by = Some(self.schedule.next_id());
         self.schedule.hurry_all(now.mono);
     }
 
-    /// Never again at once: a command that fails quickly, or one that leaves the promotion to the server and returns, would be
-    /// run again and again. News still make a decision due, as that our own node has turned primary; they do not shorten
-    /// this, or a node that comes and goes would have the command run each time.
+    /// Never again at once: a command that fails quickly, or one that leaves the promotion to the
+    /// server and returns, would be run again and again. News still make a decision due, as that
+    /// our own node has turned primary; they do not shorten this, or a node that comes and goes
+    /// would have the command run each time.
     fn attempt_over(&mut self, now: Now) {
         let regular = now.mono + self.config.check_interval;
         self.promotion.tried_until = Some(regular);
@@ -229,13 +265,18 @@ impl Lookout {
 
     fn promotion_failed(&mut self, reason: &str, effects: &mut Vec<Effect>) {
         self.promotion.failed = true;
-        effects.push(Effect::error(format!("this node was to be promoted: {reason}")));
-        effects.push(Effect::RaiseAlert { alert: Alert::FailoverFailed, text: reason.to_owned() });
+        effects.push(Effect::error(format!(
+            "this node was to be promoted: {reason}"
+        )));
+        effects.push(Effect::RaiseAlert {
+            alert: Alert::FailoverFailed,
+            text: reason.to_owned(),
+        });
     }
 }
 
-/// After a restart the command that a former process started may still run, for all we know for this long, unless
-/// `failover_command_timeout` says how long.
+/// After a restart the command that a former process started may still run, for all we know for
+/// this long, unless `failover_command_timeout` says how long.
 const FORMER_COMMAND_PATIENCE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

@@ -1,11 +1,17 @@
-//! What the failover command's end does, live. The primary was last reached at 20.01, the limit is 60 s.
+//! What the failover command's end does, live. The primary was last reached at 20.01, the limit is
+//! 60 s.
 
 use super::super::world::check;
 
 /// What follows the loss of p at 20.2.
 #[track_caller]
 fn after_the_loss(settings: &str, script: &str, expected: &str) {
-    check(settings, &format!("20.2 p unreachable\n{script}"), "run, raise, clear", expected);
+    check(
+        settings,
+        &format!("20.2 p unreachable\n{script}"),
+        "run, raise, clear",
+        expected,
+    );
 }
 
 #[test]
@@ -55,8 +61,7 @@ fn a_failed_command_is_tried_again_at_the_next_regular_decision() {
 #[test]
 fn no_news_and_no_request_make_the_next_attempt_come_sooner() {
     for end in ["command 0", "command 3", "command fails"] {
-        let news =
-            "81 check\n82 s1 lost\n84 s1 unreachable\n86 s1 standby\n87 reload \"log_level\": \"ERROR\"\n88 check";
+        let news = "81 check\n82 s1 lost\n84 s1 unreachable\n86 s1 standby\n87 reload \"log_level\": \"ERROR\"\n88 check";
         let script = format!("20.2 p unreachable\n20.2 {end}\n{news}\n95 end");
         check("", &script, "run", "80.01 run promote\n90.12 run promote");
     }
@@ -76,13 +81,18 @@ fn a_command_that_cannot_be_started_makes_no_pause() {
 
 #[test]
 fn an_empty_command_is_said_at_every_decision() {
-    after_the_loss(r#""failover_command": """#, "95 end", "80.01 raise failover_failed\n90.01 raise failover_failed");
+    after_the_loss(
+        r#""failover_command": """#,
+        "95 end",
+        "80.01 raise failover_failed\n90.01 raise failover_failed",
+    );
 }
 
 #[test]
 fn the_pause_ends_to_the_moment_whatever_the_exit_status() {
     for status in ["0", "1"] {
-        let script = format!("20.2 p unreachable\n20.2 command {status}\n80.1 p unreachable\n94.12 end");
+        let script =
+            format!("20.2 p unreachable\n20.2 command {status}\n80.1 p unreachable\n94.12 end");
         check(
             r#""failover_sleep_time": 14"#,
             &script,

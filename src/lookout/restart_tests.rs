@@ -1,12 +1,17 @@
-//! A daemon that is restarted in mid-outage promotes neither early nor never, and runs no command twice. The primary was
-//! last reached at 20.01, the limit is 60 s.
+//! A daemon that is restarted in mid-outage promotes neither early nor never, and runs no command
+//! twice. The primary was last reached at 20.01, the limit is 60 s.
 
 use super::world::check;
 
 /// What follows the loss of p at 20.2.
 #[track_caller]
 fn after_the_loss(settings: &str, script: &str, expected: &str) {
-    check(settings, &format!("20.2 p unreachable\n{script}"), "run, raise, clear failover", expected);
+    check(
+        settings,
+        &format!("20.2 p unreachable\n{script}"),
+        "run, raise, clear failover",
+        expected,
+    );
 }
 
 const ONE_PROMOTION: &str = "80.01 run promote\n80.11 raise failover_has_happened";
@@ -14,10 +19,17 @@ const ONE_PROMOTION: &str = "80.01 run promote\n80.11 raise failover_has_happene
 #[test]
 fn restarts_at_any_moment_neither_hurry_nor_delay_the_promotion() {
     for restarts in ["40 restart", "40 restart\n60 restart"] {
-        after_the_loss("", &format!("{restarts}\n80.105 s2 primary\n300 end"), ONE_PROMOTION);
+        after_the_loss(
+            "",
+            &format!("{restarts}\n80.105 s2 primary\n300 end"),
+            ONE_PROMOTION,
+        );
     }
     // Polled in another beat, so that the facts are asked for anew when the limit is over.
-    for restarts in ["25.02 restart", "26 restart\n26.001 restart\n26.3 restart\n64 restart"] {
+    for restarts in [
+        "25.02 restart",
+        "26 restart\n26.001 restart\n26.3 restart\n64 restart",
+    ] {
         after_the_loss(
             "",
             &format!("{restarts}\n80.115 s2 primary\n300 end"),
@@ -30,8 +42,13 @@ fn restarts_at_any_moment_neither_hurry_nor_delay_the_promotion() {
         "21 restart\n81.105 s2 primary\n300 end",
         "81.01 run promote\n81.11 raise failover_has_happened",
     );
-    // Nodes have just changed for a new process: it waits the 15 s of `missing_master_from_config_timeout`.
-    after_the_loss("", "79.9 restart\n95 s2 primary\n300 end", "94.91 run promote\n95.01 raise failover_has_happened");
+    // Nodes have just changed for a new process: it waits the 15 s of
+    // `missing_master_from_config_timeout`.
+    after_the_loss(
+        "",
+        "79.9 restart\n95 s2 primary\n300 end",
+        "94.91 run promote\n95.01 raise failover_has_happened",
+    );
 }
 
 #[test]
@@ -46,7 +63,11 @@ fn a_boot_of_the_machine_begins_the_wait_anew() {
 #[test]
 fn after_a_success_nothing_is_run_before_our_own_node_was_asked() {
     // The server takes a while to become the primary, and to answer at all.
-    after_the_loss("", "80.105 s2 silent\n80.2 restart\n85 s2 primary\n85 s2 lost\n300 end", ONE_PROMOTION);
+    after_the_loss(
+        "",
+        "80.105 s2 silent\n80.2 restart\n85 s2 primary\n85 s2 lost\n300 end",
+        ONE_PROMOTION,
+    );
     // It is still a standby: not sooner than the former process would have asked again.
     after_the_loss("", "80.2 restart\n90.05 s2 primary\n300 end", ONE_PROMOTION);
 }
@@ -69,7 +90,11 @@ fn a_pause_after_the_command_survives_the_restart() {
 
 #[test]
 fn a_command_that_may_still_run_is_given_its_time() {
-    after_the_loss("", "20.2 command 0 in 45\n85 restart\n109 s2 primary\n300 end", "80.01 run promote");
+    after_the_loss(
+        "",
+        "20.2 command 0 in 45\n85 restart\n109 s2 primary\n300 end",
+        "80.01 run promote",
+    );
     // It died with the daemon: 30 s after its beginning another is run.
     check(
         "",
@@ -119,7 +144,11 @@ fn a_command_that_is_seen_to_run_is_waited_for_and_no_longer() {
          100.01 run promote",
     );
     // A success is no run that is watched.
-    after_the_loss("", "80.2 restart gone\n90.05 s2 primary\n300 end", ONE_PROMOTION);
+    after_the_loss(
+        "",
+        "80.2 restart gone\n90.05 s2 primary\n300 end",
+        ONE_PROMOTION,
+    );
 }
 
 #[test]
@@ -158,9 +187,18 @@ fn a_standby_that_is_cut_off_and_restarted_counts_those_it_knew() {
         "run, decide hold too",
         "80.01 decide hold too_little_known",
     );
-    check("", "20.2 p unreachable\n20.2 s1 unreachable\n40 restart\n90 restart\n300 end", "run", "");
-    // Nor does it forget one that was left out of the configuration by mistake, with or without a restart meanwhile.
-    let (without, with) = (r#""p": "host=p", "s2": "host=s2""#, r#""p": "host=p", "s1": "host=s1", "s2": "host=s2""#);
+    check(
+        "",
+        "20.2 p unreachable\n20.2 s1 unreachable\n40 restart\n90 restart\n300 end",
+        "run",
+        "",
+    );
+    // Nor does it forget one that was left out of the configuration by mistake, with or without a
+    // restart meanwhile.
+    let (without, with) = (
+        r#""p": "host=p", "s2": "host=s2""#,
+        r#""p": "host=p", "s1": "host=s1", "s2": "host=s2""#,
+    );
     for meanwhile in ["", "42 restart\n", "42 restart elsewhere\n"] {
         let left_out = format!(
             "20.2 p unreachable\n20.2 s1 unreachable\n40 reload \"remote_conns\": {{{without}}}\n{meanwhile}\

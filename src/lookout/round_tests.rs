@@ -1,11 +1,17 @@
-//! The figures behind each decision, live. The primary was last reached at 20.01, the limit is 60 s.
+//! The figures behind each decision, live. The primary was last reached at 20.01, the limit is 60
+//! s.
 
 use super::super::world::check;
 
 /// What is behind the decisions of `script`.
 #[track_caller]
 fn behind(settings: &str, script: &str, expected: &str) {
-    check(settings, script, "decide, primary, place, votes, would", expected);
+    check(
+        settings,
+        script,
+        "decide, primary, place, votes, would",
+        expected,
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What was said of the decisions: one line for each that is news, and how often it was repeated once another follows.
+//! What was said of the decisions: one line for each that is news, and how often it was repeated
+//! once another follows.
 
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ pub(super) struct Said {
     latest_at: Monotonic,
 }
 
-/// Logs a round. What is the same as before goes to the debug log only, as does the question for fresh facts, which comes
-/// before every decision of an outage.
+/// Logs a round. What is the same as before goes to the debug log only, as does the question for
+/// fresh facts, which comes before every decision of an outage.
 pub(super) fn say(said: &mut Option<Said>, round: &Round, effects: &mut Vec<Effect>) {
     let verdict = &round.decision.verdict;
     if matches!(verdict, Verdict::WantsFreshFacts { .. }) {
@@ -39,19 +40,40 @@ pub(super) fn say(said: &mut Option<Said>, round: &Round, effects: &mut Vec<Effe
         });
         return;
     }
-    if let Some(before) = said.take().filter(|said| said.repeated > 0 && said.kind.0 != PROMOTE) {
+    if let Some(before) = said
+        .take()
+        .filter(|said| said.repeated > 0 && said.kind.0 != PROMOTE)
+    {
         effects.push(Effect::info(before.summary()));
     }
-    *said = Some(Said { kind, at: now, repeated: 0, latest: verdict.clone(), latest_at: now });
+    *said = Some(Said {
+        kind,
+        at: now,
+        repeated: 0,
+        latest: verdict.clone(),
+        latest_at: now,
+    });
     let text = verdict.to_string();
-    effects.push(if is_promotion(verdict) { Effect::warning(text) } else { Effect::info(text) });
+    effects.push(if is_promotion(verdict) {
+        Effect::warning(text)
+    } else {
+        Effect::info(text)
+    });
 }
 
 impl Said {
     fn summary(&self) -> String {
-        let times = if self.repeated == 1 { "once".to_owned() } else { format!("{} times", self.repeated) };
+        let times = if self.repeated == 1 {
+            "once".to_owned()
+        } else {
+            format!("{} times", self.repeated)
+        };
         let span: Duration = self.latest_at.since(self.at);
-        format!("{REPEATED}{times} in {:.3} s, at last: {}", span.as_secs_f64(), self.latest)
+        format!(
+            "{REPEATED}{times} in {:.3} s, at last: {}",
+            span.as_secs_f64(),
+            self.latest
+        )
     }
 }
 

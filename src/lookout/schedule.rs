@@ -1,5 +1,5 @@
-//! Who is asked when. Every node and observer has a cadence of its own: one that is slow is still out while the others are
-//! asked again.
+//! Who is asked when. Every node and observer has a cadence of its own: one that is slow is still
+//! out while the others are asked again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +31,12 @@ struct Cadence {
 
 impl Cadence {
     fn new(now: Monotonic) -> Self {
-        Self { due: now, started: None, out: None, reported: None }
+        Self {
+            due: now,
+            started: None,
+            out: None,
+            reported: None,
+        }
     }
 
     /// When it asks for attention; never while a probe is under way.
@@ -40,7 +45,9 @@ impl Cadence {
     }
 
     fn hurry(&mut self, now: Monotonic) {
-        let earliest = self.started.map_or(now, |started| now.max(started + MIN_SPACING));
+        let earliest = self
+            .started
+            .map_or(now, |started| now.max(started + MIN_SPACING));
         self.due = self.due.min(earliest);
     }
 
@@ -68,18 +75,29 @@ impl Cadence {
 
 impl Schedule {
     pub(super) fn new(now: Monotonic) -> Self {
-        Self { nodes: BTreeMap::new(), observers: BTreeMap::new(), decision: now, next_probe: 0 }
+        Self {
+            nodes: BTreeMap::new(),
+            observers: BTreeMap::new(),
+            decision: now,
+            next_probe: 0,
+        }
     }
 
-    /// Everybody who is new is due at once; who has left is forgotten, and with it the probe that is under way.
+    /// Everybody who is new is due at once; who has left is forgotten, and with it the probe that
+    /// is under way.
     pub(super) fn adopt(&mut self, config: &Config, now: Monotonic) {
         self.nodes.retain(|node, _| config.nodes.contains_key(node));
-        self.observers.retain(|observer, _| config.observers.contains_key(observer));
+        self.observers
+            .retain(|observer, _| config.observers.contains_key(observer));
         for node in config.nodes.keys() {
-            self.nodes.entry(node.clone()).or_insert_with(|| Cadence::new(now));
+            self.nodes
+                .entry(node.clone())
+                .or_insert_with(|| Cadence::new(now));
         }
         for observer in config.observers.keys() {
-            self.observers.entry(observer.clone()).or_insert_with(|| Cadence::new(now));
+            self.observers
+                .entry(observer.clone())
+                .or_insert_with(|| Cadence::new(now));
         }
         // A longer interval that was counted on no longer holds.
         for cadence in self.nodes.values_mut().chain(self.observers.values_mut()) {
@@ -87,10 +105,13 @@ impl Schedule {
         }
     }
 
-    /// Whoever is reached otherwise than before is new: what is under way asks somebody else, and will not be answered.
+    /// Whoever is reached otherwise than before is new: what is under way asks somebody else, and
+    /// will not be answered.
     pub(super) fn drop_readdressed(&mut self, old: &Config, new: &Config) {
-        self.nodes.retain(|node, _| old.nodes.get(node) == new.nodes.get(node));
-        self.observers.retain(|observer, _| old.observers.get(observer) == new.observers.get(observer));
+        self.nodes
+            .retain(|node, _| old.nodes.get(node) == new.nodes.get(node));
+        self.observers
+            .retain(|observer, _| old.observers.get(observer) == new.observers.get(observer));
     }
 
     /// The id that the next probe will have.
@@ -99,13 +120,27 @@ impl Schedule {
     }
 
     /// A probe of this node has come back. False: it is not the one that is waited for.
-    pub(super) fn node_reported(&mut self, node: &NodeName, probe: ProbeId, now: Monotonic) -> bool {
-        self.nodes.get_mut(node).is_some_and(|cadence| cadence.report(probe, now))
+    pub(super) fn node_reported(
+        &mut self,
+        node: &NodeName,
+        probe: ProbeId,
+        now: Monotonic,
+    ) -> bool {
+        self.nodes
+            .get_mut(node)
+            .is_some_and(|cadence| cadence.report(probe, now))
     }
 
     /// A fetch from this observer has come back. False: it is not the one that is waited for.
-    pub(super) fn observer_reported(&mut self, observer: &ObserverName, probe: ProbeId, now: Monotonic) -> bool {
-        self.observers.get_mut(observer).is_some_and(|cadence| cadence.report(probe, now))
+    pub(super) fn observer_reported(
+        &mut self,
+        observer: &ObserverName,
+        probe: ProbeId,
+        now: Monotonic,
+    ) -> bool {
+        self.observers
+            .get_mut(observer)
+            .is_some_and(|cadence| cadence.report(probe, now))
     }
 
     /// The probe of this node that is under way.
@@ -120,12 +155,18 @@ impl Schedule {
 
     /// This node has reported without being asked.
     pub(super) fn node_told(&mut self, node: &NodeName, now: Monotonic) {
-        self.nodes.get_mut(node).into_iter().for_each(|cadence| cadence.reported = Some(now));
+        self.nodes
+            .get_mut(node)
+            .into_iter()
+            .for_each(|cadence| cadence.reported = Some(now));
     }
 
     /// This observer has reported without being asked.
     pub(super) fn observer_told(&mut self, observer: &ObserverName, now: Monotonic) {
-        self.observers.get_mut(observer).into_iter().for_each(|cadence| cadence.reported = Some(now));
+        self.observers
+            .get_mut(observer)
+            .into_iter()
+            .for_each(|cadence| cadence.reported = Some(now));
     }
 
     pub(super) fn hurry_node(&mut self, node: &NodeName, now: Monotonic) {
@@ -138,30 +179,44 @@ impl Schedule {
         self.cadences().for_each(|cadence| cadence.hurry(now));
     }
 
-    /// Asks those at once who have not reported at this very moment or later, and who are not being asked.
+    /// Asks those at once who have not reported at this very moment or later, and who are not being
+    /// asked.
     pub(super) fn hurry_unreported(&mut self, since: Monotonic) {
         let idle = self.cadences().filter(|cadence| cadence.out.is_none());
-        idle.filter(|cadence| !cadence.has_reported(since)).for_each(|cadence| cadence.hurry(since));
+        idle.filter(|cadence| !cadence.has_reported(since))
+            .for_each(|cadence| cadence.hurry(since));
     }
 
     /// Has everybody reported at `since` or later.
     pub(super) fn all_reported(&self, since: Monotonic, with_observers: bool) -> bool {
         let observers = self.observers.values().filter(|_| with_observers);
-        self.nodes.values().chain(observers).all(|cadence| cadence.has_reported(since))
+        self.nodes
+            .values()
+            .chain(observers)
+            .all(|cadence| cadence.has_reported(since))
     }
 
     /// Who has not reported at `since` or later.
     pub(super) fn unreported(&self, since: Monotonic, with_observers: bool) -> Vec<String> {
-        let nodes = self.nodes.iter().map(|(name, cadence)| (name.as_str(), cadence));
+        let nodes = self
+            .nodes
+            .iter()
+            .map(|(name, cadence)| (name.as_str(), cadence));
         let observers = self.observers.iter().filter(|_| with_observers);
         let all = nodes.chain(observers.map(|(name, cadence)| (name.as_str(), cadence)));
-        all.filter(|(_, cadence)| !cadence.has_reported(since)).map(|(name, _)| name.to_owned()).collect()
+        all.filter(|(_, cadence)| !cadence.has_reported(since))
+            .map(|(name, _)| name.to_owned())
+            .collect()
     }
 
     /// When the next probe is due.
     pub(super) fn next_probe(&self, with_observers: bool) -> Option<Monotonic> {
         let observers = self.observers.values().filter(|_| with_observers);
-        self.nodes.values().chain(observers).filter_map(Cadence::wants).min()
+        self.nodes
+            .values()
+            .chain(observers)
+            .filter_map(Cadence::wants)
+            .min()
     }
 
     /// Starts the probes that are due.
@@ -172,7 +227,12 @@ impl Schedule {
         now: Monotonic,
         effects: &mut Vec<Effect>,
     ) {
-        let Self { nodes, observers, next_probe, .. } = self;
+        let Self {
+            nodes,
+            observers,
+            next_probe,
+            ..
+        } = self;
         let mut take = |cadence: &mut Cadence| {
             cadence.wants().filter(|due| *due <= now)?;
             let probe = ProbeId(*next_probe);
@@ -182,12 +242,18 @@ impl Schedule {
         };
         for (node, cadence) in nodes {
             if let Some(probe) = take(cadence) {
-                effects.push(Effect::ProbeNode { node: node.clone(), probe });
+                effects.push(Effect::ProbeNode {
+                    node: node.clone(),
+                    probe,
+                });
             }
         }
         for (observer, cadence) in observers.iter_mut().filter(|_| with_observers) {
             if let Some(probe) = take(cadence) {
-                effects.push(Effect::ProbeObserver { observer: observer.clone(), probe });
+                effects.push(Effect::ProbeObserver {
+                    observer: observer.clone(),
+                    probe,
+                });
             }
         }
     }
@@ -232,7 +298,12 @@ mod tests {
 
     #[test]
     fn a_slow_node_is_asked_again_as_soon_as_it_has_reported() {
-        check("", "0 p primary in 12\n40 end", "ask p", "0 ask p\n12 ask p\n24 ask p\n36 ask p");
+        check(
+            "",
+            "0 p primary in 12\n40 end",
+            "ask p",
+            "0 ask p\n12 ask p\n24 ask p\n36 ask p",
+        );
         check("", "0 p silent\n40 end", "ask p", "0 ask p");
     }
 

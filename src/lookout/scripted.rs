@@ -1,5 +1,6 @@
-//! What timelines need of the core besides events: in scripted ones the script says what is learnt when and when a decision
-//! is made ([`Lookout::decide`]); in live ones an answer must find the probe that it belongs to.
+//! What timelines need of the core besides events: in scripted ones the script says what is learnt
+//! when and when a decision is made ([`Lookout::decide`]); in live ones an answer must find the
+//! probe that it belongs to.
 
 use super::{Effect, Lookout, ProbeId};
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};

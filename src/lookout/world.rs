@@ -1,5 +1,6 @@
-//! A small world for tests: nodes and observers that answer after a delay, fail or stay silent, a command that ends, and a
-//! clock that jumps from one deadline to the next. A scenario is a script in and a transcript out.
+//! A small world for tests: nodes and observers that answer after a delay, fail or stay silent, a
+//! command that ends, and a clock that jumps from one deadline to the next. A scenario is a script
+//! in and a transcript out.
 //!
 //! A script has one line per happening, `SECONDS WHO WHAT`, in order:
 //! ```text
@@ -18,9 +19,10 @@
 //! 9 restart              a new process with the old one's memory; "elsewhere": after a boot of the machine; "watching": it
 //!                        sees the command that was left running; "gone": it sees that there is none any more
 //! ```
-//! Whatever the script: the clock never stands still, and nothing is promoted while the primary p was reached less than the
-//! limit ago. A transcript has one line per deed that is looked for: `SECONDS ask p`, `run promote`, `raise failover_failed`,
-//! `clear ...`, `decide VERDICT REASON` and what is behind it (`primary`, `place`, `votes`, `would`), `measure ...`, `log ...`.
+//! Whatever the script: the clock never stands still, and nothing is promoted while the primary p
+//! was reached less than the limit ago. A transcript has one line per deed that is looked for:
+//! `SECONDS ask p`, `run promote`, `raise failover_failed`, `clear ...`, `decide VERDICT REASON`
+//! and what is behind it (`primary`, `place`, `votes`, `would`), `measure ...`, `log ...`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -30,33 +32,65 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory, PastFailover, ProbeId, Process, Round,
+    CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory, PastFailover, ProbeId,
+    Process, Round,
 };
-use crate::cluster::{Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport};
+use crate::cluster::{
+    Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport,
+};
 use crate::compat;
 use crate::config::{self, Config, Environment};
 use crate::failover::Figures;
 use crate::time::{Monotonic, Now, WallTime};
 
-/// Runs `script` on the usual cluster (primary p, standbys s1 and s2, we are s2) with other `settings`, up to its last line
-/// `SECONDS end`, and compares what is looked for (`watched`: beginnings of deeds, with commas between) with `expected`.
-/// What comes before the script's first line is not looked at.
+/// Runs `script` on the usual cluster (primary p, standbys s1 and s2, we are s2) with other
+/// `settings`, up to its last line `SECONDS end`, and compares what is looked for (`watched`:
+/// beginnings of deeds, with commas between) with `expected`. What comes before the script's first
+/// line is not looked at.
 #[track_caller]
 pub(super) fn check(settings: &str, script: &str, watched: &str, expected: &str) {
-    let expected: Vec<_> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let expected: Vec<_> = expected
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     let watched: Vec<_> = watched.split(',').map(str::trim).collect();
-    let seconds = |line: &str| line.trim().split(' ').next().unwrap().parse::<f64>().unwrap();
-    let begin = script.lines().map(str::trim).find(|line| !line.is_empty()).map(seconds).unwrap();
-    let shown = |line: &&str| watched.iter().any(|deed| line.split_once(' ').unwrap().1.starts_with(deed));
+    let seconds = |line: &str| {
+        line.trim()
+            .split(' ')
+            .next()
+            .unwrap()
+            .parse::<f64>()
+            .unwrap()
+    };
+    let begin = script
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .map(seconds)
+        .unwrap();
+    let shown = |line: &&str| {
+        watched
+            .iter()
+            .any(|deed| line.split_once(' ').unwrap().1.starts_with(deed))
+    };
     let transcript = run(settings, script);
-    let found: Vec<_> = transcript.lines().filter(|line| seconds(line) >= begin).filter(shown).collect();
+    let found: Vec<_> = transcript
+        .lines()
+        .filter(|line| seconds(line) >= begin)
+        .filter(shown)
+        .collect();
     assert_eq!(found, expected, "\n{}\n", found.join("\n"));
 }
 
 /// The whole transcript.
 pub(super) fn run(settings: &str, script: &str) -> String {
     let mut world = World::new(settings);
-    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for line in script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
         let (seconds, happening) = line.split_once(' ').unwrap();
         world.run_until(Duration::from_secs_f64(seconds.parse().unwrap()));
         world.happen(happening);
@@ -93,7 +127,11 @@ impl World {
     fn new(settings: &str) -> Self {
         let mut world = Self {
             settings: serde_json::from_str(USUAL).unwrap(),
-            lookout: Lookout::new(Arc::new(parse("{}")), &Memory::default(), now(Duration::ZERO)),
+            lookout: Lookout::new(
+                Arc::new(parse("{}")),
+                &Memory::default(),
+                now(Duration::ZERO),
+            ),
             t: Duration::ZERO,
             habits: BTreeMap::new(),
             command: (Some(0), Duration::from_millis(100)),
@@ -108,7 +146,12 @@ impl World {
         };
         let config = world.config(settings);
         world.lookout = Lookout::new(config, &Memory::default(), now(Duration::ZERO));
-        for (node, habit) in [("p", "primary"), ("s1", "standby"), ("s2", "standby"), ("o1", "sees")] {
+        for (node, habit) in [
+            ("p", "primary"),
+            ("s1", "standby"),
+            ("s2", "standby"),
+            ("o1", "sees"),
+        ] {
             world.habit(node, habit);
         }
         world
@@ -132,12 +175,15 @@ impl World {
                 let old = Arc::clone(self.lookout.config());
                 let config = self.config(settings);
                 // What an old address still says is told all the same, to see it dropped.
-                self.outdated.extend(self.coming.values().filter_map(|event| match event {
-                    Event::NodeProbed { node, probe, .. } if old.nodes.get(node) != config.nodes.get(node) => {
-                        Some(*probe)
-                    }
-                    _ => None,
-                }));
+                self.outdated
+                    .extend(self.coming.values().filter_map(|event| match event {
+                        Event::NodeProbed { node, probe, .. }
+                            if old.nodes.get(node) != config.nodes.get(node) =>
+                        {
+                            Some(*probe)
+                        }
+                        _ => None,
+                    }));
                 self.tell(Event::ConfigLoaded(config));
             }
             ("maintenance", what) => self.maintenance = what == "on",
@@ -145,16 +191,32 @@ impl World {
             ("restart", what) => {
                 let mut memory = self.lookout.memory(now);
                 if what == "elsewhere" {
-                    memory.contacts.values_mut().for_each(|contact: &mut Contact| contact.mono = None);
-                    memory.failover.iter_mut().for_each(|last: &mut PastFailover| last.mono = None);
+                    memory
+                        .contacts
+                        .values_mut()
+                        .for_each(|contact: &mut Contact| contact.mono = None);
+                    memory
+                        .failover
+                        .iter_mut()
+                        .for_each(|last: &mut PastFailover| last.mono = None);
                 }
                 let left = std::mem::take(&mut self.coming);
                 if matches!(what, "watching" | "gone") {
-                    let is_end =
-                        |event: &Event| matches!(event, Event::CommandExited { .. } | Event::FormerCommandEnded);
-                    let ends = left.into_iter().filter(|(_, event)| is_end(event) && what == "watching");
-                    self.coming.extend(ends.map(|(at, _)| (at, Event::FormerCommandEnded)));
-                    memory.failover.iter_mut().for_each(|last| last.process = Some(Process { pid: 1, started: 1 }));
+                    let is_end = |event: &Event| {
+                        matches!(
+                            event,
+                            Event::CommandExited { .. } | Event::FormerCommandEnded
+                        )
+                    };
+                    let ends = left
+                        .into_iter()
+                        .filter(|(_, event)| is_end(event) && what == "watching");
+                    self.coming
+                        .extend(ends.map(|(at, _)| (at, Event::FormerCommandEnded)));
+                    memory
+                        .failover
+                        .iter_mut()
+                        .for_each(|last| last.process = Some(Process { pid: 1, started: 1 }));
                 }
                 self.lookout = Lookout::new(Arc::clone(self.lookout.config()), &memory, now);
                 if what == "gone" {
@@ -170,7 +232,10 @@ impl World {
                 self.follow = (follow_outcome(outcome), after);
             }
             (node, "lost") => {
-                self.tell(Event::NodeLost { node: node.into(), failure: failure("unreachable").unwrap() });
+                self.tell(Event::NodeLost {
+                    node: node.into(),
+                    failure: failure("unreachable").unwrap(),
+                });
             }
             (who, what) => self.habit(who, what),
         }
@@ -178,7 +243,13 @@ impl World {
 
     fn habit(&mut self, who: &str, what: &str) {
         let (does, after) = timed(what, Duration::from_millis(10));
-        self.habits.insert(who.to_owned(), Habit { does: does.to_owned(), after });
+        self.habits.insert(
+            who.to_owned(),
+            Habit {
+                does: does.to_owned(),
+                after,
+            },
+        );
     }
 
     fn tell(&mut self, event: Event) {
@@ -193,15 +264,26 @@ impl World {
     /// One turn after another, each at the earliest time at which there is something to do.
     fn run_until(&mut self, end: Duration) {
         loop {
-            let deadline = self.lookout.next_deadline().since(Monotonic::from_duration(START));
+            let deadline = self
+                .lookout
+                .next_deadline()
+                .since(Monotonic::from_duration(START));
             let arrival = self.coming.first_key_value().map(|((at, _), _)| *at);
             let next = arrival.map_or(deadline, |at| at.min(deadline)).max(self.t);
             if next >= end {
                 self.t = end;
                 return;
             }
-            self.turns = if self.turns.0 == next { (next, self.turns.1 + 1) } else { (next, 0) };
-            assert!(self.turns.1 < 20, "the clock stands still at {next:?}\n{}", self.transcript);
+            self.turns = if self.turns.0 == next {
+                (next, self.turns.1 + 1)
+            } else {
+                (next, 0)
+            };
+            assert!(
+                self.turns.1 < 20,
+                "the clock stands still at {next:?}\n{}",
+                self.transcript
+            );
             self.t = next;
             self.turn();
         }
@@ -209,7 +291,11 @@ impl World {
 
     fn turn(&mut self) {
         let mut effects = Vec::new();
-        while let Some(entry) = self.coming.first_entry().filter(|entry| entry.key().0 <= self.t) {
+        while let Some(entry) = self
+            .coming
+            .first_entry()
+            .filter(|entry| entry.key().0 <= self.t)
+        {
             let event = entry.remove();
             if self.is_contact_with_p(&event) {
                 self.reached = Some(self.t);
@@ -217,13 +303,28 @@ impl World {
             self.lookout.handle(event, now(self.t), &mut effects);
         }
         if self.lookout.next_deadline() <= now(self.t).mono {
-            self.lookout.handle(Event::DeadlineReached { maintenance: self.maintenance }, now(self.t), &mut effects);
+            self.lookout.handle(
+                Event::DeadlineReached {
+                    maintenance: self.maintenance,
+                },
+                now(self.t),
+                &mut effects,
+            );
         }
-        effects.into_iter().for_each(|effect| self.carry_out(effect));
+        effects
+            .into_iter()
+            .for_each(|effect| self.carry_out(effect));
     }
 
     fn is_contact_with_p(&self, event: &Event) -> bool {
-        let Event::NodeProbed { node, probe, outcome: Ok(report) } = event else { return false };
+        let Event::NodeProbed {
+            node,
+            probe,
+            outcome: Ok(report),
+        } = event
+        else {
+            return false;
+        };
         let is_primary = matches!(report.role, RoleReport::Primary { .. });
         node.as_str() == "p" && is_primary && !self.outdated.contains(probe)
     }
@@ -232,36 +333,73 @@ impl World {
         match effect {
             Effect::ProbeNode { node, probe } => {
                 self.note(&format!("ask {node}"));
-                let Some((after, outcome)) = self.node_answer(node.as_str()) else { return };
-                self.send(after, Event::NodeProbed { node, probe, outcome });
+                let Some((after, outcome)) = self.node_answer(node.as_str()) else {
+                    return;
+                };
+                self.send(
+                    after,
+                    Event::NodeProbed {
+                        node,
+                        probe,
+                        outcome,
+                    },
+                );
             }
             Effect::ProbeObserver { observer, probe } => {
                 self.note(&format!("ask {observer}"));
-                let Some((after, outcome)) = self.observer_answer(observer.as_str()) else { return };
-                self.send(after, Event::ObserverProbed { observer, probe, outcome });
+                let Some((after, outcome)) = self.observer_answer(observer.as_str()) else {
+                    return;
+                };
+                self.send(
+                    after,
+                    Event::ObserverProbed {
+                        observer,
+                        probe,
+                        outcome,
+                    },
+                );
             }
             Effect::RunCommand { id, command, .. } => {
                 self.note(&format!("run {}", command.argv.join(" ")));
                 let config = self.lookout.config();
                 let (limit, waited_for) = (config.failover_lag, config.nodes.contains_key("p"));
-                let too_soon = waited_for && self.reached.is_some_and(|reached| self.t - reached < limit);
-                assert!(!(too_soon && command.argv == ["promote"]), "beside a primary\n{}", self.transcript);
+                let too_soon =
+                    waited_for && self.reached.is_some_and(|reached| self.t - reached < limit);
+                assert!(
+                    !(too_soon && command.argv == ["promote"]),
+                    "beside a primary\n{}",
+                    self.transcript
+                );
                 let (status, after) = self.command;
                 let not_started = || CommandOutcome::NotStarted("no such file".to_owned());
                 self.send(
                     after,
-                    Event::CommandExited { id, outcome: status.map_or_else(not_started, CommandOutcome::Exited) },
+                    Event::CommandExited {
+                        id,
+                        outcome: status.map_or_else(not_started, CommandOutcome::Exited),
+                    },
                 );
             }
-            Effect::PrepareFollow { primary, conninfo, .. } => {
-                self.note(&format!("follow {primary} by {}", conninfo.to_conninfo_string()));
+            Effect::PrepareFollow {
+                primary, conninfo, ..
+            } => {
+                self.note(&format!(
+                    "follow {primary} by {}",
+                    conninfo.to_conninfo_string()
+                ));
                 let (outcome, after) = self.follow.clone();
                 self.send(after, Event::FollowPrepared(outcome));
             }
-            Effect::RaiseAlert { alert, .. } => self.note(&format!("raise {}", compat::alert::file_name(alert))),
-            Effect::ClearAlert(alert) => self.note(&format!("clear {}", compat::alert::file_name(alert))),
+            Effect::RaiseAlert { alert, .. } => {
+                self.note(&format!("raise {}", compat::alert::file_name(alert)))
+            }
+            Effect::ClearAlert(alert) => {
+                self.note(&format!("clear {}", compat::alert::file_name(alert)))
+            }
             Effect::SaveState => {
-                let Some(round) = self.lookout.last_round() else { return };
+                let Some(round) = self.lookout.last_round() else {
+                    return;
+                };
                 let verdict = &round.decision.verdict;
                 let decided = format!("decide {} {}", verdict.name(), verdict.reason());
                 let behind = behind(round);
@@ -269,16 +407,18 @@ impl World {
                 behind.iter().for_each(|line| self.note(line));
             }
             Effect::SaveMemory => {}
-            Effect::Measure(metric) => {
-                self.note(&format!("measure {}", compat::metric::line(&metric, &BTreeMap::new())))
-            }
+            Effect::Measure(metric) => self.note(&format!(
+                "measure {}",
+                compat::metric::line(&metric, &BTreeMap::new())
+            )),
             Effect::Log { text, .. } => self.note(&format!("log {text}")),
             Effect::NoNews(verdict) => self.note(&format!("log {verdict}")),
         }
     }
 
     fn note(&mut self, deed: &str) {
-        let seconds = Duration::from_micros(u64::try_from(self.t.as_micros()).unwrap()).as_secs_f64();
+        let seconds =
+            Duration::from_micros(u64::try_from(self.t.as_micros()).unwrap()).as_secs_f64();
         writeln!(self.transcript, "{seconds} {deed}").unwrap();
     }
 
@@ -288,20 +428,37 @@ impl World {
         let db_time = now(self.t).wall;
         let role = match words.next()? {
             "silent" => return None,
-            "primary" => RoleReport::Primary { lsn: lsn("0/5000000"), slots: Vec::new() },
+            "primary" => RoleReport::Primary {
+                lsn: lsn("0/5000000"),
+                slots: Vec::new(),
+            },
             "standby" => {
                 let rest: Vec<_> = words.collect();
-                let position = rest.first().filter(|word| word.contains('/')).copied().unwrap_or("0/5000000");
-                let lag = rest.iter().position(|word| *word == "lag").map_or(0.1, |at| rest[at + 1].parse().unwrap());
+                let position = rest
+                    .first()
+                    .filter(|word| word.contains('/'))
+                    .copied()
+                    .unwrap_or("0/5000000");
+                let lag = rest
+                    .iter()
+                    .position(|word| *word == "lag")
+                    .map_or(0.1, |at| rest[at + 1].parse().unwrap());
                 let last_replay = Some(db_time - Duration::from_secs_f64(lag));
-                RoleReport::Standby { receive: lsn(position), replay: lsn(position), last_replay }
+                RoleReport::Standby {
+                    receive: lsn(position),
+                    replay: lsn(position),
+                    last_replay,
+                }
             }
             name => return Some((*after, Err(failure(name)?))),
         };
         Some((*after, Ok(NodeReport { db_time, role })))
     }
 
-    fn observer_answer(&self, observer: &str) -> Option<(Duration, Result<ObserverReport, ProbeFailure>)> {
+    fn observer_answer(
+        &self,
+        observer: &str,
+    ) -> Option<(Duration, Result<ObserverReport, ProbeFailure>)> {
         let Habit { does, after } = self.habits.get(observer)?;
         let mut words = does.split(' ');
         match words.next()? {
@@ -318,14 +475,34 @@ impl World {
 
 /// The figures behind a decision: `primary p lost`, `place s1 first`, `votes ...`, `would ...`.
 fn behind(round: &Round) -> Vec<String> {
-    let Figures { primaries, standbys, votes, changes, .. } = &round.figures;
-    let primaries = primaries.iter().map(|primary| format!("primary {} {}", primary.node, primary.standing.name()));
-    let places = standbys.iter().map(|standby| format!("place {} {}: {standby}", standby.node, standby.place.name()));
+    let Figures {
+        primaries,
+        standbys,
+        votes,
+        changes,
+        ..
+    } = &round.figures;
+    let primaries = primaries
+        .iter()
+        .map(|primary| format!("primary {} {}", primary.node, primary.standing.name()));
+    let places = standbys
+        .iter()
+        .map(|standby| format!("place {} {}: {standby}", standby.node, standby.place.name()));
     let mut vote = format!("votes {}:", votes.quorum());
-    votes.known.iter().for_each(|voter| write!(vote, " {voter}").unwrap());
-    votes.missing.iter().for_each(|(voter, why)| write!(vote, " -{voter}={}", why.name()).unwrap());
+    votes
+        .known
+        .iter()
+        .for_each(|voter| write!(vote, " {voter}").unwrap());
+    votes
+        .missing
+        .iter()
+        .for_each(|(voter, why)| write!(vote, " -{voter}={}", why.name()).unwrap());
     let changes = changes.iter().map(|change| format!("would {change}"));
-    primaries.chain(places).chain([vote]).chain(changes).collect()
+    primaries
+        .chain(places)
+        .chain([vote])
+        .chain(changes)
+        .collect()
 }
 
 /// What an observer says of one node, in one word.
@@ -345,7 +522,9 @@ fn observed(word: &str, at: WallTime) -> (config::NodeName, ObservedNode) {
 
 /// `WHAT in SECONDS`.
 fn timed(what: &str, usual: Duration) -> (&str, Duration) {
-    let Some((what, after)) = what.split_once(" in ") else { return (what, usual) };
+    let Some((what, after)) = what.split_once(" in ") else {
+        return (what, usual);
+    };
     (what, Duration::from_secs_f64(after.parse().unwrap()))
 }
 
@@ -353,11 +532,15 @@ fn failure(name: &str) -> Option<ProbeFailure> {
     let message = || "as scripted".to_owned();
     Some(match name {
         "unreachable" => ProbeFailure::Unreachable { reason: message() },
-        "timed_out" => ProbeFailure::TimedOut { step: ProbeStep::Answering },
+        "timed_out" => ProbeFailure::TimedOut {
+            step: ProbeStep::Answering,
+        },
         "refused" => ProbeFailure::Refused { message: message() },
         "authentication" => ProbeFailure::AuthenticationRejected { message: message() },
         "nonsense" => ProbeFailure::Nonsense { reason: message() },
-        "more_nonsense" => ProbeFailure::Nonsense { reason: "otherwise".to_owned() },
+        "more_nonsense" => ProbeFailure::Nonsense {
+            reason: "otherwise".to_owned(),
+        },
         "not_ready" => ProbeFailure::NotReady { message: message() },
         other => panic!("no habit: {other:?}"),
     })
@@ -383,7 +566,10 @@ fn parse(text: &str) -> Config {
 }
 
 fn now(t: Duration) -> Now {
-    Now { mono: Monotonic::from_duration(START + t), wall: WallTime::from_unix_micros(1_704_067_200_000_000) + t }
+    Now {
+        mono: Monotonic::from_duration(START + t),
+        wall: WallTime::from_unix_micros(1_704_067_200_000_000) + t,
+    }
 }
 
 const START: Duration = Duration::from_secs(1_000_000);

@@ -1,9 +1,10 @@
-//! A non-blocking stream connection with two buffers. It moves bytes and never waits; what they mean is its owner's
-//! business.
+//! A non-blocking stream connection with two buffers. It moves bytes and never waits; what they
+//! mean is its owner's business.
 //!
-//! Readiness is edge-triggered and interests are registered once. So whoever puts bytes into [`Link::output`], or makes
-//! room in a full [`Link::input`], ends with [`Link::pump`], and a link whose pump says [`Next::Again`] is pumped next turn
-//! without an event: else it would stall for ever.
+//! Readiness is edge-triggered and interests are registered once. So whoever puts bytes into
+//! [`Link::output`], or makes room in a full [`Link::input`], ends with [`Link::pump`], and a link
+//! whose pump says [`Next::Again`] is pumped next turn without an event: else it would stall for
+//! ever.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -27,7 +28,8 @@ pub enum Endpoint {
     Tcp(SocketAddr),
     /// A Unix socket in the file system.
     Unix(PathBuf),
-    /// A Unix socket in the abstract name space, without its leading NUL (libpq writes it with an `@`).
+    /// A Unix socket in the abstract name space, without its leading NUL (libpq writes it with an
+    /// `@`).
     Abstract(Vec<u8>),
 }
 
@@ -46,7 +48,8 @@ pub struct Link {
 /// What one pump has moved, and what is to follow.
 #[derive(Debug)]
 pub struct Pumped {
-    /// Bytes appended to [`Link::input`]. Look at them first: they may explain the failure that comes with them.
+    /// Bytes appended to [`Link::input`]. Look at them first: they may explain the failure that
+    /// comes with them.
     pub read: usize,
     /// Bytes taken from [`Link::output`].
     pub written: usize,
@@ -63,7 +66,8 @@ pub enum Next {
     Again,
     /// Its owner: the input is as long as it may be. Take some and pump again.
     Full,
-    /// The other side has ended its half and everything it sent is in the input; the output may still be pumped.
+    /// The other side has ended its half and everything it sent is in the input; the output may
+    /// still be pumped.
     Ended,
     /// Nothing: connecting, reading, writing or encryption has failed. Close it. The error holds a
     /// [`Failure`](crate::tls::Failure) where encryption is its cause.
@@ -71,21 +75,29 @@ pub enum Next {
 }
 
 impl Link {
-    /// Begins to connect. An error means that not even that was possible; a refusal may come from the first pump.
+    /// Begins to connect. An error means that not even that was possible; a refusal may come from
+    /// the first pump.
     pub fn connect(endpoint: &Endpoint, input_limit: usize) -> io::Result<Self> {
         let stream = match endpoint {
             Endpoint::Tcp(address) => Socket::Tcp(TcpStream::connect(*address)?),
             Endpoint::Unix(path) => Socket::Unix(UnixStream::connect(path)?),
-            Endpoint::Abstract(name) => Socket::Unix(UnixStream::connect_addr(&UnixAddr::from_abstract_name(name)?)?),
+            Endpoint::Abstract(name) => Socket::Unix(UnixStream::connect_addr(
+                &UnixAddr::from_abstract_name(name)?,
+            )?),
         };
         Ok(Self::new(stream, State::Connecting, input_limit))
     }
 
     /// A connection that somebody made to us.
     pub fn accepted(stream: TcpStream, input_limit: usize) -> Self {
-        // Answers go out whole, so waiting for more to send gains nothing; not worth losing a connection over.
+        // Answers go out whole, so waiting for more to send gains nothing; not worth losing a
+        // connection over.
         let _ = stream.set_nodelay(true);
-        Self::new(Socket::Tcp(stream), State::Open { heard_end: false }, input_limit)
+        Self::new(
+            Socket::Tcp(stream),
+            State::Open { heard_end: false },
+            input_limit,
+        )
     }
 
     /// Whether the connection still has to be made.
@@ -122,11 +134,14 @@ impl Link {
         self.input_limit = bytes;
     }
 
-    /// Encrypts all that follows. Whatever has come or waits to be sent in plaintext would seem to be encrypted, so there
-    /// may be nothing (CVE-2021-23222).
+    /// Encrypts all that follows. Whatever has come or waits to be sent in plaintext would seem to
+    /// be encrypted, so there may be nothing (CVE-2021-23222).
     pub fn secure(&mut self, secured: Secured) -> Result<(), Failure> {
         if !self.input.is_empty() || !self.output.is_empty() || self.pipe.secured.is_some() {
-            return Err(Failure::new(Blame::Nonsense, "unencrypted bytes before the handshake"));
+            return Err(Failure::new(
+                Blame::Nonsense,
+                "unencrypted bytes before the handshake",
+            ));
         }
         self.pipe.secured = Some(Box::new(secured));
         Ok(())
@@ -137,8 +152,8 @@ impl Link {
         self.pipe.secured.as_deref()
     }
 
-    /// Connects on, then writes what is to be written, then reads what is there: each as far as it goes without waiting,
-    /// and reading within this turn's budget.
+    /// Connects on, then writes what is to be written, then reads what is there: each as far as it
+    /// goes without waiting, and reading within this turn's budget.
     pub fn pump(&mut self) -> Pumped {
         let before = (self.input.len(), self.output.len());
         let next = self.connect_on().unwrap_or_else(|| self.transfer());
@@ -149,12 +164,14 @@ impl Link {
         }
     }
 
-    /// Says that no more will be sent; what the other side still sends can be read. To be called with nothing left to send.
+    /// Says that no more will be sent; what the other side still sends can be read. To be called
+    /// with nothing left to send.
     pub fn end_output(&self) -> io::Result<()> {
         self.pipe.socket.end_output()
     }
 
-    /// Gives back the memory of empty buffers; to be called once the input was looked at, so that an idle link costs none.
+    /// Gives back the memory of empty buffers; to be called once the input was looked at, so that
+    /// an idle link costs none.
     pub fn tidy(&mut self) {
         for buffer in [&mut self.input, &mut self.output] {
             if buffer.is_empty() {
@@ -164,8 +181,17 @@ impl Link {
     }
 
     fn new(socket: Socket, state: State, input_limit: usize) -> Self {
-        let pipe = Pipe { socket, secured: None };
-        Self { pipe, state, input_limit, input: BytesMut::new(), output: BytesMut::new() }
+        let pipe = Pipe {
+            socket,
+            secured: None,
+        };
+        Self {
+            pipe,
+            state,
+            input_limit,
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+        }
     }
 
     /// What to do while there is no connection; `None` once there is one.
@@ -184,15 +210,18 @@ impl Link {
     fn transfer(&mut self) -> Next {
         let was_handshaking = self.pipe.is_handshaking();
         let mut sent = self.send();
-        // Read even if sending failed: a server that turns us away says why and closes, and the reset comes first.
+        // Read even if sending failed: a server that turns us away says why and closes, and the
+        // reset comes first.
         let received = self.receive();
         if was_handshaking && !self.pipe.is_handshaking() && sent.is_ok() {
             sent = self.send();
         }
         match (sent, received) {
-            // The other side's last words, if encryption has some, say more than that it does not listen any more.
+            // The other side's last words, if encryption has some, say more than that it does not
+            // listen any more.
             (_, Err(error)) | (Err(error), _) => Next::Failed(error),
-            // The socket may still be writable, then no event comes; whatever else there is to say is said again.
+            // The socket may still be writable, then no event comes; whatever else there is to say
+            // is said again.
             (Ok(Sent::Unfinished), Ok(_)) => Next::Again,
             (Ok(_), Ok(next)) => next,
         }
@@ -201,7 +230,9 @@ impl Link {
     fn send(&mut self) -> io::Result<Sent> {
         let mut left = BUDGET;
         match self.pipe.flush() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::AsMuchAsGoes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(Sent::AsMuchAsGoes);
+            }
             flushed => flushed?,
         }
         while !self.output.is_empty() {
@@ -212,7 +243,9 @@ impl Link {
                     self.output.advance(n.min(self.output.len()));
                     left = left.saturating_sub(n);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::AsMuchAsGoes),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Sent::AsMuchAsGoes);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -224,7 +257,9 @@ impl Link {
     }
 
     fn receive(&mut self) -> io::Result<Next> {
-        let State::Open { heard_end: false } = self.state else { return Ok(Next::Ended) };
+        let State::Open { heard_end: false } = self.state else {
+            return Ok(Next::Ended);
+        };
         let mut left = BUDGET;
         let mut buffer = [0; READ_BYTES];
         loop {
@@ -235,19 +270,25 @@ impl Link {
             if left == 0 {
                 return Ok(Next::Again);
             }
-            let portion = buffer.get_mut(..READ_BYTES.min(room).min(left)).unwrap_or_default();
+            let portion = buffer
+                .get_mut(..READ_BYTES.min(room).min(left))
+                .unwrap_or_default();
             match self.pipe.read(portion) {
                 Ok(0) => {
                     self.state = State::Open { heard_end: true };
                     return Ok(Next::Ended);
                 }
                 Ok(n) => {
-                    self.input.extend_from_slice(portion.get(..n).unwrap_or_default());
+                    self.input
+                        .extend_from_slice(portion.get(..n).unwrap_or_default());
                     left = left.saturating_sub(n);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Wait),
-                // Encrypted bytes that were no plaintext count as well, or they could keep us busy for ever.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => left = left.saturating_sub(READ_BYTES),
+                // Encrypted bytes that were no plaintext count as well, or they could keep us busy
+                // for ever.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    left = left.saturating_sub(READ_BYTES)
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -255,11 +296,21 @@ impl Link {
 }
 
 impl Source for Link {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         self.pipe.socket.register(registry, token, interests)
     }
 
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         self.pipe.socket.reregister(registry, token, interests)
     }
 
@@ -270,7 +321,8 @@ impl Source for Link {
 
 /// Bytes that one pump moves at most, each way.
 const BUDGET: usize = 64 * 1024;
-/// Bytes per read. They land on the stack first, so that an input holds what has arrived and no room kept for more.
+/// Bytes per read. They land on the stack first, so that an input holds what has arrived and no
+/// room kept for more.
 const READ_BYTES: usize = 8 * 1024;
 
 #[derive(Debug)]

@@ -18,14 +18,20 @@ fn pair(input_limit: usize) -> (Link, Peer) {
 }
 
 /// Pumps until `found` gives something, without caring for events.
-pub(super) fn until<T>(link: &mut Link, mut found: impl FnMut(&mut Link, Pumped) -> Option<T>) -> T {
+pub(super) fn until<T>(
+    link: &mut Link,
+    mut found: impl FnMut(&mut Link, Pumped) -> Option<T>,
+) -> T {
     let begun = clock::monotonic();
     loop {
         let pumped = link.pump();
         if let Some(value) = found(link, pumped) {
             return value;
         }
-        assert!(clock::monotonic().since(begun) < PATIENCE, "nothing came of it");
+        assert!(
+            clock::monotonic().since(begun) < PATIENCE,
+            "nothing came of it"
+        );
         std::thread::yield_now();
     }
 }
@@ -38,7 +44,9 @@ fn until_failed(link: &mut Link) -> io::ErrorKind {
 }
 
 fn until_ended(link: &mut Link) {
-    until(link, |_, pumped| matches!(pumped.next, Next::Ended).then_some(()));
+    until(link, |_, pumped| {
+        matches!(pumped.next, Next::Ended).then_some(())
+    });
 }
 
 #[test]
@@ -54,7 +62,9 @@ fn connects_says_so_and_moves_bytes_both_ways() {
     for portion in b"split".chunks(1) {
         peer.write_all(portion).unwrap();
     }
-    until(&mut link, |link, _| (&link.input[..] == b"split").then_some(()));
+    until(&mut link, |link, _| {
+        (&link.input[..] == b"split").then_some(())
+    });
     assert_eq!(link.peer(), Some(peer.local_addr().unwrap()));
     assert_eq!(link.pump().read, 0);
 }
@@ -67,7 +77,14 @@ fn the_end_of_the_other_half_leaves_ours_open() {
     until_ended(&mut link);
     assert_eq!(&link.input[..], b"last words");
     link.output.extend_from_slice(b"answer");
-    assert!(matches!(link.pump(), Pumped { written: 6, next: Next::Ended, .. }));
+    assert!(matches!(
+        link.pump(),
+        Pumped {
+            written: 6,
+            next: Next::Ended,
+            ..
+        }
+    ));
     link.end_output().unwrap();
     let mut heard = String::new();
     peer.read_to_string(&mut heard).unwrap();
@@ -96,7 +113,9 @@ fn what_was_said_before_a_refusal_is_read_though_writing_fails() {
     drop(theirs);
     link.output.extend_from_slice(b"query");
     let pumped = link.pump();
-    assert!(matches!(pumped.next, Next::Failed(error) if error.kind() == io::ErrorKind::BrokenPipe));
+    assert!(
+        matches!(pumped.next, Next::Failed(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    );
     assert_eq!(pumped.read, 16);
     assert_eq!(&link.input[..], b"too many clients");
 }
@@ -176,9 +195,18 @@ fn a_full_input_reads_no_more_until_it_was_taken() {
     let (mut link, mut peer) = pair(4);
     peer.write_all(b"123456").unwrap();
     drop(peer);
-    until(&mut link, |_, pumped| matches!(pumped.next, Next::Full).then_some(()));
+    until(&mut link, |_, pumped| {
+        matches!(pumped.next, Next::Full).then_some(())
+    });
     assert_eq!(&link.input[..], b"1234");
-    assert!(matches!(link.pump(), Pumped { read: 0, next: Next::Full, .. }));
+    assert!(matches!(
+        link.pump(),
+        Pumped {
+            read: 0,
+            next: Next::Full,
+            ..
+        }
+    ));
     link.input.advance(3);
     until_ended(&mut link);
     assert_eq!(&link.input[..], b"456");
@@ -201,7 +229,9 @@ fn events_come_for_interests_registered_once() {
     let (mut link, mut peer) = pair(LIMIT);
     let mut poll = mio::Poll::new().unwrap();
     let mut events = mio::Events::with_capacity(4);
-    poll.registry().register(&mut link, Token(5), Interest::READABLE | Interest::WRITABLE).unwrap();
+    poll.registry()
+        .register(&mut link, Token(5), Interest::READABLE | Interest::WRITABLE)
+        .unwrap();
     for word in ["one", "two", "three"] {
         peer.write_all(word.as_bytes()).unwrap();
         link.input.clear();
@@ -218,15 +248,27 @@ fn events_come_for_interests_registered_once() {
 fn a_connection_to_oneself_is_a_refused_one() {
     use std::os::fd::AsRawFd;
 
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, getsockname, socket};
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, getsockname, socket,
+    };
 
-    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    let socket = socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .unwrap();
     let anywhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
     bind(socket.as_raw_fd(), &SockaddrStorage::from(anywhere)).unwrap();
     let own: SockaddrStorage = getsockname(socket.as_raw_fd()).unwrap();
     connect(socket.as_raw_fd(), &own).unwrap();
     let stream = Peer::from(socket);
     stream.set_nonblocking(true).unwrap();
-    let mut link = Link::new(Socket::Tcp(TcpStream::from_std(stream)), State::Connecting, LIMIT);
+    let mut link = Link::new(
+        Socket::Tcp(TcpStream::from_std(stream)),
+        State::Connecting,
+        LIMIT,
+    );
     assert_eq!(until_failed(&mut link), io::ErrorKind::ConnectionRefused);
 }

@@ -14,8 +14,9 @@ use crate::sys::{resolve, socket};
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
-    /// Open for nothing but to be closed: with the descriptor that this frees, a client can be accepted and sent away when
-    /// there is no other. Else it would stay in the queue, and everybody behind it with it.
+    /// Open for nothing but to be closed: with the descriptor that this frees, a client can be
+    /// accepted and sent away when there is no other. Else it would stay in the queue, and
+    /// everybody behind it with it.
     spare: Option<File>,
 }
 
@@ -26,24 +27,34 @@ pub enum Accepting {
     Wait,
     /// This turn's budget is used up: call again next turn, no event will say so.
     Again,
-    /// There is no descriptor left, and so many clients were sent away for it. Call again in a moment, not at once.
+    /// There is no descriptor left, and so many clients were sent away for it. Call again in a
+    /// moment, not at once.
     OutOfDescriptors(u32),
 }
 
 impl Listener {
-    /// Listens on `port` of `address`, or of every interface, IPv4 and IPv6. An error names address, port and reason.
+    /// Listens on `port` of `address`, or of every interface, IPv4 and IPv6. An error names
+    /// address, port and reason.
     ///
-    /// An address that is a name is looked up here and now, which may block: to be called before the loop begins.
+    /// An address that is a name is looked up here and now, which may block: to be called before
+    /// the loop begins.
     pub fn bind(address: Option<&str>, port: u16) -> io::Result<Self> {
         let listened = match address {
             None => listen_everywhere(port),
-            Some(address) => parse_or_look_up(address).and_then(|ip| socket::listen_on(SocketAddr::new(ip, port))),
+            Some(address) => parse_or_look_up(address)
+                .and_then(|ip| socket::listen_on(SocketAddr::new(ip, port))),
         };
         let shown = address.unwrap_or("every interface");
         let about = |error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot listen for HTTP on {shown}, port {port}: {error}"))
+            io::Error::new(
+                error.kind(),
+                format!("cannot listen for HTTP on {shown}, port {port}: {error}"),
+            )
         };
-        Ok(Self { socket: TcpListener::from_std(listened.map_err(about)?), spare: open_spare() })
+        Ok(Self {
+            socket: TcpListener::from_std(listened.map_err(about)?),
+            spare: open_spare(),
+        })
     }
 
     /// Would an address have to be looked up, so that [`Listener::bind`] might wait.
@@ -62,7 +73,9 @@ impl Listener {
         for _ in 0..MOST_PER_TURN {
             match self.socket.accept() {
                 Ok((client, _)) => welcome(client),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && sent_away == 0 => return Accepting::Wait,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && sent_away == 0 => {
+                    return Accepting::Wait;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if socket::is_out_of_descriptors(&error) => {
                     if !self.send_one_away() {
@@ -70,11 +83,16 @@ impl Listener {
                     }
                     sent_away += 1;
                 }
-                // A client that has gone already, or that a firewall refuses, is its own misfortune: the next, please.
+                // A client that has gone already, or that a firewall refuses, is its own
+                // misfortune: the next, please.
                 Err(_) => {}
             }
         }
-        if sent_away > 0 { Accepting::OutOfDescriptors(sent_away) } else { Accepting::Again }
+        if sent_away > 0 {
+            Accepting::OutOfDescriptors(sent_away)
+        } else {
+            Accepting::Again
+        }
     }
 
     fn send_one_away(&mut self) -> bool {
@@ -89,11 +107,21 @@ impl Listener {
 }
 
 impl Source for Listener {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         self.socket.register(registry, token, interests)
     }
 
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         self.socket.reregister(registry, token, interests)
     }
 
@@ -112,7 +140,9 @@ fn open_spare() -> Option<File> {
 /// One socket for both families; IPv4 alone on a machine without IPv6.
 fn listen_everywhere(port: u16) -> io::Result<std::net::TcpListener> {
     match socket::listen_on((Ipv6Addr::UNSPECIFIED, port).into()) {
-        Err(error) if socket::is_without_family(&error) => socket::listen_on((Ipv4Addr::UNSPECIFIED, port).into()),
+        Err(error) if socket::is_without_family(&error) => {
+            socket::listen_on((Ipv4Addr::UNSPECIFIED, port).into())
+        }
         other => other,
     }
 }
@@ -121,7 +151,12 @@ fn literal(address: &str) -> Option<IpAddr> {
     if address.eq_ignore_ascii_case("localhost") {
         return Some(Ipv4Addr::LOCALHOST.into());
     }
-    address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address).parse().ok()
+    address
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(address)
+        .parse()
+        .ok()
 }
 
 fn parse_or_look_up(address: &str) -> io::Result<IpAddr> {
@@ -129,9 +164,13 @@ fn parse_or_look_up(address: &str) -> io::Result<IpAddr> {
         return Ok(ip);
     }
     let mut found = resolve::addresses(address)?;
-    // The original listened on IPv4 alone, so of a name with both its IPv4 address is what clients know.
+    // The original listened on IPv4 alone, so of a name with both its IPv4 address is what clients
+    // know.
     found.sort_by_key(IpAddr::is_ipv6);
-    found.first().copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    found
+        .first()
+        .copied()
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 #[cfg(test)]
@@ -166,7 +205,11 @@ mod tests {
     fn listens_where_it_is_told() {
         let check = |address: &str, expected: &str| {
             let listener = Listener::bind(Some(address), 0).unwrap();
-            assert_eq!(listener.local_addr().unwrap().ip(), expected.parse::<IpAddr>().unwrap(), "{address}");
+            assert_eq!(
+                listener.local_addr().unwrap().ip(),
+                expected.parse::<IpAddr>().unwrap(),
+                "{address}"
+            );
         };
         check("127.0.0.1", "127.0.0.1");
         check("0.0.0.0", "0.0.0.0");
@@ -198,9 +241,15 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let waiting: Vec<_> = (0..=MOST_PER_TURN).map(|_| connect(address)).collect();
         let mut clients = Vec::new();
-        assert_eq!(listener.accept(|client| clients.push(client)), Accepting::Again);
+        assert_eq!(
+            listener.accept(|client| clients.push(client)),
+            Accepting::Again
+        );
         assert_eq!(clients.len(), waiting.len() - 1);
-        assert_eq!(listener.accept(|client| clients.push(client)), Accepting::Wait);
+        assert_eq!(
+            listener.accept(|client| clients.push(client)),
+            Accepting::Wait
+        );
         assert_eq!(clients.len(), waiting.len());
     }
 

@@ -26,7 +26,9 @@ pub(super) enum Socket {
 impl Pipe {
     /// Nothing of ours can be said yet.
     pub(super) fn is_handshaking(&self) -> bool {
-        self.secured.as_ref().is_some_and(|secured| secured.is_handshaking())
+        self.secured
+            .as_ref()
+            .is_some_and(|secured| secured.is_handshaking())
     }
 
     /// Sends what has been taken and not been sent yet.
@@ -73,8 +75,8 @@ impl Socket {
                     peer => peer?,
                 };
                 if stream.local_addr()? == peer {
-                    // Where nobody listens on a port from the range for outgoing connections, TCP may connect us to
-                    // ourselves. That is nobody.
+                    // Where nobody listens on a port from the range for outgoing connections, TCP
+                    // may connect us to ourselves. That is nobody.
                     return Err(io::ErrorKind::ConnectionRefused.into());
                 }
                 stream.set_nodelay(true)?;
@@ -119,14 +121,24 @@ impl Write for Socket {
 }
 
 impl Source for Socket {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.register(registry, token, interests),
             Self::Unix(stream) => stream.register(registry, token, interests),
         }
     }
 
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.reregister(registry, token, interests),
             Self::Unix(stream) => stream.reregister(registry, token, interests),

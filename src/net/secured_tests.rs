@@ -1,4 +1,5 @@
-//! Encrypted links against a real peer: bytes of any number both ways, a limit on what waits, ends of every kind.
+//! Encrypted links against a real peer: bytes of any number both ways, a limit on what waits, ends
+//! of every kind.
 
 use std::net::{TcpListener, TcpStream as Peer};
 use std::sync::Arc;
@@ -47,10 +48,21 @@ fn pair_with(newest: TlsVersion, asks: bool, act: impl FnOnce(Encrypted) + Send 
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(own.cert.der().clone()).unwrap();
-    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = if asks { config.with_client_cert_verifier(clients) } else { config.with_no_client_auth() };
-    let config = config.with_single_cert(vec![own.cert.der().clone()], key).unwrap();
+    let clients =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let config = if asks {
+        config.with_client_cert_verifier(clients)
+    } else {
+        config.with_no_client_auth()
+    };
+    let config = config
+        .with_single_cert(vec![own.cert.der().clone()], key)
+        .unwrap();
     let server = ServerConnection::new(Arc::new(config)).unwrap();
     #[allow(clippy::disallowed_methods, reason = "the peer of a test")]
     std::thread::spawn(move || act(StreamOwned::new(server, peer)));
@@ -67,7 +79,10 @@ fn until_failed(link: &mut Link) -> io::Error {
 }
 
 fn blamed(error: &io::Error) -> Option<Blame> {
-    error.get_ref().and_then(|inner| inner.downcast_ref::<Failure>()).map(|failure| failure.blame)
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Failure>())
+        .map(|failure| failure.blame)
 }
 
 #[test]
@@ -93,8 +108,17 @@ fn many_bytes_go_both_ways_and_few_of_them_wait() {
             link.input.clear();
             matches!(pumped.next, Next::Ended).then_some(())
         });
-        assert!(heard == sent && link.output.is_empty(), "{} bytes came back", heard.len());
-        assert_eq!(link.secured().and_then(Secured::end_point).map(|hash| hash.len()), Some(32));
+        assert!(
+            heard == sent && link.output.is_empty(),
+            "{} bytes came back",
+            heard.len()
+        );
+        assert_eq!(
+            link.secured()
+                .and_then(Secured::end_point)
+                .map(|hash| hash.len()),
+            Some(32)
+        );
     }
 }
 
@@ -108,7 +132,10 @@ fn an_end_without_a_good_bye_is_a_failure() {
         let _ = peer.sock.read(&mut [0; 1000]);
     });
     let error = until_failed(&mut link);
-    assert_eq!((error.kind(), &link.input[..]), (io::ErrorKind::UnexpectedEof, &b"half of it"[..]));
+    assert_eq!(
+        (error.kind(), &link.input[..]),
+        (io::ErrorKind::UnexpectedEof, &b"half of it"[..])
+    );
 }
 
 #[test]
@@ -117,9 +144,13 @@ fn what_is_no_tls_is_blamed_on_the_peer() {
     let mut link = Link::connect(&Endpoint::Tcp(listener.local_addr().unwrap()), LIMIT).unwrap();
     let mut peer = listener.accept().unwrap().0;
     until(&mut link, |link, _| (!link.is_connecting()).then_some(()));
-    link.secure(Secured::new(terms(TlsVersion::V1_3)).unwrap()).unwrap();
+    link.secure(Secured::new(terms(TlsVersion::V1_3)).unwrap())
+        .unwrap();
     peer.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").unwrap();
-    assert_eq!((blamed(&until_failed(&mut link)), link.input.len()), (Some(Blame::Nonsense), 0));
+    assert_eq!(
+        (blamed(&until_failed(&mut link)), link.input.len()),
+        (Some(Blame::Nonsense), 0)
+    );
 }
 
 #[test]
@@ -130,11 +161,20 @@ fn a_client_certificate_that_is_missing_is_said_to_be_whenever_one_looks() {
             let _ = peer.conn.write_tls(&mut peer.sock);
             let _ = peer.sock.read(&mut [0; 1000]);
         });
-        assert_eq!(blamed(&until_failed(&mut link)), Some(Blame::OurCertificate), "{newest:?}");
-        // With TLS 1.3 our side of the handshake was over by then: perhaps nobody has looked yet, and writes.
+        assert_eq!(
+            blamed(&until_failed(&mut link)),
+            Some(Blame::OurCertificate),
+            "{newest:?}"
+        );
+        // With TLS 1.3 our side of the handshake was over by then: perhaps nobody has looked yet,
+        // and writes.
         if newest == TlsVersion::V1_3 {
             link.output.extend_from_slice(b"x");
-            assert_eq!(blamed(&until_failed(&mut link)), Some(Blame::OurCertificate), "later");
+            assert_eq!(
+                blamed(&until_failed(&mut link)),
+                Some(Blame::OurCertificate),
+                "later"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Tokens that are never used twice: an event for something that was closed finds nobody, instead of its successor.
+//! Tokens that are never used twice: an event for something that was closed finds nobody, instead
+//! of its successor.
 
 use mio::Token;
 
@@ -14,7 +15,8 @@ impl Tokens {
         Self { next: first }
     }
 
-    /// A token that was never given out before. At a million a second 64 bits last for half a million years.
+    /// A token that was never given out before. At a million a second 64 bits last for half a
+    /// million years.
     pub fn take(&mut self) -> Token {
         let token = Token(self.next);
         self.next = self.next.wrapping_add(1);
@@ -29,6 +31,9 @@ mod tests {
     #[test]
     fn no_token_is_given_out_twice() {
         let mut tokens = Tokens::starting_at(3);
-        assert_eq!([tokens.take(), tokens.take(), tokens.take()], [Token(3), Token(4), Token(5)]);
+        assert_eq!(
+            [tokens.take(), tokens.take(), tokens.take()],
+            [Token(3), Token(4), Token(5)]
+        );
     }
 }

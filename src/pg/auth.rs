@@ -1,7 +1,9 @@
-//! From the first authentication request to the first ReadyForQuery (Protocol, "Start-up" and "SASL Authentication").
+//! From the first authentication request to the first ReadyForQuery (Protocol, "Start-up" and "SASL
+//! Authentication").
 //!
-//! What is spoken: trust, cleartext password, md5, SCRAM-SHA-256 with channel binding and without. Once SCRAM has begun
-//! there is no way around the server's own proof. What the operator does not accept is not answered.
+//! What is spoken: trust, cleartext password, md5, SCRAM-SHA-256 with channel binding and without.
+//! Once SCRAM has begun there is no way around the server's own proof. What the operator does not
+//! accept is not answered.
 
 use std::{fmt, io, mem};
 
@@ -32,7 +34,9 @@ impl Handshake {
     pub(super) fn new(login: Login) -> Self {
         Self {
             user: login.user,
-            password: login.password.filter(|password| !password.reveal().is_empty()),
+            password: login
+                .password
+                .filter(|password| !password.reveal().is_empty()),
             transport: login.transport,
             binding: login.binding,
             accepted: login.accepted,
@@ -46,18 +50,30 @@ impl Handshake {
     }
 
     /// Takes one message and queues the answer. True: logged in, and the server is ready.
-    pub(super) fn receive(&mut self, message: Message, out: &mut BytesMut) -> Result<bool, ProbeFailure> {
+    pub(super) fn receive(
+        &mut self,
+        message: Message,
+        out: &mut BytesMut,
+    ) -> Result<bool, ProbeFailure> {
         if let Message::ErrorResponse(body) = message {
             return Err(ServerError::read(&body)?.into_failure());
         }
         let stage = mem::replace(&mut self.stage, Stage::Over);
         self.stage = match (stage, message) {
             (Stage::Asked, message) => self.answer(message, out)?,
-            (Stage::ScramBegun(scram), Message::AuthenticationSaslContinue(body)) => prove(scram, body.data(), out)?,
-            (Stage::ScramProved(scram), Message::AuthenticationSaslFinal(body)) => verify(scram, body.data())?,
+            (Stage::ScramBegun(scram), Message::AuthenticationSaslContinue(body)) => {
+                prove(scram, body.data(), out)?
+            }
+            (Stage::ScramProved(scram), Message::AuthenticationSaslFinal(body)) => {
+                verify(scram, body.data())?
+            }
             (Stage::Answered, Message::AuthenticationOk) => Stage::Accepted,
             (Stage::Accepted, Message::ReadyForQuery(_)) => return Ok(true),
-            (stage, _) => return Err(nonsense(format!("an unexpected message while waiting for {stage}"))),
+            (stage, _) => {
+                return Err(nonsense(format!(
+                    "an unexpected message while waiting for {stage}"
+                )));
+            }
         };
         Ok(false)
     }
@@ -72,7 +88,8 @@ impl Handshake {
             Message::AuthenticationCleartextPassword => {
                 self.check("the password in cleartext", self.accepted.cleartext)?;
                 self.check_nobody_listens()?;
-                frontend::password_message(self.password_for("password")?, out).map_err(unsendable)?;
+                frontend::password_message(self.password_for("password")?, out)
+                    .map_err(unsendable)?;
             }
             Message::AuthenticationMd5Password(body) => {
                 self.check("the password as md5", self.accepted.md5)?;
@@ -85,10 +102,13 @@ impl Handshake {
         Ok(Stage::Answered)
     }
 
-    /// What the operator does not accept, and what cannot be bound although it must be, goes no further.
+    /// What the operator does not accept, and what cannot be bound although it must be, goes no
+    /// further.
     fn check(&self, method: &str, is_accepted: bool) -> Result<(), ProbeFailure> {
         if !is_accepted {
-            return Err(rejected(format!("the server wants {method}, which require_auth excludes")));
+            return Err(rejected(format!(
+                "the server wants {method}, which require_auth excludes"
+            )));
         }
         if self.binding == Binding::Require {
             return Err(unbound(&self.transport, method));
@@ -96,7 +116,8 @@ impl Handshake {
         Ok(())
     }
 
-    /// Any server that is asked in plaintext, and whoever stands in its place, could have the password by asking for it.
+    /// Any server that is asked in plaintext, and whoever stands in its place, could have the
+    /// password by asking for it.
     fn check_nobody_listens(&self) -> Result<(), ProbeFailure> {
         if self.transport != Transport::Network || self.accepted.cleartext_in_the_open {
             return Ok(());
@@ -106,23 +127,34 @@ impl Handshake {
         Err(rejected(message.to_owned()))
     }
 
-    fn begin_scram(&self, body: &AuthenticationSaslBody, out: &mut BytesMut) -> Result<Stage, ProbeFailure> {
+    fn begin_scram(
+        &self,
+        body: &AuthenticationSaslBody,
+        out: &mut BytesMut,
+    ) -> Result<Stage, ProbeFailure> {
         if !self.accepted.scram {
-            return Err(rejected("the server wants SCRAM, which require_auth excludes".to_owned()));
+            return Err(rejected(
+                "the server wants SCRAM, which require_auth excludes".to_owned(),
+            ));
         }
-        let offered: Vec<&str> =
-            body.mechanisms().collect().map_err(|error| nonsense(format!("a garbled list of mechanisms: {error}")))?;
+        let offered: Vec<&str> = body
+            .mechanisms()
+            .collect()
+            .map_err(|error| nonsense(format!("a garbled list of mechanisms: {error}")))?;
         let (mechanism, channel) = choose(&offered, &self.transport, self.binding)?;
         let scram = ScramSha256::new(self.password_for(SCRAM_SHA_256)?, channel);
         frontend::sasl_initial_response(mechanism, scram.message(), out).map_err(unsendable)?;
         Ok(Stage::ScramBegun(scram))
     }
 
-    /// A password that is missing on our side is a rejection too: the server lives, and we cannot log in.
+    /// A password that is missing on our side is a rejection too: the server lives, and we cannot
+    /// log in.
     fn password_for(&self, method: &str) -> Result<&[u8], ProbeFailure> {
         match &self.password {
             Some(password) => Ok(password.reveal().as_bytes()),
-            None => Err(rejected(format!("the server wants a password ({method}), and none is configured"))),
+            None => Err(rejected(format!(
+                "the server wants a password ({method}), and none is configured"
+            ))),
         }
     }
 }
@@ -157,15 +189,23 @@ impl fmt::Display for Stage {
 }
 
 /// The server's challenge; postgres-protocol refuses a foreign nonce and an absurd iteration count.
-fn prove(mut scram: ScramSha256, challenge: &[u8], out: &mut BytesMut) -> Result<Stage, ProbeFailure> {
-    scram.update(challenge).map_err(|error| nonsense(format!("the server's SCRAM challenge: {}", quoted(&error))))?;
+fn prove(
+    mut scram: ScramSha256,
+    challenge: &[u8],
+    out: &mut BytesMut,
+) -> Result<Stage, ProbeFailure> {
+    scram
+        .update(challenge)
+        .map_err(|error| nonsense(format!("the server's SCRAM challenge: {}", quoted(&error))))?;
     frontend::sasl_response(scram.message(), out).map_err(unsendable)?;
     Ok(Stage::ScramProved(scram))
 }
 
 /// The server's proof that it knows the password too (RFC 5802, section 3, ServerSignature).
 fn verify(mut scram: ScramSha256, proof: &[u8]) -> Result<Stage, ProbeFailure> {
-    scram.finish(proof).map_err(|error| rejected(format!("the server's proof is wrong: {}", quoted(&error))))?;
+    scram
+        .finish(proof)
+        .map_err(|error| rejected(format!("the server's proof is wrong: {}", quoted(&error))))?;
     Ok(Stage::Answered)
 }
 
@@ -175,12 +215,17 @@ fn not_spoken(message: &Message) -> ProbeFailure {
         Message::AuthenticationScmCredential => refused("SCM credentials"),
         Message::AuthenticationGss | Message::AuthenticationGssContinue(_) => refused("GSSAPI"),
         Message::AuthenticationSspi => refused("SSPI"),
-        _ => nonsense(format!("an unexpected message while waiting for {}", Stage::Asked)),
+        _ => nonsense(format!(
+            "an unexpected message while waiting for {}",
+            Stage::Asked
+        )),
     }
 }
 
 fn refused(method: &str) -> ProbeFailure {
-    ProbeFailure::Refused { message: format!("the server wants {method}, which pglookout does not speak") }
+    ProbeFailure::Refused {
+        message: format!("the server wants {method}, which pglookout does not speak"),
+    }
 }
 
 fn rejected(message: String) -> ProbeFailure {

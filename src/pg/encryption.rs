@@ -1,5 +1,5 @@
-//! The question whether the server encrypts (Protocol, "SSL Session Encryption"). The handshake that may follow is not in
-//! this room: bytes come decrypted.
+//! The question whether the server encrypts (Protocol, "SSL Session Encryption"). The handshake
+//! that may follow is not in this room: bytes come decrypted.
 
 use bytes::BytesMut;
 use postgres_protocol::message::backend::Message;
@@ -25,8 +25,8 @@ pub fn ask_for_encryption(out: &mut BytesMut) {
     frontend::ssl_request(out);
 }
 
-/// Takes the answer: one byte. What comes behind a yes without having been asked for was written by somebody between the
-/// server and us, who wants it to be taken for encrypted (CVE-2021-23222).
+/// Takes the answer: one byte. What comes behind a yes without having been asked for was written by
+/// somebody between the server and us, who wants it to be taken for encrypted (CVE-2021-23222).
 pub fn encryption_answer(input: &mut BytesMut) -> Result<Option<Answer>, ProbeFailure> {
     let answer = match input.first() {
         None => return Ok(None),
@@ -34,12 +34,17 @@ pub fn encryption_answer(input: &mut BytesMut) -> Result<Option<Answer>, ProbeFa
         Some(b'N') => Answer::Unwilling,
         Some(b'E') => return Ok(Some(Answer::Error)),
         Some(other) => {
-            let reason = format!("asked whether it encrypts, it said '{}', neither yes nor no", other.escape_ascii());
+            let reason = format!(
+                "asked whether it encrypts, it said '{}', neither yes nor no",
+                other.escape_ascii()
+            );
             return Err(nonsense(reason));
         }
     };
     if input.len() > 1 {
-        return Err(nonsense("unencrypted bytes came with the answer whether the server encrypts: is this an attack?"));
+        return Err(nonsense(
+            "unencrypted bytes came with the answer whether the server encrypts: is this an attack?",
+        ));
     }
     input.clear();
     Ok(Some(answer))
@@ -54,7 +59,8 @@ pub fn encryption_error(input: &mut BytesMut) -> Result<(), ProbeFailure> {
     }
 }
 
-/// Bytes of input that may wait while the question is open: the answer, and what would betray an attack.
+/// Bytes of input that may wait while the question is open: the answer, and what would betray an
+/// attack.
 pub const ENCRYPTION_ANSWER_BYTES: usize = 2;
 
 #[cfg(test)]
@@ -66,7 +72,9 @@ mod tests {
         let mut input = BytesMut::from(said);
         let answer = encryption_answer(&mut input).map_err(|failure| failure.to_string());
         match (answer, expected) {
-            (Ok(answer), Ok(expected)) => assert_eq!((answer, &input[..]), (expected, left), "{said:?}"),
+            (Ok(answer), Ok(expected)) => {
+                assert_eq!((answer, &input[..]), (expected, left), "{said:?}")
+            }
             (Err(failure), Err(expected)) => assert!(failure.contains(expected), "{failure}"),
             (answer, _) => panic!("{said:?}: {answer:?}"),
         }
@@ -89,9 +97,15 @@ mod tests {
         assert_eq!(encryption_error(&mut input), Ok(()));
         input.extend_from_slice(b"\0");
         let failure = encryption_error(&mut input).unwrap_err().to_string();
-        assert_eq!(failure, "refused by a living server: could not fork new process");
+        assert_eq!(
+            failure,
+            "refused by a living server: could not fork new process"
+        );
         let mut error = crate::pg::wire::error("FATAL", "57P03", "starting up");
-        assert!(matches!(encryption_error(&mut error), Err(ProbeFailure::NotReady { .. })));
+        assert!(matches!(
+            encryption_error(&mut error),
+            Err(ProbeFailure::NotReady { .. })
+        ));
     }
 
     #[test]

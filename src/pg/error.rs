@@ -1,4 +1,5 @@
-//! What a server complains of: ErrorResponse read, sorted by who is to blame, and made fit for a log line.
+//! What a server complains of: ErrorResponse read, sorted by who is to blame, and made fit for a
+//! log line.
 
 use std::fmt;
 
@@ -29,23 +30,30 @@ impl SqlState {
 
     fn read(text: &[u8]) -> Option<Self> {
         let code = <[u8; 5]>::try_from(text).ok()?;
-        code.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()).then_some(Self(code))
+        code.iter()
+            .all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+            .then_some(Self(code))
     }
 }
 
 impl fmt::Display for SqlState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|&byte| write!(f, "{}", char::from(byte)))
+        self.0
+            .iter()
+            .try_for_each(|&byte| write!(f, "{}", char::from(byte)))
     }
 }
 
 impl ServerError {
-    /// Reads the fields that matter. Severity is taken from `V`, which is never translated, and from `S` where a server or
-    /// a pooler does not send `V`.
+    /// Reads the fields that matter. Severity is taken from `V`, which is never translated, and
+    /// from `S` where a server or a pooler does not send `V`.
     pub(super) fn read(body: &ErrorResponseBody) -> Result<Self, ProbeFailure> {
         let (mut severity, mut localized, mut sqlstate, mut message) = (None, None, None, None);
         let mut fields = body.fields();
-        while let Some(field) = fields.next().map_err(|error| nonsense(format!("a garbled ErrorResponse: {error}")))? {
+        while let Some(field) = fields
+            .next()
+            .map_err(|error| nonsense(format!("a garbled ErrorResponse: {error}")))?
+        {
             match field.type_() {
                 b'V' => severity = Some(printable(field.value_bytes(), MAX_WORD)),
                 b'S' => localized = Some(printable(field.value_bytes(), MAX_WORD)),
@@ -54,7 +62,8 @@ impl ServerError {
                 _ => {}
             }
         }
-        let sqlstate = sqlstate.ok_or_else(|| nonsense("an ErrorResponse without a SQLSTATE of five characters"))?;
+        let sqlstate = sqlstate
+            .ok_or_else(|| nonsense("an ErrorResponse without a SQLSTATE of five characters"))?;
         let severity = severity.or(localized).unwrap_or_else(|| "ERROR".to_owned());
         Ok(Self {
             fatal: matches!(severity.as_str(), "FATAL" | "PANIC"),
@@ -73,12 +82,14 @@ impl ServerError {
         self.sqlstate
     }
 
-    /// Who is to blame, by SQLSTATE (PostgreSQL's manual, "PostgreSQL Error Codes"; behaviour.md, "Polling").
+    /// Who is to blame, by SQLSTATE (PostgreSQL's manual, "PostgreSQL Error Codes"; behaviour.md,
+    /// "Polling").
     pub(super) fn into_failure(self) -> ProbeFailure {
         let message = self.to_string();
         match self.sqlstate {
             SqlState([b'2', b'8', ..]) => ProbeFailure::AuthenticationRejected { message },
-            // Class 08, "connection exception", comes from a pooler that cannot reach its server: nobody is there.
+            // Class 08, "connection exception", comes from a pooler that cannot reach its server:
+            // nobody is there.
             SqlState([b'0', b'8', ..])
             | SqlState::ADMIN_SHUTDOWN
             | SqlState::CRASH_SHUTDOWN
@@ -96,11 +107,14 @@ impl fmt::Display for ServerError {
 
 /// Something came that the protocol does not allow here.
 pub(super) fn nonsense(reason: impl Into<String>) -> ProbeFailure {
-    ProbeFailure::Nonsense { reason: reason.into() }
+    ProbeFailure::Nonsense {
+        reason: reason.into(),
+    }
 }
 
-/// Foreign bytes as one line of at most `limit` bytes: invalid UTF-8 replaced, and whatever breaks a line, moves the
-/// cursor or turns the direction of writing escaped, so that no server can forge a log line.
+/// Foreign bytes as one line of at most `limit` bytes: invalid UTF-8 replaced, and whatever breaks
+/// a line, moves the cursor or turns the direction of writing escaped, so that no server can forge
+/// a log line.
 pub(super) fn printable(bytes: &[u8], limit: usize) -> String {
     // No character becomes shorter by escaping, so what lies behind the limit cannot matter.
     let text = String::from_utf8_lossy(bytes.get(..limit.saturating_add(4)).unwrap_or(bytes));
@@ -147,7 +161,10 @@ mod tests {
     #[track_caller]
     fn check(sqlstate: &str, expected: &str) {
         let error = read(&[(b'S', b"FATAL"), (b'C', sqlstate.as_bytes()), (b'M', b"no")]).unwrap();
-        assert_eq!(error.into_failure().to_string(), format!("{expected}: FATAL {sqlstate}: no"));
+        assert_eq!(
+            error.into_failure().to_string(),
+            format!("{expected}: FATAL {sqlstate}: no")
+        );
     }
 
     #[test]
@@ -165,15 +182,32 @@ mod tests {
 
     #[test]
     fn severity_is_the_untranslated_one() {
-        let error = read(&[(b'S', b"ERREUR"), (b'V', b"FATAL"), (b'C', b"57P01"), (b'M', b"x")]).unwrap();
+        let error = read(&[
+            (b'S', b"ERREUR"),
+            (b'V', b"FATAL"),
+            (b'C', b"57P01"),
+            (b'M', b"x"),
+        ])
+        .unwrap();
         assert!(error.is_fatal());
-        assert!(!read(&[(b'S', b"ERREUR"), (b'C', b"57P01")]).unwrap().is_fatal());
+        assert!(
+            !read(&[(b'S', b"ERREUR"), (b'C', b"57P01")])
+                .unwrap()
+                .is_fatal()
+        );
     }
 
     #[test]
     fn a_server_cannot_forge_a_log_line() {
-        let error = read(&[(b'S', b"FATAL"), (b'C', b"28P01"), (b'M', b"no\nroot\tall \x1b[2J\xff \\n\xe2\x80\xae")]);
-        assert_eq!(error.unwrap().to_string(), "FATAL 28P01: no\\nroot\\tall \\u{1b}[2J\u{FFFD} \\\\n\\u{202e}");
+        let error = read(&[
+            (b'S', b"FATAL"),
+            (b'C', b"28P01"),
+            (b'M', b"no\nroot\tall \x1b[2J\xff \\n\xe2\x80\xae"),
+        ]);
+        assert_eq!(
+            error.unwrap().to_string(),
+            "FATAL 28P01: no\\nroot\\tall \\u{1b}[2J\u{FFFD} \\\\n\\u{202e}"
+        );
     }
 
     #[test]
@@ -182,14 +216,29 @@ mod tests {
             let shown = printable("aäö\n€𐍈xyz".as_bytes(), limit);
             assert!(shown.len() <= limit + 3, "{limit} {shown}");
         }
-        assert_eq!(printable(&[b'a'; MAX_MESSAGE], MAX_MESSAGE), "a".repeat(MAX_MESSAGE));
-        assert_eq!(printable(&[b'a'; MAX_MESSAGE + 1], MAX_MESSAGE).len(), MAX_MESSAGE + 3);
+        assert_eq!(
+            printable(&[b'a'; MAX_MESSAGE], MAX_MESSAGE),
+            "a".repeat(MAX_MESSAGE)
+        );
+        assert_eq!(
+            printable(&[b'a'; MAX_MESSAGE + 1], MAX_MESSAGE).len(),
+            MAX_MESSAGE + 3
+        );
     }
 
     #[test]
     fn an_error_without_sqlstate_is_nonsense() {
-        for fields in [&[(b'M', &b"x"[..])][..], &[(b'C', b"28p01")], &[(b'C', b"28P0")], &[(b'C', b"28P011")], &[]] {
-            assert!(matches!(read(fields), Err(ProbeFailure::Nonsense { .. })), "{fields:?}");
+        for fields in [
+            &[(b'M', &b"x"[..])][..],
+            &[(b'C', b"28p01")],
+            &[(b'C', b"28P0")],
+            &[(b'C', b"28P011")],
+            &[],
+        ] {
+            assert!(
+                matches!(read(fields), Err(ProbeFailure::Nonsense { .. })),
+                "{fields:?}"
+            );
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The guard before the parser: which messages may come in, how long, how many. Everything that a server may send at any
-//! time and that we have no use for is dropped here.
+//! The guard before the parser: which messages may come in, how long, how many. Everything that a
+//! server may send at any time and that we have no use for is dropped here.
 
 use bytes::{Buf, BytesMut};
 use postgres_protocol::message::backend::{
-    AUTHENTICATION_TAG, BACKEND_KEY_DATA_TAG, ERROR_RESPONSE_TAG, Header, Message, NOTICE_RESPONSE_TAG,
-    NOTIFICATION_RESPONSE_TAG, PARAMETER_STATUS_TAG,
+    AUTHENTICATION_TAG, BACKEND_KEY_DATA_TAG, ERROR_RESPONSE_TAG, Header, Message,
+    NOTICE_RESPONSE_TAG, NOTIFICATION_RESPONSE_TAG, PARAMETER_STATUS_TAG,
 };
 
 use super::error::{MAX_MESSAGE, nonsense, printable};
@@ -21,36 +21,47 @@ pub(super) struct Budget {
 impl Budget {
     /// For logging in: short messages only.
     pub(super) fn for_login() -> Self {
-        Self { stage: Stage::Login, bytes_left: MAX_EXCHANGE, passing_left: MAX_PASSING }
+        Self {
+            stage: Stage::Login,
+            bytes_left: MAX_EXCHANGE,
+            passing_left: MAX_PASSING,
+        }
     }
 
     /// For what comes after a login, up to and including the next poll.
     pub(super) fn for_poll() -> Self {
-        Self { stage: Stage::LoggedIn, bytes_left: MAX_EXCHANGE, passing_left: MAX_PASSING }
+        Self {
+            stage: Stage::LoggedIn,
+            bytes_left: MAX_EXCHANGE,
+            passing_left: MAX_PASSING,
+        }
     }
 
-    /// The next message that means something to us; `None`: not all of it is there yet. What is not complete stays in
-    /// `input`, and nothing is reserved for it: the length is the server's word only.
+    /// The next message that means something to us; `None`: not all of it is there yet. What is not
+    /// complete stays in `input`, and nothing is reserved for it: the length is the server's word
+    /// only.
     pub(super) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Message>, ProbeFailure> {
         while let Some(header) = Header::parse(input).map_err(|_| nonsense(odd_length(input)))? {
-            let total = usize::try_from(header.len()).unwrap_or(usize::MAX).saturating_add(1);
+            let total = usize::try_from(header.len())
+                .unwrap_or(usize::MAX)
+                .saturating_add(1);
             if total > self.stage.longest() {
                 return self.too_long(header, input);
             }
             if input.len() < total {
                 return Ok(None);
             }
-            self.bytes_left = self
-                .bytes_left
-                .checked_sub(total)
-                .ok_or_else(|| nonsense(format!("more than {MAX_EXCHANGE} bytes for one exchange")))?;
+            self.bytes_left = self.bytes_left.checked_sub(total).ok_or_else(|| {
+                nonsense(format!("more than {MAX_EXCHANGE} bytes for one exchange"))
+            })?;
             if !self.stage.is_passing(header.tag()) {
                 return parse(header, input);
             }
-            self.passing_left = self
-                .passing_left
-                .checked_sub(1)
-                .ok_or_else(|| nonsense(format!("more than {MAX_PASSING} unasked messages in one exchange")))?;
+            self.passing_left = self.passing_left.checked_sub(1).ok_or_else(|| {
+                nonsense(format!(
+                    "more than {MAX_PASSING} unasked messages in one exchange"
+                ))
+            })?;
             input.advance(total);
         }
         Ok(None)
@@ -88,9 +99,9 @@ impl Stage {
         }
     }
 
-    /// Protocol, "Asynchronous Operations": notices, parameter reports and notifications may come at any time. The key for
-    /// cancelling and the answer to an offered protocol version belong to the start-up, and their form depends on the
-    /// version; we need neither.
+    /// Protocol, "Asynchronous Operations": notices, parameter reports and notifications may come
+    /// at any time. The key for cancelling and the answer to an offered protocol version belong to
+    /// the start-up, and their form depends on the version; we need neither.
     fn is_passing(self, tag: u8) -> bool {
         match tag {
             NOTICE_RESPONSE_TAG | PARAMETER_STATUS_TAG | NOTIFICATION_RESPONSE_TAG => true,
@@ -103,38 +114,54 @@ impl Stage {
 fn parse(header: Header, input: &mut BytesMut) -> Result<Option<Message>, ProbeFailure> {
     let method = unknown_method(header, input);
     Message::parse(input).map_err(|error| match method {
-        Some(code) => {
-            ProbeFailure::Refused { message: format!("authentication method {code} is wanted, which we do not know") }
-        }
-        None => nonsense(format!("message {} of {} bytes: {error}", name(header.tag()), header.len())),
+        Some(code) => ProbeFailure::Refused {
+            message: format!("authentication method {code} is wanted, which we do not know"),
+        },
+        None => nonsense(format!(
+            "message {} of {} bytes: {error}",
+            name(header.tag()),
+            header.len()
+        )),
     })
 }
 
 /// The code of an authentication request that postgres-protocol does not know either.
 fn unknown_method(header: Header, input: &[u8]) -> Option<i32> {
-    let code = input.get(5..)?.first_chunk().copied().map(i32::from_be_bytes)?;
-    (header.tag() == AUTHENTICATION_TAG && header.len() >= 8 && !matches!(code, 0 | 2 | 3 | 5..=12)).then_some(code)
+    let code = input
+        .get(5..)?
+        .first_chunk()
+        .copied()
+        .map(i32::from_be_bytes)?;
+    (header.tag() == AUTHENTICATION_TAG && header.len() >= 8 && !matches!(code, 0 | 2 | 3 | 5..=12))
+        .then_some(code)
 }
 
-/// A postmaster that cannot fork writes `E`, a text and a zero byte, without a length: the first four letters of the
-/// text stand where the length should be. libpq knows this too (fe-connect.c, `CONNECTION_AWAITING_RESPONSE`).
-/// It is a living server that refuses us.
+/// A postmaster that cannot fork writes `E`, a text and a zero byte, without a length: the first
+/// four letters of the text stand where the length should be. libpq knows this too (fe-connect.c,
+/// `CONNECTION_AWAITING_RESPONSE`). It is a living server that refuses us.
 fn bare_error(input: &[u8]) -> Result<Option<Message>, ProbeFailure> {
     let text = input.get(1..).unwrap_or_default();
     let text = text.get(..MAX_MESSAGE).unwrap_or(text);
     match text.iter().position(|&byte| byte == 0) {
         Some(end) => {
             let text = text.get(..end).unwrap_or_default().trim_ascii_end();
-            Err(ProbeFailure::Refused { message: printable(text, MAX_MESSAGE) })
+            Err(ProbeFailure::Refused {
+                message: printable(text, MAX_MESSAGE),
+            })
         }
         None if text.len() < MAX_MESSAGE => Ok(None),
-        None => Err(nonsense("an error message without a length and without an end")),
+        None => Err(nonsense(
+            "an error message without a length and without an end",
+        )),
     }
 }
 
 fn odd_length(input: &[u8]) -> String {
     let tag = input.first().copied().unwrap_or_default();
-    format!("message {} announces a length of less than 4 bytes, which counts itself", name(tag))
+    format!(
+        "message {} announces a length of less than 4 bytes, which counts itself",
+        name(tag)
+    )
 }
 
 /// NegotiateProtocolVersion, which postgres-protocol does not name.
@@ -164,17 +191,40 @@ mod tests {
                 Err(failure) => break failure,
             }
         };
-        assert!(failure.to_string().contains(expected), "{failure} / {expected}");
+        assert!(
+            failure.to_string().contains(expected),
+            "{failure} / {expected}"
+        );
     }
 
     #[test]
     fn the_announced_length_has_limits() {
-        check(Budget::for_login(), b"R\0\0\0\x03", "'R' announces a length of less than 4");
+        check(
+            Budget::for_login(),
+            b"R\0\0\0\x03",
+            "'R' announces a length of less than 4",
+        );
         check(Budget::for_login(), b"R\xff\xff\xff\xff", "less than 4");
-        check(Budget::for_login(), b"R\0\x01\0\0", "'R' announces 65536 bytes, at most 65536");
-        check(Budget::for_poll(), b"D\0\x10\0\0", "'D' announces 1048576 bytes");
-        check(Budget::for_poll(), b"E\x7f\xff\xff\xff", "'E' announces 2147483647 bytes");
-        check(Budget::for_login(), b"HTTP/1.1 400 Bad Request\r\n", "'H' announces 1414811695 bytes");
+        check(
+            Budget::for_login(),
+            b"R\0\x01\0\0",
+            "'R' announces 65536 bytes, at most 65536",
+        );
+        check(
+            Budget::for_poll(),
+            b"D\0\x10\0\0",
+            "'D' announces 1048576 bytes",
+        );
+        check(
+            Budget::for_poll(),
+            b"E\x7f\xff\xff\xff",
+            "'E' announces 2147483647 bytes",
+        );
+        check(
+            Budget::for_login(),
+            b"HTTP/1.1 400 Bad Request\r\n",
+            "'H' announces 1414811695 bytes",
+        );
     }
 
     #[test]
@@ -189,23 +239,45 @@ mod tests {
     fn unasked_messages_are_counted() {
         let notice = wire::message(b'N', b"SNOTICE\0\0");
         let flood = notice.repeat(MAX_PASSING as usize);
-        assert!(Budget::for_poll().next(&mut BytesMut::from(&flood[..])).unwrap().is_none());
-        check(Budget::for_poll(), &notice.repeat(MAX_PASSING as usize + 1), "more than 1000 unasked");
+        assert!(
+            Budget::for_poll()
+                .next(&mut BytesMut::from(&flood[..]))
+                .unwrap()
+                .is_none()
+        );
+        check(
+            Budget::for_poll(),
+            &notice.repeat(MAX_PASSING as usize + 1),
+            "more than 1000 unasked",
+        );
     }
 
     #[test]
     fn an_exchange_has_a_limit_too() {
         let row = wire::message(b'T', &[0; 1_000_000]);
-        check(Budget::for_poll(), &row.repeat(17), "more than 16777216 bytes for one exchange");
+        check(
+            Budget::for_poll(),
+            &row.repeat(17),
+            "more than 16777216 bytes for one exchange",
+        );
     }
 
     #[test]
     fn what_belongs_to_the_start_up_is_dropped_there_only() {
         let mut both = wire::message(b'K', &[0; 36]);
         both.put(wire::message(b'v', b"\0\x03\0\0\0\0\0\0"));
-        assert!(Budget::for_login().next(&mut both.clone()).unwrap().is_none());
+        assert!(
+            Budget::for_login()
+                .next(&mut both.clone())
+                .unwrap()
+                .is_none()
+        );
         check(Budget::for_poll(), &both, "message 'K' of 40 bytes");
-        check(Budget::for_poll(), &wire::message(b'v', b""), "unknown message tag");
+        check(
+            Budget::for_poll(),
+            &wire::message(b'v', b""),
+            "unknown message tag",
+        );
     }
 
     #[test]
@@ -217,7 +289,13 @@ mod tests {
             "refused by a living server: could not fork new process for connection: Cannot",
         );
         for end in 0..text.len() {
-            assert!(Budget::for_login().next(&mut BytesMut::from(&text[..end])).unwrap().is_none(), "{end}");
+            assert!(
+                Budget::for_login()
+                    .next(&mut BytesMut::from(&text[..end]))
+                    .unwrap()
+                    .is_none(),
+                "{end}"
+            );
         }
         check(Budget::for_login(), &[b'E'; 1_001], "without an end");
     }
@@ -229,7 +307,15 @@ mod tests {
             &wire::authentication(99, b""),
             "refused by a living server: authentication method 99",
         );
-        check(Budget::for_login(), &wire::authentication(4, b"xx"), "authentication method 4 is wanted");
-        check(Budget::for_login(), &wire::message(b'R', b"\0\0"), "not understood: message 'R' of 6 bytes");
+        check(
+            Budget::for_login(),
+            &wire::authentication(4, b"xx"),
+            "authentication method 4 is wanted",
+        );
+        check(
+            Budget::for_login(),
+            &wire::message(b'R', b"\0\0"),
+            "not understood: message 'R' of 6 bytes",
+        );
     }
 }

@@ -36,7 +36,8 @@ pub enum Transport {
     Local,
     /// Encrypted.
     Encrypted {
-        /// What the login can be bound to: `tls-server-end-point` (RFC 5929), if the certificate gives one.
+        /// What the login can be bound to: `tls-server-end-point` (RFC 5929), if the certificate
+        /// gives one.
         end_point: Option<Vec<u8>>,
     },
 }
@@ -69,7 +70,13 @@ pub struct Accepted {
 
 impl Default for Accepted {
     fn default() -> Self {
-        Self { nothing: true, cleartext: true, cleartext_in_the_open: false, md5: true, scram: true }
+        Self {
+            nothing: true,
+            cleartext: true,
+            cleartext_in_the_open: false,
+            md5: true,
+            scram: true,
+        }
     }
 }
 
@@ -103,11 +110,12 @@ impl fmt::Debug for Password {
 }
 
 impl Login {
-    /// Queues the StartupMessage (Protocol, "Message Formats"). Nothing is queued when a value holds a zero byte, which
-    /// the message cannot carry.
+    /// Queues the StartupMessage (Protocol, "Message Formats"). Nothing is queued when a value
+    /// holds a zero byte, which the message cannot carry.
     ///
-    /// Protocol 3.0, though newer servers speak 3.2: nothing of it is needed here, and poolers know 3.0. Only parameters
-    /// that pgbouncer accepts from everybody are sent; `options` is there only if it was configured.
+    /// Protocol 3.0, though newer servers speak 3.2: nothing of it is needed here, and poolers know
+    /// 3.0. Only parameters that pgbouncer accepts from everybody are sent; `options` is there only
+    /// if it was configured.
     pub(super) fn queue_start(&self, out: &mut BytesMut) -> io::Result<()> {
         let begin = out.len();
         let parameters = [
@@ -117,7 +125,8 @@ impl Login {
             ("client_encoding", "UTF8"),
         ];
         let options = self.options.as_deref().map(|options| ("options", options));
-        frontend::startup_message(parameters.into_iter().chain(options), out).inspect_err(|_| out.truncate(begin))
+        frontend::startup_message(parameters.into_iter().chain(options), out)
+            .inspect_err(|_| out.truncate(begin))
     }
 }
 

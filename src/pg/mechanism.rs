@@ -8,8 +8,9 @@ use crate::cluster::ProbeFailure;
 
 /// The mechanism, and what its first message says of the connection.
 ///
-/// Where the connection could be bound and the server does not offer it, the message says so ("y"). A server that did offer
-/// it then knows that somebody between us has struck it from the list, and refuses.
+/// Where the connection could be bound and the server does not offer it, the message says so ("y").
+/// A server that did offer it then knows that somebody between us has struck it from the list, and
+/// refuses.
 pub(super) fn choose(
     offered: &[&str],
     transport: &Transport,
@@ -18,18 +19,27 @@ pub(super) fn choose(
     let plus = offered.contains(&SCRAM_SHA_256_PLUS);
     let end_point = match transport {
         Transport::Encrypted { end_point } => end_point.clone(),
-        _ if plus => return Err(rejected("the server offers channel binding on a connection that is not encrypted")),
+        _ if plus => {
+            return Err(rejected(
+                "the server offers channel binding on a connection that is not encrypted",
+            ));
+        }
         Transport::Network | Transport::Local => None,
     };
     match (binding, end_point) {
-        (Binding::Prefer | Binding::Require, Some(hash)) if plus => {
-            Ok((SCRAM_SHA_256_PLUS, ChannelBinding::tls_server_end_point(hash)))
+        (Binding::Prefer | Binding::Require, Some(hash)) if plus => Ok((
+            SCRAM_SHA_256_PLUS,
+            ChannelBinding::tls_server_end_point(hash),
+        )),
+        (Binding::Require, _) if !matches!(transport, Transport::Encrypted { .. }) => {
+            Err(not_encrypted())
         }
-        (Binding::Require, _) if !matches!(transport, Transport::Encrypted { .. }) => Err(not_encrypted()),
-        (Binding::Require, None) => {
-            Err(rejected("channel binding is required, and the server's certificate has no hash to bind to"))
-        }
-        (Binding::Require, Some(_)) => Err(rejected("channel binding is required, and the server does not offer it")),
+        (Binding::Require, None) => Err(rejected(
+            "channel binding is required, and the server's certificate has no hash to bind to",
+        )),
+        (Binding::Require, Some(_)) => Err(rejected(
+            "channel binding is required, and the server does not offer it",
+        )),
         _ if !offered.contains(&SCRAM_SHA_256) => Err(ProbeFailure::Refused {
             message: format!(
                 "the server wants SASL with {}, which pglookout does not speak",
@@ -37,14 +47,18 @@ pub(super) fn choose(
             ),
         }),
         (Binding::Prefer, Some(_)) => Ok((SCRAM_SHA_256, ChannelBinding::unrequested())),
-        (Binding::Prefer | Binding::Disable, _) => Ok((SCRAM_SHA_256, ChannelBinding::unsupported())),
+        (Binding::Prefer | Binding::Disable, _) => {
+            Ok((SCRAM_SHA_256, ChannelBinding::unsupported()))
+        }
     }
 }
 
 /// Channel binding is required, and the server lets us in by another way.
 pub(super) fn unbound(transport: &Transport, method: &str) -> ProbeFailure {
     match transport {
-        Transport::Encrypted { .. } => rejected(&format!("channel binding is required, and the server wants {method}")),
+        Transport::Encrypted { .. } => rejected(&format!(
+            "channel binding is required, and the server wants {method}"
+        )),
         Transport::Network | Transport::Local => not_encrypted(),
     }
 }
@@ -54,7 +68,9 @@ fn not_encrypted() -> ProbeFailure {
 }
 
 fn rejected(message: &str) -> ProbeFailure {
-    ProbeFailure::AuthenticationRejected { message: message.to_owned() }
+    ProbeFailure::AuthenticationRejected {
+        message: message.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -74,37 +90,96 @@ mod tests {
                 format!("{mechanism} {}", first.split(',').next().unwrap())
             }
         };
-        assert!(chosen.contains(expected), "{offered:?} {transport:?} {binding:?}: {chosen}");
+        assert!(
+            chosen.contains(expected),
+            "{offered:?} {transport:?} {binding:?}: {chosen}"
+        );
     }
 
     #[test]
     fn a_login_is_bound_where_both_sides_can() {
         let (both, plain) = ([SCRAM_SHA_256_PLUS, SCRAM_SHA_256], [SCRAM_SHA_256]);
-        let tls = || Transport::Encrypted { end_point: Some(vec![7; 32]) };
+        let tls = || Transport::Encrypted {
+            end_point: Some(vec![7; 32]),
+        };
         let no_hash = || Transport::Encrypted { end_point: None };
-        check(&both, tls(), Binding::Prefer, "SCRAM-SHA-256-PLUS p=tls-server-end-point");
-        check(&both, tls(), Binding::Require, "SCRAM-SHA-256-PLUS p=tls-server-end-point");
+        check(
+            &both,
+            tls(),
+            Binding::Prefer,
+            "SCRAM-SHA-256-PLUS p=tls-server-end-point",
+        );
+        check(
+            &both,
+            tls(),
+            Binding::Require,
+            "SCRAM-SHA-256-PLUS p=tls-server-end-point",
+        );
         check(&both, tls(), Binding::Disable, "SCRAM-SHA-256 n");
         check(&both, no_hash(), Binding::Prefer, "SCRAM-SHA-256 n");
-        check(&plain, Transport::Network, Binding::Prefer, "SCRAM-SHA-256 n");
-        check(&plain, Transport::Local, Binding::Disable, "SCRAM-SHA-256 n");
+        check(
+            &plain,
+            Transport::Network,
+            Binding::Prefer,
+            "SCRAM-SHA-256 n",
+        );
+        check(
+            &plain,
+            Transport::Local,
+            Binding::Disable,
+            "SCRAM-SHA-256 n",
+        );
     }
 
     #[test]
     fn a_server_is_told_that_its_offer_was_struck() {
-        let tls = Transport::Encrypted { end_point: Some(vec![7; 32]) };
+        let tls = Transport::Encrypted {
+            end_point: Some(vec![7; 32]),
+        };
         check(&[SCRAM_SHA_256], tls, Binding::Prefer, "SCRAM-SHA-256 y");
     }
 
     #[test]
     fn what_is_required_and_cannot_be_had_is_a_rejection() {
-        let tls = || Transport::Encrypted { end_point: Some(vec![7; 32]) };
+        let tls = || Transport::Encrypted {
+            end_point: Some(vec![7; 32]),
+        };
         let both = [SCRAM_SHA_256_PLUS, SCRAM_SHA_256];
-        check(&[SCRAM_SHA_256], tls(), Binding::Require, "the server does not offer it");
-        check(&both, Transport::Encrypted { end_point: None }, Binding::Require, "no hash to bind to");
-        check(&[SCRAM_SHA_256], Transport::Network, Binding::Require, "the connection is not encrypted");
-        check(&both, Transport::Network, Binding::Prefer, "on a connection that is not encrypted");
-        check(&["OAUTHBEARER"], tls(), Binding::Prefer, "SASL with OAUTHBEARER");
-        check(&[SCRAM_SHA_256_PLUS], tls(), Binding::Disable, "SASL with SCRAM-SHA-256-PLUS");
+        check(
+            &[SCRAM_SHA_256],
+            tls(),
+            Binding::Require,
+            "the server does not offer it",
+        );
+        check(
+            &both,
+            Transport::Encrypted { end_point: None },
+            Binding::Require,
+            "no hash to bind to",
+        );
+        check(
+            &[SCRAM_SHA_256],
+            Transport::Network,
+            Binding::Require,
+            "the connection is not encrypted",
+        );
+        check(
+            &both,
+            Transport::Network,
+            Binding::Prefer,
+            "on a connection that is not encrypted",
+        );
+        check(
+            &["OAUTHBEARER"],
+            tls(),
+            Binding::Prefer,
+            "SASL with OAUTHBEARER",
+        );
+        check(
+            &[SCRAM_SHA_256_PLUS],
+            tls(),
+            Binding::Disable,
+            "SASL with SCRAM-SHA-256-PLUS",
+        );
     }
 }

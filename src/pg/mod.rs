@@ -1,8 +1,10 @@
-//! The PostgreSQL protocol as bytes in, bytes out: start-up, authentication, the status queries, errors.
+//! The PostgreSQL protocol as bytes in, bytes out: start-up, authentication, the status queries,
+//! errors.
 //!
-//! A [`Session`] is fed what a connection received and fills what it shall send; it owns no socket and no clock. Here
-//! are no TLS (the bytes come decrypted), no time limits and no reconnecting: those belong to whoever owns the
-//! connection. "Protocol" in the comments is PostgreSQL's manual, part "Frontend/Backend Protocol".
+//! A [`Session`] is fed what a connection received and fills what it shall send; it owns no socket
+//! and no clock. Here are no TLS (the bytes come decrypted), no time limits and no reconnecting:
+//! those belong to whoever owns the connection. "Protocol" in the comments is PostgreSQL's manual,
+//! part "Frontend/Backend Protocol".
 
 mod auth;
 mod encryption;
@@ -17,6 +19,8 @@ mod status;
 #[cfg(test)]
 mod wire;
 
-pub use encryption::{Answer, ENCRYPTION_ANSWER_BYTES, ask_for_encryption, encryption_answer, encryption_error};
+pub use encryption::{
+    Answer, ENCRYPTION_ANSWER_BYTES, ask_for_encryption, encryption_answer, encryption_error,
+};
 pub use login::{Accepted, Binding, Login, Password, Transport};
 pub use session::{Progress, Session};

@@ -1,7 +1,8 @@
 //! One poll: which questions are sent, how each may be answered, and when the report is whole.
 //!
-//! The questions are separate messages of one write, so that a failed heartbeat or an unreadable slot leaves the
-//! position standing, and each ends with its own ReadyForQuery (Protocol, "Simple Query").
+//! The questions are separate messages of one write, so that a failed heartbeat or an unreadable
+//! slot leaves the position standing, and each ends with its own ReadyForQuery (Protocol, "Simple
+//! Query").
 
 use std::mem;
 
@@ -26,8 +27,9 @@ pub(super) struct Poll {
 /// What the polls of one session have taught so far.
 #[derive(Debug)]
 pub(super) struct Lessons {
-    /// The last answer came from a primary. Nothing but its status is asked of a server that may be a standby: that has
-    /// no heartbeat and no slots of interest, and would write refused questions into its log.
+    /// The last answer came from a primary. Nothing but its status is asked of a server that may be
+    /// a standby: that has no heartbeat and no slots of interest, and would write refused questions
+    /// into its log.
     primary: bool,
     /// How this account may read state files.
     state_files: StateFiles,
@@ -35,7 +37,10 @@ pub(super) struct Lessons {
 
 impl Default for Lessons {
     fn default() -> Self {
-        Self { primary: false, state_files: StateFiles::Tolerant }
+        Self {
+            primary: false,
+            state_files: StateFiles::Tolerant,
+        }
     }
 }
 
@@ -54,11 +59,21 @@ impl Poll {
     /// Queues the questions: all of them, if the server was a primary when last asked.
     pub(super) fn begin(lessons: &Lessons, out: &mut BytesMut) -> Self {
         ask(STATUS, out);
-        let asked = if lessons.primary { Asked::Everything } else { Asked::StatusOnly };
+        let asked = if lessons.primary {
+            Asked::Everything
+        } else {
+            Asked::StatusOnly
+        };
         if asked == Asked::Everything {
             ask_as_of_a_primary(lessons, out);
         }
-        Self { asked, question: Question::Status, answer: Answer::Awaited, report: None, slots: Vec::new() }
+        Self {
+            asked,
+            question: Question::Status,
+            answer: Answer::Awaited,
+            report: None,
+            slots: Vec::new(),
+        }
     }
 
     /// Takes one message.
@@ -69,24 +84,34 @@ impl Poll {
         out: &mut BytesMut,
     ) -> Result<Brought, ProbeFailure> {
         match (self.answer, message) {
-            (_, Message::ErrorResponse(body)) => return self.complain(ServerError::read(&body)?, lessons),
+            (_, Message::ErrorResponse(body)) => {
+                return self.complain(ServerError::read(&body)?, lessons);
+            }
             (Answer::Awaited, Message::RowDescription(_)) => self.answer = Answer::Rows,
             (Answer::Rows, Message::DataRow(row)) => self.take_row(&row)?,
             (Answer::Rows, Message::CommandComplete(_)) => self.answer = Answer::Complete,
             (Answer::Complete | Answer::Failed, Message::ReadyForQuery(body)) => {
                 if body.status() != b'I' {
-                    return Err(nonsense("a transaction is open after a query of ours, none was begun"));
+                    return Err(nonsense(
+                        "a transaction is open after a query of ours, none was begun",
+                    ));
                 }
                 return self.next_question(lessons, out);
             }
-            (answer, _) => return Err(nonsense(format!("an unexpected message in an answer ({answer:?})"))),
+            (answer, _) => {
+                return Err(nonsense(format!(
+                    "an unexpected message in an answer ({answer:?})"
+                )));
+            }
         }
         Ok(Brought::Nothing)
     }
 
     fn take_row(&mut self, row: &DataRowBody) -> Result<(), ProbeFailure> {
         match self.question {
-            Question::Status if self.report.is_some() => return Err(nonsense("more than one status row")),
+            Question::Status if self.report.is_some() => {
+                return Err(nonsense("more than one status row"));
+            }
             Question::Status => self.report = Some(status_row(row)?),
             Question::Heartbeat => {}
             Question::Slots(_) if self.slots.len() >= MAX_SLOTS => {
@@ -98,7 +123,11 @@ impl Poll {
     }
 
     /// Only the status must be answered; of the rest a complaint is noted.
-    fn complain(&mut self, error: ServerError, lessons: &mut Lessons) -> Result<Brought, ProbeFailure> {
+    fn complain(
+        &mut self,
+        error: ServerError,
+        lessons: &mut Lessons,
+    ) -> Result<Brought, ProbeFailure> {
         if error.is_fatal() {
             return Err(error.into_failure());
         }
@@ -115,11 +144,18 @@ impl Poll {
     }
 
     /// One question is over: what comes next, and is anything left to be sent.
-    fn next_question(&mut self, lessons: &mut Lessons, out: &mut BytesMut) -> Result<Brought, ProbeFailure> {
+    fn next_question(
+        &mut self,
+        lessons: &mut Lessons,
+        out: &mut BytesMut,
+    ) -> Result<Brought, ProbeFailure> {
         let answer = mem::replace(&mut self.answer, Answer::Awaited);
         self.question = match (self.question, answer) {
             (Question::Status, _) => {
-                let report = self.report.as_ref().ok_or_else(|| nonsense("no status row, expected one"))?;
+                let report = self
+                    .report
+                    .as_ref()
+                    .ok_or_else(|| nonsense("no status row, expected one"))?;
                 lessons.primary = matches!(report.role, RoleReport::Primary { .. });
                 if self.asked == Asked::StatusOnly {
                     if !lessons.primary {
@@ -133,7 +169,11 @@ impl Poll {
             (Question::Slots(StateFiles::Unread), Answer::Failed) => return self.finish(),
             (Question::Slots(files), Answer::Failed) => {
                 // Refused: the way that is left. Failed for once: without the files for once.
-                let next = if lessons.state_files == files { StateFiles::Unread } else { lessons.state_files };
+                let next = if lessons.state_files == files {
+                    StateFiles::Unread
+                } else {
+                    lessons.state_files
+                };
                 ask(next.query(), out);
                 Question::Slots(next)
             }
@@ -143,7 +183,10 @@ impl Poll {
     }
 
     fn finish(&mut self) -> Result<Brought, ProbeFailure> {
-        let mut report = self.report.take().ok_or_else(|| nonsense("no status row, expected one"))?;
+        let mut report = self
+            .report
+            .take()
+            .ok_or_else(|| nonsense("no status row, expected one"))?;
         if let RoleReport::Primary { slots, .. } = &mut report.role {
             *slots = mem::take(&mut self.slots);
         }

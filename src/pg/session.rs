@@ -13,8 +13,8 @@ use super::login::Login;
 use super::poll::{Brought, Lessons, Poll};
 use crate::cluster::{NodeReport, ProbeFailure, ProbeStep};
 
-/// A session with a PostgreSQL server (Protocol, "Message Flow"). It owns no connection: [`receive`](Self::receive) is fed
-/// what came in, and what shall be sent is appended to `out`.
+/// A session with a PostgreSQL server (Protocol, "Message Flow"). It owns no connection:
+/// [`receive`](Self::receive) is fed what came in, and what shall be sent is appended to `out`.
 pub struct Session {
     state: State,
     budget: Budget,
@@ -41,22 +41,36 @@ impl Session {
             Ok(()) => State::LoggingIn(Box::new(Handshake::new(login))),
             // Nobody has been asked, so nobody can be said to live.
             Err(error) => State::Failed(ProbeFailure::Unreachable {
-                reason: format!("user, dbname, application_name or options cannot be sent: {error}"),
+                reason: format!(
+                    "user, dbname, application_name or options cannot be sent: {error}"
+                ),
             }),
         };
-        Self { state, budget: Budget::for_login(), lessons: Lessons::default(), turned_away: false, logged_in: false }
+        Self {
+            state,
+            budget: Budget::for_login(),
+            lessons: Lessons::default(),
+            turned_away: false,
+            logged_in: false,
+        }
     }
 
-    /// Consumes whole messages from `input` up to the first that brings something; what is incomplete stays there. To be
-    /// called again until it returns `None`.
+    /// Consumes whole messages from `input` up to the first that brings something; what is
+    /// incomplete stays there. To be called again until it returns `None`.
     ///
     /// # Errors
-    /// What ended the session. From then on it only repeats the same failure; the connection is to be closed.
-    pub fn receive(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<Option<Progress>, ProbeFailure> {
+    /// What ended the session. From then on it only repeats the same failure; the connection is to
+    /// be closed.
+    pub fn receive(
+        &mut self,
+        input: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<Option<Progress>, ProbeFailure> {
         if let State::Failed(failure) = &self.state {
             return Err(failure.clone());
         }
-        self.advance(input, out).inspect_err(|failure| self.state = State::Failed(failure.clone()))
+        self.advance(input, out)
+            .inspect_err(|failure| self.state = State::Failed(failure.clone()))
     }
 
     /// Queues one poll. Does nothing unless the session is idle.
@@ -90,8 +104,8 @@ impl Session {
         }
     }
 
-    /// What it means that the server has closed the connection now: what it said last if that was an error, else that
-    /// nobody is there.
+    /// What it means that the server has closed the connection now: what it said last if that was
+    /// an error, else that nobody is there.
     pub fn connection_closed(&self) -> ProbeFailure {
         let during = match &self.state {
             State::Failed(failure) => return failure.clone(),
@@ -99,15 +113,22 @@ impl Session {
             State::Idle => "between two polls",
             State::Answering(_) => "before it answered",
         };
-        ProbeFailure::Unreachable { reason: format!("the server closed the connection {during}") }
+        ProbeFailure::Unreachable {
+            reason: format!("the server closed the connection {during}"),
+        }
     }
 
-    /// Queues the good-bye (Protocol, "Termination"); the connection is to be closed once it is sent.
+    /// Queues the good-bye (Protocol, "Termination"); the connection is to be closed once it is
+    /// sent.
     pub fn terminate(&self, out: &mut BytesMut) {
         frontend::terminate(out);
     }
 
-    fn advance(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<Option<Progress>, ProbeFailure> {
+    fn advance(
+        &mut self,
+        input: &mut BytesMut,
+        out: &mut BytesMut,
+    ) -> Result<Option<Progress>, ProbeFailure> {
         while let Some(message) = self.budget.next(input)? {
             if let Some(progress) = self.take(message, out)? {
                 return Ok(Some(progress));
@@ -116,10 +137,15 @@ impl Session {
         Ok(None)
     }
 
-    fn take(&mut self, message: Message, out: &mut BytesMut) -> Result<Option<Progress>, ProbeFailure> {
+    fn take(
+        &mut self,
+        message: Message,
+        out: &mut BytesMut,
+    ) -> Result<Option<Progress>, ProbeFailure> {
         match &mut self.state {
             State::LoggingIn(handshake) => {
-                self.turned_away = matches!(message, Message::ErrorResponse(_)) && handshake.is_undecided();
+                self.turned_away =
+                    matches!(message, Message::ErrorResponse(_)) && handshake.is_undecided();
                 if !handshake.receive(message, out)? {
                     return Ok(None);
                 }
@@ -159,7 +185,8 @@ enum State {
     Failed(ProbeFailure),
 }
 
-/// An error that nobody provoked says that the connection ends: the server is stopped, or its administrator ended us.
+/// An error that nobody provoked says that the connection ends: the server is stopped, or its
+/// administrator ended us.
 fn unasked(message: Message) -> ProbeFailure {
     match message {
         Message::ErrorResponse(body) => {

@@ -1,7 +1,8 @@
 //! The questions of a poll and their rows, for PostgreSQL 10 and later.
 //!
-//! Every function, type and operator is qualified, so that nobody who may create objects in a schema of our search path
-//! can answer in their place. Rows come as text, the only form that simple queries have.
+//! Every function, type and operator is qualified, so that nobody who may create objects in a
+//! schema of our search path can answer in their place. Rows come as text, the only form that
+//! simple queries have.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -15,9 +16,9 @@ use crate::time::WallTime;
 
 /// Who the server is and how far it has come: one row, see [`status_row`].
 ///
-/// Times are microseconds since the Unix epoch. date_part gives a double in every version; seconds with six digits
-/// survive it, as half a unit in the last place of both the quotient and the product is less than half a microsecond
-/// together until 2106, and the cast rounds to the nearest.
+/// Times are microseconds since the Unix epoch. date_part gives a double in every version; seconds
+/// with six digits survive it, as half a unit in the last place of both the quotient and the
+/// product is less than half a microsecond together until 2106, and the cast rounds to the nearest.
 pub(super) const STATUS: &str = "SELECT \
     (pg_catalog.date_part('epoch', pg_catalog.now()) OPERATOR(pg_catalog.*) 1000000)::pg_catalog.int8, \
     pg_catalog.pg_is_in_recovery(), \
@@ -29,14 +30,15 @@ pub(super) const STATUS: &str = "SELECT \
 
 /// The heartbeat: a transaction of its own on a primary, so that standbys have something to replay.
 ///
-/// synchronous_commit is turned off for this transaction, not for the session: a poller must not wait for a dead
-/// synchronous standby, and behind a transaction pool a `SET` would be gone at the next poll and would instead make
-/// somebody else's commits asynchronous.
+/// synchronous_commit is turned off for this transaction, not for the session: a poller must not
+/// wait for a dead synchronous standby, and behind a transaction pool a `SET` would be gone at the
+/// next poll and would instead make somebody else's commits asynchronous.
 pub(super) const HEARTBEAT: &str = "SELECT pg_catalog.set_config('synchronous_commit', 'off', true), \
     CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE pg_catalog.txid_current() END";
 
-/// How the state files of replication slots are asked for. The right to execute a function is checked when a query
-/// begins, also for a branch that is never taken, so each way is a query of its own.
+/// How the state files of replication slots are asked for. The right to execute a function is
+/// checked when a query begins, also for a branch that is never taken, so each way is a query of
+/// its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StateFiles {
     /// With a limit, and without an error when the slot was dropped meanwhile.
@@ -57,8 +59,8 @@ impl StateFiles {
         }
     }
 
-    /// Logical, non-temporary slots of a primary, one row each, see [`slot_row`]. A standby's (PostgreSQL 16) are not
-    /// asked for.
+    /// Logical, non-temporary slots of a primary, one row each, see [`slot_row`]. A standby's
+    /// (PostgreSQL 16) are not asked for.
     pub(super) fn query(self) -> &'static str {
         match self {
             Self::Tolerant => slots!(
@@ -84,16 +86,28 @@ pub(super) fn status_row(row: &DataRowBody) -> Result<NodeReport, ProbeFailure> 
             replay: lsn("pg_last_wal_replay_lsn()", replay)?,
             last_replay: time("pg_last_xact_replay_timestamp()", last_replay)?,
         },
-        Some(b"f") => RoleReport::Primary { lsn: lsn("pg_current_wal_lsn()", current)?, slots: Vec::new() },
+        Some(b"f") => RoleReport::Primary {
+            lsn: lsn("pg_current_wal_lsn()", current)?,
+            slots: Vec::new(),
+        },
         other => return Err(odd("pg_is_in_recovery()", other, "t or f")),
     };
     Ok(NodeReport { db_time, role })
 }
 
-/// One row of [`StateFiles::query`]. Names may hold bytes that are no UTF-8 (an SQL_ASCII database): replaced, as they are
-/// shown only.
+/// One row of [`StateFiles::query`]. Names may hold bytes that are no UTF-8 (an SQL_ASCII
+/// database): replaced, as they are shown only.
 pub(super) fn slot_row(row: &DataRowBody) -> Result<ReplicationSlot, ProbeFailure> {
-    let [name, plugin, slot_type, database, catalog_xmin, restart_lsn, confirmed_flush_lsn, state_data] = columns(row)?;
+    let [
+        name,
+        plugin,
+        slot_type,
+        database,
+        catalog_xmin,
+        restart_lsn,
+        confirmed_flush_lsn,
+        state_data,
+    ] = columns(row)?;
     let required = |column, value| text(value).ok_or_else(|| odd(column, None, "a name"));
     Ok(ReplicationSlot {
         name: required("slot_name", name)?,
@@ -154,14 +168,23 @@ fn time(column: &str, value: Value<'_>) -> Result<Option<WallTime>, ProbeFailure
     }
 }
 
-fn parsed<T: FromStr>(column: &str, value: Value<'_>, expected: &str) -> Result<Option<T>, ProbeFailure> {
+fn parsed<T: FromStr>(
+    column: &str,
+    value: Value<'_>,
+    expected: &str,
+) -> Result<Option<T>, ProbeFailure> {
     let Some(bytes) = value else { return Ok(None) };
-    let parsed = std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok());
+    let parsed = std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| text.parse().ok());
     parsed.map(Some).ok_or_else(|| odd(column, value, expected))
 }
 
 fn odd(column: &str, value: Value<'_>, expected: &str) -> ProbeFailure {
-    let value = value.map_or_else(|| "null".to_owned(), |value| format!("\"{}\"", printable(value, MAX_WORD)));
+    let value = value.map_or_else(
+        || "null".to_owned(),
+        |value| format!("\"{}\"", printable(value, MAX_WORD)),
+    );
     nonsense(format!("{column} is {value}, expected {expected}"))
 }
 
@@ -208,9 +231,25 @@ mod tests {
 
     #[test]
     fn a_promoted_primary_no_longer_tells_what_it_received() {
-        let row = body(&[Some("1"), Some("f"), Some("x"), Some("0/1"), Some("0/2"), Some("0/3")]);
-        let role = RoleReport::Primary { lsn: Some(Lsn::from_bytes(3)), slots: Vec::new() };
-        assert_eq!(status_row(&row), Ok(NodeReport { db_time: WallTime::from_unix_micros(1), role }));
+        let row = body(&[
+            Some("1"),
+            Some("f"),
+            Some("x"),
+            Some("0/1"),
+            Some("0/2"),
+            Some("0/3"),
+        ]);
+        let role = RoleReport::Primary {
+            lsn: Some(Lsn::from_bytes(3)),
+            slots: Vec::new(),
+        };
+        assert_eq!(
+            status_row(&row),
+            Ok(NodeReport {
+                db_time: WallTime::from_unix_micros(1),
+                role
+            })
+        );
     }
 
     #[test]
@@ -221,13 +260,28 @@ mod tests {
         wrong(&now(Some("")), &format!("now() is \"\", {years}"));
         wrong(&now(Some("-1")), &format!("now() is \"-1\", {years}"));
         wrong(&now(Some("1e3")), &format!("now() is \"1e3\", {years}"));
-        wrong(&now(Some("253402300800000000")), &format!("now() is \"253402300800000000\", {years}"));
-        wrong(&now(Some("99999999999999999999")), &format!("now() is \"99999999999999999999\", {years}"));
+        wrong(
+            &now(Some("253402300800000000")),
+            &format!("now() is \"253402300800000000\", {years}"),
+        );
+        wrong(
+            &now(Some("99999999999999999999")),
+            &format!("now() is \"99999999999999999999\", {years}"),
+        );
         assert!(status_row(&body(&now(Some("253402300799999999")))).is_ok());
-        wrong(&[Some("1"), None, None, None, None, None], "pg_is_in_recovery() is null, expected t or f");
-        wrong(&[Some("1"), Some("T\n"), None, None, None, None], "pg_is_in_recovery() is \"T\\n\", expected t or f");
+        wrong(
+            &[Some("1"), None, None, None, None, None],
+            "pg_is_in_recovery() is null, expected t or f",
+        );
+        wrong(
+            &[Some("1"), Some("T\n"), None, None, None, None],
+            "pg_is_in_recovery() is \"T\\n\", expected t or f",
+        );
         let replay = [Some("1"), Some("t"), None, None, Some("5/"), None];
-        wrong(&replay, "pg_last_wal_replay_lsn() is \"5/\", expected an LSN");
+        wrong(
+            &replay,
+            "pg_last_wal_replay_lsn() is \"5/\", expected an LSN",
+        );
         wrong(&[None; 5], "a row of 5 columns, expected 6");
         wrong(&[None; 7], "a row of 7 columns, expected 6");
         wrong(&[], "a row of 0 columns, expected 6");
@@ -235,10 +289,27 @@ mod tests {
 
     #[test]
     fn a_slot_needs_its_names_only() {
-        let mut values = [Some("s"), Some("test_decoding"), Some("logical"), None, None, None, None, None];
+        let mut values = [
+            Some("s"),
+            Some("test_decoding"),
+            Some("logical"),
+            None,
+            None,
+            None,
+            None,
+            None,
+        ];
         let slot = slot_row(&body(&values)).unwrap();
-        assert_eq!((slot.name.as_str(), slot.plugin.as_str(), slot.state_data), ("s", "test_decoding", None));
+        assert_eq!(
+            (slot.name.as_str(), slot.plugin.as_str(), slot.state_data),
+            ("s", "test_decoding", None)
+        );
         values[0] = None;
-        assert!(slot_row(&body(&values)).unwrap_err().to_string().contains("slot_name is null, expected a name"));
+        assert!(
+            slot_row(&body(&values))
+                .unwrap_err()
+                .to_string()
+                .contains("slot_name is null, expected a name")
+        );
     }
 }

@@ -52,7 +52,13 @@ pub struct DecisionLine {
 
 impl DecisionLine {
     /// The last round of `lookout`; commands and alerts are those of `effects`.
-    pub(super) fn new(timeline: &str, t: Duration, lookout: &Lookout, round: &Round, effects: &[Effect]) -> Self {
+    pub(super) fn new(
+        timeline: &str,
+        t: Duration,
+        lookout: &Lookout,
+        round: &Round,
+        effects: &[Effect],
+    ) -> Self {
         let verdict = &round.decision.verdict;
         let map = &round.map;
         Self {
@@ -67,8 +73,14 @@ impl DecisionLine {
             connected_observers: names(map.connected_observers.iter()),
             disconnected_observers: names(map.disconnected_observers.iter()),
             fresh_facts_wanted: false,
-            commands: effects.iter().filter_map(Effect::command).map(|(_, argv)| argv.to_vec()).collect(),
-            alerts_raised: alerts(effects, |effect| matches!(effect, Effect::RaiseAlert { .. })),
+            commands: effects
+                .iter()
+                .filter_map(Effect::command)
+                .map(|(_, argv)| argv.to_vec())
+                .collect(),
+            alerts_raised: alerts(effects, |effect| {
+                matches!(effect, Effect::RaiseAlert { .. })
+            }),
             alerts_cleared: alerts(effects, |effect| matches!(effect, Effect::ClearAlert(_))),
             followed: effects.iter().find_map(followed),
             lag_warning: lookout.lag_warning(),
@@ -97,9 +109,14 @@ fn lag_gauge(effect: &Effect) -> Option<f64> {
 }
 
 fn alerts(effects: &[Effect], chosen: impl Fn(&Effect) -> bool) -> BTreeSet<&'static str> {
-    let alerts = effects.iter().filter(|effect| chosen(effect)).filter_map(|effect| match effect {
-        Effect::RaiseAlert { alert, .. } | Effect::ClearAlert(alert) => Some(compat::alert::file_name(*alert)),
-        _ => None,
-    });
+    let alerts = effects
+        .iter()
+        .filter(|effect| chosen(effect))
+        .filter_map(|effect| match effect {
+            Effect::RaiseAlert { alert, .. } | Effect::ClearAlert(alert) => {
+                Some(compat::alert::file_name(*alert))
+            }
+            _ => None,
+        });
     alerts.collect()
 }

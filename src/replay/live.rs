@@ -1,8 +1,10 @@
-//! Live timelines: the core runs on its own schedule, timers included, and decisions come when they come.
+//! Live timelines: the core runs on its own schedule, timers included, and decisions come when they
+//! come.
 //!
-//! A recorded one says when the daemon looked at its deadlines (`turn`): the core is told of them then and at no other
-//! time, so that every wait ends at the very microsecond at which it ended live. One written by hand has no such lines:
-//! there the core looks at each deadline when it is due.
+//! A recorded one says when the daemon looked at its deadlines (`turn`): the core is told of them
+//! then and at no other time, so that every wait ends at the very microsecond at which it ended
+//! live. One written by hand has no such lines: there the core looks at each deadline when it is
+//! due.
 
 use std::sync::Arc;
 
@@ -54,7 +56,11 @@ impl<'a> Run<'a> {
     fn new(timeline: &'a Timeline, tell: &'a mut dyn FnMut(Told)) -> Self {
         Self {
             name: &timeline.name,
-            lookout: Lookout::new(Arc::new(timeline.config.clone()), &timeline.memory, timeline.start),
+            lookout: Lookout::new(
+                Arc::new(timeline.config.clone()),
+                &timeline.memory,
+                timeline.start,
+            ),
             clocks: Clocks::new(timeline.start),
             maintenance: false,
             running: Vec::new(),
@@ -67,13 +73,17 @@ impl<'a> Run<'a> {
 
     /// When the core's next deadline is, but not before now.
     fn next_turn(&self) -> std::time::Duration {
-        self.clocks.t_of(self.lookout.next_deadline()).max(self.clocks.t())
+        self.clocks
+            .t_of(self.lookout.next_deadline())
+            .max(self.clocks.t())
     }
 
     fn own_turn(&mut self) -> Result<(), Endless> {
         self.idle_turns += 1;
         if self.idle_turns > MAX_IDLE_TURNS {
-            return Err(Endless { since: self.clocks.t() });
+            return Err(Endless {
+                since: self.clocks.t(),
+            });
         }
         self.clocks.go_to(self.next_turn());
         self.turn();
@@ -83,8 +93,16 @@ impl<'a> Run<'a> {
     /// Decisions are made here and nowhere else, and whatever was decided is saved.
     fn turn(&mut self) {
         let maintenance = self.maintenance;
-        self.lookout.handle(Event::DeadlineReached { maintenance }, self.clocks.now(), &mut self.effects);
-        let is_decision = self.effects.get(self.seen..).unwrap_or_default().contains(&Effect::SaveState);
+        self.lookout.handle(
+            Event::DeadlineReached { maintenance },
+            self.clocks.now(),
+            &mut self.effects,
+        );
+        let is_decision = self
+            .effects
+            .get(self.seen..)
+            .unwrap_or_default()
+            .contains(&Effect::SaveState);
         self.look_at_effects(is_decision);
     }
 
@@ -92,15 +110,27 @@ impl<'a> Run<'a> {
         match step {
             Step::Node(node, outcome) => self.node(node, outcome.clone()),
             Step::Observer(observer, outcome) => self.observer(observer, outcome.clone()),
-            Step::Lost(node, failure) => self.handle(Event::NodeLost { node: node.clone(), failure: failure.clone() }),
+            Step::Lost(node, failure) => self.handle(Event::NodeLost {
+                node: node.clone(),
+                failure: failure.clone(),
+            }),
             Step::Maintenance(exists) => self.maintenance = *exists,
             Step::Config(config) => self.handle(Event::ConfigLoaded(Arc::new((**config).clone()))),
             Step::Wall(wall) => self.clocks.set_wall(*wall),
             Step::CheckRequested => self.handle(Event::CheckRequested),
             Step::Command(purpose, outcome) => {
-                let Some(at) = self.running.iter().position(|(running, _)| running == purpose) else { return };
+                let Some(at) = self
+                    .running
+                    .iter()
+                    .position(|(running, _)| running == purpose)
+                else {
+                    return;
+                };
                 let (_, id) = self.running.remove(at);
-                self.handle(Event::CommandExited { id, outcome: outcome.clone() });
+                self.handle(Event::CommandExited {
+                    id,
+                    outcome: outcome.clone(),
+                });
             }
             Step::FormerCommandEnded => self.handle(Event::FormerCommandEnded),
             Step::FollowPrepared(outcome) => self.handle(Event::FollowPrepared(outcome.clone())),
@@ -109,13 +139,18 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// It answers the probe that is under way. If there is none (the file was written by hand, begins in mid-flight, or is
-    /// tried with other settings), it is news all the same.
+    /// It answers the probe that is under way. If there is none (the file was written by hand,
+    /// begins in mid-flight, or is tried with other settings), it is news all the same.
     fn node(&mut self, node: &NodeName, outcome: Result<NodeReport, ProbeFailure>) {
         match self.lookout.asked_node(node) {
-            Some(probe) => self.handle(Event::NodeProbed { node: node.clone(), probe, outcome }),
+            Some(probe) => self.handle(Event::NodeProbed {
+                node: node.clone(),
+                probe,
+                outcome,
+            }),
             None => {
-                self.lookout.node_told(node, outcome, self.clocks.now(), &mut self.effects);
+                self.lookout
+                    .node_told(node, outcome, self.clocks.now(), &mut self.effects);
                 self.look_at_effects(false);
             }
         }
@@ -123,22 +158,32 @@ impl<'a> Run<'a> {
 
     fn observer(&mut self, observer: &ObserverName, outcome: Result<ObserverReport, ProbeFailure>) {
         match self.lookout.asked_observer(observer) {
-            Some(probe) => self.handle(Event::ObserverProbed { observer: observer.clone(), probe, outcome }),
+            Some(probe) => self.handle(Event::ObserverProbed {
+                observer: observer.clone(),
+                probe,
+                outcome,
+            }),
             None => {
-                self.lookout.observer_told(observer, outcome, self.clocks.now(), &mut self.effects);
+                self.lookout
+                    .observer_told(observer, outcome, self.clocks.now(), &mut self.effects);
                 self.look_at_effects(false);
             }
         }
     }
 
     fn handle(&mut self, event: Event) {
-        self.lookout.handle(event, self.clocks.now(), &mut self.effects);
+        self.lookout
+            .handle(event, self.clocks.now(), &mut self.effects);
         self.look_at_effects(false);
     }
 
     fn look_at_effects(&mut self, is_decision: bool) {
         let t = self.clocks.t();
-        let sentence = self.lookout.last_round().map(|round| round.decision.verdict.to_string()).unwrap_or_default();
+        let sentence = self
+            .lookout
+            .last_round()
+            .map(|round| round.decision.verdict.to_string())
+            .unwrap_or_default();
         let effects = self.effects.get(self.seen..).unwrap_or_default();
         let commands = effects.iter().filter_map(|effect| match effect {
             Effect::RunCommand { id, purpose, .. } => Some((*purpose, *id)),
@@ -149,7 +194,11 @@ impl<'a> Run<'a> {
         if is_decision {
             self.tell_decision(sentence);
         }
-        tell_commands(self.effects.get(self.seen..).unwrap_or_default(), t, self.tell);
+        tell_commands(
+            self.effects.get(self.seen..).unwrap_or_default(),
+            t,
+            self.tell,
+        );
         if is_decision {
             self.effects.clear();
         }
@@ -157,11 +206,23 @@ impl<'a> Run<'a> {
     }
 
     fn tell_decision(&mut self, sentence: String) {
-        let Some(round) = self.lookout.last_round() else { return };
+        let Some(round) = self.lookout.last_round() else {
+            return;
+        };
         let line = DecisionLine {
             fresh_facts_wanted: matches!(round.decision.verdict, Verdict::WantsFreshFacts { .. }),
-            ..DecisionLine::new(self.name, self.clocks.t(), &self.lookout, round, &self.effects)
+            ..DecisionLine::new(
+                self.name,
+                self.clocks.t(),
+                &self.lookout,
+                round,
+                &self.effects,
+            )
         };
-        (self.tell)(Told::Decision(Box::new(Outcome { line, sentence, expected: serde_json::Map::new() })));
+        (self.tell)(Told::Decision(Box::new(Outcome {
+            line,
+            sentence,
+            expected: serde_json::Map::new(),
+        })));
     }
 }

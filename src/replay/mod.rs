@@ -1,5 +1,5 @@
-//! Timelines: what a node has seen, written down as it happens, and run through the very same core. Nothing is executed;
-//! no clock, socket or file is touched.
+//! Timelines: what a node has seen, written down as it happens, and run through the very same core.
+//! Nothing is executed; no clock, socket or file is touched.
 
 mod decision_line;
 mod format;

@@ -1,15 +1,18 @@
-//! What reaches the core, written down as the lines of a live timeline: one line per event, in order, and what is needed to
-//! replay it to the microsecond. Makes text; where it is kept is not here.
+//! What reaches the core, written down as the lines of a live timeline: one line per event, in
+//! order, and what is needed to replay it to the microsecond. Makes text; where it is kept is not
+//! here.
 //!
-//! Never a secret: passwords are numbers that change with them. What no decision looks at is left out: the slots of a
-//! primary, and what observers say of servers that are not ours.
+//! Never a secret: passwords are numbers that change with them. What no decision looks at is left
+//! out: the slots of a primary, and what observers say of servers that are not ours.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::timeline::Clocks;
-use super::words::{FORMER_COMMAND_ENDED, purpose_name, seconds, since, write_failure, write_follow, write_outcome};
+use super::words::{
+    FORMER_COMMAND_ENDED, purpose_name, seconds, since, write_failure, write_follow, write_outcome,
+};
 use crate::cluster::{ClusterState, Lsn, NodeReport, ObserverReport, ProbeFailure, RoleReport};
 use crate::compat;
 use crate::config::{self, Config, Placeholders};
@@ -42,12 +45,16 @@ impl Recorder {
         }
     }
 
-    /// Begins a timeline, now. What was not taken before is dropped: the new timeline begins with all that came of it.
+    /// Begins a timeline, now. What was not taken before is dropped: the new timeline begins with
+    /// all that came of it.
     pub fn begin(&mut self, config: &Config, memory: &Memory, now: Now) {
         (self.start, self.clocks) = (now, Clocks::new(now));
         self.lines.clear();
         let epoch = compat::timestamp::format(now.wall);
-        let who = config.own_db.as_ref().map_or("observer", |own| own.as_str());
+        let who = config
+            .own_db
+            .as_ref()
+            .map_or("observer", |own| own.as_str());
         let header = json!({
             "timeline": format!("{who} {epoch}"),
             "epoch": epoch,
@@ -62,16 +69,20 @@ impl Recorder {
         }
     }
 
-    /// Writes down an event that is about to be handed to this core. Deadlines are told by [`Recorder::turn`].
+    /// Writes down an event that is about to be handed to this core. Deadlines are told by
+    /// [`Recorder::turn`].
     pub fn event(&mut self, event: &Event, lookout: &Lookout, now: Now) {
         if is_wanted(event, lookout) {
             self.push_event(event, lookout.state(), now);
         }
     }
 
-    /// Writes down that this core has looked at its deadlines, which had these effects, and what it decided, if it did.
+    /// Writes down that this core has looked at its deadlines, which had these effects, and what it
+    /// decided, if it did.
     pub fn turn(&mut self, maintenance: bool, effects: &[Effect], lookout: &Lookout, now: Now) {
-        let round = lookout.last_round().filter(|_| effects.contains(&Effect::SaveState));
+        let round = lookout
+            .last_round()
+            .filter(|_| effects.contains(&Effect::SaveState));
         self.push_turn(maintenance, round.map(|round| &round.decision.verdict), now);
     }
 
@@ -79,7 +90,10 @@ impl Recorder {
         let mut line = Map::new();
         match event {
             Event::ConfigLoaded(config) => {
-                line.insert("config".to_owned(), config::render(config, &mut self.placeholders));
+                line.insert(
+                    "config".to_owned(),
+                    config::render(config, &mut self.placeholders),
+                );
             }
             Event::NodeProbed { node, outcome, .. } => {
                 line.insert("node".to_owned(), json!(node.as_str()));
@@ -89,15 +103,21 @@ impl Recorder {
                 line.insert("lost".to_owned(), json!(node.as_str()));
                 write_failure(failure, &mut line);
             }
-            Event::ObserverProbed { observer, outcome, .. } => {
+            Event::ObserverProbed {
+                observer, outcome, ..
+            } => {
                 line.insert("observer".to_owned(), json!(observer.as_str()));
-                write_result(outcome, &mut line, |report| self.observer_report(report, state));
+                write_result(outcome, &mut line, |report| {
+                    self.observer_report(report, state)
+                });
             }
             Event::CheckRequested => {
                 line.insert("check_requested".to_owned(), json!(true));
             }
             Event::CommandExited { id, outcome } => {
-                let Some(purpose) = self.running.remove(id) else { return };
+                let Some(purpose) = self.running.remove(id) else {
+                    return;
+                };
                 line.insert("command".to_owned(), json!(purpose_name(purpose)));
                 write_outcome(outcome, &mut line);
             }
@@ -113,7 +133,10 @@ impl Recorder {
     fn push_turn(&mut self, maintenance: bool, decided: Option<&Verdict>, now: Now) {
         if maintenance != self.maintenance {
             self.maintenance = maintenance;
-            self.push_at(Map::from_iter([("maintenance".to_owned(), json!(maintenance))]), now);
+            self.push_at(
+                Map::from_iter([("maintenance".to_owned(), json!(maintenance))]),
+                now,
+            );
         }
         let mut line = Map::from_iter([("turn".to_owned(), json!(true))]);
         if let Some(verdict) = decided {
@@ -156,12 +179,17 @@ impl Recorder {
 
     /// Name or time goes first, for people; what follows has no order.
     fn push(&mut self, mut line: Value) {
-        let first = ["timeline", "t"].into_iter().find_map(|key| Some((key, line.as_object_mut()?.remove(key)?)));
+        let first = ["timeline", "t"]
+            .into_iter()
+            .find_map(|key| Some((key, line.as_object_mut()?.remove(key)?)));
         let rest = line.to_string();
         match first {
             Some((key, value)) => {
                 let comma = if rest == "{}" { "" } else { "," };
-                self.lines.push_str(&format!("{{\"{key}\":{value}{comma}{}", rest.get(1..).unwrap_or_default()));
+                self.lines.push_str(&format!(
+                    "{{\"{key}\":{value}{comma}{}",
+                    rest.get(1..).unwrap_or_default()
+                ));
             }
             None => self.lines.push_str(&rest),
         }
@@ -171,8 +199,14 @@ impl Recorder {
     fn node_report(&self, report: &NodeReport) -> Value {
         let db_time = self.since_epoch(report.db_time);
         match &report.role {
-            RoleReport::Primary { lsn, .. } => json!({"in_recovery": false, "db_time": db_time, "lsn": location(*lsn)}),
-            RoleReport::Standby { receive, replay, last_replay } => json!({
+            RoleReport::Primary { lsn, .. } => {
+                json!({"in_recovery": false, "db_time": db_time, "lsn": location(*lsn)})
+            }
+            RoleReport::Standby {
+                receive,
+                replay,
+                last_replay,
+            } => json!({
                 "in_recovery": true,
                 "db_time": db_time,
                 "receive_lsn": location(*receive),
@@ -183,10 +217,13 @@ impl Recorder {
     }
 
     fn observer_report(&self, report: &ObserverReport, state: &ClusterState) -> Value {
-        let ours =
-            report.nodes.iter().filter(|(node, _)| state.nodes.contains_key(*node) || state.former.contains(*node));
-        let nodes: Map<_, _> =
-            ours.map(|(node, observed)| (node.to_string(), compat::observed::entry(observed))).collect();
+        let ours = report
+            .nodes
+            .iter()
+            .filter(|(node, _)| state.nodes.contains_key(*node) || state.former.contains(*node));
+        let nodes: Map<_, _> = ours
+            .map(|(node, observed)| (node.to_string(), compat::observed::entry(observed)))
+            .collect();
         json!({"date": self.since_epoch(report.date), "nodes": nodes})
     }
 
@@ -195,16 +232,23 @@ impl Recorder {
     }
 }
 
-/// An answer that nobody waits for any more changes nothing, and there would be no telling it from one that does.
+/// An answer that nobody waits for any more changes nothing, and there would be no telling it from
+/// one that does.
 fn is_wanted(event: &Event, lookout: &Lookout) -> bool {
     match event {
         Event::NodeProbed { node, probe, .. } => lookout.asked_node(node) == Some(*probe),
-        Event::ObserverProbed { observer, probe, .. } => lookout.asked_observer(observer) == Some(*probe),
+        Event::ObserverProbed {
+            observer, probe, ..
+        } => lookout.asked_observer(observer) == Some(*probe),
         _ => true,
     }
 }
 
-fn write_result<T>(outcome: &Result<T, ProbeFailure>, line: &mut Map<String, Value>, report: impl Fn(&T) -> Value) {
+fn write_result<T>(
+    outcome: &Result<T, ProbeFailure>,
+    line: &mut Map<String, Value>,
+    report: impl Fn(&T) -> Value,
+) {
     match outcome {
         Ok(told) => {
             line.insert("report".to_owned(), report(told));
@@ -223,11 +267,18 @@ fn memory_json(memory: &Memory, now: Now) -> Value {
     let contacts: Map<_, _> = memory
         .contacts
         .iter()
-        .map(|(node, seen)| (node.to_string(), json!({"t": seen.mono.map(t), "wall": since(now.wall, seen.wall)})))
+        .map(|(node, seen)| {
+            (
+                node.to_string(),
+                json!({"t": seen.mono.map(t), "wall": since(now.wall, seen.wall)}),
+            )
+        })
         .collect();
     let failover = memory.failover.as_ref().map(|last| {
         let primary = last.primary.as_ref().map(|primary| primary.as_str());
-        let process = last.process.map(|Process { pid, started }| json!({"pid": pid, "started": started}));
+        let process = last
+            .process
+            .map(|Process { pid, started }| json!({"pid": pid, "started": started}));
         json!({
             "primary": primary,
             "outcome": last.outcome.name(),

@@ -8,7 +8,9 @@ use super::super::{DecisionLine, Outcome, Step, Timeline, decisions, read};
 use super::*;
 use crate::cluster::{ObservedNode, ProbeStep};
 use crate::config::Environment;
-use crate::lookout::{CommandOutcome, Contact, FailoverOutcome, FollowOutcome, Lookout, PastFailover, ProbeId};
+use crate::lookout::{
+    CommandOutcome, Contact, FailoverOutcome, FollowOutcome, Lookout, PastFailover, ProbeId,
+};
 use crate::testing::draws;
 
 const USUAL: &str = r#"{"own_db": "s2", "observers": {"o1": "http://o1"}, "failover_command": "promote",
@@ -39,7 +41,10 @@ fn recorder() -> Recorder {
 
 fn timeline(lines: &str) -> Timeline {
     assert!(!lines.contains("xyzzy"), "a secret: {lines}");
-    read(lines).unwrap_or_else(|error| panic!("{error}\n{lines}")).pop().unwrap()
+    read(lines)
+        .unwrap_or_else(|error| panic!("{error}\n{lines}"))
+        .pop()
+        .unwrap()
 }
 
 /// Everybody is one of ours.
@@ -53,7 +58,9 @@ fn state() -> ClusterState {
 #[track_caller]
 fn check(event: Event, line: &str, step: &Step) {
     let mut recorder = recorder();
-    recorder.running.insert(CommandId(7), CommandPurpose::Failover);
+    recorder
+        .running
+        .insert(CommandId(7), CommandPurpose::Failover);
     recorder.take_lines();
     recorder.push_event(&event, &state(), now(1_234_567));
     let written = recorder.take_lines();
@@ -70,7 +77,11 @@ fn lsn(text: &str) -> Option<Lsn> {
 
 #[track_caller]
 fn check_node(outcome: Result<NodeReport, ProbeFailure>, line: &str) {
-    let event = Event::NodeProbed { node: "p".into(), probe: ProbeId(3), outcome: outcome.clone() };
+    let event = Event::NodeProbed {
+        node: "p".into(),
+        probe: ProbeId(3),
+        outcome: outcome.clone(),
+    };
     check(event, line, &Step::Node("p".into(), outcome));
 }
 
@@ -78,7 +89,13 @@ fn check_node(outcome: Result<NodeReport, ProbeFailure>, line: &str) {
 fn reports_of_nodes_are_read_back() {
     let db_time = now(1_200_000).wall;
     check_node(
-        Ok(NodeReport { db_time, role: RoleReport::Primary { lsn: lsn("0/5"), slots: Vec::new() } }),
+        Ok(NodeReport {
+            db_time,
+            role: RoleReport::Primary {
+                lsn: lsn("0/5"),
+                slots: Vec::new(),
+            },
+        }),
         r#"{"t":1.234567,"node":"p","report":{"db_time":1.2,"in_recovery":false,"lsn":"0/5"}}"#,
     );
     let role = RoleReport::Standby {
@@ -97,7 +114,10 @@ fn failures_are_read_back() {
     let text = || "said so".to_owned();
     for (failure, name) in [
         (ProbeFailure::Unreachable { reason: text() }, "unreachable"),
-        (ProbeFailure::AuthenticationRejected { message: text() }, "authentication"),
+        (
+            ProbeFailure::AuthenticationRejected { message: text() },
+            "authentication",
+        ),
         (ProbeFailure::Refused { message: text() }, "refused"),
         (ProbeFailure::NotReady { message: text() }, "not_ready"),
         (ProbeFailure::Nonsense { reason: text() }, "nonsense"),
@@ -107,7 +127,14 @@ fn failures_are_read_back() {
             &format!(r#"{{"t":1.234567,"failure":"{name}","message":"said so","node":"p"}}"#),
         );
         let line = format!(r#"{{"t":1.234567,"failure":"{name}","lost":"p","message":"said so"}}"#);
-        check(Event::NodeLost { node: "p".into(), failure: failure.clone() }, &line, &Step::Lost("p".into(), failure));
+        check(
+            Event::NodeLost {
+                node: "p".into(),
+                failure: failure.clone(),
+            },
+            &line,
+            &Step::Lost("p".into(), failure),
+        );
     }
     for (step, name) in [
         (ProbeStep::Resolving, "resolving"),
@@ -133,11 +160,18 @@ fn words_of_observers_are_read_back_as_far_as_they_are_about_us() {
     };
     let date = now(1_000_000).wall;
     let report = |names: &[&str]| {
-        let nodes = names.iter().map(|name| ((*name).into(), observed.clone())).collect();
+        let nodes = names
+            .iter()
+            .map(|name| ((*name).into(), observed.clone()))
+            .collect();
         Ok(ObserverReport { date, nodes })
     };
     check(
-        Event::ObserverProbed { observer: "o1".into(), probe: ProbeId(4), outcome: report(&["s1", "foreign"]) },
+        Event::ObserverProbed {
+            observer: "o1".into(),
+            probe: ProbeId(4),
+            outcome: report(&["s1", "foreign"]),
+        },
         concat!(
             r#"{"t":1.234567,"observer":"o1","report":{"date":1.0,"nodes":{"s1":{"connection":true,"#,
             r#""db_time":"2024-04-30T12:34:56.789017Z","fetch_time":"2024-04-30T12:34:56.789012Z","pg_is_in_recovery":true,"#,
@@ -145,9 +179,15 @@ fn words_of_observers_are_read_back_as_far_as_they_are_about_us() {
         ),
         &Step::Observer("o1".into(), report(&["s1"])),
     );
-    let failure = ProbeFailure::Unreachable { reason: "gone".to_owned() };
+    let failure = ProbeFailure::Unreachable {
+        reason: "gone".to_owned(),
+    };
     check(
-        Event::ObserverProbed { observer: "o1".into(), probe: ProbeId(4), outcome: Err(failure.clone()) },
+        Event::ObserverProbed {
+            observer: "o1".into(),
+            probe: ProbeId(4),
+            outcome: Err(failure.clone()),
+        },
         r#"{"t":1.234567,"failure":"unreachable","message":"gone","observer":"o1"}"#,
         &Step::Observer("o1".into(), Err(failure)),
     );
@@ -159,33 +199,70 @@ fn commands_and_requests_are_read_back() {
         (CommandOutcome::Exited(3), r#""exit":3"#),
         (CommandOutcome::Killed(9), r#""signal":9"#),
         (CommandOutcome::TimedOut, r#""timed_out":true"#),
-        (CommandOutcome::NotStarted("no".to_owned()), r#""not_started":"no""#),
+        (
+            CommandOutcome::NotStarted("no".to_owned()),
+            r#""not_started":"no""#,
+        ),
     ] {
         let line = format!(r#"{{"t":1.234567,"command":"failover_command",{told}}}"#);
-        let event = Event::CommandExited { id: CommandId(7), outcome: outcome.clone() };
-        check(event, &line, &Step::Command(CommandPurpose::Failover, outcome));
+        let event = Event::CommandExited {
+            id: CommandId(7),
+            outcome: outcome.clone(),
+        };
+        check(
+            event,
+            &line,
+            &Step::Command(CommandPurpose::Failover, outcome),
+        );
     }
     for (outcome, line) in [
-        (FollowOutcome::Changed, r#"{"t":1.234567,"follow_prepared":"changed"}"#),
-        (FollowOutcome::Unchanged, r#"{"t":1.234567,"follow_prepared":"unchanged"}"#),
-        (FollowOutcome::Failed("no".to_owned()), r#"{"t":1.234567,"follow_prepared":"failed","message":"no"}"#),
-        (FollowOutcome::Unknown("no".to_owned()), r#"{"t":1.234567,"follow_prepared":"unknown","message":"no"}"#),
+        (
+            FollowOutcome::Changed,
+            r#"{"t":1.234567,"follow_prepared":"changed"}"#,
+        ),
+        (
+            FollowOutcome::Unchanged,
+            r#"{"t":1.234567,"follow_prepared":"unchanged"}"#,
+        ),
+        (
+            FollowOutcome::Failed("no".to_owned()),
+            r#"{"t":1.234567,"follow_prepared":"failed","message":"no"}"#,
+        ),
+        (
+            FollowOutcome::Unknown("no".to_owned()),
+            r#"{"t":1.234567,"follow_prepared":"unknown","message":"no"}"#,
+        ),
         (
             FollowOutcome::NotAStandby("x".to_owned()),
             r#"{"t":1.234567,"follow_prepared":"not_a_standby","message":"x"}"#,
         ),
     ] {
-        check(Event::FollowPrepared(outcome.clone()), line, &Step::FollowPrepared(outcome));
+        check(
+            Event::FollowPrepared(outcome.clone()),
+            line,
+            &Step::FollowPrepared(outcome),
+        );
     }
-    check(Event::CheckRequested, r#"{"t":1.234567,"check_requested":true}"#, &Step::CheckRequested);
+    check(
+        Event::CheckRequested,
+        r#"{"t":1.234567,"check_requested":true}"#,
+        &Step::CheckRequested,
+    );
 }
 
 #[test]
 fn a_reload_is_read_back_and_tells_that_a_password_was_changed() {
     let mut recorder = recorder();
     for (micros, password) in [(1, "xyzzy"), (2, "new-xyzzy"), (3, "new-xyzzy")] {
-        let changed = config(&USUAL.replace("host=s1 password=xyzzy", &format!("host=s1 password={password}")));
-        recorder.push_event(&Event::ConfigLoaded(Arc::new(changed)), &state(), now(micros));
+        let changed = config(&USUAL.replace(
+            "host=s1 password=xyzzy",
+            &format!("host=s1 password={password}"),
+        ));
+        recorder.push_event(
+            &Event::ConfigLoaded(Arc::new(changed)),
+            &state(),
+            now(micros),
+        );
     }
     let timeline = timeline(&recorder.take_lines());
     let mut nodes = vec![&timeline.config.nodes];
@@ -195,12 +272,18 @@ fn a_reload_is_read_back_and_tells_that_a_password_was_changed() {
     }));
     let changed: Vec<_> = nodes.windows(2).map(|pair| pair[0] != pair[1]).collect();
     assert_eq!(changed, [false, true, false]);
-    assert_eq!(timeline.config.failover_command, config(USUAL).failover_command);
+    assert_eq!(
+        timeline.config.failover_command,
+        config(USUAL).failover_command
+    );
 }
 
 #[test]
 fn a_header_tells_what_was_remembered_and_maintenance() {
-    let contact = |mono: Option<u64>| Contact { mono: mono.map(|micros| now(micros).mono), wall: now(5).wall };
+    let contact = |mono: Option<u64>| Contact {
+        mono: mono.map(|micros| now(micros).mono),
+        wall: now(5).wall,
+    };
     let memory = Memory {
         primary: Some("p".into()),
         contacts: BTreeMap::from([("p".into(), contact(Some(1))), ("q".into(), contact(None))]),
@@ -211,7 +294,10 @@ fn a_header_tells_what_was_remembered_and_maintenance() {
             outcome: FailoverOutcome::Running,
             mono: Some(now(7).mono),
             wall: now(8).wall,
-            process: Some(Process { pid: 77, started: u64::MAX }),
+            process: Some(Process {
+                pid: 77,
+                started: u64::MAX,
+            }),
         }),
         failover_failed: true,
     };
@@ -220,7 +306,10 @@ fn a_header_tells_what_was_remembered_and_maintenance() {
     recorder.begin(&config(USUAL), &memory, now(1_500_000));
     let timeline = timeline(&recorder.take_lines());
     assert_eq!(timeline.name, "s2 2024-04-30T12:34:58.289012Z");
-    assert_eq!((timeline.start, &timeline.memory), (now(1_500_000), &memory));
+    assert_eq!(
+        (timeline.start, &timeline.memory),
+        (now(1_500_000), &memory)
+    );
     assert!(matches!(timeline.lines[0].step, Step::Maintenance(true)));
 }
 
@@ -228,9 +317,16 @@ fn a_header_tells_what_was_remembered_and_maintenance() {
 fn turns_tell_what_was_decided_and_clocks_are_set_where_they_were() {
     let mut recorder = recorder();
     recorder.take_lines();
-    let stepped = |micros: u64| Now { wall: now(micros).wall + Duration::from_secs(3600), ..now(micros) };
+    let stepped = |micros: u64| Now {
+        wall: now(micros).wall + Duration::from_secs(3600),
+        ..now(micros)
+    };
     recorder.push_turn(false, None, now(1_000_000));
-    recorder.push_turn(true, Some(&Verdict::Observing { primary: None }), stepped(2_000_000));
+    recorder.push_turn(
+        true,
+        Some(&Verdict::Observing { primary: None }),
+        stepped(2_000_000),
+    );
     recorder.end(stepped(2_500_000));
     assert_eq!(
         recorder.take_lines(),
@@ -244,7 +340,8 @@ fn turns_tell_what_was_decided_and_clocks_are_set_where_they_were() {
     );
 }
 
-/// A daemon in a world of chance: everything takes some time, some things fail, clocks are stepped, and turns are late.
+/// A daemon in a world of chance: everything takes some time, some things fail, clocks are stepped,
+/// and turns are late.
 struct Daemon {
     draws: Box<dyn FnMut(usize) -> usize>,
     lookout: Lookout,
@@ -268,7 +365,10 @@ impl Daemon {
             primary: (seed % 2 == 0).then(|| "p".into()),
             contacts: [(
                 "p".into(),
-                Contact { mono: Some(now(0).mono.before(Duration::from_micros(2_000_003))), wall: now(0).wall },
+                Contact {
+                    mono: Some(now(0).mono.before(Duration::from_micros(2_000_003))),
+                    wall: now(0).wall,
+                },
             )]
             .into(),
             standbys: ["s1".into()].into(),
@@ -297,7 +397,10 @@ impl Daemon {
     }
 
     fn now(&self) -> Now {
-        Now { wall: now(self.micros).wall + Duration::from_micros(self.wall_ahead), ..now(self.micros) }
+        Now {
+            wall: now(self.micros).wall + Duration::from_micros(self.wall_ahead),
+            ..now(self.micros)
+        }
     }
 
     fn send(&mut self, event: Event) {
@@ -315,7 +418,10 @@ impl Daemon {
     fn turn(&mut self) {
         let deadline = self.lookout.next_deadline().since(now(0).mono);
         let deadline = u64::try_from(deadline.as_micros()).unwrap() + 1 + self.draw(20_000);
-        let arrival = self.coming.first_key_value().map_or(u64::MAX, |((at, _), _)| *at);
+        let arrival = self
+            .coming
+            .first_key_value()
+            .map_or(u64::MAX, |((at, _), _)| *at);
         self.micros = deadline.min(arrival).max(self.micros + 1);
         match self.draw(100) {
             _ if self.micros > 40_000_000 && self.dies => self.primary = "",
@@ -323,7 +429,11 @@ impl Daemon {
             _ => {}
         }
         let now = self.now();
-        while let Some(entry) = self.coming.first_entry().filter(|entry| entry.key().0 <= self.micros) {
+        while let Some(entry) = self
+            .coming
+            .first_entry()
+            .filter(|entry| entry.key().0 <= self.micros)
+        {
             let event = entry.remove();
             self.recorder.event(&event, &self.lookout, now);
             self.lookout.handle(event, now, &mut self.effects);
@@ -331,19 +441,35 @@ impl Daemon {
         let mut is_decision = false;
         if self.lookout.next_deadline() <= now.mono {
             let before = self.effects.len();
-            self.lookout.handle(Event::DeadlineReached { maintenance: self.maintenance }, now, &mut self.effects);
+            self.lookout.handle(
+                Event::DeadlineReached {
+                    maintenance: self.maintenance,
+                },
+                now,
+                &mut self.effects,
+            );
             is_decision = self.effects[before..].contains(&Effect::SaveState);
-            self.recorder.turn(self.maintenance, &self.effects[before..], &self.lookout, now);
+            self.recorder.turn(
+                self.maintenance,
+                &self.effects[before..],
+                &self.lookout,
+                now,
+            );
         }
         self.carry_out(is_decision);
     }
 
     /// Something that seldom happens.
     fn chance(&mut self) {
-        let failure = ProbeFailure::Unreachable { reason: "reset".to_owned() };
+        let failure = ProbeFailure::Unreachable {
+            reason: "reset".to_owned(),
+        };
         match self.draw(7) {
             0 => self.send(Event::CheckRequested),
-            1 => self.send(Event::NodeLost { node: "p".into(), failure }),
+            1 => self.send(Event::NodeLost {
+                node: "p".into(),
+                failure,
+            }),
             2 => self.wall_ahead += 3_000_000,
             3 => self.maintenance = !self.maintenance,
             4 => {
@@ -366,24 +492,42 @@ impl Daemon {
             let t = Duration::from_micros(self.micros);
             let line = DecisionLine {
                 fresh_facts_wanted: round.decision.verdict.name() == "wants_fresh_facts",
-                ..DecisionLine::new("s2 2024-04-30T12:34:56.789012Z", t, &self.lookout, round, &self.since)
+                ..DecisionLine::new(
+                    "s2 2024-04-30T12:34:56.789012Z",
+                    t,
+                    &self.lookout,
+                    round,
+                    &self.since,
+                )
             };
-            self.decided.push((line, round.decision.verdict.to_string()));
+            self.decided
+                .push((line, round.decision.verdict.to_string()));
             self.since.clear();
         }
         for effect in &effects {
             match effect {
                 Effect::ProbeNode { node, probe } => {
                     let outcome = self.answer(node.as_str());
-                    self.send(Event::NodeProbed { node: node.clone(), probe: *probe, outcome });
+                    self.send(Event::NodeProbed {
+                        node: node.clone(),
+                        probe: *probe,
+                        outcome,
+                    });
                 }
                 Effect::ProbeObserver { observer, probe } => {
                     let outcome = self.observed();
-                    self.send(Event::ObserverProbed { observer: observer.clone(), probe: *probe, outcome });
+                    self.send(Event::ObserverProbed {
+                        observer: observer.clone(),
+                        probe: *probe,
+                        outcome,
+                    });
                 }
                 Effect::RunCommand { id, .. } => {
                     let status = i32::try_from(self.draw(2)).unwrap();
-                    self.send(Event::CommandExited { id: *id, outcome: CommandOutcome::Exited(status) });
+                    self.send(Event::CommandExited {
+                        id: *id,
+                        outcome: CommandOutcome::Exited(status),
+                    });
                 }
                 Effect::PrepareFollow { .. } => {
                     let outcome = match self.draw(4) {
@@ -402,12 +546,27 @@ impl Daemon {
         let db_time = self.now().wall;
         let position = Some(Lsn::from_bytes(100 + self.draw(40) / 39));
         let role = match node {
-            _ if node == self.primary => RoleReport::Primary { lsn: position, slots: Vec::new() },
-            "p" => return Err(ProbeFailure::TimedOut { step: ProbeStep::Connecting }),
-            _ if self.draw(12) == 0 => return Err(ProbeFailure::Refused { message: "full".to_owned() }),
+            _ if node == self.primary => RoleReport::Primary {
+                lsn: position,
+                slots: Vec::new(),
+            },
+            "p" => {
+                return Err(ProbeFailure::TimedOut {
+                    step: ProbeStep::Connecting,
+                });
+            }
+            _ if self.draw(12) == 0 => {
+                return Err(ProbeFailure::Refused {
+                    message: "full".to_owned(),
+                });
+            }
             _ => {
                 let lag = Duration::from_micros(self.draw(40_000_000));
-                RoleReport::Standby { receive: position, replay: None, last_replay: Some(db_time - lag) }
+                RoleReport::Standby {
+                    receive: position,
+                    replay: None,
+                    last_replay: Some(db_time - lag),
+                }
             }
         };
         Ok(NodeReport { db_time, role })
@@ -415,7 +574,9 @@ impl Daemon {
 
     fn observed(&mut self) -> Result<ObserverReport, ProbeFailure> {
         if self.draw(5) == 0 {
-            return Err(ProbeFailure::Unreachable { reason: "refused".to_owned() });
+            return Err(ProbeFailure::Unreachable {
+                reason: "refused".to_owned(),
+            });
         }
         let date = self.now().wall + Duration::from_secs(self.draw(7));
         let primary = self.primary;
@@ -428,7 +589,12 @@ impl Daemon {
             replay: None,
             last_replay: None,
         };
-        Ok(ObserverReport { date, nodes: ["p", "s1", "s2"].map(|node| (node.into(), entry(node))).into() })
+        Ok(ObserverReport {
+            date,
+            nodes: ["p", "s1", "s2"]
+                .map(|node| (node.into(), entry(node)))
+                .into(),
+        })
     }
 }
 
@@ -439,12 +605,23 @@ fn what_was_decided_live_is_decided_in_the_replay() {
         let (lines, live) = Daemon::new(seed).run();
         let replayed = decisions(&timeline(&lines)).unwrap();
         assert_eq!(replayed.len(), live.len(), "seed {seed}");
-        for ((line, sentence), Outcome { line: again, sentence: said_again, .. }) in live.iter().zip(&replayed) {
+        for (
+            (line, sentence),
+            Outcome {
+                line: again,
+                sentence: said_again,
+                ..
+            },
+        ) in live.iter().zip(&replayed)
+        {
             assert_eq!((line, sentence), (again, said_again), "seed {seed}");
             promotions += usize::from(line.verdict == "promote");
         }
         all += live.len();
     }
     println!("{all} decisions, {promotions} promotions");
-    assert!(all > 1_000 && promotions > 10, "{all} decisions, {promotions} promotions");
+    assert!(
+        all > 1_000 && promotions > 10,
+        "{all} decisions, {promotions} promotions"
+    );
 }

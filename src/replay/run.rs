@@ -46,7 +46,11 @@ pub struct Endless {
 impl fmt::Display for Endless {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let since = self.since.as_secs_f64();
-        write!(f, "too long a time after t {since}: more than {} turns without a line", live::MAX_IDLE_TURNS)
+        write!(
+            f,
+            "too long a time after t {since}: more than {} turns without a line",
+            live::MAX_IDLE_TURNS
+        )
     }
 }
 
@@ -69,16 +73,25 @@ pub fn decisions(timeline: &Timeline) -> Result<Vec<Outcome>, Endless> {
     Ok(outcomes)
 }
 
-/// Tells what these effects say besides the decision, which says `sentence` itself. How often one was repeated is for
-/// whoever tells the decisions to count.
-pub(super) fn tell_news(effects: &[Effect], sentence: &str, t: Duration, tell: &mut dyn FnMut(Told)) {
+/// Tells what these effects say besides the decision, which says `sentence` itself. How often one
+/// was repeated is for whoever tells the decisions to count.
+pub(super) fn tell_news(
+    effects: &[Effect],
+    sentence: &str,
+    t: Duration,
+    tell: &mut dyn FnMut(Told),
+) {
     for effect in effects {
         let text = match effect {
             Effect::Log { level, .. } if *level > log::Level::Info => continue,
             Effect::Log { text, .. } if text == sentence || text.starts_with(REPEATED) => continue,
             Effect::Log { text, .. } => text.clone(),
-            Effect::RaiseAlert { alert, .. } => format!("alert raised: {}", compat::alert::file_name(*alert)),
-            Effect::ClearAlert(alert) => format!("alert removed: {}", compat::alert::file_name(*alert)),
+            Effect::RaiseAlert { alert, .. } => {
+                format!("alert raised: {}", compat::alert::file_name(*alert))
+            }
+            Effect::ClearAlert(alert) => {
+                format!("alert removed: {}", compat::alert::file_name(*alert))
+            }
             _ => continue,
         };
         tell(Told::News { t, text });
@@ -88,6 +101,9 @@ pub(super) fn tell_news(effects: &[Effect], sentence: &str, t: Duration, tell: &
 /// Tells which commands were run.
 pub(super) fn tell_commands(effects: &[Effect], t: Duration, tell: &mut dyn FnMut(Told)) {
     for (_, argv) in effects.iter().filter_map(Effect::command) {
-        tell(Told::News { t, text: format!("command: {}", argv.join(" ")) });
+        tell(Told::News {
+            t,
+            text: format!("command: {}", argv.join(" ")),
+        });
     }
 }

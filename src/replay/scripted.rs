@@ -1,5 +1,5 @@
-//! Scripted timelines: a decision is made at each `check` line and nowhere else, on the facts up to that line, with the
-//! memory that earlier checks left.
+//! Scripted timelines: a decision is made at each `check` line and nowhere else, on the facts up to
+//! that line, with the memory that earlier checks left.
 
 use std::sync::Arc;
 
@@ -38,7 +38,11 @@ impl<'a> Run<'a> {
     fn new(timeline: &'a Timeline) -> Self {
         Self {
             name: &timeline.name,
-            lookout: Lookout::new(Arc::new(timeline.config.clone()), &timeline.memory, timeline.start),
+            lookout: Lookout::new(
+                Arc::new(timeline.config.clone()),
+                &timeline.memory,
+                timeline.start,
+            ),
             clocks: Clocks::new(timeline.start),
             effects: Vec::new(),
         }
@@ -46,16 +50,31 @@ impl<'a> Run<'a> {
 
     fn learn(&mut self, step: &Step) {
         let now = self.clocks.now();
-        let Self { lookout, effects, .. } = self;
+        let Self {
+            lookout, effects, ..
+        } = self;
         match step {
             Step::Node(node, outcome) => lookout.node_told(node, outcome.clone(), now, effects),
-            Step::Observer(observer, outcome) => lookout.observer_told(observer, outcome.clone(), now, effects),
+            Step::Observer(observer, outcome) => {
+                lookout.observer_told(observer, outcome.clone(), now, effects)
+            }
             Step::Lost(node, failure) => {
-                lookout.handle(Event::NodeLost { node: node.clone(), failure: failure.clone() }, now, effects);
+                lookout.handle(
+                    Event::NodeLost {
+                        node: node.clone(),
+                        failure: failure.clone(),
+                    },
+                    now,
+                    effects,
+                );
             }
             Step::Maintenance(exists) => lookout.set_maintenance(*exists),
             Step::Config(config) => {
-                lookout.handle(Event::ConfigLoaded(Arc::new((**config).clone())), now, effects);
+                lookout.handle(
+                    Event::ConfigLoaded(Arc::new((**config).clone())),
+                    now,
+                    effects,
+                );
             }
             Step::FormerCommandEnded => lookout.handle(Event::FormerCommandEnded, now, effects),
             Step::Wall(wall) => self.clocks.set_wall(*wall),
@@ -81,14 +100,20 @@ impl<'a> Run<'a> {
             }
             self.decide(Look::Fresh, check);
         }
-        let Some(round) = self.lookout.last_round() else { return };
+        let Some(round) = self.lookout.last_round() else {
+            return;
+        };
         let line = DecisionLine {
             fresh_facts_wanted: wants_fresh_facts,
             ..DecisionLine::new(self.name, t, &self.lookout, round, &self.effects)
         };
         let sentence = round.decision.verdict.to_string();
         tell_news(&self.effects, &sentence, t, tell);
-        tell(Told::Decision(Box::new(Outcome { line, sentence, expected: check.expect.clone() })));
+        tell(Told::Decision(Box::new(Outcome {
+            line,
+            sentence,
+            expected: check.expect.clone(),
+        })));
         tell_commands(&self.effects, t, tell);
     }
 

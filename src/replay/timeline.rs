@@ -1,4 +1,5 @@
-//! A timeline as values: what a node has seen, in order. Reading and writing the lines is done beside this file.
+//! A timeline as values: what a node has seen, in order. Reading and writing the lines is done
+//! beside this file.
 
 use std::time::Duration;
 
@@ -80,7 +81,8 @@ pub struct Decided {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckLine {
-    /// How commands that this check runs end: an exit status, a negative signal number, or null: could not be started.
+    /// How commands that this check runs end: an exit status, a negative signal number, or null:
+    /// could not be started.
     pub command_exit: Option<i32>,
     /// What preparing the recovery settings said.
     #[serde(default)]
@@ -106,12 +108,16 @@ pub enum Follow {
 impl Timeline {
     /// Does it say itself where decisions are made.
     pub fn is_scripted(&self) -> bool {
-        self.lines.iter().any(|line| matches!(line.step, Step::Check(_)))
+        self.lines
+            .iter()
+            .any(|line| matches!(line.step, Step::Check(_)))
     }
 
     /// Does it say when the daemon looked at its deadlines.
     pub(super) fn has_turns(&self) -> bool {
-        self.lines.iter().any(|line| matches!(line.step, Step::Turn(_)))
+        self.lines
+            .iter()
+            .any(|line| matches!(line.step, Step::Turn(_)))
     }
 
     /// The decisions that it says were made, with their times.
@@ -122,12 +128,17 @@ impl Timeline {
         })
     }
 
-    /// Gives it another configuration, for all of its time. The moments at which a daemon with the old one looked at its
-    /// deadlines mean nothing then.
+    /// Gives it another configuration, for all of its time. The moments at which a daemon with the
+    /// old one looked at its deadlines mean nothing then.
     pub fn reconfigure(&mut self, config: &Config) {
         self.config = config.clone();
-        self.lines.retain(|line| !matches!(line.step, Step::Config(_)));
-        for line in self.lines.iter_mut().filter(|line| matches!(line.step, Step::Turn(_))) {
+        self.lines
+            .retain(|line| !matches!(line.step, Step::Config(_)));
+        for line in self
+            .lines
+            .iter_mut()
+            .filter(|line| matches!(line.step, Step::Turn(_)))
+        {
             line.step = Step::End;
         }
     }
@@ -144,7 +155,11 @@ pub(super) struct Clocks {
 
 impl Clocks {
     pub(super) fn new(start: Now) -> Self {
-        Self { start: start.mono, t: Duration::ZERO, wall_set: (Duration::ZERO, start.wall) }
+        Self {
+            start: start.mono,
+            t: Duration::ZERO,
+            wall_set: (Duration::ZERO, start.wall),
+        }
     }
 
     pub(super) fn t(&self) -> Duration {
@@ -166,6 +181,9 @@ impl Clocks {
 
     pub(super) fn now(&self) -> Now {
         let (set_at, wall) = self.wall_set;
-        Now { mono: self.start + self.t, wall: wall + self.t.saturating_sub(set_at) }
+        Now {
+            mono: self.start + self.t,
+            wall: wall + self.t.saturating_sub(set_at),
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Compares what was decided with what a timeline expects: a script says it check by check, a recording names every
-//! decision that was made live.
+//! Compares what was decided with what a timeline expects: a script says it check by check, a
+//! recording names every decision that was made live.
 
 use std::fmt;
 use std::time::Duration;
@@ -41,19 +41,32 @@ pub struct Tally {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { timeline, t, key, expected, decided } = self;
-        write!(f, "{timeline} t={t} {key}: expected {expected}, decided {decided}")
+        let Self {
+            timeline,
+            t,
+            key,
+            expected,
+            decided,
+        } = self;
+        write!(
+            f,
+            "{timeline} t={t} {key}: expected {expected}, decided {decided}"
+        )
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} timelines, {} checks, {} differ", self.timelines, self.checks, self.differ)
+        write!(
+            f,
+            "{} timelines, {} checks, {} differ",
+            self.timelines, self.checks, self.differ
+        )
     }
 }
 
-/// Runs the timelines and compares: of a script every expected key, of a recording time, verdict and reason of every
-/// decision. One written by hand that says neither has nothing to compare.
+/// Runs the timelines and compares: of a script every expected key, of a recording time, verdict
+/// and reason of every decision. One written by hand that says neither has nothing to compare.
 pub fn verify(timelines: &[Timeline], tally: &mut Tally) -> Result<(), Endless> {
     for timeline in timelines {
         tally.timelines += 1;
@@ -73,12 +86,16 @@ pub fn verify(timelines: &[Timeline], tally: &mut Tally) -> Result<(), Endless> 
 fn verify_recording(timeline: &Timeline, tally: &mut Tally) -> Result<(), Endless> {
     let mut recorded = timeline.decisions().peekable();
     live::run(timeline, &mut |told| {
-        let Told::Decision(outcome) = told else { return };
+        let Told::Decision(outcome) = told else {
+            return;
+        };
         let line = &outcome.line;
         while let Some((t, missed)) = recorded.next_if(|(t, _)| t.as_secs_f64() < line.t) {
             tally.missed(&timeline.name, t, missed);
         }
-        let expected = recorded.next_if(|(t, _)| t.as_secs_f64() <= line.t).map(|(_, expected)| expected);
+        let expected = recorded
+            .next_if(|(t, _)| t.as_secs_f64() <= line.t)
+            .map(|(_, expected)| expected);
         tally.decided(line, expected);
     })?;
     recorded.for_each(|(t, missed)| tally.missed(&timeline.name, t, missed));
@@ -92,7 +109,13 @@ impl Tally {
         self.differ += 1;
         let (timeline, expected) = (timeline.to_owned(), json!(expected.verdict));
         let t = t.as_secs_f64();
-        self.differences.push(Difference { timeline, t, key: "verdict".to_owned(), expected, decided: Value::Null });
+        self.differences.push(Difference {
+            timeline,
+            t,
+            key: "verdict".to_owned(),
+            expected,
+            decided: Value::Null,
+        });
     }
 
     /// This was decided, where this was recorded, or nothing.
@@ -104,7 +127,10 @@ impl Tally {
         }
         self.differ += 1;
         let (verdict, reason) = words.unzip();
-        for (key, expected, decided) in [("verdict", verdict, line.verdict), ("reason", reason, line.reason)] {
+        for (key, expected, decided) in [
+            ("verdict", verdict, line.verdict),
+            ("reason", reason, line.reason),
+        ] {
             if expected != Some(decided) {
                 self.differences.push(Difference {
                     timeline: line.timeline.clone(),
@@ -161,8 +187,10 @@ mod tests {
         let mut tally = Tally::default();
         verify(&read(text).unwrap(), &mut tally).unwrap();
         let found: Vec<_> = tally.differences.iter().map(ToString::to_string).collect();
-        let expected =
-            [r#"t t=5 followd: expected null, decided null"#, r#"t t=5 standbys: expected ["p"], decided ["s"]"#];
+        let expected = [
+            r#"t t=5 followd: expected null, decided null"#,
+            r#"t t=5 standbys: expected ["p"], decided ["s"]"#,
+        ];
         assert_eq!(found, expected);
         assert_eq!(tally.to_string(), "1 timelines, 1 checks, 1 differ");
     }

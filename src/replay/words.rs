@@ -18,14 +18,21 @@ pub(super) fn since(epoch: WallTime, time: WallTime) -> f64 {
     seconds(time.unix_micros().saturating_sub(epoch.unix_micros()))
 }
 
-/// Microseconds as seconds: exact for 142 years, as a float has 53 bits and half a microsecond is rounded away.
-#[expect(clippy::cast_precision_loss, reason = "beyond 142 years a microsecond may be lost")]
+/// Microseconds as seconds: exact for 142 years, as a float has 53 bits and half a microsecond is
+/// rounded away.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "beyond 142 years a microsecond may be lost"
+)]
 pub(super) fn seconds(micros: i64) -> f64 {
     micros as f64 / 1e6
 }
 
 /// Seconds as microseconds.
-#[expect(clippy::cast_possible_truncation, reason = "a float saturates, and a second is far from the edge")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a float saturates, and a second is far from the edge"
+)]
 pub(super) fn micros(seconds: f64) -> i64 {
     (seconds * 1e6).round() as i64
 }
@@ -41,7 +48,9 @@ pub(super) fn write_failure(failure: &ProbeFailure, line: &mut Map<String, Value
     let (name, key, detail) = match failure {
         ProbeFailure::Unreachable { reason } => ("unreachable", MESSAGE, reason.as_str()),
         ProbeFailure::TimedOut { step } => ("timed_out", STEP, step_name(*step)),
-        ProbeFailure::AuthenticationRejected { message } => ("authentication", MESSAGE, message.as_str()),
+        ProbeFailure::AuthenticationRejected { message } => {
+            ("authentication", MESSAGE, message.as_str())
+        }
         ProbeFailure::Refused { message } => ("refused", MESSAGE, message.as_str()),
         ProbeFailure::NotReady { message } => ("not_ready", MESSAGE, message.as_str()),
         ProbeFailure::Nonsense { reason } => ("nonsense", MESSAGE, reason.as_str()),
@@ -51,11 +60,17 @@ pub(super) fn write_failure(failure: &ProbeFailure, line: &mut Map<String, Value
 }
 
 /// The failure that `name` and, if they are there, `message` and `step` tell of.
-pub(super) fn read_failure(name: &str, message: Option<&str>, step: Option<&str>) -> Result<ProbeFailure, String> {
+pub(super) fn read_failure(
+    name: &str,
+    message: Option<&str>,
+    step: Option<&str>,
+) -> Result<ProbeFailure, String> {
     let text = || message.unwrap_or(UNTOLD).to_owned();
     Ok(match name {
         "unreachable" => ProbeFailure::Unreachable { reason: text() },
-        "timed_out" => ProbeFailure::TimedOut { step: step.map_or(Ok(ProbeStep::Answering), read_step)? },
+        "timed_out" => ProbeFailure::TimedOut {
+            step: step.map_or(Ok(ProbeStep::Answering), read_step)?,
+        },
         "authentication" => ProbeFailure::AuthenticationRejected { message: text() },
         "refused" => ProbeFailure::Refused { message: text() },
         "not_ready" => ProbeFailure::NotReady { message: text() },
@@ -70,7 +85,9 @@ pub(super) fn read_failure(name: &str, message: Option<&str>, step: Option<&str>
 
 /// A connection that was lost without a word of why.
 pub(super) fn lost_without_a_word() -> ProbeFailure {
-    ProbeFailure::Unreachable { reason: "connection lost".to_owned() }
+    ProbeFailure::Unreachable {
+        reason: "connection lost".to_owned(),
+    }
 }
 
 /// The words for the end of a command.
@@ -86,7 +103,10 @@ pub(super) fn write_outcome(outcome: &CommandOutcome, line: &mut Map<String, Val
 
 /// The end of a command; exactly one of [`OUTCOMES`] must be there.
 pub(super) fn read_outcome(line: &Map<String, Value>) -> Result<CommandOutcome, String> {
-    let told: Vec<_> = OUTCOMES.iter().filter_map(|key| Some((*key, line.get(*key)?))).collect();
+    let told: Vec<_> = OUTCOMES
+        .iter()
+        .filter_map(|key| Some((*key, line.get(*key)?)))
+        .collect();
     let [(key, value)] = told.as_slice() else {
         return Err(format!("command: expected one of {}", OUTCOMES.join(", ")));
     };
@@ -95,7 +115,9 @@ pub(super) fn read_outcome(line: &Map<String, Value>) -> Result<CommandOutcome, 
         EXIT => number().map(CommandOutcome::Exited),
         "signal" => number().map(CommandOutcome::Killed),
         "timed_out" => (**value == Value::Bool(true)).then_some(CommandOutcome::TimedOut),
-        _ => value.as_str().map(|reason| CommandOutcome::NotStarted(reason.to_owned())),
+        _ => value
+            .as_str()
+            .map(|reason| CommandOutcome::NotStarted(reason.to_owned())),
     };
     outcome.ok_or_else(|| format!("{key}: expected {}", expected_outcome(key)))
 }
@@ -121,13 +143,18 @@ pub(super) fn purpose_name(purpose: CommandPurpose) -> &'static str {
 
 /// The reverse of [`purpose_name`].
 pub(super) fn read_purpose(name: &str) -> Option<CommandPurpose> {
-    PURPOSES.into_iter().find(|purpose| purpose_name(*purpose) == name)
+    PURPOSES
+        .into_iter()
+        .find(|purpose| purpose_name(*purpose) == name)
 }
 
 /// How the failover command that is remembered ended.
 pub(super) fn read_failover(name: &str) -> Result<FailoverOutcome, String> {
-    let outcome = FailoverOutcome::ALL.into_iter().find(|outcome| outcome.name() == name);
-    outcome.ok_or_else(|| format!("outcome {name:?}: expected running, succeeded, failed or unknown"))
+    let outcome = FailoverOutcome::ALL
+        .into_iter()
+        .find(|outcome| outcome.name() == name);
+    outcome
+        .ok_or_else(|| format!("outcome {name:?}: expected running, succeeded, failed or unknown"))
 }
 
 /// The words for what a look at the recovery settings came to.
@@ -153,7 +180,9 @@ pub(super) fn read_follow(name: &str, message: Option<&str>) -> Result<FollowOut
         "unknown" => FollowOutcome::Unknown(text()),
         "not_a_standby" => FollowOutcome::NotAStandby(text()),
         other => {
-            return Err(format!("{FOLLOW} {other:?}: expected changed, unchanged, failed, unknown or not_a_standby"));
+            return Err(format!(
+                "{FOLLOW} {other:?}: expected changed, unchanged, failed, unknown or not_a_standby"
+            ));
         }
     })
 }
@@ -169,7 +198,9 @@ fn step_name(step: ProbeStep) -> &'static str {
 
 fn read_step(name: &str) -> Result<ProbeStep, String> {
     let step = STEPS.into_iter().find(|step| step_name(*step) == name);
-    step.ok_or_else(|| format!("step {name:?}: expected resolving, connecting, logging_in or answering"))
+    step.ok_or_else(|| {
+        format!("step {name:?}: expected resolving, connecting, logging_in or answering")
+    })
 }
 
 pub(super) const FOLLOW: &str = "follow_prepared";
@@ -178,11 +209,20 @@ pub(super) const MESSAGE: &str = "message";
 pub(super) const STEP: &str = "step";
 /// How a command may have ended.
 pub(super) const OUTCOMES: [&str; 4] = [EXIT, "signal", "timed_out", "not_started"];
-pub(super) const PURPOSES: [CommandPurpose; 4] =
-    [CommandPurpose::Failover, CommandPurpose::LagWarning, CommandPurpose::FollowStop, CommandPurpose::FollowStart];
+pub(super) const PURPOSES: [CommandPurpose; 4] = [
+    CommandPurpose::Failover,
+    CommandPurpose::LagWarning,
+    CommandPurpose::FollowStop,
+    CommandPurpose::FollowStart,
+];
 pub(super) const FORMER_COMMAND_ENDED: &str = "former_command_ended";
 const EXIT: &str = "exit";
-const STEPS: [ProbeStep; 4] = [ProbeStep::Resolving, ProbeStep::Connecting, ProbeStep::LoggingIn, ProbeStep::Answering];
+const STEPS: [ProbeStep; 4] = [
+    ProbeStep::Resolving,
+    ProbeStep::Connecting,
+    ProbeStep::LoggingIn,
+    ProbeStep::Answering,
+];
 /// Stands where a timeline written by hand does not say what was said.
 const UNTOLD: &str = "recorded";
 /// Thirty years.

@@ -1,4 +1,5 @@
-//! The databases as they truly are: role, life, write-ahead log. What anybody believes of them is not here.
+//! The databases as they truly are: role, life, write-ahead log. What anybody believes of them is
+//! not here.
 
 use std::fmt;
 
@@ -86,7 +87,11 @@ impl Database {
     }
 
     pub(super) fn is_writer(&self) -> bool {
-        self.is_primary && !matches!(self.condition, Condition::Crashed | Condition::HostDown | Condition::Starting)
+        self.is_primary
+            && !matches!(
+                self.condition,
+                Condition::Crashed | Condition::HostDown | Condition::Starting
+            )
     }
 
     /// What asking it comes to; `None`: nothing, until the asker's patience ends.
@@ -95,16 +100,20 @@ impl Database {
         match (self.condition, self.refusal) {
             (Condition::Up, None) => None,
             (Condition::Hung | Condition::HostDown, _) => Some(None),
-            (Condition::Crashed, _) => Some(Some(ProbeFailure::Unreachable { reason: said("connection refused") })),
-            (Condition::Starting, _) => {
-                Some(Some(ProbeFailure::NotReady { message: said("the database system is starting up") }))
-            }
+            (Condition::Crashed, _) => Some(Some(ProbeFailure::Unreachable {
+                reason: said("connection refused"),
+            })),
+            (Condition::Starting, _) => Some(Some(ProbeFailure::NotReady {
+                message: said("the database system is starting up"),
+            })),
             (Condition::Up, Some(Refusal::Login)) => {
-                Some(Some(ProbeFailure::AuthenticationRejected { message: said("authentication failed") }))
+                Some(Some(ProbeFailure::AuthenticationRejected {
+                    message: said("authentication failed"),
+                }))
             }
-            (Condition::Up, Some(Refusal::Slots)) => {
-                Some(Some(ProbeFailure::Refused { message: said("sorry, too many clients already") }))
-            }
+            (Condition::Up, Some(Refusal::Slots)) => Some(Some(ProbeFailure::Refused {
+                message: said("sorry, too many clients already"),
+            })),
         }
     }
 }

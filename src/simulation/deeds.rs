@@ -20,7 +20,9 @@ impl World {
             Deed::Way(a, b, cut) => self.network.change(a, b, now, |way| way.cut = cut),
             Deed::Isolate(host) => self.split(1 << host),
             Deed::Split(group) => self.split(group),
-            Deed::Mend => self.network.change_all(now, |way| *way = super::network::Way::default()),
+            Deed::Mend => self
+                .network
+                .change_all(now, |way| *way = super::network::Way::default()),
             Deed::Slow(a, b, by) => self.network.change(a, b, now, |way| way.delay = by),
             Deed::Lossy(a, b, loss) => self.network.change(a, b, now, |way| way.loss = loss),
             Deed::Dies(node, death) => self.die(node, death),
@@ -39,7 +41,9 @@ impl World {
                 self.reload(host, |config| config.known_gone.extend([name]));
             }
             Deed::Interval(host, interval) => {
-                self.reload(host, |config| config.poll_interval = Duration::from_micros(interval));
+                self.reload(host, |config| {
+                    config.poll_interval = Duration::from_micros(interval)
+                });
             }
             _ => self.happen_to_daemon(deed),
         }
@@ -60,7 +64,9 @@ impl World {
                 self.restart(host, false);
             }
             Deed::Reboots(host) if self.sites[host].is_alive => self.restart(host, true),
-            Deed::Daemon(host, true) if !self.sites[host].is_alive && !self.is_down(host) => self.restart(host, false),
+            Deed::Daemon(host, true) if !self.sites[host].is_alive && !self.is_down(host) => {
+                self.restart(host, false)
+            }
             Deed::Daemon(host, alive) => {
                 self.orphaned |= self.record.is_promoting(host);
                 self.sites[host].is_alive &= alive;
@@ -71,7 +77,9 @@ impl World {
                 self.sites[host].maintenance = exists;
                 self.sites[host].disturbed = Some(now);
             }
-            Deed::Check(host) if self.sites[host].is_alive => self.sites[host].tell(Event::CheckRequested, now),
+            Deed::Check(host) if self.sites[host].is_alive => {
+                self.sites[host].tell(Event::CheckRequested, now)
+            }
             Deed::Lost(host, node) => {
                 let reached = matches!(self.sites[host].told.nodes[node].attempt, Some((_, true)));
                 if self.sites[host].is_alive && reached {
@@ -106,7 +114,8 @@ impl World {
         }
         for host in 0..self.sites.len() {
             let reached = matches!(self.sites[host].told.nodes[node].attempt, Some((_, true)));
-            if is_told && self.sites[host].is_alive && reached && !self.network.way(host, node).cut {
+            if is_told && self.sites[host].is_alive && reached && !self.network.way(host, node).cut
+            {
                 self.lost(host, node);
             }
         }
@@ -153,7 +162,8 @@ impl World {
 
     fn lie(&mut self, host: HostId, lie: Option<Lie>) {
         let now = self.now;
-        let frozen = matches!(lie, Some(Lie::Frozen)).then(|| self.sites[host].page(&self.setup, now));
+        let frozen =
+            matches!(lie, Some(Lie::Frozen)).then(|| self.sites[host].page(&self.setup, now));
         let site = &mut self.sites[host];
         site.frozen = frozen;
         site.lie = lie;
@@ -230,7 +240,16 @@ impl World {
             self.enthrone(host);
         }
         self.record.promotion_ended(replaces, status == Some(0));
-        self.send(self.now, Coming::Exited { host, life, id, status, promotion: replaces });
+        self.send(
+            self.now,
+            Coming::Exited {
+                host,
+                life,
+                id,
+                status,
+                promotion: replaces,
+            },
+        );
     }
 
     pub(super) fn command_exited(
@@ -253,13 +272,22 @@ impl World {
         if status == Some(0) {
             site.succeeded = Some(now);
         }
-        let outcome = status.map_or(CommandOutcome::NotStarted(String::new()), CommandOutcome::Exited);
+        let outcome = status.map_or(
+            CommandOutcome::NotStarted(String::new()),
+            CommandOutcome::Exited,
+        );
         site.tell(Event::CommandExited { id, outcome }, now);
     }
 
     /// A database becomes the primary, on a timeline and in a reign of its own.
     pub(super) fn enthrone(&mut self, node: NodeId) {
-        let timeline = self.databases.iter().map(|database| database.timeline).max().unwrap_or_default() + 1;
+        let timeline = self
+            .databases
+            .iter()
+            .map(|database| database.timeline)
+            .max()
+            .unwrap_or_default()
+            + 1;
         let reign = self.reigns;
         self.reigns += 1;
         let database = &mut self.databases[node];
@@ -274,19 +302,23 @@ impl World {
     pub(super) fn heal(&mut self) {
         self.settle();
         let now = self.now;
-        self.network.change_all(now, |way| *way = super::network::Way::default());
+        self.network
+            .change_all(now, |way| *way = super::network::Way::default());
         // Who was cut off a moment ago may promote while another one's command still runs.
         self.islands = false;
         let standing = |node: &NodeId| {
             let database = &self.databases[*node];
             (database.is_primary, database.timeline, database.position)
         };
-        let Some(primary) = (0..self.databases.len()).max_by_key(standing) else { return };
+        let Some(primary) = (0..self.databases.len()).max_by_key(standing) else {
+            return;
+        };
         for node in 0..self.databases.len() {
             let database = &mut self.databases[node];
             database.refusal = None;
             database.replay_is_paused = false;
-            let follows = !database.is_primary && !database.is_starved && database.upstream == Some(primary);
+            let follows =
+                !database.is_primary && !database.is_starved && database.upstream == Some(primary);
             if node != primary && !follows {
                 self.follow(node, primary);
             }
@@ -323,11 +355,14 @@ impl World {
 
     /// The one that is written to, if there is exactly one.
     pub(super) fn sole_writer(&self) -> Option<NodeId> {
-        let mut writers = (0..self.databases.len()).filter(|node| self.databases[*node].is_writer());
+        let mut writers =
+            (0..self.databases.len()).filter(|node| self.databases[*node].is_writer());
         writers.next().filter(|_| writers.next().is_none())
     }
 
     fn is_down(&self, host: HostId) -> bool {
-        self.databases.get(host).is_some_and(|database| database.condition == Condition::HostDown)
+        self.databases
+            .get(host)
+            .is_some_and(|database| database.condition == Condition::HostDown)
     }
 }

@@ -1,5 +1,5 @@
-//! Single faults: every split of a cluster's hosts in two with and without the primary's death, every single crash; of a
-//! large cluster as many as there is time for.
+//! Single faults: every split of a cluster's hosts in two with and without the primary's death,
+//! every single crash; of a large cluster as many as there is time for.
 
 use super::plan::{Death, Deed, Ending, Plan, Step};
 use super::random::Dice;
@@ -17,7 +17,9 @@ pub(super) struct Faults {
 impl Faults {
     /// With each node as the primary once; at most so many, and those that matter most first.
     pub(super) fn of(config: &Config, seed: u64, most: usize) -> Self {
-        let setups: Vec<_> = (0..config.nodes.len()).map(|primary| Setup::new(config, primary)).collect();
+        let setups: Vec<_> = (0..config.nodes.len())
+            .map(|primary| Setup::new(config, primary))
+            .collect();
         let mut plans: Vec<_> = setups.iter().flat_map(Setup::essential_faults).collect();
         let mut others: Vec<_> = setups.iter().flat_map(Setup::crashes).collect();
         let hosts = setups.first().map_or(0, Setup::hosts);
@@ -25,7 +27,11 @@ impl Faults {
         let all = (plans.len() + others.len()) as u64 + splits;
         let mut dice = Dice::new(seed);
         if hosts <= ALL_SPLITS {
-            others.extend(setups.iter().flat_map(|setup| (1..=half_of(hosts)).flat_map(|group| setup.splits(group))));
+            others.extend(
+                setups
+                    .iter()
+                    .flat_map(|setup| (1..=half_of(hosts)).flat_map(|group| setup.splits(group))),
+            );
         } else {
             for _ in 0..most / 2 {
                 let setup = &setups[dice.below(setups.len())];
@@ -49,7 +55,9 @@ impl Setup {
     /// The primary's death, an even split, the observers cut off together.
     fn essential_faults(&self) -> Vec<Plan> {
         let deaths = DEATHS.map(|death| self.fault(&[Deed::Dies(self.primary, death)]));
-        let half = (0..self.hosts() / 2).fold(0, |group, next| group | 1 << ((self.primary + next) % self.hosts()));
+        let half = (0..self.hosts() / 2).fold(0, |group, next| {
+            group | 1 << ((self.primary + next) % self.hosts())
+        });
         let mut plans = deaths.to_vec();
         plans.extend(self.splits(half));
         if self.observers.len() > 1 && self.observer_hosts() != 0 {
@@ -75,14 +83,23 @@ impl Setup {
 
     fn splits(&self, group: u32) -> [Plan; 2] {
         let split = Deed::Split(group);
-        [self.fault(&[split]), self.fault(&[split, Deed::Dies(self.primary, Death::HostDown)])]
+        [
+            self.fault(&[split]),
+            self.fault(&[split, Deed::Dies(self.primary, Death::HostDown)]),
+        ]
     }
 
     /// These at once, when everybody has come to know everybody.
     fn fault(&self, deeds: &[Deed]) -> Plan {
         let at = self.calm();
         let steps = deeds.iter().map(|deed| Step { at, deed: *deed }).collect();
-        Plan { seed: 1, setup: self.clone(), steps, length: self.length_of_a_fault(), ending: Ending::Abrupt }
+        Plan {
+            seed: 1,
+            setup: self.clone(),
+            steps,
+            length: self.length_of_a_fault(),
+            ending: Ending::Abrupt,
+        }
     }
 
     fn calm(&self) -> Micros {
@@ -101,8 +118,8 @@ impl Setup {
             + 5 * SECOND
     }
 
-    /// Do more than half of all hosts live and reach each other without the primary after this fault, and can one of them be
-    /// promoted.
+    /// Do more than half of all hosts live and reach each other without the primary after this
+    /// fault, and can one of them be promoted.
     pub(super) fn majority_lives(&self, plan: &Plan) -> bool {
         let everybody = 2 * half_of(self.hosts()) + 1;
         let (mut sides, mut dead) = (vec![everybody], false);
@@ -113,13 +130,20 @@ impl Setup {
                 _ => {}
             }
         }
-        sides.iter().any(|side| (dead || side >> self.primary & 1 == 0) && self.is_majority_without_primary(*side))
+        sides.iter().any(|side| {
+            (dead || side >> self.primary & 1 == 0) && self.is_majority_without_primary(*side)
+        })
     }
 
     fn is_majority_without_primary(&self, side: u32) -> bool {
         let config = self.any_config();
-        let living = (0..self.hosts()).filter(|host| side >> host & 1 == 1 && *host != self.primary);
-        let able = |host: &HostId| self.nodes.get(*host).is_some_and(|name| !config.never_promote.contains(name));
+        let living =
+            (0..self.hosts()).filter(|host| side >> host & 1 == 1 && *host != self.primary);
+        let able = |host: &HostId| {
+            self.nodes
+                .get(*host)
+                .is_some_and(|name| !config.never_promote.contains(name))
+        };
         2 * living.clone().count() > self.hosts() && living.into_iter().any(|host| able(&host))
     }
 }

@@ -1,4 +1,5 @@
-//! What can be found out about a cluster, in words for operators, each with the schedule that shows it.
+//! What can be found out about a cluster, in words for operators, each with the schedule that shows
+//! it.
 
 use super::plan::{Deed, Plan, seconds};
 use super::record::{Promotion, Violation};
@@ -36,9 +37,13 @@ pub struct Case {
 }
 
 impl Finding {
-    /// Another configuration would do better. What every cluster is open to is no problem of this one.
+    /// Another configuration would do better. What every cluster is open to is no problem of this
+    /// one.
     pub fn is_problem(&self) -> bool {
-        !matches!(self, Self::ObserversTogether | Self::OldPrimaryWrites | Self::TwoPromotionsInTheEnd)
+        !matches!(
+            self,
+            Self::ObserversTogether | Self::OldPrimaryWrites | Self::TwoPromotionsInTheEnd
+        )
     }
 
     /// Of the same kind, whatever the particulars.
@@ -89,11 +94,16 @@ impl Finding {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Broken(_) => "report it, with this output and what --timelines writes",
-            Self::ObserversTogether => "give every observer a site of its own, and none that of a primary",
+            Self::ObserversTogether => {
+                "give every observer a site of its own, and none that of a primary"
+            }
             Self::OldPrimaryWrites | Self::TwoPromotionsInTheEnd => {
                 "fence: failover_command has to make sure that the old primary is off, and to fail if it cannot"
             }
-            Self::TwoPromotions | Self::MinorityPromotes | Self::NeverPromotes | Self::NobodyPromotes => {
+            Self::TwoPromotions
+            | Self::MinorityPromotes
+            | Self::NeverPromotes
+            | Self::NobodyPromotes => {
                 "neither one nor two changes of the configuration that were tried end it"
             }
         }
@@ -109,29 +119,52 @@ impl Case {
     /// A fault of pglookout itself, and whose daemon it is about.
     pub(super) fn broken(&self, violation: &Violation) -> Finding {
         let setup = &self.plan.setup;
-        let hosts: Vec<_> = violation.hosts(setup).iter().map(|host| setup.host_name(*host).to_owned()).collect();
+        let hosts: Vec<_> = violation
+            .hosts(setup)
+            .iter()
+            .map(|host| setup.host_name(*host).to_owned())
+            .collect();
         Finding::Broken(format!("{violation} (the daemon of {})", hosts.join(", ")))
     }
 
     /// Faults and promotions in the order of their time, a line each.
     pub fn lines(&self) -> Vec<String> {
         let setup = &self.plan.setup;
-        let mut all: Vec<(Micros, String)> =
-            self.plan.steps.iter().map(|step| (step.at, setup.told(&step.deed))).collect();
-        let promoted = |one: &Promotion| (one.began, format!("{} runs failover_command", setup.host_name(one.host)));
+        let mut all: Vec<(Micros, String)> = self
+            .plan
+            .steps
+            .iter()
+            .map(|step| (step.at, setup.told(&step.deed)))
+            .collect();
+        let promoted = |one: &Promotion| {
+            (
+                one.began,
+                format!("{} runs failover_command", setup.host_name(one.host)),
+            )
+        };
         all.extend(self.promotions.iter().map(promoted));
         if self.promotions.is_empty() {
             all.push((self.plan.length, "nobody has been promoted".to_owned()));
         }
         all.sort_by_key(|(at, _)| *at);
-        let primary = format!("{:>9}    {} is the primary", "0.0 s", setup.host_name(setup.primary));
-        let told = all.into_iter().map(|(at, text)| format!("{:>7.1} s    {text}", seconds(at)));
+        let primary = format!(
+            "{:>9}    {} is the primary",
+            "0.0 s",
+            setup.host_name(setup.primary)
+        );
+        let told = all
+            .into_iter()
+            .map(|(at, text)| format!("{:>7.1} s    {text}", seconds(at)));
         std::iter::once(primary).chain(told).collect()
     }
 
     /// What happened first, in a few words.
     pub fn cause(&self) -> String {
-        self.plan.steps.first().map(|step| self.plan.setup.told(&step.deed)).unwrap_or_default()
+        self.plan
+            .steps
+            .first()
+            .map(|step| self.plan.setup.told(&step.deed))
+            .unwrap_or_default()
     }
 
     /// Whose timelines explain it: those who promoted, or everybody who could have.
@@ -140,7 +173,13 @@ impl Case {
         let mut hosts: Vec<_> = self.promotions.iter().map(|one| one.host).collect();
         hosts.sort_unstable();
         hosts.dedup();
-        if hosts.is_empty() { (0..setup.node_count()).filter(|host| *host != setup.primary).collect() } else { hosts }
+        if hosts.is_empty() {
+            (0..setup.node_count())
+                .filter(|host| *host != setup.primary)
+                .collect()
+        } else {
+            hosts
+        }
     }
 
     /// The hosts of one side of its first split.

@@ -1,10 +1,15 @@
-//! The simulator: the real core of every daemon of a cluster in a world of its own making, under virtual time, from a seed.
-//! Databases, network, clocks and people misbehave as a schedule says; whatever must never be is checked beside the core, on
-//! the ground of what is true and of what each daemon was told.
+//! The simulator: the real core of every daemon of a cluster in a world of its own making, under
+//! virtual time, from a seed. Databases, network, clocks and people misbehave as a schedule says;
+//! whatever must never be is checked beside the core, on the ground of what is true and of what
+//! each daemon was told.
 //!
-//! Used by the tests, and by `pglookout simulate` on an operator's own configuration. No clock, socket or file.
+//! Used by the tests, and by `pglookout simulate` on an operator's own configuration. No clock,
+//! socket or file.
 
-#![allow(clippy::indexing_slicing, reason = "hosts, nodes and observers are numbered by this room itself")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "hosts, nodes and observers are numbered by this room itself"
+)]
 
 mod database;
 mod deeds;

@@ -1,4 +1,5 @@
-//! The network: for each ordered pair of hosts, what becomes of connections that the first opens to the second.
+//! The network: for each ordered pair of hosts, what becomes of connections that the first opens to
+//! the second.
 
 use super::{HostId, Micros};
 
@@ -22,16 +23,33 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn new(hosts: usize) -> Self {
-        Self { hosts, ways: vec![Way::default(); hosts * hosts], disturbed: vec![None; hosts * hosts] }
+        Self {
+            hosts,
+            ways: vec![Way::default(); hosts * hosts],
+            disturbed: vec![None; hosts * hosts],
+        }
     }
 
     /// A host always reaches itself, if slowly.
     pub(super) fn way(&self, from: HostId, to: HostId) -> Way {
         let way = self.ways[from * self.hosts + to];
-        if from == to { Way { delay: way.delay, ..Way::default() } } else { way }
+        if from == to {
+            Way {
+                delay: way.delay,
+                ..Way::default()
+            }
+        } else {
+            way
+        }
     }
 
-    pub(super) fn change(&mut self, from: HostId, to: HostId, now: Micros, change: impl FnOnce(&mut Way)) {
+    pub(super) fn change(
+        &mut self,
+        from: HostId,
+        to: HostId,
+        now: Micros,
+        change: impl FnOnce(&mut Way),
+    ) {
         let at = from * self.hosts + to;
         change(&mut self.ways[at]);
         self.disturbed[at] = Some(now);
@@ -47,7 +65,8 @@ impl Network {
     /// Has this way been whole and untouched since then.
     pub(super) fn is_calm_since(&self, from: HostId, to: HostId, since: Micros) -> bool {
         let at = from * self.hosts + to;
-        from == to || (self.ways[at] == Way::default() && self.disturbed[at].is_none_or(|at| at < since))
+        from == to
+            || (self.ways[at] == Way::default() && self.disturbed[at].is_none_or(|at| at < since))
     }
 
     /// Has this way been as it is since then.

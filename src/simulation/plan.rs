@@ -1,4 +1,5 @@
-//! What a schedule is made of: a cluster, faults in the order of their time, an ending. Prints as text for people.
+//! What a schedule is made of: a cluster, faults in the order of their time, an ending. Prints as
+//! text for people.
 
 use std::fmt;
 
@@ -91,7 +92,8 @@ pub enum Deed {
     Pauses(NodeId, bool),
     /// A standby streams from another node; a former primary is made a standby.
     Follows(NodeId, NodeId),
-    /// The replication slot of a standby is dropped: it gets no more WAL until it is made a standby anew.
+    /// The replication slot of a standby is dropped: it gets no more WAL until it is made a standby
+    /// anew.
     LosesSlot(NodeId),
     /// The wall clock of a host is stepped by so many seconds.
     StepsClock(HostId, i64),
@@ -107,7 +109,8 @@ pub enum Deed {
     Reboots(HostId),
     /// An observer lies, or no longer.
     Lies(HostId, Option<Lie>),
-    /// How failover commands of this host end from now on: status (none: it cannot be started) and time.
+    /// How failover commands of this host end from now on: status (none: it cannot be started) and
+    /// time.
     Commands(HostId, Option<i32>, Micros),
     /// The maintenance file of a host appears or goes.
     Maintenance(HostId, bool),
@@ -128,7 +131,11 @@ impl Plan {
     pub fn text(&self) -> String {
         let mut lines = vec![format!("cluster: {}", self.setup)];
         for step in &self.steps {
-            lines.push(format!("{:8.3} s  {}", seconds(step.at), self.setup.told(&step.deed)));
+            lines.push(format!(
+                "{:8.3} s  {}",
+                seconds(step.at),
+                self.setup.told(&step.deed)
+            ));
         }
         lines.push(format!("{:8.3} s  {}", seconds(self.length), self.ending));
         lines.join("\n")
@@ -140,7 +147,9 @@ impl fmt::Display for Ending {
         match self {
             Self::Abrupt => f.write_str("the schedule ends"),
             Self::Healed => f.write_str("everything is healed"),
-            Self::CleanDeath(death) => write!(f, "everything is healed, and later the primary {death}"),
+            Self::CleanDeath(death) => {
+                write!(f, "everything is healed, and later the primary {death}")
+            }
         }
     }
 }
@@ -164,44 +173,81 @@ impl Setup {
             Deed::Isolate(a) => format!("{} is cut off from everybody", h(a)),
             Deed::Split(group) => {
                 let side = |wanted: bool| {
-                    let inside = (0..self.hosts()).filter(|host| (group >> host & 1 == 1) == wanted);
-                    inside.map(|host| self.host_name(host).to_owned()).collect::<Vec<_>>().join(" ")
+                    let inside =
+                        (0..self.hosts()).filter(|host| (group >> host & 1 == 1) == wanted);
+                    inside
+                        .map(|host| self.host_name(host).to_owned())
+                        .collect::<Vec<_>>()
+                        .join(" ")
                 };
                 format!("the network splits: {} | {}", side(true), side(false))
             }
             Deed::Mend => "the network is whole again".to_owned(),
             Deed::Slow(a, b, by) => format!("{} to {} takes {} s longer", h(a), h(b), seconds(*by)),
-            Deed::Lossy(a, b, loss) => format!("{} to {} loses {loss} % of all exchanges", h(a), h(b)),
+            Deed::Lossy(a, b, loss) => {
+                format!("{} to {} loses {loss} % of all exchanges", h(a), h(b))
+            }
             Deed::Dies(node, death) => format!("{} {death}", h(node)),
             Deed::Starts(node) => format!("{} starts again as what it was", h(node)),
             Deed::Refuses(node, Some(refusal)) => format!("{} {refusal}", h(node)),
             Deed::Refuses(node, None) => format!("{} takes connections again", h(node)),
             Deed::Pauses(node, true) => format!("{} stops replaying", h(node)),
             Deed::Pauses(node, false) => format!("{} replays again", h(node)),
-            Deed::Follows(node, upstream) => format!("{} is made a standby of {}", h(node), h(upstream)),
+            Deed::Follows(node, upstream) => {
+                format!("{} is made a standby of {}", h(node), h(upstream))
+            }
             Deed::LosesSlot(node) => format!("{} loses its replication slot", h(node)),
             Deed::StepsClock(host, by) => format!("the clock of {} is stepped by {by} s", h(host)),
-            Deed::Restarts(host) => format!("the daemon of {} is killed and started again", h(host)),
-            Deed::Stops(host, time) => format!("the daemon of {} is stopped for {} s", h(host), seconds(*time)),
+            Deed::Restarts(host) => {
+                format!("the daemon of {} is killed and started again", h(host))
+            }
+            Deed::Stops(host, time) => format!(
+                "the daemon of {} is stopped for {} s",
+                h(host),
+                seconds(*time)
+            ),
             Deed::Forgets(host) => {
-                format!("the daemon of {} is killed and started again without its state file", h(host))
+                format!(
+                    "the daemon of {} is killed and started again without its state file",
+                    h(host)
+                )
             }
             Deed::Daemon(host, true) => format!("the daemon of {} starts again", h(host)),
-            Deed::Daemon(host, false) => format!("the daemon of {} is killed and stays away", h(host)),
-            Deed::Reboots(host) => format!("the machine of {} is booted anew under its daemon", h(host)),
+            Deed::Daemon(host, false) => {
+                format!("the daemon of {} is killed and stays away", h(host))
+            }
+            Deed::Reboots(host) => {
+                format!("the machine of {} is booted anew under its daemon", h(host))
+            }
             Deed::Lies(host, lie) => self.told_lie(*host, *lie),
             Deed::Commands(host, Some(status), takes) => {
-                format!("failover commands of {} end with {status} after {} s", h(host), seconds(*takes))
+                format!(
+                    "failover commands of {} end with {status} after {} s",
+                    h(host),
+                    seconds(*takes)
+                )
             }
-            Deed::Commands(host, None, _) => format!("failover commands of {} cannot be started", h(host)),
+            Deed::Commands(host, None, _) => {
+                format!("failover commands of {} cannot be started", h(host))
+            }
             Deed::Maintenance(host, true) => format!("the maintenance file of {} appears", h(host)),
             Deed::Maintenance(host, false) => format!("the maintenance file of {} goes", h(host)),
             Deed::Check(host) => format!("{} is asked for a check", h(host)),
-            Deed::Lost(host, node) => format!("{} loses its idle connection to {}", h(host), h(node)),
-            Deed::Configured(host, node, false) => format!("{} is reloaded without {}", h(host), h(node)),
-            Deed::Configured(host, node, true) => format!("{} is reloaded with {} again", h(host), h(node)),
-            Deed::Gone(host, node) => format!("{} is told that {} is gone for good", h(host), h(node)),
-            Deed::Interval(host, interval) => format!("{} is told to poll every {} s", h(host), seconds(*interval)),
+            Deed::Lost(host, node) => {
+                format!("{} loses its idle connection to {}", h(host), h(node))
+            }
+            Deed::Configured(host, node, false) => {
+                format!("{} is reloaded without {}", h(host), h(node))
+            }
+            Deed::Configured(host, node, true) => {
+                format!("{} is reloaded with {} again", h(host), h(node))
+            }
+            Deed::Gone(host, node) => {
+                format!("{} is told that {} is gone for good", h(host), h(node))
+            }
+            Deed::Interval(host, interval) => {
+                format!("{} is told to poll every {} s", h(host), seconds(*interval))
+            }
         }
     }
 
@@ -209,7 +255,9 @@ impl Setup {
         let name = self.host_name(host);
         match lie {
             None => format!("{name} tells the truth again"),
-            Some(Lie::Primary(node)) => format!("{name} lies: {} is a primary", self.host_name(node)),
+            Some(Lie::Primary(node)) => {
+                format!("{name} lies: {} is a primary", self.host_name(node))
+            }
             Some(Lie::AllStandbys) => format!("{name} lies: everybody is a standby"),
             Some(Lie::AllGone) => format!("{name} lies: nobody can be reached"),
             Some(Lie::Frozen) => format!("{name} goes on telling what it knows now"),
@@ -218,7 +266,10 @@ impl Setup {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for printing; a schedule lasts seconds")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "for printing; a schedule lasts seconds"
+)]
 pub(super) fn seconds(micros: Micros) -> f64 {
     micros as f64 / SECOND as f64
 }

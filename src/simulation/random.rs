@@ -1,5 +1,6 @@
-//! Chance from a seed: splitmix64, a few lines of well-known arithmetic that pass the usual tests for randomness. Test
-//! machinery: nothing that the daemon does depends on it, and nothing secret may.
+//! Chance from a seed: splitmix64, a few lines of well-known arithmetic that pass the usual tests
+//! for randomness. Test machinery: nothing that the daemon does depends on it, and nothing secret
+//! may.
 
 /// A source of numbers that is wholly determined by its seed.
 #[derive(Clone, Debug)]
@@ -51,7 +52,11 @@ mod tests {
         let mut dice = Dice::new(1_234_567);
         assert_eq!(
             [dice.bits(), dice.bits(), dice.bits()],
-            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]
+            [
+                6_457_827_717_110_365_317,
+                3_203_168_211_198_807_973,
+                9_817_491_932_198_370_423
+            ]
         );
     }
 

@@ -65,28 +65,41 @@ impl Record {
 
     /// Is a failover command of this host running, whichever process began it, that it can know of.
     pub(super) fn is_promoting(&self, host: HostId) -> bool {
-        let mut running = self.promotions.iter().filter(|promotion| promotion.outcome.is_none());
+        let mut running = self
+            .promotions
+            .iter()
+            .filter(|promotion| promotion.outcome.is_none());
         running.any(|promotion| promotion.host == host && !promotion.is_forgotten)
     }
 
     /// Has this failover command not ended yet.
     pub(super) fn is_running(&self, index: usize) -> bool {
-        self.promotions.get(index).is_some_and(|promotion| promotion.outcome.is_none())
+        self.promotions
+            .get(index)
+            .is_some_and(|promotion| promotion.outcome.is_none())
     }
 
     /// Was it begun by a daemon that has lost its memory since.
     pub(super) fn is_forgotten(&self, index: usize) -> bool {
-        self.promotions.get(index).is_some_and(|promotion| promotion.is_forgotten)
+        self.promotions
+            .get(index)
+            .is_some_and(|promotion| promotion.is_forgotten)
     }
 
     /// A boot of the machine ends what runs on it.
     pub(super) fn kill_commands(&mut self, host: HostId) {
-        let own = self.promotions.iter_mut().filter(|promotion| promotion.host == host);
+        let own = self
+            .promotions
+            .iter_mut()
+            .filter(|promotion| promotion.host == host);
         own.for_each(|promotion| promotion.outcome = promotion.outcome.or(Some(false)));
     }
 
     pub(super) fn forget_commands(&mut self, host: HostId) {
-        let own = self.promotions.iter_mut().filter(|promotion| promotion.host == host);
+        let own = self
+            .promotions
+            .iter_mut()
+            .filter(|promotion| promotion.host == host);
         own.for_each(|promotion| promotion.is_forgotten = true);
     }
 
@@ -96,9 +109,15 @@ impl Record {
         }
     }
 
-    /// Pairs of different nodes that both replaced the same primary in the same reign, none of them in vain.
+    /// Pairs of different nodes that both replaced the same primary in the same reign, none of them
+    /// in vain.
     pub fn rivals(&self) -> impl Iterator<Item = (Promotion, Promotion)> {
-        let real: Vec<_> = self.promotions.iter().filter(|one| one.outcome != Some(false)).copied().collect();
+        let real: Vec<_> = self
+            .promotions
+            .iter()
+            .filter(|one| one.outcome != Some(false))
+            .copied()
+            .collect();
         let later = real.clone();
         real.into_iter().enumerate().flat_map(move |(at, first)| {
             let others: Vec<_> = later
@@ -123,7 +142,9 @@ impl Violation {
             | Self::NoAgreement(host, _) => vec![*host],
             Self::TwoBesideAnObserver(a, b, observer) => vec![*a, *b, setup.observers[*observer].1],
             Self::TwoInOneOutage(a, b) => vec![*a, *b],
-            Self::ClockStandsStill | Self::Promotions(..) | Self::Late(..) => (0..setup.node_count()).collect(),
+            Self::ClockStandsStill | Self::Promotions(..) | Self::Late(..) => {
+                (0..setup.node_count()).collect()
+            }
         }
     }
 
@@ -131,9 +152,10 @@ impl Violation {
     pub fn is_like(&self, other: &Self) -> bool {
         let kind = |objection: &Objection| std::mem::discriminant(objection);
         match (self, other) {
-            (Self::Forbidden(_, ours), Self::Forbidden(_, theirs)) => {
-                ours.iter().map(kind).any(|ours| theirs.iter().map(kind).any(|theirs| ours == theirs))
-            }
+            (Self::Forbidden(_, ours), Self::Forbidden(_, theirs)) => ours
+                .iter()
+                .map(kind)
+                .any(|ours| theirs.iter().map(kind).any(|theirs| ours == theirs)),
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
         }
     }
@@ -144,26 +166,57 @@ impl fmt::Display for Violation {
         match self {
             Self::Forbidden(host, objections) => {
                 write!(f, "host {host} promotes in spite of")?;
-                objections.iter().try_for_each(|objection| write!(f, " {objection}"))
+                objections
+                    .iter()
+                    .try_for_each(|objection| write!(f, " {objection}"))
             }
-            Self::ObserverPromotes(host) => write!(f, "host {host} is an observer, and runs the failover command"),
+            Self::ObserverPromotes(host) => write!(
+                f,
+                "host {host} is an observer, and runs the failover command"
+            ),
             Self::OtherCandidate(host, first) => {
-                write!(f, "host {host} names another candidate than its facts do ({first:?})")
+                write!(
+                    f,
+                    "host {host} names another candidate than its facts do ({first:?})"
+                )
             }
             Self::TwoBesideAnObserver(a, b, observer) => {
-                write!(f, "hosts {a} and {b} both replace one primary, and both reach observer {observer}")
+                write!(
+                    f,
+                    "hosts {a} and {b} both replace one primary, and both reach observer {observer}"
+                )
             }
-            Self::TwoInOneOutage(a, b) => write!(f, "hosts {a} and {b} both replace one primary in one outage"),
-            Self::EndlessWait(host, time) => write!(f, "host {host} has decided nothing for {} s", seconds(*time)),
-            Self::ClockStandsStill => f.write_str("the core asks to be called at the same time again and again"),
+            Self::TwoInOneOutage(a, b) => write!(
+                f,
+                "hosts {a} and {b} both replace one primary in one outage"
+            ),
+            Self::EndlessWait(host, time) => write!(
+                f,
+                "host {host} has decided nothing for {} s",
+                seconds(*time)
+            ),
+            Self::ClockStandsStill => {
+                f.write_str("the core asks to be called at the same time again and again")
+            }
             Self::NoAgreement(host, primary) => {
-                write!(f, "all is healed, and host {host} remembers {primary:?} as the primary")
+                write!(
+                    f,
+                    "all is healed, and host {host} remembers {primary:?} as the primary"
+                )
             }
             Self::Promotions(found, wanted) => {
-                write!(f, "the primary died: {found} promotions were begun instead of {wanted}")
+                write!(
+                    f,
+                    "the primary died: {found} promotions were begun instead of {wanted}"
+                )
             }
             Self::Late(at, allowed) => {
-                write!(f, "the primary died: promoted after {} s, allowed {} s", seconds(*at), seconds(*allowed))
+                write!(
+                    f,
+                    "the primary died: promoted after {} s, allowed {} s",
+                    seconds(*at),
+                    seconds(*allowed)
+                )
             }
         }
     }

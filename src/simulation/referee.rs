@@ -1,5 +1,6 @@
-//! The referee: may this daemon promote its node now, by what it was told? Written from the rules once more, plainly and
-//! without a line of the core, so that the two can be held against each other.
+//! The referee: may this daemon promote its node now, by what it was told? Written from the rules
+//! once more, plainly and without a line of the core, so that the two can be held against each
+//! other.
 
 use std::fmt;
 
@@ -79,10 +80,16 @@ impl fmt::Display for Objection {
 
 /// Everything that forbids a promotion.
 pub fn objections(told: &Told, rules: &Rules, standing: &Standing) -> Vec<Objection> {
-    let case = Case { told, rules, standing };
+    let case = Case {
+        told,
+        rules,
+        standing,
+    };
     let mut found: Vec<_> = case.vital_signs().collect();
     let candidates = case.candidates();
-    let first = candidates.iter().max_by_key(|(node, position)| (*position, rules.priorities[*node], *node));
+    let first = candidates
+        .iter()
+        .max_by_key(|(node, position)| (*position, rules.priorities[*node], *node));
     if first.map(|(node, _)| *node) != Some(rules.own) {
         found.push(Objection::NotFirst(first.map(|(node, _)| *node)));
     }
@@ -99,14 +106,27 @@ pub fn objections(told: &Told, rules: &Rules, standing: &Standing) -> Vec<Object
     if standing.is_unsettled {
         found.push(Objection::Unsettled);
     }
-    let is_old = |node: &NodeId| standing.woke.is_some_and(|woke| told.nodes[*node].asked.is_some_and(|at| at < woke));
-    found.extend(case.nodes().filter(is_old).map(Objection::NotAskedSinceWaking));
+    let is_old = |node: &NodeId| {
+        standing
+            .woke
+            .is_some_and(|woke| told.nodes[*node].asked.is_some_and(|at| at < woke))
+    };
+    found.extend(
+        case.nodes()
+            .filter(is_old)
+            .map(Objection::NotAskedSinceWaking),
+    );
     found
 }
 
 /// The candidate that goes first by what was told.
 pub fn first_candidate(told: &Told, rules: &Rules, standing: &Standing) -> Option<NodeId> {
-    let candidates = Case { told, rules, standing }.candidates();
+    let candidates = Case {
+        told,
+        rules,
+        standing,
+    }
+    .candidates();
     candidates
         .into_iter()
         .max_by_key(|(node, position)| (*position, rules.priorities[*node], *node))
@@ -115,7 +135,11 @@ pub fn first_candidate(told: &Told, rules: &Rules, standing: &Standing) -> Optio
 
 /// The primaries that somebody sees, connected and just now.
 pub fn seen_primaries(told: &Told, rules: &Rules, standing: &Standing) -> Vec<NodeId> {
-    let case = Case { told, rules, standing };
+    let case = Case {
+        told,
+        rules,
+        standing,
+    };
     case.nodes().filter(|node| case.is_seen(*node)).collect()
 }
 
@@ -136,7 +160,12 @@ impl Case<'_> {
 
     /// What the observers say of a node, each entry with its observer.
     fn words(&self, node: NodeId) -> impl Iterator<Item = Entry> {
-        let heard = self.told.observers.iter().zip(&self.rules.observers).filter(|(_, configured)| **configured);
+        let heard = self
+            .told
+            .observers
+            .iter()
+            .zip(&self.rules.observers)
+            .filter(|(_, configured)| **configured);
         heard.filter_map(move |(observer, _)| observer.entries[node])
     }
 
@@ -145,17 +174,28 @@ impl Case<'_> {
     }
 
     fn is_seen(&self, node: NodeId) -> bool {
-        let by_us = self.reaches(node) && self.told.nodes[node].answer.is_some_and(|answer| answer.is_primary);
+        let by_us = self.reaches(node)
+            && self.told.nodes[node]
+                .answer
+                .is_some_and(|answer| answer.is_primary);
         let is_fresh = |entry: Entry| {
-            entry.is_primary == Some(true) && entry.connected && self.since(entry.at) < 2 * self.rules.poll
+            entry.is_primary == Some(true)
+                && entry.connected
+                && self.since(entry.at) < 2 * self.rules.poll
         };
         by_us || (node != self.rules.own && self.words(node).any(is_fresh))
     }
 
     /// Rules 3a to 3d.
     fn vital_signs(&self) -> impl Iterator<Item = Objection> {
-        let seen = self.nodes().filter(|node| self.is_seen(*node)).map(Objection::PrimarySeen);
-        let refusing = self.nodes().filter(|node| self.refuses(*node)).map(Objection::PrimaryRefuses);
+        let seen = self
+            .nodes()
+            .filter(|node| self.is_seen(*node))
+            .map(Objection::PrimarySeen);
+        let refusing = self
+            .nodes()
+            .filter(|node| self.refuses(*node))
+            .map(Objection::PrimaryRefuses);
         let wal = self.wal_arrives().into_iter().map(Objection::WalArrives);
         let counted = self.nodes().filter(|node| !self.rules.gone[*node]);
         let recent = counted.filter_map(|node| {
@@ -170,9 +210,13 @@ impl Case<'_> {
         let may_be_primary = match told.answer {
             Some(answer) => answer.is_primary,
             None => {
-                let is_remembered = self.standing.remembered.is_none_or(|primary| primary == node);
+                let is_remembered = self
+                    .standing
+                    .remembered
+                    .is_none_or(|primary| primary == node);
                 let is_untold = self.words(node).all(|word| word.is_primary.is_none());
-                self.words(node).any(|word| word.is_primary == Some(true)) || (is_untold && is_remembered)
+                self.words(node).any(|word| word.is_primary == Some(true))
+                    || (is_untold && is_remembered)
             }
         };
         told.refused && may_be_primary && !self.rules.gone[node]
@@ -184,30 +228,53 @@ impl Case<'_> {
             return None;
         }
         self.nodes().find(|node| {
-            let heard = self.told.observers.iter().zip(&self.rules.observers).filter(|(_, configured)| **configured);
+            let heard = self
+                .told
+                .observers
+                .iter()
+                .zip(&self.rules.observers)
+                .filter(|(_, configured)| **configured);
             let heard = heard.filter_map(|(observer, _)| observer.received[*node]);
-            heard.chain(self.told.nodes[*node].received).any(|at| self.since(at) < self.rules.poll)
+            heard
+                .chain(self.told.nodes[*node].received)
+                .any(|at| self.since(at) < self.rules.poll)
         })
     }
 
-    /// A node's word of being a standby, or the best that an observer has: connected, when, position.
+    /// A node's word of being a standby, or the best that an observer has: connected, when,
+    /// position.
     fn standby(&self, node: NodeId) -> Option<(bool, Moment, u64)> {
         let position = |receive: Option<u64>, replay: Option<u64>| receive.max(replay).unwrap_or(0);
         let answer = self.told.nodes[node].answer;
         let ours = answer.filter(|answer| !answer.is_primary);
-        let ours = ours.map(|ours| (self.reaches(node), ours.at, position(ours.receive, ours.replay)));
+        let ours = ours.map(|ours| {
+            (
+                self.reaches(node),
+                ours.at,
+                position(ours.receive, ours.replay),
+            )
+        });
         if node == self.rules.own || ours.is_some_and(|(connected, ..)| connected) {
             return ours;
         }
         // Who cannot be asked is no way to anybody.
-        let heard = self.told.observers.iter().zip(&self.rules.observers).filter(|(_, configured)| **configured);
+        let heard = self
+            .told
+            .observers
+            .iter()
+            .zip(&self.rules.observers)
+            .filter(|(_, configured)| **configured);
         let words = heard.filter_map(|(observer, _)| {
-            let word = observer.entries[node].as_ref().filter(|word| word.is_primary == Some(false))?;
+            let word = observer.entries[node]
+                .as_ref()
+                .filter(|word| word.is_primary == Some(false))?;
             let reaches = word.connected && self.has_vote(observer);
             Some((reaches, word.at, position(word.receive, word.replay)))
         });
         let newer = words.filter(|(_, at, _)| answer.is_none_or(|answer| *at >= answer.at));
-        newer.max_by_key(|(reaches, at, _)| (*reaches, *at)).or(ours)
+        newer
+            .max_by_key(|(reaches, at, _)| (*reaches, *at))
+            .or(ours)
     }
 
     /// Rule 3e: node and position.
@@ -224,23 +291,42 @@ impl Case<'_> {
     /// Rule 3f: known and all.
     fn votes(&self, candidates: usize) -> (usize, usize) {
         let told_nothing = |node: NodeId| {
-            self.told.nodes[node].answer.is_none() && self.words(node).all(|word| word.is_primary.is_none())
+            self.told.nodes[node].answer.is_none()
+                && self.words(node).all(|word| word.is_primary.is_none())
         };
         let is_former = |node: NodeId| {
             let remembered = self.standing.remembered == Some(node);
-            self.told.former_standbys[node] && told_nothing(node) && !self.rules.gone[node] && !remembered
+            self.told.former_standbys[node]
+                && told_nothing(node)
+                && !self.rules.gone[node]
+                && !remembered
         };
         let voters = self.nodes().filter(|node| !self.rules.never[*node]);
-        let standbys = voters.filter(|node| self.standby(*node).is_some() || is_former(*node)).count();
-        let observers = self.told.observers.iter().zip(&self.rules.observers).filter(|(_, configured)| **configured);
-        let asked: Vec<_> =
-            observers.map(|(observer, _)| observer).filter(|observer| observer.attempt.is_some()).collect();
-        let connected = asked.iter().filter(|observer| self.has_vote(observer)).count();
+        let standbys = voters
+            .filter(|node| self.standby(*node).is_some() || is_former(*node))
+            .count();
+        let observers = self
+            .told
+            .observers
+            .iter()
+            .zip(&self.rules.observers)
+            .filter(|(_, configured)| **configured);
+        let asked: Vec<_> = observers
+            .map(|(observer, _)| observer)
+            .filter(|observer| observer.attempt.is_some())
+            .collect();
+        let connected = asked
+            .iter()
+            .filter(|observer| self.has_vote(observer))
+            .count();
         (candidates + connected, standbys + 1 + asked.len())
     }
 
     fn has_vote(&self, observer: &ObserverTold) -> bool {
         let young = |at| self.since(at) < 2 * self.rules.poll;
-        observer.attempt.is_some_and(|(at, answered)| answered && young(at)) && !observer.is_skewed
+        observer
+            .attempt
+            .is_some_and(|(at, answered)| answered && young(at))
+            && !observer.is_skewed
     }
 }

@@ -1,13 +1,15 @@
-//! What to change: other configurations are simulated as well, and those without a problem are named.
+//! What to change: other configurations are simulated as well, and those without a problem are
+//! named.
 
 use super::setup::Setup;
 use super::survey::Survey;
 use crate::config::{CommandLine, Config, NodeName, ObserverName, ObserverUrl, QuorumRule};
 
-/// Changes after which no single fault shows a problem, in words: single ones, or the first pair where none is enough. At
-/// most `most` schedules are run for each.
+/// Changes after which no single fault shows a problem, in words: single ones, or the first pair
+/// where none is enough. At most `most` schedules are run for each.
 pub(super) fn remedies(config: &Config, seed: u64, most: usize) -> Vec<String> {
-    let is_good = |changed: &Config| Survey::of_single_faults(changed, seed, most, &mut |_, _| {}).is_clean();
+    let is_good =
+        |changed: &Config| Survey::of_single_faults(changed, seed, most, &mut |_, _| {}).is_clean();
     let single: Vec<_> = CHANGES
         .iter()
         .filter(|change| changed(config, &[change]).is_some_and(|changed| is_good(&changed)))
@@ -17,31 +19,43 @@ pub(super) fn remedies(config: &Config, seed: u64, most: usize) -> Vec<String> {
     if !single.is_empty() {
         return single;
     }
-    let mut pairs = CHANGES
-        .iter()
-        .enumerate()
-        .flat_map(|(at, first)| CHANGES.iter().skip(at + 1).map(move |second| [first, second]));
+    let mut pairs = CHANGES.iter().enumerate().flat_map(|(at, first)| {
+        CHANGES
+            .iter()
+            .skip(at + 1)
+            .map(move |second| [first, second])
+    });
     let pair = pairs.find(|pair| changed(config, pair).is_some_and(|changed| is_good(&changed)));
-    pair.map(|[(first, _), (second, _)]| format!("{first}, and {second}")).into_iter().collect()
+    pair.map(|[(first, _), (second, _)]| format!("{first}, and {second}"))
+        .into_iter()
+        .collect()
 }
 
 /// The configuration after these changes; none if one of them changes nothing.
 fn changed(config: &Config, changes: &[&(&str, Change)]) -> Option<Config> {
-    changes.iter().try_fold(config.clone(), |config, (_, change)| {
-        let mut changed = config.clone();
-        change(&mut changed);
-        (changed != config).then_some(changed)
-    })
+    changes
+        .iter()
+        .try_fold(config.clone(), |config, (_, change)| {
+            let mut changed = config.clone();
+            change(&mut changed);
+            (changed != config).then_some(changed)
+        })
 }
 
 type Change = fn(&mut Config);
 
 const CHANGES: [(&str, Change); 7] = [
     ("a \"failover_command\"", |config| {
-        config.failover_command.get_or_insert_with(|| CommandLine { argv: vec!["promote".to_owned()] });
+        config.failover_command.get_or_insert_with(|| CommandLine {
+            argv: vec!["promote".to_owned()],
+        });
     }),
-    ("\"poll_observers_on_warning_only\": false", |config| config.poll_observers_on_warning_only = false),
-    ("no \"never_promote_these_nodes\"", |config| config.never_promote.clear()),
+    ("\"poll_observers_on_warning_only\": false", |config| {
+        config.poll_observers_on_warning_only = false
+    }),
+    ("no \"never_promote_these_nodes\"", |config| {
+        config.never_promote.clear()
+    }),
     ("every observer on a host of its own", |config| {
         for (name, _) in Setup::new(config, 0).sharing_observers() {
             if let Some(url) = config.observers.get_mut(&name) {
@@ -49,15 +63,26 @@ const CHANGES: [(&str, Change); 7] = [
             }
         }
     }),
-    ("\"failover_quorum\": \"majority\" on every host", |config| config.quorum = QuorumRule::Majority),
+    (
+        "\"failover_quorum\": \"majority\" on every host",
+        |config| config.quorum = QuorumRule::Majority,
+    ),
     ("one more observer, at a site of its own", |config| {
-        let url =
-            ObserverUrl { host: "another.invalid".to_owned(), port: 15_000, path: String::new(), encrypted: false };
-        config.observers.insert(ObserverName::from("one more observer"), url);
+        let url = ObserverUrl {
+            host: "another.invalid".to_owned(),
+            port: 15_000,
+            path: String::new(),
+            encrypted: false,
+        };
+        config
+            .observers
+            .insert(ObserverName::from("one more observer"), url);
     }),
     ("one more standby, at a site of its own", |config| {
         if let Some(another) = config.nodes.values().next().cloned() {
-            config.nodes.insert(NodeName::from("one more standby"), another);
+            config
+                .nodes
+                .insert(NodeName::from("one more standby"), another);
         }
     }),
 ];

@@ -1,7 +1,7 @@
 //! The cluster of a schedule: hosts, names, and the configuration of every daemon.
 //!
-//! Database nodes are the hosts 0 and up, in the order of their names; behind them come those of the observers that do not
-//! live beside a database.
+//! Database nodes are the hosts 0 and up, in the order of their names; behind them come those of
+//! the observers that do not live beside a database.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,13 +19,14 @@ pub struct Setup {
     pub(super) configs: Vec<Arc<Config>>,
     /// The primary at the start.
     pub(super) primary: NodeId,
-    /// The primary writes all the time; otherwise there are only the heartbeats of those who poll it.
+    /// The primary writes all the time; otherwise there are only the heartbeats of those who poll
+    /// it.
     pub(super) is_busy: bool,
 }
 
 impl Setup {
-    /// The cluster that `config` describes: every database node with this configuration under its own name, every observer
-    /// with it as an observer.
+    /// The cluster that `config` describes: every database node with this configuration under its
+    /// own name, every observer with it as an observer.
     pub fn new(config: &Config, primary: NodeId) -> Self {
         let nodes: Vec<_> = config.nodes.keys().cloned().collect();
         let mut next = nodes.len();
@@ -38,23 +39,39 @@ impl Setup {
                         || matches!(&host.address, HostAddress::Ip(ip) if ip.to_string() == url.host)
                 })
             });
-            let same_host = |other: &(ObserverName, HostId)| config.observers[&other.0].host == url.host;
-            let shared = beside.or_else(|| observers.iter().find(|other| same_host(other)).map(|(_, host)| *host));
+            let same_host =
+                |other: &(ObserverName, HostId)| config.observers[&other.0].host == url.host;
+            let shared = beside.or_else(|| {
+                observers
+                    .iter()
+                    .find(|other| same_host(other))
+                    .map(|(_, host)| *host)
+            });
             observers.push((name.clone(), shared.unwrap_or(next)));
             next += usize::from(shared.is_none());
         }
         let own = |host: HostId| {
             let mut own = config.clone();
-            // Databases of a schedule find their new primary by themselves; restarts beside it are no part of this world.
+            // Databases of a schedule find their new primary by themselves; restarts beside it are
+            // no part of this world.
             own.follow = None;
             own.own_db = nodes.get(host).cloned();
             // Nobody observes itself.
-            let itself = observers.iter().filter(|(_, at)| *at == host).map(|(name, _)| name);
+            let itself = observers
+                .iter()
+                .filter(|(_, at)| *at == host)
+                .map(|(name, _)| name);
             itself.for_each(|name| drop(own.observers.remove(name)));
             Arc::new(own)
         };
         let configs = (0..next).map(own).collect();
-        Self { nodes, observers, configs, primary, is_busy: true }
+        Self {
+            nodes,
+            observers,
+            configs,
+            primary,
+            is_busy: true,
+        }
     }
 
     /// How many hosts there are.
@@ -69,8 +86,17 @@ impl Setup {
 
     /// The host's name: its node's, or its observer's.
     pub fn host_name(&self, host: HostId) -> &str {
-        let observer = || self.observers.iter().find(|(_, at)| *at == host).map(|(name, _)| name.as_str());
-        self.nodes.get(host).map(NodeName::as_str).or_else(observer).unwrap_or("?")
+        let observer = || {
+            self.observers
+                .iter()
+                .find(|(_, at)| *at == host)
+                .map(|(name, _)| name.as_str())
+        };
+        self.nodes
+            .get(host)
+            .map(NodeName::as_str)
+            .or_else(observer)
+            .unwrap_or("?")
     }
 
     pub(super) fn node_id(&self, name: &NodeName) -> Option<NodeId> {
@@ -78,12 +104,18 @@ impl Setup {
     }
 
     pub(super) fn observer_id(&self, name: &ObserverName) -> Option<usize> {
-        self.observers.iter().position(|(observer, _)| observer == name)
+        self.observers
+            .iter()
+            .position(|(observer, _)| observer == name)
     }
 
     /// The longest of a setting among all daemons.
     pub(super) fn longest(&self, setting: impl Fn(&Config) -> std::time::Duration) -> Micros {
-        self.configs.iter().map(|config| micros(setting(config))).max().unwrap_or_default()
+        self.configs
+            .iter()
+            .map(|config| micros(setting(config)))
+            .max()
+            .unwrap_or_default()
     }
 
     /// The configuration of the whole cluster, as any of its database nodes has it.
@@ -91,27 +123,56 @@ impl Setup {
         &self.configs[0]
     }
 
-    /// The votes that a standby counts when the primary is dead and all else is well: known and all.
+    /// The votes that a standby counts when the primary is dead and all else is well: known and
+    /// all.
     pub(super) fn votes_without_primary(&self, primary: NodeId) -> (usize, usize) {
         let config = self.any_config();
-        let standbys = self.nodes.iter().enumerate().filter(|(id, _)| *id != primary);
-        let standbys = standbys.filter(|(_, name)| !config.never_promote.contains(*name)).count();
-        (standbys + self.observers.len(), standbys + 1 + self.observers.len())
+        let standbys = self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(id, _)| *id != primary);
+        let standbys = standbys
+            .filter(|(_, name)| !config.never_promote.contains(*name))
+            .count();
+        (
+            standbys + self.observers.len(),
+            standbys + 1 + self.observers.len(),
+        )
     }
 }
 
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nodes: Vec<_> = self.nodes.iter().map(NodeName::as_str).collect();
-        let observers: Vec<_> = self.observers.iter().map(|(name, _)| name.as_str()).collect();
+        let observers: Vec<_> = self
+            .observers
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         let config = self.any_config();
-        write!(f, "nodes {} (primary {})", nodes.join(" "), self.host_name(self.primary))?;
+        write!(
+            f,
+            "nodes {} (primary {})",
+            nodes.join(" "),
+            self.host_name(self.primary)
+        )?;
         if !observers.is_empty() {
             write!(f, ", observers {}", observers.join(" "))?;
         }
         let s = |duration| seconds(micros(duration));
-        write!(f, "; poll {} s, check {} s, ", s(config.poll_interval), s(config.check_interval))?;
-        write!(f, "limit {} s, timeout {} s, ", s(config.failover_lag), s(config.poll_timeout))?;
+        write!(
+            f,
+            "; poll {} s, check {} s, ",
+            s(config.poll_interval),
+            s(config.check_interval)
+        )?;
+        write!(
+            f,
+            "limit {} s, timeout {} s, ",
+            s(config.failover_lag),
+            s(config.poll_timeout)
+        )?;
         f.write_str(match config.quorum {
             QuorumRule::Half => "half suffices",
             QuorumRule::Majority => "majority",

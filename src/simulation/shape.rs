@@ -1,5 +1,5 @@
-//! What a cluster is by its make, without any schedule; and what of a configuration is simulated otherwise than it is
-//! written, so that it can be simulated at all.
+//! What a cluster is by its make, without any schedule; and what of a configuration is simulated
+//! otherwise than it is written, so that it can be simulated at all.
 
 use std::time::Duration;
 
@@ -17,16 +17,24 @@ pub(super) struct Shape {
 
 impl Shape {
     pub(super) fn of(config: &Config) -> Self {
-        let mut shape = Self { config: config.clone(), shortened: 0, remarks: Vec::new() };
+        let mut shape = Self {
+            config: config.clone(),
+            shortened: 0,
+            remarks: Vec::new(),
+        };
         if config.own_db.is_none() {
-            let stand_in = || CommandLine { argv: vec!["promote".to_owned()] };
+            let stand_in = || CommandLine {
+                argv: vec!["promote".to_owned()],
+            };
             shape.config.failover_command.get_or_insert_with(stand_in);
             shape.remarks.push(
                 "an observer's configuration (no own_db): simulated as if every server had it, with a failover_command"
                     .to_owned(),
             );
         } else if config.failover_command.is_none() {
-            shape.remarks.push("failover_command is empty: this node cannot be promoted".to_owned());
+            shape
+                .remarks
+                .push("failover_command is empty: this node cannot be promoted".to_owned());
         }
         shape.shorten();
         let setup = Setup::new(&shape.config, 0);
@@ -42,7 +50,9 @@ impl Shape {
         if limit > most {
             self.shortened = micros(limit.saturating_sub(most));
             config.failover_lag = most;
-            config.warning_lag = config.warning_lag.mul_f64(most.as_secs_f64() / limit.as_secs_f64());
+            config.warning_lag = config
+                .warning_lag
+                .mul_f64(most.as_secs_f64() / limit.as_secs_f64());
             self.remarks.push(format!(
                 "simulated with a max_failover_replication_time_lag of {} s; the rest of the {} s is only added to the \
                  longest time below",
@@ -50,7 +60,11 @@ impl Shape {
                 limit.as_secs_f64()
             ));
         }
-        let waits = [&mut config.poll_timeout, &mut config.missing_primary_timeout, &mut config.failover_pause];
+        let waits = [
+            &mut config.poll_timeout,
+            &mut config.missing_primary_timeout,
+            &mut config.failover_pause,
+        ];
         for wait in waits {
             *wait = Duration::min(*wait, most);
         }
@@ -70,11 +84,15 @@ impl Setup {
                     .to_owned(),
             );
         } else if self.hosts() % 2 == 0 && self.any_config().quorum == QuorumRule::Half {
-            remarks
-                .push(format!("{} hosts can fall into two equal halves, and half of the votes suffices", self.hosts()));
+            remarks.push(format!(
+                "{} hosts can fall into two equal halves, and half of the votes suffices",
+                self.hosts()
+            ));
         }
         if 2 * observers >= votes {
-            remarks.push(format!("observers decide: they are {observers} of {votes} votes"));
+            remarks.push(format!(
+                "observers decide: they are {observers} of {votes} votes"
+            ));
         }
         remarks.extend(self.shared_hosts());
         remarks
@@ -85,16 +103,29 @@ impl Setup {
             .sharing_observers()
             .map(|(name, host)| format!("{name} on the host of {}", self.host_name(host)))
             .collect();
-        (!shared.is_empty())
-            .then(|| format!("observers that are lost together with somebody else: {}", shared.join(", ")))
+        (!shared.is_empty()).then(|| {
+            format!(
+                "observers that are lost together with somebody else: {}",
+                shared.join(", ")
+            )
+        })
     }
 
     /// Observers that live and die with a database, or with one before them.
     pub(super) fn sharing_observers(&self) -> impl Iterator<Item = (ObserverName, HostId)> {
         let is_shared = |at: usize, host: HostId| {
-            host < self.node_count() || self.observers.iter().take(at).any(|(_, other)| *other == host)
+            host < self.node_count()
+                || self
+                    .observers
+                    .iter()
+                    .take(at)
+                    .any(|(_, other)| *other == host)
         };
-        let shared = self.observers.iter().enumerate().filter(move |(at, (_, host))| is_shared(*at, *host));
+        let shared = self
+            .observers
+            .iter()
+            .enumerate()
+            .filter(move |(at, (_, host))| is_shared(*at, *host));
         shared.map(|(_, (name, host))| (name.clone(), *host))
     }
 }

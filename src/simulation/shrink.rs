@@ -1,5 +1,5 @@
-//! A schedule that shows something, made short: faults are dropped one by one, times brought forward, as long as it still
-//! shows the same.
+//! A schedule that shows something, made short: faults are dropped one by one, times brought
+//! forward, as long as it still shows the same.
 
 use super::plan::{Ending, Plan};
 use super::{Micros, SECOND};
@@ -8,7 +8,12 @@ use super::{Micros, SECOND};
 pub fn shrink(plan: &Plan, shows: impl Fn(&Plan) -> bool) -> Plan {
     let mut best = plan.clone();
     loop {
-        let Some(shorter) = candidates(&best).into_iter().find(|candidate| shows(candidate)) else { return best };
+        let Some(shorter) = candidates(&best)
+            .into_iter()
+            .find(|candidate| shows(candidate))
+        else {
+            return best;
+        };
         best = shorter;
     }
 }
@@ -19,7 +24,10 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
     let half = plan.steps.len() / 2;
     if half > 1 {
         for kept in [&plan.steps[..half], &plan.steps[half..]] {
-            all.push(Plan { steps: kept.to_vec(), ..plan.clone() });
+            all.push(Plan {
+                steps: kept.to_vec(),
+                ..plan.clone()
+            });
         }
     }
     for at in 0..plan.steps.len() {
@@ -28,21 +36,32 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
         all.push(shorter);
     }
     if let Ending::CleanDeath(_) = plan.ending {
-        all.push(Plan { ending: Ending::Healed, ..plan.clone() });
+        all.push(Plan {
+            ending: Ending::Healed,
+            ..plan.clone()
+        });
     }
     if plan.ending != Ending::Abrupt {
-        all.push(Plan { ending: Ending::Abrupt, ..plan.clone() });
+        all.push(Plan {
+            ending: Ending::Abrupt,
+            ..plan.clone()
+        });
     }
     for at in 0..plan.steps.len() {
         let rounded = whole_seconds(plan.steps[at].at);
-        if rounded != plan.steps[at].at && plan.steps.get(at + 1).map_or(plan.length, |next| next.at) >= rounded {
+        if rounded != plan.steps[at].at
+            && plan.steps.get(at + 1).map_or(plan.length, |next| next.at) >= rounded
+        {
             let mut shorter = plan.clone();
             shorter.steps[at].at = rounded;
             all.push(shorter);
         }
     }
     if plan.length % SECOND != 0 {
-        all.push(Plan { length: whole_seconds(plan.length), ..plan.clone() });
+        all.push(Plan {
+            length: whole_seconds(plan.length),
+            ..plan.clone()
+        });
     }
     all
 }

@@ -1,5 +1,5 @@
-//! A daemon on its host: the real core, the host's clocks, what was saved for the next process, and beside it what the
-//! daemon was told.
+//! A daemon on its host: the real core, the host's clocks, what was saved for the next process, and
+//! beside it what the daemon was told.
 
 use std::sync::Arc;
 
@@ -75,8 +75,14 @@ impl Site {
         wall_offset: i64,
         whole_seconds: bool,
     ) -> Self {
-        let mono_base = (START + std::time::Duration::from_secs(host as u64 * 1000), 0);
-        let now = Now { mono: Monotonic::from_duration(mono_base.0), wall: wall(0, wall_offset) };
+        let mono_base = (
+            START + std::time::Duration::from_secs(host as u64 * 1000),
+            0,
+        );
+        let now = Now {
+            mono: Monotonic::from_duration(mono_base.0),
+            wall: wall(0, wall_offset),
+        };
         let rules = rules(setup, host, config);
         Self {
             lookout: Lookout::new(Arc::clone(config), &Memory::default(), now),
@@ -117,7 +123,10 @@ impl Site {
     /// Both clocks of its host.
     pub(super) fn now(&self, now: Micros) -> Now {
         let mono = self.mono_base.0 + std::time::Duration::from_micros(now - self.mono_base.1);
-        Now { mono: Monotonic::from_duration(mono), wall: wall(now, self.wall_offset) }
+        Now {
+            mono: Monotonic::from_duration(mono),
+            wall: wall(now, self.wall_offset),
+        }
     }
 
     /// Hands an event to the core.
@@ -136,7 +145,11 @@ impl Site {
         let mut deadline = self.lookout.next_deadline();
         if deadline <= at.mono {
             let (maintenance, before) = (self.maintenance, self.effects.len());
-            self.lookout.handle(Event::DeadlineReached { maintenance }, at, &mut self.effects);
+            self.lookout.handle(
+                Event::DeadlineReached { maintenance },
+                at,
+                &mut self.effects,
+            );
             if let Some(tape) = &mut self.tape {
                 tape.turn(maintenance, &self.effects[before..], &self.lookout, at);
             }
@@ -144,7 +157,8 @@ impl Site {
         }
         let base = Monotonic::from_duration(self.mono_base.0);
         // Not before it: a deadline may be finer than the time here.
-        self.deadline = self.mono_base.1 + micros(deadline.since(base) + std::time::Duration::from_nanos(999));
+        self.deadline =
+            self.mono_base.1 + micros(deadline.since(base) + std::time::Duration::from_nanos(999));
     }
 
     /// What the core wishes, to be carried out.
@@ -157,14 +171,23 @@ impl Site {
 
     /// A configuration is loaded.
     pub(super) fn adopt(&mut self, rules: Rules) {
-        self.heard.iter_mut().zip(&rules.configured).for_each(|(heard, configured)| *heard |= configured);
+        self.heard
+            .iter_mut()
+            .zip(&rules.configured)
+            .for_each(|(heard, configured)| *heard |= configured);
         self.rules = rules;
     }
 
     pub(super) fn save(&mut self, now: Micros) {
-        let contacts = (0..self.told.nodes.len()).map(|node| self.told.last_contact(node)).collect();
+        let contacts = (0..self.told.nodes.len())
+            .map(|node| self.told.last_contact(node))
+            .collect();
         let memory = self.lookout.memory(self.now(now));
-        self.saved = Some(Saved { memory, contacts, standbys: self.told.standbys() });
+        self.saved = Some(Saved {
+            memory,
+            contacts,
+            standbys: self.told.standbys(),
+        });
     }
 
     /// A new process, with what the former one saved. `boot`: the machine was booted as well.
@@ -180,14 +203,24 @@ impl Site {
             told.former_standbys.clone_from(&saved.standbys);
         }
         if boot {
-            memory.contacts.values_mut().for_each(|contact| contact.mono = None);
+            memory
+                .contacts
+                .values_mut()
+                .for_each(|contact| contact.mono = None);
         }
         // Every other process can look at those of its host.
-        for last in memory.failover.iter_mut().filter(|last| last.outcome == FailoverOutcome::Running) {
+        for last in memory
+            .failover
+            .iter_mut()
+            .filter(|last| last.outcome == FailoverOutcome::Running)
+        {
             last.process = (!boot && self.life % 2 == 0).then_some(Process { pid: 1, started: 1 });
         }
         self.lookout = Lookout::new(Arc::clone(self.lookout.config()), &memory, self.now(now));
-        self.tape = self.tape.take().map(|tape| tape.restart(self.lookout.config(), &memory, self.now(now)));
+        self.tape = self
+            .tape
+            .take()
+            .map(|tape| tape.restart(self.lookout.config(), &memory, self.now(now)));
         self.told = told;
         self.heard.clone_from(&self.rules.configured);
         self.is_alive = true;
@@ -205,7 +238,10 @@ impl Site {
     /// `is_running`: of its failover commands, also those of former processes.
     pub(super) fn standing(&self, setup: &Setup, is_running: bool, now: Micros) -> Standing {
         Standing {
-            remembered: self.lookout.primary().and_then(|primary| setup.node_id(primary)),
+            remembered: self
+                .lookout
+                .primary()
+                .and_then(|primary| setup.node_id(primary)),
             maintenance: self.maintenance,
             is_running,
             is_unsettled: self.succeeded.is_some(),
@@ -218,27 +254,58 @@ impl Site {
     pub(super) fn note_report(&mut self, node: NodeId, report: &NodeReport, now: Micros) {
         let (is_primary, receive, replay) = match &report.role {
             RoleReport::Primary { lsn, .. } => (true, None, *lsn),
-            RoleReport::Standby { receive, replay, .. } => (false, *receive, *replay),
+            RoleReport::Standby {
+                receive, replay, ..
+            } => (false, *receive, *replay),
         };
-        let (receive, replay) = (receive.map(crate::cluster::Lsn::bytes), replay.map(crate::cluster::Lsn::bytes));
-        self.told.node_answered(node, Answer { at: moment(now), is_primary, receive, replay });
+        let (receive, replay) = (
+            receive.map(crate::cluster::Lsn::bytes),
+            replay.map(crate::cluster::Lsn::bytes),
+        );
+        self.told.node_answered(
+            node,
+            Answer {
+                at: moment(now),
+                is_primary,
+                receive,
+                replay,
+            },
+        );
     }
 
     /// Writes down what an observer told.
-    pub(super) fn note_observer(&mut self, setup: &Setup, observer: usize, report: &ObserverReport, now: Micros) {
+    pub(super) fn note_observer(
+        &mut self,
+        setup: &Setup,
+        observer: usize,
+        report: &ObserverReport,
+        now: Micros,
+    ) {
         let age = |at: WallTime| (report.date.unix_micros() - at.unix_micros()).max(0);
         let entry = |observed: &ObservedNode| Entry {
             at: moment(now) - age(observed.fetch_time),
             connected: observed.connection,
             is_primary: observed.in_recovery.map(|in_recovery| !in_recovery),
-            db_time: observed.db_time.map(|db_time| (moment(now) - age(db_time), db_time.unix_micros())),
+            db_time: observed
+                .db_time
+                .map(|db_time| (moment(now) - age(db_time), db_time.unix_micros())),
             receive: observed.receive.map(crate::cluster::Lsn::bytes),
             replay: observed.replay.map(crate::cluster::Lsn::bytes),
         };
-        let nodes = setup.nodes.iter().zip(&self.heard).map(|(node, known)| known.then_some(node));
-        let entries = nodes.map(|node| node.and_then(|node| report.nodes.get(node)).map(entry)).collect();
-        let skew = report.date.unix_micros().abs_diff(self.now(now).wall.unix_micros());
-        self.told.observer_answered(observer, moment(now), skew > 5_000_000, entries);
+        let nodes = setup
+            .nodes
+            .iter()
+            .zip(&self.heard)
+            .map(|(node, known)| known.then_some(node));
+        let entries = nodes
+            .map(|node| node.and_then(|node| report.nodes.get(node)).map(entry))
+            .collect();
+        let skew = report
+            .date
+            .unix_micros()
+            .abs_diff(self.now(now).wall.unix_micros());
+        self.told
+            .observer_answered(observer, moment(now), skew > 5_000_000, entries);
     }
 
     /// The state as its `/state.json` shows it, lies included.
@@ -248,11 +315,19 @@ impl Site {
             date = WallTime::from_unix_micros(date.unix_micros().div_euclid(1_000_000) * 1_000_000);
         }
         if let (Some(Lie::Frozen), Some(frozen)) = (self.lie, &self.frozen) {
-            return ObserverReport { date, nodes: frozen.nodes.clone() };
+            return ObserverReport {
+                date,
+                nodes: frozen.nodes.clone(),
+            };
         }
-        let mut report = ObserverReport { date, nodes: std::collections::BTreeMap::new() };
+        let mut report = ObserverReport {
+            date,
+            nodes: std::collections::BTreeMap::new(),
+        };
         for (name, node) in &self.lookout.state().nodes {
-            let Some(attempt) = node.attempt else { continue };
+            let Some(attempt) = node.attempt else {
+                continue;
+            };
             let answer = node.answer.as_ref();
             let observed = ObservedNode {
                 fetch_time: attempt.fetch_time,
@@ -284,27 +359,43 @@ fn bend(report: &mut ObserverReport, lie: Lie, setup: &Setup) {
         Lie::AllStandbys => report.nodes.values_mut().for_each(|entry| {
             (entry.connection, entry.in_recovery, entry.fetch_time) = (true, Some(true), date);
         }),
-        Lie::AllGone => report.nodes.values_mut().for_each(|entry| entry.connection = false),
+        Lie::AllGone => report
+            .nodes
+            .values_mut()
+            .for_each(|entry| entry.connection = false),
         Lie::Frozen => {}
-        Lie::Date(by) => report.date = WallTime::from_unix_micros(date.unix_micros() + by * 1_000_000),
+        Lie::Date(by) => {
+            report.date = WallTime::from_unix_micros(date.unix_micros() + by * 1_000_000)
+        }
     }
 }
 
 pub(super) fn rules(setup: &Setup, host: HostId, config: &Config) -> Rules {
-    let of_nodes = |test: &dyn Fn(&crate::config::NodeName) -> bool| setup.nodes.iter().map(test).collect();
+    let of_nodes =
+        |test: &dyn Fn(&crate::config::NodeName) -> bool| setup.nodes.iter().map(test).collect();
     Rules {
         own: host,
         poll: micros(config.poll_interval),
         limit: micros(config.failover_lag),
         majority: config.quorum == QuorumRule::Majority,
         configured: of_nodes(&|node| config.nodes.contains_key(node)),
-        observers: setup.observers.iter().map(|(name, _)| config.observers.contains_key(name)).collect(),
+        observers: setup
+            .observers
+            .iter()
+            .map(|(name, _)| config.observers.contains_key(name))
+            .collect(),
         gone: of_nodes(&|node| config.known_gone.contains(node)),
         never: of_nodes(&|node| config.never_promote.contains(node)),
         priorities: setup
             .nodes
             .iter()
-            .map(|node| config.failover_priorities.get(node).copied().unwrap_or_default())
+            .map(|node| {
+                config
+                    .failover_priorities
+                    .get(node)
+                    .copied()
+                    .unwrap_or_default()
+            })
             .collect(),
     }
 }

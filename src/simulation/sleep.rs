@@ -1,5 +1,5 @@
-//! Daemons that are stopped and continued (SIGSTOP, a frozen virtual machine): the world goes on without them, and what
-//! arrived meanwhile lies there when they wake.
+//! Daemons that are stopped and continued (SIGSTOP, a frozen virtual machine): the world goes on
+//! without them, and what arrived meanwhile lies there when they wake.
 
 use super::plan::{Deed, Step};
 use super::site::moment;
@@ -17,8 +17,8 @@ impl World {
         site.stopped_until = until;
         site.disturbed = Some(until);
         site.last_decision = until;
-        // Its next turn was due after one poll interval at the latest. Who is stopped again and again need not begin anew
-        // each time.
+        // Its next turn was due after one poll interval at the latest. Who is stopped again and
+        // again need not begin anew each time.
         let overslept = time > micros(site.lookout.config().poll_interval) + LATE;
         if overslept && site.woke.is_none_or(|woke| moment(now) > woke + AGAIN) {
             site.woke = Some(moment(until));
@@ -44,8 +44,11 @@ impl World {
     pub(super) fn forget_signals(&mut self, host: HostId) {
         let until = self.sites[host].stopped_until;
         if until > self.now {
-            let is_signal = |coming: &Coming| matches!(coming, Coming::Step(_)) && addressee(coming) == Some(host);
-            self.coming.retain(|(at, coming)| *at != until || !is_signal(coming));
+            let is_signal = |coming: &Coming| {
+                matches!(coming, Coming::Step(_)) && addressee(coming) == Some(host)
+            };
+            self.coming
+                .retain(|(at, coming)| *at != until || !is_signal(coming));
         }
     }
 
@@ -62,10 +65,17 @@ fn addressee(coming: &Coming) -> Option<HostId> {
         Coming::Answer { to, .. } | Coming::Page { to, .. } => Some(to),
         Coming::Exited { host, .. } | Coming::Lost { host, .. } => Some(host),
         Coming::Step(Step {
-            deed: Deed::Check(host) | Deed::Configured(host, ..) | Deed::Gone(host, _) | Deed::Interval(host, _),
+            deed:
+                Deed::Check(host)
+                | Deed::Configured(host, ..)
+                | Deed::Gone(host, _)
+                | Deed::Interval(host, _),
             ..
         }) => Some(host),
-        Coming::Question { .. } | Coming::CommandEnds { .. } | Coming::Ready(_) | Coming::Step(_) => None,
+        Coming::Question { .. }
+        | Coming::CommandEnds { .. }
+        | Coming::Ready(_)
+        | Coming::Step(_) => None,
     }
 }
 

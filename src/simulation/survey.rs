@@ -1,6 +1,7 @@
-//! What can happen to one cluster: every split of its hosts in two with and without the primary's death, every single
-//! crash, and schedules drawn from a seed. For operators, on their own configuration. How much is run is measured in work,
-//! never by a clock: the same configuration and seed always come to the same.
+//! What can happen to one cluster: every split of its hosts in two with and without the primary's
+//! death, every single crash, and schedules drawn from a seed. For operators, on their own
+//! configuration. How much is run is measured in work, never by a clock: the same configuration and
+//! seed always come to the same.
 
 use std::cell::Cell;
 
@@ -33,8 +34,14 @@ pub struct Survey {
     pub drawn: usize,
 }
 
-/// Surveys a cluster of at least one server. `tell` is told how many schedules of how many have been run.
-pub fn survey(config: &Config, seed: u64, schedules: usize, mut tell: impl FnMut(usize, usize)) -> Survey {
+/// Surveys a cluster of at least one server. `tell` is told how many schedules of how many have
+/// been run.
+pub fn survey(
+    config: &Config,
+    seed: u64,
+    schedules: usize,
+    mut tell: impl FnMut(usize, usize),
+) -> Survey {
     let shape = Shape::of(config);
     let work = Work::of(&shape.config);
     let schedules = schedules.min(work.drawn);
@@ -44,11 +51,18 @@ pub fn survey(config: &Config, seed: u64, schedules: usize, mut tell: impl FnMut
     let generator = Generator::default();
     for number in 0..schedules {
         let setup = Setup::new(&shape.config, number % config.nodes.len());
-        survey.look_at_drawn(&generator.plan_on(&setup, seed.wrapping_add(number as u64)), work.shrinking);
+        survey.look_at_drawn(
+            &generator.plan_on(&setup, seed.wrapping_add(number as u64)),
+            work.shrinking,
+        );
         survey.drawn += 1;
         tell(survey.single_faults.0 + survey.drawn, all);
     }
-    if survey.findings.iter().any(|(finding, _)| finding.is_problem() && !matches!(finding, Finding::Broken(_))) {
+    if survey
+        .findings
+        .iter()
+        .any(|(finding, _)| finding.is_problem() && !matches!(finding, Finding::Broken(_)))
+    {
         survey.remedies = remedies(&shape.config, seed, work.remedy);
     }
     survey.findings.sort_by(|a, b| a.0.cmp(&b.0));
@@ -62,7 +76,10 @@ pub fn survey(config: &Config, seed: u64, schedules: usize, mut tell: impl FnMut
 impl Survey {
     /// Nothing that another configuration would do better.
     pub fn is_clean(&self) -> bool {
-        !self.findings.iter().any(|(finding, _)| finding.is_problem())
+        !self
+            .findings
+            .iter()
+            .any(|(finding, _)| finding.is_problem())
     }
 
     pub(super) fn of_single_faults(
@@ -73,7 +90,10 @@ impl Survey {
     ) -> Self {
         let faults = Faults::of(config, seed, most);
         let all = faults.plans.len();
-        let mut survey = Self { single_faults: (all, faults.left_out), ..Self::default() };
+        let mut survey = Self {
+            single_faults: (all, faults.left_out),
+            ..Self::default()
+        };
         for (done, plan) in faults.plans.into_iter().enumerate() {
             survey.look_at(plan);
             tell(done + 1, all);
@@ -83,9 +103,14 @@ impl Survey {
     }
 
     fn look_at(&mut self, plan: Plan) {
-        let Outcome { record, writers, .. } = run(&plan);
+        let Outcome {
+            record, writers, ..
+        } = run(&plan);
         let rivals = record.rivals().next().is_some();
-        let case = Case { plan, promotions: record.promotions };
+        let case = Case {
+            plan,
+            promotions: record.promotions,
+        };
         if let Some((_, violation)) = &record.violation {
             self.note(case.broken(violation), &case);
         }
@@ -95,7 +120,11 @@ impl Survey {
         };
         let begun = case.plan.steps.first().map_or(0, |step| step.at);
         let took = first.began.saturating_sub(begun);
-        if self.longest.as_ref().is_none_or(|(longest, _)| *longest < took) {
+        if self
+            .longest
+            .as_ref()
+            .is_none_or(|(longest, _)| *longest < took)
+        {
             self.longest = Some((took, case.clone()));
         }
         if rivals {
@@ -104,14 +133,25 @@ impl Survey {
             let hosts = case.plan.setup.hosts();
             let size = case.split().map(|group| side_of(group, first.host, hosts));
             let is_minority = size.is_some_and(|size| 2 * size <= hosts);
-            self.note(if is_minority { Finding::MinorityPromotes } else { Finding::OldPrimaryWrites }, &case);
+            self.note(
+                if is_minority {
+                    Finding::MinorityPromotes
+                } else {
+                    Finding::OldPrimaryWrites
+                },
+                &case,
+            );
         }
     }
 
     /// Nobody was promoted.
     fn note_silence(&mut self, case: &Case) {
         let setup = &case.plan.setup;
-        let dies = case.plan.steps.iter().any(|step| matches!(step.deed, Deed::Dies(node, _) if node == setup.primary));
+        let dies = case
+            .plan
+            .steps
+            .iter()
+            .any(|step| matches!(step.deed, Deed::Dies(node, _) if node == setup.primary));
         let observers = Some(setup.observer_hosts()).filter(|_| setup.observers.len() > 1);
         if setup.majority_lives(&case.plan) {
             self.note(Finding::NobodyPromotes, case);
@@ -124,7 +164,8 @@ impl Survey {
         }
     }
 
-    /// If nobody is ever promoted, that is the finding; if somebody is, single schedules without a promotion are.
+    /// If nobody is ever promoted, that is the finding; if somebody is, single schedules without a
+    /// promotion are.
     fn sum_up(&mut self) {
         let never = self.longest.is_none();
         self.findings.retain(|(finding, _)| match finding {
@@ -142,25 +183,39 @@ impl Survey {
             Some(run(plan))
         };
         if outcome.record.rivals().next().is_some() && !self.has(&Finding::TwoPromotionsInTheEnd) {
-            let short =
-                shrink(plan, |plan| run_again(plan).is_some_and(|found| found.record.rivals().next().is_some()));
+            let short = shrink(plan, |plan| {
+                run_again(plan).is_some_and(|found| found.record.rivals().next().is_some())
+            });
             self.note(Finding::TwoPromotionsInTheEnd, &Case::of(short));
         }
-        let Some((_, violation)) = outcome.record.violation else { return };
+        let Some((_, violation)) = outcome.record.violation else {
+            return;
+        };
         if !self.has(&Finding::Broken(String::new())) {
-            let is_like = |found: Outcome| found.record.violation.is_some_and(|(_, found)| found.is_like(&violation));
+            let is_like = |found: Outcome| {
+                found
+                    .record
+                    .violation
+                    .is_some_and(|(_, found)| found.is_like(&violation))
+            };
             let case = Case::of(shrink(plan, |plan| run_again(plan).is_some_and(is_like)));
             self.note(case.broken(&violation), &case);
         }
     }
 
     fn has(&self, finding: &Finding) -> bool {
-        self.findings.iter().any(|(known, _)| known.is_like(finding))
+        self.findings
+            .iter()
+            .any(|(known, _)| known.is_like(finding))
     }
 
     /// Keeps the shortest schedule of each kind.
     fn note(&mut self, finding: Finding, case: &Case) {
-        match self.findings.iter_mut().find(|(known, _)| known.is_like(&finding)) {
+        match self
+            .findings
+            .iter_mut()
+            .find(|(known, _)| known.is_like(&finding))
+        {
             Some((_, known)) if known.plan.steps.len() <= case.plan.steps.len() => {}
             Some(known) => *known = (finding, case.clone()),
             None => self.findings.push((finding, case.clone())),
@@ -170,7 +225,9 @@ impl Survey {
 
 /// How many hosts are on the side of this one.
 fn side_of(group: u32, host: usize, hosts: usize) -> usize {
-    (0..hosts).filter(|other| group >> other & 1 == group >> host & 1).count()
+    (0..hosts)
+        .filter(|other| group >> other & 1 == group >> host & 1)
+        .count()
 }
 
 /// How many schedules of each sort there is time for.
@@ -186,9 +243,11 @@ impl Work {
         let setup = Setup::new(config, 0);
         let pairs = setup.hosts() * setup.hosts();
         let length = setup.length_of_a_fault();
-        let polls =
-            length / super::micros(config.poll_interval).max(1) + length / super::micros(config.check_interval).max(1);
-        let cost = pairs.saturating_mul(usize::try_from(polls).unwrap_or(usize::MAX)).max(1);
+        let polls = length / super::micros(config.poll_interval).max(1)
+            + length / super::micros(config.check_interval).max(1);
+        let cost = pairs
+            .saturating_mul(usize::try_from(polls).unwrap_or(usize::MAX))
+            .max(1);
         let of = |share: usize| (share / cost).max(1);
         Self {
             single: of(MOST_WORK),

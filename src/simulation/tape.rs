@@ -1,5 +1,5 @@
-//! A recorder beside a daemon's core, the very one of the daemon: it touches nothing, so a recorded run comes to the same
-//! end as one without.
+//! A recorder beside a daemon's core, the very one of the daemon: it touches nothing, so a recorded
+//! run comes to the same end as one without.
 
 use super::HostId;
 use super::world::World;
@@ -20,20 +20,32 @@ impl Tape {
     fn new(config: &Config, memory: &Memory, now: Now) -> Self {
         let mut recorder = Recorder::new(now);
         recorder.begin(config, memory, now);
-        Self { recorder, former: String::new() }
+        Self {
+            recorder,
+            former: String::new(),
+        }
     }
 
     /// Another process begins.
     pub(super) fn restart(mut self, config: &Config, memory: &Memory, now: Now) -> Self {
         let former = self.former + &self.recorder.take_lines();
-        Self { former, ..Self::new(config, memory, now) }
+        Self {
+            former,
+            ..Self::new(config, memory, now)
+        }
     }
 
     pub(super) fn event(&mut self, event: &Event, lookout: &Lookout, now: Now) {
         self.recorder.event(event, lookout, now);
     }
 
-    pub(super) fn turn(&mut self, maintenance: bool, effects: &[Effect], lookout: &Lookout, now: Now) {
+    pub(super) fn turn(
+        &mut self,
+        maintenance: bool,
+        effects: &[Effect],
+        lookout: &Lookout,
+        now: Now,
+    ) {
         self.recorder.turn(maintenance, effects, lookout, now);
     }
 
@@ -47,7 +59,11 @@ impl World {
     pub(super) fn tape(&mut self, hosts: &[HostId]) {
         for host in hosts {
             let site = &mut self.sites[*host];
-            site.tape = Some(Tape::new(site.lookout.config(), &Memory::default(), site.now(self.now)));
+            site.tape = Some(Tape::new(
+                site.lookout.config(),
+                &Memory::default(),
+                site.now(self.now),
+            ));
         }
     }
 
@@ -56,7 +72,13 @@ impl World {
         let mut text = String::new();
         for site in &mut self.sites {
             let now = site.now(self.now);
-            let Some(Tape { mut recorder, former }) = site.tape.take() else { continue };
+            let Some(Tape {
+                mut recorder,
+                former,
+            }) = site.tape.take()
+            else {
+                continue;
+            };
             if site.is_alive {
                 recorder.end(now);
             }

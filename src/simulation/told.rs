@@ -1,6 +1,8 @@
-//! What one daemon was told, written down beside it and not by it: the ground on which the referee judges what it does.
+//! What one daemon was told, written down beside it and not by it: the ground on which the referee
+//! judges what it does.
 //!
-//! Deliberately simple, and no part of the core is used: a checker that shares code with what it checks shares its errors.
+//! Deliberately simple, and no part of the core is used: a checker that shares code with what it
+//! checks shares its errors.
 
 use super::NodeId;
 
@@ -78,7 +80,8 @@ pub struct Entry {
     pub connected: bool,
     /// Is it a primary, if the observer knows.
     pub is_primary: Option<bool>,
-    /// The node's clock, as an age by the observer's date turned into a moment; with the clock itself.
+    /// The node's clock, as an age by the observer's date turned into a moment; with the clock
+    /// itself.
     pub db_time: Option<(Moment, i64)>,
     /// Receive position.
     pub receive: Option<u64>,
@@ -121,7 +124,8 @@ impl Told {
         told.answer = Some(answer);
     }
 
-    /// A node did not answer, or its connection was lost. `remembered`: it is the remembered primary.
+    /// A node did not answer, or its connection was lost. `remembered`: it is the remembered
+    /// primary.
     pub fn node_failed(&mut self, node: NodeId, at: Moment, refused: bool, remembered: bool) {
         let told = &mut self.nodes[node];
         let is_primary = told.answer.map_or(remembered, |answer| answer.is_primary);
@@ -138,7 +142,13 @@ impl Told {
     }
 
     /// An observer answered. An entry of one whose date is off counts for primaries only.
-    pub fn observer_answered(&mut self, observer: usize, at: Moment, is_skewed: bool, entries: Vec<Option<Entry>>) {
+    pub fn observer_answered(
+        &mut self,
+        observer: usize,
+        at: Moment,
+        is_skewed: bool,
+        entries: Vec<Option<Entry>>,
+    ) {
         let told = &mut self.observers[observer];
         told.attempt = Some((at, true));
         told.is_skewed = is_skewed;
@@ -156,8 +166,8 @@ impl Told {
         }
     }
 
-    /// A node has left the configuration: what it told leaves with it, but not that it was reached as a primary, or that it
-    /// was a standby.
+    /// A node has left the configuration: what it told leaves with it, but not that it was reached
+    /// as a primary, or that it was a standby.
     pub fn node_left(&mut self, node: NodeId) {
         self.former_standbys[node] = self.standbys()[node];
         let left = std::mem::take(&mut self.nodes[node]);
@@ -166,14 +176,28 @@ impl Told {
 
     /// The last contact that anybody had with this node as a primary.
     pub fn last_contact(&self, node: NodeId) -> Option<Moment> {
-        let observers = self.observers.iter().filter_map(|observer| observer.contacts[node]).max();
-        self.nodes[node].contact.max(self.former_contacts[node]).max(observers).max(self.honest_contacts[node])
+        let observers = self
+            .observers
+            .iter()
+            .filter_map(|observer| observer.contacts[node])
+            .max();
+        self.nodes[node]
+            .contact
+            .max(self.former_contacts[node])
+            .max(observers)
+            .max(self.honest_contacts[node])
     }
 
     /// Everybody who is known to be a standby by its own word, now or to a former process.
     pub fn standbys(&self) -> Vec<bool> {
-        let is_standby = |(node, former): (&NodeTold, &bool)| node.answer.map_or(*former, |answer| !answer.is_primary);
-        self.nodes.iter().zip(&self.former_standbys).map(is_standby).collect()
+        let is_standby = |(node, former): (&NodeTold, &bool)| {
+            node.answer.map_or(*former, |answer| !answer.is_primary)
+        };
+        self.nodes
+            .iter()
+            .zip(&self.former_standbys)
+            .map(is_standby)
+            .collect()
     }
 }
 
@@ -188,7 +212,9 @@ impl ObserverTold {
             self.lost[node] = None;
             return;
         }
-        let Some((at, clock)) = entry.db_time else { return };
+        let Some((at, clock)) = entry.db_time else {
+            return;
+        };
         if known.is_none() || self.lost[node] != Some(clock) {
             self.contacts[node] = known.max(Some(at.min(entry.at)));
             self.lost[node] = Some(clock);

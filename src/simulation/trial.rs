@@ -22,8 +22,9 @@ pub fn run(plan: &Plan) -> Outcome {
     World::new(plan).run(plan)
 }
 
-/// Runs a schedule with a recorder beside the daemons of these hosts, and gives their timelines as a flight recorder would
-/// have written them: all that each was told and what it decided, one timeline for each process.
+/// Runs a schedule with a recorder beside the daemons of these hosts, and gives their timelines as
+/// a flight recorder would have written them: all that each was told and what it decided, one
+/// timeline for each process.
 pub fn record(plan: &Plan, hosts: &[HostId]) -> String {
     let mut world = World::new(plan);
     world.tape(hosts);
@@ -32,7 +33,8 @@ pub fn record(plan: &Plan, hosts: &[HostId]) -> String {
 }
 
 impl Plan {
-    /// Until when it matters what this daemon saves: afterwards it does not end, or is not started again. `None`: never.
+    /// Until when it matters what this daemon saves: afterwards it does not end, or is not started
+    /// again. `None`: never.
     pub(super) fn saves_matter_until(&self, host: HostId) -> Option<Micros> {
         let ends = |deed: &Deed| match *deed {
             Deed::Restarts(at)
@@ -42,11 +44,16 @@ impl Plan {
             | Deed::Dies(at, Death::HostDown) => at == host,
             _ => false,
         };
-        self.steps.iter().filter(|step| ends(&step.deed)).map(|step| step.at).max()
+        self.steps
+            .iter()
+            .filter(|step| ends(&step.deed))
+            .map(|step| step.at)
+            .max()
     }
 
-    /// A majority is asked for, every daemon has come to know the whole cluster, and then the network splits once into
-    /// islands, before anybody can have begun to promote: the case in which no second promotion is possible.
+    /// A majority is asked for, every daemon has come to know the whole cluster, and then the
+    /// network splits once into islands, before anybody can have begun to promote: the case in
+    /// which no second promotion is possible.
     fn is_one_split(&self) -> bool {
         let primary = self.setup.primary;
         // Nobody was in contact before 0.
@@ -63,9 +70,17 @@ impl Plan {
             | Deed::Lost(..) => true,
             _ => false,
         };
-        let everybody = |rule: QuorumRule| self.setup.configs.iter().all(|config| config.quorum == rule);
+        let everybody = |rule: QuorumRule| {
+            self.setup
+                .configs
+                .iter()
+                .all(|config| config.quorum == rule)
+        };
         everybody(QuorumRule::Majority)
-            && self.steps.iter().all(|step| harmless(step) && step.at > 2 * SECOND)
+            && self
+                .steps
+                .iter()
+                .all(|step| harmless(step) && step.at > 2 * SECOND)
             && self.steps.iter().filter(|step| splits(&step.deed)).count() <= 1
     }
 }
@@ -76,7 +91,11 @@ impl World {
         self.longest_check = plan.setup.longest(|config| config.check_interval);
         self.run_until(plan.length);
         self.judge_silence();
-        let writers = self.databases.iter().filter(|database| database.is_writer()).count();
+        let writers = self
+            .databases
+            .iter()
+            .filter(|database| database.is_writer())
+            .count();
         let mut time_to_promotion = None;
         if plan.ending != Ending::Abrupt && self.record.violation.is_none() {
             self.agree();
@@ -84,13 +103,19 @@ impl World {
                 time_to_promotion = self.outlive(death);
             }
         }
-        Outcome { record: std::mem::take(&mut self.record), writers, time_to_promotion }
+        Outcome {
+            record: std::mem::take(&mut self.record),
+            writers,
+            time_to_promotion,
+        }
     }
 
-    /// Heals everything, and all must name the same primary in time. Who was about to promote may still do so, after which
-    /// a person has to heal once more.
+    /// Heals everything, and all must name the same primary in time. Who was about to promote may
+    /// still do so, after which a person has to heal once more.
     fn agree(&mut self) {
-        let longest = |setting: fn(&crate::config::Config) -> std::time::Duration| self.setup.longest(setting);
+        let longest = |setting: fn(&crate::config::Config) -> std::time::Duration| {
+            self.setup.longest(setting)
+        };
         let bound = 2 * longest(|config| config.poll_interval)
             + longest(|config| config.check_interval)
             + longest(|config| config.failover_pause)
@@ -108,11 +133,17 @@ impl World {
                 break;
             }
         }
-        let Some(primary) = self.sole_writer() else { return };
+        let Some(primary) = self.sole_writer() else {
+            return;
+        };
         for host in 0..self.sites.len() {
-            let named = self.sites[host].lookout.primary().and_then(|name| self.setup.node_id(name));
+            let named = self.sites[host]
+                .lookout
+                .primary()
+                .and_then(|name| self.setup.node_id(name));
             if named != Some(primary) {
-                self.record.fail(self.now, Violation::NoAgreement(host, named));
+                self.record
+                    .fail(self.now, Violation::NoAgreement(host, named));
             }
         }
     }
@@ -128,7 +159,10 @@ impl World {
     }
 
     fn has_commands(&self) -> bool {
-        self.record.promotions.iter().any(|promotion| promotion.outcome.is_none())
+        self.record
+            .promotions
+            .iter()
+            .any(|promotion| promotion.outcome.is_none())
     }
 
     /// The primary dies a clean death: exactly one promotion, in time, if the votes suffice.
@@ -146,12 +180,19 @@ impl World {
         self.die(primary, death);
         let allowed = self.allowed_time();
         self.run_until(died + allowed + 3 * SECOND);
-        let begun = self.record.promotions.get(before..).unwrap_or_default().to_vec();
+        let begun = self
+            .record
+            .promotions
+            .get(before..)
+            .unwrap_or_default()
+            .to_vec();
         let wanted = usize::from(self.has_votes_without(primary));
         // Observers that are asked late or never make the votes another matter: then at most one.
-        let asks_late = self.setup.any_config().poll_observers_on_warning_only && !self.setup.observers.is_empty();
+        let asks_late = self.setup.any_config().poll_observers_on_warning_only
+            && !self.setup.observers.is_empty();
         if begun.len() > wanted || (begun.len() < wanted && !asks_late) {
-            self.record.fail(self.now, Violation::Promotions(begun.len(), wanted));
+            self.record
+                .fail(self.now, Violation::Promotions(begun.len(), wanted));
         }
         let took = begun.first()?.began - died;
         if took > allowed {
@@ -160,13 +201,16 @@ impl World {
         Some(took)
     }
 
-    /// The limit, two polls and two seconds; where the lag has to say it, the rounds that the warning takes.
+    /// The limit, two polls and two seconds; where the lag has to say it, the rounds that the
+    /// warning takes.
     fn allowed_time(&self) -> Micros {
         let config = self.setup.any_config();
-        let mut allowed = micros(config.failover_lag) + 2 * micros(config.poll_interval) + 2 * SECOND;
+        let mut allowed =
+            micros(config.failover_lag) + 2 * micros(config.poll_interval) + 2 * SECOND;
         let asks_late = config.poll_observers_on_warning_only && !self.setup.observers.is_empty();
         if !config.failover_on_disconnect || asks_late {
-            allowed += 2 * micros(config.check_interval) + 5 * micros(config.poll_interval) + 2 * SECOND;
+            allowed +=
+                2 * micros(config.check_interval) + 5 * micros(config.poll_interval) + 2 * SECOND;
         }
         allowed
     }
@@ -178,8 +222,16 @@ impl World {
             QuorumRule::Half => 2 * known >= all,
             QuorumRule::Majority => 2 * known > all,
         };
-        let standbys = self.setup.nodes.iter().enumerate().filter(|(id, _)| *id != primary);
-        is_met && standbys.into_iter().any(|(_, name)| !config.never_promote.contains(name))
+        let standbys = self
+            .setup
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(id, _)| *id != primary);
+        is_met
+            && standbys
+                .into_iter()
+                .any(|(_, name)| !config.never_promote.contains(name))
     }
 }
 

@@ -1,4 +1,5 @@
-//! The machine: hosts, databases and the network under virtual time; the clock jumps from one happening to the next.
+//! The machine: hosts, databases and the network under virtual time; the clock jumps from one
+//! happening to the next.
 
 use super::database::{Condition, Database};
 use super::network::Network;
@@ -39,9 +40,20 @@ pub(super) struct World {
 /// What is on its way.
 pub(super) enum Coming {
     /// A question arrives at a node or an observer.
-    Question { from: HostId, life: u32, asked: Asked, until: Micros },
+    Question {
+        from: HostId,
+        life: u32,
+        asked: Asked,
+        until: Micros,
+    },
     /// A node's answer arrives.
-    Answer { to: HostId, life: u32, node: NodeId, probe: ProbeId, outcome: Result<NodeReport, ProbeFailure> },
+    Answer {
+        to: HostId,
+        life: u32,
+        node: NodeId,
+        probe: ProbeId,
+        outcome: Result<NodeReport, ProbeFailure>,
+    },
     /// An observer's answer arrives, with the contacts that it truly had.
     Page {
         to: HostId,
@@ -52,11 +64,27 @@ pub(super) enum Coming {
         honest: Vec<Option<Moment>>,
     },
     /// A failover command ends.
-    CommandEnds { host: HostId, life: u32, id: CommandId, status: Option<i32>, replaces: usize },
+    CommandEnds {
+        host: HostId,
+        life: u32,
+        id: CommandId,
+        status: Option<i32>,
+        replaces: usize,
+    },
     /// A daemon is told that its failover command has ended.
-    Exited { host: HostId, life: u32, id: CommandId, status: Option<i32>, promotion: usize },
+    Exited {
+        host: HostId,
+        life: u32,
+        id: CommandId,
+        status: Option<i32>,
+        promotion: usize,
+    },
     /// An idle connection was closed.
-    Lost { host: HostId, life: u32, node: NodeId },
+    Lost {
+        host: HostId,
+        life: u32,
+        node: NodeId,
+    },
     /// A database is done with starting.
     Ready(NodeId),
     /// The next fault of the schedule.
@@ -74,7 +102,11 @@ impl World {
         let setup = plan.setup.clone();
         let mut dice = Dice::new(plan.seed ^ 0x5EED);
         let sites = setup.configs.iter().enumerate().map(|(host, config)| {
-            let offset = if dice.percent(70) { 0 } else { moment(dice.between(0, 8_000_000)) - 4_000_000 };
+            let offset = if dice.percent(70) {
+                0
+            } else {
+                moment(dice.between(0, 8_000_000)) - 4_000_000
+            };
             let whole = dice.percent(50);
             Site::new(&setup, host, config, offset, whole)
         });
@@ -88,7 +120,9 @@ impl World {
         let mut world = Self {
             now: 0,
             network: Network::new(setup.hosts()),
-            saves_until: (0..setup.hosts()).map(|host| plan.saves_matter_until(host)).collect(),
+            saves_until: (0..setup.hosts())
+                .map(|host| plan.saves_matter_until(host))
+                .collect(),
             record: Record::default(),
             setup,
             sites,
@@ -110,7 +144,11 @@ impl World {
 
     /// What lies there for daemons that are stopped.
     pub(super) fn take_those_for_sleepers(&mut self) -> Vec<Coming> {
-        let waits: Vec<bool> = self.coming.iter().map(|(_, coming)| self.waits_until(coming).is_some()).collect();
+        let waits: Vec<bool> = self
+            .coming
+            .iter()
+            .map(|(_, coming)| self.waits_until(coming).is_some())
+            .collect();
         let mut waits = waits.into_iter();
         let all = std::mem::take(&mut self.coming).into_iter();
         let (lying, coming): (Vec<_>, Vec<_>) = all.partition(|_| waits.next() == Some(true));
@@ -127,14 +165,28 @@ impl World {
     /// Lets time pass, happening by happening, until then or until something is wrong.
     pub(super) fn run_until(&mut self, end: Micros) {
         while self.record.violation.is_none() {
-            let deadline = self.sites.iter().filter(|site| site.is_alive).map(Site::next_turn).min();
+            let deadline = self
+                .sites
+                .iter()
+                .filter(|site| site.is_alive)
+                .map(Site::next_turn)
+                .min();
             let arrival = self.coming.last().map(|(at, _)| *at);
-            let next = deadline.into_iter().chain(arrival).min().unwrap_or(Micros::MAX).max(self.now);
+            let next = deadline
+                .into_iter()
+                .chain(arrival)
+                .min()
+                .unwrap_or(Micros::MAX)
+                .max(self.now);
             if next > end {
                 self.now = end;
                 return;
             }
-            self.turns = if self.turns.0 == next { (next, self.turns.1 + 1) } else { (next, 0) };
+            self.turns = if self.turns.0 == next {
+                (next, self.turns.1 + 1)
+            } else {
+                (next, 0)
+            };
             if self.turns.1 > MOST_TURNS_AT_ONE_TIME {
                 self.record.fail(next, Violation::ClockStandsStill);
                 return;
@@ -147,7 +199,9 @@ impl World {
     fn turn(&mut self) {
         while self.coming.last().is_some_and(|(at, _)| *at <= self.now) {
             let arrival = self.coming.pop();
-            arrival.into_iter().for_each(|(_, coming)| self.arrive(coming));
+            arrival
+                .into_iter()
+                .for_each(|(_, coming)| self.arrive(coming));
         }
         for host in 0..self.sites.len() {
             if self.sites[host].is_alive && self.sites[host].next_turn() <= self.now {
@@ -163,24 +217,56 @@ impl World {
             return self.send(until, coming);
         }
         match coming {
-            Coming::Question { from, life, asked, until } => self.question(from, life, asked, until),
-            Coming::Answer { to, life, node, probe, outcome } => {
+            Coming::Question {
+                from,
+                life,
+                asked,
+                until,
+            } => self.question(from, life, asked, until),
+            Coming::Answer {
+                to,
+                life,
+                node,
+                probe,
+                outcome,
+            } => {
                 if self.is_awaited(to, life) && self.sites[to].asked_nodes[node] == Some(probe) {
                     self.node_answers(to, node, probe, outcome);
                 }
             }
-            Coming::Page { to, life, observer, probe, outcome, honest } => {
-                if self.is_awaited(to, life) && self.sites[to].asked_observers[observer] == Some(probe) {
+            Coming::Page {
+                to,
+                life,
+                observer,
+                probe,
+                outcome,
+                honest,
+            } => {
+                if self.is_awaited(to, life)
+                    && self.sites[to].asked_observers[observer] == Some(probe)
+                {
                     self.observer_answers(to, observer, probe, outcome, honest);
                 }
             }
-            Coming::CommandEnds { host, life, id, status, replaces } => {
+            Coming::CommandEnds {
+                host,
+                life,
+                id,
+                status,
+                replaces,
+            } => {
                 // It outlives its daemon, but not its machine.
                 if self.record.is_running(replaces) {
                     self.command_ends(host, life, id, status, replaces);
                 }
             }
-            Coming::Exited { host, life, id, status, promotion } => {
+            Coming::Exited {
+                host,
+                life,
+                id,
+                status,
+                promotion,
+            } => {
                 self.command_exited(host, life, id, status, promotion);
             }
             Coming::Lost { host, life, node } => {
@@ -201,7 +287,13 @@ impl World {
         self.sites[host].is_alive && self.sites[host].life == life
     }
 
-    fn node_answers(&mut self, to: HostId, node: NodeId, probe: ProbeId, outcome: Result<NodeReport, ProbeFailure>) {
+    fn node_answers(
+        &mut self,
+        to: HostId,
+        node: NodeId,
+        probe: ProbeId,
+        outcome: Result<NodeReport, ProbeFailure>,
+    ) {
         let (now, name) = (self.now, self.setup.nodes[node].clone());
         let site = &mut self.sites[to];
         site.asked_nodes[node] = None;
@@ -212,13 +304,23 @@ impl World {
         match &outcome {
             Ok(report) => site.note_report(node, report, now),
             Err(failure) => {
-                let refused =
-                    matches!(failure, ProbeFailure::Refused { .. } | ProbeFailure::AuthenticationRejected { .. });
+                let refused = matches!(
+                    failure,
+                    ProbeFailure::Refused { .. } | ProbeFailure::AuthenticationRejected { .. }
+                );
                 let remembered = site.lookout.primary() == Some(&name);
-                site.told.node_failed(node, moment(now), refused, remembered);
+                site.told
+                    .node_failed(node, moment(now), refused, remembered);
             }
         }
-        site.tell(Event::NodeProbed { node: name, probe, outcome }, now);
+        site.tell(
+            Event::NodeProbed {
+                node: name,
+                probe,
+                outcome,
+            },
+            now,
+        );
     }
 
     fn observer_answers(
@@ -240,7 +342,14 @@ impl World {
             *known = told.max(*known);
         }
         let name = self.setup.observers[observer].0.clone();
-        site.tell(Event::ObserverProbed { observer: name, probe, outcome }, now);
+        site.tell(
+            Event::ObserverProbed {
+                observer: name,
+                probe,
+                outcome,
+            },
+            now,
+        );
     }
 
     fn lose(&mut self, host: HostId, node: NodeId) {
@@ -251,8 +360,16 @@ impl World {
         }
         site.told.node_failed(node, moment(now), false, false);
         self.network.change(host, node, now, |_| {});
-        let failure = ProbeFailure::Unreachable { reason: "the connection was closed".to_owned() };
-        site.tell(Event::NodeLost { node: name, failure }, now);
+        let failure = ProbeFailure::Unreachable {
+            reason: "the connection was closed".to_owned(),
+        };
+        site.tell(
+            Event::NodeLost {
+                node: name,
+                failure,
+            },
+            now,
+        );
     }
 
     fn carry_out(&mut self, host: HostId) {
@@ -261,22 +378,36 @@ impl World {
         for effect in effects.drain(..) {
             match effect {
                 Effect::ProbeNode { node, probe } => {
-                    let Some(node) = self.setup.node_id(&node) else { continue };
+                    let Some(node) = self.setup.node_id(&node) else {
+                        continue;
+                    };
                     self.sites[host].asked_nodes[node] = Some(probe);
                     self.sites[host].asked_at[node] = self.now;
                     self.ask(host, node, Asked::Node(node, probe));
                 }
                 Effect::ProbeObserver { observer, probe } => {
-                    let Some(observer) = self.setup.observer_id(&observer) else { continue };
+                    let Some(observer) = self.setup.observer_id(&observer) else {
+                        continue;
+                    };
                     self.sites[host].asked_observers[observer] = Some(probe);
-                    self.ask(host, self.setup.observers[observer].1, Asked::Observer(observer, probe));
+                    self.ask(
+                        host,
+                        self.setup.observers[observer].1,
+                        Asked::Observer(observer, probe),
+                    );
                 }
-                Effect::RunCommand { id, purpose: CommandPurpose::Failover, timeout, .. } => {
+                Effect::RunCommand {
+                    id,
+                    purpose: CommandPurpose::Failover,
+                    timeout,
+                    ..
+                } => {
                     self.promote(host, id, timeout.map(micros));
                 }
                 Effect::SaveState => save = true,
                 Effect::SaveMemory => keep = true,
-                // Nothing in this world turns on alerts, log lines, other commands or recovery settings.
+                // Nothing in this world turns on alerts, log lines, other commands or recovery
+                // settings.
                 _ => {}
             }
         }
@@ -293,7 +424,12 @@ impl World {
         let life = self.sites[from].life;
         let until = self.now + micros(self.sites[from].lookout.config().poll_timeout);
         let way = self.network.way(from, to);
-        let delay = way.delay + if from == to { 1_000 } else { self.dice.between(1_000, 20_000) };
+        let delay = way.delay
+            + if from == to {
+                1_000
+            } else {
+                self.dice.between(1_000, 20_000)
+            };
         if way.cut || self.now + delay > until || (way.loss > 0 && self.dice.percent(way.loss)) {
             self.fail(from, life, asked, until, time_out());
             return;
@@ -303,7 +439,15 @@ impl World {
             self.answer(from, life, asked, self.now + delay, until);
             return;
         }
-        self.send(self.now + delay, Coming::Question { from, life, asked, until });
+        self.send(
+            self.now + delay,
+            Coming::Question {
+                from,
+                life,
+                asked,
+                until,
+            },
+        );
     }
 
     fn question(&mut self, from: HostId, life: u32, asked: Asked, until: Micros) {
@@ -326,7 +470,16 @@ impl World {
                 match self.databases[node].failure() {
                     None => {
                         let outcome = Ok(self.status(node));
-                        self.send(at, Coming::Answer { to: from, life, node, probe, outcome });
+                        self.send(
+                            at,
+                            Coming::Answer {
+                                to: from,
+                                life,
+                                node,
+                                probe,
+                                outcome,
+                            },
+                        );
                     }
                     Some(Some(failure)) => self.fail(from, life, asked, at, failure),
                     Some(None) => self.fail(from, life, asked, until, time_out()),
@@ -336,9 +489,18 @@ impl World {
                 let host = self.setup.observers[observer].1;
                 let site = &self.sites[host];
                 if !site.is_alive {
-                    let down = self.databases.get(host).is_some_and(|db| db.condition == Condition::HostDown);
-                    let unreachable = ProbeFailure::Unreachable { reason: "connection refused".to_owned() };
-                    let (at, failure) = if down { (until, time_out()) } else { (at, unreachable) };
+                    let down = self
+                        .databases
+                        .get(host)
+                        .is_some_and(|db| db.condition == Condition::HostDown);
+                    let unreachable = ProbeFailure::Unreachable {
+                        reason: "connection refused".to_owned(),
+                    };
+                    let (at, failure) = if down {
+                        (until, time_out())
+                    } else {
+                        (at, unreachable)
+                    };
                     self.fail(from, life, asked, at, failure);
                     return;
                 }
@@ -346,30 +508,59 @@ impl World {
                     // It is asked, but answers when it goes on.
                     let wakes = site.stopped_until;
                     match wakes < until {
-                        true => self.send(wakes, Coming::Question { from, life, asked, until }),
+                        true => self.send(
+                            wakes,
+                            Coming::Question {
+                                from,
+                                life,
+                                asked,
+                                until,
+                            },
+                        ),
                         false => self.fail(from, life, asked, until, time_out()),
                     }
                     return;
                 }
                 let outcome = Ok(site.page(&self.setup, self.now));
                 let honest = self.honest_contacts(host);
-                self.send(at, Coming::Page { to: from, life, observer, probe, outcome, honest });
+                self.send(
+                    at,
+                    Coming::Page {
+                        to: from,
+                        life,
+                        observer,
+                        probe,
+                        outcome,
+                        honest,
+                    },
+                );
             }
         }
     }
 
     fn fail(&mut self, to: HostId, life: u32, asked: Asked, at: Micros, failure: ProbeFailure) {
         let coming = match asked {
-            Asked::Node(node, probe) => Coming::Answer { to, life, node, probe, outcome: Err(failure) },
-            Asked::Observer(observer, probe) => {
-                Coming::Page { to, life, observer, probe, outcome: Err(failure), honest: Vec::new() }
-            }
+            Asked::Node(node, probe) => Coming::Answer {
+                to,
+                life,
+                node,
+                probe,
+                outcome: Err(failure),
+            },
+            Asked::Observer(observer, probe) => Coming::Page {
+                to,
+                life,
+                observer,
+                probe,
+                outcome: Err(failure),
+                honest: Vec::new(),
+            },
         };
         self.send(at, coming);
     }
 
-    /// When this host truly reached a primary that it reaches still, if it tells the truth by a clock that was not stepped
-    /// since.
+    /// When this host truly reached a primary that it reaches still, if it tells the truth by a
+    /// clock that was not stepped since.
     fn honest_contacts(&self, host: HostId) -> Vec<Option<Moment>> {
         let site = &self.sites[host];
         if site.lie.is_some() {
@@ -378,8 +569,12 @@ impl World {
         let contact = |node: &super::told::NodeTold| {
             // Of one that has become a standby its page does not tell any more.
             let is_primary = node.answer.is_some_and(|answer| answer.is_primary);
-            let contact = node.contact.filter(|_| is_primary && matches!(node.attempt, Some((_, true))))?;
-            site.stepped.is_none_or(|stepped| moment(stepped) < contact).then_some(contact)
+            let contact = node
+                .contact
+                .filter(|_| is_primary && matches!(node.attempt, Some((_, true))))?;
+            site.stepped
+                .is_none_or(|stepped| moment(stepped) < contact)
+                .then_some(contact)
         };
         site.told.nodes.iter().map(contact).collect()
     }
@@ -391,12 +586,19 @@ impl World {
         let role = if database.is_primary {
             database.position += 64;
             database.last_commit = db_time.unix_micros();
-            RoleReport::Primary { lsn: Some(Lsn::from_bytes(database.position)), slots: Vec::new() }
+            RoleReport::Primary {
+                lsn: Some(Lsn::from_bytes(database.position)),
+                slots: Vec::new(),
+            }
         } else {
             RoleReport::Standby {
-                receive: database.has_received.then_some(Lsn::from_bytes(database.position)),
+                receive: database
+                    .has_received
+                    .then_some(Lsn::from_bytes(database.position)),
                 replay: Some(Lsn::from_bytes(database.replayed)),
-                last_replay: Some(crate::time::WallTime::from_unix_micros(database.last_replay)),
+                last_replay: Some(crate::time::WallTime::from_unix_micros(
+                    database.last_replay,
+                )),
             }
         };
         NodeReport { db_time, role }
@@ -417,7 +619,9 @@ impl World {
             }
         }
         for node in 0..self.databases.len() {
-            let Some(upstream) = self.databases[node].upstream else { continue };
+            let Some(upstream) = self.databases[node].upstream else {
+                continue;
+            };
             let source = &self.databases[upstream];
             let is_fed = !self.network.way(node, upstream).cut && !self.databases[node].is_starved;
             let streams = source.condition == Condition::Up && is_fed;
@@ -440,7 +644,9 @@ impl World {
 }
 
 fn time_out() -> ProbeFailure {
-    ProbeFailure::TimedOut { step: ProbeStep::Answering }
+    ProbeFailure::TimedOut {
+        step: ProbeStep::Answering,
+    }
 }
 
 /// More turns than that without time passing are a loop.

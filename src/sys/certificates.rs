@@ -1,4 +1,5 @@
-//! Where the operating system keeps the certificates of the authorities that it trusts, and whether a file has changed.
+//! Where the operating system keeps the certificates of the authorities that it trusts, and whether
+//! a file has changed.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -26,16 +27,28 @@ pub fn stamp(path: &Path) -> io::Result<Stamp> {
     })
 }
 
-/// Where the system's authorities are, as OpenSSL finds them: `SSL_CERT_FILE` and the directories of `SSL_CERT_DIR`; if
-/// neither is set, the bundle of the distribution. `None`: there is none.
+/// Where the system's authorities are, as OpenSSL finds them: `SSL_CERT_FILE` and the directories
+/// of `SSL_CERT_DIR`; if neither is set, the bundle of the distribution. `None`: there is none.
 pub fn system_places() -> Option<Vec<PathBuf>> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let (file, directories) = (variable("SSL_CERT_FILE"), variable("SSL_CERT_DIR"));
     let candidates: Vec<PathBuf> = match (&file, &directories) {
-        (None, None) => BUNDLES.iter().map(PathBuf::from).find(|path| path.exists()).into_iter().collect(),
-        _ => file.iter().map(PathBuf::from).chain(directories.iter().flat_map(std::env::split_paths)).collect(),
+        (None, None) => BUNDLES
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+            .into_iter()
+            .collect(),
+        _ => file
+            .iter()
+            .map(PathBuf::from)
+            .chain(directories.iter().flat_map(std::env::split_paths))
+            .collect(),
     };
-    let places: Vec<PathBuf> = candidates.into_iter().filter(|path| path.exists()).collect();
+    let places: Vec<PathBuf> = candidates
+        .into_iter()
+        .filter(|path| path.exists())
+        .collect();
     Some(places).filter(|places| !places.is_empty())
 }
 
@@ -48,7 +61,10 @@ pub fn read_place(path: &Path) -> io::Result<Vec<u8>> {
     for entry in std::fs::read_dir(path)?.take(MAX_FILES) {
         let entry = entry?.path();
         if entry.is_file() {
-            all.extend(files::read_small(&entry, MAX_BUNDLE_BYTES.saturating_sub(all.len()))?);
+            all.extend(files::read_small(
+                &entry,
+                MAX_BUNDLE_BYTES.saturating_sub(all.len()),
+            )?);
             all.push(b'\n');
         }
     }
@@ -76,7 +92,8 @@ mod tests {
 
     #[test]
     fn a_directory_is_read_file_by_file_and_a_changed_one_has_another_stamp() {
-        let room = std::env::temp_dir().join(format!("pglookout-certificates-{}", std::process::id()));
+        let room =
+            std::env::temp_dir().join(format!("pglookout-certificates-{}", std::process::id()));
         fs::create_dir_all(room.join("below")).unwrap();
         fs::write(room.join("a.pem"), "a").unwrap();
         fs::write(room.join("b.0"), "b").unwrap();
@@ -90,8 +107,15 @@ mod tests {
         fs::rename(room.join("a.new"), room.join("a.pem")).unwrap();
         assert_ne!(stamp(&room.join("a.pem")).unwrap(), before);
         assert!(stamp(&room.join("none")).is_err());
-        fs::File::create(room.join("huge")).and_then(|file| file.set_len(1 << 30)).unwrap();
-        assert!(read_place(&room).unwrap_err().to_string().contains("is larger than"));
+        fs::File::create(room.join("huge"))
+            .and_then(|file| file.set_len(1 << 30))
+            .unwrap();
+        assert!(
+            read_place(&room)
+                .unwrap_err()
+                .to_string()
+                .contains("is larger than")
+        );
         fs::remove_dir_all(&room).unwrap();
     }
 }

@@ -1,14 +1,16 @@
-//! Child processes: the commands of the configuration and our own helpers, started so that nothing of the daemon leaks into
-//! them and nothing of them can hold the daemon up.
+//! Child processes: the commands of the configuration and our own helpers, started so that nothing
+//! of the daemon leaks into them and nothing of them can hold the daemon up.
 //!
-//! A child gets an empty signal mask and default dispositions (Rust's `Command` passes ours on, and the script would be
-//! deaf to SIGTERM), a process group of its own, the descriptor limit that we were started with, `/dev/null` to read
-//! from unless we have something to say, one pipe to us for both outputs, no other descriptor, no word of the service
-//! manager and not the password of our environment. A root that holds this program and nothing else has neither `/dev/null`
-//! nor `/proc`; our helpers start there too.
+//! A child gets an empty signal mask and default dispositions (Rust's `Command` passes ours on, and
+//! the script would be deaf to SIGTERM), a process group of its own, the descriptor limit that we
+//! were started with, `/dev/null` to read from unless we have something to say, one pipe to us for
+//! both outputs, no other descriptor, no word of the service manager and not the password of our
+//! environment. A root that holds this program and nothing else has neither `/dev/null` nor
+//! `/proc`; our helpers start there too.
 //!
-//! The exit status alone says that a command is over. What it left running may keep the pipe: after [`Child::finish`] drop
-//! the `Child` (a writer then gets SIGPIPE), or keep it registered and reading until it is [`Reading::Ended`].
+//! The exit status alone says that a command is over. What it left running may keep the pipe: after
+//! [`Child::finish`] drop the `Child` (a writer then gets SIGPIPE), or keep it registered and
+//! reading until it is [`Reading::Ended`].
 
 #![allow(unsafe_code)]
 
@@ -33,7 +35,8 @@ use super::limits::InheritedLimit;
 use super::output::Output;
 use super::process;
 
-/// A child process and the pipe to which it writes. It is a source of the loop: readable means [`Child::read_output`].
+/// A child process and the pipe to which it writes. It is a source of the loop: readable means
+/// [`Child::read_output`].
 #[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
@@ -57,14 +60,14 @@ pub enum Reading {
 impl Child {
     /// Starts `argv`, program first, found on `PATH` if it has no slash.
     ///
-    /// Returns when the program runs or could not be started: std waits for the exec, which for a program on a local disk
-    /// is a matter of a millisecond. That is the one wait in this file.
+    /// Returns when the program runs or could not be started: std waits for the exec, which for a
+    /// program on a local disk is a matter of a millisecond. That is the one wait in this file.
     pub fn start<S: AsRef<OsStr>>(argv: &[S], limit: Option<InheritedLimit>) -> io::Result<Self> {
         Self::start_reading(argv, nothing_to_read("/dev/null")?, limit)
     }
 
-    /// The same with something to read, which may be a secret: it is seen in no list of processes. It must fit into a pipe,
-    /// because nothing here waits for the reader.
+    /// The same with something to read, which may be a secret: it is seen in no list of processes.
+    /// It must fit into a pipe, because nothing here waits for the reader.
     pub fn start_with_input<S: AsRef<OsStr>>(
         argv: &[S],
         input: &[u8],
@@ -77,17 +80,33 @@ impl Child {
         Self::start_reading(argv, theirs.into(), limit)
     }
 
-    fn start_reading<S: AsRef<OsStr>>(argv: &[S], stdin: Stdio, limit: Option<InheritedLimit>) -> io::Result<Self> {
-        let (program, arguments) =
-            argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
-        // Both ends close on exec: the child keeps copies as 1 and 2 alone, so that the pipe ends when it does.
+    fn start_reading<S: AsRef<OsStr>>(
+        argv: &[S],
+        stdin: Stdio,
+        limit: Option<InheritedLimit>,
+    ) -> io::Result<Self> {
+        let (program, arguments) = argv
+            .split_first()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
+        // Both ends close on exec: the child keeps copies as 1 and 2 alone, so that the pipe ends
+        // when it does.
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
         let pipe = Receiver::from(ours);
         pipe.set_nonblocking(true)?;
         let mut command = cleansed(program.as_ref(), limit);
-        command.args(arguments).stdin(stdin).stdout(theirs.try_clone()?).stderr(theirs);
+        command
+            .args(arguments)
+            .stdin(stdin)
+            .stdout(theirs.try_clone()?)
+            .stderr(theirs);
         let process = command.spawn()?;
-        Ok(Self { process, status: None, pipe, pipe_has_ended: false, output: Output::default() })
+        Ok(Self {
+            process,
+            status: None,
+            pipe,
+            pipe_has_ended: false,
+            output: Output::default(),
+        })
     }
 
     /// The process id, which is also the id of the process group.
@@ -95,8 +114,8 @@ impl Child {
         self.process.id()
     }
 
-    /// Reads what the child has printed and appends the complete lines: cut, without control characters, and no more of
-    /// them than a log should bear.
+    /// Reads what the child has printed and appends the complete lines: cut, without control
+    /// characters, and no more of them than a log should bear.
     pub fn read_output(&mut self, lines: &mut Vec<String>) -> io::Result<Reading> {
         let mut left = READ_BUDGET;
         let mut buffer = [0; READ_BYTES];
@@ -110,7 +129,9 @@ impl Child {
                         return Ok(Reading::Unfinished);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Reading::Drained),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Reading::Drained);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -126,8 +147,8 @@ impl Child {
         Ok(self.status)
     }
 
-    /// To be called once [`Child::try_wait`] has given a status: reads what the pipe still holds, once and bounded, and
-    /// appends the last lines.
+    /// To be called once [`Child::try_wait`] has given a status: reads what the pipe still holds,
+    /// once and bounded, and appends the last lines.
     pub fn finish(&mut self, lines: &mut Vec<String>) {
         // A pipe that cannot be read has no more to tell; the status stands.
         let _ = self.read_output(lines);
@@ -139,8 +160,8 @@ impl Child {
         self.output.tail()
     }
 
-    /// Sends `signal` to the child and everything that it started in its group. Does nothing once its status was taken: the
-    /// id may be somebody else's by then.
+    /// Sends `signal` to the child and everything that it started in its group. Does nothing once
+    /// its status was taken: the id may be somebody else's by then.
     pub fn kill_group(&self, signal: Signal) -> io::Result<()> {
         if self.status.is_some() {
             return Ok(());
@@ -148,22 +169,36 @@ impl Child {
         process::kill_group(self.id(), signal)
     }
 
-    /// Lets a running child finish without us, who are about to end: `cat` takes over the reading, because a failover
-    /// script that meets a closed pipe is ended by SIGPIPE half-way through.
+    /// Lets a running child finish without us, who are about to end: `cat` takes over the reading,
+    /// because a failover script that meets a closed pipe is ended by SIGPIPE half-way through.
     pub fn leave(self) -> io::Result<()> {
         self.pipe.set_nonblocking(false)?;
         let mut command = cleansed("cat".as_ref(), None);
-        command.stdin(OwnedFd::from(self.pipe)).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        command
+            .stdin(OwnedFd::from(self.pipe))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
         Ok(())
     }
 }
 
 impl Source for Child {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         self.pipe.register(registry, token, interests)
     }
 
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         self.pipe.reregister(registry, token, interests)
     }
 
@@ -172,11 +207,15 @@ impl Source for Child {
     }
 }
 
-/// What starts this very program once more, also when its file was replaced by a newer version. Without `/proc` it is the
-/// name that we were started by.
+/// What starts this very program once more, also when its file was replaced by a newer version.
+/// Without `/proc` it is the name that we were started by.
 pub fn own_program() -> OsString {
     const RUNNING: &str = "/proc/self/exe";
-    let started = if Path::new(RUNNING).exists() { None } else { std::env::args_os().next() };
+    let started = if Path::new(RUNNING).exists() {
+        None
+    } else {
+        std::env::args_os().next()
+    };
     started.unwrap_or_else(|| RUNNING.into())
 }
 
@@ -192,22 +231,36 @@ fn nothing_to_read(null: &str) -> io::Result<Stdio> {
 const READ_BYTES: usize = 16 * 1024;
 /// Bytes per call; a little more than a pipe holds by default.
 const READ_BUDGET: usize = 128 * 1024;
-/// What the service manager told us alone, and the one of libpq's variables that is a secret itself and no path to one.
-const OUR_VARIABLES: [&str; 4] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "PGPASSWORD"];
+/// What the service manager told us alone, and the one of libpq's variables that is a secret itself
+/// and no path to one.
+const OUR_VARIABLES: [&str; 4] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+    "PGPASSWORD",
+];
 
-#[expect(clippy::disallowed_methods, reason = "the one place that starts children")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that starts children"
+)]
 fn cleansed(program: &OsStr, limit: Option<InheritedLimit>) -> Command {
     let mut command = Command::new(program);
     command.process_group(0);
-    OUR_VARIABLES.iter().for_each(|name| _ = command.env_remove(name));
-    // SAFETY: between fork and exec `cleanse` makes system calls only: it takes no lock and allocates nothing.
+    OUR_VARIABLES
+        .iter()
+        .for_each(|name| _ = command.env_remove(name));
+    // SAFETY: between fork and exec `cleanse` makes system calls only: it takes no lock and
+    // allocates nothing.
     unsafe { command.pre_exec(move || cleanse(limit)) };
     command
 }
 
 /// Runs in the child, after its descriptors 0 to 2 are in place.
 fn cleanse(limit: Option<InheritedLimit>) -> io::Result<()> {
-    for number in Signal::iterator().filter(|number| !matches!(number, Signal::SIGKILL | Signal::SIGSTOP)) {
+    for number in
+        Signal::iterator().filter(|number| !matches!(number, Signal::SIGKILL | Signal::SIGSTOP))
+    {
         // SAFETY: the default disposition runs no code of ours.
         unsafe { signal(number, SigHandler::SigDfl) }?;
     }

@@ -21,7 +21,10 @@ fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
         if let Some(value) = found() {
             return value;
         }
-        assert!(clock::monotonic().since(begun) < PATIENCE, "nothing came of it");
+        assert!(
+            clock::monotonic().since(begun) < PATIENCE,
+            "nothing came of it"
+        );
         std::thread::yield_now();
     }
 }
@@ -65,7 +68,13 @@ fn arguments_are_not_seen_by_a_shell() {
 
 #[test]
 fn what_cannot_be_started_is_an_error_with_the_reason() {
-    let check = |argv: &[&str], kind| assert_eq!(Child::start(argv, None).unwrap_err().kind(), kind, "{argv:?}");
+    let check = |argv: &[&str], kind| {
+        assert_eq!(
+            Child::start(argv, None).unwrap_err().kind(),
+            kind,
+            "{argv:?}"
+        )
+    };
     check(&["/no/such/program"], io::ErrorKind::NotFound);
     check(&["no-such-program-anywhere"], io::ErrorKind::NotFound);
     check(&["/etc/passwd"], io::ErrorKind::PermissionDenied);
@@ -79,11 +88,15 @@ fn nothing_of_our_signal_handling_is_inherited() {
     let _signals = crate::sys::signals::Signals::block().unwrap();
     let status = lines_of("exec cat /proc/self/status");
     let bits = |name: &str| {
-        let found = status.iter().find_map(|line| line.strip_prefix(name)).unwrap();
+        let found = status
+            .iter()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap();
         u64::from_str_radix(found.trim_start_matches("\\t"), 16).unwrap()
     };
     assert_eq!(bits("SigBlk:"), 0);
-    // Of the real-time signals the C library keeps two to itself, and whoever started the tests may have left them ignored.
+    // Of the real-time signals the C library keeps two to itself, and whoever started the tests may
+    // have left them ignored.
     assert_eq!(bits("SigIgn:") & 0x7fff_ffff, 0);
 }
 
@@ -91,20 +104,43 @@ fn nothing_of_our_signal_handling_is_inherited() {
 fn no_descriptor_of_ours_is_inherited() {
     // One that somebody left open for children, as std itself never does.
     let file = std::fs::File::open("/dev/zero").unwrap();
-    nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
+    nix::fcntl::fcntl(
+        &file,
+        nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
+    )
+    .unwrap();
     let lines = lines_of("exec ls -l /proc/self/fd");
-    assert!(!lines.iter().any(|line| line.contains("/dev/zero")), "{} in {lines:?}", file.as_raw_fd());
+    assert!(
+        !lines.iter().any(|line| line.contains("/dev/zero")),
+        "{} in {lines:?}",
+        file.as_raw_fd()
+    );
     // Standard input is /dev/null, both outputs are pipes, and `ls` itself has the directory open.
-    assert_eq!(lines.iter().filter(|line| line.contains(" -> ")).count(), 4, "{lines:?}");
-    assert_eq!(lines.iter().filter(|line| line.contains("/dev/null")).count(), 1, "{lines:?}");
+    assert_eq!(
+        lines.iter().filter(|line| line.contains(" -> ")).count(),
+        4,
+        "{lines:?}"
+    );
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line.contains("/dev/null"))
+            .count(),
+        1,
+        "{lines:?}"
+    );
 }
 
 #[test]
 fn without_dev_null_there_is_still_nothing_to_read() {
     for null in ["/dev/null", "/no/such/device"] {
         let cat = ["cat"].as_slice();
-        let (status, lines) = run(&mut Child::start_reading(cat, nothing_to_read(null).unwrap(), None).unwrap());
-        assert!(status.success() && lines.is_empty(), "{null}: {status}: {lines:?}");
+        let (status, lines) =
+            run(&mut Child::start_reading(cat, nothing_to_read(null).unwrap(), None).unwrap());
+        assert!(
+            status.success() && lines.is_empty(),
+            "{null}: {status}: {lines:?}"
+        );
     }
 }
 
@@ -113,7 +149,10 @@ fn has_a_process_group_of_its_own_and_the_limit_that_we_were_given() {
     let mut child = sh("ps -o pgid= -p $$");
     let id = child.id();
     assert_eq!(run(&mut child).1.concat().trim(), id.to_string());
-    let limit = InheritedLimit { soft: 123, hard: 456 };
+    let limit = InheritedLimit {
+        soft: 123,
+        hard: 456,
+    };
     let mut child = Child::start(&["sh", "-c", "ulimit -Sn; ulimit -Hn"], Some(limit)).unwrap();
     assert_eq!(run(&mut child).1, ["123", "456"]);
 }
@@ -122,7 +161,12 @@ fn has_a_process_group_of_its_own_and_the_limit_that_we_were_given() {
 fn no_word_of_the_service_manager_and_no_password_is_passed_on() {
     let command = cleansed("true".as_ref(), None);
     for name in OUR_VARIABLES {
-        assert!(command.get_envs().any(|(key, value)| key == name && value.is_none()), "{name}");
+        assert!(
+            command
+                .get_envs()
+                .any(|(key, value)| key == name && value.is_none()),
+            "{name}"
+        );
     }
 }
 
@@ -131,7 +175,10 @@ fn a_grandchild_that_keeps_the_pipe_delays_nothing() {
     let mut child = sh("sleep 300 & echo $!; exit 3");
     let (status, lines) = run(&mut child);
     assert_eq!(status.code(), Some(3));
-    assert_eq!(child.read_output(&mut Vec::new()).unwrap(), Reading::Drained);
+    assert_eq!(
+        child.read_output(&mut Vec::new()).unwrap(),
+        Reading::Drained
+    );
     let grandchild = lines[0].parse().unwrap();
     nix::sys::signal::kill(Pid::from_raw(grandchild), Signal::SIGKILL).unwrap();
     until(|| (child.read_output(&mut Vec::new()).unwrap() == Reading::Ended).then_some(()));
@@ -177,7 +224,9 @@ fn one_that_ignores_sigterm_is_ended_by_sigkill_with_all_that_it_started() {
 fn is_a_source_of_the_loop() {
     let mut child = sh("echo hello");
     let mut poll = mio::Poll::new().unwrap();
-    poll.registry().register(&mut child, Token(1), Interest::READABLE).unwrap();
+    poll.registry()
+        .register(&mut child, Token(1), Interest::READABLE)
+        .unwrap();
     let (mut events, mut lines) = (mio::Events::with_capacity(4), Vec::new());
     until(|| {
         poll.poll(&mut events, Some(PATIENCE)).unwrap();
@@ -193,13 +242,24 @@ fn one_that_is_left_can_go_on_printing() {
     let done = std::env::temp_dir().join(format!("pglookout-left-{}", std::process::id()));
     let _ = std::fs::remove_file(&done);
     // It prints more than a pipe holds, and only after we have gone.
-    let script = format!("kill -STOP $$; yes | head -c 300000 && echo done >'{}'", done.display());
+    let script = format!(
+        "kill -STOP $$; yes | head -c 300000 && echo done >'{}'",
+        done.display()
+    );
     let child = sh(&script);
     let id = i32::try_from(child.id()).unwrap();
     let stopped = format!("/proc/{id}/stat");
-    until(|| std::fs::read_to_string(&stopped).ok().filter(|stat| stat.contains(") T ")));
+    until(|| {
+        std::fs::read_to_string(&stopped)
+            .ok()
+            .filter(|stat| stat.contains(") T "))
+    });
     child.leave().unwrap();
     nix::sys::signal::kill(Pid::from_raw(id), Signal::SIGCONT).unwrap();
-    until(|| std::fs::read_to_string(&done).ok().filter(|text| text == "done\n"));
+    until(|| {
+        std::fs::read_to_string(&done)
+            .ok()
+            .filter(|text| text == "done\n")
+    });
     std::fs::remove_file(&done).unwrap();
 }

@@ -8,8 +8,9 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::time::{Monotonic, Now, WallTime};
 
-/// Both clocks, read together. The wall clock is read off the monotonic one, and set anew when the two have drifted apart
-/// or it was stepped: a recording need not tell the time of every turn twice.
+/// Both clocks, read together. The wall clock is read off the monotonic one, and set anew when the
+/// two have drifted apart or it was stepped: a recording need not tell the time of every turn
+/// twice.
 #[derive(Debug)]
 pub struct Clock {
     start: Now,
@@ -18,12 +19,20 @@ pub struct Clock {
 impl Clock {
     /// Reads the clocks for the first time.
     pub fn start() -> Self {
-        Self { start: Now { mono: monotonic(), wall: wall() } }
+        Self {
+            start: Now {
+                mono: monotonic(),
+                wall: wall(),
+            },
+        }
     }
 
     /// Reads the clocks.
     pub fn now(&mut self) -> Now {
-        self.reading(Now { mono: monotonic(), wall: wall() })
+        self.reading(Now {
+            mono: monotonic(),
+            wall: wall(),
+        })
     }
 
     fn reading(&mut self, read: Now) -> Now {
@@ -32,7 +41,10 @@ impl Clock {
             self.start = read;
             return read;
         }
-        Now { mono: read.mono, wall: expected }
+        Now {
+            mono: read.mono,
+            wall: expected,
+        }
     }
 }
 
@@ -46,13 +58,18 @@ pub fn boot_id() -> Option<String> {
 /// The monotonic clock alone.
 pub fn monotonic() -> Monotonic {
     // The clock has no way to fail: it exists on every Linux and takes no argument from outside.
-    let since_boot = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    let since_boot = clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map(Duration::from)
+        .unwrap_or_default();
     let micros = u64::try_from(since_boot.as_micros()).unwrap_or(u64::MAX);
     Monotonic::from_duration(Duration::from_micros(micros))
 }
 
 /// The wall clock alone.
-#[expect(clippy::disallowed_methods, reason = "this is the one reader of the wall clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one reader of the wall clock"
+)]
 pub fn wall() -> WallTime {
     let micros = |distance: Duration| i64::try_from(distance.as_micros()).unwrap_or(i64::MAX);
     WallTime::from_unix_micros(match SystemTime::now().duration_since(UNIX_EPOCH) {
@@ -72,7 +89,12 @@ mod tests {
     fn wall_time_goes_with_the_monotonic_clock_until_it_is_set() {
         let mono = |millis| Monotonic::from_duration(Duration::from_millis(millis));
         let wall = |millis: i64| WallTime::from_unix_micros(millis * 1_000);
-        let mut clock = Clock { start: Now { mono: mono(1_000), wall: wall(50_000) } };
+        let mut clock = Clock {
+            start: Now {
+                mono: mono(1_000),
+                wall: wall(50_000),
+            },
+        };
         for (at, read, expected) in [
             (1_000, 50_000, 50_000),
             (2_000, 51_009, 51_000),
@@ -82,8 +104,18 @@ mod tests {
             (6_000, 10, 10),
             (7_000, 1_010, 1_010),
         ] {
-            let now = clock.reading(Now { mono: mono(at), wall: wall(read) });
-            assert_eq!(now, Now { mono: mono(at), wall: wall(expected) }, "at {at}");
+            let now = clock.reading(Now {
+                mono: mono(at),
+                wall: wall(read),
+            });
+            assert_eq!(
+                now,
+                Now {
+                    mono: mono(at),
+                    wall: wall(expected)
+                },
+                "at {at}"
+            );
         }
     }
 

@@ -1,5 +1,5 @@
-//! Datagrams to one receiver, without waiting and without caring whether anybody is there: metrics, syslog records, words to
-//! the service manager.
+//! Datagrams to one receiver, without waiting and without caring whether anybody is there: metrics,
+//! syslog records, words to the service manager.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -74,8 +74,8 @@ impl Datagrams {
         Ok(Self::Unix(ours))
     }
 
-    /// Sends one datagram, or says why not; `WouldBlock` where it would have to wait. That nobody listened to an earlier one
-    /// is no error of this one.
+    /// Sends one datagram, or says why not; `WouldBlock` where it would have to wait. That nobody
+    /// listened to an earlier one is no error of this one.
     pub fn send(&self, datagram: &[u8]) -> io::Result<()> {
         let send = || match self {
             Self::Udp(socket) => socket.send(datagram),
@@ -83,11 +83,15 @@ impl Datagrams {
         };
         let sent = match (self, send()) {
             // What came back for an earlier datagram took the place of this one.
-            (Self::Udp(_), Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => send(),
+            (Self::Udp(_), Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                send()
+            }
             (_, sent) => sent,
         };
         match (self, sent) {
-            (Self::Udp(_), Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+            (Self::Udp(_), Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Ok(())
+            }
             (_, sent) => sent.map(|_| ()),
         }
     }
@@ -116,12 +120,20 @@ mod tests {
     #[test]
     fn a_unix_receiver_that_does_not_read_is_not_waited_for() {
         let name = format!("pglookout-datagram-{}", std::process::id());
-        let receiver = UnixDatagram::bind_addr(&UnixAddr::from_abstract_name(&name).unwrap()).unwrap();
-        let datagrams = Datagrams::open(&Receiver::unix(OsStr::new(&format!("@{name}"))).unwrap()).unwrap();
-        let refusal = std::iter::repeat_with(|| datagrams.send(b"x")).take(100_000).find_map(Result::err).unwrap();
+        let receiver =
+            UnixDatagram::bind_addr(&UnixAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let datagrams =
+            Datagrams::open(&Receiver::unix(OsStr::new(&format!("@{name}"))).unwrap()).unwrap();
+        let refusal = std::iter::repeat_with(|| datagrams.send(b"x"))
+            .take(100_000)
+            .find_map(Result::err)
+            .unwrap();
         assert_eq!(refusal.kind(), io::ErrorKind::WouldBlock);
         drop(receiver);
-        assert_eq!(datagrams.send(b"x").unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(
+            datagrams.send(b"x").unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
         assert!(Datagrams::open(&Receiver::Abstract(name.into_bytes())).is_err());
     }
 

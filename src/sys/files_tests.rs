@@ -12,7 +12,8 @@ struct Room(PathBuf);
 
 impl Room {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("pglookout-files-{}-{name}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("pglookout-files-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         Self(path)
@@ -36,13 +37,18 @@ impl Drop for Room {
 
 fn error(result: io::Result<impl std::fmt::Debug>, path: &Path) -> String {
     let text = result.unwrap_err().to_string();
-    assert!(text.contains(&*path.to_string_lossy()), "does not name its path: {text}");
+    assert!(
+        text.contains(&*path.to_string_lossy()),
+        "does not name its path: {text}"
+    );
     text
 }
 
 /// What is in the directory.
 fn names(room: &Room) -> Vec<String> {
-    let entries = fs::read_dir(&room.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let entries = fs::read_dir(&room.0)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = entries.collect();
     names.sort();
     names
@@ -54,7 +60,10 @@ fn a_replaced_file_is_whole_and_nothing_stays_beside_it() {
     let state = room.with("state.json", "a much longer former state");
     replace(&state, b"{}").unwrap();
     assert_eq!(fs::read_to_string(&state).unwrap(), "{}");
-    assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o644);
+    assert_eq!(
+        fs::metadata(&state).unwrap().permissions().mode() & 0o777,
+        0o644
+    );
     assert_eq!(names(&room), ["state.json"]);
 }
 
@@ -66,10 +75,17 @@ fn what_is_in_the_place_of_a_file_is_replaced_and_never_opened() {
     symlink(&victim, room.at("link")).unwrap();
     symlink(room.at("not-there"), room.at("dangling")).unwrap();
     mkfifo(&room.at("fifo"), Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
-    let _reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(room.at("fifo")).unwrap();
+    let _reader = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(room.at("fifo"))
+        .unwrap();
     for name in ["hard", "link", "dangling", "fifo"] {
         replace(&room.at(name), b"ours").unwrap();
-        assert!(fs::symlink_metadata(room.at(name)).unwrap().is_file(), "{name}");
+        assert!(
+            fs::symlink_metadata(room.at(name)).unwrap().is_file(),
+            "{name}"
+        );
         assert_eq!(fs::read_to_string(room.at(name)).unwrap(), "ours", "{name}");
     }
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
@@ -80,11 +96,15 @@ fn what_is_in_the_place_of_a_file_is_replaced_and_never_opened() {
 #[test]
 fn a_file_that_cannot_be_written_is_an_error_with_its_path_and_leaves_nothing() {
     let room = Room::new("replace-refused");
-    error(replace(&room.at("no/such/state.json"), b"1"), &room.at("no/such/state.json"));
+    error(
+        replace(&room.at("no/such/state.json"), b"1"),
+        &room.at("no/such/state.json"),
+    );
     fs::create_dir_all(room.at("directory")).unwrap();
     error(replace(&room.at("directory"), b"1"), &room.at("directory"));
     assert_eq!(names(&room), ["directory"]);
-    let is_unpredictable = |name: &str| beside(&room.at(name)).unwrap() != beside(&room.at(name)).unwrap();
+    let is_unpredictable =
+        |name: &str| beside(&room.at(name)).unwrap() != beside(&room.at(name)).unwrap();
     assert!(is_unpredictable("state.json"));
 }
 
@@ -98,7 +118,10 @@ fn only_a_file_is_removed() {
     fs::create_dir_all(room.at("directory")).unwrap();
     for name in ["link", "dangling", "fifo", "directory"] {
         error(remove(&room.at(name)), &room.at(name));
-        assert!(fs::symlink_metadata(room.at(name)).is_ok(), "{name} was removed");
+        assert!(
+            fs::symlink_metadata(room.at(name)).is_ok(),
+            "{name} was removed"
+        );
     }
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     for _ in 0..2 {
@@ -115,7 +138,9 @@ fn whatever_exists_under_its_name_is_a_maintenance_file() {
     symlink(&file, room.at("link")).unwrap();
     symlink(room.at("not-there"), room.at("dangling")).unwrap();
     symlink(room.at("loop"), room.at("loop")).unwrap();
-    let check = |name: &str, expected: Option<bool>| assert_eq!(exists(&room.at(name)).ok(), expected, "{name}");
+    let check = |name: &str, expected: Option<bool>| {
+        assert_eq!(exists(&room.at(name)).ok(), expected, "{name}")
+    };
     check("file", Some(true));
     check("link", Some(true));
     check("", Some(true));
@@ -157,12 +182,21 @@ fn a_private_key_must_be_its_owners_alone() {
     let room = Room::new("key");
     let key = room.with("key", "secret");
     let is_root = geteuid().is_root();
-    for (mode, expected) in [(0o600, true), (0o400, true), (0o640, is_root), (0o660, false), (0o604, false)] {
+    for (mode, expected) in [
+        (0o600, true),
+        (0o400, true),
+        (0o640, is_root),
+        (0o660, false),
+        (0o604, false),
+    ] {
         fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
         let read = read_key(&key, 100);
         assert_eq!(read.is_ok(), expected, "{mode:o}: {read:?}");
     }
     let text = error(read_key(&key, 100), &key);
-    assert!(text.contains("others may read it (mode 0604); expected 0600"), "{text}");
+    assert!(
+        text.contains("others may read it (mode 0604); expected 0600"),
+        "{text}"
+    );
     assert!(!text.contains("secret"));
 }

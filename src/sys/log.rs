@@ -1,7 +1,9 @@
-//! The log: one line per record on standard error, and to syslog if that is wanted. Neither must ever hold the daemon up.
+//! The log: one line per record on standard error, and to syslog if that is wanted. Neither must
+//! ever hold the daemon up.
 //!
-//! What cannot be written at once waits in a bounded queue; when that is full, lines are lost and counted, and one line says
-//! so when writing goes on. The loop calls [`flush`] once per turn. The logger is the one global of the daemon.
+//! What cannot be written at once waits in a bounded queue; when that is full, lines are lost and
+//! counted, and one line says so when writing goes on. The loop calls [`flush`] once per turn. The
+//! logger is the one global of the daemon.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -22,8 +24,12 @@ use crate::time::{Monotonic, WallTime};
 /// Starts logging to standard error; lines begin with the time unless a service manager adds it.
 pub fn init(level: LevelFilter) -> Result<(), SetLoggerError> {
     let with_time = std::env::var_os("NOTIFY_SOCKET").is_none();
-    let logger =
-        LOGGER.get_or_init(|| Logger(Mutex::new(Sinks { lines: Lines::new(&io::stderr(), with_time), syslog: None })));
+    let logger = LOGGER.get_or_init(|| {
+        Logger(Mutex::new(Sinks {
+            lines: Lines::new(&io::stderr(), with_time),
+            syslog: None,
+        }))
+    });
     ::log::set_logger(logger)?;
     set_level(level);
     Ok(())
@@ -34,8 +40,8 @@ pub fn set_level(level: LevelFilter) {
     ::log::set_max_level(level);
 }
 
-/// From now on records go to syslog as well, or no longer: the facility's code and, once it is known, the receiver. Records
-/// wait for it.
+/// From now on records go to syslog as well, or no longer: the facility's code and, once it is
+/// known, the receiver. Records wait for it.
 pub fn set_syslog(wanted: Option<(u8, Option<Receiver>)>) {
     if let Some(logger) = LOGGER.get() {
         let now = clock::monotonic();
@@ -44,8 +50,14 @@ pub fn set_syslog(wanted: Option<(u8, Option<Receiver>)>) {
             sinks.syslog = None;
             return;
         };
-        let known = sinks.syslog.take().filter(|syslog| syslog.facility() == facility);
-        sinks.syslog.insert(known.unwrap_or_else(|| Syslog::new(facility))).set_receiver(receiver);
+        let known = sinks
+            .syslog
+            .take()
+            .filter(|syslog| syslog.facility() == facility);
+        sinks
+            .syslog
+            .insert(known.unwrap_or_else(|| Syslog::new(facility)))
+            .set_receiver(receiver);
         sinks.flush(now);
     }
 }
@@ -57,11 +69,15 @@ pub fn flush() {
     }
 }
 
-/// When lines that still wait after [`flush`] are to be tried again, since no event will say that there is room.
+/// When lines that still wait after [`flush`] are to be tried again, since no event will say that
+/// there is room.
 pub fn next_deadline(now: Monotonic) -> Option<Monotonic> {
     let sinks = LOGGER.get()?.sinks();
     let lines = sinks.lines.has_backlog().then_some(now + RETRY);
-    lines.into_iter().chain(sinks.syslog.as_ref().and_then(Syslog::next_deadline)).min()
+    lines
+        .into_iter()
+        .chain(sinks.syslog.as_ref().and_then(Syslog::next_deadline))
+        .min()
 }
 
 /// What may wait to be written.
@@ -114,7 +130,9 @@ struct Sinks {
 impl Sinks {
     fn push(&mut self, target: &str, level: Level, message: &str) {
         self.lines.push(clock::wall(), target, level, message);
-        let Some(syslog) = &mut self.syslog else { return };
+        let Some(syslog) = &mut self.syslog else {
+            return;
+        };
         let text = format!(
             "{} {}: {}",
             escape_controls(component(target)),
@@ -135,11 +153,15 @@ impl Sinks {
     fn tell(&mut self, news: Option<News>) {
         let (level, message) = match news {
             None => return,
-            Some(News::Gone(reason)) => (Level::Warn, format!("syslog cannot be reached, records wait: {reason}")),
+            Some(News::Gone(reason)) => (
+                Level::Warn,
+                format!("syslog cannot be reached, records wait: {reason}"),
+            ),
             Some(News::Back) => (Level::Info, "syslog is reached again".to_owned()),
         };
         if level <= ::log::max_level() {
-            self.lines.push(clock::wall(), module_path!(), level, &message);
+            self.lines
+                .push(clock::wall(), module_path!(), level, &message);
         }
     }
 }
@@ -156,7 +178,12 @@ struct Lines {
 
 impl Lines {
     fn new(descriptor: &impl AsFd, with_time: bool) -> Self {
-        Self { sink: Sink::new(descriptor).ok(), with_time, queue: BytesMut::new(), lost: 0 }
+        Self {
+            sink: Sink::new(descriptor).ok(),
+            with_time,
+            queue: BytesMut::new(),
+            lost: 0,
+        }
     }
 
     fn push(&mut self, at: WallTime, target: &str, level: Level, message: &str) {
@@ -204,30 +231,46 @@ impl Lines {
     }
 
     fn line(&self, at: WallTime, target: &str, level: Level, message: &str) -> String {
-        let time = if self.with_time { timestamp::format_millis(at) + "\t" } else { String::new() };
+        let time = if self.with_time {
+            timestamp::format_millis(at) + "\t"
+        } else {
+            String::new()
+        };
         let component = escape_controls(component(target));
-        format!("{time}{component}\t{}\t{}\n", level_name(level), shortened(message, MESSAGE_BYTES))
+        format!(
+            "{time}{component}\t{}\t{}\n",
+            level_name(level),
+            shortened(message, MESSAGE_BYTES)
+        )
     }
 }
 
 /// One line of it, and no more than so many bytes before they are escaped.
 fn shortened(message: &str, bytes: usize) -> String {
     let kept = start_of(message, bytes);
-    let mark = if kept.len() < message.len() { " [cut]" } else { "" };
+    let mark = if kept.len() < message.len() {
+        " [cut]"
+    } else {
+        ""
+    };
     format!("{}{mark}", escape_controls(kept))
 }
 
 /// The first characters of `text` that fit into `bytes`.
 fn start_of(text: &str, bytes: usize) -> &str {
-    let cut = (0..=bytes.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
+    let cut = (0..=bytes.min(text.len()))
+        .rev()
+        .find(|&at| text.is_char_boundary(at));
     text.get(..cut.unwrap_or(0)).unwrap_or(text)
 }
 
 /// A full disk gets room again, like a full pipe; a closed descriptor does not open again.
 fn is_for_now(error: &io::Error) -> bool {
     use io::ErrorKind::{OutOfMemory, QuotaExceeded, StorageFull, WouldBlock};
-    matches!(error.kind(), WouldBlock | StorageFull | QuotaExceeded | OutOfMemory)
-        || error.raw_os_error() == Some(libc::ENOBUFS)
+    matches!(
+        error.kind(),
+        WouldBlock | StorageFull | QuotaExceeded | OutOfMemory
+    ) || error.raw_os_error() == Some(libc::ENOBUFS)
 }
 
 /// The room that a record comes from; a target that is no path of ours is its own name.
@@ -294,18 +337,42 @@ mod tests {
         let check = |with_time, target, level, message, expected: &str| {
             assert_eq!(printed(with_time, target, level, message), expected);
         };
-        check(true, own, Level::Warn, "held", "2024-04-30T12:34:56.789Z\tfailover\tWARNING\theld\n");
+        check(
+            true,
+            own,
+            Level::Warn,
+            "held",
+            "2024-04-30T12:34:56.789Z\tfailover\tWARNING\theld\n",
+        );
         check(false, own, Level::Trace, "held", "failover\tDEBUG\theld\n");
-        check(false, "pglookout", Level::Info, "started", "pglookout\tINFO\tstarted\n");
-        check(false, "mio::poll", Level::Error, "a\nb\tc", "mio::poll\tERROR\ta\\nb\\tc\n");
+        check(
+            false,
+            "pglookout",
+            Level::Info,
+            "started",
+            "pglookout\tINFO\tstarted\n",
+        );
+        check(
+            false,
+            "mio::poll",
+            Level::Error,
+            "a\nb\tc",
+            "mio::poll\tERROR\ta\\nb\\tc\n",
+        );
     }
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
         let line = printed(false, "x", Level::Info, &"ü".repeat(MESSAGE_BYTES));
-        assert_eq!(line, format!("x\tINFO\t{} [cut]\n", "ü".repeat(MESSAGE_BYTES / 2)));
+        assert_eq!(
+            line,
+            format!("x\tINFO\t{} [cut]\n", "ü".repeat(MESSAGE_BYTES / 2))
+        );
         let whole = "y".repeat(MESSAGE_BYTES);
-        assert_eq!(printed(false, "x", Level::Info, &whole), format!("x\tINFO\t{whole}\n"));
+        assert_eq!(
+            printed(false, "x", Level::Info, &whole),
+            format!("x\tINFO\t{whole}\n")
+        );
     }
 
     #[test]
@@ -325,8 +392,14 @@ mod tests {
         for (number, line) in (0..kept).zip(text.lines()) {
             assert_eq!(line, format!("x\tINFO\t{number} {message}"));
         }
-        let expected = format!("sys\tWARNING\t{lost} log lines were lost: nobody took them in time");
-        assert_eq!(text.lines().skip(usize::try_from(kept).unwrap()).collect::<Vec<_>>(), [expected]);
+        let expected =
+            format!("sys\tWARNING\t{lost} log lines were lost: nobody took them in time");
+        assert_eq!(
+            text.lines()
+                .skip(usize::try_from(kept).unwrap())
+                .collect::<Vec<_>>(),
+            [expected]
+        );
     }
 
     #[test]
@@ -343,9 +416,15 @@ mod tests {
     fn a_regular_file_is_appended_to_where_it_stands() {
         let path = std::env::temp_dir().join(format!("pglookout-log-{}", std::process::id()));
         std::fs::write(&path, "before\n").unwrap();
-        let file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap();
         Lines::new(&file, false).push(NOON, "x", Level::Info, "after");
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "before\nx\tINFO\tafter\n");
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "before\nx\tINFO\tafter\n"
+        );
         std::fs::remove_file(&path).unwrap();
     }
 }

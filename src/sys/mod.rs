@@ -1,4 +1,5 @@
-//! All system calls: clock, signals, children, files, log. The only room with `unsafe` in it; what leaves it is safe.
+//! All system calls: clock, signals, children, files, log. The only room with `unsafe` in it; what
+//! leaves it is safe.
 
 pub mod certificates;
 pub mod child;

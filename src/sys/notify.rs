@@ -1,5 +1,5 @@
-//! The protocol of `sd_notify(3)` and `sd_watchdog_enabled(3)`: what the service manager told us in the environment, and
-//! words to it. What is said and when is not decided here.
+//! The protocol of `sd_notify(3)` and `sd_watchdog_enabled(3)`: what the service manager told us in
+//! the environment, and words to it. What is said and when is not decided here.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -25,18 +25,35 @@ impl ServiceManager {
 
     /// This one; it ends us when it has heard nothing from the watchdog for so long.
     pub fn new(receiver: Receiver, watchdog: Option<Duration>) -> Self {
-        Self { receiver: Some(receiver), waiting: VecDeque::new(), watchdog }
+        Self {
+            receiver: Some(receiver),
+            waiting: VecDeque::new(),
+            watchdog,
+        }
     }
 
-    fn from_variables(variable: impl Fn(&str) -> Option<OsString>, own_id: u32) -> Result<Self, String> {
+    fn from_variables(
+        variable: impl Fn(&str) -> Option<OsString>,
+        own_id: u32,
+    ) -> Result<Self, String> {
         let Some(socket) = variable("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else {
             return Ok(Self::default());
         };
-        let receiver = Receiver::unix(&socket)
-            .ok_or_else(|| format!("NOTIFY_SOCKET is {socket:?}: expected a path, or a name after \"@\""))?;
-        let number = |name: &str| variable(name).as_deref().and_then(OsStr::to_str)?.parse::<u64>().ok();
-        let is_ours = variable("WATCHDOG_PID").is_none() || number("WATCHDOG_PID") == Some(u64::from(own_id));
-        let watchdog = number("WATCHDOG_USEC").filter(|micros| *micros > 0 && is_ours).map(Duration::from_micros);
+        let receiver = Receiver::unix(&socket).ok_or_else(|| {
+            format!("NOTIFY_SOCKET is {socket:?}: expected a path, or a name after \"@\"")
+        })?;
+        let number = |name: &str| {
+            variable(name)
+                .as_deref()
+                .and_then(OsStr::to_str)?
+                .parse::<u64>()
+                .ok()
+        };
+        let is_ours =
+            variable("WATCHDOG_PID").is_none() || number("WATCHDOG_PID") == Some(u64::from(own_id));
+        let watchdog = number("WATCHDOG_USEC")
+            .filter(|micros| *micros > 0 && is_ours)
+            .map(Duration::from_micros);
         Ok(Self::new(receiver, watchdog))
     }
 
@@ -50,7 +67,8 @@ impl ServiceManager {
         self.watchdog
     }
 
-    /// Tells it something, `NAME=value` on each line. What it cannot take now is sent by [`ServiceManager::flush`].
+    /// Tells it something, `NAME=value` on each line. What it cannot take now is sent by
+    /// [`ServiceManager::flush`].
     pub fn tell(&mut self, words: String) {
         if self.is_there() && self.waiting.len() < MOST_WAITING {
             self.waiting.push_back(words);
@@ -61,12 +79,18 @@ impl ServiceManager {
     /// Tells it something that is worth nothing later. Was it taken.
     pub fn tell_now(&mut self, words: &str) -> bool {
         self.flush();
-        self.waiting.is_empty() && self.receiver.as_ref().is_some_and(|receiver| send(receiver, words).is_ok())
+        self.waiting.is_empty()
+            && self
+                .receiver
+                .as_ref()
+                .is_some_and(|receiver| send(receiver, words).is_ok())
     }
 
     /// Sends what waits, as far as it goes without waiting.
     pub fn flush(&mut self) {
-        let Some(receiver) = &self.receiver else { return };
+        let Some(receiver) = &self.receiver else {
+            return;
+        };
         while let Some(words) = self.waiting.front() {
             match send(receiver, words) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -82,7 +106,8 @@ impl ServiceManager {
     }
 }
 
-/// Over a new socket each time: that is rare, and a service manager that was restarted is found again.
+/// Over a new socket each time: that is rare, and a service manager that was restarted is found
+/// again.
 fn send(receiver: &Receiver, words: &str) -> io::Result<()> {
     Datagrams::open(receiver)?.send(words.as_bytes())
 }
@@ -96,9 +121,19 @@ mod tests {
 
     #[track_caller]
     fn check(variables: &[(&str, &str)], expected: Result<(bool, Option<u64>), ()>) {
-        let variable = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+        let variable = |name: &str| {
+            variables
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| value.into())
+        };
         let told = ServiceManager::from_variables(variable, 7);
-        let seen = told.map(|manager| (manager.is_there(), manager.watchdog().map(|time| time.as_secs())));
+        let seen = told.map(|manager| {
+            (
+                manager.is_there(),
+                manager.watchdog().map(|time| time.as_secs()),
+            )
+        });
         assert_eq!(seen.map_err(|_| ()), expected, "{variables:?}");
     }
 
@@ -112,9 +147,18 @@ mod tests {
         check(&[("NOTIFY_SOCKET", "x")], Err(()));
         check(&[socket], Ok((true, None)));
         check(&[socket, half_a_minute], Ok((true, Some(30))));
-        check(&[socket, half_a_minute, ("WATCHDOG_PID", "7")], Ok((true, Some(30))));
-        check(&[socket, half_a_minute, ("WATCHDOG_PID", "8")], Ok((true, None)));
-        check(&[socket, half_a_minute, ("WATCHDOG_PID", "x")], Ok((true, None)));
+        check(
+            &[socket, half_a_minute, ("WATCHDOG_PID", "7")],
+            Ok((true, Some(30))),
+        );
+        check(
+            &[socket, half_a_minute, ("WATCHDOG_PID", "8")],
+            Ok((true, None)),
+        );
+        check(
+            &[socket, half_a_minute, ("WATCHDOG_PID", "x")],
+            Ok((true, None)),
+        );
         for nonsense in ["0", "-1", "x", ""] {
             check(&[socket, ("WATCHDOG_USEC", nonsense)], Ok((true, None)));
         }

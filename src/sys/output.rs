@@ -1,5 +1,5 @@
-//! What a command prints: whole lines for the log as they come, and the end of it for the record. Bounded whatever the
-//! command does.
+//! What a command prints: whole lines for the log as they come, and the end of it for the record.
+//! Bounded whatever the command does.
 
 use std::collections::VecDeque;
 
@@ -9,8 +9,8 @@ use super::text::escape_controls;
 const TAIL_BYTES: usize = 16 * 1024;
 /// A longer line is cut, and the rest of it is dropped.
 const LINE_BYTES: usize = 1024;
-/// Lines per command that are given out, and bytes of them; a command that prints without end, or much at each of many
-/// attempts, must not push everything else out of the log.
+/// Lines per command that are given out, and bytes of them; a command that prints without end, or
+/// much at each of many attempts, must not push everything else out of the log.
 const MOST_LINES: u64 = 2_000;
 const MOST_BYTES: usize = 256 * 1024;
 
@@ -21,14 +21,16 @@ pub(super) struct Output {
     dropped: u64,
     line: Vec<u8>,
     line_is_cut: bool,
-    /// Lines that were given out, the bytes that they had, and lines that were not since this was last said.
+    /// Lines that were given out, the bytes that they had, and lines that were not since this was
+    /// last said.
     lines: u64,
     bytes: usize,
     more: u64,
 }
 
 impl Output {
-    /// Takes in the next bytes and appends the lines that they complete, cut and with control characters escaped.
+    /// Takes in the next bytes and appends the lines that they complete, cut and with control
+    /// characters escaped.
     pub(super) fn take(&mut self, bytes: &[u8], lines: &mut Vec<String>) {
         self.keep(bytes);
         let mut rest = bytes;
@@ -58,7 +60,9 @@ impl Output {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let fitting = bytes.get(bytes.len().saturating_sub(TAIL_BYTES)..).unwrap_or_default();
+        let fitting = bytes
+            .get(bytes.len().saturating_sub(TAIL_BYTES)..)
+            .unwrap_or_default();
         let too_many = (self.tail.len() + fitting.len()).saturating_sub(TAIL_BYTES);
         self.tail.drain(..too_many);
         self.tail.extend(fitting);
@@ -77,7 +81,8 @@ impl Output {
         } else {
             self.lines += 1;
             self.bytes += self.line.len();
-            let text = String::from_utf8_lossy(self.line.strip_suffix(b"\r").unwrap_or(&self.line)).into_owned();
+            let text = String::from_utf8_lossy(self.line.strip_suffix(b"\r").unwrap_or(&self.line))
+                .into_owned();
             let cut = if self.line_is_cut { " [cut]" } else { "" };
             lines.push(format!("{}{cut}", escape_controls(&text)));
         }
@@ -92,7 +97,9 @@ mod tests {
 
     fn lines_of(pieces: &[&[u8]]) -> Vec<String> {
         let (mut output, mut lines) = (Output::default(), Vec::new());
-        pieces.iter().for_each(|piece| output.take(piece, &mut lines));
+        pieces
+            .iter()
+            .for_each(|piece| output.take(piece, &mut lines));
         output.end(&mut lines);
         lines
     }
@@ -104,7 +111,11 @@ mod tests {
         assert_eq!(lines_of(&[text]), expected);
         assert_eq!(lines_of(&text.chunks(1).collect::<Vec<_>>()), expected);
         for at in 0..text.len() {
-            assert_eq!(lines_of(&[&text[..at], &text[at..]]), expected, "split at {at}");
+            assert_eq!(
+                lines_of(&[&text[..at], &text[at..]]),
+                expected,
+                "split at {at}"
+            );
         }
     }
 
@@ -113,7 +124,9 @@ mod tests {
         let check = |length: usize, expected_end: &str| {
             let lines = lines_of(&[&vec![b'x'; length], b"\nnext\n"]);
             assert_eq!(lines.len(), 2);
-            assert!(lines[0].ends_with(expected_end) && lines[0].len() <= LINE_BYTES + " [cut]".len());
+            assert!(
+                lines[0].ends_with(expected_end) && lines[0].len() <= LINE_BYTES + " [cut]".len()
+            );
             assert_eq!(lines[1], "next");
         };
         check(LINE_BYTES, "xx");
@@ -131,7 +144,10 @@ mod tests {
         let long = [vec![b'x'; LINE_BYTES], vec![b'\n']].concat();
         let lines = lines_of(&[&long.repeat(MOST_BYTES / LINE_BYTES + 2)]);
         assert_eq!(lines.len(), MOST_BYTES / LINE_BYTES + 1);
-        assert_eq!(lines[MOST_BYTES / LINE_BYTES], "[2 more lines of output are not shown]");
+        assert_eq!(
+            lines[MOST_BYTES / LINE_BYTES],
+            "[2 more lines of output are not shown]"
+        );
     }
 
     #[test]
@@ -154,6 +170,9 @@ mod tests {
         assert_eq!((tail.len(), dropped), (TAIL_BYTES, 2));
         assert!(tail.ends_with(b"abcd"));
         output.take(&vec![b'e'; TAIL_BYTES + 5], &mut lines);
-        assert_eq!(output.tail(), (vec![b'e'; TAIL_BYTES], 2 + 5 + TAIL_BYTES as u64));
+        assert_eq!(
+            output.tail(),
+            (vec![b'e'; TAIL_BYTES], 2 + 5 + TAIL_BYTES as u64)
+        );
     }
 }

@@ -8,8 +8,13 @@ use nix::errno::Errno;
 pub(super) fn number() -> nix::Result<u64> {
     let mut bytes = [0; size_of::<u64>()];
     // SAFETY: the kernel writes at most as many bytes as the array has.
-    let written = Errno::result(unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) })?;
-    if usize::try_from(written) == Ok(bytes.len()) { Ok(u64::from_ne_bytes(bytes)) } else { Err(Errno::EIO) }
+    let written =
+        Errno::result(unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) })?;
+    if usize::try_from(written) == Ok(bytes.len()) {
+        Ok(u64::from_ne_bytes(bytes))
+    } else {
+        Err(Errno::EIO)
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! A file that lines are appended to for as long as there is room, rotated once. For the flight recorder: nothing here
-//! waits, and nothing depends on it.
+//! A file that lines are appended to for as long as there is room, rotated once. For the flight
+//! recorder: nothing here waits, and nothing depends on it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -21,8 +21,8 @@ pub struct RecordFile {
 }
 
 impl RecordFile {
-    /// Opens the file `path`, or makes it, readable for us alone. A link, or anything but a regular file of our own, is
-    /// refused. A line that a former process did not finish is removed.
+    /// Opens the file `path`, or makes it, readable for us alone. A link, or anything but a regular
+    /// file of our own, is refused. A line that a former process did not finish is removed.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::open_at(path).map_err(|error| about(path, "cannot record to", &error))
     }
@@ -32,10 +32,13 @@ impl RecordFile {
         self.size
     }
 
-    /// Is it still what its name leads to, with all that we wrote. If somebody has moved or removed it, what is written is
-    /// written for nobody; if it was emptied (`copytruncate`), what follows has lost its beginning.
+    /// Is it still what its name leads to, with all that we wrote. If somebody has moved or removed
+    /// it, what is written is written for nobody; if it was emptied (`copytruncate`), what follows
+    /// has lost its beginning.
     pub fn is_in_place(&self) -> bool {
-        let is_ours = |found: fs::Metadata| (found.dev(), found.ino()) == self.identity && found.len() >= self.size;
+        let is_ours = |found: fs::Metadata| {
+            (found.dev(), found.ino()) == self.identity && found.len() >= self.size
+        };
         fs::symlink_metadata(&self.path).is_ok_and(is_ours)
     }
 
@@ -43,7 +46,9 @@ impl RecordFile {
     pub fn append(&mut self, lines: &str) -> io::Result<()> {
         match self.file.write_all(lines.as_bytes()) {
             Ok(()) => {
-                self.size = self.size.saturating_add(u64::try_from(lines.len()).unwrap_or(u64::MAX));
+                self.size = self
+                    .size
+                    .saturating_add(u64::try_from(lines.len()).unwrap_or(u64::MAX));
                 Ok(())
             }
             Err(error) => {
@@ -58,7 +63,8 @@ impl RecordFile {
     pub fn rotate(self) -> io::Result<Self> {
         let mut older = self.path.as_os_str().to_owned();
         older.push(".1");
-        fs::rename(&self.path, PathBuf::from(older)).map_err(|error| about(&self.path, "cannot rotate", &error))?;
+        fs::rename(&self.path, PathBuf::from(older))
+            .map_err(|error| about(&self.path, "cannot rotate", &error))?;
         Self::open(&self.path)
     }
 
@@ -69,16 +75,27 @@ impl RecordFile {
         let mut file = options.open(path)?;
         let found = file.metadata()?;
         if !found.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a regular file",
+            ));
         }
         if found.nlink() > 1 {
             return Err(io::Error::other("it has another name as well (hard link)"));
         }
         if found.uid() != geteuid().as_raw() {
-            return Err(io::Error::other(format!("belongs to another user (uid {})", found.uid())));
+            return Err(io::Error::other(format!(
+                "belongs to another user (uid {})",
+                found.uid()
+            )));
         }
         let size = drop_unfinished_line(&mut file, found.size())?;
-        Ok(Self { path: path.to_owned(), file, size, identity: (found.dev(), found.ino()) })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            size,
+            identity: (found.dev(), found.ino()),
+        })
     }
 }
 
@@ -89,9 +106,13 @@ fn drop_unfinished_line(file: &mut File, size: u64) -> io::Result<u64> {
         let begin = end.saturating_sub(BLOCK_BYTES);
         let mut block = Vec::new();
         file.seek(SeekFrom::Start(begin))?;
-        Read::by_ref(file).take(end - begin).read_to_end(&mut block)?;
+        Read::by_ref(file)
+            .take(end - begin)
+            .read_to_end(&mut block)?;
         if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
-            end = begin.saturating_add(u64::try_from(at).unwrap_or(0)).saturating_add(1);
+            end = begin
+                .saturating_add(u64::try_from(at).unwrap_or(0))
+                .saturating_add(1);
             break;
         }
         end = begin;
@@ -106,7 +127,13 @@ fn drop_unfinished_line(file: &mut File, size: u64) -> io::Result<u64> {
 }
 
 fn about(path: &Path, what: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{what} {}: {error}", escape_controls(&path.to_string_lossy())))
+    io::Error::new(
+        error.kind(),
+        format!(
+            "{what} {}: {error}",
+            escape_controls(&path.to_string_lossy())
+        ),
+    )
 }
 
 const BLOCK_BYTES: u64 = 64 << 10;
@@ -124,7 +151,10 @@ mod tests {
 
     impl Scratch {
         fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("pglookout-record_file-{name}-{}", std::process::id()));
+            let path = std::env::temp_dir().join(format!(
+                "pglookout-record_file-{name}-{}",
+                std::process::id()
+            ));
             fs::create_dir_all(&path).unwrap();
             Self(path)
         }
@@ -149,18 +179,28 @@ mod tests {
             assert_eq!(fs::read_to_string(scratch.file()).unwrap(), content);
             assert_eq!(file.size(), u64::try_from(content.len()).unwrap());
         }
-        assert_eq!(fs::metadata(scratch.file()).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(scratch.file()).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 
     #[test]
     fn an_unfinished_line_is_removed() {
         let scratch = Scratch::new("torn");
         let long = "x".repeat(200_000);
-        for (content, left) in
-            [("", ""), ("a\n", "a\n"), ("a\n{\"t\": 1", "a\n"), ("torn", ""), (&format!("a\n{long}"), "a\n")]
-        {
+        for (content, left) in [
+            ("", ""),
+            ("a\n", "a\n"),
+            ("a\n{\"t\": 1", "a\n"),
+            ("torn", ""),
+            (&format!("a\n{long}"), "a\n"),
+        ] {
             fs::write(scratch.file(), content).unwrap();
-            assert_eq!(RecordFile::open(&scratch.file()).unwrap().size(), u64::try_from(left.len()).unwrap());
+            assert_eq!(
+                RecordFile::open(&scratch.file()).unwrap().size(),
+                u64::try_from(left.len()).unwrap()
+            );
             assert_eq!(fs::read_to_string(scratch.file()).unwrap(), left);
         }
     }
@@ -172,7 +212,15 @@ mod tests {
         for line in ["one\n", "two\n", "three\n"] {
             file.append(line).unwrap();
             file = file.rotate().unwrap();
-            assert_eq!((file.size(), fs::read_to_string(scratch.0.join("record.1")).unwrap().as_str()), (0, line));
+            assert_eq!(
+                (
+                    file.size(),
+                    fs::read_to_string(scratch.0.join("record.1"))
+                        .unwrap()
+                        .as_str()
+                ),
+                (0, line)
+            );
         }
         assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 2);
     }
@@ -180,10 +228,19 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error_and_leaves_the_size_as_it_was() {
         let file = File::options().write(true).open("/dev/full").unwrap();
-        let mut file = RecordFile { path: PathBuf::from("/dev/full"), file, size: 7, identity: (0, 0) };
+        let mut file = RecordFile {
+            path: PathBuf::from("/dev/full"),
+            file,
+            size: 7,
+            identity: (0, 0),
+        };
         let error = file.append("a line\n").unwrap_err();
         assert_eq!((error.kind(), file.size()), (io::ErrorKind::StorageFull, 7));
-        assert!(error.to_string().starts_with("cannot record to /dev/full: No space left"));
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot record to /dev/full: No space left")
+        );
     }
 
     #[test]
@@ -203,14 +260,22 @@ mod tests {
         let mut file = RecordFile::open(&scratch.file()).unwrap();
         file.append("a line\n").unwrap();
         assert!(file.is_in_place());
-        File::options().write(true).open(scratch.file()).unwrap().set_len(0).unwrap();
+        File::options()
+            .write(true)
+            .open(scratch.file())
+            .unwrap()
+            .set_len(0)
+            .unwrap();
         assert!(!file.is_in_place());
     }
 
     #[track_caller]
     fn check_refused(path: &Path, expected: &str) {
         let error = RecordFile::open(path).unwrap_err().to_string();
-        assert!(error.contains(expected) && error.contains(path.to_str().unwrap()), "{error}");
+        assert!(
+            error.contains(expected) && error.contains(path.to_str().unwrap()),
+            "{error}"
+        );
     }
 
     #[test]
@@ -218,7 +283,11 @@ mod tests {
         let scratch = Scratch::new("kinds");
         check_refused(&scratch.0, "directory");
         check_refused(Path::new("/dev/full"), "not a regular file");
-        let (fifo, link, other) = (scratch.0.join("fifo"), scratch.0.join("link"), scratch.0.join("other"));
+        let (fifo, link, other) = (
+            scratch.0.join("fifo"),
+            scratch.0.join("link"),
+            scratch.0.join("other"),
+        );
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         check_refused(&fifo, "not a regular file");
         fs::write(&other, "").unwrap();

@@ -1,9 +1,11 @@
-//! The recovery settings of a data directory, rewritten on disk. This is the body of `pglookout --recovery`: a disk that
-//! does not answer, or an fsync that takes its time, holds this helper up and not the daemon that started it.
+//! The recovery settings of a data directory, rewritten on disk. This is the body of `pglookout
+//! --recovery`: a disk that does not answer, or an fsync that takes its time, holds this helper up
+//! and not the daemon that started it.
 //!
-//! Everything is opened relative to the data directory, which may be a link; in it no link is followed, because what is in
-//! it belongs to another account. The new file has its whole content, owner and mode on disk before it takes the old one's
-//! name, so that there is no moment at which PostgreSQL could read half of it.
+//! Everything is opened relative to the data directory, which may be a link; in it no link is
+//! followed, because what is in it belongs to another account. The new file has its whole content,
+//! owner and mode on disk before it takes the old one's name, so that there is no moment at which
+//! PostgreSQL could read half of it.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
@@ -54,7 +56,11 @@ pub enum Prepared {
 impl Job {
     /// Point the server in `data_directory` to `primary`.
     pub fn new(data_directory: PathBuf, primary: String, conninfo: &Keywords) -> Self {
-        Self { data_directory, primary, conninfo: Hidden(conninfo.to_conninfo_string()) }
+        Self {
+            data_directory,
+            primary,
+            conninfo: Hidden(conninfo.to_conninfo_string()),
+        }
     }
 
     /// What the helper reads.
@@ -86,7 +92,11 @@ pub fn main() -> ExitCode {
         Err(error) => Prepared::Failed(format!("the job cannot be read: {error}")),
     };
     let printed = serde_json::to_writer(io::stdout().lock(), &prepared);
-    if printed.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if printed.is_ok() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Does the job, or says why it cannot be done.
@@ -101,13 +111,15 @@ fn rewrite(job: &Job, at: WallTime) -> io::Result<Prepared> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let directory = File::from(open(&job.data_directory, flags, Mode::empty())?);
     let (_, version) = read(&directory, "PG_VERSION", VERSION_BYTES)?;
-    let layout = recovery::layout(&version).ok_or_else(|| io::Error::other("PG_VERSION holds no version"))?;
+    let layout = recovery::layout(&version)
+        .ok_or_else(|| io::Error::other("PG_VERSION holds no version"))?;
     if !exists(&directory, layout.standby_mark)? {
         let directory = job.data_directory.to_string_lossy();
         let reason = format!("there is no {} in {directory}", layout.standby_mark);
         return Ok(Prepared::NotAStandby(escape_controls(&reason).into_owned()));
     }
-    let conninfo = Keywords::parse(&job.conninfo.0).map_err(|error| io::Error::other(error.to_string()))?;
+    let conninfo =
+        Keywords::parse(&job.conninfo.0).map_err(|error| io::Error::other(error.to_string()))?;
     let (file, old) = read(&directory, layout.settings, SETTINGS_BYTES)?;
     match recovery::rewrite(&old, &conninfo, &job.primary, at) {
         None => Ok(Prepared::Unchanged),
@@ -143,17 +155,26 @@ fn write_beside(directory: &File, name: &str, model: &File, content: &[u8]) -> i
         fchown(&file, Some(like.uid()), Some(like.gid())).map_err(|error| {
             about(
                 name,
-                &format!("cannot be given to the owner of the old one ({}:{}): {error}", like.uid(), like.gid()),
+                &format!(
+                    "cannot be given to the owner of the old one ({}:{}): {error}",
+                    like.uid(),
+                    like.gid()
+                ),
             )
         })?;
     }
     let written = file.set_permissions(Permissions::from_mode(like.mode() & PERMISSIONS));
-    written.and_then(|()| file.write_all(content)).and_then(|()| file.sync_all()).map_err(|error| about(name, &error))
+    written
+        .and_then(|()| file.write_all(content))
+        .and_then(|()| file.sync_all())
+        .map_err(|error| about(name, &error))
 }
 
-/// A file that was not there before, readable by us alone. What a killed helper left is removed first.
+/// A file that was not there before, readable by us alone. What a killed helper left is removed
+/// first.
 fn create(directory: &File, name: &str) -> nix::Result<File> {
-    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let flags =
+        OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let create = || openat(directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR).map(File::from);
     match create() {
         Err(Errno::EEXIST) => {
@@ -188,11 +209,12 @@ fn exists(directory: &File, name: &str) -> io::Result<bool> {
     }
 }
 
-/// Is `name` still the file that was read. ALTER SYSTEM renames a new one over it, people write into it.
+/// Is `name` still the file that was read. ALTER SYSTEM renames a new one over it, people write
+/// into it.
 fn is_still(directory: &File, name: &str, known: &File) -> io::Result<bool> {
     let known = known.metadata()?;
-    let found: FileStat =
-        fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(|error| about(name, &error))?;
+    let found: FileStat = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+        .map_err(|error| about(name, &error))?;
     Ok((found.st_dev, found.st_ino) == (known.dev(), known.ino())
         && (found.st_mtime, found.st_mtime_nsec) == (known.mtime(), known.mtime_nsec()))
 }

@@ -22,17 +22,24 @@ struct Data(PathBuf);
 
 impl Data {
     fn of(name: &str, version: &str, files: &[(&str, &str)]) -> Self {
-        let path = std::env::temp_dir().join(format!("pglookout-recovery-{}-{name}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("pglookout-recovery-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).unwrap();
         fs::write(path.join("PG_VERSION"), version).unwrap();
-        files.iter().for_each(|(name, content)| fs::write(path.join(name), content).unwrap());
+        files
+            .iter()
+            .for_each(|(name, content)| fs::write(path.join(name), content).unwrap());
         Self(path)
     }
 
     /// A standby of version 15.
     fn standby(name: &str) -> Self {
-        Self::of(name, "15\n", &[("standby.signal", ""), ("postgresql.auto.conf", OLD)])
+        Self::of(
+            name,
+            "15\n",
+            &[("standby.signal", ""), ("postgresql.auto.conf", OLD)],
+        )
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -50,9 +57,16 @@ impl Data {
     /// It fails for this reason and leaves everything as it was.
     #[track_caller]
     fn refuses(&self, reason: &str) {
-        let names = || fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        let names = || {
+            fs::read_dir(&self.0)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name())
+                .collect::<Vec<_>>()
+        };
         let before = names();
-        let Prepared::Failed(text) = self.prepare() else { panic!("it was done") };
+        let Prepared::Failed(text) = self.prepare() else {
+            panic!("it was done")
+        };
         assert_eq!(text, format!("{}: {reason}", self.0.display()));
         assert_eq!(names(), before);
     }
@@ -66,7 +80,9 @@ impl Drop for Data {
 
 fn prepare_in(path: &Path) -> Prepared {
     let conninfo = Keywords::parse(r"user=r password='it\'s a\\b' host=h2").unwrap();
-    let input = Job::new(path.to_owned(), "m2".to_owned(), &conninfo).to_input().unwrap();
+    let input = Job::new(path.to_owned(), "m2".to_owned(), &conninfo)
+        .to_input()
+        .unwrap();
     let prepared = prepare(&serde_json::from_slice(&input).unwrap(), AT);
     let printed = serde_json::to_vec(&prepared).unwrap();
     assert_eq!(Prepared::from_output(&printed).as_ref(), Some(&prepared));
@@ -80,13 +96,21 @@ fn settings_are_rewritten_once() {
     assert_eq!(data.settings(), NEW);
     assert_eq!(data.prepare(), Prepared::Unchanged);
     assert_eq!(data.settings(), NEW);
-    assert_eq!(fs::read_dir(&data.0).unwrap().count(), 3, "nothing is left beside it");
+    assert_eq!(
+        fs::read_dir(&data.0).unwrap().count(),
+        3,
+        "nothing is left beside it"
+    );
 }
 
 #[test]
 fn the_version_says_where_they_are() {
     for version in ["9.6\n", "10\n", "11\n"] {
-        let data = Data::of("old", version, &[("recovery.conf", OLD), ("postgresql.auto.conf", "x")]);
+        let data = Data::of(
+            "old",
+            version,
+            &[("recovery.conf", OLD), ("postgresql.auto.conf", "x")],
+        );
         assert_eq!(data.prepare(), Prepared::Changed);
         assert_eq!(fs::read_to_string(data.at("recovery.conf")).unwrap(), NEW);
         assert_eq!(data.settings(), "x");
@@ -106,7 +130,10 @@ fn owner_and_mode_stay() {
     std::os::unix::fs::chown(&path, Some(owner.0), Some(owner.1)).unwrap();
     assert_eq!(data.prepare(), Prepared::Changed);
     let found = fs::metadata(&path).unwrap();
-    assert_eq!((found.mode() & 0o7777, found.uid(), found.gid()), (0o640, owner.0, owner.1));
+    assert_eq!(
+        (found.mode() & 0o7777, found.uid(), found.gid()),
+        (0o640, owner.0, owner.1)
+    );
 }
 
 #[test]
@@ -125,11 +152,25 @@ fn what_is_no_standby_is_left_alone() {
         let data = Data::of("primary", version, files);
         let reason = format!("there is no {missing} in {}", data.0.display());
         assert_eq!(data.prepare(), Prepared::NotAStandby(reason));
-        files.iter().for_each(|(name, content)| assert_eq!(fs::read_to_string(data.at(name)).unwrap(), *content));
+        files.iter().for_each(|(name, content)| {
+            assert_eq!(fs::read_to_string(data.at(name)).unwrap(), *content)
+        });
     };
     check("15\n", &[("postgresql.auto.conf", OLD)], "standby.signal");
-    check("15\n", &[("postgresql.auto.conf", OLD), ("recovery.signal", ""), ("recovery.conf", "")], "standby.signal");
-    check("11\n", &[("postgresql.auto.conf", OLD), ("recovery.done", OLD)], "recovery.conf");
+    check(
+        "15\n",
+        &[
+            ("postgresql.auto.conf", OLD),
+            ("recovery.signal", ""),
+            ("recovery.conf", ""),
+        ],
+        "standby.signal",
+    );
+    check(
+        "11\n",
+        &[("postgresql.auto.conf", OLD), ("recovery.done", OLD)],
+        "recovery.conf",
+    );
 }
 
 #[test]
@@ -138,9 +179,15 @@ fn what_cannot_be_used_is_left_alone() {
     Data::of("absent", "15\n", &[("standby.signal", "")])
         .refuses("postgresql.auto.conf: ENOENT: No such file or directory");
     let large = "#".repeat(1024 * 1024 + 1);
-    Data::of("large", "15\n", &[("standby.signal", ""), ("postgresql.auto.conf", &large)])
-        .refuses("postgresql.auto.conf: is larger than 1048576 bytes");
-    let Prepared::Failed(_) = prepare_in(Path::new("/no/such/directory")) else { panic!("done") };
+    Data::of(
+        "large",
+        "15\n",
+        &[("standby.signal", ""), ("postgresql.auto.conf", &large)],
+    )
+    .refuses("postgresql.auto.conf: is larger than 1048576 bytes");
+    let Prepared::Failed(_) = prepare_in(Path::new("/no/such/directory")) else {
+        panic!("done")
+    };
 }
 
 #[test]
@@ -165,7 +212,11 @@ fn a_link_in_the_place_of_the_temporary_file_is_removed() {
     assert_eq!(data.prepare(), Prepared::Changed);
     assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     assert_eq!(data.settings(), NEW);
-    assert!(fs::symlink_metadata(data.at("postgresql.auto.conf")).unwrap().is_file());
+    assert!(
+        fs::symlink_metadata(data.at("postgresql.auto.conf"))
+            .unwrap()
+            .is_file()
+    );
 }
 
 #[test]

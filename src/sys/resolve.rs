@@ -1,8 +1,10 @@
-//! The body of `pglookout --resolve NAME`: one look-up in a process of its own, because getaddrinfo blocks and knows no
-//! time limit. The daemon starts it with [`super::child`] and `dns` reads what it prints.
+//! The body of `pglookout --resolve NAME`: one look-up in a process of its own, because getaddrinfo
+//! blocks and knows no time limit. The daemon starts it with [`super::child`] and `dns` reads what
+//! it prints.
 //!
-//! In a statically linked glibc binary getaddrinfo crashes where `nsswitch.conf` names a module that it cannot load, which
-//! is why the crate refuses to be built like that. musl, which static builds use, resolves by itself.
+//! In a statically linked glibc binary getaddrinfo crashes where `nsswitch.conf` names a module
+//! that it cannot load, which is why the crate refuses to be built like that. musl, which static
+//! builds use, resolves by itself.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, ToSocketAddrs};
@@ -11,7 +13,10 @@ use std::process::ExitCode;
 /// Looks `name` up and prints one address per line; exit status 1 and the reason if there is none.
 pub fn main(name: &str) -> ExitCode {
     let (text, code) = match addresses(name) {
-        Ok(found) => (found.iter().map(|address| format!("{address}\n")).collect(), ExitCode::SUCCESS),
+        Ok(found) => (
+            found.iter().map(|address| format!("{address}\n")).collect(),
+            ExitCode::SUCCESS,
+        ),
         Err(reason) => (format!("{reason}\n"), ExitCode::FAILURE),
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
@@ -20,9 +25,12 @@ pub fn main(name: &str) -> ExitCode {
     }
 }
 
-/// The addresses of `name`, in the resolver's order, each once. Blocks for as long as the resolver likes: for the helper
-/// process, and for what is looked up before the daemon's loop begins.
-#[expect(clippy::disallowed_methods, reason = "the one place where getaddrinfo may block")]
+/// The addresses of `name`, in the resolver's order, each once. Blocks for as long as the resolver
+/// likes: for the helper process, and for what is looked up before the daemon's loop begins.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where getaddrinfo may block"
+)]
 pub fn addresses(name: &str) -> io::Result<Vec<IpAddr>> {
     let mut found: Vec<IpAddr> = Vec::new();
     for address in (name, 0).to_socket_addrs()? {
@@ -31,7 +39,10 @@ pub fn addresses(name: &str) -> io::Result<Vec<IpAddr>> {
         }
     }
     if found.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the name has no address",
+        ));
     }
     Ok(found)
 }
@@ -42,8 +53,16 @@ mod tests {
 
     #[test]
     fn literals_and_local_names_need_no_name_server() {
-        assert_eq!(addresses("192.0.2.7").unwrap(), ["192.0.2.7".parse::<IpAddr>().unwrap()]);
-        assert!(addresses("localhost").unwrap().iter().all(IpAddr::is_loopback));
+        assert_eq!(
+            addresses("192.0.2.7").unwrap(),
+            ["192.0.2.7".parse::<IpAddr>().unwrap()]
+        );
+        assert!(
+            addresses("localhost")
+                .unwrap()
+                .iter()
+                .all(IpAddr::is_loopback)
+        );
     }
 
     #[test]

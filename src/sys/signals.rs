@@ -1,4 +1,5 @@
-//! The signals that the daemon answers, as a source of the loop instead of handlers that interrupt it.
+//! The signals that the daemon answers, as a source of the loop instead of handlers that interrupt
+//! it.
 
 #![allow(unsafe_code)]
 
@@ -29,37 +30,55 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Blocks the daemon's signals for the calling thread, ignores SIGPIPE, and opens the descriptor from which the former
-    /// are read. To be called once, by the daemon's one thread.
+    /// Blocks the daemon's signals for the calling thread, ignores SIGPIPE, and opens the
+    /// descriptor from which the former are read. To be called once, by the daemon's one thread.
     pub fn block() -> io::Result<Self> {
         let mut watched = SigSet::empty();
-        for number in [Number::SIGHUP, Number::SIGTERM, Number::SIGINT, Number::SIGCHLD] {
+        for number in [
+            Number::SIGHUP,
+            Number::SIGTERM,
+            Number::SIGINT,
+            Number::SIGCHLD,
+        ] {
             watched.add(number);
         }
         watched.thread_block()?;
-        // Whoever started us may have ignored them (nohup does so with SIGHUP); an ignored SIGCHLD would also take away the
-        // exit status of every child.
+        // Whoever started us may have ignored them (nohup does so with SIGHUP); an ignored SIGCHLD
+        // would also take away the exit status of every child.
         set_disposition(Number::SIGHUP, SigHandler::SigDfl)?;
         set_disposition(Number::SIGCHLD, SigHandler::SigDfl)?;
         // Writing to a closed socket is an error to look at, not a reason to die.
         set_disposition(Number::SIGPIPE, SigHandler::SigIgn)?;
-        let waiting = SignalFd::with_flags(&watched, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        let waiting =
+            SignalFd::with_flags(&watched, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Self { waiting })
     }
 
     /// Every signal that has come since the last call.
     pub fn read(&mut self) -> Vec<Signal> {
         let numbers = std::iter::from_fn(|| self.waiting.read_signal().ok().flatten());
-        numbers.filter_map(|info| meaning(i32::try_from(info.ssi_signo).ok()?)).collect()
+        numbers
+            .filter_map(|info| meaning(i32::try_from(info.ssi_signo).ok()?))
+            .collect()
     }
 }
 
 impl Source for Signals {
-    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         SourceFd(&self.waiting.as_raw_fd()).register(registry, token, interests)
     }
 
-    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interests: Interest,
+    ) -> io::Result<()> {
         SourceFd(&self.waiting.as_raw_fd()).reregister(registry, token, interests)
     }
 
@@ -78,7 +97,8 @@ fn meaning(number: i32) -> Option<Signal> {
 }
 
 fn set_disposition(number: Number, disposition: SigHandler) -> io::Result<()> {
-    // SAFETY: neither disposition runs code of ours, so there is no handler that could be interrupted anywhere unsafe.
+    // SAFETY: neither disposition runs code of ours, so there is no handler that could be
+    // interrupted anywhere unsafe.
     unsafe { signal(number, disposition) }?;
     Ok(())
 }
@@ -111,10 +131,19 @@ mod tests {
         let mut signals = Signals::block().unwrap();
         let mut poll = mio::Poll::new().unwrap();
         let mut events = mio::Events::with_capacity(4);
-        poll.registry().register(&mut signals, Token(3), Interest::READABLE).unwrap();
+        poll.registry()
+            .register(&mut signals, Token(3), Interest::READABLE)
+            .unwrap();
         raise(Number::SIGHUP).unwrap();
-        poll.poll(&mut events, Some(std::time::Duration::from_secs(20))).unwrap();
-        assert_eq!(events.iter().map(mio::event::Event::token).collect::<Vec<_>>(), [Token(3)]);
+        poll.poll(&mut events, Some(std::time::Duration::from_secs(20)))
+            .unwrap();
+        assert_eq!(
+            events
+                .iter()
+                .map(mio::event::Event::token)
+                .collect::<Vec<_>>(),
+            [Token(3)]
+        );
         assert_eq!(signals.read(), [Signal::Reload]);
         poll.registry().deregister(&mut signals).unwrap();
     }

@@ -1,9 +1,10 @@
 //! A descriptor that log lines are written to and that must never be waited for.
 //!
-//! The descriptor may be shared with whoever started us, so O_NONBLOCK is not ours to set on it. A pipe or a terminal is
-//! opened a second time through `/proc`, which gives a non-blocking description of our own; a socket has a flag per call;
-//! a regular file takes what it is given. Where a pipe cannot be opened again (it is another user's), it is asked first
-//! and given no more than it then surely takes.
+//! The descriptor may be shared with whoever started us, so O_NONBLOCK is not ours to set on it. A
+//! pipe or a terminal is opened a second time through `/proc`, which gives a non-blocking
+//! description of our own; a socket has a flag per call; a regular file takes what it is given.
+//! Where a pipe cannot be opened again (it is another user's), it is asked first and given no more
+//! than it then surely takes.
 
 #![allow(unsafe_code)]
 
@@ -39,17 +40,28 @@ impl Sink {
         if kind != SFlag::S_IFIFO && kind != SFlag::S_IFCHR {
             return Ok(Self::Direct(ours));
         }
-        let most = if kind == SFlag::S_IFIFO { libc::PIPE_BUF } else { TERMINAL_BYTES };
+        let most = if kind == SFlag::S_IFIFO {
+            libc::PIPE_BUF
+        } else {
+            TERMINAL_BYTES
+        };
         Ok(open_again(&ours).map_or(Self::Asked(ours, most), Self::Direct))
     }
 
     /// Writes as much of `bytes` as goes without waiting; `WouldBlock` if nothing does.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        // A pipe takes up to PIPE_BUF bytes whole or not at all, so that lines of several writers do not mix.
-        let bytes = bytes.get(..whole_lines(bytes, libc::PIPE_BUF)).unwrap_or(bytes);
+        // A pipe takes up to PIPE_BUF bytes whole or not at all, so that lines of several writers
+        // do not mix.
+        let bytes = bytes
+            .get(..whole_lines(bytes, libc::PIPE_BUF))
+            .unwrap_or(bytes);
         let written = match self {
             Self::Direct(file) => write(file, bytes),
-            Self::Socket(socket) => send(socket.as_raw_fd(), bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL),
+            Self::Socket(socket) => send(
+                socket.as_raw_fd(),
+                bytes,
+                MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL,
+            ),
             Self::Asked(file, most) => ask(file).and_then(|()| {
                 let fitting = bytes.get(..*most).unwrap_or(bytes);
                 write(file, fitting)
@@ -62,24 +74,42 @@ impl Sink {
 /// A terminal that says it is writable has room for this many bytes.
 const TERMINAL_BYTES: usize = 256;
 
-/// How many of `bytes` make whole lines of together at most `most` bytes; `most` if the first one is longer.
+/// How many of `bytes` make whole lines of together at most `most` bytes; `most` if the first one
+/// is longer.
 fn whole_lines(bytes: &[u8], most: usize) -> usize {
     let window = bytes.get(..most).unwrap_or(bytes);
-    window.iter().rposition(|&byte| byte == b'\n').map_or(window.len(), |at| at + 1)
+    window
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(window.len(), |at| at + 1)
 }
 
 fn open_again(file: &OwnedFd) -> Option<OwnedFd> {
     let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    OpenOptions::new().write(true).custom_flags(flags).open(path).ok().map(OwnedFd::from)
+    OpenOptions::new()
+        .write(true)
+        .custom_flags(flags)
+        .open(path)
+        .ok()
+        .map(OwnedFd::from)
 }
 
 /// EAGAIN unless `file` takes a write now.
 fn ask(file: &OwnedFd) -> nix::Result<()> {
-    let mut asked = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-    // SAFETY: `asked` is one valid entry that outlives the call, and the call is told that there is one.
+    let mut asked = libc::pollfd {
+        fd: file.as_raw_fd(),
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: `asked` is one valid entry that outlives the call, and the call is told that there is
+    // one.
     Errno::result(unsafe { libc::poll(&raw mut asked, 1, 0) })?;
-    if asked.revents == 0 { Err(Errno::EAGAIN) } else { Ok(()) }
+    if asked.revents == 0 {
+        Err(Errno::EAGAIN)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -144,10 +174,16 @@ mod tests {
         let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
         let sink = Sink::new(&writer).unwrap();
         drop(reader);
-        assert_eq!(sink.write(b"x\n").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(
+            sink.write(b"x\n").unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
         let (ours, theirs) = UnixStream::pair().unwrap();
         drop(theirs);
-        assert_eq!(Sink::new(&ours).unwrap().write(b"x\n").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(
+            Sink::new(&ours).unwrap().write(b"x\n").unwrap_err().kind(),
+            io::ErrorKind::BrokenPipe
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockopt, listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockopt, listen,
+    setsockopt, socket, sockopt,
 };
 
 /// libpq's `keepalives*` and `tcp_user_timeout`; `None` leaves the system's default.
@@ -51,15 +52,23 @@ pub fn peer_account(socket: &impl AsFd) -> io::Result<u32> {
     Ok(getsockopt(socket, sockopt::PeerCredentials)?.uid())
 }
 
-/// A non-blocking listening TCP socket on `address`. One on `[::]` takes IPv4 connections too, whatever the system's
-/// default is.
+/// A non-blocking listening TCP socket on `address`. One on `[::]` takes IPv4 connections too,
+/// whatever the system's default is.
 pub fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
-    let family = if address.is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let family = if address.is_ipv6() {
+        AddressFamily::Inet6
+    } else {
+        AddressFamily::Inet
+    };
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let listener = socket(family, SockType::Stream, flags, None)?;
     setsockopt(&listener, sockopt::ReuseAddr, &true)?;
     if address.is_ipv6() {
-        setsockopt(&listener, sockopt::Ipv6V6Only, &!address.ip().is_unspecified())?;
+        setsockopt(
+            &listener,
+            sockopt::Ipv6V6Only,
+            &!address.ip().is_unspecified(),
+        )?;
     }
     bind(listener.as_raw_fd(), &SockaddrStorage::from(address))?;
     listen(&listener, Backlog::MAXCONN)?;
@@ -68,12 +77,18 @@ pub fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Whether `error` says that this process or this machine has no descriptor left.
 pub fn is_out_of_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EMFILE | Errno::ENFILE))
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::EMFILE | Errno::ENFILE)
+    )
 }
 
 /// Whether `error` says that the machine has no such address family, or none of its addresses.
 pub fn is_without_family(error: &io::Error) -> bool {
-    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL))
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL)
+    )
 }
 
 /// The kernel counts whole seconds, at least one.
@@ -101,8 +116,18 @@ mod tests {
         assert_eq!(getsockopt(&listener, sockopt::TcpKeepIdle).unwrap(), 7);
         assert_eq!(getsockopt(&listener, sockopt::TcpKeepInterval).unwrap(), 1);
         assert_eq!(getsockopt(&listener, sockopt::TcpKeepCount).unwrap(), 4);
-        assert_eq!(getsockopt(&listener, sockopt::TcpUserTimeout).unwrap(), 9000);
-        set_keepalive(&listener, &KeepAlive { idle: seconds(0), ..KeepAlive::default() }).unwrap();
+        assert_eq!(
+            getsockopt(&listener, sockopt::TcpUserTimeout).unwrap(),
+            9000
+        );
+        set_keepalive(
+            &listener,
+            &KeepAlive {
+                idle: seconds(0),
+                ..KeepAlive::default()
+            },
+        )
+        .unwrap();
         assert!(!getsockopt(&listener, sockopt::KeepAlive).unwrap());
     }
 }

@@ -1,6 +1,6 @@
 //! Log records for syslog, one datagram each, RFC 3164 as rsyslog, syslog-ng and journald read it:
-//! `<PRI>pglookout[PID]: component LEVEL: message`. Without a time and a host name: who receives it knows both, and the
-//! time would have to be in its time zone. Nothing waits for the receiver.
+//! `<PRI>pglookout[PID]: component LEVEL: message`. Without a time and a host name: who receives it
+//! knows both, and the time would have to be in its time zone. Nothing waits for the receiver.
 
 use std::collections::VecDeque;
 use std::io;
@@ -86,16 +86,21 @@ impl Syslog {
                 Err(error) => {
                     let full = error.kind() == io::ErrorKind::WouldBlock;
                     self.retry_at = Some(now + if full { RETRY_FULL } else { RETRY_ABSENT });
-                    return (!full && !std::mem::replace(&mut self.said, true)).then(|| News::Gone(error.to_string()));
+                    return (!full && !std::mem::replace(&mut self.said, true))
+                        .then(|| News::Gone(error.to_string()));
                 }
             }
             if self.queue.is_empty() && self.lost > 0 {
-                let text = format!("sys WARNING: {} log lines were lost: nobody took them in time", self.lost);
+                let text = format!(
+                    "sys WARNING: {} log lines were lost: nobody took them in time",
+                    self.lost
+                );
                 self.lost = 0;
                 self.enqueue(self.record(Level::Warn, &text));
             }
         }
-        let is_back = self.queue.is_empty() && self.socket.is_some() && std::mem::take(&mut self.said);
+        let is_back =
+            self.queue.is_empty() && self.socket.is_some() && std::mem::take(&mut self.said);
         is_back.then_some(News::Back)
     }
 
@@ -104,18 +109,27 @@ impl Syslog {
         self.retry_at.filter(|_| !self.queue.is_empty())
     }
 
-    /// Over a new socket if the old one proves to lead nowhere: a syslog daemon that was restarted has made its own anew.
+    /// Over a new socket if the old one proves to lead nowhere: a syslog daemon that was restarted
+    /// has made its own anew.
     fn send_first(&mut self) -> io::Result<()> {
-        let Some(record) = self.queue.front() else { return Ok(()) };
+        let Some(record) = self.queue.front() else {
+            return Ok(());
+        };
         if let Some(socket) = &self.socket {
             match socket.send(record) {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => self.socket = None,
                 sent => return sent,
             }
         }
-        let receiver = self.receiver.as_ref().ok_or_else(|| io::Error::other("its address is not known"))?;
+        let receiver = self
+            .receiver
+            .as_ref()
+            .ok_or_else(|| io::Error::other("its address is not known"))?;
         let about = |error: io::Error| io::Error::new(error.kind(), format!("{receiver}: {error}"));
-        self.socket.insert(Datagrams::open(receiver).map_err(about)?).send(record).map_err(about)
+        self.socket
+            .insert(Datagrams::open(receiver).map_err(about)?)
+            .send(record)
+            .map_err(about)
     }
 
     fn enqueue(&mut self, record: Vec<u8>) {
@@ -162,7 +176,8 @@ mod tests {
 
     impl Daemon {
         fn start(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("pglookout-syslog-{name}-{}", std::process::id()));
+            let path = std::env::temp_dir()
+                .join(format!("pglookout-syslog-{name}-{}", std::process::id()));
             let _ = std::fs::remove_file(&path);
             let socket = UnixDatagram::bind(&path).unwrap();
             socket.set_nonblocking(true).unwrap();
@@ -172,9 +187,16 @@ mod tests {
         /// What has come, without the part that is always the same.
         fn records(&self) -> Vec<String> {
             let mut buffer = [0; 65_536];
-            let next = || self.1.recv(&mut buffer).ok().map(|n| String::from_utf8(buffer[..n].to_vec()).unwrap());
+            let next = || {
+                self.1
+                    .recv(&mut buffer)
+                    .ok()
+                    .map(|n| String::from_utf8(buffer[..n].to_vec()).unwrap())
+            };
             let tag = format!("pglookout[{}]: ", std::process::id());
-            std::iter::from_fn(next).map(|record| record.replace(&tag, "")).collect()
+            std::iter::from_fn(next)
+                .map(|record| record.replace(&tag, ""))
+                .collect()
         }
 
         fn stop(self) {
@@ -195,7 +217,10 @@ mod tests {
         for level in [Level::Error, Level::Warn, Level::Info, Level::Debug] {
             assert_eq!(syslog.push(level, "lookout X: y", at(0)), None);
         }
-        assert_eq!(daemon.records(), ["<147>", "<148>", "<150>", "<151>"].map(|pri| format!("{pri}lookout X: y")));
+        assert_eq!(
+            daemon.records(),
+            ["<147>", "<148>", "<150>", "<151>"].map(|pri| format!("{pri}lookout X: y"))
+        );
         let mut kernel = Syslog::new(0);
         kernel.set_receiver(Some(Receiver::Path(daemon.0.clone())));
         kernel.push(Level::Error, "x", at(0));
@@ -215,13 +240,19 @@ mod tests {
         assert_eq!(syslog.push(Level::Info, "2", at(0)), None);
         assert_eq!(daemon.records(), ["<150>2"]);
         daemon.stop();
-        assert!(matches!(syslog.push(Level::Info, "3", at(1)), Some(News::Gone(_))));
+        assert!(matches!(
+            syslog.push(Level::Info, "3", at(1)),
+            Some(News::Gone(_))
+        ));
         assert_eq!(syslog.push(Level::Info, "4", at(1)), None);
         assert_eq!(syslog.next_deadline(), Some(at(2)));
         let daemon = Daemon::start("restart");
         assert_eq!(syslog.flush(at(1)), None);
         assert_eq!(syslog.flush(at(2)), Some(News::Back));
-        assert_eq!((daemon.records(), syslog.next_deadline()), (vec!["<150>3".to_owned(), "<150>4".to_owned()], None));
+        assert_eq!(
+            (daemon.records(), syslog.next_deadline()),
+            (vec!["<150>3".to_owned(), "<150>4".to_owned()], None)
+        );
         daemon.stop();
     }
 
@@ -231,7 +262,11 @@ mod tests {
         let mut syslog = syslog(&daemon);
         let text = "m".repeat(1000);
         for number in 0..500 {
-            assert_eq!(syslog.push(Level::Info, &format!("{number} {text}"), at(0)), None, "that is no outage");
+            assert_eq!(
+                syslog.push(Level::Info, &format!("{number} {text}"), at(0)),
+                None,
+                "that is no outage"
+            );
             assert!(syslog.queued_bytes <= QUEUE_BYTES);
         }
         let lost = syslog.lost;
@@ -242,8 +277,11 @@ mod tests {
             syslog.flush(at(second));
         }
         records.extend(daemon.records());
-        let expected: Vec<_> = (0..500 - lost).map(|number| format!("<150>{number} {text}")).collect();
-        let said = format!("<148>sys WARNING: {lost} log lines were lost: nobody took them in time");
+        let expected: Vec<_> = (0..500 - lost)
+            .map(|number| format!("<150>{number} {text}"))
+            .collect();
+        let said =
+            format!("<148>sys WARNING: {lost} log lines were lost: nobody took them in time");
         assert_eq!(records, [expected, vec![said]].concat());
         assert_eq!((syslog.queued_bytes, syslog.lost), (0, 0));
         daemon.stop();
@@ -253,7 +291,10 @@ mod tests {
     fn records_wait_for_an_address() {
         let daemon = Daemon::start("address");
         let mut syslog = Syslog::new(18);
-        assert!(matches!(syslog.push(Level::Info, "1", at(0)), Some(News::Gone(_))));
+        assert!(matches!(
+            syslog.push(Level::Info, "1", at(0)),
+            Some(News::Gone(_))
+        ));
         syslog.set_receiver(Some(Receiver::Path(daemon.0.clone())));
         assert_eq!(syslog.flush(at(0)), Some(News::Back));
         assert_eq!(daemon.records(), ["<150>1"]);

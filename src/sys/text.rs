@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// `text` with everything that could begin a new line, forge a column or steer a terminal written as an escape. What is
-/// escaped once stays as it is.
+/// `text` with everything that could begin a new line, forge a column or steer a terminal written
+/// as an escape. What is escaped once stays as it is.
 pub fn escape_controls(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hostile) {
         return Cow::Borrowed(text);
@@ -21,9 +21,11 @@ pub fn escape_controls(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Control characters, line and paragraph separators, and the marks that turn the direction of text around.
+/// Control characters, line and paragraph separators, and the marks that turn the direction of text
+/// around.
 fn is_hostile(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -39,6 +41,9 @@ mod tests {
         check("plain, with umlauts: grün", "plain, with umlauts: grün");
         check("a\nb\tc\r", "a\\nb\\tc\\r");
         check("\x1b[2J\0\x7f", "\\x1b[2J\\x00\\x7f");
-        check("a\u{85}b\u{2028}c\u{202e}d", "a\\u{85}b\\u{2028}c\\u{202e}d");
+        check(
+            "a\u{85}b\u{2028}c\u{202e}d",
+            "a\\u{85}b\\u{2028}c\\u{202e}d",
+        );
     }
 }

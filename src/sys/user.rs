@@ -1,4 +1,5 @@
-//! Who we run as: libpq's default for `user`, and the home directory with `.pgpass` in it; and who others run as.
+//! Who we run as: libpq's default for `user`, and the home directory with `.pgpass` in it; and who
+//! others run as.
 
 use std::path::PathBuf;
 
@@ -6,18 +7,22 @@ use nix::unistd::{Uid, User, geteuid};
 
 /// Name and home directory of the user that we run as.
 ///
-/// `/etc/passwd` is read first. A user who is not in it is asked for through the system's name services, which may take
-/// as long as they like (call this at start and on reload only) and which a statically linked glibc cannot load.
+/// `/etc/passwd` is read first. A user who is not in it is asked for through the system's name
+/// services, which may take as long as they like (call this at start and on reload only) and which
+/// a statically linked glibc cannot load.
 pub fn os_user() -> Option<(String, PathBuf)> {
     let uid = geteuid();
     let local = super::files::read_small("/etc/passwd".as_ref(), PASSWD_BYTES).ok();
-    local.and_then(|passwd| find(&String::from_utf8_lossy(&passwd), uid)).or_else(|| {
-        let user = User::from_uid(uid).ok()??;
-        Some((user.name, user.dir))
-    })
+    local
+        .and_then(|passwd| find(&String::from_utf8_lossy(&passwd), uid))
+        .or_else(|| {
+            let user = User::from_uid(uid).ok()??;
+            Some((user.name, user.dir))
+        })
 }
 
-/// The name of a user in `/etc/passwd`. No name service is asked, so this may be called at any time.
+/// The name of a user in `/etc/passwd`. No name service is asked, so this may be called at any
+/// time.
 pub fn local_name(uid: u32) -> Option<String> {
     let passwd = super::files::read_small("/etc/passwd".as_ref(), PASSWD_BYTES).ok()?;
     find(&String::from_utf8_lossy(&passwd), Uid::from_raw(uid)).map(|(name, _)| name)
@@ -47,7 +52,10 @@ mod tests {
                       postgres:x:26:26:PostgreSQL:/var/lib/pgsql:/bin/bash\nsecond:x:26:26::/other:/bin/sh\n";
         let check = |uid, expected: Option<(&str, &str)>| {
             let found = find(passwd, Uid::from_raw(uid));
-            assert_eq!(found, expected.map(|(name, home)| (name.to_owned(), PathBuf::from(home))));
+            assert_eq!(
+                found,
+                expected.map(|(name, home)| (name.to_owned(), PathBuf::from(home)))
+            );
         };
         check(0, Some(("root", "/root")));
         check(26, Some(("postgres", "/var/lib/pgsql")));

@@ -1,9 +1,10 @@
-//! A child process that puts one of our small files in place, or removes it: a disk that hangs, or takes seconds for an
-//! fsync, holds this child up and nobody else.
+//! A child process that puts one of our small files in place, or removes it: a disk that hangs, or
+//! takes seconds for an fsync, holds this child up and nobody else.
 //!
-//! It is forked without exec, which only a program of one thread may do as freely as this: the child has the content in its
-//! memory already, and a fork costs a tenth of starting a program. It gives up every descriptor but a pipe, on which it says
-//! what went wrong, so that a child that is stuck holds neither our port nor a connection.
+//! It is forked without exec, which only a program of one thread may do as freely as this: the
+//! child has the content in its memory already, and a fork costs a tenth of starting a program. It
+//! gives up every descriptor but a pipe, on which it says what went wrong, so that a child that is
+//! stuck holds neither our port nor a connection.
 
 #![allow(unsafe_code)]
 
@@ -40,9 +41,13 @@ impl Writer {
     /// Has `deed` done with `path`. To be called by the only thread of a process.
     pub fn start(path: &Path, deed: &Deed) -> io::Result<Self> {
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        // SAFETY: there is no other thread, so the child may do whatever we may. It never returns from here.
+        // SAFETY: there is no other thread, so the child may do whatever we may. It never returns
+        // from here.
         match unsafe { fork() }? {
-            ForkResult::Parent { child } => Ok(Self { pid: child, reason: ours }),
+            ForkResult::Parent { child } => Ok(Self {
+                pid: child,
+                reason: ours,
+            }),
             ForkResult::Child => in_child(&theirs, path, deed),
         }
     }
@@ -52,24 +57,32 @@ impl Writer {
         match waitpid(self.pid, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => None,
             Ok(WaitStatus::Exited(_, 0)) => Some(Ok(())),
-            Ok(WaitStatus::Signaled(_, signal, _)) => Some(Err(format!("the process that was to write it: {signal}"))),
+            Ok(WaitStatus::Signaled(_, signal, _)) => {
+                Some(Err(format!("the process that was to write it: {signal}")))
+            }
             Ok(_) => Some(Err(self.reason())),
-            Err(error) => Some(Err(format!("the process that was to write it is lost: {error}"))),
+            Err(error) => Some(Err(format!(
+                "the process that was to write it is lost: {error}"
+            ))),
         }
     }
 
     fn reason(&self) -> String {
         let mut said = Vec::new();
         // What was read before an error is still worth saying.
-        let _ = self.reason.try_clone().map(|pipe| File::from(pipe).take(REASON_BYTES).read_to_end(&mut said));
+        let _ = self
+            .reason
+            .try_clone()
+            .map(|pipe| File::from(pipe).take(REASON_BYTES).read_to_end(&mut said));
         String::from_utf8_lossy(&said).into_owned()
     }
 }
 
 /// The child's whole life.
 fn in_child(said_to: &OwnedFd, path: &Path, deed: &Deed) -> ! {
-    // SAFETY: descriptors are only replaced and closed, and nothing of this process uses them any more: it ends below
-    // without dropping anything. The pipe takes the place of all three, so that even a panic is a reason that is heard.
+    // SAFETY: descriptors are only replaced and closed, and nothing of this process uses them any
+    // more: it ends below without dropping anything. The pipe takes the place of all three, so that
+    // even a panic is a reason that is heard.
     let outcome = unsafe {
         (0..=2).for_each(|standard| _ = libc::dup2(said_to.as_raw_fd(), standard));
         close_above_stderr()
@@ -124,6 +137,9 @@ mod tests {
     fn what_went_wrong_is_told_with_the_path() {
         let path = place("not-there").join("file");
         let reason = done(&path, &Deed::Replace(Vec::new())).unwrap_err();
-        assert!(reason.contains(&*path.to_string_lossy()) && reason.contains("No such file"), "{reason}");
+        assert!(
+            reason.contains(&*path.to_string_lossy()) && reason.contains("No such file"),
+            "{reason}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The types of a program that was built without TLS. They have no values, so nothing here ever runs.
+//! The types of a program that was built without TLS. They have no values, so nothing here ever
+//! runs.
 
 use std::io;
 
@@ -18,7 +19,11 @@ pub enum Secured {}
 
 impl Trust {
     /// There can be none.
-    pub fn from_pem(_place: &str, _roots: &[u8], _revoked: Option<(&str, &[u8])>) -> Result<Self, Failure> {
+    pub fn from_pem(
+        _place: &str,
+        _roots: &[u8],
+        _revoked: Option<(&str, &[u8])>,
+    ) -> Result<Self, Failure> {
         Err(not_built_in())
     }
 }
@@ -47,12 +52,20 @@ impl Secured {
     }
 
     /// Never called.
-    pub fn read(&mut self, _transport: &mut (impl io::Read + io::Write), _buffer: &mut [u8]) -> io::Result<usize> {
+    pub fn read(
+        &mut self,
+        _transport: &mut (impl io::Read + io::Write),
+        _buffer: &mut [u8],
+    ) -> io::Result<usize> {
         match *self {}
     }
 
     /// Never called.
-    pub fn write(&mut self, _transport: &mut (impl io::Read + io::Write), _bytes: &[u8]) -> io::Result<usize> {
+    pub fn write(
+        &mut self,
+        _transport: &mut (impl io::Read + io::Write),
+        _bytes: &[u8],
+    ) -> io::Result<usize> {
         match *self {}
     }
 

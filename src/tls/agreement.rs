@@ -1,5 +1,6 @@
-//! What `sslmode` means at each step of a connection (libpq's manual, "SSL Support", and fe-connect.c): how it begins, what
-//! follows from the server's answer, whether a setback is tried again in the other way, and what a certificate is held to.
+//! What `sslmode` means at each step of a connection (libpq's manual, "SSL Support", and
+//! fe-connect.c): how it begins, what follows from the server's answer, whether a setback is tried
+//! again in the other way, and what a certificate is held to.
 
 use crate::config::{Negotiation, SslMode};
 
@@ -55,7 +56,9 @@ pub fn opening(mode: SslMode, negotiation: Negotiation, is_local: bool) -> Openi
         _ if is_local || !cfg!(feature = "tls") => Opening::Plain,
         SslMode::Disable | SslMode::Allow => Opening::Plain,
         _ if negotiation == Negotiation::Direct => Opening::Direct,
-        SslMode::Prefer | SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => Opening::Ask,
+        SslMode::Prefer | SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
+            Opening::Ask
+        }
     }
 }
 
@@ -68,17 +71,25 @@ pub fn after_answer(mode: SslMode, is_willing: bool) -> Step {
     }
 }
 
-/// How to begin the second and last attempt on the same server, if there shall be one. `was_encrypted`: the server had
-/// agreed to encrypt.
-pub fn after_setback(mode: SslMode, was_encrypted: bool, is_local: bool, setback: Setback) -> Option<Opening> {
+/// How to begin the second and last attempt on the same server, if there shall be one.
+/// `was_encrypted`: the server had agreed to encrypt.
+pub fn after_setback(
+    mode: SslMode,
+    was_encrypted: bool,
+    is_local: bool,
+    setback: Setback,
+) -> Option<Opening> {
     match (mode, was_encrypted, setback) {
         (SslMode::Prefer, true, Setback::Handshake | Setback::TurnedAway) => Some(Opening::Plain),
-        (SslMode::Allow, false, Setback::TurnedAway) if !is_local && cfg!(feature = "tls") => Some(Opening::Ask),
+        (SslMode::Allow, false, Setback::TurnedAway) if !is_local && cfg!(feature = "tls") => {
+            Some(Opening::Ask)
+        }
         _ => None,
     }
 }
 
-/// What the certificate is held to. libpq verifies whatever it has authorities for, in every mode that encrypts.
+/// What the certificate is held to. libpq verifies whatever it has authorities for, in every mode
+/// that encrypts.
 pub fn check_of(mode: SslMode, has_authorities: bool) -> Check {
     match (mode, has_authorities) {
         (SslMode::VerifyFull, true) => Check::AuthorityAndName,
@@ -105,31 +116,58 @@ mod tests {
 
     #[test]
     fn a_connection_begins_as_the_mode_says() {
-        check(|mode| opening(mode, Negotiation::Postgres, false), "Plain Plain Ask Ask Ask Ask");
-        check(|mode| opening(mode, Negotiation::Postgres, true), "Plain Plain Plain Plain Plain Plain");
-        check(|mode| opening(mode, Negotiation::Direct, false), "Plain Plain Direct Direct Direct Direct");
+        check(
+            |mode| opening(mode, Negotiation::Postgres, false),
+            "Plain Plain Ask Ask Ask Ask",
+        );
+        check(
+            |mode| opening(mode, Negotiation::Postgres, true),
+            "Plain Plain Plain Plain Plain Plain",
+        );
+        check(
+            |mode| opening(mode, Negotiation::Direct, false),
+            "Plain Plain Direct Direct Direct Direct",
+        );
     }
 
     #[test]
     fn the_servers_answer_is_taken_or_not() {
-        check(|mode| after_answer(mode, true), "Encrypt Encrypt Encrypt Encrypt Encrypt Encrypt");
-        check(|mode| after_answer(mode, false), "GoOnPlain GoOnPlain GoOnPlain Refuse Refuse Refuse");
+        check(
+            |mode| after_answer(mode, true),
+            "Encrypt Encrypt Encrypt Encrypt Encrypt Encrypt",
+        );
+        check(
+            |mode| after_answer(mode, false),
+            "GoOnPlain GoOnPlain GoOnPlain Refuse Refuse Refuse",
+        );
     }
 
     #[test]
     fn a_setback_is_tried_again_the_other_way_or_not_at_all() {
         let words = |encrypted, local, setback| {
             move |mode| {
-                after_setback(mode, encrypted, local, setback).map_or("-", |opening| match opening {
-                    Opening::Plain => "plain",
-                    Opening::Ask | Opening::Direct => "ask",
-                })
+                after_setback(mode, encrypted, local, setback).map_or(
+                    "-",
+                    |opening| match opening {
+                        Opening::Plain => "plain",
+                        Opening::Ask | Opening::Direct => "ask",
+                    },
+                )
             }
         };
         let none = r#""-" "-" "-" "-" "-" "-""#;
-        check(words(true, false, Setback::Handshake), r#""-" "-" "plain" "-" "-" "-""#);
-        check(words(true, false, Setback::TurnedAway), r#""-" "-" "plain" "-" "-" "-""#);
-        check(words(false, false, Setback::TurnedAway), r#""-" "ask" "-" "-" "-" "-""#);
+        check(
+            words(true, false, Setback::Handshake),
+            r#""-" "-" "plain" "-" "-" "-""#,
+        );
+        check(
+            words(true, false, Setback::TurnedAway),
+            r#""-" "-" "plain" "-" "-" "-""#,
+        );
+        check(
+            words(false, false, Setback::TurnedAway),
+            r#""-" "ask" "-" "-" "-" "-""#,
+        );
         check(words(false, true, Setback::TurnedAway), none);
         check(words(true, false, Setback::Other), none);
         check(words(false, false, Setback::Other), none);
@@ -137,7 +175,13 @@ mod tests {
 
     #[test]
     fn authorities_are_used_wherever_there_are_some() {
-        check(|mode| check_of(mode, true), "Authority Authority Authority Authority Authority AuthorityAndName");
-        check(|mode| check_of(mode, false), "Nothing Nothing Nothing Nothing Impossible Impossible");
+        check(
+            |mode| check_of(mode, true),
+            "Authority Authority Authority Authority Authority AuthorityAndName",
+        );
+        check(
+            |mode| check_of(mode, false),
+            "Nothing Nothing Nothing Nothing Impossible Impossible",
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! What a certificate says (RFC 5280, section 4.1), as far as webpki does not tell: names for messages, dates, the common
-//! name, the hash by which a login is bound to it. Verifies nothing.
+//! What a certificate says (RFC 5280, section 4.1), as far as webpki does not tell: names for
+//! messages, dates, the common name, the hash by which a login is bound to it. Verifies nothing.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use ring::digest;
 
 use super::der::{
-    self, BIT_STRING, Der, Element, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, UTC_TIME, explicit,
+    self, BIT_STRING, Der, Element, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE,
+    UTC_TIME, explicit,
 };
 use crate::compat::timestamp;
 use crate::time::WallTime;
@@ -81,7 +82,11 @@ impl<'a> Certificate<'a> {
     pub(super) fn names(&self) -> String {
         let names: Vec<String> = self.dns_names.iter().map(|name| shown(name)).collect();
         let addresses = self.addresses.iter().map(ToString::to_string);
-        let all: Vec<String> = names.into_iter().chain(addresses).take(MOST_NAMES).collect();
+        let all: Vec<String> = names
+            .into_iter()
+            .chain(addresses)
+            .take(MOST_NAMES)
+            .collect();
         match (all.is_empty(), self.common_name()) {
             (false, _) => all.join(", "),
             (true, Some(name)) => shown(name),
@@ -94,12 +99,17 @@ impl<'a> Certificate<'a> {
         common_name(self.issuer).map_or_else(|| "an issuer without a common name".to_owned(), shown)
     }
 
-    /// `tls-server-end-point` (RFC 5929, section 4.1): the certificate's hash, by the algorithm that its signature uses, or
-    /// SHA-256 instead of a weaker one. `None` where the signature has none, as Ed25519.
+    /// `tls-server-end-point` (RFC 5929, section 4.1): the certificate's hash, by the algorithm
+    /// that its signature uses, or SHA-256 instead of a weaker one. `None` where the signature has
+    /// none, as Ed25519.
     pub(super) fn end_point(&self) -> Option<Vec<u8>> {
         let mut parts = self.signature_algorithm.inside();
         let oid = parts.expect(OID)?.content;
-        let hash = if oid == RSA_PSS { pss_hash(parts)? } else { hash_of_signature(oid)? };
+        let hash = if oid == RSA_PSS {
+            pss_hash(parts)?
+        } else {
+            hash_of_signature(oid)?
+        };
         Some(digest::digest(hash, self.der).as_ref().to_vec())
     }
 }
@@ -131,19 +141,30 @@ fn time(element: Element<'_>) -> Option<WallTime> {
 
 /// Walks a Name: a sequence of sets of attributes.
 fn common_name(name: &[u8]) -> Option<&str> {
-    let sets = Der(name).expect(SEQUENCE)?.inside().elements().filter(|set| set.tag == der::SET);
+    let sets = Der(name)
+        .expect(SEQUENCE)?
+        .inside()
+        .elements()
+        .filter(|set| set.tag == der::SET);
     let attributes = sets.flat_map(|set| set.inside().elements());
     let common = attributes.filter_map(|attribute| {
         let mut parts = attribute.inside();
         let is_common = parts.expect(OID)?.content == COMMON_NAME;
-        parts.next().filter(|_| is_common).and_then(|value| std::str::from_utf8(value.content).ok())
+        parts
+            .next()
+            .filter(|_| is_common)
+            .and_then(|value| std::str::from_utf8(value.content).ok())
     });
     common.last()
 }
 
 /// The extensions follow two unique identifiers that nobody uses.
 fn alternative_names<'a>(mut rest: Der<'a>) -> Option<(Vec<&'a str>, Vec<IpAddr>)> {
-    let extensions = rest.elements().find(|element| element.tag == explicit(3))?.inside().next()?;
+    let extensions = rest
+        .elements()
+        .find(|element| element.tag == explicit(3))?
+        .inside()
+        .next()?;
     rest = extensions.inside();
     let names = rest.elements().find_map(|extension| {
         let mut parts = extension.inside();
@@ -166,19 +187,33 @@ fn alternative_names<'a>(mut rest: Der<'a>) -> Option<(Vec<&'a str>, Vec<IpAddr>
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
 }
 
 fn hash_of_signature(oid: &[u8]) -> Option<&'static digest::Algorithm> {
-    SIGNATURES.iter().find(|(known, _)| *known == oid).map(|(_, hash)| *hash)
+    SIGNATURES
+        .iter()
+        .find(|(known, _)| *known == oid)
+        .map(|(_, hash)| *hash)
 }
 
 /// RSASSA-PSS names its hash in its parameters; SHA-1 is the default (RFC 4055, section 3.1).
 fn pss_hash(mut parts: Der<'_>) -> Option<&'static digest::Algorithm> {
     let mut parameters = parts.expect(SEQUENCE)?.inside();
-    let Some(hash) = parameters.optional(explicit(0)) else { return Some(&digest::SHA256) };
-    let oid = hash.inside().expect(SEQUENCE)?.inside().expect(OID)?.content;
-    HASHES.iter().find(|(known, _)| *known == oid).map(|(_, hash)| *hash)
+    let Some(hash) = parameters.optional(explicit(0)) else {
+        return Some(&digest::SHA256);
+    };
+    let oid = hash
+        .inside()
+        .expect(SEQUENCE)?
+        .inside()
+        .expect(OID)?
+        .content;
+    HASHES
+        .iter()
+        .find(|(known, _)| *known == oid)
+        .map(|(_, hash)| *hash)
 }
 
 /// 2.5.4.3
@@ -191,25 +226,62 @@ const IP_ADDRESS: u8 = 0x87;
 /// 1.2.840.113549.1.1.10
 const RSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
 
-/// The signature algorithms of RFC 3279, 4055 and 5758, and what each hashes with; MD5 and SHA-1 as SHA-256.
+/// The signature algorithms of RFC 3279, 4055 and 5758, and what each hashes with; MD5 and SHA-1 as
+/// SHA-256.
 const SIGNATURES: [(&[u8], &digest::Algorithm); 10] = [
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x04], &digest::SHA256),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05], &digest::SHA256),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b], &digest::SHA256),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c], &digest::SHA384),
-    (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d], &digest::SHA512),
+    (
+        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x04],
+        &digest::SHA256,
+    ),
+    (
+        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05],
+        &digest::SHA256,
+    ),
+    (
+        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b],
+        &digest::SHA256,
+    ),
+    (
+        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c],
+        &digest::SHA384,
+    ),
+    (
+        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d],
+        &digest::SHA512,
+    ),
     (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01], &digest::SHA256),
-    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02], &digest::SHA256),
-    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03], &digest::SHA384),
-    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04], &digest::SHA512),
-    (&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, 0x02], &digest::SHA256),
+    (
+        &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02],
+        &digest::SHA256,
+    ),
+    (
+        &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03],
+        &digest::SHA384,
+    ),
+    (
+        &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04],
+        &digest::SHA512,
+    ),
+    (
+        &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, 0x02],
+        &digest::SHA256,
+    ),
 ];
 
 const HASHES: [(&[u8], &digest::Algorithm); 4] = [
     (&[0x2b, 0x0e, 0x03, 0x02, 0x1a], &digest::SHA256),
-    (&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01], &digest::SHA256),
-    (&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02], &digest::SHA384),
-    (&[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03], &digest::SHA512),
+    (
+        &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01],
+        &digest::SHA256,
+    ),
+    (
+        &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02],
+        &digest::SHA384,
+    ),
+    (
+        &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03],
+        &digest::SHA512,
+    ),
 ];
 
 /// Names of one certificate that a message shows.

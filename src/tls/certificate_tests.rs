@@ -15,7 +15,11 @@ fn der(pem: &str) -> CertificateDer<'static> {
 fn check_end_point(pem: &str, length: usize, expected: &str) {
     let der = der(pem);
     let hash = Certificate::read(&der).unwrap().end_point().unwrap();
-    let begin: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let begin: String = hash
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     assert_eq!((hash.len(), begin.as_str()), (length, expected));
 }
 
@@ -32,20 +36,32 @@ fn tells_names_dates_and_version() {
     let pss = der(PSS_SHA512);
     let read = Certificate::read(&pss).unwrap();
     assert_eq!(read.names(), "a.example, *.b.example, 10.0.0.1, fe80::1");
-    assert_eq!((read.common_name(), read.is_version_1, read.is_self_issued()), (Some("pss"), false, true));
+    assert_eq!(
+        (read.common_name(), read.is_version_1, read.is_self_issued()),
+        (Some("pss"), false, true)
+    );
     assert_eq!(timestamp::format(read.not_before), "2026-11-23T07:07:52Z");
     assert_eq!(timestamp::format(read.not_after), "2036-11-20T07:07:52Z");
     let old = der(ECDSA_SHA384);
     let read = Certificate::read(&old).unwrap();
-    assert_eq!((read.names().as_str(), read.issuer_name().as_str()), ("db1.example", "Fixture CA"));
+    assert_eq!(
+        (read.names().as_str(), read.issuer_name().as_str()),
+        ("db1.example", "Fixture CA")
+    );
     assert!(read.is_version_1 && !read.is_self_issued() && read.dns_names.is_empty());
     // From 2050 on years have four digits.
-    assert_eq!(timestamp::format(Certificate::read(&der(ED25519)).unwrap().not_after), "2109-01-12T07:07:52Z");
+    assert_eq!(
+        timestamp::format(Certificate::read(&der(ED25519)).unwrap().not_after),
+        "2109-01-12T07:07:52Z"
+    );
 }
 
 #[test]
 fn what_a_stranger_writes_stays_on_one_line() {
-    assert_eq!(shown("a\nb\u{1b}[2J\u{202e}\u{e4}"), "a\\nb\\u{1b}[2J\\u{202e}\\u{e4}");
+    assert_eq!(
+        shown("a\nb\u{1b}[2J\u{202e}\u{e4}"),
+        "a\\nb\\u{1b}[2J\\u{202e}\\u{e4}"
+    );
     assert_eq!(shown(&"x".repeat(1_000)).len(), MOST_CHARACTERS);
 }
 

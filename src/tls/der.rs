@@ -1,5 +1,6 @@
-//! A reader of DER (ITU-T X.690), as far as certificates need it: elements one after the other, definite lengths. What it
-//! reads comes from strangers, so that nothing is assumed and nothing is copied.
+//! A reader of DER (ITU-T X.690), as far as certificates need it: elements one after the other,
+//! definite lengths. What it reads comes from strangers, so that nothing is assumed and nothing is
+//! copied.
 
 /// What is left of some DER.
 #[derive(Clone, Copy, Debug)]
@@ -23,14 +24,23 @@ impl<'a> Der<'a> {
             0..=0x7f => (usize::from(first), rest),
             0x81..=0x84 => {
                 let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-                (bytes.iter().fold(0_usize, |sum, &byte| sum << 8 | usize::from(byte)), rest)
+                (
+                    bytes
+                        .iter()
+                        .fold(0_usize, |sum, &byte| sum << 8 | usize::from(byte)),
+                    rest,
+                )
             }
             _ => return None,
         };
         let (content, rest) = rest.split_at_checked(length)?;
         let whole = self.0.get(..self.0.len() - rest.len())?;
         self.0 = rest;
-        Some(Element { tag, content, whole })
+        Some(Element {
+            tag,
+            content,
+            whole,
+        })
     }
 
     /// The next element, which must have this tag.
@@ -40,7 +50,11 @@ impl<'a> Der<'a> {
 
     /// The next element if it has this tag; else it stays.
     pub(super) fn optional(&mut self, tag: u8) -> Option<Element<'a>> {
-        if self.0.first() == Some(&tag) { self.next() } else { None }
+        if self.0.first() == Some(&tag) {
+            self.next()
+        } else {
+            None
+        }
     }
 
     /// All elements to the end, or to the first that is broken.
@@ -97,7 +111,11 @@ mod tests {
             let content = vec![7; length];
             let whole = sequence(&content);
             let element = Der(&whole).expect(SEQUENCE).unwrap();
-            assert_eq!((element.content, element.whole), (&content[..], &whole[..]), "{length}");
+            assert_eq!(
+                (element.content, element.whole),
+                (&content[..], &whole[..]),
+                "{length}"
+            );
         }
     }
 
@@ -108,10 +126,18 @@ mod tests {
         assert!(der.optional(OID).is_none());
         assert_eq!(der.expect(INTEGER).unwrap().content, [5]);
         let string = der.next().unwrap();
-        assert_eq!((string.tag, string.content, string.whole), (OCTET_STRING, &[0xaa, 0xbb][..], &bytes[3..]));
+        assert_eq!(
+            (string.tag, string.content, string.whole),
+            (OCTET_STRING, &[0xaa, 0xbb][..], &bytes[3..])
+        );
         assert!(der.next().is_none());
-        for broken in [&b"\x02"[..], b"\x02\x02\x01", b"\x02\x80\x01", b"\x02\x85\x01\x01\x01\x01\x01", b"\x02\x84\xff"]
-        {
+        for broken in [
+            &b"\x02"[..],
+            b"\x02\x02\x01",
+            b"\x02\x80\x01",
+            b"\x02\x85\x01\x01\x01\x01\x01",
+            b"\x02\x84\xff",
+        ] {
             assert!(Der(broken).next().is_none(), "{broken:x?}");
         }
     }

@@ -29,7 +29,10 @@ pub enum Blame {
 impl Failure {
     /// A failure to blame on `blame`.
     pub fn new(blame: Blame, reason: impl Into<String>) -> Self {
-        Self { blame, reason: reason.into() }
+        Self {
+            blame,
+            reason: reason.into(),
+        }
     }
 }
 

@@ -1,7 +1,9 @@
-//! TLS as bytes in, bytes out: what is agreed upon before it, whose certificates count, and the encrypted stream itself, on
-//! rustls. No socket, no file and no clock: transport, texts and time are handed in.
+//! TLS as bytes in, bytes out: what is agreed upon before it, whose certificates count, and the
+//! encrypted stream itself, on rustls. No socket, no file and no clock: transport, texts and time
+//! are handed in.
 //!
-//! Without the feature `tls` the types are there and can have no value: whoever uses them need not know.
+//! Without the feature `tls` the types are there and can have no value: whoever uses them need not
+//! know.
 
 mod agreement;
 mod failure;
@@ -24,7 +26,9 @@ mod absent;
 
 #[cfg(not(feature = "tls"))]
 pub use absent::{Identity, Secured, Trust};
-pub use agreement::{Check, Opening, Setback, Step, after_answer, after_setback, check_of, opening};
+pub use agreement::{
+    Check, Opening, Setback, Step, after_answer, after_setback, check_of, opening,
+};
 pub use failure::{Blame, Failure};
 #[cfg(feature = "tls")]
 pub use identity::Identity;

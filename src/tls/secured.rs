@@ -1,4 +1,5 @@
-//! An encrypted connection: reads and writes plaintext over a transport that is handed in at each call.
+//! An encrypted connection: reads and writes plaintext over a transport that is handed in at each
+//! call.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use super::{Blame, Failure, Protocol, Terms};
 use crate::config::TlsVersion;
 use crate::time::WallTime;
 
-/// The client's side of one encrypted connection. Its errors carry a [`Failure`] wherever TLS is their cause.
+/// The client's side of one encrypted connection. Its errors carry a [`Failure`] wherever TLS is
+/// their cause.
 #[derive(Debug)]
 pub struct Secured {
     connection: ClientConnection,
@@ -35,13 +37,21 @@ struct Unchecked {
 impl Secured {
     /// The beginning of a handshake.
     pub fn new(terms: Terms) -> Result<Self, Failure> {
-        let unchecked = Unchecked { protocol: terms.protocol, must_be_asked: terms.must_be_asked };
+        let unchecked = Unchecked {
+            protocol: terms.protocol,
+            must_be_asked: terms.must_be_asked,
+        };
         let wallet = Arc::new(Wallet::new(terms.identity.clone()));
         let name = server_name(&terms)?;
         let config = configuration(terms, Arc::clone(&wallet)).map_err(|error| ours(&error))?;
-        let mut connection = ClientConnection::new(Arc::new(config), name).map_err(|error| ours(&error))?;
+        let mut connection =
+            ClientConnection::new(Arc::new(config), name).map_err(|error| ours(&error))?;
         connection.set_buffer_limit(Some(MAX_SEALED_BYTES));
-        Ok(Self { connection, wallet, unchecked: Some(unchecked) })
+        Ok(Self {
+            connection,
+            wallet,
+            unchecked: Some(unchecked),
+        })
     }
 
     /// Nothing can be said yet.
@@ -49,22 +59,28 @@ impl Secured {
         self.unchecked.is_some()
     }
 
-    /// What a login can be bound to: `tls-server-end-point`; `None` if the certificate gives no hash for it.
+    /// What a login can be bound to: `tls-server-end-point`; `None` if the certificate gives no
+    /// hash for it.
     pub fn end_point(&self) -> Option<Vec<u8>> {
         Certificate::read(self.connection.peer_certificates()?.first()?)?.end_point()
     }
 
-    /// As [`Read::read`] of a non-blocking socket. `Interrupted` means that some was taken which was no plaintext: what is
-    /// needed for that counts as work, lest somebody keeps us busy with nothing.
-    pub fn read(&mut self, transport: &mut (impl Read + Write), buffer: &mut [u8]) -> io::Result<usize> {
+    /// As [`Read::read`] of a non-blocking socket. `Interrupted` means that some was taken which
+    /// was no plaintext: what is needed for that counts as work, lest somebody keeps us busy with
+    /// nothing.
+    pub fn read(
+        &mut self,
+        transport: &mut (impl Read + Write),
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
         match self.plaintext(buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             read => return read,
         }
         let taken = self.connection.read_tls(transport)?;
         let understood = self.connection.process_new_packets();
-        // Answers of the handshake, or the alert that says what we do not like. If that does not go, the other side has hung
-        // up, and has perhaps said why: the next reads tell.
+        // Answers of the handshake, or the alert that says what we do not like. If that does not
+        // go, the other side has hung up, and has perhaps said why: the next reads tell.
         let _ = self.flush(transport);
         understood.map_err(|error| broken(&error))?;
         if self.unchecked.is_some() && !self.connection.is_handshaking() {
@@ -78,9 +94,13 @@ impl Secured {
         }
     }
 
-    /// As [`Write::write`] of a non-blocking socket: what it takes is encrypted, and sent now or by a later
-    /// [`flush`](Self::flush). Takes nothing before the handshake is over.
-    pub fn write(&mut self, transport: &mut (impl Read + Write), bytes: &[u8]) -> io::Result<usize> {
+    /// As [`Write::write`] of a non-blocking socket: what it takes is encrypted, and sent now or by
+    /// a later [`flush`](Self::flush). Takes nothing before the handshake is over.
+    pub fn write(
+        &mut self,
+        transport: &mut (impl Read + Write),
+        bytes: &[u8],
+    ) -> io::Result<usize> {
         self.flush(transport)?;
         if self.is_handshaking() {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -103,25 +123,38 @@ impl Secured {
         Ok(())
     }
 
-    /// What is decrypted and was not taken yet. An end that nobody announced may be somebody else's doing.
+    /// What is decrypted and was not taken yet. An end that nobody announced may be somebody else's
+    /// doing.
     fn plaintext(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let how = if self.is_handshaking() { "within the TLS handshake" } else { "without a good-bye of TLS" };
-        self.connection.reader().read(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => io::Error::new(error.kind(), format!("the connection ended {how}")),
-            _ => in_words(error),
-        })
+        let how = if self.is_handshaking() {
+            "within the TLS handshake"
+        } else {
+            "without a good-bye of TLS"
+        };
+        self.connection
+            .reader()
+            .read(buffer)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    io::Error::new(error.kind(), format!("the connection ended {how}"))
+                }
+                _ => in_words(error),
+            })
     }
 
     /// The handshake is over: did it bring what was demanded.
     fn check_agreed(&mut self) -> io::Result<()> {
-        let Some(unchecked) = self.unchecked.take() else { return Ok(()) };
+        let Some(unchecked) = self.unchecked.take() else {
+            return Ok(());
+        };
         let confirmed = self.connection.alpn_protocol() == alpn(unchecked.protocol);
         if unchecked.protocol == Protocol::DirectPostgres && !confirmed {
             let reason = "the server did not confirm PostgreSQL's protocol (ALPN), which sslnegotiation=direct needs";
             return Err(io::Error::other(Failure::new(Blame::Server, reason)));
         }
         if unchecked.must_be_asked && !self.wallet.was_asked() {
-            let reason = "the server did not ask for our certificate, which sslcertmode=require demands";
+            let reason =
+                "the server did not ask for our certificate, which sslcertmode=require demands";
             return Err(io::Error::other(Failure::new(Blame::Server, reason)));
         }
         Ok(())
@@ -135,12 +168,18 @@ fn configuration(terms: Terms, wallet: Arc<Wallet>) -> Result<ClientConfig, Erro
         host: terms.verifies_name.then_some(terms.host),
         algorithms: provider.signature_verification_algorithms,
     };
-    let mut config = ClientConfig::builder_with_details(provider as Arc<CryptoProvider>, Arc::new(At(terms.now)))
-        .with_protocol_versions(&versions(terms.oldest, terms.newest))?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_cert_resolver(wallet);
-    config.alpn_protocols = alpn(terms.protocol).map(<[u8]>::to_vec).into_iter().collect();
+    let mut config = ClientConfig::builder_with_details(
+        provider as Arc<CryptoProvider>,
+        Arc::new(At(terms.now)),
+    )
+    .with_protocol_versions(&versions(terms.oldest, terms.newest))?
+    .dangerous()
+    .with_custom_certificate_verifier(Arc::new(verifier))
+    .with_client_cert_resolver(wallet);
+    config.alpn_protocols = alpn(terms.protocol)
+        .map(<[u8]>::to_vec)
+        .into_iter()
+        .collect();
     config.enable_sni = terms.sni;
     // Connections stay open for days; a resumed one would save a millisecond.
     config.resumption = Resumption::disabled();
@@ -149,23 +188,28 @@ fn configuration(terms: Terms, wallet: Arc<Wallet>) -> Result<ClientConfig, Erro
 
 fn versions(oldest: TlsVersion, newest: TlsVersion) -> Vec<&'static SupportedProtocolVersion> {
     let all = [(TlsVersion::V1_3, &TLS13), (TlsVersion::V1_2, &TLS12)];
-    all.into_iter().filter(|(version, _)| (oldest..=newest).contains(version)).map(|(_, version)| version).collect()
+    all.into_iter()
+        .filter(|(version, _)| (oldest..=newest).contains(version))
+        .map(|(_, version)| version)
+        .collect()
 }
 
 /// A name that cannot stand in a certificate matters only where it is compared with one.
 fn server_name(terms: &Terms) -> Result<ServerName<'static>, Failure> {
     let host = without_zone(&terms.host);
     match ServerName::try_from(host.to_owned()) {
-        Err(_) if terms.verifies_name => {
-            Err(Failure::new(Blame::Ourselves, "the host's name cannot stand in a certificate"))
-        }
+        Err(_) if terms.verifies_name => Err(Failure::new(
+            Blame::Ourselves,
+            "the host's name cannot stand in a certificate",
+        )),
         // An address is told to nobody.
         Err(_) => Ok(ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0; 4])))),
         Ok(name) => Ok(name),
     }
 }
 
-/// PostgreSQL's word is registered, and confirmed by servers from version 17 on; older ones do not look at it.
+/// PostgreSQL's word is registered, and confirmed by servers from version 17 on; older ones do not
+/// look at it.
 fn alpn(protocol: Protocol) -> Option<&'static [u8]> {
     match protocol {
         Protocol::Postgres | Protocol::DirectPostgres => Some(b"postgresql"),
@@ -180,12 +224,20 @@ struct At(WallTime);
 impl TimeProvider for At {
     fn current_time(&self) -> Option<UnixTime> {
         let micros = u64::try_from(self.0.unix_micros()).ok()?;
-        Some(UnixTime::since_unix_epoch(std::time::Duration::from_micros(micros)))
+        Some(UnixTime::since_unix_epoch(
+            std::time::Duration::from_micros(micros),
+        ))
     }
 }
 
 fn ignoring_blocks(sent: io::Result<()>) -> io::Result<()> {
-    sent.or_else(|error| if error.kind() == io::ErrorKind::WouldBlock { Ok(()) } else { Err(error) })
+    sent.or_else(|error| {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    })
 }
 
 fn ours(error: &Error) -> Failure {
@@ -194,7 +246,10 @@ fn ours(error: &Error) -> Failure {
 
 /// rustls repeats the failure that ended a connection as the inside of every later one.
 fn in_words(error: io::Error) -> io::Error {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>())
+    {
         Some(reason) => broken(reason),
         None => error,
     }
@@ -203,17 +258,24 @@ fn in_words(error: io::Error) -> io::Error {
 /// What ended the connection, in words, by who is to blame.
 fn broken(error: &Error) -> io::Error {
     io::Error::other(match error {
-        Error::InvalidCertificate(CertificateError::Other(other)) => match other.0.downcast_ref::<Distrust>() {
-            Some(reason) => Failure::new(Blame::Certificate, reason.to_string()),
-            None => Failure::new(Blame::Certificate, format!("the server's certificate: {other}")),
-        },
-        Error::InvalidCertificate(reason) => {
-            Failure::new(Blame::Certificate, format!("the server's certificate: {reason}"))
+        Error::InvalidCertificate(CertificateError::Other(other)) => {
+            match other.0.downcast_ref::<Distrust>() {
+                Some(reason) => Failure::new(Blame::Certificate, reason.to_string()),
+                None => Failure::new(
+                    Blame::Certificate,
+                    format!("the server's certificate: {other}"),
+                ),
+            }
         }
+        Error::InvalidCertificate(reason) => Failure::new(
+            Blame::Certificate,
+            format!("the server's certificate: {reason}"),
+        ),
         Error::AlertReceived(alert) => alerted(*alert),
-        Error::PeerIncompatible(reason) => {
-            Failure::new(Blame::Server, format!("the server's TLS and ours have nothing in common: {reason:?}"))
-        }
+        Error::PeerIncompatible(reason) => Failure::new(
+            Blame::Server,
+            format!("the server's TLS and ours have nothing in common: {reason:?}"),
+        ),
         other => Failure::new(Blame::Nonsense, format!("TLS: {other}")),
     })
 }
@@ -222,7 +284,10 @@ fn broken(error: &Error) -> io::Error {
 fn alerted(alert: AlertDescription) -> Failure {
     use AlertDescription as A;
     match alert {
-        A::CertificateRequired => Failure::new(Blame::OurCertificate, "the server requires a client certificate"),
+        A::CertificateRequired => Failure::new(
+            Blame::OurCertificate,
+            "the server requires a client certificate",
+        ),
         A::BadCertificate
         | A::UnsupportedCertificate
         | A::CertificateRevoked
@@ -231,13 +296,18 @@ fn alerted(alert: AlertDescription) -> Failure {
         | A::UnknownCA
         | A::AccessDenied
         | A::DecryptError => {
-            let reason = format!("the server does not accept our client certificate (TLS alert {alert:?})");
+            let reason =
+                format!("the server does not accept our client certificate (TLS alert {alert:?})");
             Failure::new(Blame::OurCertificate, reason)
         }
-        A::ProtocolVersion => {
-            Failure::new(Blame::Server, "the server speaks no version of TLS that we may (TLS alert ProtocolVersion)")
-        }
-        other => Failure::new(Blame::Server, format!("the server ended the TLS connection (TLS alert {other:?})")),
+        A::ProtocolVersion => Failure::new(
+            Blame::Server,
+            "the server speaks no version of TLS that we may (TLS alert ProtocolVersion)",
+        ),
+        other => Failure::new(
+            Blame::Server,
+            format!("the server ended the TLS connection (TLS alert {other:?})"),
+        ),
     }
 }
 

@@ -1,16 +1,21 @@
 //! Is it the server that we mean: the judgement on its certificate, and the reason in words.
 //!
-//! webpki judges; what it cannot is added here, since servers are set up by PostgreSQL's manual: a certificate that issued
-//! itself and is among the authorities, one of version 1, and one that has its name only as common name. Whatever the mode, the server must
-//! have the key of the certificate that it shows: a login may be bound to it.
+//! webpki judges; what it cannot is added here, since servers are set up by PostgreSQL's manual: a
+//! certificate that issued itself and is among the authorities, one of version 1, and one that has
+//! its name only as common name. Whatever the mode, the server must have the key of the certificate
+//! that it shows: a login may be bound to it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
-use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, PeerIncompatible, SignatureScheme};
+use rustls::pki_types::{
+    CertificateDer, ServerName, SubjectPublicKeyInfoDer, TrustAnchor, UnixTime,
+};
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error, OtherError, PeerIncompatible, SignatureScheme,
+};
 use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, RevocationOptionsBuilder};
 
 use super::Trust;
@@ -51,8 +56,15 @@ pub(super) enum Distrust {
 }
 
 impl Verifier {
-    fn judge(&self, shown: &[u8], others: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Distrust> {
-        let Some(trust) = &self.trust else { return Ok(()) };
+    fn judge(
+        &self,
+        shown: &[u8],
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Distrust> {
+        let Some(trust) = &self.trust else {
+            return Ok(());
+        };
         let certificate = Certificate::read(shown).ok_or(Distrust::Unreadable)?;
         if trust.holds(shown) {
             check_dates(&certificate, wall(now))?;
@@ -62,7 +74,9 @@ impl Verifier {
         } else {
             self.check_chain(trust, &certificate, shown, others, now)?;
         }
-        self.host.as_deref().map_or(Ok(()), |host| check_name(host, &certificate, shown))
+        self.host
+            .as_deref()
+            .map_or(Ok(()), |host| check_name(host, &certificate, shown))
     }
 
     fn check_chain(
@@ -75,27 +89,51 @@ impl Verifier {
     ) -> Result<(), Distrust> {
         let der = CertificateDer::from(shown);
         let lists: Vec<_> = trust.revoked.iter().collect();
-        let revocation = RevocationOptionsBuilder::new(&lists).ok().map(RevocationOptionsBuilder::build);
+        let revocation = RevocationOptionsBuilder::new(&lists)
+            .ok()
+            .map(RevocationOptionsBuilder::build);
         let usage = KeyUsage::server_auth();
         let verified = EndEntityCert::try_from(&der).and_then(|leaf| {
-            leaf.verify_for_usage(self.algorithms.all, &trust.anchors, others, now, usage, revocation, None).map(drop)
+            leaf.verify_for_usage(
+                self.algorithms.all,
+                &trust.anchors,
+                others,
+                now,
+                usage,
+                revocation,
+                None,
+            )
+            .map(drop)
         });
         verified.map_err(|error| distrust(&error, trust, certificate))
     }
 
-    /// A certificate of version 1, which webpki does not read, has no extensions that could restrict it: it counts if one of
-    /// the authorities has signed it.
-    fn check_version_1(&self, trust: &Trust, certificate: &Certificate<'_>) -> Result<(), Distrust> {
+    /// A certificate of version 1, which webpki does not read, has no extensions that could
+    /// restrict it: it counts if one of the authorities has signed it.
+    fn check_version_1(
+        &self,
+        trust: &Trust,
+        certificate: &Certificate<'_>,
+    ) -> Result<(), Distrust> {
         let issuer = |anchor: &&TrustAnchor<'_>| {
-            Der(certificate.issuer).next().is_some_and(|issuer| issuer.content == anchor.subject.as_ref())
+            Der(certificate.issuer)
+                .next()
+                .is_some_and(|issuer| issuer.content == anchor.subject.as_ref())
         };
         let has_signed = |anchor: &TrustAnchor<'_>| {
             let key = SubjectPublicKeyInfoDer::from(der::sequence(&anchor.subject_public_key_info));
-            let Ok(key) = RawPublicKeyEntity::try_from(&key) else { return false };
+            let Ok(key) = RawPublicKeyEntity::try_from(&key) else {
+                return false;
+            };
             let wanted = certificate.signature_algorithm.content;
-            let algorithms = self.algorithms.all.iter().filter(|known| known.signature_alg_id().as_ref() == wanted);
-            let mut tries =
-                algorithms.map(|known| key.verify_signature(*known, certificate.signed, certificate.signature));
+            let algorithms = self
+                .algorithms
+                .all
+                .iter()
+                .filter(|known| known.signature_alg_id().as_ref() == wanted);
+            let mut tries = algorithms.map(|known| {
+                key.verify_signature(*known, certificate.signed, certificate.signature)
+            });
             tries.any(|verified| verified.is_ok())
         };
         if trust.anchors.iter().filter(issuer).any(has_signed) {
@@ -114,7 +152,9 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let judgement = self.judge(shown, others, now).map(|()| ServerCertVerified::assertion());
+        let judgement = self
+            .judge(shown, others, now)
+            .map(|()| ServerCertVerified::assertion());
         judgement.map_err(|reason| CertificateError::Other(OtherError(Arc::new(reason))).into())
     }
 
@@ -126,11 +166,16 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<HandshakeSignatureValid, Error> {
         let key = public_key(certificate)?;
         let key = RawPublicKeyEntity::try_from(&key).map_err(|_| CertificateError::BadEncoding)?;
-        let known = self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme);
+        let known = self
+            .algorithms
+            .mapping
+            .iter()
+            .find(|(scheme, _)| *scheme == signed.scheme);
         let (_, algorithms) = known.ok_or(PeerIncompatible::NoSignatureSchemesInCommon)?;
         // A scheme of TLS 1.2 does not say which curve the key is on.
         let is_valid = |algorithm: &&dyn rustls::pki_types::SignatureVerificationAlgorithm| {
-            key.verify_signature(*algorithm, message, signed.signature()).is_ok()
+            key.verify_signature(*algorithm, message, signed.signature())
+                .is_ok()
         };
         match algorithms.iter().any(is_valid) {
             true => Ok(HandshakeSignatureValid::assertion()),
@@ -144,7 +189,12 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature_with_raw_key(message, &public_key(certificate)?, signed, &self.algorithms)
+        verify_tls13_signature_with_raw_key(
+            message,
+            &public_key(certificate)?,
+            signed,
+            &self.algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -157,13 +207,25 @@ impl fmt::Display for Distrust {
         match self {
             Self::Unreadable => f.write_str("the server's certificate cannot be read"),
             Self::Expired { not_after } => {
-                write!(f, "the server's certificate has expired (not after {})", timestamp::format(*not_after))
+                write!(
+                    f,
+                    "the server's certificate has expired (not after {})",
+                    timestamp::format(*not_after)
+                )
             }
             Self::NotYetValid { not_before } => {
-                write!(f, "the server's certificate is not valid yet (not before {})", timestamp::format(*not_before))
+                write!(
+                    f,
+                    "the server's certificate is not valid yet (not before {})",
+                    timestamp::format(*not_before)
+                )
             }
             Self::WrongName { host, names } => {
-                write!(f, "the server's certificate is for {names}, not for {}", shown(host))
+                write!(
+                    f,
+                    "the server's certificate is for {names}, not for {}",
+                    shown(host)
+                )
             }
             Self::SelfSigned { name, place } => write!(
                 f,
@@ -174,7 +236,9 @@ impl fmt::Display for Distrust {
                 "the server's certificate has an unknown issuer: {issuer} is not among the authorities of {place}"
             ),
             Self::Revoked => f.write_str("the server's certificate has been revoked"),
-            Self::Other(reason) => write!(f, "the server's certificate cannot be verified: {reason}"),
+            Self::Other(reason) => {
+                write!(f, "the server's certificate cannot be verified: {reason}")
+            }
         }
     }
 }
@@ -182,7 +246,9 @@ impl fmt::Display for Distrust {
 impl std::error::Error for Distrust {}
 
 /// The key that a handshake must have been signed with.
-fn public_key<'a>(certificate: &'a CertificateDer<'_>) -> Result<SubjectPublicKeyInfoDer<'a>, Error> {
+fn public_key<'a>(
+    certificate: &'a CertificateDer<'_>,
+) -> Result<SubjectPublicKeyInfoDer<'a>, Error> {
     let certificate = Certificate::read(certificate).ok_or(CertificateError::BadEncoding)?;
     Ok(SubjectPublicKeyInfoDer::from(certificate.public_key))
 }
@@ -191,19 +257,33 @@ fn public_key<'a>(certificate: &'a CertificateDer<'_>) -> Result<SubjectPublicKe
 fn distrust(error: &webpki::Error, trust: &Trust, certificate: &Certificate<'_>) -> Distrust {
     let place = trust.place().to_owned();
     match error {
-        webpki::Error::CertExpired { not_after, .. } => Distrust::Expired { not_after: wall(*not_after) },
-        webpki::Error::CertNotValidYet { not_before, .. } => Distrust::NotYetValid { not_before: wall(*not_before) },
+        webpki::Error::CertExpired { not_after, .. } => Distrust::Expired {
+            not_after: wall(*not_after),
+        },
+        webpki::Error::CertNotValidYet { not_before, .. } => Distrust::NotYetValid {
+            not_before: wall(*not_before),
+        },
         webpki::Error::CertRevoked => Distrust::Revoked,
-        _ if certificate.is_self_issued() => Distrust::SelfSigned { name: certificate.names(), place },
-        webpki::Error::UnknownIssuer => Distrust::UnknownIssuer { issuer: certificate.issuer_name(), place },
+        _ if certificate.is_self_issued() => Distrust::SelfSigned {
+            name: certificate.names(),
+            place,
+        },
+        webpki::Error::UnknownIssuer => Distrust::UnknownIssuer {
+            issuer: certificate.issuer_name(),
+            place,
+        },
         webpki::Error::UnknownRevocationStatus => {
             Distrust::Other("no revocation list tells whether it was revoked".to_owned())
         }
-        webpki::Error::CrlExpired { .. } => Distrust::Other("the revocation list is out of date".to_owned()),
+        webpki::Error::CrlExpired { .. } => {
+            Distrust::Other("the revocation list is out of date".to_owned())
+        }
         webpki::Error::RequiredEkuNotFoundContext(_) => {
             Distrust::Other("it was not issued for servers (extended key usage)".to_owned())
         }
-        webpki::Error::CaUsedAsEndEntity => Distrust::Other("it is that of an authority, not of a server".to_owned()),
+        webpki::Error::CaUsedAsEndEntity => {
+            Distrust::Other("it is that of an authority, not of a server".to_owned())
+        }
         other => Distrust::Other(format!("{other:?}")),
     }
 }
@@ -219,27 +299,37 @@ fn check_dates(certificate: &Certificate<'_>, now: WallTime) -> Result<(), Distr
     Ok(())
 }
 
-/// The alternative names, and where there are none the common name, as libpq does (fe-secure-common.c).
+/// The alternative names, and where there are none the common name, as libpq does
+/// (fe-secure-common.c).
 fn check_name(host: &str, certificate: &Certificate<'_>, shown: &[u8]) -> Result<(), Distrust> {
     let host = without_zone(host);
     let der = CertificateDer::from(shown);
     let by_alternative = ServerName::try_from(host).is_ok_and(|name| {
-        EndEntityCert::try_from(&der).is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(&name).is_ok())
+        EndEntityCert::try_from(&der)
+            .is_ok_and(|leaf| leaf.verify_is_valid_for_subject_name(&name).is_ok())
     });
     let has_alternatives = !certificate.dns_names.is_empty() || !certificate.addresses.is_empty();
-    let by_common_name = || !has_alternatives && certificate.common_name().is_some_and(|name| is_named(name, host));
+    let by_common_name = || {
+        !has_alternatives
+            && certificate
+                .common_name()
+                .is_some_and(|name| is_named(name, host))
+    };
     if by_alternative || by_common_name() {
         return Ok(());
     }
-    Err(Distrust::WrongName { host: host.to_owned(), names: certificate.names() })
+    Err(Distrust::WrongName {
+        host: host.to_owned(),
+        names: certificate.names(),
+    })
 }
 
 /// Does a common name mean this host; a `*` stands for the first label alone.
 fn is_named(name: &str, host: &str) -> bool {
     match name.strip_prefix("*.") {
-        Some(domain) => host
-            .split_once('.')
-            .is_some_and(|(label, rest)| !label.is_empty() && rest.contains('.') && rest.eq_ignore_ascii_case(domain)),
+        Some(domain) => host.split_once('.').is_some_and(|(label, rest)| {
+            !label.is_empty() && rest.contains('.') && rest.eq_ignore_ascii_case(domain)
+        }),
         None => name.eq_ignore_ascii_case(host),
     }
 }
@@ -253,7 +343,9 @@ pub(super) fn without_zone(host: &str) -> &str {
 }
 
 fn wall(time: UnixTime) -> WallTime {
-    let micros = i64::try_from(time.as_secs()).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+    let micros = i64::try_from(time.as_secs())
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000_000);
     WallTime::from_unix_micros(micros)
 }
 

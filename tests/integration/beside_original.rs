@@ -1,5 +1,6 @@
-//! A fleet that is half the Python original, half ours, on one cluster. What can be had of the original is 1.4.0; its HTTP
-//! and its files are those of 2.x, and it asks servers by the names that functions had before PostgreSQL 10, so they are made.
+//! A fleet that is half the Python original, half ours, on one cluster. What can be had of the
+//! original is 1.4.0; its HTTP and its files are those of 2.x, and it asks servers by the names
+//! that functions had before PostgreSQL 10, so they are made.
 
 use std::fs::File;
 use std::process::Command;
@@ -41,14 +42,24 @@ impl Mixed {
             // Longer than a check that the original makes on facts from before its own promotion.
             config["failover_sleep_time"] = json!(2.0);
             if name != OBSERVER {
-                config["observers"][SECOND] = json!(format!("http://{}:{HTTP_PORT}", second.address));
+                config["observers"][SECOND] =
+                    json!(format!("http://{}:{HTTP_PORT}", second.address));
                 // An array means nothing to the original.
-                let command = config["failover_command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap());
+                let command = config["failover_command"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|word| word.as_str().unwrap());
                 config["failover_command"] = json!(command.collect::<Vec<_>>().join(" "));
             }
         });
         let second = Daemon::prepare(second, cluster.dir(), fleet[OBSERVER].config.clone());
-        let mut mixed = Self { second, fleet, cluster, original };
+        let mut mixed = Self {
+            second,
+            fleet,
+            cluster,
+            original,
+        };
         for name in EVERYBODY.iter().filter(|name| old.contains(name)) {
             make_old(&mut mixed.fleet[name], &mixed.original);
         }
@@ -63,7 +74,9 @@ impl Mixed {
 
     /// All daemons, by their state files.
     fn primaries(&self) -> Vec<Option<String>> {
-        let of_fleet = EVERYBODY.iter().map(|name| self.fleet[name].current_primary());
+        let of_fleet = EVERYBODY
+            .iter()
+            .map(|name| self.fleet[name].current_primary());
         of_fleet.chain([self.second.current_primary()]).collect()
     }
 
@@ -71,22 +84,34 @@ impl Mixed {
     fn told(&self, daemon: &Daemon) -> [String; 2] {
         let mut ours = Command::new(env!("CARGO_BIN_EXE_pglookout_current_master"));
         let mut theirs = Command::new("python3");
-        theirs.args(["-m", "pglookout.current_master"]).env("PYTHONPATH", &self.original);
+        theirs
+            .args(["-m", "pglookout.current_master"])
+            .env("PYTHONPATH", &self.original);
         [&mut ours, &mut theirs].map(|command| {
             let output = command.arg(daemon.config_path()).output().unwrap();
-            format!("{}{:?}", String::from_utf8_lossy(&output.stdout), output.status.code())
+            format!(
+                "{}{:?}",
+                String::from_utf8_lossy(&output.stdout),
+                output.status.code()
+            )
         })
     }
 
     /// The primary is killed: one daemon promotes, once, and all agree on who is the primary now.
     fn survive(mut self, winner: &str) {
-        wait_until("everybody knows the primary", SOON, || self.primaries() == vec![Some("p".to_owned()); 5]);
+        wait_until("everybody knows the primary", SOON, || {
+            self.primaries() == vec![Some("p".to_owned()); 5]
+        });
         for (name, seen_by) in [("s1", "s2"), ("s2", "s1")] {
             for observer in [OBSERVER, SECOND] {
-                wait_until(&format!("{name} has read what {observer} says of {seen_by}"), SOON, || {
-                    let said = &self.fleet[name].state_file()["observer_nodes"][observer];
-                    said["connection"] == true && said[seen_by]["pg_is_in_recovery"] == true
-                });
+                wait_until(
+                    &format!("{name} has read what {observer} says of {seen_by}"),
+                    SOON,
+                    || {
+                        let said = &self.fleet[name].state_file()["observer_nodes"][observer];
+                        said["connection"] == true && said[seen_by]["pg_is_in_recovery"] == true
+                    },
+                );
             }
         }
         self.cluster["p"].kill_nine_all();
@@ -95,35 +120,51 @@ impl Mixed {
         wait_until("everybody agrees", SOON, || self.primaries() == expected);
         pause((2.0 * LIMIT * 1000.0) as u64);
         assert_eq!(self.fleet.promoted(), [winner]);
-        assert_eq!((self.primaries(), self.cluster.primaries()), (expected, vec![winner]));
+        assert_eq!(
+            (self.primaries(), self.cluster.primaries()),
+            (expected, vec![winner])
+        );
         for name in EVERYBODY {
             let told = self.told(&self.fleet[name]);
-            assert_eq!(told, [format!("{winner}\nSome(0)"), format!("{winner}\nSome(0)")], "{name}");
+            assert_eq!(
+                told,
+                [format!("{winner}\nSome(0)"), format!("{winner}\nSome(0)")],
+                "{name}"
+            );
         }
     }
 }
 
 #[test]
 fn a_mixed_fleet_promotes_once_when_ours_is_next() {
-    let Some(mixed) = Mixed::start(&["s1", OBSERVER]) else { return };
+    let Some(mixed) = Mixed::start(&["s1", OBSERVER]) else {
+        return;
+    };
     mixed.survive("s2");
 }
 
 #[test]
 fn a_mixed_fleet_promotes_once_when_the_original_is_next() {
-    let Some(mixed) = Mixed::start(&["p", "s2", SECOND]) else { return };
+    let Some(mixed) = Mixed::start(&["p", "s2", SECOND]) else {
+        return;
+    };
     mixed.survive("s2");
 }
 
 #[test]
 fn one_takes_the_place_and_the_state_file_of_the_other() {
-    let Some(mut mixed) = Mixed::start(&["s1"]) else { return };
+    let Some(mut mixed) = Mixed::start(&["s1"]) else {
+        return;
+    };
     for standby in ["s1", "s2"] {
         std::fs::write(mixed.fleet[standby].path("maintenance"), "").unwrap();
     }
     let known = |mixed: &Mixed| mixed.fleet["s1"].state_file();
     let of_original = known(&mixed);
-    assert!(of_original.get("memory").is_none(), "the original wrote this: {of_original}");
+    assert!(
+        of_original.get("memory").is_none(),
+        "the original wrote this: {of_original}"
+    );
 
     mixed.fleet["s1"].kill_nine();
     // What only the file can tell: nobody reaches it any more.
@@ -148,24 +189,41 @@ fn one_takes_the_place_and_the_state_file_of_the_other() {
 
 fn make_old(daemon: &mut Daemon, original: &str) {
     daemon.program = ["python3", "-m", "pglookout"].map(str::to_owned).to_vec();
-    let variables = [("PYTHONPATH", original), ("TZ", "UTC"), ("PYTHONDONTWRITEBYTECODE", "1")];
-    daemon.variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let variables = [
+        ("PYTHONPATH", original),
+        ("TZ", "UTC"),
+        ("PYTHONDONTWRITEBYTECODE", "1"),
+    ];
+    daemon.variables = variables
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
 }
 
-/// The original answers in HTTP/1.0, which the harness does not take for an answer; its state file says that it runs.
+/// The original answers in HTTP/1.0, which the harness does not take for an answer; its state file
+/// says that it runs.
 fn start(daemon: &mut Daemon) {
     if daemon.variables.is_empty() {
         return daemon.start();
     }
-    let log = File::options().create(true).append(true).open(daemon.log_path()).unwrap();
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(daemon.log_path())
+        .unwrap();
     daemon.start_with_stderr(log.into());
 }
 
 fn original() -> Result<String, String> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fetch-original");
-    let output = Command::new(script).output().map_err(|error| format!("{script}: {error}"))?;
+    let output = Command::new(script)
+        .output()
+        .map_err(|error| format!("{script}: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
-    Err(String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned())
+    Err(String::from_utf8_lossy(&output.stderr)
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .to_owned())
 }

@@ -1,4 +1,5 @@
-//! Time goes wrong: wall clocks are stepped, processes are stopped and continued. None of it causes or prevents a failover.
+//! Time goes wrong: wall clocks are stepped, processes are stopped and continued. None of it causes
+//! or prevents a failover.
 
 mod steps;
 mod stops;

@@ -1,5 +1,5 @@
-//! Commands that fail, are missing, print too much, never end or leave something behind; what they inherit; and how often
-//! one that fails is tried again.
+//! Commands that fail, are missing, print too much, never end or leave something behind; what they
+//! inherit; and how often one that fails is tried again.
 
 mod former;
 mod hanging;
@@ -49,7 +49,11 @@ impl Trial {
         fleet.wait_settled();
         cluster["p"].kill_nine_all();
         fleet["s1"].wait_alert("failover_failed", "");
-        let mut trial = Self { cluster, fleet, promoting };
+        let mut trial = Self {
+            cluster,
+            fleet,
+            promoting,
+        };
         trial.reload(settings);
         Some(trial)
     }
@@ -64,7 +68,8 @@ impl Trial {
         self.fleet["s1"].reload();
     }
 
-    /// Has the command tried until the alert says `expected`, and watches for `time` whether our own node is asked.
+    /// Has the command tried until the alert says `expected`, and watches for `time` whether our
+    /// own node is asked.
     fn attempt(&mut self, command: &Value, expected: &str, time: Duration) -> Tried {
         let (begun, logged) = (Instant::now(), self.daemon().log().len());
         // The former command may still be at work, once.
@@ -78,15 +83,26 @@ impl Trial {
         });
         let (took, log) = (begun.elapsed(), self.daemon().log()[logged..].to_owned());
         let attempts = attempts(&log);
-        assert!(unasked < Duration::from_secs(2), "not asked for {unasked:?}");
+        assert!(
+            unasked < Duration::from_secs(2),
+            "not asked for {unasked:?}"
+        );
         assert!(self.fleet["s1"].is_running());
-        Tried { took, attempts, log, unasked }
+        Tried {
+            took,
+            attempts,
+            log,
+            unasked,
+        }
     }
 
     /// What `failover_failed` says, without its time.
     fn alert(&self) -> String {
         let text = self.daemon().alert("failover_failed").unwrap_or_default();
-        text.trim_end().split_once(' ').map_or("", |(_, reason)| reason).to_owned()
+        text.trim_end()
+            .split_once(' ')
+            .map_or("", |(_, reason)| reason)
+            .to_owned()
     }
 
     /// The command that does what it should: all is forgiven.
@@ -97,8 +113,12 @@ impl Trial {
     }
 
     fn wait_promoted(&mut self) {
-        wait_until("the standby is promoted", SOON, || !self.cluster["s1"].is_in_recovery());
-        wait_until("the alert is withdrawn", SOON, || !self.daemon().has_alert("failover_failed"));
+        wait_until("the standby is promoted", SOON, || {
+            !self.cluster["s1"].is_in_recovery()
+        });
+        wait_until("the alert is withdrawn", SOON, || {
+            !self.daemon().has_alert("failover_failed")
+        });
         self.daemon().wait_alert("failover_has_happened", "");
         self.fleet.nobody_promotes_for(1.0);
     }
@@ -109,8 +129,12 @@ fn sh(script: &str) -> Value {
     json!(["sh", "-c", script])
 }
 
-/// One standby whose failover command is a script with these lines, at the moment when the primary has been killed.
-fn with_failover_script(lines: &str, adjust: impl Fn(&mut Value)) -> Option<(Cluster, Fleet, Value)> {
+/// One standby whose failover command is a script with these lines, at the moment when the primary
+/// has been killed.
+fn with_failover_script(
+    lines: &str,
+    adjust: impl Fn(&mut Value),
+) -> Option<(Cluster, Fleet, Value)> {
     let mut cluster = Cluster::start(&["s1"])?;
     let mut fleet = Fleet::prepare(&cluster, |_, _| ());
     let daemon = &mut fleet["s1"];
@@ -126,26 +150,37 @@ fn with_failover_script(lines: &str, adjust: impl Fn(&mut Value)) -> Option<(Clu
 
 #[test]
 fn a_failing_command_is_reported_and_tried_again() {
-    let Some((cluster, mut fleet, promoting)) = with_failover_script("echo no such floor >&2; exit 3", |_| ()) else {
+    let Some((cluster, mut fleet, promoting)) =
+        with_failover_script("echo no such floor >&2; exit 3", |_| ())
+    else {
         return;
     };
-    wait_until("the command has run three times", SOON, || fleet.promoted().len() >= 3);
+    wait_until("the command has run three times", SOON, || {
+        fleet.promoted().len() >= 3
+    });
     fleet["s1"].wait_alert("failover_failed", "");
     let log = fleet["s1"].log();
-    assert!(log.contains("no such floor"), "the command's output is logged");
+    assert!(
+        log.contains("no such floor"),
+        "the command's output is logged"
+    );
     assert!(cluster["s1"].is_in_recovery());
     fleet["s1"].config["failover_command"] = promoting;
     fleet["s1"].reload();
-    wait_until("the repaired command promotes", SOON, || !cluster["s1"].is_in_recovery());
-    wait_until("the alert is withdrawn", SOON, || !fleet["s1"].has_alert("failover_failed"));
+    wait_until("the repaired command promotes", SOON, || {
+        !cluster["s1"].is_in_recovery()
+    });
+    wait_until("the alert is withdrawn", SOON, || {
+        !fleet["s1"].has_alert("failover_failed")
+    });
     fleet.nobody_promotes_for(2.0);
 }
 
 #[test]
 fn a_missing_command_is_reported_and_costs_nothing_else() {
-    let Some((cluster, mut fleet, promoting)) =
-        with_failover_script("", |config| config["failover_command"] = json!("/nonexistent/promote now"))
-    else {
+    let Some((cluster, mut fleet, promoting)) = with_failover_script("", |config| {
+        config["failover_command"] = json!("/nonexistent/promote now")
+    }) else {
         return;
     };
     fleet["s1"].wait_alert("failover_failed", "");
@@ -154,12 +189,16 @@ fn a_missing_command_is_reported_and_costs_nothing_else() {
     assert_eq!(fleet["s1"].state()["s1"]["connection"], true);
     fleet["s1"].config["failover_command"] = promoting;
     fleet["s1"].reload();
-    wait_until("the repaired command promotes", SOON, || !cluster["s1"].is_in_recovery());
+    wait_until("the repaired command promotes", SOON, || {
+        !cluster["s1"].is_in_recovery()
+    });
 }
 
 #[test]
 fn a_hanging_command_runs_once_while_everything_else_goes_on() {
-    let Some((_cluster, mut fleet, _)) = with_failover_script("exec sleep 600", |_| ()) else { return };
+    let Some((_cluster, mut fleet, _)) = with_failover_script("exec sleep 600", |_| ()) else {
+        return;
+    };
     fleet.wait_promotion();
     let before = fleet["s1"].state()["s1"]["fetch_time"].clone();
     fleet.nobody_promotes_for(crate::harness::fleet::LIMIT);
@@ -170,13 +209,17 @@ fn a_hanging_command_runs_once_while_everything_else_goes_on() {
 #[test]
 fn a_hanging_command_is_ended_at_its_time_limit() {
     // The shell stays: what it started must end with it.
-    let Some((_cluster, fleet, _)) =
-        with_failover_script("sleep 600; true", |config| config["failover_command_timeout"] = json!(1.0))
-    else {
+    let Some((_cluster, fleet, _)) = with_failover_script("sleep 600; true", |config| {
+        config["failover_command_timeout"] = json!(1.0)
+    }) else {
         return;
     };
-    wait_until("the command has run again", SOON, || fleet.promoted().len() >= 2);
+    wait_until("the command has run again", SOON, || {
+        fleet.promoted().len() >= 2
+    });
     fleet["s1"].wait_alert("failover_failed", "");
     // The daemon, the shell of the latest run and its sleep.
-    wait_until("nothing is left of earlier runs", SOON, || processes_in(&fleet["s1"].path("")).len() <= 3);
+    wait_until("nothing is left of earlier runs", SOON, || {
+        processes_in(&fleet["s1"].path("")).len() <= 3
+    });
 }

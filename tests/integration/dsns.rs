@@ -1,5 +1,6 @@
-//! One list of connection strings, with environments, password files and service files, given to `psql` (libpq) and to the
-//! daemon: both must end up as the same user, in the same database of the same server, in the same way, or fail alike.
+//! One list of connection strings, with environments, password files and service files, given to
+//! `psql` (libpq) and to the daemon: both must end up as the same user, in the same database of the
+//! same server, in the same way, or fail alike.
 
 mod asking;
 mod sockets;
@@ -7,10 +8,12 @@ mod vectors;
 
 use asking::{Case, Outcome::*, World, case};
 
-/// `{...}` stands for what is only known when the servers run: addresses `{p}` of the primary, `{s}` of the standby,
-/// `{dead}` (refuses), `{hole}` (swallows); ports on 127.0.0.1 `{starting}` (answers 57P03), `{full}` (53300), `{silent}` (says
-/// nothing), `{closing}` (hangs up); `{v6}` the port on `::1` that leads to `{p}`; `{dir}` and `{abstract}` the primary's
-/// sockets; `{pw}` the password of `pglookout`; `{files}` where the case's files are; `{server}` the account servers run as.
+/// `{...}` stands for what is only known when the servers run: addresses `{p}` of the primary,
+/// `{s}` of the standby, `{dead}` (refuses), `{hole}` (swallows); ports on 127.0.0.1 `{starting}`
+/// (answers 57P03), `{full}` (53300), `{silent}` (says nothing), `{closing}` (hangs up); `{v6}` the
+/// port on `::1` that leads to `{p}`; `{dir}` and `{abstract}` the primary's sockets; `{pw}` the
+/// password of `pglookout`; `{files}` where the case's files are; `{server}` the account servers
+/// run as.
 fn cases() -> Vec<Case> {
     let by_ip = In("pglookout|postgres|p|ip");
     let by_socket = In("pglookout|postgres|p|socket");
@@ -193,7 +196,11 @@ port=0
 fn every_connection_string_ends_as_with_libpq() {
     let Some(world) = World::new() else { return };
     let cases = cases();
-    let daemons: Vec<_> = cases.iter().enumerate().map(|(number, case)| world.watch(number, case)).collect();
+    let daemons: Vec<_> = cases
+        .iter()
+        .enumerate()
+        .map(|(number, case)| world.watch(number, case))
+        .collect();
     let mut wrong = Vec::new();
     for (number, (case, mut daemon)) in cases.iter().zip(daemons).enumerate() {
         let (libpq, said) = world.psql(number, case);
@@ -207,7 +214,13 @@ fn every_connection_string_ends_as_with_libpq() {
             ));
         }
     }
-    assert!(wrong.is_empty(), "\n{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "\n{} of {}:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
 }
 
 /// Where libpq waits for as long as the system does.
@@ -216,16 +229,30 @@ fn a_host_that_says_nothing_leaves_time_for_the_next() {
     let Some(world) = World::new() else { return };
     let by_ip = In("pglookout|postgres|p|ip");
     let cases = [
-        case("host={hole},{p} user=pglookout password={pw} dbname=postgres", by_ip),
-        case("host=127.0.0.1,{p} port={silent},5432 user=pglookout password={pw} dbname=postgres", by_ip),
+        case(
+            "host={hole},{p} user=pglookout password={pw} dbname=postgres",
+            by_ip,
+        ),
+        case(
+            "host=127.0.0.1,{p} port={silent},5432 user=pglookout password={pw} dbname=postgres",
+            by_ip,
+        ),
         case(
             "host=127.0.0.1,{s},{p} port={silent},5432,5432 target_session_attrs=primary user=pglookout password={pw} dbname=postgres",
             by_ip,
         ),
     ];
-    let daemons: Vec<_> = cases.iter().enumerate().map(|(number, case)| world.watch(number, case)).collect();
+    let daemons: Vec<_> = cases
+        .iter()
+        .enumerate()
+        .map(|(number, case)| world.watch(number, case))
+        .collect();
     for (number, (case, mut daemon)) in cases.iter().zip(daemons).enumerate() {
         let (ours, logged) = world.outcome(number, &mut daemon);
-        assert!(case.is_as_expected(&ours, &ours), "{}: {ours}: {logged}", case.told(&world));
+        assert!(
+            case.is_as_expected(&ours, &ours),
+            "{}: {ours}: {logged}",
+            case.told(&world)
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Every key of the configuration takes effect by SIGHUP, one after the other on one running daemon: what is set, and how
-//! it shows.
+//! Every key of the configuration takes effect by SIGHUP, one after the other on one running
+//! daemon: what is set, and how it shows.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -38,11 +38,21 @@ impl World {
             daemon.config["remote_conns"][name] = json!(watched(&cluster, name, ""));
         }
         // Nobody listens there: commands must not see it.
-        daemon.variables.push(("NOTIFY_SOCKET".to_owned(), notify.display().to_string()));
+        daemon
+            .variables
+            .push(("NOTIFY_SOCKET".to_owned(), notify.display().to_string()));
         daemon.start();
-        wait_until("the primary is known", SOON, || fleet["s1"].current_primary().as_deref() == Some("p"));
+        wait_until("the primary is known", SOON, || {
+            fleet["s1"].current_primary().as_deref() == Some("p")
+        });
         let (covered, log_before) = (RefCell::default(), Cell::default());
-        Some(Self { cluster, fleet, observer: Counter::start(), covered, log_before })
+        Some(Self {
+            cluster,
+            fleet,
+            observer: Counter::start(),
+            covered,
+            log_before,
+        })
     }
 
     fn daemon(&self) -> &Daemon {
@@ -54,7 +64,8 @@ impl World {
         self.daemon().log().split_off(self.log_before.get())
     }
 
-    /// Reloads with these keys changed, waits until the change is logged by name, and then until it shows.
+    /// Reloads with these keys changed, waits until the change is logged by name, and then until it
+    /// shows.
     #[track_caller]
     fn apply(&mut self, set: Value, shows: impl Fn(&Self) -> bool) {
         let keys: Vec<String> = set.as_object().unwrap().keys().cloned().collect();
@@ -64,10 +75,24 @@ impl World {
         self.log_before.set(self.daemon().log().len());
         self.daemon().reload();
         let begin = "configuration reloaded; changed: ";
-        let logged = |world: &Self| world.log().lines().find_map(|line| Some(line.split_once(begin)?.1.to_owned()));
-        wait_until(&format!("{keys:?} is logged as changed"), SOON, || logged(self).is_some());
-        let changed: BTreeSet<String> = logged(self).unwrap().split(", ").map(str::to_owned).collect();
-        assert!(keys.iter().all(|key| changed.contains(key)), "set {keys:?}, changed {changed:?}");
+        let logged = |world: &Self| {
+            world
+                .log()
+                .lines()
+                .find_map(|line| Some(line.split_once(begin)?.1.to_owned()))
+        };
+        wait_until(&format!("{keys:?} is logged as changed"), SOON, || {
+            logged(self).is_some()
+        });
+        let changed: BTreeSet<String> = logged(self)
+            .unwrap()
+            .split(", ")
+            .map(str::to_owned)
+            .collect();
+        assert!(
+            keys.iter().all(|key| changed.contains(key)),
+            "set {keys:?}, changed {changed:?}"
+        );
         self.covered.borrow_mut().extend(changed);
         wait_until(&format!("{set} shows"), SOON, || shows(self));
     }
@@ -88,13 +113,17 @@ impl World {
 
     /// The backend of the daemon's connection to a server.
     fn backend(&self, server: &str) -> String {
-        self.cluster[server].query("SELECT pid FROM pg_stat_activity WHERE application_name = 'watched'")
+        self.cluster[server]
+            .query("SELECT pid FROM pg_stat_activity WHERE application_name = 'watched'")
     }
 }
 
 /// How the daemon reaches a server, with more keywords.
 fn watched(cluster: &Cluster, server: &str, more: &str) -> String {
-    format!("{} application_name=watched {more}", conninfo(&cluster[server]))
+    format!(
+        "{} application_name=watched {more}",
+        conninfo(&cluster[server])
+    )
 }
 
 /// Nothing changes for a while.
@@ -105,57 +134,96 @@ fn is_still<T: PartialEq>(of: impl Fn() -> T) -> bool {
 }
 
 fn receives(inbox: &Inbox, beginning: &str) -> bool {
-    inbox.drain().iter().any(|datagram| datagram.starts_with(beginning))
+    inbox
+        .drain()
+        .iter()
+        .any(|datagram| datagram.starts_with(beginning))
 }
 
 #[test]
 fn every_key_takes_effect_on_reload() {
-    let Some(mut world) = World::start() else { return };
+    let Some(mut world) = World::start() else {
+        return;
+    };
     let backends = [world.backend("p"), world.backend("s1")];
     logging(&mut world);
     metrics(&mut world);
     files(&mut world);
     listening(&mut world);
     asking(&mut world);
-    assert_eq!([world.backend("p"), world.backend("s1")], backends, "nothing of their own settings has changed");
+    assert_eq!(
+        [world.backend("p"), world.backend("s1")],
+        backends,
+        "nothing of their own settings has changed"
+    );
     assert_eq!(world.observer.connections(), 1);
     connections(&mut world, &backends);
     following(&mut world);
     lagging(&mut world);
     deciding(&mut world);
-    let source = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/file.rs")).unwrap();
-    let keys = source.split_once("const KEYS: &[&str] = &[").unwrap().1.split_once("];").unwrap().0;
-    let keys: BTreeSet<String> = keys.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    let source =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/file.rs")).unwrap();
+    let keys = source
+        .split_once("const KEYS: &[&str] = &[")
+        .unwrap()
+        .1
+        .split_once("];")
+        .unwrap()
+        .0;
+    let keys: BTreeSet<String> = keys
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect();
     assert_eq!(*world.covered.borrow(), keys);
-    assert!(!world.daemon().log().contains(PASSWORD), "the password is in the log");
+    assert!(
+        !world.daemon().log().contains(PASSWORD),
+        "the password is in the log"
+    );
 }
 
 fn logging(world: &mut World) {
-    world.apply(json!({"log_level": "DEBUG"}), |world| world.log().contains("\tDEBUG\t"));
+    world.apply(json!({"log_level": "DEBUG"}), |world| {
+        world.log().contains("\tDEBUG\t")
+    });
     let (local, udp) = (Inbox::at(&world.path("syslog")), Inbox::udp());
     world.apply(json!({"syslog": true, "syslog_address": world.path("syslog"), "syslog_facility": "local2"}), |_| {
         receives(&local, "<151>pglookout[")
     });
-    world.apply(json!({"syslog_facility": "local7"}), |_| receives(&local, "<191>pglookout["));
-    world.apply(json!({"syslog_address": ["127.0.0.1", udp.port()]}), |_| receives(&udp, "<191>pglookout["));
-    assert!(local.is_silent_for(Duration::from_secs(1)));
-    world.apply(json!({"syslog": null, "syslog_address": null, "syslog_facility": null}), |_| {
-        udp.is_silent_for(Duration::from_secs(1))
+    world.apply(json!({"syslog_facility": "local7"}), |_| {
+        receives(&local, "<191>pglookout[")
     });
-    world.apply(json!({"log_level": "ERROR"}), |world| is_still(|| world.log().len()));
-    world.apply(json!({"log_level": "INFO"}), |world| world.log().contains("log_level is \"INFO\" now"));
+    world.apply(json!({"syslog_address": ["127.0.0.1", udp.port()]}), |_| {
+        receives(&udp, "<191>pglookout[")
+    });
+    assert!(local.is_silent_for(Duration::from_secs(1)));
+    world.apply(
+        json!({"syslog": null, "syslog_address": null, "syslog_facility": null}),
+        |_| udp.is_silent_for(Duration::from_secs(1)),
+    );
+    world.apply(json!({"log_level": "ERROR"}), |world| {
+        is_still(|| world.log().len())
+    });
+    world.apply(json!({"log_level": "INFO"}), |world| {
+        world.log().contains("log_level is \"INFO\" now")
+    });
 }
 
 fn metrics(world: &mut World) {
     let [one, other] = [Inbox::udp(), Inbox::udp()];
-    world.apply(json!({"statsd": {"port": one.port(), "tags": {"a": "1"}}}), |_| {
-        receives(&one, "pg.replication_lag,a=1:")
-    });
-    world.apply(json!({"statsd": {"port": other.port(), "tags": {"a": "2"}}}), |_| {
-        receives(&other, "pg.replication_lag,a=2:")
-    });
+    world.apply(
+        json!({"statsd": {"port": one.port(), "tags": {"a": "1"}}}),
+        |_| receives(&one, "pg.replication_lag,a=1:"),
+    );
+    world.apply(
+        json!({"statsd": {"port": other.port(), "tags": {"a": "2"}}}),
+        |_| receives(&other, "pg.replication_lag,a=2:"),
+    );
     assert!(one.is_silent_for(Duration::from_secs(1)));
-    world.apply(json!({"statsd": null}), |_| other.is_silent_for(Duration::from_secs(1)));
+    world.apply(json!({"statsd": null}), |_| {
+        other.is_silent_for(Duration::from_secs(1))
+    });
 }
 
 fn files(world: &mut World) {
@@ -163,18 +231,24 @@ fn files(world: &mut World) {
     world.apply(json!({"json_state_file_path": state}), |_| {
         fs::read_to_string(&state).is_ok_and(|text| text.contains("\"current_master\": \"p\""))
     });
-    world.apply(json!({"json_state_file_path": world.path("state.json")}), |_| true);
+    world.apply(
+        json!({"json_state_file_path": world.path("state.json")}),
+        |_| true,
+    );
     let record = world.path("record");
     fs::write(&record, "{\"timeline\": \"x\"}\n".repeat(10_000)).unwrap();
-    world.apply(json!({"flight_recorder": record, "flight_recorder_max_bytes": 1 << 20}), |_| {
-        fs::metadata(&record).is_ok_and(|file| file.len() > 180_100)
-    });
+    world.apply(
+        json!({"flight_recorder": record, "flight_recorder_max_bytes": 1 << 20}),
+        |_| fs::metadata(&record).is_ok_and(|file| file.len() > 180_100),
+    );
     world.apply(json!({"flight_recorder_max_bytes": 65_536}), |_| {
-        fs::metadata(&record).is_ok_and(|file| file.len() < 65_536) && record.with_extension("1").exists()
+        fs::metadata(&record).is_ok_and(|file| file.len() < 65_536)
+            && record.with_extension("1").exists()
     });
-    world.apply(json!({"flight_recorder": null, "flight_recorder_max_bytes": null}), |_| {
-        is_still(|| fs::metadata(&record).unwrap().len())
-    });
+    world.apply(
+        json!({"flight_recorder": null, "flight_recorder_max_bytes": null}),
+        |_| is_still(|| fs::metadata(&record).unwrap().len()),
+    );
 }
 
 fn listening(world: &mut World) {
@@ -182,15 +256,25 @@ fn listening(world: &mut World) {
     use crate::harness::http::request;
     use std::io::{Read, Write};
     let own = world.daemon().host.clone();
-    let everywhere = crate::harness::host::Host { address: std::net::Ipv4Addr::LOCALHOST, ..own.clone() };
+    let everywhere = crate::harness::host::Host {
+        address: std::net::Ipv4Addr::LOCALHOST,
+        ..own.clone()
+    };
     let answers = |host: &crate::harness::host::Host, port| {
         request(host, port, "GET", "/state.json").is_ok_and(|answer| answer.status == 200)
     };
-    let (taken, free) = (std::net::TcpListener::bind((own.address, 0)).unwrap(), HTTP_PORT + 1);
+    let (taken, free) = (
+        std::net::TcpListener::bind((own.address, 0)).unwrap(),
+        HTTP_PORT + 1,
+    );
     let mut client = own.connect(HTTP_PORT, SOON).unwrap();
-    world.apply(json!({"http_port": free}), |_| answers(&own, free) && !answers(&own, HTTP_PORT));
+    world.apply(json!({"http_port": free}), |_| {
+        answers(&own, free) && !answers(&own, HTTP_PORT)
+    });
     // Whoever was connected is still served.
-    client.write_all(b"GET /state.json HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    client
+        .write_all(b"GET /state.json HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
     let mut begin = [0; 15];
     client.read_exact(&mut begin).unwrap();
     assert_eq!(&begin, b"HTTP/1.1 200 OK");
@@ -199,62 +283,118 @@ fn listening(world: &mut World) {
     world.fleet["s1"].config["http_port"] = json!(used);
     world.log_before.set(world.daemon().log().len());
     world.daemon().reload();
-    wait_until("the error is logged", SOON, || world.log().contains("listening on as before"));
-    assert!(answers(&own, free) && world.log().contains("configuration reloaded; changed: nothing"), "{}", world.log());
+    wait_until("the error is logged", SOON, || {
+        world.log().contains("listening on as before")
+    });
+    assert!(
+        answers(&own, free)
+            && world
+                .log()
+                .contains("configuration reloaded; changed: nothing"),
+        "{}",
+        world.log()
+    );
     // Every interface and one of them overlap.
     world.fleet["s1"].config["http_port"] = json!(free);
-    world.apply(json!({"http_address": ""}), |_| answers(&everywhere, free) && answers(&own, free));
-    assert!(world.log().contains("on every interface, port"), "{}", world.log());
+    world.apply(json!({"http_address": ""}), |_| {
+        answers(&everywhere, free) && answers(&own, free)
+    });
+    assert!(
+        world.log().contains("on every interface, port"),
+        "{}",
+        world.log()
+    );
     // No address to us, so it has to be looked up; a name to the resolver.
-    world.apply(json!({"http_address": "127.1"}), |_| answers(&everywhere, free) && !answers(&own, free));
-    world.apply(json!({"http_address": own.address}), |_| answers(&own, free) && !answers(&everywhere, free));
-    world.apply(json!({"http_port": HTTP_PORT}), |_| answers(&own, HTTP_PORT));
+    world.apply(json!({"http_address": "127.1"}), |_| {
+        answers(&everywhere, free) && !answers(&own, free)
+    });
+    world.apply(json!({"http_address": own.address}), |_| {
+        answers(&own, free) && !answers(&everywhere, free)
+    });
+    world.apply(json!({"http_port": HTTP_PORT}), |_| {
+        answers(&own, HTTP_PORT)
+    });
 }
 
 fn asking(world: &mut World) {
     world.apply(json!({"observers": {"c": world.observer.url()}}), |world| {
-        world.observer.requests() > 2 && world.daemon().state_file()["observer_nodes"]["c"].is_object()
+        world.observer.requests() > 2
+            && world.daemon().state_file()["observer_nodes"]["c"].is_object()
     });
-    world.apply(json!({"poll_observers_on_warning_only": true}), |world| is_still(|| world.observer.requests()));
-    world.apply(json!({"poll_observers_on_warning_only": false}), |world| !is_still(|| world.observer.requests()));
-    world.apply(json!({"db_poll_interval": 1000}), |world| is_still(|| world.observer.requests()));
-    world.apply(json!({"db_poll_interval": 0.5}), |world| !is_still(|| world.observer.requests()));
-    world.apply(json!({"replication_state_check_interval": 1000}), |world| is_still(|| world.daemon().decided_at()));
-    world.apply(json!({"replication_state_check_interval": 0.5}), |world| !is_still(|| world.daemon().decided_at()));
-    world.apply(json!({"own_db": ""}), |world| world.log().contains("observing: the primary is p"));
-    world.apply(json!({"own_db": "s1"}), |world| world.log().contains("no failover: the primary p is reachable"));
+    world.apply(json!({"poll_observers_on_warning_only": true}), |world| {
+        is_still(|| world.observer.requests())
+    });
+    world.apply(json!({"poll_observers_on_warning_only": false}), |world| {
+        !is_still(|| world.observer.requests())
+    });
+    world.apply(json!({"db_poll_interval": 1000}), |world| {
+        is_still(|| world.observer.requests())
+    });
+    world.apply(json!({"db_poll_interval": 0.5}), |world| {
+        !is_still(|| world.observer.requests())
+    });
+    world.apply(json!({"replication_state_check_interval": 1000}), |world| {
+        is_still(|| world.daemon().decided_at())
+    });
+    world.apply(json!({"replication_state_check_interval": 0.5}), |world| {
+        !is_still(|| world.daemon().decided_at())
+    });
+    world.apply(json!({"own_db": ""}), |world| {
+        world.log().contains("observing: the primary is p")
+    });
+    world.apply(json!({"own_db": "s1"}), |world| {
+        world
+            .log()
+            .contains("no failover: the primary p is reachable")
+    });
 }
 
 fn connections(world: &mut World, [p, s1]: &[String; 2]) {
-    world
-        .apply(json!({"observers": {"c": world.observer.url() + "/below"}}), |world| world.observer.connections() == 2);
+    world.apply(
+        json!({"observers": {"c": world.observer.url() + "/below"}}),
+        |world| world.observer.connections() == 2,
+    );
     let mut nodes = world.daemon().config["remote_conns"].clone();
     nodes["p"] = json!(watched(&world.cluster, "p", "keepalives_idle=77"));
     world.apply(json!({"remote_conns": nodes}), |world| {
         let backend = world.backend("p");
         !backend.is_empty() && backend != *p && backend.parse::<u32>().is_ok()
     });
-    assert!(world.log().contains("remote_conns.p.keepalives_idle is 77 now (before: not set)"), "{}", world.log());
+    assert!(
+        world
+            .log()
+            .contains("remote_conns.p.keepalives_idle is 77 now (before: not set)"),
+        "{}",
+        world.log()
+    );
     assert_eq!(world.backend("s1"), *s1);
     world.observer.silent.store(true, Ordering::Relaxed);
-    world.apply(json!({"poll_timeout": 6, "cluster_monitor_health_timeout_seconds": 1.5}), |world| {
-        world.log().contains("no complete poll cycle for 1.")
-    });
+    world.apply(
+        json!({"poll_timeout": 6, "cluster_monitor_health_timeout_seconds": 1.5}),
+        |world| world.log().contains("no complete poll cycle for 1."),
+    );
     world.apply(json!({"poll_timeout": 0.3}), |world| {
         // The last one that had more time, and the next one, which has not.
         pause(6500);
-        world.log().contains("observer c: timed out") && !world.log().contains("no complete poll cycle")
+        world.log().contains("observer c: timed out")
+            && !world.log().contains("no complete poll cycle")
             || is_still(|| world.log().matches("no complete poll cycle").count())
     });
     world.observer.silent.store(false, Ordering::Relaxed);
-    wait_until("it answers again", SOON, || world.log().contains("observer c: answers again"));
+    wait_until("it answers again", SOON, || {
+        world.log().contains("observer c: answers again")
+    });
     world.apply(json!({"poll_timeout": 1, "observers": {}}), |_| true);
 }
 
 fn following(world: &mut World) {
     let data = world.path("data");
     fs::create_dir(&data).unwrap();
-    for (name, text) in [("PG_VERSION", "15\n"), ("standby.signal", ""), ("postgresql.auto.conf", "")] {
+    for (name, text) in [
+        ("PG_VERSION", "15\n"),
+        ("standby.signal", ""),
+        ("postgresql.auto.conf", ""),
+    ] {
         fs::write(data.join(name), text).unwrap();
     }
     let settings = || fs::read_to_string(data.join("postgresql.auto.conf")).unwrap();
@@ -265,9 +405,14 @@ fn following(world: &mut World) {
         |world| world.log().contains("cannot be followed yet") && world.log().contains("/nowhere"),
     );
     world.apply(json!({"pg_data_directory": data}), |world| {
-        settings().contains("user=one") && !world.notes("started").is_empty() && !world.notes("stopped").is_empty()
+        settings().contains("user=one")
+            && !world.notes("started").is_empty()
+            && !world.notes("stopped").is_empty()
     });
-    let (stop, start) = (world.noting("stopped_otherwise", ""), world.noting("started_otherwise", ""));
+    let (stop, start) = (
+        world.noting("stopped_otherwise", ""),
+        world.noting("started_otherwise", ""),
+    );
     world.apply(
         json!({"primary_conninfo_template": "user=two", "pg_stop_command": stop, "pg_start_command": start}),
         |world| {
@@ -276,8 +421,19 @@ fn following(world: &mut World) {
                 && !world.notes("started_otherwise").is_empty()
         },
     );
-    let off = ["autofollow", "pg_data_directory", "pg_stop_command", "pg_start_command", "primary_conninfo_template"];
-    world.apply(off.iter().map(|key| ((*key).to_owned(), Value::Null)).collect(), |_| true);
+    let off = [
+        "autofollow",
+        "pg_data_directory",
+        "pg_stop_command",
+        "pg_start_command",
+        "primary_conninfo_template",
+    ];
+    world.apply(
+        off.iter()
+            .map(|key| ((*key).to_owned(), Value::Null))
+            .collect(),
+        |_| true,
+    );
 }
 
 fn lagging(world: &mut World) {
@@ -290,9 +446,16 @@ fn lagging(world: &mut World) {
         json!({"warning_replication_time_lag": 0, "alert_file_dir": alerts, "over_warning_limit_command": command}),
         |_| is_still(|| delay.exists()) && !delay.exists(),
     );
-    world.apply(json!({"replication_catchup_timeout": 0}), |world| delay.exists() && !world.notes("warned").is_empty());
-    assert!(!world.notes("warned").contains("NOTIFY_SOCKET"), "a command could speak in our name");
-    world.apply(json!({"warning_replication_time_lag": 900}), |_| !delay.exists());
+    world.apply(json!({"replication_catchup_timeout": 0}), |world| {
+        delay.exists() && !world.notes("warned").is_empty()
+    });
+    assert!(
+        !world.notes("warned").contains("NOTIFY_SOCKET"),
+        "a command could speak in our name"
+    );
+    world.apply(json!({"warning_replication_time_lag": 900}), |_| {
+        !delay.exists()
+    });
 }
 
 /// The primary has been shut down: both standbys have received the same.
@@ -301,9 +464,15 @@ fn deciding(world: &mut World) {
     let ran = |name: &'static str| move |world: &World| !world.notes(name).is_empty();
     world.log_before.set(world.daemon().log().len());
     world.cluster["p"].stop_fast();
-    wait_until("the outage is noticed", SOON, || world.log().contains("ago by our own poll, the limit is 1000.000 s"));
-    world
-        .apply(json!({"failover_on_disconnect": false}), says("p is unreachable, but failover_on_disconnect is false"));
+    wait_until("the outage is noticed", SOON, || {
+        world
+            .log()
+            .contains("ago by our own poll, the limit is 1000.000 s")
+    });
+    world.apply(
+        json!({"failover_on_disconnect": false}),
+        says("p is unreachable, but failover_on_disconnect is false"),
+    );
     world.apply(
         json!({"failover_on_disconnect": true, "max_failover_replication_time_lag": 1}),
         says("no failover here: s2 "),
@@ -319,13 +488,17 @@ fn deciding(world: &mut World) {
         says("/closed exists"),
     );
     // Two standbys of two, one observer of three, and the primary: 3 of 6.
-    let observers = json!({"c": world.observer.url(), "d": "http://127.0.0.1:1", "e": "http://127.0.0.1:1"});
+    let observers =
+        json!({"c": world.observer.url(), "d": "http://127.0.0.1:1", "e": "http://127.0.0.1:1"});
     world.apply(
         json!({"maintenance_mode_file": world.path("open"), "failover_quorum": "majority", "observers": observers}),
         says("3 of 6 votes known, 4 needed"),
     );
     let refusing = world.noting("refused", "exit 3");
-    world.apply(json!({"failover_quorum": "half", "failover_command": refusing}), ran("refused"));
+    world.apply(
+        json!({"failover_quorum": "half", "failover_command": refusing}),
+        ran("refused"),
+    );
     let slow = world.noting("slow", "exec sleep 1000");
     world.apply(
         json!({"failover_command": slow, "failover_command_timeout": 0.5}),
@@ -346,6 +519,11 @@ fn deciding(world: &mut World) {
             "failover_command": last}),
         says("a vanished primary is given 77.000 s"),
     );
-    world.apply(json!({"missing_master_from_config_timeout": 0, "failover_sleep_time": 1000}), ran("removed"));
-    wait_until("the pause begins", SOON, || world.log().contains("pausing after the failover command"));
+    world.apply(
+        json!({"missing_master_from_config_timeout": 0, "failover_sleep_time": 1000}),
+        ran("removed"),
+    );
+    wait_until("the pause begins", SOON, || {
+        world.log().contains("pausing after the failover command")
+    });
 }

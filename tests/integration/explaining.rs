@@ -13,64 +13,113 @@ use crate::harness::run_dir::TestDir;
 use crate::harness::{Cluster, Daemon, Fleet, SOON, wait_until};
 
 fn explain(daemon: &Daemon) -> Output {
-    let mut command = daemon.host.command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
-    command.arg("explain").arg(daemon.config_path()).output().unwrap()
+    let mut command = daemon
+        .host
+        .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
+    command
+        .arg("explain")
+        .arg(daemon.config_path())
+        .output()
+        .unwrap()
 }
 
 fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// `/decisions.json`.
 fn decisions(daemon: &Daemon) -> Vec<Value> {
     let answer = daemon.get("/decisions.json").unwrap();
-    assert!(answer.body.starts_with("[\n    {\n        \""), "indented by 4");
+    assert!(
+        answer.body.starts_with("[\n    {\n        \""),
+        "indented by 4"
+    );
     serde_json::from_str(&answer.body).unwrap()
 }
 
 #[test]
 fn an_outage_in_maintenance_is_explained_everywhere_alike() {
-    let Some(mut cluster) = Cluster::start(&["s1"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
     let fleet = Fleet::start(&cluster, |_, config| config["observers"] = json!({}));
     let daemon = &fleet["s1"];
-    assert!(said(&explain(daemon)).starts_with("no failover: the primary p is reachable by our own poll"));
+    assert!(
+        said(&explain(daemon))
+            .starts_with("no failover: the primary p is reachable by our own poll")
+    );
     fs::write(daemon.path("maintenance"), "").unwrap();
     cluster["p"].kill_nine_all();
-    let is_held = |decision: &Value| decision["verdict"] == "hold" && decision["reason"] == "maintenance";
-    wait_until("the limit is over", SOON, || is_held(&daemon.state_file()["decision"]));
+    let is_held =
+        |decision: &Value| decision["verdict"] == "hold" && decision["reason"] == "maintenance";
+    wait_until("the limit is over", SOON, || {
+        is_held(&daemon.state_file()["decision"])
+    });
     let remedy = format!("remove {}", daemon.path("maintenance").display());
     let stored = daemon.state_file()["decision"].clone();
-    wait_until("it is served as well", SOON, || decisions(daemon).iter().any(&is_held));
-    for decision in decisions(daemon).iter().filter(|decision| is_held(decision)).chain([&stored]) {
+    wait_until("it is served as well", SOON, || {
+        decisions(daemon).iter().any(&is_held)
+    });
+    for decision in decisions(daemon)
+        .iter()
+        .filter(|decision| is_held(decision))
+        .chain([&stored])
+    {
         let figures = &decision["figures"];
         assert_eq!(decision["primary"], "p");
         assert_eq!(figures["would_change"], json!([remedy]), "{decision}");
         assert_eq!(figures["primaries"][0]["standing"], "lost");
         assert_eq!(
-            (&figures["standbys"][0]["name"], &figures["standbys"][0]["place"]),
+            (
+                &figures["standbys"][0]["name"],
+                &figures["standbys"][0]["place"]
+            ),
             (&json!("s1"), &json!("first"))
         );
-        assert_eq!((&figures["votes"]["of"], &figures["votes"]["total"]), (&json!(["s1"]), &json!(2)));
-        assert!(figures["last_contact"]["age"].as_f64() >= Some(LIMIT), "{figures}");
+        assert_eq!(
+            (&figures["votes"]["of"], &figures["votes"]["total"]),
+            (&json!(["s1"]), &json!(2))
+        );
+        assert!(
+            figures["last_contact"]["age"].as_f64() >= Some(LIMIT),
+            "{figures}"
+        );
     }
-    wait_until("it is told", SOON, || said(&explain(daemon)).contains(&remedy));
+    wait_until("it is told", SOON, || {
+        said(&explain(daemon)).contains(&remedy)
+    });
     assert!(said(&explain(daemon)).contains("told by the daemon at 127."));
     assert!(fleet.promoted().is_empty());
 }
 
 #[test]
 fn decisions_are_served_newest_first_and_at_most_a_hundred() {
-    let Some(cluster) = Cluster::start(&["s1"]) else { return };
-    let fleet = Fleet::start(&cluster, |_, config| config["replication_state_check_interval"] = json!(0.05));
+    let Some(cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    let fleet = Fleet::start(&cluster, |_, config| {
+        config["replication_state_check_interval"] = json!(0.05)
+    });
     let daemon = &fleet["s1"];
-    wait_until("a hundred decisions", SOON, || decisions(daemon).len() == 100);
-    let times: Vec<String> =
-        decisions(daemon).iter().map(|decision| decision["at"].as_str().unwrap().to_owned()).collect();
+    wait_until("a hundred decisions", SOON, || {
+        decisions(daemon).len() == 100
+    });
+    let times: Vec<String> = decisions(daemon)
+        .iter()
+        .map(|decision| decision["at"].as_str().unwrap().to_owned())
+        .collect();
     assert!(times.windows(2).all(|pair| pair[0] > pair[1]), "{times:?}");
     let ask = |method, target| request(&daemon.host, HTTP_PORT, method, target).unwrap();
     let head = ask("HEAD", "/decisions.json?x");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
-    assert_eq!(ask("POST", "/decisions.json").header("Allow"), Some("GET, HEAD"));
+    assert_eq!(
+        ask("POST", "/decisions.json").header("Allow"),
+        Some("GET, HEAD")
+    );
 }
 
 /// A daemon that watches a server that is not there.
@@ -84,40 +133,61 @@ fn a_daemon_that_is_down_is_explained_by_its_state_file() {
     let dir = TestDir::new();
     let mut daemon = lonely(&dir);
     daemon.start();
-    wait_until("a decision", SOON, || daemon.state_file()["decision"]["verdict"] == "observing");
+    wait_until("a decision", SOON, || {
+        daemon.state_file()["decision"]["verdict"] == "observing"
+    });
     daemon.stop();
     let output = explain(&daemon);
     assert!(output.status.success(), "{}", said(&output));
     let text = said(&output);
     assert!(
-        text.starts_with("observing: nobody reaches a primary") && text.contains("state.json; the daemon at"),
+        text.starts_with("observing: nobody reaches a primary")
+            && text.contains("state.json; the daemon at"),
         "{text}"
     );
     fs::remove_file(daemon.path("state.json")).unwrap();
     let output = explain(&daemon);
-    assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]));
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(1), &b""[..])
+    );
     assert!(said(&output).contains("state.json"), "{}", said(&output));
 }
 
 #[test]
 fn every_kind_of_state_file_is_read_with_one_line_in_the_log() {
-    let node = r#"{"connection": true, "fetch_time": "2024-01-01T00:00:05Z", "pg_is_in_recovery": false}"#;
-    let original = format!(r#"{{"db_nodes": {{"p": {node}}}, "observer_nodes": {{}}, "current_master": "p"}}"#);
+    let node =
+        r#"{"connection": true, "fetch_time": "2024-01-01T00:00:05Z", "pg_is_in_recovery": false}"#;
+    let original = format!(
+        r#"{{"db_nodes": {{"p": {node}}}, "observer_nodes": {{}}, "current_master": "p"}}"#
+    );
     for (content, line) in [
         (&original[..40], "starting without memory: no state file"),
         ("", "starting without memory: no state file"),
         ("[1, 2]", "starting without memory: no state file"),
         ("{\"p\": {}}", "starting without memory: no state file"),
-        (original.as_str(), "the primary was p; without a memory, as the original writes it: waits begin anew"),
-        (&original.replace(node, "5"), "not understood and left out: db_nodes.p"),
+        (
+            original.as_str(),
+            "the primary was p; without a memory, as the original writes it: waits begin anew",
+        ),
+        (
+            &original.replace(node, "5"),
+            "not understood and left out: db_nodes.p",
+        ),
     ] {
         let dir = TestDir::new();
         let mut daemon = lonely(&dir);
         fs::write(daemon.path("state.json"), content).unwrap();
         daemon.start();
         let log = daemon.log();
-        let lines: Vec<&str> = log.lines().filter(|line| line.contains("state.json")).collect();
-        assert!(lines.len() == 1 && lines[0].contains(line), "{content}: {log}");
+        let lines: Vec<&str> = log
+            .lines()
+            .filter(|line| line.contains("state.json"))
+            .collect();
+        assert!(
+            lines.len() == 1 && lines[0].contains(line),
+            "{content}: {log}"
+        );
         daemon.stop();
     }
 }

@@ -1,4 +1,5 @@
-//! A disk that does not answer: neither yes nor no, for as long as it likes. What writes to it hangs and cannot be killed.
+//! A disk that does not answer: neither yes nor no, for as long as it likes. What writes to it
+//! hangs and cannot be killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,9 +31,15 @@ impl Disk {
         }
         let (image, mount) = (dir.join("disk"), dir.join("mounted"));
         fs::create_dir_all(&mount).expect("a directory to mount at");
-        fs::File::create(&image).and_then(|file| file.set_len(16 << 20)).expect("a file to be a disk");
+        fs::File::create(&image)
+            .and_then(|file| file.set_len(16 << 20))
+            .expect("a file to be a disk");
         run(Command::new("mkfs.ext4").arg("-q").arg(&image)).map_err(|error| error.to_string())?;
-        run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&mount)).map_err(|error| error.to_string())?;
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(&image)
+            .arg(&mount))
+        .map_err(|error| error.to_string())?;
         Ok(Self { mount })
     }
 
@@ -41,7 +48,8 @@ impl Disk {
     }
 
     fn thaw(&self) {
-        run(Command::new("fsfreeze").arg("-u").arg(&self.mount)).expect("a disk that answers again");
+        run(Command::new("fsfreeze").arg("-u").arg(&self.mount))
+            .expect("a disk that answers again");
     }
 }
 
@@ -53,36 +61,62 @@ impl Drop for Disk {
     }
 }
 
-/// The state file and the alert files of `s1` are on a disk that freezes before the primary dies. Nothing is delayed; and
-/// when the disk thaws it has the last state, and the alert.
+/// The state file and the alert files of `s1` are on a disk that freezes before the primary dies.
+/// Nothing is delayed; and when the disk thaws it has the last state, and the alert.
 #[test]
 fn a_disk_that_hangs_delays_nobody() {
-    let Some(mut cluster) = Cluster::start(&["s1"]) else { return };
-    let Some(disk) = or_skip(Disk::below(cluster.dir())) else { return };
-    let (state_file, alert) = (disk.mount.join("state.json"), disk.mount.join("failover_has_happened"));
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    let Some(disk) = or_skip(Disk::below(cluster.dir())) else {
+        return;
+    };
+    let (state_file, alert) = (
+        disk.mount.join("state.json"),
+        disk.mount.join("failover_has_happened"),
+    );
     let mut fleet = Fleet::prepare(&cluster, |_, _| ());
     fleet["s1"].config["json_state_file_path"] = state_file.to_str().into();
     fleet["s1"].config["alert_file_dir"] = disk.mount.to_str().into();
     fleet.start_all();
     let remembered = || fs::read_to_string(&state_file).unwrap_or_default();
-    wait_until("s1 has written its state", SOON, || remembered().contains("\"current_master\": \"p\""));
-    wait_until("s1 knows the lag", SOON, || fleet["s1"].state()["s1"]["min_replication_time_lag"].is_number());
+    wait_until("s1 has written its state", SOON, || {
+        remembered().contains("\"current_master\": \"p\"")
+    });
+    wait_until("s1 knows the lag", SOON, || {
+        fleet["s1"].state()["s1"]["min_replication_time_lag"].is_number()
+    });
 
     disk.freeze();
     let before = peak_kib(&fleet["s1"]);
     let longest = longest_unasked(&fleet["s1"], &[PRIMARY, "s1"], Duration::from_secs(7));
-    assert!(longest < Duration::from_secs(2), "a healthy node was not asked for {longest:?}");
+    assert!(
+        longest < Duration::from_secs(2),
+        "a healthy node was not asked for {longest:?}"
+    );
     cluster[PRIMARY].kill_nine_all();
     let dead_at = seconds_now();
     let took = fleet.wait_promotion().1 - dead_at;
-    wait_until("the standby is the primary", SOON, || !cluster["s1"].is_in_recovery());
+    wait_until("the standby is the primary", SOON, || {
+        !cluster["s1"].is_in_recovery()
+    });
     longest_unasked(&fleet["s1"], &["s1"], Duration::from_secs(2));
     assert_eq!(fleet.promoted(), ["s1"]);
     assert!(took < 7.0, "the failover took {took:.1} s");
-    assert!(!alert.exists() && remembered().contains("\"current_master\": \"p\""), "the disk was not frozen");
-    let said = fleet["s1"].log().matches("the disk has not answered").count();
+    assert!(
+        !alert.exists() && remembered().contains("\"current_master\": \"p\""),
+        "the disk was not frozen"
+    );
+    let said = fleet["s1"]
+        .log()
+        .matches("the disk has not answered")
+        .count();
     assert!(said <= 2, "one line for each file: {said}");
-    assert!(fleet["s1"].log().contains("json_state_file_path: the disk has not answered for 5s"));
+    assert!(
+        fleet["s1"]
+            .log()
+            .contains("json_state_file_path: the disk has not answered for 5s")
+    );
     let grown = peak_kib(&fleet["s1"]) - before;
     println!(
         "a frozen disk: nodes asked at least every {longest:.1?}; failover after {took:.1} s; {grown} KiB more memory"
@@ -92,13 +126,23 @@ fn a_disk_that_hangs_delays_nobody() {
     wait_until("the alert is there", SOON, || {
         fs::read_to_string(&alert).is_ok_and(|text| text.contains("failover_command"))
     });
-    wait_until("the state is there", SOON, || remembered().contains("\"current_master\": \"s1\""));
-    let left = || fs::read_dir(&disk.mount).unwrap().filter_map(|entry| entry.unwrap().file_name().into_string().ok());
-    wait_until("nothing is left beside them", SOON, || left().all(|name| !name.ends_with(".tmp")));
+    wait_until("the state is there", SOON, || {
+        remembered().contains("\"current_master\": \"s1\"")
+    });
+    let left = || {
+        fs::read_dir(&disk.mount)
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+    };
+    wait_until("nothing is left beside them", SOON, || {
+        left().all(|name| !name.ends_with(".tmp"))
+    });
 
     // It ends in time, too; what hangs goes on alone.
     disk.freeze();
-    wait_until("somebody hangs", SOON, || is_hanging(fleet["s1"].pid().as_raw()));
+    wait_until("somebody hangs", SOON, || {
+        is_hanging(fleet["s1"].pid().as_raw())
+    });
     fleet["s1"].signal(Signal::SIGTERM);
     assert!(fleet["s1"].wait_exit(Duration::from_secs(3)).success());
     disk.thaw();
@@ -106,8 +150,9 @@ fn a_disk_that_hangs_delays_nobody() {
 
 /// Has this process a child in uninterruptible sleep.
 fn is_hanging(pid: i32) -> bool {
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    children
-        .split_whitespace()
-        .any(|child| fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| stat.contains(") D ")))
+    let children =
+        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().any(|child| {
+        fs::read_to_string(format!("/proc/{child}/stat")).is_ok_and(|stat| stat.contains(") D "))
+    })
 }

@@ -1,4 +1,5 @@
-//! Everybody whom a daemon talks to misbehaves at once, and a failover is needed: nothing costs another.
+//! Everybody whom a daemon talks to misbehaves at once, and a failover is needed: nothing costs
+//! another.
 
 mod clients;
 mod idlers;

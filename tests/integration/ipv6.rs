@@ -16,23 +16,31 @@ use crate::harness::{Cluster, Daemon, Fleet, SOON, wait_until};
 const NAMES: [&str; 4] = [PRIMARY, "s1", "s2", OBSERVER];
 
 fn address(name: &str) -> Ipv6Addr {
-    let number = NAMES.iter().position(|known| *known == name).expect("a host of this cluster") + 1;
+    let number = NAMES
+        .iter()
+        .position(|known| *known == name)
+        .expect("a host of this cluster")
+        + 1;
     Ipv6Addr::new(0xfd77, 7, 0, 0, 0, 0, 0, number as u16)
 }
 
 #[test]
 fn a_failover_needs_no_ipv4() {
-    let Some(mut cluster) = Cluster::prepare_in_namespaces(&["s1", "s2"]) else { return };
+    let Some(mut cluster) = Cluster::prepare_in_namespaces(&["s1", "s2"]) else {
+        return;
+    };
     for name in NAMES {
         let address = format!("{}/64", address(name));
         let mut ip = cluster.host(name).command("ip", Account::Own);
-        run(ip.args(["address", "add", &address, "dev", "eth0", "nodad"])).expect("an IPv6 address");
+        run(ip.args(["address", "add", &address, "dev", "eth0", "nodad"]))
+            .expect("an IPv6 address");
     }
     for name in [PRIMARY, "s1", "s2"] {
         cluster[name].listen_addresses = "*".to_owned();
     }
     cluster.start_all();
-    // Each way to write an address; and each to listen on one, the tests themselves coming in by IPv4.
+    // Each way to write an address; and each to listen on one, the tests themselves coming in by
+    // IPv4.
     let mut fleet = Fleet::prepare(&cluster, |name, config| {
         config["remote_conns"] = json!({
             "p": format!("host={} dbname=postgres user={USER} password={PASSWORD}", address("p")),
@@ -41,7 +49,8 @@ fn a_failover_needs_no_ipv4() {
         });
         config["http_address"] = json!(if name == "s2" { "" } else { "::" });
         if name != OBSERVER {
-            config["observers"] = json!({ OBSERVER: format!("http://[{}]:{HTTP_PORT}", address(OBSERVER)) });
+            config["observers"] =
+                json!({ OBSERVER: format!("http://[{}]:{HTTP_PORT}", address(OBSERVER)) });
         }
     });
     fleet.start_all();
@@ -55,8 +64,14 @@ fn a_failover_needs_no_ipv4() {
     let (who, took) = (who.to_owned(), when - dead_at);
     println!("failover over IPv6 to {who} after {took:.1} s");
     assert!(took < LIMIT + 3.0, "the failover took {took:.1} s");
-    assert!(fleet[&who].log().contains("3 of 4 votes known"), "the observer was not heard: {}", fleet[&who].log());
-    wait_until("the promoted server is the primary", SOON, || cluster.primaries() == [who.as_str()]);
+    assert!(
+        fleet[&who].log().contains("3 of 4 votes known"),
+        "the observer was not heard: {}",
+        fleet[&who].log()
+    );
+    wait_until("the promoted server is the primary", SOON, || {
+        cluster.primaries() == [who.as_str()]
+    });
     fleet.nobody_promotes_for(1.0);
     assert_eq!(fleet.promoted(), [who.as_str()]);
 }
@@ -65,7 +80,8 @@ fn a_failover_needs_no_ipv4() {
 fn http_is_served_on_an_ipv6_address_alone() {
     let dir = TestDir::new();
     for written in ["::1", "[::1]"] {
-        let free = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+        let free =
+            TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let port = free.expect("IPv6 on the loopback interface").port();
         let mut daemon = Daemon::prepare(Host::on_loopback("watch"), dir.path(), json!({}));
         daemon.config["http_address"] = json!(written);
@@ -73,15 +89,24 @@ fn http_is_served_on_an_ipv6_address_alone() {
         daemon.start_with_stderr(std::fs::File::create(daemon.log_path()).unwrap().into());
         let mut answer = String::new();
         wait_until("it answers", SOON, || {
-            let Ok(mut stream) = TcpStream::connect((Ipv6Addr::LOCALHOST, port)) else { return false };
+            let Ok(mut stream) = TcpStream::connect((Ipv6Addr::LOCALHOST, port)) else {
+                return false;
+            };
             answer.clear();
-            let asked =
-                stream.write_all(b"GET /state.json HTTP/1.0\r\n\r\n").and_then(|()| stream.read_to_string(&mut answer));
+            let asked = stream
+                .write_all(b"GET /state.json HTTP/1.0\r\n\r\n")
+                .and_then(|()| stream.read_to_string(&mut answer));
             asked.is_ok()
         });
         let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
-        assert!(answer.starts_with("HTTP/1.1 200 ") && serde_json::from_str::<Value>(body).is_ok(), "{answer}");
-        assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "it answers by IPv4 as well");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && serde_json::from_str::<Value>(body).is_ok(),
+            "{answer}"
+        );
+        assert!(
+            TcpStream::connect(("127.0.0.1", port)).is_err(),
+            "it answers by IPv4 as well"
+        );
         daemon.stop();
     }
 }

@@ -14,23 +14,33 @@ fn is_connected(fleet: &Fleet, daemon: &str, node: &str) -> bool {
 
 #[test]
 fn a_standby_that_is_cut_off_from_everybody_does_not_promote() {
-    let Some(cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else { return };
+    let Some(cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
     cluster.network().isolate("s2");
-    wait_until("the standby has noticed", SOON, || !is_connected(&fleet, "s2", "p"));
+    wait_until("the standby has noticed", SOON, || {
+        !is_connected(&fleet, "s2", "p")
+    });
     fleet.nobody_promotes_for(LONG);
     assert!(!is_connected(&fleet, "s2", "s1") && is_connected(&fleet, "s1", "p"));
     cluster.network().heal();
-    wait_until("the standby sees the primary again", SOON, || is_connected(&fleet, "s2", "p"));
+    wait_until("the standby sees the primary again", SOON, || {
+        is_connected(&fleet, "s2", "p")
+    });
     fleet.nobody_promotes_for(1.0);
 }
 
 #[test]
 fn a_standby_holds_while_the_observer_sees_the_primary() {
-    let Some(cluster) = Cluster::start_in_namespaces(&["s1"]) else { return };
+    let Some(cluster) = Cluster::start_in_namespaces(&["s1"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
     cluster.network().cut("p", "s1");
-    wait_until("the standby has noticed", SOON, || !is_connected(&fleet, "s1", "p"));
+    wait_until("the standby has noticed", SOON, || {
+        !is_connected(&fleet, "s1", "p")
+    });
     fleet.nobody_promotes_for(LONG);
     assert!(is_connected(&fleet, "o", "p"));
     // It was the observer's word alone that held it: two of three see no primary from here on.
@@ -40,10 +50,14 @@ fn a_standby_holds_while_the_observer_sees_the_primary() {
 
 #[test]
 fn one_of_two_standbys_that_lost_each_other_promotes_after_a_crash() {
-    let Some(mut cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else { return };
+    let Some(mut cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
     cluster.network().cut("s1", "s2");
-    wait_until("they lost each other", SOON, || !is_connected(&fleet, "s1", "s2") && !is_connected(&fleet, "s2", "s1"));
+    wait_until("they lost each other", SOON, || {
+        !is_connected(&fleet, "s1", "s2") && !is_connected(&fleet, "s2", "s1")
+    });
     pause(1000);
     cluster["p"].kill_nine_all();
     let ahead = cluster.furthest_ahead(&["s2", "s1"]);
@@ -55,7 +69,9 @@ fn one_of_two_standbys_that_lost_each_other_promotes_after_a_crash() {
 
 #[test]
 fn promotes_when_the_primary_host_is_cut_off() {
-    let Some(cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else { return };
+    let Some(cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
     cluster.network().isolate("p");
     fleet.wait_promotion();
@@ -68,7 +84,9 @@ fn promotes_when_the_primary_host_is_cut_off() {
 
 #[test]
 fn a_standby_that_is_cut_off_and_restarted_counts_those_it_knew() {
-    let Some(cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else { return };
+    let Some(cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, config| config["observers"] = json!({}));
     cluster.network().isolate("s2");
     wait_until("the standby has noticed", SOON, || {
@@ -80,6 +98,14 @@ fn a_standby_that_is_cut_off_and_restarted_counts_those_it_knew() {
         fleet.nobody_promotes_for(LIMIT + 2.0);
     }
     let votes = &fleet["s2"].state_file()["decision"]["figures"]["votes"];
-    assert_eq!((&votes["known"], &votes["needed"], &votes["total"]), (&json!(1), &json!(2), &json!(3)), "{votes}");
-    assert!(fleet["s2"].log().contains("too little of the cluster is known: 1 of 3 votes known, 2 needed"));
+    assert_eq!(
+        (&votes["known"], &votes["needed"], &votes["total"]),
+        (&json!(1), &json!(2), &json!(3)),
+        "{votes}"
+    );
+    assert!(
+        fleet["s2"]
+            .log()
+            .contains("too little of the cluster is known: 1 of 3 votes known, 2 needed")
+    );
 }

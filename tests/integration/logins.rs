@@ -1,4 +1,5 @@
-//! Servers that live and refuse the daemons: logins rejected, no connection slots left, a wrong password.
+//! Servers that live and refuse the daemons: logins rejected, no connection slots left, a wrong
+//! password.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,20 +14,28 @@ use crate::harness::node::Server;
 use crate::harness::{Cluster, Daemon, Fleet, SOON, wait_until};
 
 fn nobody_sees_the_primary(fleet: &Fleet) -> bool {
-    ["p", "s1", "s2", "o"].iter().all(|daemon| fleet[daemon].state()[PRIMARY]["connection"] == false)
+    ["p", "s1", "s2", "o"]
+        .iter()
+        .all(|daemon| fleet[daemon].state()[PRIMARY]["connection"] == false)
 }
 
 fn let_daemons_in(server: &Server, allowed: bool) {
     let path = server.data.join("pg_hba.conf");
     let text = fs::read_to_string(&path).unwrap();
-    let (from, to) = if allowed { ("reject", "scram-sha-256") } else { ("scram-sha-256", "reject") };
+    let (from, to) = if allowed {
+        ("reject", "scram-sha-256")
+    } else {
+        ("scram-sha-256", "reject")
+    };
     fs::write(&path, text.replace(from, to)).unwrap();
     server.query("SELECT pg_reload_conf()");
 }
 
 #[test]
 fn holds_while_the_primary_rejects_the_daemons_but_feeds_its_standbys() {
-    let Some(cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
     let_daemons_in(&cluster["p"], false);
     wait_until("no daemon gets in", SOON, || {
@@ -54,7 +63,11 @@ fn log_in_as_guest(host: &Host) -> Option<TcpStream> {
         let mut head = [0; 5];
         stream.read_exact(&mut head).unwrap();
         let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
-        std::io::copy(&mut (&stream).take(u64::from(length) - 4), &mut std::io::sink()).unwrap();
+        std::io::copy(
+            &mut (&stream).take(u64::from(length) - 4),
+            &mut std::io::sink(),
+        )
+        .unwrap();
         match head[0] {
             b'E' => return None,
             b'Z' => return Some(stream),
@@ -65,7 +78,9 @@ fn log_in_as_guest(host: &Host) -> Option<TcpStream> {
 
 #[test]
 fn holds_while_the_primary_is_out_of_connection_slots() {
-    let Some(cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
     let mut guests = Vec::new();
     wait_until("the guests have taken all slots", SOON, || {
@@ -82,7 +97,9 @@ fn holds_while_the_primary_is_out_of_connection_slots() {
 #[test]
 fn a_wrong_password_raises_an_alert_and_is_shown_nowhere() {
     const WRONG: &str = "Not-The-Secret-5513";
-    let Some(cluster) = Cluster::start(&["s1"]) else { return };
+    let Some(cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
     let (one, other) = (cluster["p"].host.address, cluster["s1"].host.address);
     let config = json!({
         "remote_conns": {
@@ -99,11 +116,16 @@ fn a_wrong_password_raises_an_alert_and_is_shown_nowhere() {
         let state = daemon.state();
         state["p"]["connection"] == false && state["s1"]["connection"] == false
     });
-    wait_until("the state is saved", SOON, || daemon.state_file().is_object());
+    wait_until("the state is saved", SOON, || {
+        daemon.state_file().is_object()
+    });
     let alert = daemon.alert("authentication_error").unwrap();
     let answer = daemon.get("/state.json").unwrap().body;
     for text in [daemon.log(), answer, daemon.state_file().to_string(), alert] {
         assert!(!text.contains(WRONG), "the password is shown: {text}");
     }
-    assert!(daemon.log().contains("28P01"), "the server's code is logged");
+    assert!(
+        daemon.log().contains("28P01"),
+        "the server's code is logged"
+    );
 }

@@ -1,7 +1,15 @@
-//! The daemon on real PostgreSQL clusters: what it promotes after, and what it never promotes after.
+//! The daemon on real PostgreSQL clusters: what it promotes after, and what it never promotes
+//! after.
 
-// Tests wait, start programs, read clocks and end with a panic; the bans and denials are for the daemon.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+// Tests wait, start programs, read clocks and end with a panic; the bans and denials are for the
+// daemon.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 #![allow(unsafe_code)]
 
 mod harness;

@@ -20,22 +20,36 @@ fn measured(cluster: &Cluster, statsd: &Value) -> Fleet {
         config["poll_timeout"] = json!(5.0);
     });
     fleet["s1"].start();
-    wait_until("the primary is known", SOON, || fleet["s1"].current_primary().as_deref() == Some("p"));
+    wait_until("the primary is known", SOON, || {
+        fleet["s1"].current_primary().as_deref() == Some("p")
+    });
     fleet
 }
 
 #[test]
 fn lag_and_what_is_not_considered_are_measured() {
-    let Some(mut cluster) = Cluster::start(&["s1"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
     let inbox = Inbox::udp();
     let tags = json!({"app": "pglookout", "forged": "x:1|c\nfailover,node=y"});
-    let fleet = measured(&cluster, &json!({"host": "localhost", "port": inbox.port().to_string(), "tags": tags}));
+    let fleet = measured(
+        &cluster,
+        &json!({"host": "localhost", "port": inbox.port().to_string(), "tags": tags}),
+    );
     let gauge = inbox.wait_for("pg.replication_lag");
-    let value = gauge.strip_prefix("pg.replication_lag,forged=x_1_c_failover_node_y,app=pglookout:").unwrap();
+    let value = gauge
+        .strip_prefix("pg.replication_lag,forged=x_1_c_failover_node_y,app=pglookout:")
+        .unwrap();
     let value = value.strip_suffix("|g").unwrap();
-    assert!(value.contains('.') && value.parse::<f64>().is_ok_and(|lag| lag < 60.0), "{gauge}");
+    assert!(
+        value.contains('.') && value.parse::<f64>().is_ok_and(|lag| lag < 60.0),
+        "{gauge}"
+    );
     cluster["p"].kill_nine_all();
-    inbox.wait_for("failover_decision_on_disconnect_not_taken,forged=x_1_c_failover_node_y,app=pglookout:1|c");
+    inbox.wait_for(
+        "failover_decision_on_disconnect_not_taken,forged=x_1_c_failover_node_y,app=pglookout:1|c",
+    );
     wait_until("something is in the state file's way", SOON, || {
         let path = fleet["s1"].path("state.json");
         let _ = fs::remove_file(&path);
@@ -46,7 +60,9 @@ fn lag_and_what_is_not_considered_are_measured() {
 
 #[test]
 fn a_receiver_that_comes_and_goes_costs_nothing_and_misses_nothing_while_it_is_there() {
-    let Some(cluster) = Cluster::start(&["s1"]) else { return };
+    let Some(cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
     let inbox = Inbox::udp();
     let port = inbox.port();
     drop(inbox);
@@ -59,7 +75,11 @@ fn a_receiver_that_comes_and_goes_costs_nothing_and_misses_nothing_while_it_is_t
         let length = late.recv(&mut buffer).unwrap();
         assert!(buffer[..length].starts_with(b"pg.replication_lag:"));
     }
-    assert!(!fleet["s1"].log().contains("statsd"), "{}", fleet["s1"].log());
+    assert!(
+        !fleet["s1"].log().contains("statsd"),
+        "{}",
+        fleet["s1"].log()
+    );
 }
 
 /// A real receiver: collectd, which writes what it has understood to a file for each metric.
@@ -83,9 +103,18 @@ impl Collectd {
         );
         fs::write(&config, text).unwrap();
         let mut command = Command::new(program);
-        command.arg("-f").arg("-C").arg(config).current_dir(&dir).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+            .arg("-f")
+            .arg("-C")
+            .arg(config)
+            .current_dir(&dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
         let process = command.stderr(Stdio::null()).spawn().unwrap();
-        Some(Self { process, values: dir.join("h/statsd") })
+        Some(Self {
+            process,
+            values: dir.join("h/statsd"),
+        })
     }
 
     /// The last value of a metric, by its kind and name.
@@ -93,7 +122,8 @@ impl Collectd {
         let files = fs::read_dir(&self.values).ok()?.flatten();
         let named = |file: &fs::DirEntry| {
             let name = file.file_name().into_string().unwrap_or_default();
-            name.strip_prefix(metric).is_some_and(|date| date.starts_with("-20"))
+            name.strip_prefix(metric)
+                .is_some_and(|date| date.starts_with("-20"))
         };
         let text = fs::read_to_string(files.into_iter().find(named)?.path()).ok()?;
         text.lines().last()?.split_once(',')?.1.parse().ok()
@@ -109,16 +139,24 @@ impl Drop for Collectd {
 
 #[test]
 fn a_real_receiver_understands_them() {
-    let Some(mut cluster) = Cluster::start(&["s1"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
     let port = Inbox::udp().port();
-    let Some(collectd) = Collectd::start(&cluster, port) else { return };
+    let Some(collectd) = Collectd::start(&cluster, port) else {
+        return;
+    };
     let fleet = measured(&cluster, &json!({"host": "127.0.0.1", "port": port}));
     wait_until("it knows the gauge", SOON, || {
-        collectd.value("gauge-pg.replication_lag").is_some_and(|lag| (0.0..60.0).contains(&lag))
+        collectd
+            .value("gauge-pg.replication_lag")
+            .is_some_and(|lag| (0.0..60.0).contains(&lag))
     });
     cluster["p"].kill_nine_all();
     wait_until("it has counted", SOON, || {
-        collectd.value("derive-failover_decision_on_disconnect_not_taken").is_some_and(|count| count >= 2.0)
+        collectd
+            .value("derive-failover_decision_on_disconnect_not_taken")
+            .is_some_and(|count| count >= 2.0)
     });
     fleet["s1"].reload_text("{");
     wait_until("trouble is counted", SOON, || {

@@ -9,7 +9,9 @@ use crate::harness::{Cluster, Fleet, SOON, wait_until};
 
 #[test]
 fn holds_during_maintenance_and_promotes_when_it_ends() {
-    let Some(mut cluster) = Cluster::start(&["s1"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
     fs::write(fleet["s1"].path("maintenance"), "").unwrap();
     cluster["p"].kill_nine_all();
@@ -20,10 +22,13 @@ fn holds_during_maintenance_and_promotes_when_it_ends() {
 
 #[test]
 fn warns_of_paused_replay_and_does_not_promote() {
-    let Some(cluster) = Cluster::start(&["s1"]) else { return };
+    let Some(cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
     let mut fleet = Fleet::prepare(&cluster, |_, _| ());
     let warned = fleet["s1"].path("warned");
-    fleet["s1"].config["over_warning_limit_command"] = script_command(&fleet["s1"], "warn", &note_time(&warned));
+    fleet["s1"].config["over_warning_limit_command"] =
+        script_command(&fleet["s1"], "warn", &note_time(&warned));
     fleet.start_all();
     fleet.wait_settled();
     assert!(!fleet["s1"].has_alert("replication_delay_warning"));
@@ -33,14 +38,20 @@ fn warns_of_paused_replay_and_does_not_promote() {
     assert!(fleet["s1"].state()["s1"]["replication_time_lag"].as_f64() > Some(LIMIT));
     assert_eq!(fs::read_to_string(&warned).unwrap().lines().count(), 1);
     cluster["s1"].resume_replay();
-    wait_until("the warning is withdrawn", SOON, || !fleet["s1"].has_alert("replication_delay_warning"));
+    wait_until("the warning is withdrawn", SOON, || {
+        !fleet["s1"].has_alert("replication_delay_warning")
+    });
 }
 
 #[test]
 fn promotes_without_the_wait_when_the_dead_primary_is_known_to_be_gone() {
-    let Some(mut cluster) = Cluster::start(&["s1"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
     // A limit that this test does not live to see.
-    let mut fleet = Fleet::start(&cluster, |_, config| config["max_failover_replication_time_lag"] = json!(1000.0));
+    let mut fleet = Fleet::start(&cluster, |_, config| {
+        config["max_failover_replication_time_lag"] = json!(1000.0)
+    });
     cluster["p"].kill_nine_all();
     fleet.nobody_promotes_for(2.0);
     fleet["s1"].config["known_gone_nodes"] = json!(["p"]);
@@ -50,8 +61,12 @@ fn promotes_without_the_wait_when_the_dead_primary_is_known_to_be_gone() {
 
 #[test]
 fn promotes_by_its_lag_where_a_mere_disconnect_is_not_enough() {
-    let Some(mut cluster) = Cluster::start(&["s1"]) else { return };
-    let mut fleet = Fleet::start(&cluster, |_, config| config["failover_on_disconnect"] = json!(false));
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    let mut fleet = Fleet::start(&cluster, |_, config| {
+        config["failover_on_disconnect"] = json!(false)
+    });
     cluster["p"].kill_nine_all();
     fleet.nobody_promotes_for(LIMIT / 2.0);
     assert_eq!(fleet.wait_promotion().0, "s1");

@@ -6,27 +6,40 @@ use crate::harness::daemon::seconds_now;
 use crate::harness::fleet::{INTERVAL, LIMIT};
 use crate::harness::{Cluster, Fleet, SOON, wait_until};
 
-/// The one promotion that an outage which began at `since` must lead to: not before the limit, and soon after it.
+/// The one promotion that an outage which began at `since` must lead to: not before the limit, and
+/// soon after it.
 fn one_promotion(cluster: &Cluster, fleet: &mut Fleet, since: f64, poll_timeout: f64) -> String {
     let (winner, when) = fleet.wait_promotion();
     let (winner, after) = (winner.to_owned(), when - since);
-    assert!(after > LIMIT - INTERVAL - 0.2, "{winner} promoted {after:.2} s after the outage, before the limit");
+    assert!(
+        after > LIMIT - INTERVAL - 0.2,
+        "{winner} promoted {after:.2} s after the outage, before the limit"
+    );
     assert!(
         after < LIMIT + poll_timeout + 3.0,
         "{winner} promoted {after:.2} s after the outage, long after the limit"
     );
     let ahead = cluster.furthest_ahead(&["s1", "s2"]);
-    assert!(ahead.contains(&winner), "{winner} promoted, ahead: {ahead:?}");
-    wait_until("the new primary takes writes", SOON, || !cluster[&winner].is_in_recovery());
+    assert!(
+        ahead.contains(&winner),
+        "{winner} promoted, ahead: {ahead:?}"
+    );
+    wait_until("the new primary takes writes", SOON, || {
+        !cluster[&winner].is_in_recovery()
+    });
     fleet[&winner].wait_alert("failover_has_happened", "");
-    wait_until("the observer knows the new primary", SOON, || fleet["o"].current_primary().as_ref() == Some(&winner));
+    wait_until("the observer knows the new primary", SOON, || {
+        fleet["o"].current_primary().as_ref() == Some(&winner)
+    });
     assert_eq!(fleet.promoted(), [winner.as_str()]);
     winner
 }
 
 #[test]
 fn promotes_after_kill_nine() {
-    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
     assert_eq!(cluster["p"].insert_rows(100), "100");
     cluster.wait_caught_up("s1");
@@ -40,7 +53,9 @@ fn promotes_after_kill_nine() {
 
 #[test]
 fn promotes_after_a_hang_and_warns_when_the_hung_primary_wakes() {
-    let Some(cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
     let hung = seconds_now();
     cluster["p"].hang();
@@ -52,7 +67,9 @@ fn promotes_after_a_hang_and_warns_when_the_hung_primary_wakes() {
 
 #[test]
 fn holds_while_the_primary_restarts_and_promotes_when_it_stays_away() {
-    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
     cluster["p"].stop_fast();
     fleet.nobody_promotes_for(LIMIT / 2.0);
@@ -65,7 +82,9 @@ fn holds_while_the_primary_restarts_and_promotes_when_it_stays_away() {
 
 #[test]
 fn warns_and_promotes_no_second_time_when_the_old_primary_returns() {
-    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
     let killed = seconds_now();
     cluster["p"].kill_nine_all();
@@ -75,7 +94,9 @@ fn warns_and_promotes_no_second_time_when_the_old_primary_returns() {
     assert_eq!(cluster.primaries(), ["p", winner.as_str()]);
     for name in ["s1", "s2", "o"] {
         wait_until("two primaries are noticed", SOON, || {
-            let alert = fleet[name].alert("multiple_master_warning").unwrap_or_default();
+            let alert = fleet[name]
+                .alert("multiple_master_warning")
+                .unwrap_or_default();
             ["p", &winner].iter().all(|primary| alert.contains(primary))
         });
     }

@@ -1,4 +1,5 @@
-//! What the packages hold says what the program does: man pages, completions, examples; and how it is linked.
+//! What the packages hold says what the program does: man pages, completions, examples; and how it
+//! is linked.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +13,9 @@ use crate::harness::{SOON, or_skip, wait_until};
 use crate::house::quoted;
 
 fn packaging(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("packaging")
+        .join(path)
 }
 
 fn man_page(name: &str) -> String {
@@ -22,30 +25,52 @@ fn man_page(name: &str) -> String {
 /// What `--help` tells of options and subcommands.
 fn words_of_the_command_line() -> BTreeSet<String> {
     let help = run(Command::new(env!("CARGO_BIN_EXE_pglookout")).arg("--help")).unwrap();
-    let options = help.split(|c: char| !(c.is_ascii_lowercase() || c == '-')).filter(|word| word.starts_with("--"));
-    let behind_the_name = help.lines().filter_map(|line| line.split_once("pglookout ")?.1.split_whitespace().next());
+    let options = help
+        .split(|c: char| !(c.is_ascii_lowercase() || c == '-'))
+        .filter(|word| word.starts_with("--"));
+    let behind_the_name = help
+        .lines()
+        .filter_map(|line| line.split_once("pglookout ")?.1.split_whitespace().next());
     let is_word = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-');
-    let words: BTreeSet<_> = options.chain(behind_the_name.filter(is_word)).map(str::to_owned).collect();
-    assert!(words.contains("--check-config") && words.contains("replay") && words.len() > 8, "{words:?}");
+    let words: BTreeSet<_> = options
+        .chain(behind_the_name.filter(is_word))
+        .map(str::to_owned)
+        .collect();
+    assert!(
+        words.contains("--check-config") && words.contains("replay") && words.len() > 8,
+        "{words:?}"
+    );
     words
 }
 
 #[test]
 fn the_man_page_knows_every_key() {
     let page = man_page("pglookout.json.5");
-    let known: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix(".It Ic ")).collect();
+    let known: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix(".It Ic "))
+        .collect();
     let keys = quoted("src/config/file.rs", "const KEYS: &[&str] = &[", "];");
     let keys: BTreeSet<&str> = keys.iter().map(String::as_str).collect();
     assert!(keys.len() > 30, "{keys:?}");
-    assert_eq!(keys.difference(&known).collect::<Vec<_>>(), [&""; 0], "not in pglookout.json(5)");
-    assert_eq!(known.difference(&keys).collect::<Vec<_>>(), [&""; 0], "in pglookout.json(5) and no key");
+    assert_eq!(
+        keys.difference(&known).collect::<Vec<_>>(),
+        [&""; 0],
+        "not in pglookout.json(5)"
+    );
+    assert_eq!(
+        known.difference(&keys).collect::<Vec<_>>(),
+        [&""; 0],
+        "in pglookout.json(5) and no key"
+    );
 }
 
 #[test]
 fn the_man_page_and_every_shell_know_the_command_line() {
     let page = man_page("pglookout.8");
     let shells = ["pglookout", "_pglookout", "pglookout.fish"];
-    let shells = shells.map(|name| fs::read_to_string(packaging("completions").join(name)).unwrap());
+    let shells =
+        shells.map(|name| fs::read_to_string(packaging("completions").join(name)).unwrap());
     for word in words_of_the_command_line() {
         // mdoc puts the first dash there itself; fish wants none.
         let (in_man, in_fish) = match word.strip_prefix("--") {
@@ -53,9 +78,18 @@ fn the_man_page_and_every_shell_know_the_command_line() {
             None => (format!("Cm {word}"), format!("-a {word} ")),
         };
         let in_man = [" ", "\n"].map(|end| format!("{in_man}{end}"));
-        assert!(in_man.iter().any(|words| page.contains(words)), "{word} is not in pglookout(8)");
-        assert!(shells[0].contains(&word) && shells[1].contains(&word), "{word} is not completed by bash or zsh");
-        assert!(shells[2].contains(&in_fish), "{word} is not completed by fish");
+        assert!(
+            in_man.iter().any(|words| page.contains(words)),
+            "{word} is not in pglookout(8)"
+        );
+        assert!(
+            shells[0].contains(&word) && shells[1].contains(&word),
+            "{word} is not completed by bash or zsh"
+        );
+        assert!(
+            shells[2].contains(&in_fish),
+            "{word} is not completed by fish"
+        );
     }
 }
 
@@ -64,11 +98,24 @@ fn the_examples_can_be_used_as_they_are() {
     let mut count = 0;
     for entry in fs::read_dir(packaging("examples")).unwrap() {
         let path = entry.unwrap().path();
-        let said = run(Command::new(env!("CARGO_BIN_EXE_pglookout")).arg("--check-config").arg(&path)).unwrap();
-        assert!(said.ends_with("can be used: errors 0, warnings 0"), "{said}");
+        let said = run(Command::new(env!("CARGO_BIN_EXE_pglookout"))
+            .arg("--check-config")
+            .arg(&path))
+        .unwrap();
+        assert!(
+            said.ends_with("can be used: errors 0, warnings 0"),
+            "{said}"
+        );
         let text = fs::read_to_string(&path).unwrap();
-        for step in text.split('"').filter_map(|word| word.strip_prefix("/usr/share/pglookout/failover/")) {
-            assert!(packaging("failover").join(step).exists(), "{}: {step}", path.display());
+        for step in text
+            .split('"')
+            .filter_map(|word| word.strip_prefix("/usr/share/pglookout/failover/"))
+        {
+            assert!(
+                packaging("failover").join(step).exists(),
+                "{}: {step}",
+                path.display()
+            );
         }
         count += 1;
     }
@@ -81,19 +128,42 @@ fn a_static_build_against_glibc_is_refused() {
     // Without the crates it cannot be compiled either way; only one of them says why it must not.
     let complaints = |arguments: &[&str]| {
         let mut rustc = Command::new(std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned()));
-        rustc.args(["--edition", "2024", "--crate-type", "lib", "--emit", "metadata", "--out-dir"]).arg(dir.path());
-        let output = rustc.args(arguments).arg("src/lib.rs").current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        rustc
+            .args([
+                "--edition",
+                "2024",
+                "--crate-type",
+                "lib",
+                "--emit",
+                "metadata",
+                "--out-dir",
+            ])
+            .arg(dir.path());
+        let output = rustc
+            .args(arguments)
+            .arg("src/lib.rs")
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     const REFUSAL: &str = "pglookout must not be linked statically against glibc";
     assert!(complaints(&["-C", "target-feature=+crt-static"]).contains(REFUSAL));
     let ordinary = complaints(&[]);
-    assert!(!ordinary.contains(REFUSAL) && ordinary.contains("mio"), "{ordinary}");
+    assert!(
+        !ordinary.contains(REFUSAL) && ordinary.contains("mio"),
+        "{ordinary}"
+    );
 }
 
 #[test]
 fn names_are_looked_up_without_proc_and_dev_null() {
-    let root = or_skip(Uid::effective().is_root().then_some(()).ok_or_else(|| "mounting needs root".to_owned()));
+    let root = or_skip(
+        Uid::effective()
+            .is_root()
+            .then_some(())
+            .ok_or_else(|| "mounting needs root".to_owned()),
+    );
     if root.is_none() {
         return;
     }
@@ -109,12 +179,24 @@ fn names_are_looked_up_without_proc_and_dev_null() {
     });
     fs::write(&config, text.to_string()).unwrap();
     let log = dir.path().join("log");
-    let script = "mount -t tmpfs none /proc && mount -t tmpfs none /dev && exec \"$0\" \"$1\" 2>\"$2\"";
+    let script =
+        "mount -t tmpfs none /proc && mount -t tmpfs none /dev && exec \"$0\" \"$1\" 2>\"$2\"";
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script, env!("CARGO_BIN_EXE_pglookout")]).arg(&config).arg(&log);
+    command
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            script,
+            env!("CARGO_BIN_EXE_pglookout"),
+        ])
+        .arg(&config)
+        .arg(&log);
     let mut daemon = command.current_dir(dir.path()).spawn().unwrap();
     let told = || fs::read_to_string(&log).unwrap_or_default();
-    wait_until("the node is asked", SOON, || told().contains("node p: unreachable"));
+    wait_until("the node is asked", SOON, || {
+        told().contains("node p: unreachable")
+    });
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     assert!(told().contains("Connection refused"), "{}", told());

@@ -12,7 +12,11 @@ use crate::harness::run_dir::TestDir;
 use crate::harness::{Cluster, Fleet};
 
 fn replay(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_pglookout")).arg("replay").args(arguments).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_pglookout"))
+        .arg("replay")
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 fn stdout(output: &Output) -> String {
@@ -25,7 +29,9 @@ fn stderr(output: &Output) -> String {
 
 /// The JSON lines of a text.
 fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 /// When, what verdict, and why: of each decision that a recording or a replay tells.
@@ -39,12 +45,16 @@ fn decisions(text: &str) -> Vec<(f64, String, String)> {
 
 /// What a log says, without the times.
 fn sentences(log: &str) -> Vec<&str> {
-    log.lines().filter_map(|line| line.rsplit('\t').next()).collect()
+    log.lines()
+        .filter_map(|line| line.rsplit('\t').next())
+        .collect()
 }
 
 #[test]
 fn a_recorded_failover_is_replayed_to_the_same_decisions() {
-    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     let record = |name: &str| cluster.dir().join(format!("{name}.jsonl"));
     let mut fleet = Fleet::start(&cluster, |name, config| {
         config["flight_recorder"] = json!(record(name));
@@ -75,20 +85,38 @@ fn check_replay(record: &Path, log: &str, promoted: bool) {
     assert!(live.len() > 10, "{recorded}");
     assert_eq!(live, again);
     let verified = stdout(&replay(&["--verify", path]));
-    assert!(verified.ends_with(&format!(" {} checks, 0 differ\n", live.len())), "{verified}");
-    let promotions: Vec<_> = json_lines(&replayed).into_iter().filter(|line| line["verdict"] == "promote").collect();
+    assert!(
+        verified.ends_with(&format!(" {} checks, 0 differ\n", live.len())),
+        "{verified}"
+    );
+    let promotions: Vec<_> = json_lines(&replayed)
+        .into_iter()
+        .filter(|line| line["verdict"] == "promote")
+        .collect();
     assert_eq!(promotions.len(), usize::from(promoted));
     let story = stdout(&replay(&["--text", path]));
     for promotion in &promotions {
-        assert_eq!(promotion["commands"].as_array().map(Vec::len), Some(1), "{promotion}");
+        assert_eq!(
+            promotion["commands"].as_array().map(Vec::len),
+            Some(1),
+            "{promotion}"
+        );
         let t = format!("{:.6}  promoting ", promotion["t"].as_f64().unwrap());
         assert!(story.contains(&t), "{t}: {story}");
-        assert!(story.contains(": nobody reaches the primary p, last reached "), "{story}");
+        assert!(
+            story.contains(": nobody reaches the primary p, last reached "),
+            "{story}"
+        );
     }
     // Every figure of every sentence is the one that was logged.
     let logged = sentences(log);
-    for line in story.lines().filter(|line| line.contains("promoting ") || line.contains("no failover")) {
-        let sentence = line.split_once("  ").map_or(line, |(_, rest)| rest.trim_start());
+    for line in story
+        .lines()
+        .filter(|line| line.contains("promoting ") || line.contains("no failover"))
+    {
+        let sentence = line
+            .split_once("  ")
+            .map_or(line, |(_, rest)| rest.trim_start());
         let sentence = sentence.split_once("  ").map_or(sentence, |(_, rest)| rest);
         assert!(logged.contains(&sentence), "not in the log: {sentence}");
     }
@@ -96,7 +124,9 @@ fn check_replay(record: &Path, log: &str, promoted: bool) {
 
 #[test]
 fn other_settings_are_tried_on_a_recording() {
-    let Some(mut cluster) = Cluster::start(&["s1"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
     let record = cluster.dir().join("record.jsonl");
     let fleet = Fleet::start(&cluster, |name, config| {
         if name == "s1" {
@@ -110,22 +140,33 @@ fn other_settings_are_tried_on_a_recording() {
         let mut config = fleet["s1"].config.clone();
         config["max_failover_replication_time_lag"] = json!(limit);
         fs::write(&other, config.to_string()).unwrap();
-        let told = json_lines(&stdout(&replay(&["--config", other.to_str().unwrap(), path])));
-        told.into_iter().find(|line| line["verdict"] == "promote").map(|line| line["t"].as_f64().unwrap())
+        let told = json_lines(&stdout(&replay(&[
+            "--config",
+            other.to_str().unwrap(),
+            path,
+        ])));
+        told.into_iter()
+            .find(|line| line["verdict"] == "promote")
+            .map(|line| line["t"].as_f64().unwrap())
     };
     let live = json_lines(&fs::read_to_string(&record).unwrap());
-    let live = live.iter().find(|line| line["verdict"] == "promote").and_then(|line| line["t"].as_f64()).unwrap();
+    let live = live
+        .iter()
+        .find(|line| line["verdict"] == "promote")
+        .and_then(|line| line["t"].as_f64())
+        .unwrap();
     assert_eq!(verdicts(1000.0), None);
     let sooner = live - verdicts(LIMIT / 2.0).unwrap();
     assert!((0.5..LIMIT).contains(&sooner), "{sooner} s sooner");
 }
 
-const HEADER: &str = r#"{"timeline": "t", "config": {"own_db": "s", "remote_conns": {"p": "", "s": ""}}}"#;
+const HEADER: &str =
+    r#"{"timeline": "t", "config": {"own_db": "s", "remote_conns": {"p": "", "s": ""}}}"#;
 const FACTS: &str = r#"{"t": 5, "node": "p", "report": {"in_recovery": false, "db_time": 5}}
 {"t": 5, "node": "s", "report": {"in_recovery": true, "db_time": 5, "receive_lsn": "0/5", "last_replay": 5}}"#;
 
-/// Runs `pglookout replay` with `options` on a file of these lines: what it prints, says on stderr, and ends with. The
-/// file's name is `FILE` in both.
+/// Runs `pglookout replay` with `options` on a file of these lines: what it prints, says on stderr,
+/// and ends with. The file's name is `FILE` in both.
 #[track_caller]
 fn check(options: &[&str], lines: &str, expected: (&str, &str, i32)) {
     let dir = TestDir::new();
@@ -134,13 +175,22 @@ fn check(options: &[&str], lines: &str, expected: (&str, &str, i32)) {
     let path = file.to_str().unwrap();
     let output = replay(&[options, &[path]].concat());
     let (out, err) = (stdout(&output), stderr(&output).replace(path, "FILE"));
-    assert_eq!((out.trim_end(), err.trim_end(), output.status.code()), (expected.0, expected.1, Some(expected.2)));
+    assert_eq!(
+        (out.trim_end(), err.trim_end(), output.status.code()),
+        (expected.0, expected.1, Some(expected.2))
+    );
 }
 
 #[test]
 fn expectations_are_verified() {
-    let with = |expect: &str| format!("{HEADER}\n{FACTS}\n{{\"t\": 5, \"check\": {{\"expect\": {expect}}}}}\n");
-    check(&["--verify"], &with(r#"{"primary": "p"}"#), ("1 timelines, 1 checks, 0 differ", "", 0));
+    let with = |expect: &str| {
+        format!("{HEADER}\n{FACTS}\n{{\"t\": 5, \"check\": {{\"expect\": {expect}}}}}\n")
+    };
+    check(
+        &["--verify"],
+        &with(r#"{"primary": "p"}"#),
+        ("1 timelines, 1 checks, 0 differ", "", 0),
+    );
     check(
         &["--verify"],
         &with(r#"{"primary": "q", "standbys": []}"#),
@@ -163,8 +213,20 @@ fn expectations_are_verified() {
 
 #[test]
 fn what_is_no_timeline_is_named_with_its_line() {
-    check(&[], "", ("", "FILE:1: no timeline: expected a header with the key timeline", 2));
-    check(&[], "hello", ("", "FILE:1: no JSON object: expected value at column 1", 2));
+    check(
+        &[],
+        "",
+        (
+            "",
+            "FILE:1: no timeline: expected a header with the key timeline",
+            2,
+        ),
+    );
+    check(
+        &[],
+        "hello",
+        ("", "FILE:1: no JSON object: expected value at column 1", 2),
+    );
     check(
         &[],
         &format!("{HEADER}\n\n{{\"t\": 1, \"lsot\": \"p\"}}\n"),
@@ -174,26 +236,51 @@ fn what_is_no_timeline_is_named_with_its_line() {
             2,
         ),
     );
-    check(&["--verify"], &format!("{HEADER}\n{}", "x".repeat(5 << 20)), ("", "FILE:2: longer than 4194304 bytes", 2));
+    check(
+        &["--verify"],
+        &format!("{HEADER}\n{}", "x".repeat(5 << 20)),
+        ("", "FILE:2: longer than 4194304 bytes", 2),
+    );
     // A line that is being written is no mistake.
     check(
         &["--verify"],
         &format!("{HEADER}\n{{\"t\": 1, \"no"),
-        ("1 timelines, 0 checks, 0 differ", "FILE:2: unfinished, left out", 0),
+        (
+            "1 timelines, 0 checks, 0 differ",
+            "FILE:2: unfinished, left out",
+            0,
+        ),
     );
-    for (file, expected) in [("/nonexistent/file", "No such file"), ("/", "directory"), ("-", "/dev/stdin")] {
+    for (file, expected) in [
+        ("/nonexistent/file", "No such file"),
+        ("/", "directory"),
+        ("-", "/dev/stdin"),
+    ] {
         let output = replay(&[file]);
         assert_eq!(output.status.code(), Some(2));
-        assert!(stderr(&output).contains(expected) && stderr(&output).lines().count() == 1, "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains(expected) && stderr(&output).lines().count() == 1,
+            "{}",
+            stderr(&output)
+        );
     }
 }
 
 #[test]
 fn a_recorder_that_cannot_write_costs_nothing_but_the_record() {
-    let Some(mut cluster) = Cluster::start(&["s1"]) else { return };
-    let fleet = Fleet::start(&cluster, |_, config| config["flight_recorder"] = json!("/dev/full"));
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    let fleet = Fleet::start(&cluster, |_, config| {
+        config["flight_recorder"] = json!("/dev/full")
+    });
     cluster["p"].kill_nine_all();
     fleet.wait_promotion();
     let log = fleet["s1"].log();
-    assert_eq!(log.matches("flight_recorder: cannot record to /dev/full: not a regular file").count(), 1, "{log}");
+    assert_eq!(
+        log.matches("flight_recorder: cannot record to /dev/full: not a regular file")
+            .count(),
+        1,
+        "{log}"
+    );
 }

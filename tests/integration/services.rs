@@ -1,4 +1,5 @@
-//! What a service manager is told, and what it sees: systemd's protocol, its unit, a real supervisord.
+//! What a service manager is told, and what it sees: systemd's protocol, its unit, a real
+//! supervisord.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,12 @@ use crate::harness::{Daemon, SOON, or_skip, pause, wait_until};
 fn observer(dir: &TestDir, socket: &str, watchdog_micros: u32) -> Daemon {
     let config = json!({"replication_state_check_interval": 0.2});
     let mut daemon = Daemon::prepare(Host::on_loopback("o"), dir.path(), config);
-    daemon.variables.push(("NOTIFY_SOCKET".to_owned(), socket.to_owned()));
-    daemon.variables.push(("WATCHDOG_USEC".to_owned(), watchdog_micros.to_string()));
+    daemon
+        .variables
+        .push(("NOTIFY_SOCKET".to_owned(), socket.to_owned()));
+    daemon
+        .variables
+        .push(("WATCHDOG_USEC".to_owned(), watchdog_micros.to_string()));
     daemon
 }
 
@@ -46,7 +51,10 @@ fn a_service_manager_is_told_how_things_stand() {
         let log = fs::File::create(daemon.log_path()).unwrap();
         daemon.start_with_stderr(log.into());
         assert_eq!(words(&inbox, "READY"), ["READY=1"]);
-        assert!(daemon.get("/state.json").is_ok(), "it said that it was ready");
+        assert!(
+            daemon.get("/state.json").is_ok(),
+            "it said that it was ready"
+        );
         inbox.wait_for("STATUS=primary: no primary is known; this node: observer; observing: nobody reaches a primary");
         for _ in 0..3 {
             assert_eq!(words(&inbox, "WATCHDOG"), ["WATCHDOG=1"]);
@@ -55,7 +63,11 @@ fn a_service_manager_is_told_how_things_stand() {
         for text in [daemon.config.to_string(), "{".to_owned()] {
             daemon.reload_text(&text);
             let reloading = words(&inbox, "RELOADING");
-            let micros: u128 = reloading[1].strip_prefix("MONOTONIC_USEC=").unwrap().parse().unwrap();
+            let micros: u128 = reloading[1]
+                .strip_prefix("MONOTONIC_USEC=")
+                .unwrap()
+                .parse()
+                .unwrap();
             assert_eq!((reloading.len(), reloading[0].as_str()), (2, "RELOADING=1"));
             assert!((before..=monotonic_micros()).contains(&micros), "{micros}");
             assert_eq!(words(&inbox, "READY"), ["READY=1"]);
@@ -63,7 +75,11 @@ fn a_service_manager_is_told_how_things_stand() {
         daemon.signal(Signal::SIGTERM);
         assert_eq!(words(&inbox, "STOPPING"), ["STOPPING=1", "STATUS=ending"]);
         assert_eq!(daemon.wait_exit(SOON).code(), Some(0));
-        assert!(daemon.log().starts_with("daemon\tINFO\t"), "no time: the journal has one: {}", daemon.log());
+        assert!(
+            daemon.log().starts_with("daemon\tINFO\t"),
+            "no time: the journal has one: {}",
+            daemon.log()
+        );
     }
 }
 
@@ -73,11 +89,16 @@ fn a_watchdog_that_is_meant_for_another_process_is_not_fed() {
     let path = dir.path().join("notify");
     let inbox = Inbox::at(&path);
     let mut daemon = observer(&dir, path.to_str().unwrap(), 100_000);
-    daemon.variables.push(("WATCHDOG_PID".to_owned(), "1".to_owned()));
+    daemon
+        .variables
+        .push(("WATCHDOG_PID".to_owned(), "1".to_owned()));
     daemon.start();
     pause(1000);
     let heard = inbox.drain();
-    assert!(heard.contains(&"READY=1".to_owned()) && !heard.contains(&"WATCHDOG=1".to_owned()), "{heard:?}");
+    assert!(
+        heard.contains(&"READY=1".to_owned()) && !heard.contains(&"WATCHDOG=1".to_owned()),
+        "{heard:?}"
+    );
 }
 
 /// The unit with a program that is there.
@@ -85,31 +106,53 @@ fn unit(dir: &TestDir, drop_in: bool) -> PathBuf {
     let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
     let path = dir.path().join("pglookout.service");
     let text = fs::read_to_string(packaging.join("pglookout.service")).unwrap();
-    let installed = text.replace("/usr/bin/pglookout ", &format!("{} ", env!("CARGO_BIN_EXE_pglookout")));
+    let installed = text.replace(
+        "/usr/bin/pglookout ",
+        &format!("{} ", env!("CARGO_BIN_EXE_pglookout")),
+    );
     assert_ne!(text, installed);
     fs::write(&path, installed).unwrap();
     if drop_in {
         let drop_ins = dir.path().join("pglookout.service.d");
         fs::create_dir(&drop_ins).unwrap();
-        fs::copy(packaging.join("pglookout.service.d/address.conf"), drop_ins.join("address.conf")).unwrap();
+        fs::copy(
+            packaging.join("pglookout.service.d/address.conf"),
+            drop_ins.join("address.conf"),
+        )
+        .unwrap();
     }
     path
 }
 
 #[test]
 fn systemd_has_nothing_to_say_against_the_unit() {
-    let Some(analyze) = or_skip(which("systemd-analyze").ok_or("there is no systemd-analyze".to_owned())) else {
+    let Some(analyze) =
+        or_skip(which("systemd-analyze").ok_or("there is no systemd-analyze".to_owned()))
+    else {
         return;
     };
     for (drop_in, most) in [(false, 2.0), (true, 2.5)] {
         let dir = TestDir::new();
         let path = unit(&dir, drop_in);
-        let verified = Command::new(&analyze).arg("verify").arg(&path).output().unwrap();
+        let verified = Command::new(&analyze)
+            .arg("verify")
+            .arg(&path)
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&verified.stderr).into_owned();
         assert!(verified.status.success() && said.is_empty(), "{said}");
-        let security = run(Command::new(&analyze).args(["security", "--offline=true"]).arg(&path)).unwrap();
-        let score = security.lines().find(|line| line.contains("Overall exposure level")).unwrap();
-        let score: f64 = score.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
+        let security = run(Command::new(&analyze)
+            .args(["security", "--offline=true"])
+            .arg(&path))
+        .unwrap();
+        let score = security
+            .lines()
+            .find(|line| line.contains("Overall exposure level"))
+            .unwrap();
+        let score: f64 = score
+            .split_whitespace()
+            .find_map(|word| word.parse().ok())
+            .unwrap();
         assert!(score <= most, "{security}");
     }
 }
@@ -119,17 +162,28 @@ struct Supervisord(Child);
 impl Drop for Supervisord {
     fn drop(&mut self) {
         // It ends its programs first.
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.0.id() as i32), Signal::SIGTERM);
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(self.0.id() as i32),
+            Signal::SIGTERM,
+        );
         let _ = self.0.wait();
     }
 }
 
 #[test]
 fn supervisord_starts_it_reloads_it_and_starts_it_again() {
-    let program = std::env::var_os("PGLOOKOUT_SUPERVISORD").map(PathBuf::from).or_else(|| which("supervisord"));
-    let Some(program) = or_skip(program.ok_or("there is no supervisord".to_owned())) else { return };
+    let program = std::env::var_os("PGLOOKOUT_SUPERVISORD")
+        .map(PathBuf::from)
+        .or_else(|| which("supervisord"));
+    let Some(program) = or_skip(program.ok_or("there is no supervisord".to_owned())) else {
+        return;
+    };
     let dir = TestDir::new();
-    let mut daemon = Daemon::prepare(Host::on_loopback("o"), dir.path(), json!({"db_poll_interval": 1}));
+    let mut daemon = Daemon::prepare(
+        Host::on_loopback("o"),
+        dir.path(),
+        json!({"db_poll_interval": 1}),
+    );
     daemon.write_config(&daemon.config.to_string());
     let packaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/supervisord.conf");
     let mut section = fs::read_to_string(packaged).unwrap();
@@ -166,20 +220,37 @@ fn supervisord_starts_it_reloads_it_and_starts_it_again() {
     let _supervisord = Supervisord(command.spawn().unwrap());
     let ctl = program.with_file_name("supervisorctl");
     let control = |words: &[&str]| {
-        let output = Command::new(&ctl).arg("-c").arg(&path).args(words).output().unwrap();
+        let output = Command::new(&ctl)
+            .arg("-c")
+            .arg(&path)
+            .args(words)
+            .output()
+            .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     let answers = |daemon: &Daemon| daemon.get("/state.json").is_ok();
-    wait_until("it runs", SOON, || control(&["status", "pglookout"]).contains("RUNNING") && answers(&daemon));
+    wait_until("it runs", SOON, || {
+        control(&["status", "pglookout"]).contains("RUNNING") && answers(&daemon)
+    });
     daemon.config["db_poll_interval"] = json!(2);
     daemon.write_config(&daemon.config.to_string());
     control(&["signal", "HUP", "pglookout"]);
-    wait_until("it has reloaded", SOON, || daemon.log().contains("db_poll_interval is 2.0 now (before: 1.0)"));
+    wait_until("it has reloaded", SOON, || {
+        daemon
+            .log()
+            .contains("db_poll_interval is 2.0 now (before: 1.0)")
+    });
     let id: i32 = control(&["pid", "pglookout"]).trim().parse().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), Signal::SIGKILL).unwrap();
     wait_until("it runs again", SOON, || {
-        control(&["pid", "pglookout"]).trim().parse::<i32>().is_ok_and(|now| now != id && now != 0) && answers(&daemon)
+        control(&["pid", "pglookout"])
+            .trim()
+            .parse::<i32>()
+            .is_ok_and(|now| now != id && now != 0)
+            && answers(&daemon)
     });
     control(&["stop", "pglookout"]);
-    assert!(control(&["status", "pglookout"]).contains("STOPPED") && daemon.log().contains("ended"));
+    assert!(
+        control(&["status", "pglookout"]).contains("STOPPED") && daemon.log().contains("ended")
+    );
 }

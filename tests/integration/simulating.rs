@@ -15,7 +15,10 @@ use crate::harness::{SOON, wait_until};
 /// A cluster of so many servers and observers.
 fn cluster(nodes: usize, observers: usize) -> Value {
     let named = |kind: &str, count: usize, value: &dyn Fn(usize) -> String| -> Value {
-        (1..=count).map(|at| (format!("{kind}{at}"), json!(value(at)))).collect::<serde_json::Map<_, _>>().into()
+        (1..=count)
+            .map(|at| (format!("{kind}{at}"), json!(value(at))))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     json!({
         "own_db": "pg1",
@@ -40,16 +43,27 @@ fn simulate(config: &Path, options: &[&str]) -> Command {
 /// What it prints, says on stderr, and ends with.
 fn told(output: &Output) -> (String, String, Option<i32>) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    (text(&output.stdout), text(&output.stderr), output.status.code())
+    (
+        text(&output.stdout),
+        text(&output.stderr),
+        output.status.code(),
+    )
 }
 
 #[test]
 fn exit_codes_tell_problems_from_what_cannot_be_simulated() {
     let dir = TestDir::new();
     let check = |text: &str, expected: &str, code: i32| {
-        let (out, err, found) = told(&simulate(&write(&dir, text), &["--schedules", "20"]).output().unwrap());
+        let (out, err, found) = told(
+            &simulate(&write(&dir, text), &["--schedules", "20"])
+                .output()
+                .unwrap(),
+        );
         assert_eq!(found, Some(code), "{out}{err}");
-        assert!(format!("{out}{err}").contains(expected), "{expected}: {out}{err}");
+        assert!(
+            format!("{out}{err}").contains(expected),
+            "{expected}: {out}{err}"
+        );
         assert_eq!(out.is_empty(), code == 2);
         assert_eq!(err.is_empty(), code != 2);
     };
@@ -59,15 +73,28 @@ fn exit_codes_tell_problems_from_what_cannot_be_simulated() {
     check("{}", "remote_conns names no database server", 2);
     check(r#"{"http_port": "many"}"#, "http_port", 2);
     check(&cluster(30, 1).to_string(), "at most 30", 2);
-    let (_, err, code) = told(&simulate(Path::new("/nonexistent/c.json"), &[]).output().unwrap());
-    assert!(code == Some(2) && err.contains("/nonexistent/c.json") && err.lines().count() == 1, "{err}");
+    let (_, err, code) = told(
+        &simulate(Path::new("/nonexistent/c.json"), &[])
+            .output()
+            .unwrap(),
+    );
+    assert!(
+        code == Some(2) && err.contains("/nonexistent/c.json") && err.lines().count() == 1,
+        "{err}"
+    );
 }
 
 #[test]
 fn the_same_seed_tells_the_same() {
     let dir = TestDir::new();
     let config = write(&dir, &cluster(4, 0).to_string());
-    let run = |seed: &str| told(&simulate(&config, &["--schedules", "100", "--seed", seed]).output().unwrap());
+    let run = |seed: &str| {
+        told(
+            &simulate(&config, &["--schedules", "100", "--seed", seed])
+                .output()
+                .unwrap(),
+        )
+    };
     assert_eq!(run("7"), run("7"));
     assert_ne!(run("7"), run("8"));
 }
@@ -77,20 +104,39 @@ fn findings_are_explained_by_timelines() {
     let dir = TestDir::new();
     let config = write(&dir, &cluster(4, 0).to_string());
     let folder = dir.path().join("timelines");
-    let output = simulate(&config, &["--schedules", "0", "--timelines", folder.to_str().unwrap()]).output().unwrap();
+    let output = simulate(
+        &config,
+        &["--schedules", "0", "--timelines", folder.to_str().unwrap()],
+    )
+    .output()
+    .unwrap();
     let (out, err, code) = told(&output);
     assert_eq!(code, Some(1), "{err}");
-    let files: Vec<_> = out.lines().filter_map(|line| line.strip_prefix("  why: pglookout replay --text ")).collect();
+    let files: Vec<_> = out
+        .lines()
+        .filter_map(|line| line.strip_prefix("  why: pglookout replay --text "))
+        .collect();
     assert_eq!(files.len(), 2, "{out}");
     for file in files {
         assert!(!fs::read_to_string(file).unwrap().contains("xyzzy"));
         let replay = |option: &str| {
-            told(&Command::new(env!("CARGO_BIN_EXE_pglookout")).args(["replay", option, file]).output().unwrap())
+            told(
+                &Command::new(env!("CARGO_BIN_EXE_pglookout"))
+                    .args(["replay", option, file])
+                    .output()
+                    .unwrap(),
+            )
         };
         let (verified, _, code) = replay("--verify");
-        assert!(verified.ends_with(" checks, 0 differ\n") && code == Some(0), "{verified}");
+        assert!(
+            verified.ends_with(" checks, 0 differ\n") && code == Some(0),
+            "{verified}"
+        );
         let (story, ..) = replay("--text");
-        assert!(story.contains("  promoting pg") && story.contains("  command: promote --now"), "{story}");
+        assert!(
+            story.contains("  promoting pg") && story.contains("  command: promote --now"),
+            "{story}"
+        );
     }
 }
 
@@ -100,13 +146,24 @@ fn progress_is_for_terminals() {
     let config = write(&dir, &cluster(3, 0).to_string());
     let (_, err, _) = told(&simulate(&config, &[]).output().unwrap());
     assert_eq!(err, "");
-    let line = format!("{} simulate {}", env!("CARGO_BIN_EXE_pglookout"), config.display());
-    let Ok(output) = Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output() else {
+    let line = format!(
+        "{} simulate {}",
+        env!("CARGO_BIN_EXE_pglookout"),
+        config.display()
+    );
+    let Ok(output) = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .stdin(Stdio::null())
+        .output()
+    else {
         println!("no script(1) here");
         return;
     };
     let (out, ..) = told(&output);
-    assert!(out.contains(" % of ") && out.contains("no problem found"), "{out}");
+    assert!(
+        out.contains(" % of ") && out.contains("no problem found"),
+        "{out}"
+    );
 }
 
 #[test]
@@ -120,8 +177,15 @@ fn a_closed_pipe_is_no_panic_and_an_interrupt_ends_it() {
     drop(child.stdout.take());
     let (_, err, code) = told(&child.wait_with_output().unwrap());
     assert_eq!((err.as_str(), code), ("", Some(1)));
-    let mut child = simulate(&write(&dir, &cluster(20, 0).to_string()), &[]).stdout(Stdio::null()).spawn().unwrap();
-    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    let mut child = simulate(&write(&dir, &cluster(20, 0).to_string()), &[])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    kill(
+        Pid::from_raw(i32::try_from(child.id()).unwrap()),
+        Signal::SIGINT,
+    )
+    .unwrap();
     wait_until("it has ended", SOON, || child.try_wait().unwrap().is_some());
     assert_eq!(child.wait().unwrap().signal(), Some(2));
 }

@@ -17,14 +17,19 @@ const AT_ONCE: Duration = Duration::from_millis(1500);
 
 #[test]
 fn ends_at_once_beside_idle_clients() {
-    let Some(cluster) = Cluster::start(&["s1"]) else { return };
+    let Some(cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let clients: Vec<_> = (0..50)
             .map(|number| {
                 let mut stream = fleet["s1"].host.connect(HTTP_PORT, SOON).unwrap();
-                let said: &[u8] =
-                    [b"", b"GET /sta".as_slice(), b"GET /state.json HTTP/1.1\r\nHost: x\r\n\r\n"][number % 3];
+                let said: &[u8] = [
+                    b"",
+                    b"GET /sta".as_slice(),
+                    b"GET /state.json HTTP/1.1\r\nHost: x\r\n\r\n",
+                ][number % 3];
                 stream.write_all(said).unwrap();
                 stream
             })
@@ -37,13 +42,17 @@ fn ends_at_once_beside_idle_clients() {
     }
 }
 
-/// A daemon whose failover command, which takes three seconds and then says so in the file `done`, has just begun.
+/// A daemon whose failover command, which takes three seconds and then says so in the file `done`,
+/// has just begun.
 fn failover_under_way() -> Option<(Cluster, Fleet)> {
     let mut cluster = Cluster::start(&["s1"])?;
     let mut fleet = Fleet::prepare(&cluster, |_, _| ());
     let daemon = &mut fleet["s1"];
-    let script =
-        format!("{}sleep 3\ntouch '{}'\n", note_time(&daemon.promotions_path()), daemon.path("done").display());
+    let script = format!(
+        "{}sleep 3\ntouch '{}'\n",
+        note_time(&daemon.promotions_path()),
+        daemon.path("done").display()
+    );
     daemon.config["failover_command"] = script_command(daemon, "failover", &script);
     fleet.start_all();
     fleet.wait_settled();
@@ -54,7 +63,9 @@ fn failover_under_way() -> Option<(Cluster, Fleet)> {
 
 #[test]
 fn a_running_failover_command_is_waited_for() {
-    let Some((_cluster, mut fleet)) = failover_under_way() else { return };
+    let Some((_cluster, mut fleet)) = failover_under_way() else {
+        return;
+    };
     let done = fleet["s1"].path("done");
     fleet["s1"].signal(Signal::SIGTERM);
     pause(1500);
@@ -66,7 +77,9 @@ fn a_running_failover_command_is_waited_for() {
 
 #[test]
 fn a_second_signal_ends_it_at_once_and_the_command_finishes_alone() {
-    let Some((_cluster, mut fleet)) = failover_under_way() else { return };
+    let Some((_cluster, mut fleet)) = failover_under_way() else {
+        return;
+    };
     let done = fleet["s1"].path("done");
     fleet["s1"].signal(Signal::SIGTERM);
     pause(500);
@@ -82,7 +95,10 @@ fn full_pipe() -> (OwnedFd, OwnedFd) {
     let mut ends = [0; 2];
     // SAFETY: two descriptors are written into the array; both are new, and owned from here on.
     let (reader, writer) = unsafe {
-        assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK), 0);
+        assert_eq!(
+            libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK),
+            0
+        );
         (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
     };
     let mut filler = fs::File::from(writer);
@@ -91,22 +107,33 @@ fn full_pipe() -> (OwnedFd, OwnedFd) {
     }
     // From here on a write waits, as it does for a pipe that somebody else has made.
     // SAFETY: an open descriptor and a flag.
-    assert_eq!(unsafe { libc::fcntl(filler.as_raw_fd(), libc::F_SETFL, 0) }, 0, "{}", io::Error::last_os_error());
+    assert_eq!(
+        unsafe { libc::fcntl(filler.as_raw_fd(), libc::F_SETFL, 0) },
+        0,
+        "{}",
+        io::Error::last_os_error()
+    );
     (reader, filler.into())
 }
 
 #[test]
 fn a_stderr_that_nobody_reads_costs_no_time() {
-    let Some(mut cluster) = Cluster::start(&["s1"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
     let mut fleet = Fleet::prepare(&cluster, |_, config| config["log_level"] = json!("DEBUG"));
     let (_reader, writer) = full_pipe();
     fleet["o"].start();
     fleet["s1"].start_with_stderr(writer.into());
-    wait_until("the cluster is known", SOON, || fleet["s1"].current_primary().as_deref() == Some("p"));
+    wait_until("the cluster is known", SOON, || {
+        fleet["s1"].current_primary().as_deref() == Some("p")
+    });
     fleet.nobody_promotes_for(2.0);
     cluster["p"].kill_nine_all();
     assert_eq!(fleet.wait_promotion().0, "s1");
-    wait_until("the promotion is noticed", SOON, || fleet["s1"].current_primary().as_deref() == Some("s1"));
+    wait_until("the promotion is noticed", SOON, || {
+        fleet["s1"].current_primary().as_deref() == Some("s1")
+    });
     fleet["s1"].signal(Signal::SIGTERM);
     assert_eq!(fleet["s1"].wait_exit(AT_ONCE).code(), Some(0));
 }

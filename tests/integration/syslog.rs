@@ -12,7 +12,8 @@ use crate::harness::receivers::Inbox;
 use crate::harness::run_dir::TestDir;
 use crate::harness::{Daemon, SOON, or_skip, wait_until};
 
-/// A real rsyslogd with a socket and a UDP port of its own, which writes what it understood to a file.
+/// A real rsyslogd with a socket and a UDP port of its own, which writes what it understood to a
+/// file.
 struct Rsyslog {
     program: PathBuf,
     dir: PathBuf,
@@ -24,7 +25,12 @@ impl Rsyslog {
     fn prepare(dir: &Path) -> Option<Self> {
         let program = or_skip(which("rsyslogd").ok_or("there is no rsyslogd".to_owned()))?;
         let port = Inbox::udp().port();
-        let rsyslog = Self { program, dir: dir.to_owned(), port, process: None };
+        let rsyslog = Self {
+            program,
+            dir: dir.to_owned(),
+            port,
+            process: None,
+        };
         let text = format!(
             "global(workDirectory=\"{dir}\")\n\
              template(name=\"told\" type=\"string\" string=\"%syslogfacility-text%|%syslogseverity-text%|%programname%|%msg%\\n\")\n\
@@ -42,18 +48,33 @@ impl Rsyslog {
 
     fn start(&mut self) {
         let mut command = Command::new(&self.program);
-        command.arg("-n").arg("-f").arg(self.dir.join("rsyslog.conf")).arg("-i").arg(self.dir.join("rsyslog.pid"));
-        command.current_dir(&self.dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .arg("-n")
+            .arg("-f")
+            .arg(self.dir.join("rsyslog.conf"))
+            .arg("-i")
+            .arg(self.dir.join("rsyslog.pid"));
+        command
+            .current_dir(&self.dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         self.process = Some(command.spawn().unwrap());
         let socket = self.socket();
         wait_until("rsyslogd listens", SOON, || {
-            std::os::unix::net::UnixDatagram::unbound().unwrap().connect(&socket).is_ok()
+            std::os::unix::net::UnixDatagram::unbound()
+                .unwrap()
+                .connect(&socket)
+                .is_ok()
         });
     }
 
     fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.id() as i32), nix::sys::signal::SIGTERM);
+            let _ = nix::sys::signal::kill(
+                nix::unistd::Pid::from_raw(process.id() as i32),
+                nix::sys::signal::SIGTERM,
+            );
             let _ = process.wait();
         }
     }
@@ -65,12 +86,16 @@ impl Rsyslog {
     /// Facility, severity, program name and message of each record.
     fn told(&self) -> Vec<Vec<String>> {
         let text = fs::read_to_string(self.dir.join("told")).unwrap_or_default();
-        text.lines().map(|line| line.splitn(4, '|').map(str::to_owned).collect()).collect()
+        text.lines()
+            .map(|line| line.splitn(4, '|').map(str::to_owned).collect())
+            .collect()
     }
 
     fn wait_for(&self, record: [&str; 4]) {
         wait_until(&format!("rsyslog has {record:?}"), SOON, || {
-            self.told().iter().any(|told| told[..3] == record[..3] && told[3].starts_with(record[3]))
+            self.told()
+                .iter()
+                .any(|told| told[..3] == record[..3] && told[3].starts_with(record[3]))
         });
     }
 }
@@ -90,7 +115,9 @@ fn observer(dir: &TestDir, syslog_address: Value) -> Daemon {
 #[test]
 fn rsyslog_understands_every_part_of_a_record() {
     let dir = TestDir::new();
-    let Some(mut rsyslog) = Rsyslog::prepare(dir.path()) else { return };
+    let Some(mut rsyslog) = Rsyslog::prepare(dir.path()) else {
+        return;
+    };
     rsyslog.start();
     for (address, facility) in [
         (json!(rsyslog.socket()), "local2"),
@@ -102,11 +129,20 @@ fn rsyslog_understands_every_part_of_a_record() {
         daemon.config["no\nsuch|key"] = json!(1);
         daemon.start();
         rsyslog.wait_for([facility, "info", "pglookout", " daemon INFO: pglookout "]);
-        rsyslog.wait_for([facility, "warning", "pglookout", " daemon WARNING: no\\nsuch|key: unknown key, ignored"]);
+        rsyslog.wait_for([
+            facility,
+            "warning",
+            "pglookout",
+            " daemon WARNING: no\\nsuch|key: unknown key, ignored",
+        ]);
         daemon.reload_text("{");
         rsyslog.wait_for([facility, "err", "pglookout", " daemon ERROR: "]);
         // The other log goes on.
-        assert!(daemon.log().contains("\tdaemon\tERROR\t"), "{}", daemon.log());
+        assert!(
+            daemon.log().contains("\tdaemon\tERROR\t"),
+            "{}",
+            daemon.log()
+        );
         daemon.stop();
     }
 }
@@ -114,25 +150,39 @@ fn rsyslog_understands_every_part_of_a_record() {
 #[test]
 fn records_wait_for_a_restarted_rsyslog() {
     let dir = TestDir::new();
-    let Some(mut rsyslog) = Rsyslog::prepare(dir.path()) else { return };
+    let Some(mut rsyslog) = Rsyslog::prepare(dir.path()) else {
+        return;
+    };
     let mut daemon = observer(&dir, json!(rsyslog.socket()));
     daemon.start();
-    wait_until("it says that there is none", SOON, || daemon.log().contains("syslog cannot be reached, records wait"));
+    wait_until("it says that there is none", SOON, || {
+        daemon
+            .log()
+            .contains("syslog cannot be reached, records wait")
+    });
     rsyslog.start();
     rsyslog.wait_for(["local2", "info", "pglookout", " daemon INFO: pglookout "]);
-    wait_until("it says so", SOON, || daemon.log().contains("syslog is reached again"));
+    wait_until("it says so", SOON, || {
+        daemon.log().contains("syslog is reached again")
+    });
     for round in 1..=2 {
         rsyslog.stop();
         for interval in [1, 2] {
             daemon.config["db_poll_interval"] = json!(f64::from(10 * round + interval));
             daemon.reload();
             wait_until("it has reloaded", SOON, || {
-                daemon.log().contains(&format!("db_poll_interval is {:?} now", f64::from(10 * round + interval)))
+                daemon.log().contains(&format!(
+                    "db_poll_interval is {:?} now",
+                    f64::from(10 * round + interval)
+                ))
             });
         }
         rsyslog.start();
         for interval in [1, 2] {
-            let message = format!(" daemon INFO: db_poll_interval is {:?} now", f64::from(10 * round + interval));
+            let message = format!(
+                " daemon INFO: db_poll_interval is {:?} now",
+                f64::from(10 * round + interval)
+            );
             rsyslog.wait_for(["local2", "info", "pglookout", &message]);
         }
     }
@@ -151,8 +201,13 @@ fn a_syslog_that_takes_nothing_is_not_waited_for_and_is_told_what_it_missed() {
         odd[format!("{number}{}", "x".repeat(100))] = json!(1);
     }
     daemon.reload_text(&odd.to_string());
-    wait_until("the other log has them all", SOON, || daemon.log().contains("configuration reloaded"));
+    wait_until("the other log has them all", SOON, || {
+        daemon.log().contains("configuration reloaded")
+    });
     assert!(daemon.get("/state.json").is_ok());
     let told = inbox.wait_for_one("log lines were lost: nobody took them in time");
-    assert!(told.starts_with("<148>pglookout[") && told.contains("]: sys WARNING: "), "{told}");
+    assert!(
+        told.starts_with("<148>pglookout[") && told.contains("]: sys WARNING: "),
+        "{told}"
+    );
 }

@@ -1,5 +1,5 @@
-//! What every supported version of PostgreSQL has to give, to a user without any rights of its own: `tests/run --matrix` runs
-//! this, and the tests of following, on each of them.
+//! What every supported version of PostgreSQL has to give, to a user without any rights of its own:
+//! `tests/run --matrix` runs this, and the tests of following, on each of them.
 
 use serde_json::{Value, json};
 
@@ -15,8 +15,13 @@ fn node(fleet: &Fleet, daemon: &str, node: &str) -> Value {
 
 #[test]
 fn a_bare_user_sees_roles_positions_and_slots_and_its_polls_are_a_heartbeat() {
-    let Some(mut cluster) = Cluster::prepare(&["s1"]) else { return };
-    append(&cluster["p"].data.join("postgresql.conf"), "wal_level = logical\n");
+    let Some(mut cluster) = Cluster::prepare(&["s1"]) else {
+        return;
+    };
+    append(
+        &cluster["p"].data.join("postgresql.conf"),
+        "wal_level = logical\n",
+    );
     cluster["p"].start();
     cluster["s1"].start();
     cluster.wait_streaming(1);
@@ -24,36 +29,65 @@ fn a_bare_user_sees_roles_positions_and_slots_and_its_polls_are_a_heartbeat() {
     let fleet = Fleet::start(&cluster, |_, _| ());
 
     let primary = node(&fleet, "s1", "p");
-    assert_eq!([&primary["connection"], &primary["pg_is_in_recovery"]], [&json!(true), &json!(false)]);
-    assert_eq!(primary["replication_slots"][0]["slot_name"], "reports", "{primary}");
-    assert_eq!(primary["replication_slots"][0]["plugin"], "pgoutput", "{primary}");
+    assert_eq!(
+        [&primary["connection"], &primary["pg_is_in_recovery"]],
+        [&json!(true), &json!(false)]
+    );
+    assert_eq!(
+        primary["replication_slots"][0]["slot_name"], "reports",
+        "{primary}"
+    );
+    assert_eq!(
+        primary["replication_slots"][0]["plugin"], "pgoutput",
+        "{primary}"
+    );
 
     let standby = node(&fleet, "p", "s1");
     assert_eq!(standby["pg_is_in_recovery"], true);
-    let position = |lsn: &Value| u64::from_str_radix(&lsn.as_str().unwrap().replace('/', ""), 16).unwrap();
-    assert!(position(&standby["pg_last_xlog_receive_location"]) > 0, "{standby}");
-    assert!(standby["replication_time_lag"].as_f64().unwrap() < 2.0, "{standby}");
+    let position =
+        |lsn: &Value| u64::from_str_radix(&lsn.as_str().unwrap().replace('/', ""), 16).unwrap();
+    assert!(
+        position(&standby["pg_last_xlog_receive_location"]) > 0,
+        "{standby}"
+    );
+    assert!(
+        standby["replication_time_lag"].as_f64().unwrap() < 2.0,
+        "{standby}"
+    );
 
     // Nobody else writes: what the standby replays later on was written by the polls.
-    let replayed = |standby: &Value| standby["pg_last_xact_replay_timestamp"].as_str().unwrap().to_owned();
+    let replayed = |standby: &Value| {
+        standby["pg_last_xact_replay_timestamp"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     let before = replayed(&standby);
-    wait_until("the polls are replayed", SOON, || replayed(&node(&fleet, "p", "s1")) > before);
+    wait_until("the polls are replayed", SOON, || {
+        replayed(&node(&fleet, "p", "s1")) > before
+    });
 }
 
 #[test]
 fn a_dead_primary_leads_to_one_promotion_and_writes_go_on() {
-    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     let fleet = Fleet::start(&cluster, |_, _| ());
     let rows = cluster["p"].insert_rows(10);
     cluster.wait_caught_up("s1");
     cluster.wait_caught_up("s2");
     cluster["p"].kill_nine_all();
     let winner = fleet.wait_promotion().0.to_owned();
-    wait_until("it takes writes", SOON, || !cluster[&winner].is_in_recovery());
+    wait_until("it takes writes", SOON, || {
+        !cluster[&winner].is_in_recovery()
+    });
     assert_eq!(cluster[&winner].query("SELECT count(*) FROM rows"), rows);
     cluster[&winner].insert_rows(1);
     wait_until("everybody knows", SOON, || {
-        ["s1", "s2", "o"].iter().all(|name| fleet[*name].current_primary().as_deref() == Some(winner.as_str()))
+        ["s1", "s2", "o"]
+            .iter()
+            .all(|name| fleet[*name].current_primary().as_deref() == Some(winner.as_str()))
     });
     assert_eq!(fleet.promoted(), [winner.as_str()]);
 }

@@ -1,10 +1,16 @@
 //! The seeded simulator: whole clusters under virtual time, and what must never be.
 //!
-//! `PGLOOKOUT_SIM_SEED=n` runs one schedule and prints it; `PGLOOKOUT_SIM_SCHEDULES=n` runs so many, however long it takes;
-//! `PGLOOKOUT_SIM_FIRST=n` begins with another seed; what fails is written to `PGLOOKOUT_SIM_OUT`, a directory, as timelines.
+//! `PGLOOKOUT_SIM_SEED=n` runs one schedule and prints it; `PGLOOKOUT_SIM_SCHEDULES=n` runs so
+//! many, however long it takes; `PGLOOKOUT_SIM_FIRST=n` begins with another seed; what fails is
+//! written to `PGLOOKOUT_SIM_OUT`, a directory, as timelines.
 
 // Tests read clocks and end with a panic; the bans are for the daemon.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
 
 mod timelines;
 mod worlds;
@@ -26,11 +32,21 @@ fn no_schedule_shows_what_must_never_be() {
     let first = number("PGLOOKOUT_SIM_FIRST").unwrap_or(1);
     let asked = number("PGLOOKOUT_SIM_SCHEDULES");
     println!("seeds from {first}");
-    let tally = many(first, asked.unwrap_or(10_000), asked.is_none().then_some(Duration::from_secs(60)));
+    let tally = many(
+        first,
+        asked.unwrap_or(10_000),
+        asked.is_none().then_some(Duration::from_secs(60)),
+    );
     println!("{tally:#?}");
     // A world in which nothing happens proves nothing.
-    assert!(tally.schedules < 5_000 || tally.promotions * 4 > tally.schedules, "hardly any promotion");
-    assert!(tally.schedules < 5_000 || tally.clean_deaths * 20 > tally.schedules, "hardly any clean death");
+    assert!(
+        tally.schedules < 5_000 || tally.promotions * 4 > tally.schedules,
+        "hardly any promotion"
+    );
+    assert!(
+        tally.schedules < 5_000 || tally.clean_deaths * 20 > tally.schedules,
+        "hardly any clean death"
+    );
 }
 
 #[derive(Debug, Default)]
@@ -58,10 +74,13 @@ fn many(first: u64, schedules: u64, patience: Option<Duration>) -> Tally {
         tally.schedules += 1;
         tally.decisions += outcome.record.decisions;
         tally.promotions += outcome.record.promotions.len() as u64;
-        tally.schedules_with_two_promotions_in_one_outage += u64::from(outcome.record.rivals().next().is_some());
+        tally.schedules_with_two_promotions_in_one_outage +=
+            u64::from(outcome.record.rivals().next().is_some());
         if let Some(took) = outcome.time_to_promotion {
             tally.clean_deaths += 1;
-            tally.longest_to_promotion = tally.longest_to_promotion.max(Duration::from_micros(took).as_secs_f64());
+            tally.longest_to_promotion = tally
+                .longest_to_promotion
+                .max(Duration::from_micros(took).as_secs_f64());
         }
     }
     tally.seconds = begun.elapsed().as_secs_f64();
@@ -73,8 +92,15 @@ fn many(first: u64, schedules: u64, patience: Option<Duration>) -> Tally {
 }
 
 fn accept(plan: &Plan, outcome: &Outcome) {
-    let Some((at, violation)) = &outcome.record.violation else { return };
-    let shows = |plan: &Plan| run(plan).record.violation.is_some_and(|(_, found)| found.is_like(violation));
+    let Some((at, violation)) = &outcome.record.violation else {
+        return;
+    };
+    let shows = |plan: &Plan| {
+        run(plan)
+            .record
+            .violation
+            .is_some_and(|(_, found)| found.is_like(violation))
+    };
     let short = shrink(plan, shows);
     let (short_at, found) = run(&short).record.violation.unwrap();
     let timelines = timelines::write(&short, &found.hosts(&short.setup));

@@ -1,15 +1,19 @@
-//! All worlds of up to three database nodes and two observers over the facts that matter: in each, the decision promotes
-//! exactly if the rules, written down once more without a line of the core, have nothing against it.
+//! All worlds of up to three database nodes and two observers over the facts that matter: in each,
+//! the decision promotes exactly if the rules, written down once more without a line of the core,
+//! have nothing against it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pglookout::cluster::{
-    Attempt, ClusterState, Lsn, NodeAnswer, NodeMap, NodeState, ObserverState, PrimaryContact, ProbeFailure, Sighting,
+    Attempt, ClusterState, Lsn, NodeAnswer, NodeMap, NodeState, ObserverState, PrimaryContact,
+    ProbeFailure, Sighting,
 };
 use pglookout::config::{self, Config, Environment, NodeName, ObserverName, QuorumRule};
 use pglookout::failover::{Snapshot, Verdict, decide};
-use pglookout::simulation::referee::{Objection, Rules, Standing, first_candidate, objections, seen_primaries};
+use pglookout::simulation::referee::{
+    Objection, Rules, Standing, first_candidate, objections, seen_primaries,
+};
 use pglookout::simulation::told::{Answer, Entry, Told};
 use pglookout::time::{Monotonic, WallTime};
 
@@ -19,8 +23,16 @@ enum Own {
     Silent,
     RefusesUntold,
     Primary,
-    LostPrimary { age: u64, refuses: bool },
-    Standby { position: u64, poll_age: u64, wal_age: Option<u64>, contact_age: Option<u64> },
+    LostPrimary {
+        age: u64,
+        refuses: bool,
+    },
+    Standby {
+        position: u64,
+        poll_age: u64,
+        wal_age: Option<u64>,
+        contact_age: Option<u64>,
+    },
     LostStandby,
 }
 
@@ -52,7 +64,12 @@ const B: usize = 1;
 const NOW: u64 = 100_000;
 
 const fn standby(position: u64) -> Own {
-    Own::Standby { position, poll_age: 0, wal_age: None, contact_age: None }
+    Own::Standby {
+        position,
+        poll_age: 0,
+        wal_age: None,
+        contact_age: None,
+    }
 }
 
 /// At the edges: exactly the limit is over it, exactly one poll interval is no longer within it.
@@ -60,17 +77,51 @@ const NODES: [Own; 15] = [
     Own::Silent,
     Own::RefusesUntold,
     Own::Primary,
-    Own::LostPrimary { age: LIMIT, refuses: false },
-    Own::LostPrimary { age: LIMIT - 1, refuses: false },
-    Own::LostPrimary { age: LIMIT, refuses: true },
+    Own::LostPrimary {
+        age: LIMIT,
+        refuses: false,
+    },
+    Own::LostPrimary {
+        age: LIMIT - 1,
+        refuses: false,
+    },
+    Own::LostPrimary {
+        age: LIMIT,
+        refuses: true,
+    },
     standby(OURS - 1),
     standby(OURS),
     standby(OURS + 1),
-    Own::Standby { position: OURS, poll_age: 20, wal_age: None, contact_age: None },
-    Own::Standby { position: OURS, poll_age: 21, wal_age: None, contact_age: None },
-    Own::Standby { position: OURS, poll_age: 0, wal_age: Some(POLL - 1), contact_age: None },
-    Own::Standby { position: OURS, poll_age: 0, wal_age: Some(POLL), contact_age: None },
-    Own::Standby { position: OURS, poll_age: 0, wal_age: None, contact_age: Some(LIMIT - 1) },
+    Own::Standby {
+        position: OURS,
+        poll_age: 20,
+        wal_age: None,
+        contact_age: None,
+    },
+    Own::Standby {
+        position: OURS,
+        poll_age: 21,
+        wal_age: None,
+        contact_age: None,
+    },
+    Own::Standby {
+        position: OURS,
+        poll_age: 0,
+        wal_age: Some(POLL - 1),
+        contact_age: None,
+    },
+    Own::Standby {
+        position: OURS,
+        poll_age: 0,
+        wal_age: Some(POLL),
+        contact_age: None,
+    },
+    Own::Standby {
+        position: OURS,
+        poll_age: 0,
+        wal_age: None,
+        contact_age: Some(LIMIT - 1),
+    },
     Own::LostStandby,
 ];
 
@@ -78,8 +129,16 @@ const OURSELVES: [Own; 5] = [
     standby(OURS),
     Own::LostStandby,
     Own::Silent,
-    Own::LostPrimary { age: LIMIT, refuses: false },
-    Own::Standby { position: OURS, poll_age: 0, wal_age: Some(0), contact_age: None },
+    Own::LostPrimary {
+        age: LIMIT,
+        refuses: false,
+    },
+    Own::Standby {
+        position: OURS,
+        poll_age: 0,
+        wal_age: Some(0),
+        contact_age: None,
+    },
 ];
 
 const WORDS: [Word; 9] = [
@@ -88,9 +147,18 @@ const WORDS: [Word; 9] = [
     Word::Primary { age: 2 * POLL },
     Word::LostPrimary { age: LIMIT - 1 },
     Word::LostPrimary { age: LIMIT },
-    Word::Standby { position: OURS + 1, age: 1 },
-    Word::Standby { position: OURS - 1, age: 1 },
-    Word::Standby { position: OURS + 1, age: 30 },
+    Word::Standby {
+        position: OURS + 1,
+        age: 1,
+    },
+    Word::Standby {
+        position: OURS - 1,
+        age: 1,
+    },
+    Word::Standby {
+        position: OURS + 1,
+        age: 30,
+    },
     Word::LostStandby,
 ];
 
@@ -120,7 +188,12 @@ fn in_every_world_the_decision_is_the_rules() {
         }
     }
     println!("{} worlds, {} promotions", worlds.seen, worlds.promoted);
-    assert!(worlds.seen > 1_000_000 && worlds.promoted > 1_000, "{} {}", worlds.seen, worlds.promoted);
+    assert!(
+        worlds.seen > 1_000_000 && worlds.promoted > 1_000,
+        "{} {}",
+        worlds.seen,
+        worlds.promoted
+    );
 }
 
 impl Worlds {
@@ -129,25 +202,49 @@ impl Worlds {
             "observers": {"o1": "http://o1", "o2": "http://o2"}, "failover_command": "promote",
             "max_failover_replication_time_lag": 60}"#;
         let config = config::parse(text, &Environment::default()).unwrap().config;
-        Self { config, names: NAMES.map(NodeName::from).to_vec(), seen: 0, promoted: 0 }
+        Self {
+            config,
+            names: NAMES.map(NodeName::from).to_vec(),
+            seen: 0,
+            promoted: 0,
+        }
     }
 
-    /// One observer with all that it can say of both others; a second one that says one thing of one of them.
+    /// One observer with all that it can say of both others; a second one that says one thing of
+    /// one of them.
     fn with_observers(&mut self, nodes: [Own; 3]) {
         let (mut state, mut told) = base(&self.names, nodes);
         self.judge(&state, &told);
         for first in OBSERVERS {
-            for (of_a, of_c) in WORDS.into_iter().flat_map(|of_a| WORDS.map(|of_c| (of_a, of_c))) {
-                // One that never answered can have said nothing, and one that is skewed is heard on primaries only.
+            for (of_a, of_c) in WORDS
+                .into_iter()
+                .flat_map(|of_a| WORDS.map(|of_c| (of_a, of_c)))
+            {
+                // One that never answered can have said nothing, and one that is skewed is heard on
+                // primaries only.
                 if first == Observer::NeverAsked && (of_a, of_c) != (Word::Nothing, Word::Nothing) {
                     continue;
                 }
-                add_observer(&mut state, &mut told, &self.names, 0, first, [of_a, Word::Nothing, of_c]);
+                add_observer(
+                    &mut state,
+                    &mut told,
+                    &self.names,
+                    0,
+                    first,
+                    [of_a, Word::Nothing, of_c],
+                );
                 self.judge(&state, &told);
                 if matches!(first, Observer::Answered { .. }) && of_c == Word::Nothing {
                     for word in WORDS {
                         let second = Observer::Answered { age: 0 };
-                        add_observer(&mut state, &mut told, &self.names, 1, second, [word, Word::Nothing, word]);
+                        add_observer(
+                            &mut state,
+                            &mut told,
+                            &self.names,
+                            1,
+                            second,
+                            [word, Word::Nothing, word],
+                        );
                         self.judge(&state, &told);
                         state.observers.remove("o2");
                         told.observers[1] = Told::nothing(3, 1).observers.remove(0);
@@ -166,10 +263,21 @@ impl Worlds {
         }
     }
 
-    fn judge_one(&mut self, state: &ClusterState, told: &Told, remembered: Option<usize>, memory: usize) {
-        let former_standbys: BTreeSet<_> = (memory == 1).then(|| self.names[2].clone()).into_iter().collect();
-        let former_contacts: Vec<_> =
-            (memory == 2).then(|| (self.names[0].clone(), mono(LIMIT - 1))).into_iter().collect();
+    fn judge_one(
+        &mut self,
+        state: &ClusterState,
+        told: &Told,
+        remembered: Option<usize>,
+        memory: usize,
+    ) {
+        let former_standbys: BTreeSet<_> = (memory == 1)
+            .then(|| self.names[2].clone())
+            .into_iter()
+            .collect();
+        let former_contacts: Vec<_> = (memory == 2)
+            .then(|| (self.names[0].clone(), mono(LIMIT - 1)))
+            .into_iter()
+            .collect();
         let mut told = std::borrow::Cow::Borrowed(told);
         if memory > 0 {
             let told = told.to_mut();
@@ -178,8 +286,11 @@ impl Worlds {
         }
         let primary = remembered.map(|node| self.names[node].clone());
         let map = NodeMap::new(&self.config, state, primary.as_ref(), mono(0));
-        for (rule, maintenance) in [(QuorumRule::Half, false), (QuorumRule::Majority, false), (QuorumRule::Half, true)]
-        {
+        for (rule, maintenance) in [
+            (QuorumRule::Half, false),
+            (QuorumRule::Majority, false),
+            (QuorumRule::Half, true),
+        ] {
             self.config.quorum = rule;
             let decision = decide(&Snapshot {
                 config: &self.config,
@@ -221,8 +332,14 @@ impl Worlds {
             never: vec![false; 3],
             priorities: vec![0; 3],
         };
-        let standing =
-            Standing { remembered, maintenance, is_running: false, is_unsettled: false, woke: None, now: moment(0) };
+        let standing = Standing {
+            remembered,
+            maintenance,
+            is_running: false,
+            is_unsettled: false,
+            woke: None,
+            now: moment(0),
+        };
         let against = objections(told, &rules, &standing);
         let promotes = matches!(verdict, Verdict::Promote { .. });
         self.seen += 1;
@@ -230,11 +347,13 @@ impl Worlds {
         let agree = promotes == against.is_empty();
         let same_candidate = match verdict {
             Verdict::AnotherIsBetter { winner, .. } => {
-                first_candidate(told, &rules, &standing).map(|first| &self.names[first]) == Some(&winner.node)
+                first_candidate(told, &rules, &standing).map(|first| &self.names[first])
+                    == Some(&winner.node)
             }
             _ => true,
         };
-        // That a primary is seen is not left to the limit on the last contact to notice: it goes first.
+        // That a primary is seen is not left to the limit on the last contact to notice: it goes
+        // first.
         let seen = !seen_primaries(told, &rules, &standing).is_empty();
         let says = match verdict {
             Verdict::PrimaryReachable { .. } | Verdict::SeveralPrimaries { .. } => true,
@@ -242,7 +361,11 @@ impl Worlds {
             _ => false,
         };
         assert_eq!(says, seen, "{verdict:?}\n{told:#?}");
-        assert!(agree && same_candidate, "{verdict:?}\nagainst it: {:?}\n{told:#?}\n{state:#?}", shown(&against));
+        assert!(
+            agree && same_candidate,
+            "{verdict:?}\nagainst it: {:?}\n{told:#?}\n{state:#?}",
+            shown(&against)
+        );
     }
 }
 
@@ -261,15 +384,37 @@ fn base(names: &[NodeName], nodes: [Own; 3]) -> (ClusterState, Told) {
 }
 
 fn node_state(own: Own) -> NodeState {
-    let attempt = |age, connected| Some(Attempt { at: mono(age), fetch_time: wall(age), connected });
-    let silent = || Some(ProbeFailure::Unreachable { reason: String::new() });
-    let refused = || Some(ProbeFailure::Refused { message: String::new() });
-    let mut state = NodeState { attempt: attempt(0, false), failure: silent(), ..NodeState::default() };
+    let attempt = |age, connected| {
+        Some(Attempt {
+            at: mono(age),
+            fetch_time: wall(age),
+            connected,
+        })
+    };
+    let silent = || {
+        Some(ProbeFailure::Unreachable {
+            reason: String::new(),
+        })
+    };
+    let refused = || {
+        Some(ProbeFailure::Refused {
+            message: String::new(),
+        })
+    };
+    let mut state = NodeState {
+        attempt: attempt(0, false),
+        failure: silent(),
+        ..NodeState::default()
+    };
     match own {
         Own::Silent => {}
         Own::RefusesUntold => state.failure = refused(),
         Own::Primary => {
-            state = NodeState { attempt: attempt(0, true), primary_contact: Some(mono(0)), ..NodeState::default() };
+            state = NodeState {
+                attempt: attempt(0, true),
+                primary_contact: Some(mono(0)),
+                ..NodeState::default()
+            };
             state.answer = Some(answer(0, false, OURS));
         }
         Own::LostPrimary { age, refuses } => {
@@ -277,8 +422,16 @@ fn node_state(own: Own) -> NodeState {
             state.answer = Some(answer(age, false, OURS));
             state.primary_contact = Some(mono(age));
         }
-        Own::Standby { position, poll_age, wal_age, contact_age } => {
-            state = NodeState { attempt: attempt(poll_age, true), ..NodeState::default() };
+        Own::Standby {
+            position,
+            poll_age,
+            wal_age,
+            contact_age,
+        } => {
+            state = NodeState {
+                attempt: attempt(poll_age, true),
+                ..NodeState::default()
+            };
             state.answer = Some(answer(poll_age, true, position));
             state.wal_arrived = wal_age.map(mono);
             state.primary_contact = contact_age.map(mono);
@@ -302,7 +455,12 @@ fn answer(age: u64, in_recovery: bool, position: u64) -> NodeAnswer {
 
 fn tell_of_node(told: &mut Told, node: usize, own: Own) {
     let answer = |age, is_primary, position| {
-        Some(Answer { at: moment(age), is_primary, receive: (!is_primary).then_some(position), replay: Some(position) })
+        Some(Answer {
+            at: moment(age),
+            is_primary,
+            receive: (!is_primary).then_some(position),
+            replay: Some(position),
+        })
     };
     let told = &mut told.nodes[node];
     told.attempt = Some((moment(0), false));
@@ -317,7 +475,12 @@ fn tell_of_node(told: &mut Told, node: usize, own: Own) {
             told.refused = refuses;
             (told.answer, told.contact) = (answer(age, true, OURS), Some(moment(age)));
         }
-        Own::Standby { position, poll_age, wal_age, contact_age } => {
+        Own::Standby {
+            position,
+            poll_age,
+            wal_age,
+            contact_age,
+        } => {
             told.attempt = Some((moment(poll_age), true));
             told.answer = answer(poll_age, false, position);
             (told.received, told.contact) = (wal_age.map(moment), contact_age.map(moment));
@@ -343,7 +506,11 @@ fn add_observer(
         Observer::Answered { age } => (Some(age), true),
         Observer::Skewed => (Some(0), true),
     };
-    observer.attempt = age.map(|age| Attempt { at: mono(age), fetch_time: wall(age), connected });
+    observer.attempt = age.map(|age| Attempt {
+        at: mono(age),
+        fetch_time: wall(age),
+        connected,
+    });
     observed.attempt = age.map(|age| (moment(age), connected));
     if standing == Observer::Skewed {
         observer.clock_skew = Some(Duration::from_secs(9));
@@ -360,11 +527,21 @@ fn add_observer(
             Word::Standby { position, age } => (age, true, position),
             _ => (1, false, OURS),
         };
-        let told_at = if let Word::LostPrimary { age } = word { age } else { age };
+        let told_at = if let Word::LostPrimary { age } = word {
+            age
+        } else {
+            age
+        };
         if is_primary {
             let sighted = connected.then(|| mono(age));
-            let contact = PrimaryContact { at: mono(told_at), sighted, lost_db_time: None };
-            observer.primary_contacts.insert(names[node].clone(), contact);
+            let contact = PrimaryContact {
+                at: mono(told_at),
+                sighted,
+                lost_db_time: None,
+            };
+            observer
+                .primary_contacts
+                .insert(names[node].clone(), contact);
             observed.contacts[node] = Some(moment(told_at));
         }
         let (receive, replay) = ((!is_primary).then_some(position), Some(position));
@@ -383,10 +560,19 @@ fn add_observer(
             },
         );
         let db_time = Some((moment(told_at), 0));
-        let entry = Entry { at: moment(age), connected, is_primary: Some(is_primary), db_time, receive, replay };
+        let entry = Entry {
+            at: moment(age),
+            connected,
+            is_primary: Some(is_primary),
+            db_time,
+            receive,
+            replay,
+        };
         observed.entries[node] = Some(entry);
     }
-    state.observers.insert(ObserverName::from(["o1", "o2"][number]), observer);
+    state
+        .observers
+        .insert(ObserverName::from(["o1", "o2"][number]), observer);
     told.observers[number] = observed;
 }
 

@@ -1,4 +1,5 @@
-//! Decisions as people read them: one sentence each, with its time; what says the same again and again is counted.
+//! Decisions as people read them: one sentence each, with its time; what says the same again and
+//! again is counted.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -12,7 +13,8 @@ pub(super) struct Story {
     said: Option<(&'static str, &'static str)>,
     /// How often it came out again, and when for the last time.
     again: Option<(usize, f64)>,
-    /// Why everybody was asked again, if that was told: while a failover is held up, it goes before every decision.
+    /// Why everybody was asked again, if that was told: while a failover is held up, it goes before
+    /// every decision.
     asked: Option<&'static str>,
 }
 
@@ -32,7 +34,9 @@ impl Story {
     pub(super) fn end(&mut self, out: &mut impl Write) -> io::Result<()> {
         match self.again.take() {
             Some((1, t)) => writeln!(out, "{:>14}  the same at {t:.3}", ""),
-            Some((times, t)) => writeln!(out, "{:>14}  the same {times} times more, until {t:.3}", ""),
+            Some((times, t)) => {
+                writeln!(out, "{:>14}  the same {times} times more, until {t:.3}", "")
+            }
             None => Ok(()),
         }
     }
@@ -52,7 +56,11 @@ impl Story {
         self.end(out)?;
         self.asked = self.asked.filter(|_| asks || line.verdict == HOLD);
         self.said = Some(verdict);
-        write_line(out, Duration::try_from_secs_f64(line.t).unwrap_or_default(), sentence)
+        write_line(
+            out,
+            Duration::try_from_secs_f64(line.t).unwrap_or_default(),
+            sentence,
+        )
     }
 }
 
@@ -62,7 +70,10 @@ const HOLD: &str = "hold";
 const ASKS: &str = "wants_fresh_facts";
 
 fn write_line(out: &mut impl Write, t: Duration, text: &str) -> io::Result<()> {
-    let text: String = text.chars().map(|next| if next.is_control() { ' ' } else { next }).collect();
+    let text: String = text
+        .chars()
+        .map(|next| if next.is_control() { ' ' } else { next })
+        .collect();
     writeln!(out, "{:>14.6}  {text}", t.as_secs_f64())
 }
 
@@ -75,10 +86,16 @@ mod tests {
     fn check(lines: &str, expected: &str) {
         let config = r#"{"own_db": "s", "failover_command": ["promote", "it"], "db_poll_interval": 2,
             "replication_state_check_interval": 2, "missing_master_from_config_timeout": 0, "max_failover_replication_time_lag": 7, "remote_conns": {"p": "", "s": ""}}"#;
-        let header = format!(r#"{{"timeline": "x", "config": {}}}"#, config.replace('\n', " "));
+        let header = format!(
+            r#"{{"timeline": "x", "config": {}}}"#,
+            config.replace('\n', " ")
+        );
         let timelines = read(&format!("{header}\n{lines}")).unwrap();
         let (mut out, mut story) = (Vec::new(), Story::default());
-        run(&timelines[0], &mut |told| story.tell(&told, &mut out).unwrap()).unwrap();
+        run(&timelines[0], &mut |told| {
+            story.tell(&told, &mut out).unwrap()
+        })
+        .unwrap();
         story.end(&mut out).unwrap();
         let found = String::from_utf8(out).unwrap();
         let found: Vec<_> = found.lines().map(str::trim).collect();

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::lookout::Lasting;
 use crate::time::Monotonic;
 
-/// The warnings of one node, over all its sessions, by what they are about: what stands before the first colon.
+/// The warnings of one node, over all its sessions, by what they are about: what stands before the
+/// first colon.
 #[derive(Debug, Default)]
 pub(super) struct Warnings(BTreeMap<String, Warning>);
 
@@ -17,11 +18,15 @@ struct Warning {
 }
 
 impl Warnings {
-    /// The line to be logged, if this is news. Nobody says that a warning is over: one that was not heard for a while is.
+    /// The line to be logged, if this is news. Nobody says that a warning is over: one that was not
+    /// heard for a while is.
     pub(super) fn hear(&mut self, text: &str, now: Monotonic) -> Option<String> {
         self.0.retain(|_, warning| now.since(warning.heard) < OVER);
         let about = text.split(": ").next().unwrap_or_default();
-        let fresh = || Warning { lasting: Lasting::default(), heard: now };
+        let fresh = || Warning {
+            lasting: Lasting::default(),
+            heard: now,
+        };
         let warning = self.0.entry(about.to_owned()).or_insert_with(fresh);
         warning.heard = now;
         warning.lasting.hear((), text, now)
@@ -45,14 +50,22 @@ mod tests {
             (10, "heartbeat: b", None),
             (15, "heartbeat: c: d", None),
             (60, "heartbeat: a", None),
-            (60, "heartbeat: c: d", Some("heartbeat: c: d (since the last line 2 times in other words)")),
+            (
+                60,
+                "heartbeat: c: d",
+                Some("heartbeat: c: d (since the last line 2 times in other words)"),
+            ),
             (120, "heartbeat: e", Some("heartbeat: e")),
             (599, "slots: a", None),
             (1198, "slots: a", None),
             (1798, "slots: a", Some("slots: a")),
         ] {
             let now = Monotonic::from_duration(Duration::from_secs(second));
-            assert_eq!(warnings.hear(text, now).as_deref(), expected, "{text} at {second}");
+            assert_eq!(
+                warnings.hear(text, now).as_deref(),
+                expected,
+                "{text} at {second}"
+            );
         }
     }
 }

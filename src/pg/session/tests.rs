@@ -1,4 +1,5 @@
-//! Whole conversations, the server's side built by hand: fed whole, split at every offset, byte by byte, and mutated.
+//! Whole conversations, the server's side built by hand: fed whole, split at every offset, byte by
+//! byte, and mutated.
 
 use bytes::{BufMut, BytesMut};
 
@@ -11,8 +12,22 @@ mod login;
 mod poll;
 mod scram;
 
-const PRIMARY: &[Option<&str>] = &[Some("1714486462789012"), Some("f"), None, None, None, Some("0/5000060")];
-const STANDBY: &[Option<&str>] = &[Some("1714486462789012"), Some("t"), None, Some("0/2"), Some("0/1"), None];
+const PRIMARY: &[Option<&str>] = &[
+    Some("1714486462789012"),
+    Some("f"),
+    None,
+    None,
+    None,
+    Some("0/5000060"),
+];
+const STANDBY: &[Option<&str>] = &[
+    Some("1714486462789012"),
+    Some("t"),
+    None,
+    Some("0/2"),
+    Some("0/1"),
+    None,
+];
 const SLOT: &[Option<&str>] = &[
     Some("s"),
     Some("test_decoding"),
@@ -53,7 +68,11 @@ impl Bench {
         let mut out = BytesMut::new();
         let session = Session::start(login, &mut out);
         out.clear();
-        Self { session, input: BytesMut::new(), out }
+        Self {
+            session,
+            input: BytesMut::new(),
+            out,
+        }
     }
 
     /// Logged in by trust.
@@ -67,7 +86,10 @@ impl Bench {
     fn asked() -> Self {
         let mut bench = Self::idle();
         bench.session.ask(&mut bench.out);
-        assert_eq!(bench.feed(&joined(&primary())).map(|told| told.len()), Ok(1));
+        assert_eq!(
+            bench.feed(&joined(&primary())).map(|told| told.len()),
+            Ok(1)
+        );
         bench.out.clear();
         bench.session.ask(&mut bench.out);
         bench
@@ -82,7 +104,8 @@ impl Bench {
         Ok(told)
     }
 
-    /// What the session has written since the last call, each message shown by type and the first words.
+    /// What the session has written since the last call, each message shown by type and the first
+    /// words.
     fn sent(&mut self) -> Vec<BytesMut> {
         let mut messages = Vec::new();
         while self.out.len() >= 5 {
@@ -130,15 +153,25 @@ fn failed(sqlstate: &str, text: &str) -> BytesMut {
 
 /// A primary's good answers to the three questions of a poll.
 fn primary() -> [BytesMut; 3] {
-    [wire::answer(&[PRIMARY]), wire::answer(&[&[Some("off"), Some("725")]]), wire::answer(&[SLOT])]
+    [
+        wire::answer(&[PRIMARY]),
+        wire::answer(&[&[Some("off"), Some("725")]]),
+        wire::answer(&[SLOT]),
+    ]
 }
 
 fn report(role: RoleReport) -> Progress {
-    Progress::Answered(NodeReport { db_time: WallTime::from_unix_micros(1_714_486_462_789_012), role })
+    Progress::Answered(NodeReport {
+        db_time: WallTime::from_unix_micros(1_714_486_462_789_012),
+        role,
+    })
 }
 
 fn primary_with(slots: Vec<ReplicationSlot>) -> Progress {
-    report(RoleReport::Primary { lsn: Some(Lsn::from_bytes(83_886_176)), slots })
+    report(RoleReport::Primary {
+        lsn: Some(Lsn::from_bytes(83_886_176)),
+        slots,
+    })
 }
 
 fn slot(state_data: Option<&str>) -> ReplicationSlot {
@@ -173,10 +206,16 @@ fn every_split_and_every_single_byte_say_the_same() {
         assert_eq!(bench.feed(tail), expected, "{offset}");
     }
     let mut bench = Bench::asked();
-    let told: Vec<Progress> = stream.iter().flat_map(|byte| bench.feed(&[*byte]).unwrap()).collect();
+    let told: Vec<Progress> = stream
+        .iter()
+        .flat_map(|byte| bench.feed(&[*byte]).unwrap())
+        .collect();
     assert_eq!(Ok(told), expected);
     let mut bench = Bench::start(None);
-    let told: Vec<Progress> = greeting().iter().flat_map(|byte| bench.feed(&[*byte]).unwrap()).collect();
+    let told: Vec<Progress> = greeting()
+        .iter()
+        .flat_map(|byte| bench.feed(&[*byte]).unwrap())
+        .collect();
     assert_eq!(told, [Progress::LoggedIn]);
 }
 
@@ -192,7 +231,10 @@ fn mutated_streams_never_panic() {
         ]),
         wire::error("FATAL", "28P01", "no"),
     ];
-    let polls = [joined(&primary()), joined(&[wire::answer(&[STANDBY]), failed("42501", "no")])];
+    let polls = [
+        joined(&primary()),
+        joined(&[wire::answer(&[STANDBY]), failed("42501", "no")]),
+    ];
     for seed in 1..20_000_u64 {
         println!("seed {seed}");
         let mut random = Random(seed);
@@ -207,7 +249,11 @@ fn mutated_streams_never_panic() {
                 _ => stream[at] ^= 1 << random.below(8),
             }
         }
-        let mut bench = if asked { Bench::asked() } else { Bench::start(Some("pencil")) };
+        let mut bench = if asked {
+            Bench::asked()
+        } else {
+            Bench::start(Some("pencil"))
+        };
         let split = random.below(stream.len());
         let first = bench.feed(&stream[..split]).map(|_| ());
         let second = bench.feed(&stream[split..]).map(|_| ());
@@ -236,14 +282,24 @@ impl Random {
 fn an_error_while_idle_says_why_the_connection_ends() {
     let mut bench = Bench::idle();
     let stopping = "terminating connection due to administrator command";
-    let failure = bench.feed(&wire::error("FATAL", "57P01", stopping)).unwrap_err();
-    assert_eq!(failure, ProbeFailure::NotReady { message: format!("FATAL 57P01: {stopping}") });
+    let failure = bench
+        .feed(&wire::error("FATAL", "57P01", stopping))
+        .unwrap_err();
+    assert_eq!(
+        failure,
+        ProbeFailure::NotReady {
+            message: format!("FATAL 57P01: {stopping}")
+        }
+    );
     assert_eq!(bench.session.connection_closed(), failure);
     bench.session.ask(&mut bench.out);
     assert!(bench.out.is_empty() && !bench.session.is_idle());
 
     let mut bench = Bench::idle();
-    assert!(matches!(bench.feed(&wire::ready()), Err(ProbeFailure::Nonsense { .. })));
+    assert!(matches!(
+        bench.feed(&wire::ready()),
+        Err(ProbeFailure::Nonsense { .. })
+    ));
     let mut bench = Bench::idle();
     assert_eq!(bench.feed(&wire::message(b'S', b"a\0b\0")), Ok(vec![]));
 }
@@ -252,9 +308,15 @@ fn an_error_while_idle_says_why_the_connection_ends() {
 fn a_closed_connection_is_nobody_there() {
     let closed = |bench: &Bench| bench.session.connection_closed().to_string();
     let text = "unreachable: the server closed the connection";
-    assert_eq!(closed(&Bench::start(None)), format!("{text} while logging in"));
+    assert_eq!(
+        closed(&Bench::start(None)),
+        format!("{text} while logging in")
+    );
     assert_eq!(closed(&Bench::idle()), format!("{text} between two polls"));
-    assert_eq!(closed(&Bench::asked()), format!("{text} before it answered"));
+    assert_eq!(
+        closed(&Bench::asked()),
+        format!("{text} before it answered")
+    );
     assert_eq!(Bench::start(None).session.step(), ProbeStep::LoggingIn);
     assert_eq!(Bench::asked().session.step(), ProbeStep::Answering);
 }

@@ -15,11 +15,13 @@ use rustls::{ServerConfig, ServerConnection};
 
 use super::on_one_line;
 
-/// A server shows these bytes as its certificate, and then that of the authority itself, the place that the first two bytes
-/// name altered by the third: nothing else in it is as it was signed.
+/// A server shows these bytes as its certificate, and then that of the authority itself, the place
+/// that the first two bytes name altered by the third: nothing else in it is as it was signed.
 pub(super) fn certificate(input: &[u8]) {
     show(input);
-    let Some((&[high, low, change], _)) = input.split_first_chunk() else { return };
+    let Some((&[high, low, change], _)) = input.split_first_chunk() else {
+        return;
+    };
     let mut altered = AUTHORITY.own.cert.der().to_vec();
     let place = usize::from(u16::from_be_bytes([high, low])) % altered.len();
     altered[place] ^= change;
@@ -52,7 +54,11 @@ fn show(certificate: &[u8]) {
         }
         let _ = client.flush(&mut server);
     }
-    assert_eq!(certificate, AUTHORITY.own.cert.der().as_ref(), "a server is believed that nobody has vouched for");
+    assert_eq!(
+        certificate,
+        AUTHORITY.own.cert.der().as_ref(),
+        "a server is believed that nobody has vouched for"
+    );
 }
 
 /// As authorities, as a list of what was revoked, as our own certificate and as its key.
@@ -64,7 +70,9 @@ pub(super) fn pem(input: &[u8]) {
         Identity::from_pem(("own.crt", input), ("own.key", input)).err(),
         Identity::from_pem(("own.crt", root.as_bytes()), ("own.key", input)).err(),
     ] {
-        outcome.iter().for_each(|failure| on_one_line(&failure.to_string()));
+        outcome
+            .iter()
+            .for_each(|failure| on_one_line(&failure.to_string()));
     }
 }
 
@@ -80,7 +88,11 @@ static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| {
     let trust = Trust::from_pem("root.crt", own.cert.pem().as_bytes(), None).expect("an authority");
     let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
     let key = any_supported_type(&key).expect("a key");
-    Authority { own, trust: Arc::new(trust), key }
+    Authority {
+        own,
+        trust: Arc::new(trust),
+        key,
+    }
 });
 
 /// A server's side of a handshake, and the wire to it.
@@ -88,7 +100,10 @@ struct Server(ServerConnection);
 
 impl Server {
     fn showing(certificate: &[u8]) -> Self {
-        let shown = CertifiedKey::new(vec![CertificateDer::from(certificate.to_vec())], Arc::clone(&AUTHORITY.key));
+        let shown = CertifiedKey::new(
+            vec![CertificateDer::from(certificate.to_vec())],
+            Arc::clone(&AUTHORITY.key),
+        );
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .expect("versions")

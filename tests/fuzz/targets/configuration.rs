@@ -16,10 +16,23 @@ pub(super) fn configuration(input: &[u8]) {
         return;
     }
     let vars = [("PGPASSWORD".to_owned(), SECRET.to_owned())].into();
-    let Some(config) = read_in_secret(&text, &Environment { vars, ..Environment::default() }) else { return };
-    assert_eq!(config::state_file_path(&text).as_ref(), Ok(&config.state_file));
+    let Some(config) = read_in_secret(
+        &text,
+        &Environment {
+            vars,
+            ..Environment::default()
+        },
+    ) else {
+        return;
+    };
+    assert_eq!(
+        config::state_file_path(&text).as_ref(),
+        Ok(&config.state_file)
+    );
     let written = render(&config, &mut Placeholders::default()).to_string();
-    let again = parse(&written, &Environment::default()).expect("what we write is read").config;
+    let again = parse(&written, &Environment::default())
+        .expect("what we write is read")
+        .config;
     let (before, after) = without_secrets(config, again);
     assert_eq!(before, after, "{written}");
 }
@@ -32,10 +45,15 @@ pub(super) fn conninfo(input: &[u8]) {
     }
     if let Ok(keywords) = Keywords::parse(&text) {
         // Keywords that do not exist may look like anything; they are refused later.
-        let can_be_written = |keyword: &str| !keyword.contains(|c: char| "=:".contains(c) || c.is_whitespace());
+        let can_be_written =
+            |keyword: &str| !keyword.contains(|c: char| "=:".contains(c) || c.is_whitespace());
         let written = keywords.to_conninfo_string();
         if keywords.iter().all(|(keyword, _)| can_be_written(keyword)) {
-            assert_eq!(Keywords::parse(&written).as_ref(), Ok(&keywords), "{written:?}");
+            assert_eq!(
+                Keywords::parse(&written).as_ref(),
+                Ok(&keywords),
+                "{written:?}"
+            );
         }
     }
     for connection in [
@@ -45,7 +63,8 @@ pub(super) fn conninfo(input: &[u8]) {
         json!(format!(" postgres://u:{SECRET}@{text}")),
         json!({"password": SECRET, "host": text}),
     ] {
-        let file = json!({"remote_conns": {"n": connection}, "primary_conninfo_template": connection});
+        let file =
+            json!({"remote_conns": {"n": connection}, "primary_conninfo_template": connection});
         read_in_secret(&file.to_string(), &Environment::default());
     }
 }
@@ -60,14 +79,21 @@ pub(super) fn passfile(input: &[u8]) {
         return;
     }
     let escaped = text.replace('\\', "\\\\").replace(':', "\\:");
-    assert_eq!(password_from(&format!("# *:*:*:*:x\nh:1:d\\:b:u\\\\x:{escaped}")).as_deref(), Some(&*text));
+    assert_eq!(
+        password_from(&format!("# *:*:*:*:x\nh:1:d\\:b:u\\\\x:{escaped}")).as_deref(),
+        Some(&*text)
+    );
 }
 
 /// As a whole connection service file, and as a value in one.
 pub(super) fn service_file(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let secret = format!("[a]\npassword={SECRET}\n");
-    for file in [text.clone().into_owned(), format!("{secret}{text}"), format!("{text}\n{secret}")] {
+    for file in [
+        text.clone().into_owned(),
+        format!("{secret}{text}"),
+        format!("{text}\n{secret}"),
+    ] {
         if !text.contains(SECRET) {
             by_service_file(file);
         }
@@ -76,8 +102,12 @@ pub(super) fn service_file(input: &[u8]) {
     if value.is_empty() || value.contains(['\n', '\r', '\0']) {
         return;
     }
-    let config = by_service_file(format!("[b]\n[a]\nuser={value}\nuser=never\n")).expect("a service");
-    assert_eq!(config.nodes.into_values().next().expect("the node").user, value);
+    let config =
+        by_service_file(format!("[b]\n[a]\nuser={value}\nuser=never\n")).expect("a service");
+    assert_eq!(
+        config.nodes.into_values().next().expect("the node").user,
+        value
+    );
 }
 
 /// The configuration of one node by the service `a` of a file with this text.
@@ -85,7 +115,13 @@ fn by_service_file(text: String) -> Option<Config> {
     SERVICE_FILE.set(text);
     let read_service_file = |_: &Path| FileContent::Text(SERVICE_FILE.with_borrow(String::clone));
     let file = json!({"remote_conns": {"n": {"service": "a", "servicefile": "f"}}});
-    read_in_secret(&file.to_string(), &Environment { read_service_file, ..Environment::default() })
+    read_in_secret(
+        &file.to_string(),
+        &Environment {
+            read_service_file,
+            ..Environment::default()
+        },
+    )
 }
 
 thread_local! {
@@ -99,8 +135,24 @@ fn password_from(text: &str) -> Option<String> {
     let read_passfile = |path: &Path| FileContent::Text(path.to_string_lossy().into_owned());
     let node = json!({"host": "h", "port": 1, "dbname": "d:b", "user": "u\\x", "passfile": text});
     let file = json!({"remote_conns": {"n": node}}).to_string();
-    let config = parse(&file, &Environment { read_passfile, ..Environment::default() }).ok()?.config;
-    config.nodes.into_values().next()?.hosts.into_iter().next()?.password.map(|password| password.reveal().to_owned())
+    let config = parse(
+        &file,
+        &Environment {
+            read_passfile,
+            ..Environment::default()
+        },
+    )
+    .ok()?
+    .config;
+    config
+        .nodes
+        .into_values()
+        .next()?
+        .hosts
+        .into_iter()
+        .next()?
+        .password
+        .map(|password| password.reveal().to_owned())
 }
 
 /// Reads a configuration and looks for the secret in everything that is said of it.
@@ -108,9 +160,14 @@ fn read_in_secret(text: &str, environment: &Environment) -> Option<Config> {
     let problems = match parse(text, environment) {
         Err(findings) => [findings.errors, findings.warnings].concat(),
         Ok(Loaded { config, warnings }) => {
-            let nothing = parse("{}", &Environment::default()).expect("an empty object is enough").config;
+            let nothing = parse("{}", &Environment::default())
+                .expect("an empty object is enough")
+                .config;
             let masked: Vec<String> = config.nodes.values().map(|node| node.masked()).collect();
-            hides_secret(&format!("{config:?} {masked:?} {:?}", changes(&nothing, &config)));
+            hides_secret(&format!(
+                "{config:?} {masked:?} {:?}",
+                changes(&nothing, &config)
+            ));
             hides_secret(&render(&config, &mut Placeholders::default()).to_string());
             problems_hide_secret(&warnings);
             return Some(config);
@@ -129,10 +186,17 @@ fn problems_hide_secret(problems: &[config::Problem]) {
 /// Both without what is written as a placeholder.
 fn without_secrets(mut before: Config, mut after: Config) -> (Config, Config) {
     for config in [&mut before, &mut after] {
-        config.nodes.values_mut().flat_map(|node| &mut node.hosts).for_each(|host| host.password = None);
+        config
+            .nodes
+            .values_mut()
+            .flat_map(|node| &mut node.hosts)
+            .for_each(|host| host.password = None);
     }
     if let (Some(before), Some(after)) = (&mut before.follow, &after.follow) {
-        for (keyword, value) in after.primary_conninfo_template.iter().filter(|(_, value)| value.starts_with("hidden-"))
+        for (keyword, value) in after
+            .primary_conninfo_template
+            .iter()
+            .filter(|(_, value)| value.starts_with("hidden-"))
         {
             before.primary_conninfo_template.set(keyword, value);
         }

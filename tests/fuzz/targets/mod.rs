@@ -1,4 +1,5 @@
-//! The targets: a function for each parser, which is given any bytes and panics if what comes of them is not as it must be.
+//! The targets: a function for each parser, which is given any bytes and panics if what comes of
+//! them is not as it must be.
 
 mod configuration;
 mod observed;
@@ -16,7 +17,8 @@ use std::fmt::Debug;
 
 use crate::testing::deliveries;
 
-/// Name, which is also that of its folder in `corpus`; function; variations in an everyday run, by what one costs.
+/// Name, which is also that of its folder in `corpus`; function; variations in an everyday run, by
+/// what one costs.
 pub(crate) type Target = (&'static str, fn(&[u8]), u64);
 
 pub(crate) const TARGETS: &[Target] = &[
@@ -59,10 +61,16 @@ fn however_delivered<T: PartialEq + Debug>(input: &[u8], take: impl Fn(&[&[u8]])
         }
         return whole;
     }
-    let sum = input.iter().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(*byte)));
+    let sum = input.iter().fold(0_usize, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(usize::from(*byte))
+    });
     let (head, tail) = input.split_at(sum % input.len());
     assert_eq!(take(&[head, tail]), whole, "in two at {}", head.len());
-    assert_eq!(take(&input.chunks(1).collect::<Vec<_>>()), whole, "byte by byte");
+    assert_eq!(
+        take(&input.chunks(1).collect::<Vec<_>>()),
+        whole,
+        "byte by byte"
+    );
     whole
 }
 

@@ -16,13 +16,30 @@ pub(super) fn lines(input: &[u8]) {
     super::on_one_line(&escaped);
     assert_eq!(escape_controls(&escaped), escaped);
 
-    let tags = [(first.to_owned(), second.to_owned()), ("env".to_owned(), first.to_owned())].into();
-    let trouble = Metric::Trouble { trouble: Trouble::File, about: "state" };
-    for metric in [Metric::ReplicationLag(Duration::from_secs(1)), Metric::HealthTimeout, trouble] {
+    let tags = [
+        (first.to_owned(), second.to_owned()),
+        ("env".to_owned(), first.to_owned()),
+    ]
+    .into();
+    let trouble = Metric::Trouble {
+        trouble: Trouble::File,
+        about: "state",
+    };
+    for metric in [
+        Metric::ReplicationLag(Duration::from_secs(1)),
+        Metric::HealthTimeout,
+        trouble,
+    ] {
         let line = metric::line(&metric, &tags);
         let count = |mark: char| line.matches(mark).count();
-        assert!((count(':'), count('|')) == (1, 1) && count(',') == count('='), "{line:?}");
-        assert!(!line.contains(char::is_whitespace) && !line.contains(char::is_control), "{line:?}");
+        assert!(
+            (count(':'), count('|')) == (1, 1) && count(',') == count('='),
+            "{line:?}"
+        );
+        assert!(
+            !line.contains(char::is_whitespace) && !line.contains(char::is_control),
+            "{line:?}"
+        );
     }
 
     let mut requests = [BytesMut::new(), BytesMut::new()];
@@ -32,7 +49,10 @@ pub(super) fn lines(input: &[u8]) {
         let head = String::from_utf8_lossy(&request);
         let lines: Vec<&str> = head.split("\r\n").collect();
         let is_one_head = lines.len() == 7 && lines.ends_with(&["", ""]);
-        assert!(is_one_head && !lines.concat().contains(char::is_control), "{head:?}");
+        assert!(
+            is_one_head && !lines.concat().contains(char::is_control),
+            "{head:?}"
+        );
         assert_eq!(lines[0].split(' ').count(), 3, "{head:?}");
     }
 }

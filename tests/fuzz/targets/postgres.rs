@@ -8,11 +8,15 @@ use super::{SECRET, hides_secret, however_delivered, on_one_line};
 
 /// The first byte chooses how the connection is protected, the others are what the server sends.
 pub(super) fn backend(input: &[u8]) {
-    let Some((&mode, stream)) = input.split_first() else { return };
+    let Some((&mode, stream)) = input.split_first() else {
+        return;
+    };
     let transport = match mode % 3 {
         0 => Transport::Network,
         1 => Transport::Local,
-        _ => Transport::Encrypted { end_point: Some(vec![7; 32]) },
+        _ => Transport::Encrypted {
+            end_point: Some(vec![7; 32]),
+        },
     };
     let in_the_open = transport == Transport::Network;
     let _ = however_delivered(stream, |pieces| {
@@ -39,20 +43,28 @@ pub(super) fn encryption(input: &[u8]) {
     }
 }
 
-/// The first line is the server's challenge, with our nonce in the place of `NONCE`; the second its proof.
+/// The first line is the server's challenge, with our nonce in the place of `NONCE`; the second its
+/// proof.
 ///
 /// Nobody is believed who does not know the password, and no variation of bytes does.
 pub(super) fn scram(input: &[u8]) {
     let mut talk = Talk::begin(Transport::Network);
-    talk.hear(&message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0")).expect("SCRAM is offered");
+    talk.hear(&message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"))
+        .expect("SCRAM is offered");
     let sent = String::from_utf8_lossy(&talk.out).into_owned();
-    let nonce = sent.rsplit_once("r=").expect("a nonce was sent").1.to_owned();
+    let nonce = sent
+        .rsplit_once("r=")
+        .expect("a nonce was sent")
+        .1
+        .to_owned();
     let text = String::from_utf8_lossy(input).replace("NONCE", &nonce);
     let (challenge, proof) = text.split_once('\n').unwrap_or((&text, ""));
     let challenge = message(b'R', &[b"\0\0\0\x0b", challenge.as_bytes()].concat());
     let proof = message(b'R', &[b"\0\0\0\x0c", proof.as_bytes()].concat());
     let welcome = [message(b'R', b"\0\0\0\0"), message(b'Z', b"I")].concat();
-    let outcome = [challenge, proof, welcome].iter().try_for_each(|message| talk.hear(message));
+    let outcome = [challenge, proof, welcome]
+        .iter()
+        .try_for_each(|message| talk.hear(message));
     assert!(outcome.is_err() && talk.told.is_empty(), "{:?}", talk.told);
     hides_secret(&String::from_utf8_lossy(&talk.out));
 }
@@ -77,7 +89,12 @@ impl Talk {
             accepted: Accepted::default(),
         };
         let mut out = BytesMut::new();
-        Self { session: Session::start(login, &mut out), input: BytesMut::new(), out, told: Vec::new() }
+        Self {
+            session: Session::start(login, &mut out),
+            input: BytesMut::new(),
+            out,
+            told: Vec::new(),
+        }
     }
 
     /// Takes bytes of the server's, and asks again whenever there is an answer.
@@ -96,7 +113,10 @@ impl Talk {
                 Err(failure) => {
                     on_one_line(&failure.to_string());
                     hides_secret(&format!("{failure} {:?}", self.session));
-                    assert_eq!(self.session.receive(&mut self.input, &mut self.out), Err(failure.clone()));
+                    assert_eq!(
+                        self.session.receive(&mut self.input, &mut self.out),
+                        Err(failure.clone())
+                    );
                     assert_eq!(self.session.connection_closed(), failure);
                     return Err(failure);
                 }

@@ -6,7 +6,9 @@ use pglookout::dns::{can_be_looked_up, parse_answer};
 use pglookout::time::WallTime;
 
 pub(super) fn lsn(input: &[u8]) {
-    let Ok(lsn) = String::from_utf8_lossy(input).parse::<Lsn>() else { return };
+    let Ok(lsn) = String::from_utf8_lossy(input).parse::<Lsn>() else {
+        return;
+    };
     assert_eq!(lsn.to_string().parse(), Ok(lsn));
 }
 
@@ -19,17 +21,27 @@ pub(super) fn timestamp(input: &[u8]) {
     let text = timestamp::format(WallTime::from_unix_micros(micros));
     let again = timestamp::parse(&text).expect("what we write is read");
     assert_eq!(timestamp::format(again), text);
-    assert!(timestamp::parse(&timestamp::format_millis(WallTime::from_unix_micros(micros))).is_some());
+    assert!(
+        timestamp::parse(&timestamp::format_millis(WallTime::from_unix_micros(
+            micros
+        )))
+        .is_some()
+    );
 }
 
 /// As what the helper printed, and as a name to be looked up.
 pub(super) fn addresses(input: &[u8]) {
     if let Ok(addresses) = parse_answer(true, input) {
         assert!(!addresses.is_empty());
-        let printed: String = addresses.iter().map(|address| format!("{address}\n")).collect();
+        let printed: String = addresses
+            .iter()
+            .map(|address| format!("{address}\n"))
+            .collect();
         assert_eq!(parse_answer(true, printed.as_bytes()), Ok(addresses));
     }
     assert!(parse_answer(false, input).is_err());
     let name = String::from_utf8_lossy(input);
-    assert!(!can_be_looked_up(&name) || !name.starts_with('-') && !name.contains(char::is_whitespace));
+    assert!(
+        !can_be_looked_up(&name) || !name.starts_with('-') && !name.contains(char::is_whitespace)
+    );
 }

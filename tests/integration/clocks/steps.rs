@@ -1,5 +1,6 @@
-//! A wall clock is stepped by an hour, either way, on one host of a healthy cluster: nobody promotes, nobody takes another
-//! for the primary, and when the primary dies the failover comes as ever.
+//! A wall clock is stepped by an hour, either way, on one host of a healthy cluster: nobody
+//! promotes, nobody takes another for the primary, and when the primary dies the failover comes as
+//! ever.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +17,8 @@ enum Of {
     Daemon(&'static str),
 }
 
-/// What is said of it: lag as a standby computes it, from two clocks, and observers that have lost their vote.
+/// What is said of it: lag as a standby computes it, from two clocks, and observers that have lost
+/// their vote.
 #[derive(Debug, PartialEq)]
 struct Said {
     lag_warnings: Vec<&'static str>,
@@ -30,50 +32,96 @@ const DAEMONS: [&str; 4] = ["o", "p", "s1", "s2"];
 #[test]
 fn a_step_of_the_primarys_clock_is_taken_for_lag_and_nothing_else() {
     let lag_warnings = vec!["s1", "s2"];
-    check(Of::Server("p"), [HOUR, -HOUR], &Said { lag_warnings, skews: vec![] });
+    check(
+        Of::Server("p"),
+        [HOUR, -HOUR],
+        &Said {
+            lag_warnings,
+            skews: vec![],
+        },
+    );
 }
 
 #[test]
 fn a_step_of_a_standbys_clock_is_taken_for_lag_by_its_own_daemon() {
-    check(Of::Server("s2"), [-HOUR, HOUR], &Said { lag_warnings: vec!["s2"], skews: vec![] });
+    check(
+        Of::Server("s2"),
+        [-HOUR, HOUR],
+        &Said {
+            lag_warnings: vec!["s2"],
+            skews: vec![],
+        },
+    );
 }
 
 #[test]
 fn a_step_of_a_daemons_own_clock_costs_its_observer_the_vote() {
-    check(Of::Daemon("s2"), [HOUR, -HOUR], &Said { lag_warnings: vec![], skews: vec![("s2", 1)] });
+    check(
+        Of::Daemon("s2"),
+        [HOUR, -HOUR],
+        &Said {
+            lag_warnings: vec![],
+            skews: vec![("s2", 1)],
+        },
+    );
 }
 
 #[test]
 fn a_step_of_an_observers_clock_costs_it_the_vote() {
     let skews = vec![("p", 1), ("s1", 1), ("s2", 1)];
-    check(Of::Daemon("o"), [-HOUR, HOUR], &Said { lag_warnings: vec![], skews });
+    check(
+        Of::Daemon("o"),
+        [-HOUR, HOUR],
+        &Said {
+            lag_warnings: vec![],
+            skews,
+        },
+    );
 }
 
 /// Of primary, standby and observer half must be known, and the standby alone is less.
 #[test]
 fn a_vote_that_is_needed_is_waited_for_until_the_clocks_are_right() {
-    let Some(mut cluster) = Cluster::prepare(&["s1"]) else { return };
-    let Some(clock) = WallClock::in_dir(cluster.dir()) else { return };
+    let Some(mut cluster) = Cluster::prepare(&["s1"]) else {
+        return;
+    };
+    let Some(clock) = WallClock::in_dir(cluster.dir()) else {
+        return;
+    };
     cluster.start_all();
     let mut fleet = Fleet::prepare(&cluster, |_, _| ());
     fleet["o"].variables = clock.variables();
     fleet.start_all();
     fleet.wait_settled();
     clock.step(HOUR);
-    wait_until("the clock is noticed", SOON, || fleet["s1"].log().contains("it has no vote"));
+    wait_until("the clock is noticed", SOON, || {
+        fleet["s1"].log().contains("it has no vote")
+    });
     cluster[PRIMARY].kill_nine_all();
     fleet.nobody_promotes_for(LIMIT + 3.0);
-    assert!(fleet["s1"].log().contains("too little of the cluster is known"), "{}", fleet["s1"].log());
+    assert!(
+        fleet["s1"]
+            .log()
+            .contains("too little of the cluster is known"),
+        "{}",
+        fleet["s1"].log()
+    );
     clock.step(0);
     let right_at = seconds_now();
     let took = fleet.wait_promotion().1 - right_at;
-    println!("an observer an hour ahead: nobody promoted; {took:.2} s after its clock was right again s1 was");
+    println!(
+        "an observer an hour ahead: nobody promoted; {took:.2} s after its clock was right again s1 was"
+    );
     assert!(took < 3.0, "promoted {took:.2} s after the clock was right");
 }
 
 fn check(of: Of, steps: [i64; 2], expected: &Said) {
-    let Some(mut cluster) = Cluster::prepare(&["s1", "s2"]) else { return };
-    let Some(clock) = WallClock::in_dir(cluster.dir()) else { return };
+    let Some(mut cluster) = Cluster::prepare(&["s1", "s2"]) else {
+        return;
+    };
+    let Some(clock) = WallClock::in_dir(cluster.dir()) else {
+        return;
+    };
     if let Of::Server(name) = of {
         cluster[name].variables = clock.variables();
     }
@@ -86,14 +134,23 @@ fn check(of: Of, steps: [i64; 2], expected: &Said) {
     fleet.wait_settled();
     for seconds in steps {
         clock.step(seconds);
-        wait_until("the clock is another", SOON, || (ahead_by(of, &cluster, &fleet) - seconds).abs() < 10);
+        wait_until("the clock is another", SOON, || {
+            (ahead_by(of, &cluster, &fleet) - seconds).abs() < 10
+        });
         fleet.nobody_promotes_for(WATCH_SECONDS);
         for name in DAEMONS {
-            assert_eq!(fleet[name].current_primary().as_deref(), Some(PRIMARY), "{name}");
+            assert_eq!(
+                fleet[name].current_primary().as_deref(),
+                Some(PRIMARY),
+                "{name}"
+            );
             assert!(!fleet[name].has_alert("multiple_master_warning"), "{name}");
         }
         assert_eq!(cluster.primaries(), [PRIMARY]);
-        println!("{of:?}, {seconds:+} s, {WATCH_SECONDS} s later: {:?}", said(&fleet));
+        println!(
+            "{of:?}, {seconds:+} s, {WATCH_SECONDS} s later: {:?}",
+            said(&fleet)
+        );
         assert_eq!(said(&fleet), *expected);
     }
     cluster[PRIMARY].kill_nine_all();
@@ -101,8 +158,13 @@ fn check(of: Of, steps: [i64; 2], expected: &Said) {
     let (who, when) = fleet.wait_promotion();
     let (who, took) = (who.to_owned(), when - dead_at);
     println!("failover to {who} after {took:.2} s");
-    assert!(took > LIMIT - INTERVAL - 0.2 && took < LIMIT + 3.0, "the failover took {took:.2} s");
-    wait_until("the promoted server is the primary", SOON, || cluster.primaries() == [who.as_str()]);
+    assert!(
+        took > LIMIT - INTERVAL - 0.2 && took < LIMIT + 3.0,
+        "the failover took {took:.2} s"
+    );
+    wait_until("the promoted server is the primary", SOON, || {
+        cluster.primaries() == [who.as_str()]
+    });
     fleet.nobody_promotes_for(1.0);
     assert_eq!(fleet.promoted(), [who.as_str()]);
 }
@@ -110,9 +172,18 @@ fn check(of: Of, steps: [i64; 2], expected: &Said) {
 /// By how many seconds a wall clock is ahead of ours, as its owner tells the time.
 fn ahead_by(of: Of, cluster: &Cluster, fleet: &Fleet) -> i64 {
     let told = match of {
-        Of::Server(name) => cluster[name].query("SELECT extract(epoch FROM now())::bigint").parse().unwrap(),
+        Of::Server(name) => cluster[name]
+            .query("SELECT extract(epoch FROM now())::bigint")
+            .parse()
+            .unwrap(),
         Of::Daemon(name) => {
-            let date = httpdate::parse_http_date(fleet[name].get("/state.json").unwrap().header("Date").unwrap());
+            let date = httpdate::parse_http_date(
+                fleet[name]
+                    .get("/state.json")
+                    .unwrap()
+                    .header("Date")
+                    .unwrap(),
+            );
             date.unwrap().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
         }
     };
@@ -122,10 +193,19 @@ fn ahead_by(of: Of, cluster: &Cluster, fleet: &Fleet) -> i64 {
 
 fn said(fleet: &Fleet) -> Said {
     let has_warned = |name: &&str| fleet[*name].has_alert("replication_delay_warning");
-    let skews = |name: &str| fleet[name].log().matches("its clock is 3600 s away from ours, it has no vote").count();
+    let skews = |name: &str| {
+        fleet[name]
+            .log()
+            .matches("its clock is 3600 s away from ours, it has no vote")
+            .count()
+    };
     Said {
         lag_warnings: DAEMONS.into_iter().filter(has_warned).collect(),
-        skews: DAEMONS.into_iter().map(|name| (name, skews(name))).filter(|(_, count)| *count > 0).collect(),
+        skews: DAEMONS
+            .into_iter()
+            .map(|name| (name, skews(name)))
+            .filter(|(_, count)| *count > 0)
+            .collect(),
     }
 }
 

@@ -1,4 +1,5 @@
-//! A failover command that outlives its daemon: the next one waits for its end, and for nothing else.
+//! A failover command that outlives its daemon: the next one waits for its end, and for nothing
+//! else.
 
 use std::time::Duration;
 
@@ -10,12 +11,14 @@ use super::with_failover_script;
 use crate::harness::run_dir::processes_in;
 use crate::harness::{Cluster, Fleet, SOON, wait_until};
 
-/// The daemon is killed while its failover command runs, which is a script with these lines; here it would start again. Also
-/// what promotes.
+/// The daemon is killed while its failover command runs, which is a script with these lines; here
+/// it would start again. Also what promotes.
 fn left_running(lines: &str, adjust: impl Fn(&mut Value)) -> Option<(Cluster, Fleet, Value)> {
     let (cluster, mut fleet, promoting) = with_failover_script(lines, adjust)?;
     fleet.wait_promotion();
-    wait_until("its process is remembered", SOON, || process(&fleet).is_some());
+    wait_until("its process is remembered", SOON, || {
+        process(&fleet).is_some()
+    });
     fleet["s1"].kill_nine();
     Some((cluster, fleet, promoting))
 }
@@ -31,17 +34,31 @@ fn one_that_runs_is_not_run_a_second_time_however_long_it_takes() {
     // Longer than it would be given if nothing were known of it.
     const TAKES: Duration = Duration::from_secs(35);
     let lines = format!("sleep {}", TAKES.as_secs());
-    let Some((cluster, mut fleet, promoting)) = left_running(&lines, |_| ()) else { return };
+    let Some((cluster, mut fleet, promoting)) = left_running(&lines, |_| ()) else {
+        return;
+    };
     fleet["s1"].config["failover_command"] = promoting;
     fleet["s1"].start();
     let begun = std::time::Instant::now();
-    wait_until("it is said that it runs", SOON, || fleet["s1"].log().contains("still runs as process"));
-    wait_until("nothing else is run", 2 * TAKES, || fleet["s1"].log().contains("nobody knows how"));
+    wait_until("it is said that it runs", SOON, || {
+        fleet["s1"].log().contains("still runs as process")
+    });
+    wait_until("nothing else is run", 2 * TAKES, || {
+        fleet["s1"].log().contains("nobody knows how")
+    });
     let waited = begun.elapsed();
     let log = fleet["s1"].log();
     let meanwhile = log.split("nobody knows how").next().unwrap();
-    assert_eq!(meanwhile.matches("failover_command started as process").count(), 1, "{log}");
-    wait_until("the next one promotes", SOON, || !cluster["s1"].is_in_recovery());
+    assert_eq!(
+        meanwhile
+            .matches("failover_command started as process")
+            .count(),
+        1,
+        "{log}"
+    );
+    wait_until("the next one promotes", SOON, || {
+        !cluster["s1"].is_in_recovery()
+    });
     println!(
         "waited {waited:.1?} for the command of a former process, then promoted {:.1?} later",
         begun.elapsed() - waited
@@ -53,27 +70,44 @@ fn one_that_runs_is_not_run_a_second_time_however_long_it_takes() {
 
 #[test]
 fn one_that_has_ended_is_not_waited_for() {
-    let Some((cluster, mut fleet, promoting)) = left_running("exec sleep 600", |_| ()) else { return };
+    let Some((cluster, mut fleet, promoting)) = left_running("exec sleep 600", |_| ()) else {
+        return;
+    };
     killpg(process(&fleet).unwrap(), Signal::SIGKILL).unwrap();
     fleet["s1"].config["failover_command"] = promoting;
     fleet["s1"].start();
-    wait_until("the next one promotes", SOON, || !cluster["s1"].is_in_recovery());
-    assert!(fleet["s1"].log().contains("the failover_command of a former process has ended, nobody knows how"));
+    wait_until("the next one promotes", SOON, || {
+        !cluster["s1"].is_in_recovery()
+    });
+    assert!(
+        fleet["s1"]
+            .log()
+            .contains("the failover_command of a former process has ended, nobody knows how")
+    );
     fleet.nobody_promotes_for(1.0);
 }
 
 #[test]
 fn one_that_has_promoted_meanwhile_is_not_repeated() {
-    let Some((cluster, mut fleet, promoting)) = left_running("sleep 3", |_| ()) else { return };
+    let Some((cluster, mut fleet, promoting)) = left_running("sleep 3", |_| ()) else {
+        return;
+    };
     let argv: Vec<String> = serde_json::from_value(promoting).unwrap();
     // As if the script went on to its promotion.
     #[expect(clippy::disallowed_methods, reason = "what the script would do")]
-    let promoted = std::process::Command::new(&argv[0]).args(&argv[1..]).status().unwrap();
+    let promoted = std::process::Command::new(&argv[0])
+        .args(&argv[1..])
+        .status()
+        .unwrap();
     assert!(promoted.success());
     let before = fleet.promoted().len();
     fleet["s1"].start();
-    wait_until("its end is seen", SOON, || fleet["s1"].log().contains("nobody knows how"));
-    wait_until("it is the primary", SOON, || fleet["s1"].current_primary().as_deref() == Some("s1"));
+    wait_until("its end is seen", SOON, || {
+        fleet["s1"].log().contains("nobody knows how")
+    });
+    wait_until("it is the primary", SOON, || {
+        fleet["s1"].current_primary().as_deref() == Some("s1")
+    });
     assert!(!cluster["s1"].is_in_recovery());
     fleet.nobody_promotes_for(3.0);
     assert_eq!(fleet.promoted().len(), before);
@@ -83,12 +117,23 @@ fn one_that_has_promoted_meanwhile_is_not_repeated() {
 fn one_that_runs_for_too_long_is_ended_by_the_next_process() {
     let lines = "sleep 600; true";
     let limited = |config: &mut Value| config["failover_command_timeout"] = json!(4.0);
-    let Some((cluster, mut fleet, promoting)) = left_running(lines, limited) else { return };
+    let Some((cluster, mut fleet, promoting)) = left_running(lines, limited) else {
+        return;
+    };
     fleet["s1"].config["failover_command"] = promoting;
     fleet["s1"].start();
-    wait_until("the next one promotes", SOON, || !cluster["s1"].is_in_recovery());
+    wait_until("the next one promotes", SOON, || {
+        !cluster["s1"].is_in_recovery()
+    });
     let log = fleet["s1"].log();
-    assert!(log.contains("the failover command of a former process has run for too long: sending SIGTERM"), "{log}");
+    assert!(
+        log.contains(
+            "the failover command of a former process has run for too long: sending SIGTERM"
+        ),
+        "{log}"
+    );
     let daemon = fleet["s1"].pid();
-    wait_until("the shell and its sleep are gone", SOON, || processes_in(&fleet["s1"].path("")) == [daemon]);
+    wait_until("the shell and its sleep are gone", SOON, || {
+        processes_in(&fleet["s1"].path("")) == [daemon]
+    });
 }

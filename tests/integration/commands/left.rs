@@ -19,41 +19,80 @@ const MOST_LEFT_OPEN: usize = 16;
 #[test]
 fn what_commands_leave_behind_delays_nothing_and_holds_no_more_than_so_many_descriptors() {
     // What is held is looked at while decisions, and files with them, are written seldom.
-    let [often, seldom] = [0.1, 3.0].map(|interval| json!({ "replication_state_check_interval": interval }));
-    let Some(mut trial) = Trial::start(&seldom) else { return };
+    let [often, seldom] =
+        [0.1, 3.0].map(|interval| json!({ "replication_state_check_interval": interval }));
+    let Some(mut trial) = Trial::start(&seldom) else {
+        return;
+    };
     let before = Holdings::of(trial.daemon());
     trial.reload(&often);
-    let script = format!("{}setsid sleep 600 &\nexit 5\n", note_time(&trial.daemon().promotions_path()));
+    let script = format!(
+        "{}setsid sleep 600 &\nexit 5\n",
+        note_time(&trial.daemon().promotions_path())
+    );
     let command = script_command(trial.daemon(), "leaving", &script);
-    let tried = trial.attempt(&command, "failover_command ended with status 5", Duration::from_secs(1));
-    wait_until("many runs", 2 * SOON, || trial.daemon().promotions().len() >= RUNS);
+    let tried = trial.attempt(
+        &command,
+        "failover_command ended with status 5",
+        Duration::from_secs(1),
+    );
+    wait_until("many runs", 2 * SOON, || {
+        trial.daemon().promotions().len() >= RUNS
+    });
     // No further ones while there is nothing to promote with.
-    trial.attempt(&json!(""), "failover_command is empty", Duration::from_secs(1));
+    trial.attempt(
+        &json!(""),
+        "failover_command is empty",
+        Duration::from_secs(1),
+    );
     trial.reload(&seldom);
     let during = Holdings::of(trial.daemon());
     let runs = trial.daemon().promotions().len();
-    println!("the first told after {:.1?}; {runs} runs; before: {before}; then: {during}", tried.took);
+    println!(
+        "the first told after {:.1?}; {runs} runs; before: {before}; then: {during}",
+        tried.took
+    );
     assert_eq!(during.descriptors, before.descriptors + MOST_LEFT_OPEN);
     assert!(during.children.is_empty(), "{during:?}");
     let log = trial.daemon().log();
-    assert_eq!(log.matches("failover_command is over; what it has started keeps its output open").count(), runs);
-    assert_eq!(log.matches("closing the oldest of 17 outputs").count(), runs - MOST_LEFT_OPEN);
+    assert_eq!(
+        log.matches("failover_command is over; what it has started keeps its output open")
+            .count(),
+        runs
+    );
+    assert_eq!(
+        log.matches("closing the oldest of 17 outputs").count(),
+        runs - MOST_LEFT_OPEN
+    );
 
-    for sleeper in processes_in(&trial.daemon().path("")).into_iter().filter(|pid| *pid != trial.daemon().pid()) {
+    for sleeper in processes_in(&trial.daemon().path(""))
+        .into_iter()
+        .filter(|pid| *pid != trial.daemon().pid())
+    {
         let _ = kill(sleeper, Signal::SIGKILL);
     }
-    wait_until("all is as before", SOON, || Holdings::of(trial.daemon()).is_as(&before));
+    wait_until("all is as before", SOON, || {
+        Holdings::of(trial.daemon()).is_as(&before)
+    });
     trial.promote();
 }
 
 #[test]
 fn what_is_printed_after_the_command_is_logged_to_its_last_word() {
-    let Some(mut trial) = Trial::start(&json!({ "replication_state_check_interval": 3.0 })) else { return };
+    let Some(mut trial) = Trial::start(&json!({ "replication_state_check_interval": 3.0 })) else {
+        return;
+    };
     let command = super::sh("(sleep 0.5; echo late; printf 'without an end') & exit 6");
-    trial.attempt(&command, "failover_command ended with status 6", Duration::from_millis(500));
+    trial.attempt(
+        &command,
+        "failover_command ended with status 6",
+        Duration::from_millis(500),
+    );
     for words in ["late", "without an end"] {
         let line = format!("failover_command: {words}\n");
-        wait_until("the last words are logged", SOON, || trial.daemon().log().contains(&line));
+        wait_until("the last words are logged", SOON, || {
+            trial.daemon().log().contains(&line)
+        });
     }
     trial.promote();
 }

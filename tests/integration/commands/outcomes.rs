@@ -13,20 +13,29 @@ type Case = (&'static str, Value, String);
 
 #[test]
 fn whatever_comes_of_a_command_the_alert_says_why_and_nothing_else_suffers() {
-    let Some(mut trial) = Trial::start(&json!({ "failover_command_timeout": 0.5 })) else { return };
+    let Some(mut trial) = Trial::start(&json!({ "failover_command_timeout": 0.5 })) else {
+        return;
+    };
     for (name, command, expected) in cases(&trial) {
         let tried = trial.attempt(&command, &expected, Duration::from_millis(800));
         let (attempts, errors) = (tried.attempts, tried.log.matches("\tERROR\t").count());
         let (took, unasked) = (tried.took, tried.unasked);
-        println!("{name}: told after {took:.1?}, {attempts} attempts, {unasked:.1?} unasked: {expected}");
+        println!(
+            "{name}: told after {took:.1?}, {attempts} attempts, {unasked:.1?} unasked: {expected}"
+        );
         assert!(attempts >= 1, "{}", tried.log);
         // Once for each attempt, the latest of the command before included; nothing else is wrong.
         assert!((attempts..=attempts + 1).contains(&errors), "{}", tried.log);
         if expected.contains("could not be started") || expected.ends_with("is empty") {
             let ran = trial.daemon().alert("failover_has_happened");
-            assert!(!ran.as_ref().is_some_and(|text| text.contains(&expected)), "{ran:?}");
+            assert!(
+                !ran.as_ref().is_some_and(|text| text.contains(&expected)),
+                "{ran:?}"
+            );
         } else {
-            trial.daemon().wait_alert("failover_has_happened", &expected);
+            trial
+                .daemon()
+                .wait_alert("failover_has_happened", &expected);
         }
     }
     trial.promote();
@@ -34,15 +43,32 @@ fn whatever_comes_of_a_command_the_alert_says_why_and_nothing_else_suffers() {
 
 #[test]
 fn a_command_that_ignores_sigterm_is_ended_by_sigkill() {
-    let Some(mut trial) = Trial::start(&json!({ "failover_command_timeout": 0.5 })) else { return };
+    let Some(mut trial) = Trial::start(&json!({ "failover_command_timeout": 0.5 })) else {
+        return;
+    };
     let expected = "failover_command ran longer than its limit and was ended";
     let deaf = sh("trap '' TERM; while :; do sleep 0.1; done");
     let tried = trial.attempt(&deaf, expected, Duration::from_secs(5));
-    let told = |signal: &str| tried.log.find(&format!("failover_command has run for too long: sending {signal}"));
-    assert!(told("SIGTERM").unwrap() < told("SIGKILL").unwrap(), "{}", tried.log);
-    println!("ended after {:.1?}, {:.1?} unasked", tried.took, tried.unasked);
+    let told = |signal: &str| {
+        tried.log.find(&format!(
+            "failover_command has run for too long: sending {signal}"
+        ))
+    };
+    assert!(
+        told("SIGTERM").unwrap() < told("SIGKILL").unwrap(),
+        "{}",
+        tried.log
+    );
+    println!(
+        "ended after {:.1?}, {:.1?} unasked",
+        tried.took, tried.unasked
+    );
     // The limit, and five seconds.
-    assert!(tried.took > Duration::from_millis(5_500), "after {:?}", tried.took);
+    assert!(
+        tried.took > Duration::from_millis(5_500),
+        "after {:?}",
+        tried.took
+    );
     trial.promote();
 }
 
@@ -52,32 +78,68 @@ fn cases(trial: &Trial) -> Vec<Case> {
     fs::write(&script, "#!/bin/sh\nexit 0\n").unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o644)).unwrap();
     let not_started = |name: &'static str, program: String, reason: &str| {
-        (name, json!([program, "now"]), format!("failover_command could not be started: {program}: {reason}"))
+        (
+            name,
+            json!([program, "now"]),
+            format!("failover_command could not be started: {program}: {reason}"),
+        )
     };
-    let ended = |name, script: &str, how: &str| (name, sh(script), format!("failover_command {how}"));
-    let (missing, forbidden) = ("No such file or directory (os error 2)", "Permission denied (os error 13)");
+    let ended =
+        |name, script: &str, how: &str| (name, sh(script), format!("failover_command {how}"));
+    let (missing, forbidden) = (
+        "No such file or directory (os error 2)",
+        "Permission denied (os error 13)",
+    );
     let text = |name: &str| path(name).to_str().unwrap().to_owned();
     vec![
         ("empty", json!(""), "failover_command is empty".to_owned()),
         ("null", Value::Null, "failover_command is empty".to_owned()),
-        ("no words", json!([]), "failover_command is empty".to_owned()),
+        (
+            "no words",
+            json!([]),
+            "failover_command is empty".to_owned(),
+        ),
         not_started("missing", text("nowhere/promote"), missing),
         not_started("not on PATH", "promote-that-nobody-has".to_owned(), missing),
         not_started("not executable", text("plain"), forbidden),
         not_started("a directory", text("alerts"), forbidden),
-        not_started("below a file", text("plain/promote"), "Not a directory (os error 20)"),
+        not_started(
+            "below a file",
+            text("plain/promote"),
+            "Not a directory (os error 20)",
+        ),
         ended("fails", "exit 3", "ended with status 3"),
-        ended("what it calls is missing", "promote-that-nobody-has", "ended with status 127"),
+        ended(
+            "what it calls is missing",
+            "promote-that-nobody-has",
+            "ended with status 127",
+        ),
         ended("killed", "kill -KILL $$", "was ended by signal 9"),
         ended("crashed", "kill -SEGV $$", "was ended by signal 11"),
-        ended("hangs", "sleep 600; true", "ran longer than its limit and was ended"),
-        ended("hangs and reads", "cat; exec sleep 600", "ran longer than its limit and was ended"),
+        ended(
+            "hangs",
+            "sleep 600; true",
+            "ran longer than its limit and was ended",
+        ),
+        ended(
+            "hangs and reads",
+            "cat; exec sleep 600",
+            "ran longer than its limit and was ended",
+        ),
         ended(
             "ends well when told to end",
             "trap 'exit 0' TERM; sleep 600 & wait",
             "ran longer than its limit and was ended",
         ),
-        ended("closes its output", "exec >&- 2>&-; exit 4", "ended with status 4"),
-        ended("stops itself", "kill -STOP $$", "ran longer than its limit and was ended"),
+        ended(
+            "closes its output",
+            "exec >&- 2>&-; exit 4",
+            "ended with status 4",
+        ),
+        ended(
+            "stops itself",
+            "kill -STOP $$",
+            "ran longer than its limit and was ended",
+        ),
     ]
 }

@@ -14,7 +14,10 @@ const WATCHED: Duration = Duration::from_secs(8);
 
 #[test]
 fn attempts_are_never_closer_than_the_check_interval_whatever_else_happens() {
-    let Some(mut trial) = Trial::start(&json!({ "replication_state_check_interval": INTERVAL })) else { return };
+    let Some(mut trial) = Trial::start(&json!({ "replication_state_check_interval": INTERVAL }))
+    else {
+        return;
+    };
     let flapping = Player::start("flapping", Role::Standby);
     flapping.hang_up();
     let script = format!("{}exit 1\n", note_time(&trial.daemon().promotions_path()));
@@ -25,7 +28,9 @@ fn attempts_are_never_closer_than_the_check_interval_whatever_else_happens() {
         "failover_command": failing, "remote_conns": nodes, "db_poll_interval": 0.1,
         "never_promote_these_nodes": ["flapping"], "missing_master_from_config_timeout": 0,
     }));
-    wait_until("it is tried", SOON, || !trial.daemon().promotions().is_empty());
+    wait_until("it is tried", SOON, || {
+        !trial.daemon().promotions().is_empty()
+    });
     let (begun, mut requests) = (Instant::now(), 0);
     while begun.elapsed() < WATCHED {
         requests += 1;

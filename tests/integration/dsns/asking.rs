@@ -1,4 +1,5 @@
-//! Two servers and some that are none; how a case is put to psql and to a daemon, and what came of it.
+//! Two servers and some that are none; how a case is put to psql and to a daemon, and what came of
+//! it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -58,7 +59,15 @@ impl fmt::Display for Found {
 }
 
 pub(super) fn case(dsn: &'static str, expected: Outcome) -> Case {
-    Case { dsn, env: "", pgpass: None, mode: 0o600, service: None, libpq: expected, ours: expected }
+    Case {
+        dsn,
+        env: "",
+        pgpass: None,
+        mode: 0o600,
+        service: None,
+        libpq: expected,
+        ours: expected,
+    }
 }
 
 impl Case {
@@ -69,7 +78,10 @@ impl Case {
 
     /// `~/.pgpass`.
     pub(super) fn pgpass(self, text: &'static str) -> Self {
-        Self { pgpass: Some(text), ..self }
+        Self {
+            pgpass: Some(text),
+            ..self
+        }
     }
 
     /// The mode of `~/.pgpass`.
@@ -79,12 +91,18 @@ impl Case {
 
     /// `~/.pg_service.conf`, and `etc/pg_service.conf` beside the home directory.
     pub(super) fn service(self, text: &'static str) -> Self {
-        Self { service: Some(text), ..self }
+        Self {
+            service: Some(text),
+            ..self
+        }
     }
 
     /// Ours differs, on purpose: vendor-notes/differences.md says why.
     pub(super) fn ours(self, outcome: Outcome) -> Self {
-        Self { ours: outcome, ..self }
+        Self {
+            ours: outcome,
+            ..self
+        }
     }
 
     pub(super) fn is_as_expected(&self, libpq: &Found, ours: &Found) -> bool {
@@ -125,16 +143,23 @@ impl World {
         let name = format!("pglookout-dsns-{}-{test}", std::process::id());
         fs::create_dir(&sockets).unwrap();
         give_to_server(&sockets);
-        let setting = format!("unix_socket_directories = '{}, @{name}'\nmax_connections = 200\n", sockets.display());
+        let setting = format!(
+            "unix_socket_directories = '{}, @{name}'\nmax_connections = 200\n",
+            sockets.display()
+        );
         append(&cluster["p"].data.join("postgresql.conf"), &setting);
-        append(&cluster["s1"].data.join("postgresql.conf"), "max_connections = 200\n");
+        append(
+            &cluster["s1"].data.join("postgresql.conf"),
+            "max_connections = 200\n",
+        );
         for server in cluster.servers() {
             append(
                 &server.data.join("pg_hba.conf"),
                 "host all all 0.0.0.0/0 scram-sha-256\nlocal all all scram-sha-256\n",
             );
         }
-        // A standby refuses more connections than the primary's control file knows of, so the primary is first.
+        // A standby refuses more connections than the primary's control file knows of, so the
+        // primary is first.
         cluster["p"].start();
         cluster["p"].query(r#"CREATE USER "o'brien \x" PASSWORD 'p ''w\'"#);
         cluster["p"].query("CREATE USER \"ümlaut\" PASSWORD 'pä@s/s:w%rd'");
@@ -154,21 +179,38 @@ impl World {
             ("starting", refusing(Some("57P03")).to_string()),
             ("full", refusing(Some("53300")).to_string()),
             ("closing", refusing(None).to_string()),
-            ("v6", relay(SocketAddr::from((cluster["p"].host.address, 5432))).to_string()),
+            (
+                "v6",
+                relay(SocketAddr::from((cluster["p"].host.address, 5432))).to_string(),
+            ),
             ("dir", sockets.display().to_string()),
             ("abstract", name),
             ("pw", PASSWORD.to_owned()),
             ("server", User::from_uid(server).unwrap().unwrap().name),
         ]);
-        Some(Self { cluster, words, _hole: hole, _silent: silent })
+        Some(Self {
+            cluster,
+            words,
+            _hole: hole,
+            _silent: silent,
+        })
     }
 
     /// The text with everything in braces filled in.
     pub(super) fn fill(&self, text: &str, number: usize) -> String {
         // In a URL the directory's slash stands there already, percent-encoded.
-        let encoded = format!("%2F{}", self.words["dir"].trim_start_matches('/').replace('/', "%2F"));
-        let text = text.replace("%2F{dir}", &encoded).replace("{files}", &self.files(number).display().to_string());
-        self.words.iter().fold(text, |text, (word, value)| text.replace(&format!("{{{word}}}"), value))
+        let encoded = format!(
+            "%2F{}",
+            self.words["dir"]
+                .trim_start_matches('/')
+                .replace('/', "%2F")
+        );
+        let text = text
+            .replace("%2F{dir}", &encoded)
+            .replace("{files}", &self.files(number).display().to_string());
+        self.words.iter().fold(text, |text, (word, value)| {
+            text.replace(&format!("{{{word}}}"), value)
+        })
     }
 
     fn files(&self, number: usize) -> PathBuf {
@@ -187,13 +229,18 @@ impl World {
         if let Some(text) = case.service {
             let system = self.files(number).join("etc");
             fs::create_dir_all(&system).unwrap();
-            for path in [home.join(".pg_service.conf"), system.join("pg_service.conf")] {
+            for path in [
+                home.join(".pg_service.conf"),
+                system.join("pg_service.conf"),
+            ] {
                 fs::write(path, self.fill(text, number)).unwrap();
             }
         }
         let home = [("HOME".to_owned(), home.display().to_string())];
         let further = case.env.split(' ').filter_map(|pair| pair.split_once('='));
-        home.into_iter().chain(further.map(|(name, value)| (name.to_owned(), self.fill(value, number)))).collect()
+        home.into_iter()
+            .chain(further.map(|(name, value)| (name.to_owned(), self.fill(value, number))))
+            .collect()
     }
 
     /// A daemon that watches this alone.
@@ -222,15 +269,29 @@ impl World {
         let log = daemon.log();
         if state["n"]["connection"] == true {
             let question = format!("{WHERE} WHERE application_name = 'case{number}'");
-            let places: Vec<String> = self.cluster.servers().map(|server| server.query(&question)).collect();
-            let server = if state["n"]["pg_is_in_recovery"] == true { "s1" } else { "p" };
+            let places: Vec<String> = self
+                .cluster
+                .servers()
+                .map(|server| server.query(&question))
+                .collect();
+            let server = if state["n"]["pg_is_in_recovery"] == true {
+                "s1"
+            } else {
+                "p"
+            };
             let place = Some(places.concat()).filter(|place| !place.is_empty());
             return (Found(place.ok_or(Outcome::Seen(server))), log);
         }
-        let last = log.lines().rfind(|line| line.contains("node n: ")).unwrap_or_default();
+        let last = log
+            .lines()
+            .rfind(|line| line.contains("node n: "))
+            .unwrap_or_default();
         let failure = match () {
             () if !daemon.is_running() => Outcome::Broken,
-            () if ["authentication rejected", "refused by"].iter().any(|words| last.contains(words)) => {
+            () if ["authentication rejected", "refused by"]
+                .iter()
+                .any(|words| last.contains(words)) =>
+            {
                 Outcome::TurnedAway
             }
             () => Outcome::Unreached,
@@ -241,17 +302,37 @@ impl World {
     /// The same of psql.
     pub(super) fn psql(&self, number: usize, case: &Case) -> (Found, String) {
         let mut psql = Host::on_loopback("psql").command("timeout", Account::Own);
-        psql.arg("20").arg(&self.cluster.postgres.psql).args(["-X", "-q", "-A", "-t", "-w"]);
-        psql.envs(self.surroundings(number, case)).env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+        psql.arg("20")
+            .arg(&self.cluster.postgres.psql)
+            .args(["-X", "-q", "-A", "-t", "-w"]);
+        psql.envs(self.surroundings(number, case))
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null());
         let output = psql.args(["-d", &self.fill(case.dsn, number), "-c"]);
-        let output = output.arg(format!("{WHERE} WHERE pid = pg_backend_pid()")).output().unwrap();
+        let output = output
+            .arg(format!("{WHERE} WHERE pid = pg_backend_pid()"))
+            .output()
+            .unwrap();
         if output.status.success() {
-            return (Found(Ok(String::from_utf8(output.stdout).unwrap().trim().to_owned())), String::new());
+            return (
+                Found(Ok(String::from_utf8(output.stdout)
+                    .unwrap()
+                    .trim()
+                    .to_owned())),
+                String::new(),
+            );
         }
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
         let failure = match () {
-            () if says(&["FATAL", "no password supplied", "session is", "server is", "peer user"]) => {
+            () if says(&[
+                "FATAL",
+                "no password supplied",
+                "session is",
+                "server is",
+                "peer user",
+            ]) =>
+            {
                 Outcome::TurnedAway
             }
             () if says(&[
@@ -273,23 +354,28 @@ impl World {
 const WHERE: &str = "SELECT usename, datname, current_setting('cluster_name'), \
     CASE WHEN client_addr IS NULL THEN 'socket' ELSE 'ip' END FROM pg_stat_activity";
 
-/// A port on 127.0.0.1 where whoever comes gets this error, or none, before the connection is closed.
+/// A port on 127.0.0.1 where whoever comes gets this error, or none, before the connection is
+/// closed.
 fn refusing(sqlstate: Option<&'static str>) -> u16 {
-    serve(TcpListener::bind("127.0.0.1:0").unwrap(), move |mut stream| {
-        let Some(sqlstate) = sqlstate else { return };
-        let mut message = [0; 1024];
-        // First it is asked whether it encrypts (the request has 8 bytes), then comes the start-up message.
-        while let Ok(length) = stream.read(&mut message) {
-            let answer = match length {
-                0 => return,
-                8 => b"N".to_vec(),
-                _ => error_response(sqlstate),
-            };
-            if stream.write_all(&answer).is_err() || length != 8 {
-                return;
+    serve(
+        TcpListener::bind("127.0.0.1:0").unwrap(),
+        move |mut stream| {
+            let Some(sqlstate) = sqlstate else { return };
+            let mut message = [0; 1024];
+            // First it is asked whether it encrypts (the request has 8 bytes), then comes the
+            // start-up message.
+            while let Ok(length) = stream.read(&mut message) {
+                let answer = match length {
+                    0 => return,
+                    8 => b"N".to_vec(),
+                    _ => error_response(sqlstate),
+                };
+                if stream.write_all(&answer).is_err() || length != 8 {
+                    return;
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 /// Protocol, "ErrorResponse".
@@ -301,17 +387,23 @@ fn error_response(sqlstate: &str) -> Vec<u8> {
 
 /// A port on `::1` that leads to a server: those of the tests have IPv4 addresses of their own.
 fn relay(target: SocketAddr) -> u16 {
-    serve(TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap(), move |stream| {
-        let Ok(server) = TcpStream::connect(target) else { return };
-        let (mut from_client, mut to_server) = (stream.try_clone().unwrap(), server.try_clone().unwrap());
-        thread::spawn(move || {
-            let _ = std::io::copy(&mut from_client, &mut to_server);
-            let _ = to_server.shutdown(std::net::Shutdown::Write);
-        });
-        let (mut from_server, mut to_client) = (server, stream);
-        let _ = std::io::copy(&mut from_server, &mut to_client);
-        let _ = to_client.shutdown(std::net::Shutdown::Both);
-    })
+    serve(
+        TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).unwrap(),
+        move |stream| {
+            let Ok(server) = TcpStream::connect(target) else {
+                return;
+            };
+            let (mut from_client, mut to_server) =
+                (stream.try_clone().unwrap(), server.try_clone().unwrap());
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut from_client, &mut to_server);
+                let _ = to_server.shutdown(std::net::Shutdown::Write);
+            });
+            let (mut from_server, mut to_client) = (server, stream);
+            let _ = std::io::copy(&mut from_server, &mut to_client);
+            let _ = to_client.shutdown(std::net::Shutdown::Both);
+        },
+    )
 }
 
 fn serve(listener: TcpListener, each: impl Fn(TcpStream) + Clone + Send + 'static) -> u16 {

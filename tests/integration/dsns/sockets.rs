@@ -1,4 +1,5 @@
-//! `keepalives*` and `tcp_user_timeout`, read back from the sockets of the daemon and of psql themselves.
+//! `keepalives*` and `tcp_user_timeout`, read back from the sockets of the daemon and of psql
+//! themselves.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -26,11 +27,16 @@ const CASES: [&str; 6] = [
 
 #[test]
 fn keepalives_reach_the_sockets_as_with_libpq() {
-    let Some(cluster) = Cluster::start(&[]) else { return };
+    let Some(cluster) = Cluster::start(&[]) else {
+        return;
+    };
     let address = cluster["p"].host.address;
     let mut seen = Vec::new();
     for (number, keywords) in CASES.iter().enumerate() {
-        let dsn = format!("{} {keywords}", crate::harness::fleet::conninfo(&cluster["p"]));
+        let dsn = format!(
+            "{} {keywords}",
+            crate::harness::fleet::conninfo(&cluster["p"])
+        );
         let mut daemon = Daemon::prepare(
             Host::on_loopback(&format!("keep{number}")),
             cluster.dir(),
@@ -38,7 +44,9 @@ fn keepalives_reach_the_sockets_as_with_libpq() {
         );
         daemon.start();
         let mut psql = Host::on_loopback("psql").command(&cluster.postgres.psql, Account::Own);
-        psql.args(["-X", "-d", &dsn, "-c", "SELECT pg_sleep(60)"]).stdin(Stdio::null()).stdout(Stdio::null());
+        psql.args(["-X", "-d", &dsn, "-c", "SELECT pg_sleep(60)"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
         let mut psql = psql.spawn().unwrap();
         let libpq = Pid::from_raw(psql.id() as i32);
         let (mut ours, mut theirs) = (None, None);
@@ -61,11 +69,14 @@ fn options(process: Pid, address: Ipv4Addr) -> Option<Options> {
     let held = open_process(process)?;
     let descriptors = fs::read_dir(format!("/proc/{process}/fd")).ok()?.flatten();
     let sockets = descriptors.filter(|entry| {
-        fs::read_link(entry.path()).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
+        fs::read_link(entry.path())
+            .is_ok_and(|target| target.to_string_lossy().starts_with("socket:"))
     });
-    let mut copies = sockets.filter_map(|entry| copy(&held, entry.file_name().to_str()?.parse().ok()?));
+    let mut copies =
+        sockets.filter_map(|entry| copy(&held, entry.file_name().to_str()?.parse().ok()?));
     let socket = copies.find(|socket| {
-        getpeername::<SockaddrIn>(socket.as_raw_fd()).is_ok_and(|peer| peer.ip() == address && peer.port() == 5432)
+        getpeername::<SockaddrIn>(socket.as_raw_fd())
+            .is_ok_and(|peer| peer.ip() == address && peer.port() == 5432)
     })?;
     Some((
         getsockopt(&socket, sockopt::KeepAlive).ok()?,
@@ -84,13 +95,22 @@ fn open_process(process: Pid) -> Option<OwnedFd> {
 /// A copy of another process's descriptor.
 fn copy(process: &OwnedFd, descriptor: i32) -> Option<OwnedFd> {
     // SAFETY: an open descriptor and plain numbers; the copy is new and owned from here on.
-    unsafe { owned(libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), descriptor, 0)) }
+    unsafe {
+        owned(libc::syscall(
+            libc::SYS_pidfd_getfd,
+            process.as_raw_fd(),
+            descriptor,
+            0,
+        ))
+    }
 }
 
 /// # Safety
 /// `result` is what a system call gave that makes a descriptor.
 unsafe fn owned(result: libc::c_long) -> Option<OwnedFd> {
-    let descriptor = i32::try_from(result).ok().filter(|descriptor| *descriptor >= 0)?;
+    let descriptor = i32::try_from(result)
+        .ok()
+        .filter(|descriptor| *descriptor >= 0)?;
     // SAFETY: as promised, new and nobody else's.
     Some(unsafe { OwnedFd::from_raw_fd(descriptor) })
 }

@@ -1,29 +1,52 @@
-//! What the original makes of connection info (`tests/vectors`), word for word, and where we follow libpq instead.
+//! What the original makes of connection info (`tests/vectors`), word for word, and where we follow
+//! libpq instead.
 
 use pglookout::config::{Environment, Keywords, parse};
 use serde_json::{Value, json};
 
-/// Read otherwise, on purpose (vendor-notes/differences.md, 4): what we make of it; `None`: a mistake.
+/// Read otherwise, on purpose (vendor-notes/differences.md, 4): what we make of it; `None`: a
+/// mistake.
 const READ_AS_LIBPQ_DOES: [(&str, Option<&str>); 18] = [
     ("host = localhost port = 5", Some("host=localhost port=5")),
     ("host= port=5", Some("host=port=5")),
     ("a=\u{a0}b c=d", Some("a='\u{a0}b' c=d")),
     (r"password=p\ w user=x", Some("password='p w' user=x")),
     ("postgres://user:@host/", Some("user=user host=host")),
-    ("postgres://HOST.Example/DB", Some("host=HOST.Example dbname=DB")),
+    (
+        "postgres://HOST.Example/DB",
+        Some("host=HOST.Example dbname=DB"),
+    ),
     ("postgres://h/db?a=&b=1", Some("host=h dbname=db a='' b=1")),
-    ("postgres://us%40er:p%2Fw@h/d%20b", Some("user=us@er password=p/w host=h dbname='d b'")),
+    (
+        "postgres://us%40er:p%2Fw@h/d%20b",
+        Some("user=us@er password=p/w host=h dbname='d b'"),
+    ),
     ("postgres://h/db?a=b+c", Some("host=h dbname=db a=b+c")),
     // The resolver complains of ports.
-    ("postgres://h:notaport/db", Some("host=h port=notaport dbname=db")),
+    (
+        "postgres://h:notaport/db",
+        Some("host=h port=notaport dbname=db"),
+    ),
     ("postgres://h:99999/db", Some("host=h port=99999 dbname=db")),
     ("postgres://h:0/db", Some("host=h port=0 dbname=db")),
-    ("postgres://h1:1,h2:2/db", Some("host=h1,h2 port=1,2 dbname=db")),
-    ("postgres://u:p@w@h/db", Some("user=u password=p host=w@h dbname=db")),
+    (
+        "postgres://h1:1,h2:2/db",
+        Some("host=h1,h2 port=1,2 dbname=db"),
+    ),
+    (
+        "postgres://u:p@w@h/db",
+        Some("user=u password=p host=w@h dbname=db"),
+    ),
     ("postgres://h/db#frag", Some("host=h dbname=db#frag")),
     ("postgres://h/db?x=1;y=2", None),
-    ("postgresql://u:p#w@h/db", Some("user=u password=p#w host=h dbname=db")),
-    ("postgres://u:p?w@h/db", Some("user=u password=p?w host=h dbname=db")),
+    (
+        "postgresql://u:p#w@h/db",
+        Some("user=u password=p#w host=h dbname=db"),
+    ),
+    (
+        "postgres://u:p?w@h/db",
+        Some("user=u password=p?w host=h dbname=db"),
+    ),
 ];
 
 fn vectors(text: &str) -> Vec<Value> {
@@ -34,7 +57,11 @@ fn vectors(text: &str) -> Vec<Value> {
 fn pairs(object: &Value) -> Keywords {
     let mut keywords = Keywords::default();
     for (keyword, value) in object.as_object().unwrap() {
-        let keyword = if keyword == "database" { "dbname" } else { keyword };
+        let keyword = if keyword == "database" {
+            "dbname"
+        } else {
+            keyword
+        };
         match value {
             Value::Null => {}
             Value::String(text) => keywords.set(keyword, text.as_str()),
@@ -57,7 +84,9 @@ fn strings_are_read_and_masked_as_by_the_original() {
             None if vector["info"].is_null() => found.is_none(),
             None => found.as_ref().is_some_and(|found| {
                 found.says_the_same_as(&pairs(&vector["info"]))
-                    && vector["masked"].as_str().is_none_or(|masked| same_words(masked, &found.masked()))
+                    && vector["masked"]
+                        .as_str()
+                        .is_none_or(|masked| same_words(masked, &found.masked()))
             }),
         };
         read += 1;
@@ -65,7 +94,11 @@ fn strings_are_read_and_masked_as_by_the_original() {
             wrong.push(format!("{text:?}: {shown:?}, expected {vector}"));
         }
     }
-    assert!(wrong.is_empty() && read > 60, "{read} read\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty() && read > 60,
+        "{read} read\n{}",
+        wrong.join("\n")
+    );
 }
 
 /// The order within a URL is libpq's here.
@@ -80,22 +113,34 @@ fn same_words(one: &str, other: &str) -> bool {
 
 #[test]
 fn objects_become_the_strings_that_the_original_makes() {
-    let vectors = vectors(include_str!("../../vectors/misc_create_connection_string.json"));
+    let vectors = vectors(include_str!(
+        "../../vectors/misc_create_connection_string.json"
+    ));
     let mut wrong = Vec::new();
     for vector in &vectors {
         let keywords = pairs(&vector["in"]);
         let text = keywords.to_conninfo_string();
         // A keyword with a blank in it, and a truth value, are mistakes here.
-        let refused = !vector["error"].is_null() || text.contains(" =") || vector["in"]["password"] == true;
+        let refused =
+            !vector["error"].is_null() || text.contains(" =") || vector["in"]["password"] == true;
         let is_right = if refused {
-            parse(&json!({"remote_conns": {"n": vector["in"]}}).to_string(), &Environment::default()).is_err()
+            parse(
+                &json!({"remote_conns": {"n": vector["in"]}}).to_string(),
+                &Environment::default(),
+            )
+            .is_err()
         } else {
             let expected = Keywords::parse(vector["out"].as_str().unwrap()).unwrap();
-            expected.says_the_same_as(&keywords) && (keywords.iter().count() > 1 || vector["out"] == text)
+            expected.says_the_same_as(&keywords)
+                && (keywords.iter().count() > 1 || vector["out"] == text)
         };
         if !is_right {
             wrong.push(format!("{text:?}, expected {vector}"));
         }
     }
-    assert!(wrong.is_empty() && vectors.len() > 20, "{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty() && vectors.len() > 20,
+        "{}",
+        wrong.join("\n")
+    );
 }

@@ -1,4 +1,5 @@
-//! The configuration file is replaced by what is none: the running configuration stays, and nobody starts with it.
+//! The configuration file is replaced by what is none: the running configuration stays, and nobody
+//! starts with it.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -23,21 +24,63 @@ type Case = (&'static str, fn(&Path), &'static str);
 
 const CASES: [Case; 11] = [
     ("absent", |_| (), "No such file or directory"),
-    ("directory", |path| fs::create_dir(path).unwrap(), "not a regular file"),
-    ("1 GB", |path| File::create(path).and_then(|file| file.set_len(1 << 30)).unwrap(), "longer than 1048576 bytes"),
-    ("fifo", |path| mkfifo(path, Mode::S_IRWXU).unwrap(), "not a regular file"),
-    ("device", |path| symlink("/dev/zero", path).unwrap(), "not a regular file"),
-    ("dangling", |path| symlink("none", path).unwrap(), "No such file or directory"),
-    ("loop", |path| symlink(path, path).unwrap(), "Too many levels of symbolic links"),
+    (
+        "directory",
+        |path| fs::create_dir(path).unwrap(),
+        "not a regular file",
+    ),
+    (
+        "1 GB",
+        |path| {
+            File::create(path)
+                .and_then(|file| file.set_len(1 << 30))
+                .unwrap()
+        },
+        "longer than 1048576 bytes",
+    ),
+    (
+        "fifo",
+        |path| mkfifo(path, Mode::S_IRWXU).unwrap(),
+        "not a regular file",
+    ),
+    (
+        "device",
+        |path| symlink("/dev/zero", path).unwrap(),
+        "not a regular file",
+    ),
+    (
+        "dangling",
+        |path| symlink("none", path).unwrap(),
+        "No such file or directory",
+    ),
+    (
+        "loop",
+        |path| symlink(path, path).unwrap(),
+        "Too many levels of symbolic links",
+    ),
     ("forbidden", forbidden, "Permission denied"),
-    ("not UTF-8", |path| fs::write(path, b"{\"own_db\": \"\xff\"}").unwrap(), "not UTF-8 at byte 12"),
-    ("empty", |path| fs::write(path, "").unwrap(), "EOF while parsing"),
-    ("deep", |path| fs::write(path, "[".repeat(1 << 20)).unwrap(), "recursion limit exceeded"),
+    (
+        "not UTF-8",
+        |path| fs::write(path, b"{\"own_db\": \"\xff\"}").unwrap(),
+        "not UTF-8 at byte 12",
+    ),
+    (
+        "empty",
+        |path| fs::write(path, "").unwrap(),
+        "EOF while parsing",
+    ),
+    (
+        "deep",
+        |path| fs::write(path, "[".repeat(1 << 20)).unwrap(),
+        "recursion limit exceeded",
+    ),
 ];
 
 #[test]
 fn what_is_no_configuration_changes_nothing() {
-    let Some(mut cluster) = Cluster::start(&["s1"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
     let mut fleet = Fleet::prepare(&cluster, |_, _| ());
     fleet["s1"].program.splice(0..0, without_roots_eyes());
     fleet.start_all();
@@ -52,9 +95,17 @@ fn what_is_no_configuration_changes_nothing() {
         watch.join().unwrap()
     });
     let after = peak_kib(&fleet["s1"]);
-    println!("nodes asked at least every {longest:.1?}; peak memory {before} KiB, then {after} KiB");
-    assert!(longest < Duration::from_secs(2), "a healthy node was not asked for {longest:?}");
-    assert!(after < before + (8 << 10), "memory grew from {before} to {after} KiB");
+    println!(
+        "nodes asked at least every {longest:.1?}; peak memory {before} KiB, then {after} KiB"
+    );
+    assert!(
+        longest < Duration::from_secs(2),
+        "a healthy node was not asked for {longest:?}"
+    );
+    assert!(
+        after < before + (8 << 10),
+        "memory grew from {before} to {after} KiB"
+    );
     cluster[PRIMARY].kill_nine_all();
     let dead_at = seconds_now();
     let took = fleet.wait_promotion().1 - dead_at;
@@ -70,12 +121,20 @@ fn refuses(daemon: &Daemon, (name, replace, reason): &Case, count: usize) {
     remove(&path);
     replace(&path);
     daemon.signal(Signal::SIGHUP);
-    wait_until(&format!("{name} is refused"), SOON, || not_reloaded(daemon) > count);
+    wait_until(&format!("{name} is refused"), SOON, || {
+        not_reloaded(daemon) > count
+    });
     pause(400);
     let log = daemon.log();
-    let said: Vec<&str> = log[begun..].lines().filter(|line| line.contains(path.to_str().unwrap())).collect();
+    let said: Vec<&str> = log[begun..]
+        .lines()
+        .filter(|line| line.contains(path.to_str().unwrap()))
+        .collect();
     println!("{name}: {}", said.join(" / "));
-    assert!(said.len() == 1 && said[0].contains(reason), "{name}: {said:#?}");
+    assert!(
+        said.len() == 1 && said[0].contains(reason),
+        "{name}: {said:#?}"
+    );
 }
 
 #[test]
@@ -90,11 +149,19 @@ fn nobody_starts_with_what_is_no_configuration() {
         remove(&path);
         replace(&path);
         let mut command = host.command(&words[0], Account::Own);
-        let output = command.args(&words[1..]).arg(&path).stdin(Stdio::null()).output().unwrap();
+        let output = command
+            .args(&words[1..])
+            .arg(&path)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{name}: {said}");
         assert_eq!(said.lines().count(), 1, "{name}: {said}");
-        assert!(said.contains(reason) && said.contains(path.to_str().unwrap()), "{name}: {said}");
+        assert!(
+            said.contains(reason) && said.contains(path.to_str().unwrap()),
+            "{name}: {said}"
+        );
     }
     println!("{} starts refused in {:.1?}", CASES.len(), begun.elapsed());
     assert!(begun.elapsed() < SOON);
@@ -106,11 +173,18 @@ const WATCH: Duration = Duration::from_secs(6);
 /// Root may read everything, unless it is told not to.
 fn without_roots_eyes() -> Vec<String> {
     let setpriv = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
-    setpriv.iter().filter(|_| Uid::effective().is_root()).map(|word| (*word).to_owned()).collect()
+    setpriv
+        .iter()
+        .filter(|_| Uid::effective().is_root())
+        .map(|word| (*word).to_owned())
+        .collect()
 }
 
 fn not_reloaded(daemon: &Daemon) -> usize {
-    daemon.log().matches("the configuration was not reloaded").count()
+    daemon
+        .log()
+        .matches("the configuration was not reloaded")
+        .count()
 }
 
 fn remove(path: &Path) {

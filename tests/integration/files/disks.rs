@@ -1,4 +1,5 @@
-//! The state file and the alert files belong on a disk that is full, or where the daemon may not write.
+//! The state file and the alert files belong on a disk that is full, or where the daemon may not
+//! write.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write;
@@ -15,7 +16,14 @@ use crate::harness::run_dir::run;
 
 #[test]
 fn disks_that_take_nothing_cost_nobody_anything() {
-    if or_skip(Uid::effective().is_root().then_some(()).ok_or("disks of one's own need root".to_owned())).is_none() {
+    if or_skip(
+        Uid::effective()
+            .is_root()
+            .then_some(())
+            .ok_or("disks of one's own need root".to_owned()),
+    )
+    .is_none()
+    {
         return;
     }
     let cases = [
@@ -77,13 +85,19 @@ fn with_tmp(path: &Path) -> PathBuf {
 /// A file system in memory at this place, where anybody may write.
 fn mount(place: &Place, options: &str) {
     fs::create_dir_all(place.dir()).unwrap();
-    run(Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(place.dir())).unwrap();
+    run(Command::new("mount")
+        .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+        .arg(place.dir()))
+    .unwrap();
     place.make();
     set_mode(place, 0o777);
 }
 
 fn remount(place: &Place, option: &str) {
-    run(Command::new("mount").args(["-o", &format!("remount,{option}")]).arg(place.dir())).unwrap();
+    run(Command::new("mount")
+        .args(["-o", &format!("remount,{option}")])
+        .arg(place.dir()))
+    .unwrap();
 }
 
 fn fill(path: &Path) {

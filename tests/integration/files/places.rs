@@ -60,7 +60,8 @@ pub(super) struct Case {
     pub(super) name: &'static str,
     /// Done before the daemon starts.
     pub(super) spoil: Deed,
-    /// The reason in the log as long as it is wrong, of the file PATH. Empty: the daemon itself puts it right.
+    /// The reason in the log as long as it is wrong, of the file PATH. Empty: the daemon itself
+    /// puts it right.
     pub(super) reason: &'static str,
     /// Done by a person in the end.
     pub(super) mend: Deed,
@@ -74,14 +75,23 @@ pub(super) fn case(
     reason: &'static str,
     mend: impl Fn(&Place) + 'static,
 ) -> Case {
-    Case { name, spoil: Box::new(spoil), reason, mend: Box::new(mend) }
+    Case {
+        name,
+        spoil: Box::new(spoil),
+        reason,
+        mend: Box::new(mend),
+    }
 }
 
-/// What takes the place of a file, given its path and somebody's file, and is replaced by the file, untouched.
+/// What takes the place of a file, given its path and somebody's file, and is replaced by the file,
+/// untouched.
 fn replaced(name: &'static str, take: fn(&Path, &Path)) -> Case {
     let spoil = move |place: &Place| {
         place.make();
-        place.files().iter().for_each(|path| take(path, &place.victim()));
+        place
+            .files()
+            .iter()
+            .for_each(|path| take(path, &place.victim()));
     };
     case(name, spoil, "", |_| ())
 }
@@ -89,7 +99,12 @@ fn replaced(name: &'static str, take: fn(&Path, &Path)) -> Case {
 #[test]
 fn other_things_where_files_belong_cost_nobody_anything() {
     let cases = [
-        case("missing", |_| (), "cannot create a file for PATH: No such file or directory", Place::make),
+        case(
+            "missing",
+            |_| (),
+            "cannot create a file for PATH: No such file or directory",
+            Place::make,
+        ),
         case(
             "below-a-file",
             |place| fs::write(place.dir(), "").unwrap(),
@@ -101,24 +116,42 @@ fn other_things_where_files_belong_cost_nobody_anything() {
         ),
         case(
             "directory",
-            |place| place.files().iter().for_each(|path| fs::create_dir_all(path).unwrap()),
+            |place| {
+                place
+                    .files()
+                    .iter()
+                    .for_each(|path| fs::create_dir_all(path).unwrap())
+            },
             "cannot write PATH: Is a directory",
-            |place| place.files().iter().for_each(|path| fs::remove_dir(path).unwrap()),
+            |place| {
+                place
+                    .files()
+                    .iter()
+                    .for_each(|path| fs::remove_dir(path).unwrap())
+            },
         ),
         replaced("link", |path, victim| symlink(victim, path).unwrap()),
-        replaced("dangling", |path, victim| symlink(victim.with_extension("none"), path).unwrap()),
+        replaced("dangling", |path, victim| {
+            symlink(victim.with_extension("none"), path).unwrap()
+        }),
         replaced("loop", |path, _| symlink(path, path).unwrap()),
-        replaced("hard-link", |path, victim| fs::hard_link(victim, path).unwrap()),
+        replaced("hard-link", |path, victim| {
+            fs::hard_link(victim, path).unwrap()
+        }),
         replaced("fifo", |path, _| mkfifo(path, Mode::S_IRWXU).unwrap()),
         replaced("socket", |path, _| drop(UnixListener::bind(path).unwrap())),
-        replaced("beside", |path, victim| symlink(victim, format!("{}.tmp", path.display())).unwrap()),
+        replaced("beside", |path, victim| {
+            symlink(victim, format!("{}.tmp", path.display())).unwrap()
+        }),
     ];
     check(&cases, |_| ());
 }
 
 /// Every daemon has a case of its own; `adjust` is given each before its place is spoilt.
 pub(super) fn check(cases: &[Case], adjust: impl Fn(&mut Daemon)) {
-    let Some(mut beside) = Beside::prepare(cases.iter().map(|case| case.name)) else { return };
+    let Some(mut beside) = Beside::prepare(cases.iter().map(|case| case.name)) else {
+        return;
+    };
     let places: Vec<Place> = beside.daemons.iter_mut().map(Place::of).collect();
     for ((case, place), daemon) in cases.iter().zip(&places).zip(&mut beside.daemons) {
         fs::write(place.victim(), VICTIM).unwrap();
@@ -130,25 +163,58 @@ pub(super) fn check(cases: &[Case], adjust: impl Fn(&mut Daemon)) {
     for ((case, place), daemon) in cases.iter().zip(&places).zip(&beside.daemons) {
         for (key, path) in KEYS.iter().zip(place.files()) {
             let said = complaints(daemon, key);
-            println!("{} {key}: {}", case.name, said.first().map_or("no complaint", |line| line.as_str()));
+            println!(
+                "{} {key}: {}",
+                case.name,
+                said.first().map_or("no complaint", |line| line.as_str())
+            );
             let expected = usize::from(!case.reason.is_empty());
             assert_eq!(said.len(), expected, "{}: {said:#?}", case.name);
             let reason = case.reason.replace("PATH", &path.display().to_string());
-            assert!(said.iter().all(|line| line.contains(&reason)), "{}: {said:#?} / {reason}", case.name);
+            assert!(
+                said.iter().all(|line| line.contains(&reason)),
+                "{}: {said:#?} / {reason}",
+                case.name
+            );
         }
         (case.mend)(place);
     }
     for ((case, place), daemon) in cases.iter().zip(&places).zip(&beside.daemons) {
-        wait_until(&format!("{}: both files are written", case.name), SOON, || has_both(place));
+        wait_until(
+            &format!("{}: both files are written", case.name),
+            SOON,
+            || has_both(place),
+        );
         for (key, path) in KEYS.iter().zip(place.files()) {
             let found = fs::symlink_metadata(&path).unwrap();
-            assert!(found.is_file() && found.nlink() == 1, "{}: {}", case.name, path.display());
+            assert!(
+                found.is_file() && found.nlink() == 1,
+                "{}: {}",
+                case.name,
+                path.display()
+            );
             // The process that writes has ended after the file appeared, and is looked after then.
-            let again = || daemon.log().matches(&format!("{key}: written again")).count();
-            wait_until("it is said", SOON, || again() == usize::from(!case.reason.is_empty()));
+            let again = || {
+                daemon
+                    .log()
+                    .matches(&format!("{key}: written again"))
+                    .count()
+            };
+            wait_until("it is said", SOON, || {
+                again() == usize::from(!case.reason.is_empty())
+            });
         }
-        assert_eq!(fs::read_to_string(place.victim()).unwrap(), VICTIM, "{}", case.name);
-        assert!(!place.victim().with_extension("none").exists(), "{}: made by way of a link", case.name);
+        assert_eq!(
+            fs::read_to_string(place.victim()).unwrap(),
+            VICTIM,
+            "{}",
+            case.name
+        );
+        assert!(
+            !place.victim().with_extension("none").exists(),
+            "{}: made by way of a link",
+            case.name
+        );
     }
 }
 

@@ -1,5 +1,5 @@
-//! An address that swallows connections: no answer, no refusal. The kernel drops SYNs for a listener whose queue is full,
-//! so no network namespace is needed.
+//! An address that swallows connections: no answer, no refusal. The kernel drops SYNs for a
+//! listener whose queue is full, so no network namespace is needed.
 
 use std::io;
 use std::mem::size_of;
@@ -30,7 +30,11 @@ impl Blackhole {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Self { host, _listener: listener, _queue: queue })
+        Ok(Self {
+            host,
+            _listener: listener,
+            _queue: queue,
+        })
     }
 }
 
@@ -39,10 +43,13 @@ fn listen(address: Ipv4Addr, port: u16) -> io::Result<OwnedFd> {
     let name = libc::sockaddr_in {
         sin_family: libc::AF_INET as libc::sa_family_t,
         sin_port: port.to_be(),
-        sin_addr: libc::in_addr { s_addr: u32::from(address).to_be() },
+        sin_addr: libc::in_addr {
+            s_addr: u32::from(address).to_be(),
+        },
         sin_zero: [0; 8],
     };
-    // SAFETY: the descriptor is new and owned from here on; the address is a sockaddr_in of the length that is given.
+    // SAFETY: the descriptor is new and owned from here on; the address is a sockaddr_in of the
+    // length that is given.
     unsafe {
         let socket = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
         if socket < 0 {
@@ -50,7 +57,8 @@ fn listen(address: Ipv4Addr, port: u16) -> io::Result<OwnedFd> {
         }
         let owned = OwnedFd::from_raw_fd(socket);
         let length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
-        if libc::bind(socket, (&raw const name).cast(), length) != 0 || libc::listen(socket, 0) != 0 {
+        if libc::bind(socket, (&raw const name).cast(), length) != 0 || libc::listen(socket, 0) != 0
+        {
             return Err(io::Error::last_os_error());
         }
         Ok(owned)

@@ -27,8 +27,8 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// A running primary `p` with these standbys streaming from it, each with an address of its own on loopback. `None`: the
-    /// test cannot run here, which has been said.
+    /// A running primary `p` with these standbys streaming from it, each with an address of its own
+    /// on loopback. `None`: the test cannot run here, which has been said.
     pub(crate) fn start(standbys: &[&str]) -> Option<Self> {
         let mut cluster = Self::prepare(standbys)?;
         cluster.start_all();
@@ -45,19 +45,36 @@ impl Cluster {
     /// The same in network namespaces with nothing started yet.
     pub(crate) fn prepare_in_namespaces(standbys: &[&str]) -> Option<Self> {
         let postgres = or_skip(Postgres::here())?;
-        let names: Vec<&str> = [PRIMARY].iter().chain(standbys).chain(&[OBSERVER]).copied().collect();
+        let names: Vec<&str> = [PRIMARY]
+            .iter()
+            .chain(standbys)
+            .chain(&[OBSERVER])
+            .copied()
+            .collect();
         let network = or_skip(Network::of(&names))?;
-        Some(Self::on_hosts(postgres, network.hosts.clone(), Some(network)))
+        Some(Self::on_hosts(
+            postgres,
+            network.hosts.clone(),
+            Some(network),
+        ))
     }
 
     /// The same on loopback with nothing started yet.
     pub(crate) fn prepare(standbys: &[&str]) -> Option<Self> {
         let postgres = or_skip(Postgres::here())?;
         let names = [PRIMARY].iter().chain(standbys).chain(&[OBSERVER]);
-        Some(Self::on_hosts(postgres, names.map(|name| Host::on_loopback(name)).collect(), None))
+        Some(Self::on_hosts(
+            postgres,
+            names.map(|name| Host::on_loopback(name)).collect(),
+            None,
+        ))
     }
 
-    fn on_hosts(postgres: &'static Postgres, mut hosts: Vec<Host>, network: Option<Network>) -> Self {
+    fn on_hosts(
+        postgres: &'static Postgres,
+        mut hosts: Vec<Host>,
+        network: Option<Network>,
+    ) -> Self {
         let dir = TestDir::new();
         let observer = hosts.pop().expect("the observer's host");
         let primary = hosts.first().expect("the primary's host").clone();
@@ -69,7 +86,13 @@ impl Cluster {
             server.copy_template(&postgres.template, streams_from);
             servers.insert(server.host.name.clone(), server);
         }
-        Self { servers, observer, network, dir, postgres }
+        Self {
+            servers,
+            observer,
+            network,
+            dir,
+            postgres,
+        }
     }
 
     /// Starts all servers and waits until the standbys stream.
@@ -86,7 +109,8 @@ impl Cluster {
     /// Waits until so many standbys stream from the primary.
     pub(crate) fn wait_streaming(&self, count: usize) {
         wait_until("all standbys stream", SOON, || {
-            self[PRIMARY].query("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")
+            self[PRIMARY]
+                .query("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")
                 == count.to_string()
         });
     }
@@ -110,7 +134,9 @@ impl Cluster {
 
     /// The host of a server or of the observer.
     pub(crate) fn host(&self, name: &str) -> &Host {
-        self.servers.get(name).map_or(&self.observer, |server| &server.host)
+        self.servers
+            .get(name)
+            .map_or(&self.observer, |server| &server.host)
     }
 
     /// The directory of this test.
@@ -120,19 +146,32 @@ impl Cluster {
 
     /// Those of these standbys that have the most WAL, in the order given.
     pub(crate) fn furthest_ahead(&self, names: &[&str]) -> Vec<String> {
-        let position = "SELECT GREATEST(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0'";
-        let positions: Vec<u64> =
-            names.iter().map(|name| self[name].query(position).parse().expect("a position")).collect();
+        let position =
+            "SELECT GREATEST(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) - '0/0'";
+        let positions: Vec<u64> = names
+            .iter()
+            .map(|name| self[name].query(position).parse().expect("a position"))
+            .collect();
         let highest = positions.iter().max();
-        let ahead = names.iter().zip(&positions).filter(|(_, position)| Some(*position) == highest);
+        let ahead = names
+            .iter()
+            .zip(&positions)
+            .filter(|(_, position)| Some(*position) == highest);
         ahead.map(|(name, _)| (*name).to_owned()).collect()
     }
 
     /// The servers that are running and take writes.
     pub(crate) fn primaries(&self) -> Vec<&str> {
-        let writable =
-            |server: &&Server| server.try_query("SELECT pg_is_in_recovery()").is_ok_and(|answer| answer == "f");
-        self.servers.values().filter(writable).map(|server| server.host.name.as_str()).collect()
+        let writable = |server: &&Server| {
+            server
+                .try_query("SELECT pg_is_in_recovery()")
+                .is_ok_and(|answer| answer == "f")
+        };
+        self.servers
+            .values()
+            .filter(writable)
+            .map(|server| server.host.name.as_str())
+            .collect()
     }
 }
 
@@ -146,6 +185,8 @@ impl Index<&str> for Cluster {
 
 impl IndexMut<&str> for Cluster {
     fn index_mut(&mut self, name: &str) -> &mut Server {
-        self.servers.get_mut(name).expect("a server of this cluster")
+        self.servers
+            .get_mut(name)
+            .expect("a server of this cluster")
     }
 }

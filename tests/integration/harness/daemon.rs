@@ -45,17 +45,38 @@ impl Daemon {
         config["json_state_file_path"] = json!(dir.join("state.json"));
         config["maintenance_mode_file"] = json!(dir.join("maintenance"));
         let program = vec![env!("CARGO_BIN_EXE_pglookout").to_owned()];
-        Self { host, config, variables: Vec::new(), program, descriptors: None, dir, child: None }
+        Self {
+            host,
+            config,
+            variables: Vec::new(),
+            program,
+            descriptors: None,
+            dir,
+            child: None,
+        }
     }
 
     /// Starts it and waits until it answers.
     pub(crate) fn start(&mut self) {
-        let log = File::options().create(true).append(true).open(self.log_path()).expect("the daemon's log");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log_path())
+            .expect("the daemon's log");
         self.start_with_stderr(log.into());
-        wait_until(&format!("the daemon {} answers", self.host.name), SOON, || {
-            assert!(self.is_running(), "the daemon {} ended: {}", self.host.name, self.log());
-            self.get("/state.json").is_ok()
-        });
+        wait_until(
+            &format!("the daemon {} answers", self.host.name),
+            SOON,
+            || {
+                assert!(
+                    self.is_running(),
+                    "the daemon {} ended: {}",
+                    self.host.name,
+                    self.log()
+                );
+                self.get("/state.json").is_ok()
+            },
+        );
     }
 
     /// Starts it with this as its stderr, and waits for nothing.
@@ -64,17 +85,28 @@ impl Daemon {
         self.write_config(&self.config.to_string());
         let (program, arguments) = self.program.split_first().expect("a program");
         let mut command = self.host.command(program, Account::Own);
-        command.args(arguments).arg(self.config_path()).current_dir(&self.dir).envs(self.variables.iter().cloned());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        command
+            .args(arguments)
+            .arg(self.config_path())
+            .current_dir(&self.dir)
+            .envs(self.variables.iter().cloned());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr);
         if let Some(most) = self.descriptors {
             // SAFETY: one system call between fork and exec.
-            unsafe { command.pre_exec(move || Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)) };
+            unsafe {
+                command.pre_exec(move || Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?))
+            };
         }
         self.child = Some(command.spawn().expect("the pglookout program"));
     }
 
     pub(crate) fn is_running(&mut self) -> bool {
-        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+        self.child
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -85,10 +117,14 @@ impl Daemon {
     pub(crate) fn wait_exit(&mut self, limit: Duration) -> ExitStatus {
         let mut child = self.child.take().expect("a started daemon");
         let mut status = None;
-        wait_until(&format!("the daemon {} ends", self.host.name), limit, || {
-            status = child.try_wait().expect("its status");
-            status.is_some()
-        });
+        wait_until(
+            &format!("the daemon {} ends", self.host.name),
+            limit,
+            || {
+                status = child.try_wait().expect("its status");
+                status.is_some()
+            },
+        );
         status.expect("its status")
     }
 
@@ -101,7 +137,10 @@ impl Daemon {
     /// Its sudden end; a command that it runs goes on.
     pub(crate) fn kill_nine(&mut self) {
         if let Some(mut child) = self.child.take() {
-            child.kill().and_then(|()| child.wait()).expect("the killed daemon");
+            child
+                .kill()
+                .and_then(|()| child.wait())
+                .expect("the killed daemon");
         }
     }
 
@@ -120,7 +159,9 @@ impl Daemon {
     pub(crate) fn write_config(&self, text: &str) {
         // At once as a whole: an earlier SIGHUP may still be on its way.
         let part = self.path("config.json.part");
-        fs::write(&part, text).and_then(|()| fs::rename(part, self.config_path())).expect("the configuration file");
+        fs::write(&part, text)
+            .and_then(|()| fs::rename(part, self.config_path()))
+            .expect("the configuration file");
     }
 
     pub(crate) fn get(&self, target: &str) -> std::io::Result<Answer> {
@@ -128,12 +169,17 @@ impl Daemon {
     }
 
     pub(crate) fn post_check(&self) -> u16 {
-        http::request(&self.host, HTTP_PORT, "POST", "/check").expect("an answer to POST /check").status
+        http::request(&self.host, HTTP_PORT, "POST", "/check")
+            .expect("an answer to POST /check")
+            .status
     }
 
     /// `/state.json`; null while there is none.
     pub(crate) fn state(&self) -> Value {
-        self.get("/state.json").ok().and_then(|answer| serde_json::from_str(&answer.body).ok()).unwrap_or_default()
+        self.get("/state.json")
+            .ok()
+            .and_then(|answer| serde_json::from_str(&answer.body).ok())
+            .unwrap_or_default()
     }
 
     /// The state file; null while there is none.
@@ -146,12 +192,19 @@ impl Daemon {
 
     /// When the last decision was written down.
     pub(crate) fn decided_at(&self) -> Option<SystemTime> {
-        fs::metadata(self.dir.join("state.json")).and_then(|file| file.modified()).ok()
+        fs::metadata(self.dir.join("state.json"))
+            .and_then(|file| file.modified())
+            .ok()
     }
 
     /// The primary, by its state file.
     pub(crate) fn current_primary(&self) -> Option<String> {
-        Some(self.state_file().get("current_master")?.as_str()?.to_owned())
+        Some(
+            self.state_file()
+                .get("current_master")?
+                .as_str()?
+                .to_owned(),
+        )
     }
 
     pub(crate) fn alert(&self, name: &str) -> Option<String> {
@@ -162,11 +215,13 @@ impl Daemon {
         self.alert(name).is_some()
     }
 
-    /// Waits until the alert is raised with these words in it: a child of the daemon writes it, while everything else goes
-    /// on and can be seen.
+    /// Waits until the alert is raised with these words in it: a child of the daemon writes it,
+    /// while everything else goes on and can be seen.
     pub(crate) fn wait_alert(&self, name: &str, words: &str) {
         let what = format!("the daemon {} raises {name} with: {words}", self.host.name);
-        wait_until(&what, SOON, || self.alert(name).is_some_and(|text| text.contains(words)));
+        wait_until(&what, SOON, || {
+            self.alert(name).is_some_and(|text| text.contains(words))
+        });
     }
 
     /// When its failover command was started, each time, in seconds since 1970.
@@ -204,7 +259,11 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- pglookout {}:\n{}", self.host.name, tail(&self.log_path(), 40));
+            eprintln!(
+                "--- pglookout {}:\n{}",
+                self.host.name,
+                tail(&self.log_path(), 40)
+            );
         }
         self.kill_nine();
         kill_all_in(&self.dir);
@@ -213,5 +272,8 @@ impl Drop for Daemon {
 
 /// The time of day as the failover script writes it.
 pub(crate) fn seconds_now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs_f64()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock after 1970")
+        .as_secs_f64()
 }

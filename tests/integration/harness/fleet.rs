@@ -26,8 +26,8 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// Starts a daemon beside every server and the observer, and waits until each knows the whole cluster. `adjust` is given
-    /// each one's name and configuration before it starts.
+    /// Starts a daemon beside every server and the observer, and waits until each knows the whole
+    /// cluster. `adjust` is given each one's name and configuration before it starts.
     pub(crate) fn start(cluster: &Cluster, adjust: impl Fn(&str, &mut Value)) -> Self {
         let mut fleet = Self::prepare(cluster, adjust);
         fleet.start_all();
@@ -38,8 +38,16 @@ impl Fleet {
     /// The same with nothing started yet.
     pub(crate) fn prepare(cluster: &Cluster, adjust: impl Fn(&str, &mut Value)) -> Self {
         let mut daemons = BTreeMap::new();
-        for name in cluster.servers().map(|server| server.host.name.as_str()).chain([OBSERVER]) {
-            let mut daemon = Daemon::prepare(cluster.host(name).clone(), cluster.dir(), settings(cluster, name));
+        for name in cluster
+            .servers()
+            .map(|server| server.host.name.as_str())
+            .chain([OBSERVER])
+        {
+            let mut daemon = Daemon::prepare(
+                cluster.host(name).clone(),
+                cluster.dir(),
+                settings(cluster, name),
+            );
             if name != OBSERVER {
                 let script = promoting_script(cluster, &cluster[name], &daemon.promotions_path());
                 daemon.config["failover_command"] = script_command(&daemon, "promote", &script);
@@ -54,26 +62,36 @@ impl Fleet {
         self.daemons.values_mut().for_each(Daemon::start);
     }
 
-    /// Waits until every daemon that watches this cluster has seen all servers, knows the primary, and has seen every
-    /// standby's lag come under the limit from which it warns.
+    /// Waits until every daemon that watches this cluster has seen all servers, knows the primary,
+    /// and has seen every standby's lag come under the limit from which it warns.
     pub(crate) fn wait_settled(&self) {
         for (name, daemon) in &self.daemons {
-            wait_until(&format!("the daemon {name} knows the whole cluster"), SOON, || {
-                let state = daemon.state_file();
-                let nodes = state.get("db_nodes").and_then(Value::as_object);
-                let warning = daemon.config["warning_replication_time_lag"].as_f64();
-                daemon.current_primary().as_deref() == Some(PRIMARY)
-                    && nodes.is_some_and(|nodes| nodes.iter().all(|(name, node)| name_is_fine(name, node, warning)))
-            });
+            wait_until(
+                &format!("the daemon {name} knows the whole cluster"),
+                SOON,
+                || {
+                    let state = daemon.state_file();
+                    let nodes = state.get("db_nodes").and_then(Value::as_object);
+                    let warning = daemon.config["warning_replication_time_lag"].as_f64();
+                    daemon.current_primary().as_deref() == Some(PRIMARY)
+                        && nodes.is_some_and(|nodes| {
+                            nodes
+                                .iter()
+                                .all(|(name, node)| name_is_fine(name, node, warning))
+                        })
+                },
+            );
         }
     }
 
     /// Which daemons ran their failover command, in order of time, each as often as it did.
     pub(crate) fn promotions(&self) -> Vec<(&str, f64)> {
-        let each = self
-            .daemons
-            .iter()
-            .flat_map(|(name, daemon)| daemon.promotions().into_iter().map(move |time| (name.as_str(), time)));
+        let each = self.daemons.iter().flat_map(|(name, daemon)| {
+            daemon
+                .promotions()
+                .into_iter()
+                .map(move |time| (name.as_str(), time))
+        });
         let mut all: Vec<_> = each.collect();
         all.sort_by(|one, other| one.1.total_cmp(&other.1));
         all
@@ -81,7 +99,10 @@ impl Fleet {
 
     /// The names alone.
     pub(crate) fn promoted(&self) -> Vec<&str> {
-        self.promotions().into_iter().map(|(name, _)| name).collect()
+        self.promotions()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect()
     }
 
     /// Waits until somebody promotes; who, and when.
@@ -90,14 +111,20 @@ impl Fleet {
         self.promotions()[0]
     }
 
-    /// Watches for `seconds` that nobody promotes who has not done so, and that everybody who runs decides all the time.
+    /// Watches for `seconds` that nobody promotes who has not done so, and that everybody who runs
+    /// decides all the time.
     pub(crate) fn nobody_promotes_for(&mut self, seconds: f64) {
         let before = self.promotions().len();
         let running: Vec<String> = self.running_nodes();
         let mut decisions: BTreeMap<&str, (Option<SystemTime>, u32)> = BTreeMap::new();
         let begun = Instant::now();
         while begun.elapsed().as_secs_f64() < seconds {
-            assert_eq!(self.promotions().len(), before, "promoted: {:?}", self.promotions());
+            assert_eq!(
+                self.promotions().len(),
+                before,
+                "promoted: {:?}",
+                self.promotions()
+            );
             for name in &running {
                 let (last, count) = decisions.entry(name).or_default();
                 let now = self[name].decided_at();
@@ -108,13 +135,21 @@ impl Fleet {
         }
         let least = (seconds / INTERVAL / 3.0) as u32;
         for (name, (_, count)) in decisions {
-            assert!(count >= least, "{name} decided only {count} times in {seconds} s: this proves nothing");
+            assert!(
+                count >= least,
+                "{name} decided only {count} times in {seconds} s: this proves nothing"
+            );
         }
     }
 
     fn running_nodes(&mut self) -> Vec<String> {
-        let nodes = self.daemons.iter_mut().filter(|(name, _)| *name != OBSERVER);
-        nodes.filter_map(|(name, daemon)| daemon.is_running().then(|| name.clone())).collect()
+        let nodes = self
+            .daemons
+            .iter_mut()
+            .filter(|(name, _)| *name != OBSERVER);
+        nodes
+            .filter_map(|(name, daemon)| daemon.is_running().then(|| name.clone()))
+            .collect()
     }
 
     /// All daemons.
@@ -137,11 +172,13 @@ impl IndexMut<&str> for Fleet {
     }
 }
 
-/// Writes a shell script into the daemon's directory; the command that runs it, for its configuration.
+/// Writes a shell script into the daemon's directory; the command that runs it, for its
+/// configuration.
 pub(crate) fn script_command(daemon: &Daemon, name: &str, text: &str) -> Value {
     let path = daemon.path(name);
     fs::write(&path, text).expect("a script");
-    // By `sh`, not as a program: another test that forks while the file is being written would make it "busy".
+    // By `sh`, not as a program: another test that forks while the file is being written would make
+    // it "busy".
     json!(["sh", path])
 }
 
@@ -152,8 +189,9 @@ pub(crate) fn note_time(promotions: &Path) -> String {
 
 /// How PostgreSQL's own account is taken on by a script, if that is needed.
 fn promoting_script(cluster: &Cluster, server: &Server, promotions: &Path) -> String {
-    let account = server_account()
-        .map_or(String::new(), |(uid, gid)| format!("setpriv --reuid={uid} --regid={gid} --clear-groups "));
+    let account = server_account().map_or(String::new(), |(uid, gid)| {
+        format!("setpriv --reuid={uid} --regid={gid} --clear-groups ")
+    });
     let pg_ctl = cluster.postgres.program("pg_ctl");
     format!(
         "{}exec {account}'{}' promote -w -t 30 -D '{}'\n",
@@ -165,7 +203,9 @@ fn promoting_script(cluster: &Cluster, server: &Server, promotions: &Path) -> St
 
 /// The configuration of one daemon of the cluster.
 pub(crate) fn settings(cluster: &Cluster, name: &str) -> Value {
-    let nodes = cluster.servers().map(|server| (server.host.name.clone(), json!(conninfo(server))));
+    let nodes = cluster
+        .servers()
+        .map(|server| (server.host.name.clone(), json!(conninfo(server))));
     let mut config = json!({
         "remote_conns": nodes.collect::<Map<_, _>>(),
         "db_poll_interval": INTERVAL,
@@ -177,14 +217,18 @@ pub(crate) fn settings(cluster: &Cluster, name: &str) -> Value {
     });
     if name != OBSERVER {
         config["own_db"] = json!(name);
-        config["observers"] = json!({ OBSERVER: format!("http://{}:{HTTP_PORT}", cluster.observer.address) });
+        config["observers"] =
+            json!({ OBSERVER: format!("http://{}:{HTTP_PORT}", cluster.observer.address) });
     }
     config
 }
 
 /// How the daemons reach a server.
 pub(crate) fn conninfo(server: &Server) -> String {
-    format!("host={} dbname=postgres user={USER} password={PASSWORD}", server.host.address)
+    format!(
+        "host={} dbname=postgres user={USER} password={PASSWORD}",
+        server.host.address
+    )
 }
 
 fn name_is_fine(name: &str, node: &Value, warning: Option<f64>) -> bool {

@@ -1,4 +1,5 @@
-//! A host: an address, and perhaps a network namespace of its own. Starts programs there and opens connections there.
+//! A host: an address, and perhaps a network namespace of its own. Starts programs there and opens
+//! connections there.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -34,21 +35,35 @@ pub(crate) enum Account {
 }
 
 impl Host {
-    /// An address of the loopback network that no other test, also of another run at the same time, uses.
+    /// An address of the loopback network that no other test, also of another run at the same time,
+    /// uses.
     pub(crate) fn on_loopback(name: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let (run, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let octets = [1 + run % 250, (run / 250) % 50 * 5 + count / 250, 1 + count % 250].map(|octet| octet as u8);
-        Self { name: name.to_owned(), address: Ipv4Addr::new(127, octets[0], octets[1], octets[2]), namespace: None }
+        let octets = [
+            1 + run % 250,
+            (run / 250) % 50 * 5 + count / 250,
+            1 + count % 250,
+        ]
+        .map(|octet| octet as u8);
+        Self {
+            name: name.to_owned(),
+            address: Ipv4Addr::new(127, octets[0], octets[1], octets[2]),
+            namespace: None,
+        }
     }
 
     /// A program that will run on this host and die with the thread that starts it.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>, account: Account) -> Command {
-        let namespace = self.namespace.as_deref().map(|name| open_namespace(name).expect("the namespace of this host"));
+        let namespace = self
+            .namespace
+            .as_deref()
+            .map(|name| open_namespace(name).expect("the namespace of this host"));
         let drop_to = server_account().filter(|_| account == Account::Server);
         let mut command = Command::new(program);
         command.current_dir(run_dir()).env_remove("NOTIFY_SOCKET");
-        // SAFETY: only system calls between fork and exec; the descriptor is open as long as the closure lives.
+        // SAFETY: only system calls between fork and exec; the descriptor is open as long as the
+        // closure lives.
         unsafe {
             command.pre_exec(move || {
                 if let Some(namespace) = &namespace {
@@ -68,7 +83,9 @@ impl Host {
     /// Opens a TCP connection from this host.
     pub(crate) fn connect(&self, port: u16, limit: Duration) -> io::Result<TcpStream> {
         let target = SocketAddr::from((self.address, port));
-        let Some(name) = &self.namespace else { return TcpStream::connect_timeout(&target, limit) };
+        let Some(name) = &self.namespace else {
+            return TcpStream::connect_timeout(&target, limit);
+        };
         let namespace = open_namespace(name)?;
         // A namespace belongs to a thread, and a socket keeps the one in which it was made.
         std::thread::scope(|scope| {
@@ -86,7 +103,9 @@ pub(crate) fn server_account() -> Option<(Uid, Gid)> {
     if !Uid::effective().is_root() {
         return None;
     }
-    let user = ["postgres", "nobody"].iter().find_map(|name| User::from_name(name).ok().flatten());
+    let user = ["postgres", "nobody"]
+        .iter()
+        .find_map(|name| User::from_name(name).ok().flatten());
     user.map(|user| (user.uid, user.gid))
 }
 
@@ -107,5 +126,9 @@ fn enter(namespace: &File) -> io::Result<()> {
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

@@ -1,7 +1,11 @@
 //! What a server says, for those who play one (Protocol, "Message Formats").
 
 pub(crate) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-    [&promise(tag, i32::try_from(body.len() + 4).expect("a length"))[..], body].concat()
+    [
+        &promise(tag, i32::try_from(body.len() + 4).expect("a length"))[..],
+        body,
+    ]
+    .concat()
 }
 
 /// The beginning of a message: its type and length.
@@ -42,5 +46,8 @@ pub(crate) fn complete() -> Vec<u8> {
 }
 
 pub(crate) fn error(severity: &str, sqlstate: &str, text: &str) -> Vec<u8> {
-    message(b'E', format!("S{severity}\0C{sqlstate}\0M{text}\0\0").as_bytes())
+    message(
+        b'E',
+        format!("S{severity}\0C{sqlstate}\0M{text}\0\0").as_bytes(),
+    )
 }

@@ -1,7 +1,9 @@
-//! Builds real clusters: PostgreSQL servers on loopback or in network namespaces, daemons beside them, and faults.
+//! Builds real clusters: PostgreSQL servers on loopback or in network namespaces, daemons beside
+//! them, and faults.
 //!
-//! Nothing of it outlives the tests, however they end: every test's own directory is cleared with all processes in it when
-//! it is dropped, and a sweeper does the same for the whole run (see `run_dir`).
+//! Nothing of it outlives the tests, however they end: every test's own directory is cleared with
+//! all processes in it when it is dropped, and a sweeper does the same for the whole run (see
+//! `run_dir`).
 
 pub(crate) mod blackhole;
 #[cfg(feature = "tls")]
@@ -27,7 +29,8 @@ pub(crate) use daemon::Daemon;
 pub(crate) use fleet::Fleet;
 pub(crate) use wait::{SOON, pause, wait_until};
 
-/// What a test needs, or a line on stderr that says why it is skipped. `PGLOOKOUT_TESTS_SKIP=never` makes that a failure.
+/// What a test needs, or a line on stderr that says why it is skipped. `PGLOOKOUT_TESTS_SKIP=never`
+/// makes that a failure.
 pub(crate) fn or_skip<T>(needed: Result<T, String>) -> Option<T> {
     use std::io::Write;
     needed

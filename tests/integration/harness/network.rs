@@ -1,5 +1,6 @@
-//! A network of hosts: one namespace each, and a bridge between them in a namespace of its own. Links are cut on the bridge,
-//! where what is dropped vanishes without an answer, as in a real outage.
+//! A network of hosts: one namespace each, and a bridge between them in a namespace of its own.
+//! Links are cut on the bridge, where what is dropped vanishes without an answer, as in a real
+//! outage.
 
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -29,15 +30,25 @@ impl Network {
         }
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let namespace = |name: &str| Some(format!("{}-{count}-{name}", prefix()));
-        let bridge = Host { name: "bridge".to_owned(), address: Ipv4Addr::LOCALHOST, namespace: namespace("bridge") };
+        let bridge = Host {
+            name: "bridge".to_owned(),
+            address: Ipv4Addr::LOCALHOST,
+            namespace: namespace("bridge"),
+        };
         let hosts = (1..).zip(names).map(|(number, name)| Host {
             name: (*name).to_owned(),
             address: Ipv4Addr::new(10, 77, 7, number),
             namespace: namespace(name),
         });
-        // Made before the first command is run, so that what a failure leaves behind is dropped, too.
-        let network = Self { bridge, hosts: hosts.collect() };
-        network.build().map_err(|error| format!("network namespaces do not work here: {error}"))?;
+        // Made before the first command is run, so that what a failure leaves behind is dropped,
+        // too.
+        let network = Self {
+            bridge,
+            hosts: hosts.collect(),
+        };
+        network
+            .build()
+            .map_err(|error| format!("network namespaces do not work here: {error}"))?;
         Ok(network)
     }
 
@@ -50,7 +61,9 @@ impl Network {
             let (name, own) = (&host.name, host.namespace.as_deref().unwrap_or_default());
             ip(&format!("netns add {own}"))?;
             ip(&format!("-n {own} link set lo up"))?;
-            ip(&format!("link add eth0 netns {own} type veth peer name {name} netns {bridge}"))?;
+            ip(&format!(
+                "link add eth0 netns {own} type veth peer name {name} netns {bridge}"
+            ))?;
             ip(&format!("-n {bridge} link set {name} master br0 up"))?;
             ip(&format!("-n {own} addr add {}/24 dev eth0", host.address))?;
             ip(&format!("-n {own} link set eth0 up"))?;
@@ -67,18 +80,24 @@ impl Network {
 
     /// Nothing passes from the one to the other; the way back stays.
     pub(crate) fn cut_direction(&self, from: &str, to: &str) {
-        self.nft(&format!("add rule bridge cuts links iifname {from} oifname {to} drop")).expect("a cut");
+        self.nft(&format!(
+            "add rule bridge cuts links iifname {from} oifname {to} drop"
+        ))
+        .expect("a cut");
     }
 
     /// Nothing passes between this host and any other.
     pub(crate) fn isolate(&self, name: &str) {
-        self.nft(&format!("add rule bridge cuts links iifname {name} drop")).expect("a cut");
-        self.nft(&format!("add rule bridge cuts links oifname {name} drop")).expect("a cut");
+        self.nft(&format!("add rule bridge cuts links iifname {name} drop"))
+            .expect("a cut");
+        self.nft(&format!("add rule bridge cuts links oifname {name} drop"))
+            .expect("a cut");
     }
 
     /// All links are whole again.
     pub(crate) fn heal(&self) {
-        self.nft("flush chain bridge cuts links").expect("links healed");
+        self.nft("flush chain bridge cuts links")
+            .expect("links healed");
     }
 
     fn nft(&self, rule: &str) -> std::io::Result<()> {
@@ -89,7 +108,10 @@ impl Network {
 impl Drop for Network {
     fn drop(&mut self) {
         for host in self.hosts.iter().chain([&self.bridge]) {
-            let _ = ip(&format!("netns delete {}", host.namespace.as_deref().unwrap_or_default()));
+            let _ = ip(&format!(
+                "netns delete {}",
+                host.namespace.as_deref().unwrap_or_default()
+            ));
         }
     }
 }

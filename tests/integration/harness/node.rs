@@ -33,20 +33,40 @@ struct Programs {
 
 impl Server {
     pub(crate) fn new(postgres: &Postgres, host: Host, data: PathBuf) -> Self {
-        let programs =
-            Programs { version: postgres.version, postgres: postgres.program("postgres"), psql: postgres.psql.clone() };
+        let programs = Programs {
+            version: postgres.version,
+            postgres: postgres.program("postgres"),
+            psql: postgres.psql.clone(),
+        };
         let listen_addresses = host.address.to_string();
-        Self { host, data, listen_addresses, variables: Vec::new(), postgres: programs, child: None }
+        Self {
+            host,
+            data,
+            listen_addresses,
+            variables: Vec::new(),
+            postgres: programs,
+            child: None,
+        }
     }
 
     /// Makes the data directory a copy of the template; a standby streams from `primary`.
     pub(crate) fn copy_template(&self, template: &Path, primary: Option<&Host>) {
         let mut cp = self.host.command("cp", Account::Own);
-        run(cp.args(["-a", "--reflink=auto"]).arg(template).arg(&self.data)).expect("a copy of the template");
-        append(&self.data.join("postgresql.conf"), &format!("cluster_name = '{}'\n", self.host.name));
+        run(cp
+            .args(["-a", "--reflink=auto"])
+            .arg(template)
+            .arg(&self.data))
+        .expect("a copy of the template");
+        append(
+            &self.data.join("postgresql.conf"),
+            &format!("cluster_name = '{}'\n", self.host.name),
+        );
         if let Some(primary) = primary {
             self.make_standby();
-            let line = format!("primary_conninfo = '{}'\n", self.conninfo_for_streaming(primary));
+            let line = format!(
+                "primary_conninfo = '{}'\n",
+                self.conninfo_for_streaming(primary)
+            );
             append(&self.recovery_settings("postgresql.conf"), &line);
         }
     }
@@ -63,11 +83,18 @@ impl Server {
 
     /// Where recovery settings stand: `newer` from PostgreSQL 12 on.
     pub(crate) fn recovery_settings(&self, newer: &str) -> PathBuf {
-        self.data.join(if self.postgres.version < 12 { "recovery.conf" } else { newer })
+        self.data.join(if self.postgres.version < 12 {
+            "recovery.conf"
+        } else {
+            newer
+        })
     }
 
     pub(crate) fn conninfo_for_streaming(&self, primary: &Host) -> String {
-        format!("host={} user=postgres application_name={} connect_timeout=2", primary.address, self.host.name)
+        format!(
+            "host={} user=postgres application_name={} connect_timeout=2",
+            primary.address, self.host.name
+        )
     }
 
     /// Starts the server and waits until it accepts connections.
@@ -79,11 +106,23 @@ impl Server {
     /// Starts the server without waiting for it.
     pub(crate) fn start_unready(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.host.name);
-        let log = File::options().create(true).append(true).open(self.log()).expect("the server's log");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .expect("the server's log");
         let mut command = self.host.command(&self.postgres.postgres, Account::Server);
-        command.arg("-D").arg(&self.data).arg(format!("-clisten_addresses={}", self.listen_addresses));
-        command.current_dir(&self.data).envs(self.variables.iter().cloned());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command
+            .arg("-D")
+            .arg(&self.data)
+            .arg(format!("-clisten_addresses={}", self.listen_addresses));
+        command
+            .current_dir(&self.data)
+            .envs(self.variables.iter().cloned());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
         self.child = Some(command.spawn().expect("the postgres program"));
     }
 
@@ -91,12 +130,20 @@ impl Server {
     pub(crate) fn wait_ready(&mut self) {
         let child = self.child.as_mut().expect("a started server");
         let (pid, path) = (child.id().to_string(), self.data.join("postmaster.pid"));
-        wait_until(&format!("{} accepts connections", self.host.name), SOON, || {
-            assert!(matches!(child.try_wait(), Ok(None)), "{} ended while starting", self.host.name);
-            let text = fs::read_to_string(&path).unwrap_or_default();
-            let lines: Vec<&str> = text.lines().map(str::trim).collect();
-            lines.first() == Some(&pid.as_str()) && lines.get(7) == Some(&"ready")
-        });
+        wait_until(
+            &format!("{} accepts connections", self.host.name),
+            SOON,
+            || {
+                assert!(
+                    matches!(child.try_wait(), Ok(None)),
+                    "{} ended while starting",
+                    self.host.name
+                );
+                let text = fs::read_to_string(&path).unwrap_or_default();
+                let lines: Vec<&str> = text.lines().map(str::trim).collect();
+                lines.first() == Some(&pid.as_str()) && lines.get(7) == Some(&"ready")
+            },
+        );
     }
 
     /// As a power cut ends it: no process of it says another word.
@@ -123,18 +170,31 @@ impl Server {
     pub(crate) fn stop_fast(&mut self) {
         let mut child = self.child.take().expect("a running server");
         kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).expect("a running server");
-        wait_until(&format!("{} stops", self.host.name), SOON, || matches!(child.try_wait(), Ok(Some(_))));
+        wait_until(&format!("{} stops", self.host.name), SOON, || {
+            matches!(child.try_wait(), Ok(Some(_)))
+        });
     }
 
     /// Runs statements as superuser and returns what the last one gives, columns parted by `|`.
     pub(crate) fn query(&self, sql: &str) -> String {
-        self.try_query(sql).unwrap_or_else(|error| panic!("{}: {sql}: {error}", self.host.name))
+        self.try_query(sql)
+            .unwrap_or_else(|error| panic!("{}: {sql}: {error}", self.host.name))
     }
 
     pub(crate) fn try_query(&self, sql: &str) -> std::io::Result<String> {
-        let target = format!("host={} user=postgres dbname=postgres connect_timeout=5", self.host.address);
+        let target = format!(
+            "host={} user=postgres dbname=postgres connect_timeout=5",
+            self.host.address
+        );
         let mut psql = self.host.command("timeout", Account::Own);
-        psql.arg("20").arg(&self.postgres.psql).args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
+        psql.arg("20").arg(&self.postgres.psql).args([
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+        ]);
         run(psql.args(["-d", &target, "-c", sql]))
     }
 
@@ -144,7 +204,9 @@ impl Server {
 
     /// Writes rows; their number in the end.
     pub(crate) fn insert_rows(&self, count: u32) -> String {
-        self.query(&format!("INSERT INTO rows (t) SELECT repeat('x', 100) FROM generate_series(1, {count})"));
+        self.query(&format!(
+            "INSERT INTO rows (t) SELECT repeat('x', 100) FROM generate_series(1, {count})"
+        ));
         self.query("SELECT count(*) FROM rows")
     }
 
@@ -165,7 +227,9 @@ impl Server {
 
     /// Ends the connections of the daemons' account.
     pub(crate) fn disconnect_daemons(&self) {
-        self.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'pglookout'");
+        self.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'pglookout'",
+        );
     }
 
     pub(crate) fn log(&self) -> PathBuf {
@@ -176,7 +240,11 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- PostgreSQL {}:\n{}", self.host.name, tail(&self.log(), 15));
+            eprintln!(
+                "--- PostgreSQL {}:\n{}",
+                self.host.name,
+                tail(&self.log(), 15)
+            );
         }
         self.kill_nine_all();
         remove_shared_memory(&self.data);

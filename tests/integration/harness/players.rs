@@ -1,5 +1,6 @@
-//! Servers that play PostgreSQL on the wire: they answer what the daemon asks, as a primary or as a standby, and do what a
-//! real one cannot be made to do many times a second: to be in trouble, and well again.
+//! Servers that play PostgreSQL on the wire: they answer what the daemon asks, as a primary or as a
+//! standby, and do what a real one cannot be made to do many times a second: to be in trouble, and
+//! well again.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -24,7 +25,8 @@ pub(crate) enum Role {
 pub(crate) enum Trouble {
     /// Nobody listens.
     Refused,
-    /// The connection ends as by a crash when the login has come, when a question has, half-way through the answer.
+    /// The connection ends as by a crash when the login has come, when a question has, half-way
+    /// through the answer.
     ResetAt(Moment),
     /// The same with silence.
     SilentAt(Moment),
@@ -72,13 +74,19 @@ impl Player {
             answered_at: AtomicI64::new(now_micros()),
         });
         let player = Self { host, shared };
-        let (playing, listener) = (player.clone(), player.listen().expect("an address of this test's own"));
+        let (playing, listener) = (
+            player.clone(),
+            player.listen().expect("an address of this test's own"),
+        );
         std::thread::spawn(move || playing.play(listener));
         player
     }
 
     pub(crate) fn conninfo(&self) -> String {
-        format!("host={} user=pglookout dbname=postgres sslmode=disable", self.host.address)
+        format!(
+            "host={} user=pglookout dbname=postgres sslmode=disable",
+            self.host.address
+        )
     }
 
     pub(crate) fn set_role(&self, role: Role) {
@@ -135,7 +143,14 @@ impl Player {
                     self.shared.connections.fetch_add(1, Ordering::Relaxed);
                     let player = self.clone();
                     // How it ends is the other side's affair, or the trouble's.
-                    std::thread::spawn(move || Conversation { player, stream, heard: Vec::new() }.go_on());
+                    std::thread::spawn(move || {
+                        Conversation {
+                            player,
+                            stream,
+                            heard: Vec::new(),
+                        }
+                        .go_on()
+                    });
                 }
                 _ => pause(2),
             }
@@ -153,7 +168,8 @@ impl Conversation {
     fn go_on(mut self) -> io::Result<()> {
         self.stream.set_nonblocking(false)?;
         self.stream.set_nodelay(true)?;
-        self.stream.set_read_timeout(Some(Duration::from_millis(20)))?;
+        self.stream
+            .set_read_timeout(Some(Duration::from_millis(20)))?;
         self.hear(0)?;
         if self.is_in_trouble_at(Moment::Login)? {
             return Ok(());
@@ -180,7 +196,10 @@ impl Conversation {
                 return Ok(false);
             }
             if self.player.trouble().is_none() {
-                self.player.shared.answered_at.store(now_micros(), Ordering::Relaxed);
+                self.player
+                    .shared
+                    .answered_at
+                    .store(now_micros(), Ordering::Relaxed);
             }
             status(self.player.role())
         } else if question.contains("pg_replication_slots") {
@@ -225,7 +244,8 @@ impl Conversation {
     fn hear(&mut self, kind: usize) -> io::Result<Vec<u8>> {
         loop {
             if let Some(length) = self.heard.get(kind..kind + 4) {
-                let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize + kind;
+                let length =
+                    u32::from_be_bytes(length.try_into().expect("four bytes")) as usize + kind;
                 if length <= self.heard.len() {
                     return Ok(self.heard.drain(..length).collect());
                 }
@@ -244,7 +264,9 @@ impl Conversation {
                 self.heard.extend_from_slice(&buffer[..length]);
                 Ok(length > 0)
             }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(true),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Ok(true)
+            }
             Err(error) => Err(error),
         }
     }
@@ -252,7 +274,9 @@ impl Conversation {
 
 /// Microseconds since 1970.
 pub(crate) fn now_micros() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock after 1970");
     now.as_micros() as i64
 }
 
@@ -260,7 +284,14 @@ fn status(role: Role) -> Vec<u8> {
     let now = now_micros().to_string();
     match role {
         Role::Primary => row(&[Some(&now), Some("f"), None, None, None, Some(POSITION)]),
-        Role::Standby => row(&[Some(&now), Some("t"), Some(&now), Some(POSITION), Some(POSITION), None]),
+        Role::Standby => row(&[
+            Some(&now),
+            Some("t"),
+            Some(&now),
+            Some(POSITION),
+            Some(POSITION),
+            None,
+        ]),
     }
 }
 

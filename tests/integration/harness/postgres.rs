@@ -29,7 +29,9 @@ impl Postgres {
     /// The PostgreSQL of this machine with its template built, or why there is none.
     pub(crate) fn here() -> Result<&'static Self, String> {
         static HERE: OnceLock<Result<Postgres, String>> = OnceLock::new();
-        HERE.get_or_init(Self::prepare).as_ref().map_err(Clone::clone)
+        HERE.get_or_init(Self::prepare)
+            .as_ref()
+            .map_err(Clone::clone)
     }
 
     /// One of PostgreSQL's own programs.
@@ -39,15 +41,27 @@ impl Postgres {
 
     fn prepare() -> Result<Self, String> {
         if Uid::effective().is_root() && server_account().is_none() {
-            return Err("root may not run PostgreSQL, and there is no user postgres or nobody".to_owned());
+            return Err(
+                "root may not run PostgreSQL, and there is no user postgres or nobody".to_owned(),
+            );
         }
-        let (version, programs) = newest().ok_or("there is no PostgreSQL here (set PGBIN to its bin directory)")?;
+        let (version, programs) =
+            newest().ok_or("there is no PostgreSQL here (set PGBIN to its bin directory)")?;
         if version < OLDEST {
-            return Err(format!("PostgreSQL {version} is older than {OLDEST}, the oldest these tests can set up"));
+            return Err(format!(
+                "PostgreSQL {version} is older than {OLDEST}, the oldest these tests can set up"
+            ));
         }
-        let psql = Some(programs.join("psql")).filter(|path| path.exists()).or_else(|| which("psql"));
+        let psql = Some(programs.join("psql"))
+            .filter(|path| path.exists())
+            .or_else(|| which("psql"));
         let psql = psql.ok_or("there is no psql here")?;
-        let postgres = Self { version, template: run_dir().join("template"), programs, psql };
+        let postgres = Self {
+            version,
+            template: run_dir().join("template"),
+            programs,
+            psql,
+        };
         postgres.build_template();
         Ok(postgres)
     }
@@ -61,13 +75,23 @@ impl Postgres {
         }
     }
 
-    /// Runs once after the settings are written, since pg_control must record them, or standbys refuse to start.
+    /// Runs once after the settings are written, since pg_control must record them, or standbys
+    /// refuse to start.
     fn build_template(&self) {
         let host = Host::on_loopback("template");
         fs::create_dir(&self.template).expect("a directory for the template");
         give_to_server(&self.template);
         let mut initdb = host.command(self.program("initdb"), Account::Server);
-        initdb.args(["-N", "--no-locale", "-E", "UTF8", "-U", "postgres", "-A", "trust"]);
+        initdb.args([
+            "-N",
+            "--no-locale",
+            "-E",
+            "UTF8",
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+        ]);
         if self.version >= 11 {
             initdb.arg("--wal-segsize=1");
         }
@@ -100,17 +124,30 @@ pub(crate) fn which(name: &str) -> Option<PathBuf> {
         .find(|p| p.exists())
 }
 
-/// The newest version and its programs: PGBIN alone if it is set, else Debian's directories and pg_config's.
+/// The newest version and its programs: PGBIN alone if it is set, else Debian's directories and
+/// pg_config's.
 fn newest() -> Option<(u32, PathBuf)> {
     let candidates: Vec<PathBuf> = match std::env::var_os("PGBIN") {
         Some(path) => vec![path.into()],
         None => {
-            let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-            let configured = run(Command::new("pg_config").arg("--bindir").stderr(Stdio::null())).ok();
-            versions.map(|entry| entry.path().join("bin")).chain(configured.map(PathBuf::from)).collect()
+            let versions = fs::read_dir("/usr/lib/postgresql")
+                .into_iter()
+                .flatten()
+                .flatten();
+            let configured = run(Command::new("pg_config")
+                .arg("--bindir")
+                .stderr(Stdio::null()))
+            .ok();
+            versions
+                .map(|entry| entry.path().join("bin"))
+                .chain(configured.map(PathBuf::from))
+                .collect()
         }
     };
-    candidates.into_iter().filter_map(|path| Some((version_of(&path)?, path))).max()
+    candidates
+        .into_iter()
+        .filter_map(|path| Some((version_of(&path)?, path)))
+        .max()
 }
 
 /// `postgres (PostgreSQL) 15.18 (Debian ...)` -> 15
@@ -119,10 +156,16 @@ fn version_of(programs: &Path) -> Option<u32> {
         return None;
     }
     let text = run(Command::new(programs.join("postgres")).arg("--version")).ok()?;
-    text.split_whitespace().nth(2)?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    text.split_whitespace()
+        .nth(2)?
+        .split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
 }
 
-/// The oldest that the daemon is for. Tests that change `primary_conninfo` without a restart want 13.
+/// The oldest that the daemon is for. Tests that change `primary_conninfo` without a restart want
+/// 13.
 const OLDEST: u32 = 10;
 
 const SETTINGS: &str = "

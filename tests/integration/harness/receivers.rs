@@ -1,4 +1,5 @@
-//! Those whom a daemon talks to besides PostgreSQL, as plain sockets: who counts what it asks, and who notes what it sends.
+//! Those whom a daemon talks to besides PostgreSQL, as plain sockets: who counts what it asks, and
+//! who notes what it sends.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
@@ -27,7 +28,10 @@ impl Counter {
             requests: Arc::default(),
             silent: Arc::default(),
         };
-        let (connections, requests) = (Arc::clone(&counter.connections), Arc::clone(&counter.requests));
+        let (connections, requests) = (
+            Arc::clone(&counter.connections),
+            Arc::clone(&counter.requests),
+        );
         let silent = Arc::clone(&counter.silent);
         // It ends with the test program.
         std::thread::spawn(move || {
@@ -54,9 +58,15 @@ impl Counter {
 }
 
 fn answer_all(mut stream: TcpStream, requests: &AtomicUsize, silent: &AtomicBool) {
-    let Ok(input) = stream.try_clone() else { return };
+    let Ok(input) = stream.try_clone() else {
+        return;
+    };
     // An empty line ends a head.
-    for _ in BufReader::new(input).lines().map_while(Result::ok).filter(String::is_empty) {
+    for _ in BufReader::new(input)
+        .lines()
+        .map_while(Result::ok)
+        .filter(String::is_empty)
+    {
         requests.fetch_add(1, Ordering::Relaxed);
         let date = httpdate::fmt_http_date(SystemTime::now());
         let answer = format!("HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: 2\r\n\r\n{{}}");
@@ -111,7 +121,9 @@ impl Inbox {
             Self::Udp(socket) => socket.recv(&mut buffer),
             Self::Unix(socket) => socket.recv(&mut buffer),
         };
-        received.ok().map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned())
+        received
+            .ok()
+            .map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned())
     }
 
     /// Everything that has come.

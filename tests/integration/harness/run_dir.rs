@@ -1,7 +1,9 @@
-//! The directory of one run, what is known by lying in it, and the sweeper that clears it away however the run ends.
+//! The directory of one run, what is known by lying in it, and the sweeper that clears it away
+//! however the run ends.
 //!
-//! Every process that a test starts has its working directory below the run's directory. That is how they are found
-//! again: PostgreSQL's children leave their process group and overwrite their environment, but stay where they are.
+//! Every process that a test starts has its working directory below the run's directory. That is
+//! how they are found again: PostgreSQL's children leave their process group and overwrite their
+//! environment, but stay where they are.
 
 use std::fs;
 use std::io;
@@ -63,7 +65,9 @@ pub(crate) fn processes_in(dir: &Path) -> Vec<Pid> {
     entries
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(dir)))
+        .filter(|pid| {
+            fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(dir))
+        })
         .map(Pid::from_raw)
         .collect()
 }
@@ -72,7 +76,10 @@ pub(crate) fn processes_in(dir: &Path) -> Vec<Pid> {
 pub(crate) fn signal_all_in(dir: &Path, signal: Signal) {
     let mut known: Vec<Pid> = Vec::new();
     loop {
-        let born: Vec<Pid> = processes_in(dir).into_iter().filter(|pid| !known.contains(pid)).collect();
+        let born: Vec<Pid> = processes_in(dir)
+            .into_iter()
+            .filter(|pid| !known.contains(pid))
+            .collect();
         if born.is_empty() {
             return;
         }
@@ -83,7 +90,8 @@ pub(crate) fn signal_all_in(dir: &Path, signal: Signal) {
     }
 }
 
-/// Kills every process in `dir` and waits until none is left. The caller reaps those that are its own children.
+/// Kills every process in `dir` and waits until none is left. The caller reaps those that are its
+/// own children.
 pub(crate) fn kill_all_in(dir: &Path) {
     let end = Instant::now() + Duration::from_secs(5);
     while !processes_in(dir).is_empty() && Instant::now() < end {
@@ -92,12 +100,20 @@ pub(crate) fn kill_all_in(dir: &Path) {
     }
 }
 
-/// Removes the small System V segment by which PostgreSQL guards a data directory; a killed server leaves it behind.
+/// Removes the small System V segment by which PostgreSQL guards a data directory; a killed server
+/// leaves it behind.
 pub(crate) fn remove_shared_memory(data: &Path) {
-    let Ok(text) = fs::read_to_string(data.join("postmaster.pid")) else { return };
-    let id = text.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)).and_then(|id| id.parse().ok());
+    let Ok(text) = fs::read_to_string(data.join("postmaster.pid")) else {
+        return;
+    };
+    let id = text
+        .lines()
+        .nth(6)
+        .and_then(|line| line.split_whitespace().nth(1))
+        .and_then(|id| id.parse().ok());
     if let Some(id) = id {
-        // SAFETY: IPC_RMID takes no buffer; a segment that is gone already is an error that is ignored.
+        // SAFETY: IPC_RMID takes no buffer; a segment that is gone already is an error that is
+        // ignored.
         unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
     }
 }
@@ -109,25 +125,41 @@ pub(crate) fn run(command: &mut Command) -> io::Result<String> {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     let complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(io::Error::other(format!("{:?}: {}: {complaint}", command.get_program(), output.status)))
+    Err(io::Error::other(format!(
+        "{:?}: {}: {complaint}",
+        command.get_program(),
+        output.status
+    )))
 }
 
 /// The last lines of a log.
 pub(crate) fn tail(path: &Path, lines: usize) -> String {
     let text = String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
     let all: Vec<&str> = text.lines().collect();
-    all.iter().skip(all.len().saturating_sub(lines)).map(|line| format!("    {line}\n")).collect()
+    all.iter()
+        .skip(all.len().saturating_sub(lines))
+        .map(|line| format!("    {line}\n"))
+        .collect()
 }
 
 /// A shell that waits for the end of this process, however it comes, and clears away what is left.
 fn start_sweeper(path: &Path) -> ChildStdin {
     let mut command = Command::new("sh");
-    command.args(["-c", SWEEPER, "sweeper"]).arg(path).arg(prefix());
-    command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .args(["-c", SWEEPER, "sweeper"])
+        .arg(path)
+        .arg(prefix());
+    command
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     // Its own process group: what the terminal sends to the tests (Ctrl-C) must not end it.
     let mut child = command.process_group(0).spawn().expect("sh");
     let stdin = child.stdin.take().expect("a pipe to the sweeper");
-    wait_until("the sweeper runs", Duration::from_secs(5), || matches!(child.try_wait(), Ok(None)));
+    wait_until("the sweeper runs", Duration::from_secs(5), || {
+        matches!(child.try_wait(), Ok(None))
+    });
     stdin
 }
 

@@ -1,4 +1,5 @@
-//! A TCP server that plays the same script on every connection, without regard for any protocol: what breaks its clients.
+//! A TCP server that plays the same script on every connection, without regard for any protocol:
+//! what breaks its clients.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -51,7 +52,8 @@ impl Scripted {
     /// Listens on this port of a host of its own.
     pub(crate) fn start(name: &str, port: u16, script: Vec<Step>) -> Self {
         let host = Host::on_loopback(name);
-        let listener = TcpListener::bind((host.address, port)).expect("an address of this test's own");
+        let listener =
+            TcpListener::bind((host.address, port)).expect("an address of this test's own");
         let counts = Arc::new(Counts::default());
         let (script, noted) = (Arc::new(script), Arc::clone(&counts));
         std::thread::spawn(move || {
@@ -121,17 +123,28 @@ fn has_ended(stream: &mut TcpStream) -> io::Result<bool> {
     let outcome = stream.read(&mut [0; 1024]);
     stream.set_read_timeout(None)?;
     match outcome {
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(false),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+            Ok(false)
+        }
         outcome => Ok(outcome? == 0),
     }
 }
 
 /// From here on closing sends RST, and what was not sent is lost.
 pub(crate) fn reset(stream: &TcpStream) {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
     let length = size_of::<libc::linger>() as libc::socklen_t;
     // SAFETY: the option takes a linger of the length that is given.
     unsafe {
-        libc::setsockopt(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, (&raw const linger).cast(), length);
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            length,
+        );
     }
 }

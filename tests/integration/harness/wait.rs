@@ -9,7 +9,10 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) fn wait_until(what: &str, limit: Duration, mut check: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !check() {
-        assert!(begun.elapsed() < limit, "{limit:?} have passed without: {what}");
+        assert!(
+            begun.elapsed() < limit,
+            "{limit:?} have passed without: {what}"
+        );
         pause(20);
     }
 }

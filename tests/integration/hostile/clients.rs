@@ -19,7 +19,9 @@ use crate::harness::{Cluster, Daemon, Fleet, SOON, or_skip, pause, wait_until};
 
 #[test]
 fn crowds_of_clients_cost_nobody_anything() {
-    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
     let crowds: Vec<Crowd> = ["s1", "s2", "o"]
         .into_iter()
@@ -28,35 +30,64 @@ fn crowds_of_clients_cost_nobody_anything() {
             [
                 Crowd::of(host, 1_500, b""),
                 Crowd::of(host, 500, b"GET /state.json HTTP/1.1\r\nX: "),
-                Crowd::of(host, 20, &b"GET /state.json HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1000)),
-                Crowd::of(host, 20, &b"POST /check HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100)),
+                Crowd::of(
+                    host,
+                    20,
+                    &b"GET /state.json HTTP/1.1\r\nHost: h\r\n\r\n".repeat(1000),
+                ),
+                Crowd::of(
+                    host,
+                    20,
+                    &b"POST /check HTTP/1.1\r\nHost: h\r\n\r\n".repeat(100),
+                ),
             ]
         })
         .collect();
     wait_until("the crowds are there", SOON, || {
-        crowds.iter().all(|crowd| crowd.connections() > 200 || crowd.size < 200)
+        crowds
+            .iter()
+            .all(|crowd| crowd.connections() > 200 || crowd.size < 200)
     });
     watch_and_fail_over(&mut cluster, &mut fleet, LITTLE_KIB);
     for crowd in crowds {
-        println!("{} clients on {}: {} connections", crowd.size, crowd.target, crowd.connections());
+        println!(
+            "{} clients on {}: {} connections",
+            crowd.size,
+            crowd.target,
+            crowd.connections()
+        );
     }
 }
 
 #[test]
 fn a_crowd_takes_no_descriptor_that_a_failover_needs() {
-    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     let mut fleet = Fleet::prepare(&cluster, |_, _| ());
-    fleet.iter_mut().for_each(|daemon| daemon.descriptors = Some(32));
+    fleet
+        .iter_mut()
+        .for_each(|daemon| daemon.descriptors = Some(32));
     fleet.start_all();
     let crowds = ["s1", "s2", "o"].map(|daemon| Crowd::of(&fleet[daemon].host, 100, b"GET"));
-    wait_until("the crowds are there", SOON, || crowds.iter().all(|crowd| crowd.connections() > 200));
+    wait_until("the crowds are there", SOON, || {
+        crowds.iter().all(|crowd| crowd.connections() > 200)
+    });
     wait_for_the_real(&fleet);
     cluster["p"].kill_nine_all();
     let (who, _) = fleet.wait_promotion();
-    wait_until("the promoted server is the primary", SOON, || cluster.primaries() == [who]);
+    wait_until("the promoted server is the primary", SOON, || {
+        cluster.primaries() == [who]
+    });
     let log = fleet[WATCHED].log();
-    assert!(!log.contains("open files") && !log.contains("no descriptor"), "{log}");
-    println!("with 32 descriptors: {} clients came to s1", crowds[0].connections());
+    assert!(
+        !log.contains("open files") && !log.contains("no descriptor"),
+        "{log}"
+    );
+    println!(
+        "with 32 descriptors: {} clients came to s1",
+        crowds[0].connections()
+    );
 }
 
 #[test]
@@ -74,7 +105,9 @@ fn a_burst_of_checks_asks_each_server_once_a_second() {
     let mut sent = 0;
     while begun.elapsed() < Duration::from_secs(5) {
         let mut stream = daemon.host.connect(HTTP_PORT, SOON).unwrap();
-        stream.write_all(&b"POST /check HTTP/1.1\r\nHost: h\r\n\r\n".repeat(99)).unwrap();
+        stream
+            .write_all(&b"POST /check HTTP/1.1\r\nHost: h\r\n\r\n".repeat(99))
+            .unwrap();
         stream.write_all(b"POST /check HTTP/1.0\r\n\r\n").unwrap();
         let mut answers = String::new();
         stream.read_to_string(&mut answers).unwrap();
@@ -85,7 +118,10 @@ fn a_burst_of_checks_asks_each_server_once_a_second() {
     println!("{sent} checks in {time:.1?}: {asked} polls");
     assert!(sent >= 2_000, "only {sent} checks were sent");
     // The first poll of all, and the first check's.
-    assert!((4..=2 + time.as_secs()).contains(&asked), "{asked} polls in {time:?}");
+    assert!(
+        (4..=2 + time.as_secs()).contains(&asked),
+        "{asked} polls in {time:?}"
+    );
 }
 
 #[test]
@@ -93,20 +129,36 @@ fn a_port_that_cannot_be_had_ends_the_start() {
     let dir = TestDir::new();
     let mut first = Daemon::prepare(Host::on_loopback("first"), dir.path(), json!({}));
     first.start();
-    let mut second = Daemon::prepare(Host { name: "second".to_owned(), ..first.host.clone() }, dir.path(), json!({}));
+    let mut second = Daemon::prepare(
+        Host {
+            name: "second".to_owned(),
+            ..first.host.clone()
+        },
+        dir.path(),
+        json!({}),
+    );
     let log = std::fs::File::create(second.log_path()).unwrap();
     second.start_with_stderr(log.into());
     assert_eq!(second.wait_exit(SOON).code(), Some(1));
-    let expected =
-        format!("cannot listen for HTTP on {}, port {HTTP_PORT}: Address already in use", first.host.address);
+    let expected = format!(
+        "cannot listen for HTTP on {}, port {HTTP_PORT}: Address already in use",
+        first.host.address
+    );
     assert!(second.log().contains(&expected), "{}", second.log());
 }
 
 #[test]
 fn a_port_that_is_forbidden_ends_the_start() {
-    let unprivileged = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    let unprivileged = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+        .unwrap_or_default();
     let forbidden = unprivileged.trim().parse().unwrap_or(1024) > 80;
-    if or_skip(forbidden.then_some(()).ok_or("every account may listen on port 80 here".to_owned())).is_none() {
+    if or_skip(
+        forbidden
+            .then_some(())
+            .ok_or("every account may listen on port 80 here".to_owned()),
+    )
+    .is_none()
+    {
         return;
     }
     let dir = TestDir::new();
@@ -125,12 +177,19 @@ fn a_port_that_is_forbidden_ends_the_start() {
     };
     let output = command.arg(daemon.config_path()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    let expected = format!("cannot listen for HTTP on {}, port 80: Permission denied", daemon.host.address);
-    assert!(output.status.code() == Some(1) && said.contains(&expected), "{}: {said}", output.status);
+    let expected = format!(
+        "cannot listen for HTTP on {}, port 80: Permission denied",
+        daemon.host.address
+    );
+    assert!(
+        output.status.code() == Some(1) && said.contains(&expected),
+        "{}: {said}",
+        output.status
+    );
 }
 
-/// So many clients of a daemon: each says the same, if anything, and one more byte a second, reads no answer, and comes back
-/// within a second when it is sent away.
+/// So many clients of a daemon: each says the same, if anything, and one more byte a second, reads
+/// no answer, and comes back within a second when it is sent away.
 struct Crowd {
     target: SocketAddr,
     size: usize,
@@ -143,20 +202,38 @@ impl Crowd {
     fn of(host: &Host, size: usize, greeting: &[u8]) -> Self {
         let (connections, is_over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let target = SocketAddr::from((host.address, HTTP_PORT));
-        let (counted, told, greeting) = (Arc::clone(&connections), Arc::clone(&is_over), greeting.to_owned());
+        let (counted, told, greeting) = (
+            Arc::clone(&connections),
+            Arc::clone(&is_over),
+            greeting.to_owned(),
+        );
         let thread = std::thread::spawn(move || {
             let mut clients: Vec<TcpStream> = Vec::new();
             while !told.load(Ordering::Relaxed) {
-                clients.retain(|client| if greeting.is_empty() { is_kept(client) } else { takes_more(client) });
+                clients.retain(|client| {
+                    if greeting.is_empty() {
+                        is_kept(client)
+                    } else {
+                        takes_more(client)
+                    }
+                });
                 while clients.len() < size {
-                    let Ok(client) = open(target, &greeting) else { break };
+                    let Ok(client) = open(target, &greeting) else {
+                        break;
+                    };
                     counted.fetch_add(1, Ordering::Relaxed);
                     clients.push(client);
                 }
                 pause(1000);
             }
         });
-        Self { target, size, connections, is_over, thread: Some(thread) }
+        Self {
+            target,
+            size,
+            connections,
+            is_over,
+            thread: Some(thread),
+        }
     }
 
     fn connections(&self) -> u64 {
@@ -186,5 +263,7 @@ fn is_kept(mut client: &TcpStream) -> bool {
 
 /// Says one more byte; is the other side still there.
 fn takes_more(mut client: &TcpStream) -> bool {
-    client.write_all(b"x").map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |()| true)
+    client
+        .write_all(b"x")
+        .map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |()| true)
 }

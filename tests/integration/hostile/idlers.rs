@@ -1,4 +1,5 @@
-//! HTTP clients that take their time: each is sent away when its time is up, and others are answered at once.
+//! HTTP clients that take their time: each is sent away when its time is up, and others are
+//! answered at once.
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,7 +14,8 @@ use crate::harness::host::Host;
 use crate::harness::run_dir::TestDir;
 use crate::harness::{Daemon, SOON, pause, wait_until};
 
-/// A client: what it says first, then, after so many seconds, byte by byte, one a second; and what it must hear, by when.
+/// A client: what it says first, then, after so many seconds, byte by byte, one a second; and what
+/// it must hear, by when.
 struct Case {
     name: &'static str,
     first: String,
@@ -33,7 +35,8 @@ fn clients_that_take_their_time_are_sent_away_in_time() {
     let mut daemon = Daemon::prepare(Host::on_loopback("watch"), dir.path(), json!({}));
     daemon.start();
     let before = descriptors(&daemon);
-    // A request has 10 s from its first byte, or from the beginning of the connection; between two there may be 30 s.
+    // A request has 10 s from its first byte, or from the beginning of the connection; between two
+    // there may be 30 s.
     let (request, idle) = (9.0..14.0, 29.0..36.0);
     let (late, ok) = ("HTTP/1.1 408 ", "HTTP/1.1 200 ");
     let case = |name, first: &str, pause, drips, hears, closed: &std::ops::Range<f64>| Case {
@@ -44,10 +47,18 @@ fn clients_that_take_their_time_are_sent_away_in_time() {
         hears,
         closed: closed.clone(),
     };
-    let endless = "X-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    let endless =
+        "X-Slow: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     let cases = [
         case("silent from the beginning", "", 0, "", late, &request),
-        case("a head, byte by byte", "GET /state.json HTTP/1.1\r\n", 0, endless, late, &request),
+        case(
+            "a head, byte by byte",
+            "GET /state.json HTTP/1.1\r\n",
+            0,
+            endless,
+            late,
+            &request,
+        ),
         case(
             "a body, byte by byte",
             "POST /check HTTP/1.1\r\nHost: h\r\nContent-Length: 99\r\n\r\n",
@@ -56,14 +67,31 @@ fn clients_that_take_their_time_are_sent_away_in_time() {
             late,
             &request,
         ),
-        case("empty lines", "", 0, "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n", late, &request),
+        case(
+            "empty lines",
+            "",
+            0,
+            "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n",
+            late,
+            &request,
+        ),
         case("idle after a request", GET, 0, "", ok, &idle),
         case("idle after ten", &GET.repeat(10), 0, "", ok, &idle),
-        case("a head, byte by byte, after a request", GET, 15, endless, late, &(24.0..30.0)),
+        case(
+            "a head, byte by byte, after a request",
+            GET,
+            15,
+            endless,
+            late,
+            &(24.0..30.0),
+        ),
     ];
     let (outcomes, slowest) = thread::scope(|scope| {
         let host = &daemon.host;
-        let clients: Vec<_> = cases.iter().map(|case| scope.spawn(move || play(host, case))).collect();
+        let clients: Vec<_> = cases
+            .iter()
+            .map(|case| scope.spawn(move || play(host, case)))
+            .collect();
         let mut slowest = Duration::ZERO;
         while !clients.iter().all(thread::ScopedJoinHandle::is_finished) {
             let begun = Instant::now();
@@ -71,17 +99,37 @@ fn clients_that_take_their_time_are_sent_away_in_time() {
             slowest = slowest.max(begun.elapsed());
             pause(200);
         }
-        (clients.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>(), slowest)
+        (
+            clients
+                .into_iter()
+                .map(|client| client.join().unwrap())
+                .collect::<Vec<_>>(),
+            slowest,
+        )
     });
     for (case, (heard, after)) in cases.iter().zip(outcomes) {
-        let last = heard.rfind("HTTP/1.1 ").map_or("", |at| heard[at..].lines().next().unwrap());
+        let last = heard
+            .rfind("HTTP/1.1 ")
+            .map_or("", |at| heard[at..].lines().next().unwrap());
         println!("{}: closed after {after:.1} s, {last}", case.name);
         assert!(last.starts_with(case.hears), "{}: {last}", case.name);
-        assert!(case.closed.contains(&after), "{}: closed after {after:.1} s, {:?}", case.name, case.closed);
+        assert!(
+            case.closed.contains(&after),
+            "{}: closed after {after:.1} s, {:?}",
+            case.name,
+            case.closed
+        );
     }
-    wait_until("nothing is left of them", SOON, || descriptors(&daemon) <= before);
-    println!("an honest client waited for {slowest:.1?} at most; {before} descriptors before and after");
-    assert!(slowest < Duration::from_secs(2), "an honest client waited for {slowest:?}");
+    wait_until("nothing is left of them", SOON, || {
+        descriptors(&daemon) <= before
+    });
+    println!(
+        "an honest client waited for {slowest:.1?} at most; {before} descriptors before and after"
+    );
+    assert!(
+        slowest < Duration::from_secs(2),
+        "an honest client waited for {slowest:?}"
+    );
 }
 
 /// All that is heard, and after how many seconds the other side closed.
@@ -107,7 +155,10 @@ fn play(host: &Host, case: &Case) -> (String, f64) {
 fn listen(stream: &mut TcpStream, time: Duration) -> (String, bool) {
     let (begun, mut heard, mut buffer) = (Instant::now(), Vec::new(), [0; 4096]);
     let mut has_ended = false;
-    while let Some(left) = time.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+    while let Some(left) = time
+        .checked_sub(begun.elapsed())
+        .filter(|left| !left.is_zero())
+    {
         stream.set_read_timeout(Some(left)).unwrap();
         match stream.read(&mut buffer) {
             Ok(length) if length > 0 => heard.extend_from_slice(&buffer[..length]),
@@ -121,9 +172,13 @@ fn listen(stream: &mut TcpStream, time: Duration) -> (String, bool) {
 }
 
 fn is_timeout(outcome: &io::Result<usize>) -> bool {
-    outcome.as_ref().is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+    outcome
+        .as_ref()
+        .is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
 }
 
 fn descriptors(daemon: &Daemon) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count()
+    fs::read_dir(format!("/proc/{}/fd", daemon.pid()))
+        .unwrap()
+        .count()
 }

@@ -24,7 +24,9 @@ struct Case {
 
 #[test]
 fn observers_that_answer_anything_cost_nobody_anything() {
-    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     let trap = Scripted::start("trap", HTTP_PORT, vec![Hang]);
     let start = |case: Case| {
         let server = Scripted::start(case.name, HTTP_PORT, case.script.clone());
@@ -32,8 +34,15 @@ fn observers_that_answer_anything_cost_nobody_anything() {
     };
     let peers: Vec<(Case, Scripted)> = cases(&trap).into_iter().map(start).collect();
     // An observer that fails is a vote that is missing: the honest one makes up for each.
-    let honest = (0..peers.len()).map(|count| (format!("honest-{count}"), url(&cluster.observer.address.to_string())));
-    let hostile = peers.iter().map(|(case, server)| (case.name.to_owned(), url(&server.host.address.to_string())));
+    let honest = (0..peers.len()).map(|count| {
+        (
+            format!("honest-{count}"),
+            url(&cluster.observer.address.to_string()),
+        )
+    });
+    let hostile = peers
+        .iter()
+        .map(|(case, server)| (case.name.to_owned(), url(&server.host.address.to_string())));
     let observers: Value = honest.chain(hostile).collect();
     let mut fleet = Fleet::prepare(&cluster, |name, config| {
         if name != "o" {
@@ -49,25 +58,47 @@ fn observers_that_answer_anything_cost_nobody_anything() {
     }
     watch_and_fail_over(&mut cluster, &mut fleet, FLOODS_KIB);
     for (case, server) in &peers {
-        println!("{}: {} connections, {} bytes", case.name, server.connections(), server.bytes());
+        println!(
+            "{}: {} connections, {} bytes",
+            case.name,
+            server.connections(),
+            server.bytes()
+        );
         assert!(server.connections() > 4, "{} was hardly asked", case.name);
         let lines = lines_about(&fleet[WATCHED], &format!("observer {}", case.name));
-        assert_eq!(lines.len(), usize::from(!case.expected.is_empty()), "{lines:#?}");
-        assert!(lines.iter().all(|line| line.contains(case.expected)), "{lines:?} / {}", case.expected);
+        assert_eq!(
+            lines.len(),
+            usize::from(!case.expected.is_empty()),
+            "{lines:#?}"
+        );
+        assert!(
+            lines.iter().all(|line| line.contains(case.expected)),
+            "{lines:?} / {}",
+            case.expected
+        );
     }
     assert_eq!(trap.connections(), 0, "a redirect was followed");
     let (state, file) = (fleet[WATCHED].state(), fleet[WATCHED].state_file());
-    assert_eq!(state.as_object().unwrap().keys().collect::<Vec<_>>(), ["p", "s1", "s2"]);
+    assert_eq!(
+        state.as_object().unwrap().keys().collect::<Vec<_>>(),
+        ["p", "s1", "s2"]
+    );
     assert!(!file.to_string().contains("stranger"), "{file}");
 }
 
 #[test]
 fn an_observer_holds_a_failover_only_as_long_as_it_lies() {
-    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     let lies = Arc::new(AtomicBool::new(true));
     let lying = Arc::clone(&lies);
     let answer = move |_: &[u8]| {
-        let text = if lying.load(Ordering::Relaxed) { json!({ "p": primary() }) } else { json!({}) };
+        let text = if lying.load(Ordering::Relaxed) {
+            json!({ "p": primary() })
+        } else {
+            json!({})
+        };
         ok(&text.to_string())
     };
     let liar = Scripted::start("liar", HTTP_PORT, vec![Hear, reply(answer)]);
@@ -84,17 +115,34 @@ fn an_observer_holds_a_failover_only_as_long_as_it_lies() {
     let told = SystemTime::now();
     fleet.wait_promotion();
     let took = told.elapsed().unwrap();
-    println!("{} lies were told; promoted {took:.1?} after the last", liar.connections());
-    // Its last sighting was true at that moment for all that the others know: the whole limit runs from there.
-    assert!(took < Duration::from_secs_f64(LIMIT + 4.0), "the lie was remembered for {took:?}");
+    println!(
+        "{} lies were told; promoted {took:.1?} after the last",
+        liar.connections()
+    );
+    // Its last sighting was true at that moment for all that the others know: the whole limit runs
+    // from there.
+    assert!(
+        took < Duration::from_secs_f64(LIMIT + 4.0),
+        "the lie was remembered for {took:?}"
+    );
     fleet.nobody_promotes_for(1.0);
 }
 
 fn cases(trap: &Scripted) -> Vec<Case> {
-    let case = |name, expected, script: &[Step]| Case { name, expected, script: [&[Hear], script].concat() };
+    let case = |name, expected, script: &[Step]| Case {
+        name,
+        expected,
+        script: [&[Hear], script].concat(),
+    };
     let body = |name, expected, body: String| case(name, expected, &[reply(move |_| ok(&body))]);
     let head = |name, expected, rest: String| {
-        case(name, expected, &[reply(move |_| format!("HTTP/1.1 200 OK\r\n{}{rest}", date()).into_bytes())])
+        case(
+            name,
+            expected,
+            &[reply(move |_| {
+                format!("HTTP/1.1 200 OK\r\n{}{rest}", date()).into_bytes()
+            })],
+        )
     };
     let begun = || reply(|_| format!("HTTP/1.1 200 OK\r\n{}\r\n", date()).into_bytes());
     let entry = |change: fn(&mut Value)| {
@@ -184,13 +232,17 @@ fn cases(trap: &Scripted) -> Vec<Case> {
     ]
 }
 
-/// Three answers of the most bytes that are taken may be there at once, more or fewer than at the beginning.
+/// Three answers of the most bytes that are taken may be there at once, more or fewer than at the
+/// beginning.
 const FLOODS_KIB: u64 = 3 * (8 << 10);
 
 /// Of a node that is reached, but its role is so many lists within each other.
 fn nested(depth: usize) -> String {
     let (open, close) = ("[".repeat(depth), "]".repeat(depth));
-    format!(r#"{{"p": {{"fetch_time": "{}", "connection": true, "pg_is_in_recovery": {open}{close}}}}}"#, now())
+    format!(
+        r#"{{"p": {{"fetch_time": "{}", "connection": true, "pg_is_in_recovery": {open}{close}}}}}"#,
+        now()
+    )
 }
 
 fn crowd() -> String {
@@ -205,11 +257,22 @@ fn primary() -> Value {
 }
 
 fn ok(body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\n{}Content-Length: {}\r\n\r\n{body}", date(), body.len()).into_bytes()
+    format!(
+        "HTTP/1.1 200 OK\r\n{}Content-Length: {}\r\n\r\n{body}",
+        date(),
+        body.len()
+    )
+    .into_bytes()
 }
 
 fn chunked() -> Step {
-    reply(|_| format!("HTTP/1.1 200 OK\r\n{}Transfer-Encoding: chunked\r\n\r\n", date()).into_bytes())
+    reply(|_| {
+        format!(
+            "HTTP/1.1 200 OK\r\n{}Transfer-Encoding: chunked\r\n\r\n",
+            date()
+        )
+        .into_bytes()
+    })
 }
 
 fn date() -> String {
@@ -218,7 +281,10 @@ fn date() -> String {
 
 /// `2024-04-30T12:34:56Z`
 fn now() -> String {
-    let output = std::process::Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"]).output().expect("date");
+    let output = std::process::Command::new("date")
+        .args(["-u", "+%Y-%m-%dT%H:%M:%SZ"])
+        .output()
+        .expect("date");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 

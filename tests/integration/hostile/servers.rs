@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::outcome::{LITTLE_KIB, WATCHED, lines_about, wait_for_the_real, watch_and_fail_over};
 use super::words::counting;
-use crate::harness::messages::{authentication, complete, described, error, login, message, promise, row};
+use crate::harness::messages::{
+    authentication, complete, described, error, login, message, promise, row,
+};
 use crate::harness::scripted::{Scripted, Step, reply};
 use crate::harness::{Cluster, Fleet, SOON, wait_until};
 
@@ -19,7 +21,9 @@ struct Case {
 
 #[test]
 fn servers_that_break_the_protocol_cost_nobody_anything() {
-    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     let servers: Vec<(Case, Scripted)> = cases()
         .into_iter()
         .map(|case| {
@@ -29,11 +33,16 @@ fn servers_that_break_the_protocol_cost_nobody_anything() {
         .collect();
     let mut fleet = Fleet::prepare(&cluster, |_, config| {
         for (case, server) in &servers {
-            let info =
-                format!("host={} user=pglookout password=x dbname=postgres sslmode=disable", server.host.address);
+            let info = format!(
+                "host={} user=pglookout password=x dbname=postgres sslmode=disable",
+                server.host.address
+            );
             config["remote_conns"][case.name] = json!(info);
         }
-        config["never_promote_these_nodes"] = servers.iter().map(|(case, _)| Value::from(case.name)).collect();
+        config["never_promote_these_nodes"] = servers
+            .iter()
+            .map(|(case, _)| Value::from(case.name))
+            .collect();
     });
     fleet.start_all();
     wait_for_the_real(&fleet);
@@ -44,11 +53,21 @@ fn servers_that_break_the_protocol_cost_nobody_anything() {
     }
     watch_and_fail_over(&mut cluster, &mut fleet, LITTLE_KIB);
     for (case, server) in &servers {
-        println!("{}: {} connections, {} bytes", case.name, server.connections(), server.bytes());
+        println!(
+            "{}: {} connections, {} bytes",
+            case.name,
+            server.connections(),
+            server.bytes()
+        );
         assert!(server.connections() > 4, "{} was hardly tried", case.name);
         let lines = lines_about(&fleet[WATCHED], &format!("node {}", case.name));
         assert_eq!(lines.len(), 1, "{lines:#?}");
-        assert!(lines[0].contains(case.expected), "{} / {}", lines[0], case.expected);
+        assert!(
+            lines[0].contains(case.expected),
+            "{} / {}",
+            lines[0],
+            case.expected
+        );
         assert_eq!(fleet[WATCHED].state()[case.name]["connection"], false);
     }
     let log = fleet[WATCHED].log();
@@ -57,21 +76,51 @@ fn servers_that_break_the_protocol_cost_nobody_anything() {
 }
 
 fn cases() -> Vec<Case> {
-    let case = |name, expected, script| Case { name, expected, script };
-    let before_login = |name, expected, script: &[Step]| case(name, expected, [&[Hear], script].concat());
-    let after_login =
-        |name, expected, script: &[Step]| case(name, expected, [&[Hear, Say(login()), Hear], script].concat());
+    let case = |name, expected, script| Case {
+        name,
+        expected,
+        script,
+    };
+    let before_login =
+        |name, expected, script: &[Step]| case(name, expected, [&[Hear], script].concat());
+    let after_login = |name, expected, script: &[Step]| {
+        case(
+            name,
+            expected,
+            [&[Hear, Say(login()), Hear], script].concat(),
+        )
+    };
     vec![
         // Nothing that makes sense.
         before_login("random", "not understood: ", &[reply(noise), Hang]),
-        before_login("web", "message 'H' announces", &[Say(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())]),
-        before_login("ssh", "message 'S' announces", &[Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), Hang]),
+        before_login(
+            "web",
+            "message 'H' announces",
+            &[Say(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())],
+        ),
+        before_login(
+            "ssh",
+            "message 'S' announces",
+            &[Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), Hang],
+        ),
         // Silence at each step.
         case("deaf", "timed out while logging in", vec![Hang]),
-        before_login("no-ready", "timed out while logging in", &[Say(message(b'R', &[0; 4])), Hang]),
-        before_login("no-scram", "timed out while logging in", &[Say(sasl()), Hang]),
+        before_login(
+            "no-ready",
+            "timed out while logging in",
+            &[Say(message(b'R', &[0; 4])), Hang],
+        ),
+        before_login(
+            "no-scram",
+            "timed out while logging in",
+            &[Say(sasl()), Hang],
+        ),
         after_login("no-row", "timed out while waiting for its answer", &[Hang]),
-        after_login("half-row", "timed out while waiting for its answer", &[Say(status(PRIMARY)[..30].to_vec()), Hang]),
+        after_login(
+            "half-row",
+            "timed out while waiting for its answer",
+            &[Say(status(PRIMARY)[..30].to_vec()), Hang],
+        ),
         after_login(
             "no-end",
             "timed out while waiting for its answer",
@@ -79,9 +128,17 @@ fn cases() -> Vec<Case> {
         ),
         // Slowness.
         before_login("slow-login", "timed out while logging in", &[Drip(login())]),
-        after_login("slow-row", "timed out while waiting for its answer", &[Drip(status(PRIMARY))]),
+        after_login(
+            "slow-row",
+            "timed out while waiting for its answer",
+            &[Drip(status(PRIMARY))],
+        ),
         // Size.
-        before_login("huge-word", "message 'R' announces 1073741824 bytes", &[Flood(promise(b'R', 1 << 30), GIGABYTE)]),
+        before_login(
+            "huge-word",
+            "message 'R' announces 1073741824 bytes",
+            &[Flood(promise(b'R', 1 << 30), GIGABYTE)],
+        ),
         after_login(
             "huge-row",
             "message 'D' announces 1073741824 bytes",
@@ -107,9 +164,17 @@ fn cases() -> Vec<Case> {
             "more than 1000 unasked messages",
             &[Flood(message(b'S', b"a\0b\0").repeat(100), GIGABYTE)],
         ),
-        after_login("many-slots", "more than 10000 replication slots", &many_slots()),
+        after_login(
+            "many-slots",
+            "more than 10000 replication slots",
+            &many_slots(),
+        ),
         // Lengths and counts.
-        before_login("negative", "'R' announces a length of less than 4 bytes", &[Say(promise(b'R', -1)), Hang]),
+        before_login(
+            "negative",
+            "'R' announces a length of less than 4 bytes",
+            &[Say(promise(b'R', -1)), Hang],
+        ),
         before_login(
             "endless-word",
             "an error message without a length and without an end",
@@ -128,93 +193,200 @@ fn cases() -> Vec<Case> {
         after_login(
             "short-row",
             "a garbled row",
-            &[Say([described(), message(b'D', b"\0\x06\0\0\0\x09x")].concat()), Hang],
+            &[
+                Say([described(), message(b'D', b"\0\x06\0\0\0\x09x")].concat()),
+                Hang,
+            ],
         ),
         // Types.
         after_login(
             "yesterday",
             "now() is \"yesterday\", expected microseconds",
-            &[Say(status(&[Some("yesterday"), Some("f"), None, None, None, None])), Hang],
+            &[
+                Say(status(&[
+                    Some("yesterday"),
+                    Some("f"),
+                    None,
+                    None,
+                    None,
+                    None,
+                ])),
+                Hang,
+            ],
         ),
         after_login(
             "perhaps",
             "pg_is_in_recovery() is \"perhaps\", expected t or f",
-            &[Say(status(&[Some("1"), Some("perhaps"), None, None, None, None])), Hang],
+            &[
+                Say(status(&[
+                    Some("1"),
+                    Some("perhaps"),
+                    None,
+                    None,
+                    None,
+                    None,
+                ])),
+                Hang,
+            ],
         ),
         after_login(
             "nowhere",
             "pg_last_wal_receive_lsn() is \"F/FFFFFFFFF\", expected an LSN",
-            &[Say(status(&[Some("1"), Some("t"), None, Some("F/FFFFFFFFF"), None, None])), Hang],
+            &[
+                Say(status(&[
+                    Some("1"),
+                    Some("t"),
+                    None,
+                    Some("F/FFFFFFFFF"),
+                    None,
+                    None,
+                ])),
+                Hang,
+            ],
         ),
         after_login(
             "open",
             "a transaction is open",
-            &[Say([described(), row(PRIMARY), message(b'C', b"SELECT 1\0"), message(b'Z', b"T")].concat()), Hang],
+            &[
+                Say([
+                    described(),
+                    row(PRIMARY),
+                    message(b'C', b"SELECT 1\0"),
+                    message(b'Z', b"T"),
+                ]
+                .concat()),
+                Hang,
+            ],
         ),
         // Logins.
         before_login(
             "work",
             "the server's SCRAM challenge: ",
-            &[Say(sasl()), Hear, reply(|heard| challenge(heard, 1 << 31)), Hang],
+            &[
+                Say(sasl()),
+                Hear,
+                reply(|heard| challenge(heard, 1 << 31)),
+                Hang,
+            ],
         ),
         before_login(
             "impostor",
             "the server's proof is wrong",
-            &[Say(sasl()), Hear, reply(|heard| challenge(heard, 4096)), Hear, Say(authentication(12, b"v=AAAA")), Hang],
+            &[
+                Say(sasl()),
+                Hear,
+                reply(|heard| challenge(heard, 4096)),
+                Hear,
+                Say(authentication(12, b"v=AAAA")),
+                Hang,
+            ],
         ),
-        before_login("new-method", "authentication method 99 is wanted", &[Say(authentication(99, b"")), Hang]),
+        before_login(
+            "new-method",
+            "authentication method 99 is wanted",
+            &[Say(authentication(99, b"")), Hang],
+        ),
         // Ends.
-        before_login("reset-1", "closed the connection while logging in: Connection reset by peer", &[Reset]),
+        before_login(
+            "reset-1",
+            "closed the connection while logging in: Connection reset by peer",
+            &[Reset],
+        ),
         before_login(
             "reset-2",
             "closed the connection while logging in: Connection reset by peer",
             &[Say(sasl()), Hear, Reset],
         ),
-        after_login("reset-3", "closed the connection before it answered: Connection reset by peer", &[Reset]),
-        after_login("gone", "closed the connection before it answered", &[Say(described())]),
+        after_login(
+            "reset-3",
+            "closed the connection before it answered: Connection reset by peer",
+            &[Reset],
+        ),
+        after_login(
+            "gone",
+            "closed the connection before it answered",
+            &[Say(described())],
+        ),
         // Words for the log.
         before_login(
             "attempts",
             "refused by a living server: FATAL 53300: attempt ",
-            &[counting(|count| error("FATAL", "53300", &format!("attempt {count}")))],
+            &[counting(|count| {
+                error("FATAL", "53300", &format!("attempt {count}"))
+            })],
         ),
         before_login(
             "forger",
             "refused by a living server: FATAL 53300: no\\nFORGED\\tall\\r is well \\u{1b}[2J\u{FFFD}",
-            &[Say(message(b'E', b"SFATAL\0C53300\0Mno\nFORGED\tall\r is well \x1b[2J\xff\0\0"))],
+            &[Say(message(
+                b'E',
+                b"SFATAL\0C53300\0Mno\nFORGED\tall\r is well \x1b[2J\xff\0\0",
+            ))],
         ),
         before_login(
             "wordy",
             "refused by a living server: FATAL 53300: xxxx",
-            &[Say(message(b'E', &[b"SFATAL\0C53300\0M", &[b'x'; 60_000][..], b"\0\0"].concat()))],
+            &[Say(message(
+                b'E',
+                &[b"SFATAL\0C53300\0M", &[b'x'; 60_000][..], b"\0\0"].concat(),
+            ))],
         ),
     ]
 }
 
 /// Bytes without a meaning, others on each connection.
 fn noise(_: &[u8]) -> Vec<u8> {
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock after 1970");
+    let clock = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("a clock after 1970");
     let mut state = clock.as_nanos() as u64;
     let mut bytes: Vec<u8> = (0..1024)
         .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 56) as u8
         })
         .collect();
-    // A length beyond all limits, or it might be waited for; and no `E`, which may be a postmaster that cannot fork.
+    // A length beyond all limits, or it might be waited for; and no `E`, which may be a postmaster
+    // that cannot fork.
     bytes[0] |= 0x80;
     bytes[1] |= 0x01;
     bytes
 }
 
 fn many_slots() -> Vec<Step> {
-    let slot = [Some("s"), Some("p"), Some("logical"), Some("d"), None, None, None, None];
+    let slot = [
+        Some("s"),
+        Some("p"),
+        Some("logical"),
+        Some("d"),
+        None,
+        None,
+        None,
+        None,
+    ];
     let heartbeat = [described(), row(&[Some("off"), Some("1")]), complete()].concat();
     let slots = row(&slot).repeat(100_000);
-    vec![Say(status(PRIMARY)), Hear, Say(heartbeat), Say(described()), Say(slots), Say(complete()), Hang]
+    vec![
+        Say(status(PRIMARY)),
+        Hear,
+        Say(heartbeat),
+        Say(described()),
+        Say(slots),
+        Say(complete()),
+        Hang,
+    ]
 }
 
-pub(super) const PRIMARY: &[Option<&str>] = &[Some("1714486462789012"), Some("f"), None, None, None, Some("0/5000060")];
+pub(super) const PRIMARY: &[Option<&str>] = &[
+    Some("1714486462789012"),
+    Some("f"),
+    None,
+    None,
+    None,
+    Some("0/5000060"),
+];
 const GIGABYTE: u64 = 1 << 30;
 
 fn sasl() -> Vec<u8> {
@@ -225,7 +397,10 @@ fn sasl() -> Vec<u8> {
 fn challenge(heard: &[u8], iterations: u32) -> Vec<u8> {
     let text = String::from_utf8_lossy(heard);
     let nonce = text.split("r=").nth(1).unwrap_or_default();
-    authentication(11, format!("r={nonce}more,s=c2FsdA==,i={iterations}").as_bytes())
+    authentication(
+        11,
+        format!("r={nonce}more,s=c2FsdA==,i={iterations}").as_bytes(),
+    )
 }
 
 pub(super) fn status(values: &[Option<&str>]) -> Vec<u8> {

@@ -1,5 +1,5 @@
-//! A Rust file as the rules read it: code, comments and literals apart, and without its unit tests. No parser: a scanner
-//! that knows where comments and literals begin and end.
+//! A Rust file as the rules read it: code, comments and literals apart, and without its unit tests.
+//! No parser: a scanner that knows where comments and literals begin and end.
 
 /// One file below `src/`.
 pub(super) struct Source {
@@ -19,7 +19,13 @@ impl Source {
     pub(super) fn new(path: &str, text: &str) -> Self {
         let production = without_tests(text);
         let (production, words) = scan(&production);
-        Self { path: path.to_owned(), text: text.to_owned(), code: scan(text).0, production, words }
+        Self {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            code: scan(text).0,
+            production,
+            words,
+        }
     }
 
     /// The first folder below `src/`, or the file's own name there.
@@ -38,13 +44,20 @@ impl Source {
 
     /// The files, or their folders, that are compiled for tests alone: `#[cfg(test)] mod NAME;`.
     pub(super) fn test_modules(&self) -> Vec<String> {
-        let folder = match self.path.strip_suffix("mod.rs").or(self.path.strip_suffix("lib.rs")) {
+        let folder = match self
+            .path
+            .strip_suffix("mod.rs")
+            .or(self.path.strip_suffix("lib.rs"))
+        {
             Some(folder) => folder.to_owned(),
             None => self.path.trim_end_matches(".rs").to_owned() + "/",
         };
         let behind_attribute = self.code.split("#[cfg(test)]").skip(1).map(str::trim_start);
         let named = behind_attribute.filter_map(|code| code.strip_prefix("mod ")?.split_once(';'));
-        named.filter(|(name, _)| is_identifier(name)).map(|(name, _)| format!("{folder}{name}")).collect()
+        named
+            .filter(|(name, _)| is_identifier(name))
+            .map(|(name, _)| format!("{folder}{name}"))
+            .collect()
     }
 }
 
@@ -78,7 +91,8 @@ enum Piece {
     Literal,
 }
 
-/// The length in bytes and the kind of what `rest` begins with; `before` tells an `r"` from the end of a name.
+/// The length in bytes and the kind of what `rest` begins with; `before` tells an `r"` from the end
+/// of a name.
 fn piece(rest: &str, before: Option<char>) -> (usize, Piece) {
     if rest.starts_with("//") {
         return (rest.find('\n').unwrap_or(rest.len()), Piece::Comment);
@@ -87,7 +101,11 @@ fn piece(rest: &str, before: Option<char>) -> (usize, Piece) {
         return (block_comment(rest), Piece::Comment);
     }
     let in_name = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    let raw = rest.strip_prefix('b').unwrap_or(rest).strip_prefix('r').filter(|_| !in_name);
+    let raw = rest
+        .strip_prefix('b')
+        .unwrap_or(rest)
+        .strip_prefix('r')
+        .filter(|_| !in_name);
     if let Some(raw) = raw {
         let hashes = raw.len() - raw.trim_start_matches('#').len();
         if raw[hashes..].starts_with('"') {
@@ -137,19 +155,24 @@ fn block_comment(rest: &str) -> usize {
 /// The text up to its first `#[cfg(test)] mod NAME {`: unit tests stand last in every file.
 fn without_tests(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let opens_tests =
-        |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{');
-    let end = lines.windows(2).position(opens_tests).unwrap_or(lines.len());
+    let opens_tests = |pair: &[&str]| {
+        pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
+    };
+    let end = lines
+        .windows(2)
+        .position(opens_tests)
+        .unwrap_or(lines.len());
     lines[..end].join("\n")
 }
 
-/// Every path in `code` that begins with the name `root`, groups in braces taken apart: `a::{b, c::d}` is `a::b` and
-/// `a::c::d`.
+/// Every path in `code` that begins with the name `root`, groups in braces taken apart: `a::{b,
+/// c::d}` is `a::b` and `a::c::d`.
 pub(super) fn paths(code: &str, root: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices(root) {
         let before = code[..at].trim_end();
-        let continues = code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') || before.ends_with("::");
+        let continues = code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
+            || before.ends_with("::");
         let after = code[at + root.len()..].trim_start();
         if let Some(after) = after.strip_prefix("::").filter(|_| !continues) {
             tree(after, &[root.to_owned()], &mut found);
@@ -191,7 +214,8 @@ fn tree<'a>(code: &'a str, above: &[String], found: &mut Vec<Vec<String>>) -> &'
 
 /// The names in `text`, code or not.
 pub(super) fn names(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c| !is_name_part(c)).filter(|name| !name.is_empty())
+    text.split(|c| !is_name_part(c))
+        .filter(|name| !name.is_empty())
 }
 
 fn is_name_part(c: char) -> bool {

@@ -1,4 +1,5 @@
-//! One bad day of a cluster: whom the daemon talks to, what happens to them at random, and what was counted.
+//! One bad day of a cluster: whom the daemon talks to, what happens to them at random, and what was
+//! counted.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,10 +51,20 @@ enum Whom {
 impl Day {
     pub(super) fn begin(seed: u64) -> Self {
         let dir = TestDir::new();
-        let roles = [("p", Role::Primary), ("s1", Role::Standby), ("s2", Role::Standby)];
-        let players: Vec<Player> = roles.iter().map(|(name, role)| Player::start(name, *role)).collect();
+        let roles = [
+            ("p", Role::Primary),
+            ("s1", Role::Standby),
+            ("s2", Role::Standby),
+        ];
+        let players: Vec<Player> = roles
+            .iter()
+            .map(|(name, role)| Player::start(name, *role))
+            .collect();
         let observer = Observer::start(&players);
-        let nodes: Value = players.iter().map(|player| (player.host.name.clone(), json!(player.conninfo()))).collect();
+        let nodes: Value = players
+            .iter()
+            .map(|player| (player.host.name.clone(), json!(player.conninfo())))
+            .collect();
         let config = json!({
             "remote_conns": nodes, "own_db": "s1", "observers": { "o": observer.url() },
             "db_poll_interval": POLL_INTERVAL, "replication_state_check_interval": CHECK_INTERVAL,
@@ -87,14 +98,24 @@ impl Day {
         }
     }
 
-    /// Faults for so long, and until every node but the primary, who is away for much of the time, has heard so many polls.
+    /// Faults for so long, and until every node but the primary, who is away for much of the time,
+    /// has heard so many polls.
     fn go_on(&mut self, time: Duration, polls: u64) {
         self.daemon.reload();
         let (begun, before) = (Instant::now(), self.polls());
         while begun.elapsed() < time
-            || self.polls().iter().zip(&before).skip(1).any(|(now, before)| now - before < polls)
+            || self
+                .polls()
+                .iter()
+                .zip(&before)
+                .skip(1)
+                .any(|(now, before)| now - before < polls)
         {
-            assert!(begun.elapsed() < time * 4 + SOON, "polled too seldom: {before:?}, now {:?}", self.polls());
+            assert!(
+                begun.elapsed() < time * 4 + SOON,
+                "polled too seldom: {before:?}, now {:?}",
+                self.polls()
+            );
             assert!(self.daemon.is_running(), "{}", self.daemon.log());
             self.heal();
             self.go_wrong();
@@ -111,8 +132,13 @@ impl Day {
 
     /// All is well again, and everybody knows.
     fn come_to_rest(&mut self) {
-        self.healing.iter_mut().for_each(|(until, _)| *until = Instant::now());
-        self.promoted_at = self.promoted_at.map(|at| at.checked_sub(REIGN).expect("a clock that has run for a while"));
+        self.healing
+            .iter_mut()
+            .for_each(|(until, _)| *until = Instant::now());
+        self.promoted_at = self.promoted_at.map(|at| {
+            at.checked_sub(REIGN)
+                .expect("a clock that has run for a while")
+        });
         self.clients.clear();
         for name in ["fails", "hangs"] {
             let _ = fs::remove_file(self.daemon.path(name));
@@ -126,9 +152,21 @@ impl Day {
             self.heal();
             let state = self.daemon.state();
             let names = ["p", "s1", "s2"];
-            let roles = names.map(|name| (state[name]["connection"].clone(), state[name]["pg_is_in_recovery"].clone()));
-            roles == [(json!(true), json!(false)), (json!(true), json!(true)), (json!(true), json!(true))]
-                && state.as_object().is_some_and(|state| state.len() == names.len())
+            let roles = names.map(|name| {
+                (
+                    state[name]["connection"].clone(),
+                    state[name]["pg_is_in_recovery"].clone(),
+                )
+            });
+            roles
+                == [
+                    (json!(true), json!(false)),
+                    (json!(true), json!(true)),
+                    (json!(true), json!(true)),
+                ]
+                && state
+                    .as_object()
+                    .is_some_and(|state| state.len() == names.len())
                 && self.daemon.current_primary().as_deref() == Some("p")
                 && Holdings::of(&self.daemon).children.is_empty()
         });
@@ -137,7 +175,11 @@ impl Day {
 
     /// Polls that came to each server, and to the observer.
     fn polls(&self) -> Vec<u64> {
-        self.players.iter().map(Player::polls).chain([self.observer.answers()]).collect()
+        self.players
+            .iter()
+            .map(Player::polls)
+            .chain([self.observer.answers()])
+            .collect()
     }
 
     fn count(&mut self, what: &'static str) {
@@ -146,19 +188,26 @@ impl Day {
 
     fn heal(&mut self) {
         let now = Instant::now();
-        let (over, lasting) = std::mem::take(&mut self.healing).into_iter().partition(|(until, _)| *until <= now);
+        let (over, lasting) = std::mem::take(&mut self.healing)
+            .into_iter()
+            .partition(|(until, _)| *until <= now);
         self.healing = lasting;
         for (_, whom) in over.into_iter().collect::<Vec<_>>() {
             match whom {
                 Whom::Server(at) => {
                     self.players[at].set_trouble(None);
-                    self.players[at].set_role(if at == 0 { Role::Primary } else { Role::Standby });
+                    self.players[at].set_role(if at == 0 {
+                        Role::Primary
+                    } else {
+                        Role::Standby
+                    });
                 }
                 Whom::Observer => self.observer.set_mood(Mood::Fine),
                 Whom::Maintenance => _ = fs::remove_file(self.daemon.path("maintenance")),
             }
         }
-        // Our own server does what the failover command told it; after a while the old primary is it again.
+        // Our own server does what the failover command told it; after a while the old primary is
+        // it again.
         if self.promoted_at.is_none() && self.promoted.exists() {
             self.promoted_at = Some(now);
             self.players[1].set_role(Role::Primary);
@@ -197,7 +246,8 @@ impl Day {
         self.count("troubles of servers");
     }
 
-    /// For longer than the limit, and what an observer's dates are cut off by, which is up to a second.
+    /// For longer than the limit, and what an observer's dates are cut off by, which is up to a
+    /// second.
     fn lose_the_primary(&mut self) {
         let time = 1_600 + self.dice.below(1_000);
         self.healing.retain(|(_, whom)| *whom != Whom::Server(0));
@@ -206,7 +256,11 @@ impl Day {
     }
 
     fn trouble(&mut self, at: usize, trouble: Trouble, milliseconds: u64) {
-        if self.healing.iter().all(|(_, whom)| *whom != Whom::Server(at)) {
+        if self
+            .healing
+            .iter()
+            .all(|(_, whom)| *whom != Whom::Server(at))
+        {
             self.players[at].set_trouble(Some(trouble));
             self.heal_after(Whom::Server(at), milliseconds);
         }
@@ -214,8 +268,17 @@ impl Day {
 
     fn confuse_the_roles(&mut self) {
         let at = self.dice.below(3) as usize;
-        if self.promoted_at.is_none() && self.healing.iter().all(|(_, whom)| *whom != Whom::Server(at)) {
-            self.players[at].set_role(if at == 0 { Role::Standby } else { Role::Primary });
+        if self.promoted_at.is_none()
+            && self
+                .healing
+                .iter()
+                .all(|(_, whom)| *whom != Whom::Server(at))
+        {
+            self.players[at].set_role(if at == 0 {
+                Role::Standby
+            } else {
+                Role::Primary
+            });
             let time = 10 + self.dice.below(100);
             self.heal_after(Whom::Server(at), time);
             self.count("roles changed");
@@ -223,7 +286,13 @@ impl Day {
     }
 
     fn upset_the_observer(&mut self) {
-        let mood = self.dice.one_of(&[Mood::Broken, Mood::Garbage, Mood::Slow, Mood::Silent, Mood::Gone]);
+        let mood = self.dice.one_of(&[
+            Mood::Broken,
+            Mood::Garbage,
+            Mood::Slow,
+            Mood::Silent,
+            Mood::Gone,
+        ]);
         self.observer.set_mood(mood);
         let time = 50 + self.dice.below(300);
         self.heal_after(Whom::Observer, time);
@@ -238,7 +307,8 @@ impl Day {
     }
 
     fn heal_after(&mut self, whom: Whom, milliseconds: u64) {
-        self.healing.push((Instant::now() + Duration::from_millis(milliseconds), whom));
+        self.healing
+            .push((Instant::now() + Duration::from_millis(milliseconds), whom));
     }
 
     fn reload(&mut self) {
@@ -246,7 +316,10 @@ impl Day {
         match self.dice.below(6) {
             // Nobody knows this name.
             0 => config["remote_conns"]["stranger"] = json!("host=nobody.invalid user=x"),
-            1 => config["remote_conns"]["dead"] = json!(format!("host={} port=1 user=x", self.observer.host.address)),
+            1 => {
+                config["remote_conns"]["dead"] =
+                    json!(format!("host={} port=1 user=x", self.observer.host.address))
+            }
             2 => config["log_level"] = json!("DEBUG"),
             3 => config["observers"]["o2"] = json!(format!("http://nobody.invalid:{HTTP_PORT}")),
             4 => config = json!("not an object"),
@@ -257,16 +330,27 @@ impl Day {
         self.count("reloads");
     }
 
-    /// Clients that ask, ask for half of something, or only come; the oldest of those who stay leaves.
+    /// Clients that ask, ask for half of something, or only come; the oldest of those who stay
+    /// leaves.
     fn come_as_a_client(&mut self) {
         self.count("HTTP clients");
-        let target = self.dice.one_of(&["/state.json", "/decisions.json", "/nothing"]);
+        let target = self
+            .dice
+            .one_of(&["/state.json", "/decisions.json", "/nothing"]);
         if self.dice.below(3) == 0 {
-            let status = self.daemon.get(target).expect("an answer in good time").status;
+            let status = self
+                .daemon
+                .get(target)
+                .expect("an answer in good time")
+                .status;
             assert_eq!(status, if target == "/nothing" { 404 } else { 200 });
             return;
         }
-        let mut stream = self.daemon.host.connect(HTTP_PORT, SOON).expect("a connection");
+        let mut stream = self
+            .daemon
+            .host
+            .connect(HTTP_PORT, SOON)
+            .expect("a connection");
         let said: &[u8] = self.dice.one_of(&[
             b"".as_slice(),
             b"GET /sta",
@@ -313,9 +397,19 @@ impl fmt::Display for Day {
             "reports of polls, failures among them: {reports:?}; heard by p, s1, s2 and o: {:?}",
             self.polls()
         )?;
-        writeln!(f, "{} decisions: {decisions:?}", decisions.values().sum::<u64>())?;
-        write!(f, "{connections} connections to servers; {} commands run", self.daemon.promotions().len())?;
-        self.counts.iter().try_for_each(|(what, count)| write!(f, "; {count} {what}"))
+        writeln!(
+            f,
+            "{} decisions: {decisions:?}",
+            decisions.values().sum::<u64>()
+        )?;
+        write!(
+            f,
+            "{connections} connections to servers; {} commands run",
+            self.daemon.promotions().len()
+        )?;
+        self.counts
+            .iter()
+            .try_for_each(|(what, count)| write!(f, "; {count} {what}"))
     }
 }
 

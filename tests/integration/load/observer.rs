@@ -38,9 +38,14 @@ pub(super) struct Observer {
 impl Observer {
     pub(super) fn start(players: &[Player]) -> Self {
         let host = Host::on_loopback("o");
-        let listener = TcpListener::bind((host.address, HTTP_PORT)).expect("an address of this test's own");
-        let observer =
-            Self { host, mood: Arc::new(Mutex::new(Mood::Fine)), answers: Arc::default(), players: players.to_vec() };
+        let listener =
+            TcpListener::bind((host.address, HTTP_PORT)).expect("an address of this test's own");
+        let observer = Self {
+            host,
+            mood: Arc::new(Mutex::new(Mood::Fine)),
+            answers: Arc::default(),
+            players: players.to_vec(),
+        };
         let answering = observer.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -76,7 +81,9 @@ impl Observer {
             match mood {
                 Mood::Fine => stream.write_all(text.as_bytes())?,
                 Mood::Broken => stream.write_all(answer("500 Oops", "out of order").as_bytes())?,
-                Mood::Garbage => return stream.write_all(b"\x16\x03\x01 not a word of HTTP\r\n\r\n"),
+                Mood::Garbage => {
+                    return stream.write_all(b"\x16\x03\x01 not a word of HTTP\r\n\r\n");
+                }
                 Mood::Gone => return Ok(()),
                 Mood::Silent => pause(500),
                 Mood::Slow => {
@@ -99,11 +106,17 @@ impl Observer {
                 "db_time": time(player.answered_at()), "pg_is_in_recovery": player.role() == Role::Standby,
             })
         };
-        self.players.iter().map(|player| (player.host.name.clone(), entry(player))).collect()
+        self.players
+            .iter()
+            .map(|player| (player.host.name.clone(), entry(player)))
+            .collect()
     }
 }
 
 fn answer(status: &str, body: &str) -> String {
     let date = httpdate::fmt_http_date(SystemTime::now());
-    format!("HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }

@@ -17,23 +17,30 @@ const BETWEEN: u64 = 100;
 
 #[test]
 fn reloading_ten_times_a_second_misses_nothing_and_leaves_nothing_behind() {
-    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else { return };
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
     // A change of nodes holds no failover up here: they change all the time.
-    let mut fleet = Fleet::start(&cluster, |_, config| config["missing_master_from_config_timeout"] = json!(0));
+    let mut fleet = Fleet::start(&cluster, |_, config| {
+        config["missing_master_from_config_timeout"] = json!(0)
+    });
     let configs = configs(&fleet["s1"].config, &cluster);
     while_reloading(&fleet["s1"], &configs, || pause(3_000));
     settle(&fleet["s1"]);
     let before = Holdings::of(&fleet["s1"]);
 
-    let (longest, reloads) =
-        while_reloading(&fleet["s1"], &configs, || longest_unasked(&fleet["s1"], &["p", "s1", "s2"], WATCHED));
+    let (longest, reloads) = while_reloading(&fleet["s1"], &configs, || {
+        longest_unasked(&fleet["s1"], &["p", "s1", "s2"], WATCHED)
+    });
     let ((who, took), more) = while_reloading(&fleet["s1"], &configs, || {
         cluster[PRIMARY].kill_nine_all();
         let dead_at = seconds_now();
         let (who, when) = fleet.wait_promotion();
         (who.to_owned(), when - dead_at)
     });
-    wait_until("the promoted server is the primary", SOON, || cluster.primaries() == [who.as_str()]);
+    wait_until("the promoted server is the primary", SOON, || {
+        cluster.primaries() == [who.as_str()]
+    });
 
     // The old primary comes back as a standby, so that there are as many connections as before.
     cluster[PRIMARY].make_standby();
@@ -46,12 +53,21 @@ fn reloading_ten_times_a_second_misses_nothing_and_leaves_nothing_behind() {
     );
     println!("before: {before}\nafter:  {after}");
     let log = fleet["s1"].log();
-    assert!(log.matches("configuration reloaded").count() as u32 >= (reloads + more) / 2, "they were hardly read");
+    assert!(
+        log.matches("configuration reloaded").count() as u32 >= (reloads + more) / 2,
+        "they were hardly read"
+    );
     assert!(!log.contains("was not reloaded"), "{log}");
-    assert!(longest < Duration::from_secs(2), "a healthy node was not asked for {longest:?}");
+    assert!(
+        longest < Duration::from_secs(2),
+        "a healthy node was not asked for {longest:?}"
+    );
     assert!(took < 7.0, "the failover took {took:.1} s");
     assert!(after.is_as(&before), "{before:?}\n{after:?}");
-    assert!(after.rss_kib < before.rss_kib + MOST_GROWTH_KIB, "{before}\n{after}");
+    assert!(
+        after.rss_kib < before.rss_kib + MOST_GROWTH_KIB,
+        "{before}\n{after}"
+    );
     fleet.nobody_promotes_for(1.0);
 }
 
@@ -59,7 +75,10 @@ fn reloading_ten_times_a_second_misses_nothing_and_leaves_nothing_behind() {
 fn configs(base: &Value, cluster: &Cluster) -> Vec<Value> {
     let with = |changes: Value| {
         let mut config = base.clone();
-        config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        config
+            .as_object_mut()
+            .unwrap()
+            .extend(changes.as_object().unwrap().clone());
         config
     };
     let nodes = |name: &str, info: String| {
@@ -73,14 +92,21 @@ fn configs(base: &Value, cluster: &Cluster) -> Vec<Value> {
             json!({ "remote_conns": nodes("also_s2", conninfo(&cluster["s2"])), "never_promote_these_nodes": ["also_s2"] }),
         ),
         with(json!({ "db_poll_interval": 0.3, "log_level": "WARNING" })),
-        with(json!({ "remote_conns": nodes("nobody", refusing), "replication_state_check_interval": 0.3 })),
-        with(json!({ "log_level": "DEBUG", "over_warning_limit_command": "true", "failover_priorities": {"s2": 1} })),
-        with(json!({ "poll_timeout": 2.0, "known_gone_nodes": ["long_gone"], "failover_quorum": "majority" })),
+        with(
+            json!({ "remote_conns": nodes("nobody", refusing), "replication_state_check_interval": 0.3 }),
+        ),
+        with(
+            json!({ "log_level": "DEBUG", "over_warning_limit_command": "true", "failover_priorities": {"s2": 1} }),
+        ),
+        with(
+            json!({ "poll_timeout": 2.0, "known_gone_nodes": ["long_gone"], "failover_quorum": "majority" }),
+        ),
         base.clone(),
     ]
 }
 
-/// Does something while the daemon reloads, and says how often it did. It ends with the configuration that it began with.
+/// Does something while the daemon reloads, and says how often it did. It ends with the
+/// configuration that it began with.
 fn while_reloading<T>(daemon: &Daemon, configs: &[Value], act: impl FnOnce() -> T) -> (T, u32) {
     let (done, count) = (AtomicBool::new(false), AtomicU32::new(0));
     let outcome = std::thread::scope(|scope| {
@@ -106,9 +132,13 @@ fn while_reloading<T>(daemon: &Daemon, configs: &[Value], act: impl FnOnce() -> 
 fn settle(daemon: &Daemon) {
     wait_until("all nodes are connected", SOON, || {
         let state = daemon.state();
-        ["p", "s1", "s2"].iter().all(|name| state[name]["connection"] == true)
+        ["p", "s1", "s2"]
+            .iter()
+            .all(|name| state[name]["connection"] == true)
     });
-    wait_until("no child is left", SOON, || Holdings::of(daemon).children.is_empty());
+    wait_until("no child is left", SOON, || {
+        Holdings::of(daemon).children.is_empty()
+    });
     pause(1_500);
 }
 

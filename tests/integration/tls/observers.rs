@@ -22,8 +22,15 @@ fn proxy(name: &str, pair: impl FnOnce(&str) -> Pair, upstream: Host) -> Host {
     let chain = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = Arc::new(config.with_no_client_auth().with_single_cert(vec![chain], key).unwrap());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let config = Arc::new(
+        config
+            .with_no_client_auth()
+            .with_single_cert(vec![chain], key)
+            .unwrap(),
+    );
     let listener = TcpListener::bind((host.address, 443)).expect("an address of this test's own");
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -65,7 +72,9 @@ fn pass_on(config: Arc<ServerConfig>, stream: TcpStream, upstream: &Host) -> Opt
 
 #[test]
 fn observers_are_asked_over_https_and_verified() {
-    let Some(cluster) = Cluster::start(&[]) else { return };
+    let Some(cluster) = Cluster::start(&[]) else {
+        return;
+    };
     let (known, unknown) = (Authority::new("Known CA"), Authority::new("Other CA"));
     let nodes = json!({ "p": crate::harness::fleet::conninfo(&cluster["p"]) });
     let config = json!({ "remote_conns": nodes, "db_poll_interval": 0.5 });
@@ -73,15 +82,27 @@ fn observers_are_asked_over_https_and_verified() {
     observer.start();
     let behind = || cluster.observer.clone();
     let hosts = [
-        ("valid", proxy("valid", |address| known.issue("x", &[address]), behind()), ""),
+        (
+            "valid",
+            proxy("valid", |address| known.issue("x", &[address]), behind()),
+            "",
+        ),
         (
             "expired",
-            proxy("expired", |address| known.issue_expired("x", &[address]), behind()),
+            proxy(
+                "expired",
+                |address| known.issue_expired("x", &[address]),
+                behind(),
+            ),
             "certificate has expired",
         ),
         (
             "unknown",
-            proxy("unknown", |address| unknown.issue("x", &[address]), behind()),
+            proxy(
+                "unknown",
+                |address| unknown.issue("x", &[address]),
+                behind(),
+            ),
             "has an unknown issuer: Other CA",
         ),
         (
@@ -91,10 +112,19 @@ fn observers_are_asked_over_https_and_verified() {
         ),
     ];
     let mut asking = Daemon::prepare(Host::on_loopback("asking"), cluster.dir(), config);
-    asking.config["observers"] =
-        hosts.iter().map(|(name, host, _)| ((*name).to_owned(), json!(format!("https://{}", host.address)))).collect();
+    asking.config["observers"] = hosts
+        .iter()
+        .map(|(name, host, _)| {
+            (
+                (*name).to_owned(),
+                json!(format!("https://{}", host.address)),
+            )
+        })
+        .collect();
     let roots = write(cluster.dir(), "roots.pem", &known.pem);
-    asking.variables.push(("SSL_CERT_FILE".to_owned(), roots.display().to_string()));
+    asking
+        .variables
+        .push(("SSL_CERT_FILE".to_owned(), roots.display().to_string()));
     asking.start();
     wait_until("the valid one was heard", SOON, || {
         asking.state_file()["observer_nodes"]["valid"]["p"]["connection"] == true
@@ -102,7 +132,10 @@ fn observers_are_asked_over_https_and_verified() {
     for (name, _, expected) in hosts.iter().filter(|(_, _, expected)| !expected.is_empty()) {
         let mark = format!("observer {name}: ");
         wait_until(&format!("{name} is complained of"), SOON, || {
-            asking.log().lines().any(|line| line.contains(&mark) && line.contains(expected))
+            asking
+                .log()
+                .lines()
+                .any(|line| line.contains(&mark) && line.contains(expected))
         });
         assert!(asking.state_file()["observer_nodes"][*name]["p"].is_null());
     }

@@ -25,11 +25,16 @@ pub(super) struct Servers {
 impl Servers {
     pub(super) fn new() -> Option<Self> {
         let postgres = or_skip(Postgres::here())?;
-        Some(Self { servers: BTreeMap::new(), dir: TestDir::new(), postgres })
+        Some(Self {
+            servers: BTreeMap::new(),
+            dir: TestDir::new(),
+            postgres,
+        })
     }
 
-    /// Starts a server. `pair`: its certificate for a host at the address given; `None`: it does not encrypt. `hba`: the
-    /// one line of `pg_hba.conf` that is for the daemons' account, after its type.
+    /// Starts a server. `pair`: its certificate for a host at the address given; `None`: it does
+    /// not encrypt. `hba`: the one line of `pg_hba.conf` that is for the daemons' account, after
+    /// its type.
     pub(super) fn start(
         &mut self,
         name: &str,
@@ -61,30 +66,49 @@ impl Servers {
     /// How to reach a server by its name in certificates, with further keywords.
     pub(super) fn conninfo(&self, server: &str, keywords: &str) -> String {
         let address = self.server(server).host.address;
-        let host = if keywords.starts_with("host=") { "" } else { &format!("host={NAME} ") };
-        format!("hostaddr={address} dbname=postgres user={USER} password={PASSWORD} {host}{keywords}")
+        let host = if keywords.starts_with("host=") {
+            ""
+        } else {
+            &format!("host={NAME} ")
+        };
+        format!(
+            "hostaddr={address} dbname=postgres user={USER} password={PASSWORD} {host}{keywords}"
+        )
     }
 
     /// Does psql get in; if so, encrypted or not.
     pub(super) fn psql(&self, conninfo: &str) -> Result<bool, String> {
         let mut psql = Host::on_loopback("psql").command("timeout", Account::Own);
-        psql.arg("20").arg(&self.postgres.psql).args(["-X", "-q", "-A", "-t"]).env("HOME", self.dir.path());
+        psql.arg("20")
+            .arg(&self.postgres.psql)
+            .args(["-X", "-q", "-A", "-t"])
+            .env("HOME", self.dir.path());
         let question = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
         let answer = run(psql.args(["-d", conninfo, "-c", question]));
-        answer.map(|answer| answer == "t").map_err(|error| error.to_string())
+        answer
+            .map(|answer| answer == "t")
+            .map_err(|error| error.to_string())
     }
 
-    /// A daemon that watches these connections under these names; started, and each was polled at least once.
+    /// A daemon that watches these connections under these names; started, and each was polled at
+    /// least once.
     pub(super) fn watch(&self, nodes: &[(&str, String)]) -> Daemon {
-        let connections: BTreeMap<&str, &str> =
-            nodes.iter().map(|(name, conninfo)| (*name, conninfo.as_str())).collect();
-        let config = json!({ "remote_conns": connections, "db_poll_interval": 0.5, "poll_timeout": 5.0 });
+        let connections: BTreeMap<&str, &str> = nodes
+            .iter()
+            .map(|(name, conninfo)| (*name, conninfo.as_str()))
+            .collect();
+        let config =
+            json!({ "remote_conns": connections, "db_poll_interval": 0.5, "poll_timeout": 5.0 });
         let mut daemon = Daemon::prepare(Host::on_loopback("watch"), self.dir.path(), config);
-        daemon.variables.push(("HOME".to_owned(), self.dir.path().display().to_string()));
+        daemon
+            .variables
+            .push(("HOME".to_owned(), self.dir.path().display().to_string()));
         daemon.start();
         wait_until("every node was polled", SOON, || {
             let state = daemon.state();
-            nodes.iter().all(|(name, _)| state[*name]["connection"].is_boolean())
+            nodes
+                .iter()
+                .all(|(name, _)| state[*name]["connection"].is_boolean())
         });
         daemon
     }
@@ -104,7 +128,12 @@ pub(super) fn outcome(daemon: &Daemon, server: &Server, node: &str) -> Result<bo
 /// The last line of the log about a node.
 pub(super) fn complaint(daemon: &Daemon, node: &str) -> String {
     let mark = format!("node {node}: ");
-    daemon.log().lines().rfind(|line| line.contains(&mark)).unwrap_or_default().to_owned()
+    daemon
+        .log()
+        .lines()
+        .rfind(|line| line.contains(&mark))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// A node that is watched, and what must come of it.
@@ -117,12 +146,18 @@ pub(super) struct Case {
     pub(super) expected: Result<bool, &'static str>,
 }
 
-/// Watches all cases at once. Each must come to what is expected, and psql to the same, reasons aside.
+/// Watches all cases at once. Each must come to what is expected, and psql to the same, reasons
+/// aside.
 #[track_caller]
 pub(super) fn check_all(servers: &Servers, cases: &[Case]) {
     let nodes: Vec<(&str, String)> = cases
         .iter()
-        .map(|case| (case.node.as_str(), format!("{} application_name={}", case.conninfo, case.node)))
+        .map(|case| {
+            (
+                case.node.as_str(),
+                format!("{} application_name={}", case.conninfo, case.node),
+            )
+        })
         .collect();
     let daemon = servers.watch(&nodes);
     let mut wrong = Vec::new();
@@ -135,7 +170,10 @@ pub(super) fn check_all(servers: &Servers, cases: &[Case]) {
         };
         let libpq = servers.psql(&case.conninfo);
         if !is_right || libpq.as_ref().ok() != found.as_ref().ok() {
-            wrong.push(format!("{}: {found:?}, not {:?}; libpq: {libpq:?}", case.conninfo, case.expected));
+            wrong.push(format!(
+                "{}: {found:?}, not {:?}; libpq: {libpq:?}",
+                case.conninfo, case.expected
+            ));
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));

@@ -12,51 +12,115 @@ fn login_fails(password: Option<&str>, stream: &[BytesMut], expected: &str) {
 
 #[test]
 fn failures_of_a_login_say_who_is_to_blame() {
-    let rejected = wire::error("FATAL", "28P01", "password authentication failed for user \"u\"");
-    let text = "authentication rejected: FATAL 28P01: password authentication failed for user \"u\"";
+    let rejected = wire::error(
+        "FATAL",
+        "28P01",
+        "password authentication failed for user \"u\"",
+    );
+    let text =
+        "authentication rejected: FATAL 28P01: password authentication failed for user \"u\"";
     login_fails(Some("x"), &[wire::authentication(3, b""), rejected], text);
     let starting = wire::error("FATAL", "57P03", "the database system is starting up");
-    login_fails(None, &[starting], "not ready: FATAL 57P03: the database system is starting up");
+    login_fails(
+        None,
+        &[starting],
+        "not ready: FATAL 57P03: the database system is starting up",
+    );
     let absent = wire::error("FATAL", "3D000", "database \"d\" does not exist");
     let text = "refused by a living server: FATAL 3D000: database \"d\" does not exist";
     login_fails(None, &[wire::authentication(0, b""), absent], text);
     let unexpected = "not understood: an unexpected message while waiting for";
-    login_fails(None, &[wire::ready()], &format!("{unexpected} an authentication request"));
-    login_fails(None, &[wire::authentication(0, b""), wire::row(&[])], &format!("{unexpected} ReadyForQuery"));
+    login_fails(
+        None,
+        &[wire::ready()],
+        &format!("{unexpected} an authentication request"),
+    );
+    login_fails(
+        None,
+        &[wire::authentication(0, b""), wire::row(&[])],
+        &format!("{unexpected} ReadyForQuery"),
+    );
     let twice = wire::authentication(3, b"");
-    login_fails(Some("x"), &[twice.clone(), twice], &format!("{unexpected} AuthenticationOk"));
+    login_fails(
+        Some("x"),
+        &[twice.clone(), twice],
+        &format!("{unexpected} AuthenticationOk"),
+    );
 }
 
 #[test]
 fn methods_that_we_do_not_speak_are_named() {
-    let refused =
-        |method: &str| format!("refused by a living server: the server wants {method}, which pglookout does not speak");
-    login_fails(Some("x"), &[wire::authentication(2, b"")], &refused("Kerberos V5"));
-    login_fails(Some("x"), &[wire::authentication(6, b"")], &refused("SCM credentials"));
-    login_fails(Some("x"), &[wire::authentication(7, b"")], &refused("GSSAPI"));
+    let refused = |method: &str| {
+        format!(
+            "refused by a living server: the server wants {method}, which pglookout does not speak"
+        )
+    };
+    login_fails(
+        Some("x"),
+        &[wire::authentication(2, b"")],
+        &refused("Kerberos V5"),
+    );
+    login_fails(
+        Some("x"),
+        &[wire::authentication(6, b"")],
+        &refused("SCM credentials"),
+    );
+    login_fails(
+        Some("x"),
+        &[wire::authentication(7, b"")],
+        &refused("GSSAPI"),
+    );
     login_fails(Some("x"), &[wire::authentication(9, b"")], &refused("SSPI"));
     let others = wire::authentication(10, b"SCRAM-SHA-512\0OAUTHBEARER\0\0");
-    login_fails(Some("x"), &[others], &refused("SASL with SCRAM-SHA-512, OAUTHBEARER"));
+    login_fails(
+        Some("x"),
+        &[others],
+        &refused("SASL with SCRAM-SHA-512, OAUTHBEARER"),
+    );
 }
 
 #[test]
 fn a_missing_password_is_a_rejection() {
     for password in [None, Some("")] {
-        let text =
-            |method| format!("authentication rejected: the server wants a password ({method}), and none is configured");
+        let text = |method| {
+            format!(
+                "authentication rejected: the server wants a password ({method}), and none is configured"
+            )
+        };
         login_fails(password, &[wire::authentication(3, b"")], &text("password"));
         login_fails(password, &[wire::authentication(5, b"salt")], &text("md5"));
-        login_fails(password, &[wire::authentication(10, b"SCRAM-SHA-256\0\0")], &text("SCRAM-SHA-256"));
+        login_fails(
+            password,
+            &[wire::authentication(10, b"SCRAM-SHA-256\0\0")],
+            &text("SCRAM-SHA-256"),
+        );
     }
 }
 
 #[test]
 fn what_the_operator_does_not_accept_is_not_answered() {
-    let open = |accepted| Login { transport: Transport::Network, accepted, ..login(Some("x")) };
-    let (all, none) =
-        (Accepted::default(), Accepted { nothing: false, md5: false, scram: false, ..Accepted::default() });
-    let allowed = Accepted { cleartext_in_the_open: true, ..all };
-    let bound = Login { binding: Binding::Require, ..open(all) };
+    let open = |accepted| Login {
+        transport: Transport::Network,
+        accepted,
+        ..login(Some("x"))
+    };
+    let (all, none) = (
+        Accepted::default(),
+        Accepted {
+            nothing: false,
+            md5: false,
+            scram: false,
+            ..Accepted::default()
+        },
+    );
+    let allowed = Accepted {
+        cleartext_in_the_open: true,
+        ..all
+    };
+    let bound = Login {
+        binding: Binding::Require,
+        ..open(all)
+    };
     for (login, request, expected) in [
         (
             open(all),
@@ -65,18 +129,41 @@ fn what_the_operator_does_not_accept_is_not_answered() {
         ),
         (open(allowed), wire::authentication(3, b""), None),
         (open(all), wire::authentication(5, b"salt"), None),
-        (open(none), wire::authentication(5, b"salt"), Some("the password as md5, which require_auth excludes")),
-        (open(none), wire::authentication(0, b""), Some("wants nothing, which require_auth excludes")),
-        (open(none), wire::authentication(10, b"SCRAM-SHA-256\0\0"), Some("wants SCRAM, which require_auth excludes")),
-        (bound.clone(), wire::authentication(0, b""), Some("channel binding is required, and the connection is not")),
-        (bound, wire::authentication(5, b"salt"), Some("channel binding is required, and the connection is not")),
+        (
+            open(none),
+            wire::authentication(5, b"salt"),
+            Some("the password as md5, which require_auth excludes"),
+        ),
+        (
+            open(none),
+            wire::authentication(0, b""),
+            Some("wants nothing, which require_auth excludes"),
+        ),
+        (
+            open(none),
+            wire::authentication(10, b"SCRAM-SHA-256\0\0"),
+            Some("wants SCRAM, which require_auth excludes"),
+        ),
+        (
+            bound.clone(),
+            wire::authentication(0, b""),
+            Some("channel binding is required, and the connection is not"),
+        ),
+        (
+            bound,
+            wire::authentication(5, b"salt"),
+            Some("channel binding is required, and the connection is not"),
+        ),
     ] {
         let mut bench = Bench::start_as(login);
         let told = bench.feed(&request).map_err(|failure| failure.to_string());
         match expected {
             None => assert_eq!((told, bench.sent().len()), (Ok(vec![]), 1)),
             Some(reason) => {
-                assert!(told.clone().is_err_and(|failure| failure.contains(reason)), "{told:?} / {reason}");
+                assert!(
+                    told.clone().is_err_and(|failure| failure.contains(reason)),
+                    "{told:?} / {reason}"
+                );
                 assert!(bench.sent().is_empty(), "{reason}");
             }
         }
@@ -106,8 +193,17 @@ fn cleartext_and_md5_passwords_are_sent() {
     assert_eq!(bench.feed(&greeting()), Ok(vec![Progress::LoggedIn]));
 
     let mut bench = Bench::start(Some("password"));
-    assert_eq!(bench.feed(&wire::authentication(5, &[0x2a, 0x3d, 0x8f, 0xe0])), Ok(vec![]));
-    assert_eq!(bench.sent(), [wire::message(b'p', b"md562af4dd09bbb41884907a838a3233294\0")]);
+    assert_eq!(
+        bench.feed(&wire::authentication(5, &[0x2a, 0x3d, 0x8f, 0xe0])),
+        Ok(vec![])
+    );
+    assert_eq!(
+        bench.sent(),
+        [wire::message(
+            b'p',
+            b"md562af4dd09bbb41884907a838a3233294\0"
+        )]
+    );
 
     login_fails(
         Some("a\0b"),
@@ -116,13 +212,19 @@ fn cleartext_and_md5_passwords_are_sent() {
     );
 }
 
-/// Begins SCRAM and answers with a challenge of `iterations`; the messages up to here as the proofs cover them, and what
-/// the session made of it.
+/// Begins SCRAM and answers with a challenge of `iterations`; the messages up to here as the proofs
+/// cover them, and what the session made of it.
 fn challenged(iterations: &str) -> (Bench, String, Result<Vec<Progress>, ProbeFailure>) {
     let mut bench = Bench::start(Some("pencil"));
-    assert_eq!(bench.feed(&wire::authentication(10, b"SCRAM-SHA-256\0\0")), Ok(vec![]));
+    assert_eq!(
+        bench.feed(&wire::authentication(10, b"SCRAM-SHA-256\0\0")),
+        Ok(vec![])
+    );
     let first = bench.sent().remove(0);
-    assert!(first.starts_with(b"p\0\0\0\x36SCRAM-SHA-256\0\0\0\0\x20n,,n=,r="), "{first:?}");
+    assert!(
+        first.starts_with(b"p\0\0\0\x36SCRAM-SHA-256\0\0\0\0\x20n,,n=,r="),
+        "{first:?}"
+    );
     let nonce = std::str::from_utf8(&first[31..]).unwrap();
     let challenge = format!("r={nonce}server,s=c2FsdHNhbHQ=,i={iterations}");
     let told = bench.feed(&wire::authentication(11, challenge.as_bytes()));
@@ -134,12 +236,20 @@ fn scram_proves_both_sides() {
     let (mut bench, said, told) = challenged("1");
     assert_eq!(told, Ok(vec![]));
     let answer = bench.sent().remove(0);
-    let without_proof = std::str::from_utf8(&answer[5..]).unwrap().rsplit_once(",p=").unwrap().0.to_owned();
+    let without_proof = std::str::from_utf8(&answer[5..])
+        .unwrap()
+        .rsplit_once(",p=")
+        .unwrap()
+        .0
+        .to_owned();
     let salted = scram::hmac(b"pencil", b"saltsalt\0\0\0\x01");
     let key = scram::hmac(&salted, b"Server Key");
     let proof = scram::hmac(&key, format!("{said},{without_proof}").as_bytes());
     let last = format!("v={}", scram::base64(&proof));
-    assert_eq!(bench.feed(&wire::authentication(12, last.as_bytes())), Ok(vec![]));
+    assert_eq!(
+        bench.feed(&wire::authentication(12, last.as_bytes())),
+        Ok(vec![])
+    );
     assert_eq!(bench.feed(&greeting()), Ok(vec![Progress::LoggedIn]));
 }
 
@@ -147,26 +257,45 @@ fn scram_proves_both_sides() {
 fn scram_is_not_over_before_the_server_has_proved_itself() {
     let waiting = "not understood: an unexpected message while waiting for the server's SCRAM";
     let mut bench = Bench::start(Some("pencil"));
-    bench.feed(&wire::authentication(10, b"SCRAM-SHA-256\0\0")).unwrap();
-    assert_eq!(bench.feed(&greeting()).unwrap_err().to_string(), format!("{waiting} challenge"));
+    bench
+        .feed(&wire::authentication(10, b"SCRAM-SHA-256\0\0"))
+        .unwrap();
+    assert_eq!(
+        bench.feed(&greeting()).unwrap_err().to_string(),
+        format!("{waiting} challenge")
+    );
 
     let (mut bench, _, told) = challenged("4096");
     assert_eq!(told, Ok(vec![]));
     assert!(bench.sent()[0].starts_with(b"p\0\0\0"));
-    assert_eq!(bench.feed(&greeting()).unwrap_err().to_string(), format!("{waiting} proof"));
+    assert_eq!(
+        bench.feed(&greeting()).unwrap_err().to_string(),
+        format!("{waiting} proof")
+    );
 }
 
 #[test]
 fn a_wrong_proof_is_a_rejection() {
     let rejected = |text: &str| {
         let (mut bench, _, _) = challenged("1");
-        let failure = bench.feed(&wire::authentication(12, text.as_bytes())).unwrap_err();
-        assert!(matches!(failure, ProbeFailure::AuthenticationRejected { .. }), "{failure}");
+        let failure = bench
+            .feed(&wire::authentication(12, text.as_bytes()))
+            .unwrap_err();
+        assert!(
+            matches!(failure, ProbeFailure::AuthenticationRejected { .. }),
+            "{failure}"
+        );
         failure.to_string()
     };
     let wrong = "authentication rejected: the server's proof is wrong";
-    assert_eq!(rejected("v=AAAA"), format!("{wrong}: SCRAM verification error"));
-    assert_eq!(rejected("e=bad\nnews"), format!("{wrong}: SCRAM error: bad\\nnews"));
+    assert_eq!(
+        rejected("v=AAAA"),
+        format!("{wrong}: SCRAM verification error")
+    );
+    assert_eq!(
+        rejected("e=bad\nnews"),
+        format!("{wrong}: SCRAM error: bad\\nnews")
+    );
 }
 
 #[test]
@@ -177,15 +306,28 @@ fn an_absurd_challenge_is_nonsense() {
     let (_, _, told) = challenged("1\n");
     assert!(!told.unwrap_err().to_string().contains('\n'));
     let mut bench = Bench::start(Some("pencil"));
-    bench.feed(&wire::authentication(10, b"SCRAM-SHA-256\0\0")).unwrap();
-    let failure = bench.feed(&wire::authentication(11, b"r=other,s=c2FsdA==,i=1")).unwrap_err();
-    assert_eq!(failure.to_string(), "not understood: the server's SCRAM challenge: invalid nonce");
+    bench
+        .feed(&wire::authentication(10, b"SCRAM-SHA-256\0\0"))
+        .unwrap();
+    let failure = bench
+        .feed(&wire::authentication(11, b"r=other,s=c2FsdA==,i=1"))
+        .unwrap_err();
+    assert_eq!(
+        failure.to_string(),
+        "not understood: the server's SCRAM challenge: invalid nonce"
+    );
 }
 
 #[test]
 fn a_login_that_cannot_be_sent_is_not_sent() {
     let mut out = BytesMut::new();
-    let mut session = Session::start(Login { user: "u\0x".to_owned(), ..login(None) }, &mut out);
+    let mut session = Session::start(
+        Login {
+            user: "u\0x".to_owned(),
+            ..login(None)
+        },
+        &mut out,
+    );
     assert!(out.is_empty());
     let failure = session.receive(&mut BytesMut::new(), &mut out).unwrap_err();
     assert!(!failure.is_living_refusal(), "{failure}");

@@ -26,12 +26,19 @@ fn a_server_is_asked_for_its_status_only_until_it_is_known_to_be_a_primary() {
     let [status, heartbeat, slots] = primary();
     assert_eq!(bench.feed(&status), Ok(vec![]));
     assert_eq!(bench.queries(), ["heartbeat", "slots"]);
-    assert_eq!(bench.feed(&joined(&[heartbeat, slots])), Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])]));
+    assert_eq!(
+        bench.feed(&joined(&[heartbeat, slots])),
+        Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])])
+    );
     // And back, behind an address that moves: the questions were on their way.
     bench.session.ask(&mut bench.out);
     assert_eq!(bench.queries(), ["status", "heartbeat", "slots"]);
     let nothing = wire::answer(&[]);
-    let told = bench.feed(&joined(&[wire::answer(&[STANDBY]), wire::answer(&[&[Some("off"), None]]), nothing]));
+    let told = bench.feed(&joined(&[
+        wire::answer(&[STANDBY]),
+        wire::answer(&[&[Some("off"), None]]),
+        nothing,
+    ]));
     assert_eq!(told, Ok(vec![standby()]));
     bench.session.ask(&mut bench.out);
     assert_eq!(bench.queries(), ["status"]);
@@ -42,21 +49,40 @@ fn an_account_that_may_not_read_files_is_told_of_once() {
     let mut bench = Bench::asked();
     bench.out.clear();
     let [status, heartbeat, _] = primary();
-    let denied = failed("42501", "permission denied for function pg_read_binary_file");
-    assert_eq!(bench.feed(&joined(&[status.clone(), heartbeat.clone(), denied.clone()])), Ok(vec![]));
+    let denied = failed(
+        "42501",
+        "permission denied for function pg_read_binary_file",
+    );
+    assert_eq!(
+        bench.feed(&joined(&[
+            status.clone(),
+            heartbeat.clone(),
+            denied.clone()
+        ])),
+        Ok(vec![])
+    );
     assert_eq!(bench.queries(), ["slots, plain"]);
     let note = "replication slots are read without state_data: ERROR 42501: permission denied for function \
                 pg_read_binary_file";
-    assert_eq!(bench.feed(&denied), Ok(vec![Progress::Warned(note.to_owned())]));
+    assert_eq!(
+        bench.feed(&denied),
+        Ok(vec![Progress::Warned(note.to_owned())])
+    );
     assert_eq!(bench.queries(), ["slots, unread"]);
     let mut bare = SLOT.to_vec();
     bare[7] = None;
     let unread = wire::answer(&[&bare]);
-    assert_eq!(bench.feed(&unread), Ok(vec![primary_with(vec![slot(None)])]));
+    assert_eq!(
+        bench.feed(&unread),
+        Ok(vec![primary_with(vec![slot(None)])])
+    );
 
     bench.session.ask(&mut bench.out);
     assert_eq!(bench.queries(), ["status", "heartbeat", "slots, unread"]);
-    assert_eq!(bench.feed(&joined(&[status, heartbeat, unread])), Ok(vec![primary_with(vec![slot(None)])]));
+    assert_eq!(
+        bench.feed(&joined(&[status, heartbeat, unread])),
+        Ok(vec![primary_with(vec![slot(None)])])
+    );
 }
 
 #[test]
@@ -86,7 +112,12 @@ fn slots_that_cannot_be_read_do_not_spoil_the_poll() {
     bench.out.clear();
     bench.session.ask(&mut bench.out);
     assert_eq!(bench.queries(), ["status", "heartbeat", "slots"]);
-    assert_eq!(bench.feed(&joined(&[status, heartbeat, slots])).map(|told| told.len()), Ok(1));
+    assert_eq!(
+        bench
+            .feed(&joined(&[status, heartbeat, slots]))
+            .map(|told| told.len()),
+        Ok(1)
+    );
 }
 
 #[test]
@@ -94,7 +125,11 @@ fn a_failed_heartbeat_is_told_and_the_position_counts() {
     let mut bench = Bench::asked();
     let [status, heartbeat, slots] = primary();
     let whole = Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])]);
-    let failing = joined(&[status.clone(), failed("54000", "database is not accepting commands"), slots.clone()]);
+    let failing = joined(&[
+        status.clone(),
+        failed("54000", "database is not accepting commands"),
+        slots.clone(),
+    ]);
     for _ in 0..2 {
         let told = bench.feed(&failing).unwrap();
         let note = "the heartbeat failed: ERROR 54000: database is not accepting commands";
@@ -114,25 +149,65 @@ fn poll_fails(stream: &[BytesMut], expected: &str) {
 #[test]
 fn failures_of_a_poll_say_who_is_to_blame() {
     let [status, heartbeat, _] = primary();
-    let text = "refused by a living server: ERROR 57014: canceling statement due to statement timeout";
-    poll_fails(&[failed("57014", "canceling statement due to statement timeout")], text);
+    let text =
+        "refused by a living server: ERROR 57014: canceling statement due to statement timeout";
+    poll_fails(
+        &[failed(
+            "57014",
+            "canceling statement due to statement timeout",
+        )],
+        text,
+    );
     let stopping = wire::error("FATAL", "57P01", "stop");
-    poll_fails(&[status.clone(), stopping.clone()], "not ready: FATAL 57P01: stop");
-    poll_fails(&[status.clone(), heartbeat, stopping], "not ready: FATAL 57P01: stop");
-    poll_fails(&[wire::answer(&[])], "not understood: no status row, expected one");
-    poll_fails(&[wire::answer(&[PRIMARY, PRIMARY])], "not understood: more than one status row");
-    poll_fails(&[wire::row(PRIMARY)], "not understood: an unexpected message in an answer (Awaited)");
+    poll_fails(
+        &[status.clone(), stopping.clone()],
+        "not ready: FATAL 57P01: stop",
+    );
+    poll_fails(
+        &[status.clone(), heartbeat, stopping],
+        "not ready: FATAL 57P01: stop",
+    );
+    poll_fails(
+        &[wire::answer(&[])],
+        "not understood: no status row, expected one",
+    );
+    poll_fails(
+        &[wire::answer(&[PRIMARY, PRIMARY])],
+        "not understood: more than one status row",
+    );
+    poll_fails(
+        &[wire::row(PRIMARY)],
+        "not understood: an unexpected message in an answer (Awaited)",
+    );
     let unfinished = [wire::description(), wire::row(PRIMARY), wire::ready()];
-    poll_fails(&unfinished, "not understood: an unexpected message in an answer (Rows)");
-    let open = [wire::description(), wire::row(PRIMARY), wire::message(b'C', b"x\0"), wire::message(b'Z', b"T")];
-    poll_fails(&open, "not understood: a transaction is open after a query of ours, none was begun");
+    poll_fails(
+        &unfinished,
+        "not understood: an unexpected message in an answer (Rows)",
+    );
+    let open = [
+        wire::description(),
+        wire::row(PRIMARY),
+        wire::message(b'C', b"x\0"),
+        wire::message(b'Z', b"T"),
+    ];
+    poll_fails(
+        &open,
+        "not understood: a transaction is open after a query of ours, none was begun",
+    );
 }
 
 #[test]
 fn slots_have_a_limit() {
     let [status, heartbeat, _] = primary();
     let flood = wire::answer(&vec![SLOT; 10_001]);
-    poll_fails(&[status.clone(), heartbeat.clone(), flood], "not understood: more than 10000 replication slots");
-    let told = Bench::asked().feed(&joined(&[status, heartbeat, wire::answer(&vec![SLOT; 10_000])]));
+    poll_fails(
+        &[status.clone(), heartbeat.clone(), flood],
+        "not understood: more than 10000 replication slots",
+    );
+    let told = Bench::asked().feed(&joined(&[
+        status,
+        heartbeat,
+        wire::answer(&vec![SLOT; 10_000]),
+    ]));
     assert_eq!(told.map(|told| told.len()), Ok(1));
 }
