@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::{Interest, Token};
 use nix::sys::signal::Signal;
 
-use super::board::{Board, Owner};
+use super::registry::{Owner, Registry};
 use crate::dns;
 use crate::sys::child::{Child, Reading, own_program};
 use crate::sys::limits::InheritedLimit;
@@ -47,10 +47,10 @@ impl AddressBook {
     }
 
     /// What is known of `name`; starts a look-up if its time has come.
-    pub(super) fn lookup(&mut self, name: &str, board: &mut Board, now: Monotonic) -> Known {
+    pub(super) fn look_up(&mut self, name: &str, registry: &mut Registry, now: Monotonic) -> Known {
         let mut answer = self.cache.lookup(name, now);
         if answer.wants_lookup {
-            match self.start(name, board, now) {
+            match self.start(name, registry, now) {
                 Ok(()) => answer.failure = None,
                 Err(error) => {
                     self.cache
@@ -67,7 +67,7 @@ impl AddressBook {
 
     /// The helper's pipe is readable: only its status says that it is done, so this keeps the pipe
     /// from filling.
-    pub(super) fn ready(&mut self, token: Token, board: &mut Board) {
+    pub(super) fn ready(&mut self, token: Token, registry: &mut Registry) {
         let Some(lookup) = self.running.get_mut(&token) else {
             return;
         };
@@ -75,12 +75,12 @@ impl AddressBook {
             lookup.child.read_output(&mut Vec::new()),
             Ok(Reading::Unfinished)
         ) {
-            board.again(token);
+            registry.again(token);
         }
     }
 
     /// Asks every helper whether it has ended. True if one has: whoever waits for a name may go on.
-    pub(super) fn reap(&mut self, board: &mut Board, now: Monotonic) -> bool {
+    pub(super) fn reap(&mut self, registry: &mut Registry, now: Monotonic) -> bool {
         let ended: Vec<Token> = self
             .running
             .iter_mut()
@@ -88,7 +88,7 @@ impl AddressBook {
             .collect();
         for token in &ended {
             if let Some(mut lookup) = self.running.remove(token) {
-                board.forget(&mut lookup.child, *token);
+                registry.forget(&mut lookup.child, *token);
                 let outcome = lookup.outcome();
                 self.cache.finished(&lookup.name, outcome, now);
             }
@@ -118,13 +118,18 @@ impl AddressBook {
         self.cache.retain(is_configured);
     }
 
-    fn start(&mut self, name: &str, board: &mut Board, now: Monotonic) -> std::io::Result<()> {
+    fn start(
+        &mut self,
+        name: &str,
+        registry: &mut Registry,
+        now: Monotonic,
+    ) -> std::io::Result<()> {
         let program = own_program();
         let mut child = Child::start(
             &[program.as_os_str(), "--resolve".as_ref(), name.as_ref()],
             self.limit,
         )?;
-        let token = board.register(&mut child, Owner::Lookup, Interest::READABLE)?;
+        let token = registry.register(&mut child, Owner::Lookup, Interest::READABLE)?;
         self.running.insert(
             token,
             Lookup {

@@ -1,7 +1,7 @@
 //! The wishes of the core, carried out: one match. Nothing here calls the core; what comes of a
 //! wish is a later event.
 
-use super::{Daemon, hands};
+use super::Daemon;
 use crate::compat;
 use crate::compat::timestamp;
 use crate::lookout::{Alert, CommandOutcome, Effect, Event, FailoverOutcome, Trouble};
@@ -16,24 +16,12 @@ impl Daemon {
         for effect in effects {
             match effect {
                 Effect::ProbeNode { node, probe } => {
-                    let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
-                    self.nodes.probe(
-                        &node,
-                        probe,
-                        self.lookout.config(),
-                        &mut hands,
-                        &mut self.events,
-                    );
+                    self.nodes
+                        .probe(&node, probe, self.lookout.config(), &mut self.io);
                 }
                 Effect::ProbeObserver { observer, probe } => {
-                    let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
-                    self.observers.probe(
-                        &observer,
-                        probe,
-                        self.lookout.config(),
-                        &mut hands,
-                        &mut self.events,
-                    );
+                    self.observers
+                        .probe(&observer, probe, self.lookout.config(), &mut self.io);
                 }
                 Effect::RunCommand {
                     id,
@@ -44,10 +32,10 @@ impl Daemon {
                     let deadline = timeout.map(|timeout| now.mono + timeout);
                     if let Err(reason) =
                         self.commands
-                            .start(id, purpose, &command, deadline, &mut self.board)
+                            .start(id, purpose, &command, deadline, &mut self.io.registry)
                     {
                         let outcome = CommandOutcome::NotStarted(reason);
-                        self.events.push(Event::CommandExited { id, outcome });
+                        self.io.events.push(Event::CommandExited { id, outcome });
                     }
                 }
                 Effect::PrepareFollow {
@@ -55,7 +43,7 @@ impl Daemon {
                     conninfo,
                     data_directory,
                 } => {
-                    let (board, events) = (&mut self.board, &mut self.events);
+                    let (board, events) = (&mut self.io.registry, &mut self.io.events);
                     self.follower.prepare(
                         &primary,
                         &conninfo,

@@ -9,8 +9,8 @@ use std::time::Duration;
 use mio::{Interest, Token};
 use nix::sys::signal::Signal;
 
-use super::board::{Board, Owner};
 use super::patience::Patience;
+use super::registry::{Owner, Registry};
 use crate::config::CommandLine;
 use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, Event, Process};
 use crate::sys::child::{Child, Reading};
@@ -62,12 +62,12 @@ impl Commands {
         purpose: CommandPurpose,
         command: &CommandLine,
         deadline: Option<Monotonic>,
-        board: &mut Board,
+        registry: &mut Registry,
     ) -> Result<(), String> {
         let program = command.argv.first().map_or("", String::as_str);
         let about = |error| format!("{program}: {error}");
         let mut child = Child::start(&command.argv, self.limit).map_err(about)?;
-        let token = board
+        let token = registry
             .register(&mut child, Owner::Command, Interest::READABLE)
             .map_err(about)?;
         log::info!("{} started as process {}", purpose.key(), child.id());
@@ -90,19 +90,24 @@ impl Commands {
     }
 
     /// A command has printed something, or its pipe was closed.
-    pub(super) fn ready(&mut self, token: Token, board: &mut Board, now: Monotonic) {
+    pub(super) fn ready(&mut self, token: Token, registry: &mut Registry, now: Monotonic) {
         let Some(running) = self.running.get_mut(&token) else {
             return;
         };
         if running.is_over {
             running.read_at.get_or_insert(now + LEFT_OPEN_REST);
         } else if running.read() == Reading::Unfinished {
-            board.again(token);
+            registry.again(token);
         }
     }
 
     /// Asks every command whether it has ended.
-    pub(super) fn reap(&mut self, board: &mut Board, events: &mut Vec<Event>, now: Monotonic) {
+    pub(super) fn reap(
+        &mut self,
+        registry: &mut Registry,
+        events: &mut Vec<Event>,
+        now: Monotonic,
+    ) {
         let mut done = Vec::new();
         for (token, running) in self
             .running
@@ -144,13 +149,13 @@ impl Commands {
             done.push(*token);
         }
         for token in done {
-            self.drop_one(token, board);
+            self.drop_one(token, registry);
         }
     }
 
     /// Ends those that have run for too long. Reads what others have left behind.
-    pub(super) fn expire(&mut self, board: &mut Board, now: Monotonic) {
-        self.read_left_open(board, now);
+    pub(super) fn expire(&mut self, registry: &mut Registry, now: Monotonic) {
+        self.read_left_open(registry, now);
         for running in self.running.values_mut().filter(|running| !running.is_over) {
             if let Some(signal) = running.patience.run_out(now) {
                 running.kill(signal);
@@ -175,7 +180,7 @@ impl Commands {
     }
 
     /// One that writes without end is read in measured portions: nobody waits for it any more.
-    fn read_left_open(&mut self, board: &mut Board, now: Monotonic) {
+    fn read_left_open(&mut self, registry: &mut Registry, now: Monotonic) {
         let mut done = Vec::new();
         for (token, running) in self
             .running
@@ -193,7 +198,7 @@ impl Commands {
             };
         }
         for token in done {
-            self.drop_one(token, board);
+            self.drop_one(token, registry);
         }
     }
 
@@ -209,9 +214,9 @@ impl Commands {
         }
     }
 
-    fn drop_one(&mut self, token: Token, board: &mut Board) {
+    fn drop_one(&mut self, token: Token, registry: &mut Registry) {
         if let Some(mut running) = self.running.remove(&token) {
-            board.forget(&mut running.child, token);
+            registry.forget(&mut running.child, token);
         }
     }
 }

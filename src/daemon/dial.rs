@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::address_book::{AddressBook, Known};
-use super::board::Board;
+use super::address_book::Known;
+use super::io::Io;
 use crate::cluster::{ProbeFailure, ProbeStep};
 use crate::config::HostAddress;
 use crate::net::Endpoint;
@@ -76,24 +76,19 @@ impl Dial {
     }
 
     /// What is to be done next.
-    pub(super) fn next(
-        &mut self,
-        book: &mut AddressBook,
-        board: &mut Board,
-        now: Monotonic,
-    ) -> Next {
+    pub(super) fn next(&mut self, io: &mut Io) -> Next {
         loop {
             if let Some((endpoint, host)) = self.endpoints.pop_front() {
                 return Next::Connect {
                     endpoint,
                     host,
-                    until: self.until(now),
+                    until: self.until(io.now.mono),
                 };
             }
             let Some(place) = self.places.front() else {
                 return Next::Failed(self.last_failure());
             };
-            match addresses(place, book, board, now) {
+            match addresses(place, io) {
                 Found::Endpoints(endpoints) => self.endpoints.extend(endpoints),
                 Found::Soon => return Next::Await,
                 Found::Nothing(reason) => self.failure = Some(ProbeFailure::Unreachable { reason }),
@@ -124,7 +119,7 @@ enum Found {
     Nothing(String),
 }
 
-fn addresses(place: &Place, book: &mut AddressBook, board: &mut Board, now: Monotonic) -> Found {
+fn addresses(place: &Place, io: &mut Io) -> Found {
     let host = place.host;
     let tcp = |ip: IpAddr| (Endpoint::Tcp(SocketAddr::new(ip, place.port)), host);
     match &place.address {
@@ -133,7 +128,7 @@ fn addresses(place: &Place, book: &mut AddressBook, board: &mut Board, now: Mono
         HostAddress::Abstract(name) => {
             Found::Endpoints(vec![(Endpoint::Abstract(name.clone()), host)])
         }
-        HostAddress::Name(name) => match book.lookup(name, board, now) {
+        HostAddress::Name(name) => match io.look_up(name) {
             Known::Addresses(ips) => Found::Endpoints(ips.into_iter().map(tcp).collect()),
             Known::Soon => Found::Soon,
             Known::Nothing(reason) => Found::Nothing(format!("looking up {name}: {reason}")),

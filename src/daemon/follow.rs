@@ -9,7 +9,7 @@ use std::time::Duration;
 use mio::{Interest, Token};
 use nix::sys::signal::Signal;
 
-use super::board::{Board, Owner};
+use super::registry::{Owner, Registry};
 use crate::config::{Keywords, NodeName};
 use crate::lookout::{Event, FollowOutcome};
 use crate::sys::child::{Child, Reading, own_program};
@@ -44,12 +44,12 @@ impl Follower {
         primary: &NodeName,
         conninfo: &Keywords,
         data_directory: PathBuf,
-        board: &mut Board,
+        registry: &mut Registry,
         now: Monotonic,
         events: &mut Vec<Event>,
     ) {
         let job = Job::new(data_directory, primary.to_string(), conninfo);
-        if let Err(error) = self.start(&job, board, now) {
+        if let Err(error) = self.start(&job, registry, now) {
             let reason = format!("no helper to look at the recovery settings: {error}");
             events.push(Event::FollowPrepared(FollowOutcome::Failed(reason)));
         }
@@ -57,7 +57,7 @@ impl Follower {
 
     /// The helper's pipe is readable: only its status says that it is done, so this keeps the pipe
     /// from filling.
-    pub(super) fn ready(&mut self, token: Token, board: &mut Board) {
+    pub(super) fn ready(&mut self, token: Token, registry: &mut Registry) {
         let Some(running) = self
             .running
             .as_mut()
@@ -69,12 +69,12 @@ impl Follower {
             running.child.read_output(&mut Vec::new()),
             Ok(Reading::Unfinished)
         ) {
-            board.again(token);
+            registry.again(token);
         }
     }
 
     /// Asks the helper whether it has ended.
-    pub(super) fn reap(&mut self, board: &mut Board, events: &mut Vec<Event>) {
+    pub(super) fn reap(&mut self, registry: &mut Registry, events: &mut Vec<Event>) {
         // A status that cannot be had will never be had.
         let has_ended = |running: &mut Running| {
             running
@@ -83,7 +83,7 @@ impl Follower {
                 .map_or(true, |status| status.is_some())
         };
         if let Some(mut running) = self.running.take_if(has_ended) {
-            board.forget(&mut running.child, running.token);
+            registry.forget(&mut running.child, running.token);
             running.child.finish(&mut Vec::new());
             let (printed, _) = running.child.tail();
             events.push(Event::FollowPrepared(outcome(
@@ -117,11 +117,11 @@ impl Follower {
         self.running.as_ref().map(|running| running.deadline)
     }
 
-    fn start(&mut self, job: &Job, board: &mut Board, now: Monotonic) -> std::io::Result<()> {
+    fn start(&mut self, job: &Job, registry: &mut Registry, now: Monotonic) -> std::io::Result<()> {
         let program = own_program();
         let argv = [program.as_os_str(), "--recovery".as_ref()];
         let mut child = Child::start_with_input(&argv, &job.to_input()?, self.limit)?;
-        let token = board.register(&mut child, Owner::Follower, Interest::READABLE)?;
+        let token = registry.register(&mut child, Owner::Follower, Interest::READABLE)?;
         self.running = Some(Running {
             token,
             child,

@@ -34,11 +34,11 @@ impl Daemon {
     }
 
     /// Moves if the name of the new address has been found; again and again until that succeeds.
-    pub(super) fn move_on(&mut self, now: Monotonic) {
+    pub(super) fn move_on(&mut self) {
         let Some(remote) = &mut self.moving_to else {
             return;
         };
-        if !remote.tend(&mut self.book, &mut self.board, now) {
+        if !remote.tend(&mut self.io) {
             return;
         }
         let Some(address) = remote.address() else {
@@ -57,18 +57,18 @@ impl Daemon {
             Err(error)
                 if error.kind() == io::ErrorKind::AddrInUse && self.web.port() == Some(port) =>
             {
-                let former = self.web.stop_listening(&mut self.board);
+                let former = self.web.stop_listening(&mut self.io);
                 Listener::bind(address, port).or_else(|_| {
                     if let Some(former) = former {
                         let back = Listener::bind(Some(&former.ip().to_string()), former.port());
-                        back.and_then(|listener| self.web.listen(listener, &mut self.board))?;
+                        back.and_then(|listener| self.web.listen(listener, &mut self.io))?;
                     }
                     Err(error)
                 })
             }
             bound => bound,
         };
-        self.web.listen(listener?, &mut self.board)?;
+        self.web.listen(listener?, &mut self.io)?;
         say_where(address, port);
         Ok(())
     }

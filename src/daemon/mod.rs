@@ -6,7 +6,6 @@
 //! tidy up.
 
 mod address_book;
-mod board;
 mod carry_out;
 mod commands;
 mod dial;
@@ -14,13 +13,15 @@ mod files;
 mod flight;
 mod follow;
 mod former;
+mod io;
 mod journal;
 mod keyring;
 mod listening;
 mod nodes;
 mod observers;
+mod outbound;
 mod patience;
-mod privacy;
+mod registry;
 mod reload;
 mod remote;
 mod service;
@@ -28,10 +29,10 @@ mod shares;
 mod start;
 mod statsd;
 mod syslog;
+mod tls_negotiation;
 mod web;
-mod wire;
 
-use std::io;
+use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,24 +40,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use mio::{Events, Poll, Token};
 
-use address_book::AddressBook;
-use board::{Board, Owner};
 use commands::Commands;
 use files::Files;
 use flight::Flight;
 use follow::Follower;
 use former::Former;
+use io::Io;
 use journal::Journal;
-use keyring::Keyring;
 use nodes::Nodes;
 use observers::Observers;
+use registry::Owner;
 use remote::Remote;
 use service::Service;
 pub use start::run;
 use statsd::Statsd;
 use syslog::Syslog;
 use web::{Pages, Web};
-use wire::Hands;
 
 use crate::compat;
 use crate::config::{Config, HostAddress, SyslogAddress};
@@ -68,13 +67,11 @@ use crate::time::{Monotonic, Now};
 /// A running daemon.
 struct Daemon {
     poll: Poll,
-    board: Board,
+    io: Io,
     signals: Signals,
     lookout: Lookout,
     nodes: Nodes,
     observers: Observers,
-    book: AddressBook,
-    keyring: Keyring,
     commands: Commands,
     former: Option<Former>,
     follower: Follower,
@@ -94,7 +91,6 @@ struct Daemon {
     /// `/state.json` as last rendered; `None` once the facts have changed.
     page: Option<Bytes>,
     journal: Journal,
-    events: Vec<Event>,
     ending: Ending,
     /// The maintenance file could not be looked for, and that was said.
     said_of_maintenance: bool,
@@ -114,7 +110,7 @@ enum Ending {
 
 impl Daemon {
     /// Turns until it is told to end.
-    fn run(&mut self) -> io::Result<()> {
+    fn run(&mut self) -> Result<(), Error> {
         let mut ready = Events::with_capacity(READY_PER_TURN);
         self.service.ready(self.clock.now().mono);
         while self.ending != Ending::Now {
@@ -124,14 +120,15 @@ impl Daemon {
         Ok(())
     }
 
-    fn turn(&mut self, ready: &mut Events) -> io::Result<()> {
+    fn turn(&mut self, ready: &mut Events) -> Result<(), Error> {
         let timeout = self.time_to_wait(clock::monotonic());
         match self.poll.poll(ready, Some(timeout)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             waited => waited?,
         }
         let now = self.clock.now();
-        for token in self.board.take_unfinished() {
+        self.io.now = now;
+        for token in self.io.registry.take_unfinished() {
             self.dispatch(token, now);
         }
         for event in ready.iter() {
@@ -148,7 +145,7 @@ impl Daemon {
 
     /// Until the earliest deadline; not at all if somebody has more to do.
     fn time_to_wait(&self, now: Monotonic) -> Duration {
-        if self.board.has_unfinished() || !self.events.is_empty() {
+        if self.io.registry.has_unfinished() || !self.io.events.is_empty() {
             return Duration::ZERO;
         }
         let lookout = (self.ending == Ending::NotYet).then(|| self.lookout.next_deadline());
@@ -157,7 +154,7 @@ impl Daemon {
             crate::sys::log::next_deadline(now),
             self.nodes.next_deadline(),
             self.observers.next_deadline(),
-            self.book.next_deadline(),
+            self.io.addresses.next_deadline(),
             self.commands.next_deadline(),
             self.former.as_ref().map(Former::next_deadline),
             self.follower.next_deadline(),
@@ -178,37 +175,27 @@ impl Daemon {
 
     /// Lets the owner of a token consume its readiness.
     fn dispatch(&mut self, token: Token, now: Now) {
-        let Some(owner) = self.board.owner(token) else {
+        let Some(owner) = self.io.registry.owner(token) else {
             return;
         };
         match owner {
             Owner::Signals => self.take_signals(now),
-            Owner::Lookup => self.book.ready(token, &mut self.board),
-            Owner::Follower => self.follower.ready(token, &mut self.board),
-            Owner::Command => self.commands.ready(token, &mut self.board, now.mono),
+            Owner::Lookup => self.io.addresses.ready(token, &mut self.io.registry),
+            Owner::Follower => self.follower.ready(token, &mut self.io.registry),
+            Owner::Command => self.commands.ready(token, &mut self.io.registry, now.mono),
             Owner::Node(node) => {
-                let (nodes, mut hands) = (
-                    &mut self.nodes,
-                    hands(&mut self.board, &mut self.book, &mut self.keyring, now),
-                );
-                nodes.ready(&node, self.lookout.config(), &mut hands, &mut self.events);
+                self.nodes.ready(&node, self.lookout.config(), &mut self.io);
             }
             Owner::Observer(observer) => {
-                let (observers, mut hands) = (
-                    &mut self.observers,
-                    hands(&mut self.board, &mut self.book, &mut self.keyring, now),
-                );
-                observers.ready(&observer, &mut hands, &mut self.events);
+                self.observers.ready(&observer, &mut self.io);
             }
-            Owner::Listener => self.serve(now, |web, board, pages| web.accept(board, pages, now)),
-            Owner::Client => {
-                self.serve(now, |web, board, pages| web.ready(token, board, pages, now))
-            }
+            Owner::Listener => self.serve(now, |web, io, pages| web.accept(io, pages)),
+            Owner::Client => self.serve(now, |web, io, pages| web.ready(token, io, pages)),
         }
     }
 
     /// Lets the web server do something with pages at hand.
-    fn serve(&mut self, now: Now, act: impl FnOnce(&mut Web, &mut Board, &mut Pages<'_>)) {
+    fn serve(&mut self, now: Now, act: impl FnOnce(&mut Web, &mut Io, &mut Pages<'_>)) {
         let (page, lookout, journal) = (&mut self.page, &self.lookout, &mut self.journal);
         let mut render = || {
             page.get_or_insert_with(|| compat::state_json::render(&lookout.state().nodes).into())
@@ -221,9 +208,9 @@ impl Daemon {
             decisions: &mut decisions,
             check: &mut check,
         };
-        act(&mut self.web, &mut self.board, &mut pages);
+        act(&mut self.web, &mut self.io, &mut pages);
         if check {
-            self.events.push(Event::CheckRequested);
+            self.io.events.push(Event::CheckRequested);
         }
     }
 
@@ -234,17 +221,15 @@ impl Daemon {
                 Signal::Terminate => self.terminate(now.mono),
                 Signal::ChildExited => {
                     self.commands
-                        .reap(&mut self.board, &mut self.events, now.mono);
-                    self.follower.reap(&mut self.board, &mut self.events);
+                        .reap(&mut self.io.registry, &mut self.io.events, now.mono);
+                    self.follower
+                        .reap(&mut self.io.registry, &mut self.io.events);
                     let failed = self.files.reap(now.mono);
                     self.trouble_with_files(failed);
-                    if self.book.reap(&mut self.board, now.mono) {
+                    if self.io.addresses.reap(&mut self.io.registry, now.mono) {
                         let config = Arc::clone(self.lookout.config());
-                        let mut hands =
-                            hands(&mut self.board, &mut self.book, &mut self.keyring, now);
-                        self.nodes
-                            .names_found(&config, &mut hands, &mut self.events);
-                        self.observers.names_found(&mut hands, &mut self.events);
+                        self.nodes.names_found(&config, &mut self.io);
+                        self.observers.names_found(&mut self.io);
                     }
                 }
             }
@@ -280,27 +265,26 @@ impl Daemon {
 
     fn expire(&mut self, now: Now) {
         let config = Arc::clone(self.lookout.config());
-        self.book.expire(now.mono);
-        self.commands.expire(&mut self.board, now.mono);
+        self.io.addresses.expire(now.mono);
+        self.commands.expire(&mut self.io.registry, now.mono);
         self.former = self
             .former
             .take()
-            .and_then(|former| former.look(&mut self.events, now.mono));
+            .and_then(|former| former.look(&mut self.io.events, now.mono));
         self.follower.expire(now.mono);
         let failed = self.files.expire(now.mono);
         self.trouble_with_files(failed);
-        self.move_on(now.mono);
-        self.statsd.tend(&mut self.book, &mut self.board, now.mono);
-        self.syslog.tend(&mut self.book, &mut self.board, now.mono);
-        let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
-        self.nodes.expire(&config, &mut hands, &mut self.events);
-        self.observers.expire(&mut hands, &mut self.events);
+        self.move_on();
+        self.statsd.tend(&mut self.io);
+        self.syslog.tend(&mut self.io);
+        self.nodes.expire(&config, &mut self.io);
+        self.observers.expire(&mut self.io);
         if self
             .web
             .next_deadline()
             .is_some_and(|deadline| deadline <= now.mono)
         {
-            self.serve(now, |web, board, pages| web.expire(board, pages, now));
+            self.serve(now, |web, io, pages| web.expire(io, pages));
         }
     }
 
@@ -308,7 +292,7 @@ impl Daemon {
     /// wishes.
     fn consult(&mut self, now: Now) {
         let mut effects = Vec::new();
-        for event in std::mem::take(&mut self.events) {
+        for event in std::mem::take(&mut self.io.events) {
             self.page = None;
             self.tell(event, now, &mut effects);
         }
@@ -378,29 +362,9 @@ impl Daemon {
         let now = self.clock.now();
         self.flight.end(&self.lookout, now);
         self.commands.leave();
-        self.nodes.hang_up(&mut hands(
-            &mut self.board,
-            &mut self.book,
-            &mut self.keyring,
-            now,
-        ));
+        self.nodes.hang_up(&mut self.io);
         log::info!("ended");
         crate::sys::log::flush();
-    }
-}
-
-fn hands<'a>(
-    board: &'a mut Board,
-    book: &'a mut AddressBook,
-    keyring: &'a mut Keyring,
-    now: Now,
-) -> Hands<'a> {
-    Hands {
-        board,
-        book,
-        keyring,
-        now: now.mono,
-        wall: now.wall,
     }
 }
 

@@ -5,10 +5,11 @@ mod warnings;
 
 use std::collections::BTreeMap;
 
-use super::board::Owner;
 use super::dial::{Dial, Place};
-use super::privacy::{self, Privacy};
-use super::wire::{Hands, OpenWire, Terms, Wire};
+use super::io::Io;
+use super::outbound::{OpenConnection, Outbound, Terms};
+use super::registry::Owner;
+use super::tls_negotiation::{self, TlsNegotiation};
 use crate::cluster::{NodeReport, ProbeFailure, ProbeStep, RoleReport};
 use crate::config::{AuthMethod, ChannelBinding, Config, ConnInfo, NodeName, WantedRole};
 use crate::lookout::{Event, ProbeId};
@@ -28,8 +29,8 @@ pub(super) struct Nodes {
 struct Line {
     info: ConnInfo,
     terms: Terms,
-    wire: Option<Wire>,
-    privacy: Privacy,
+    wire: Option<Outbound>,
+    negotiation: TlsNegotiation,
     session: Option<Session>,
     poll: Option<Poll>,
     /// What a host told that has not the wanted role, while the others are asked.
@@ -46,25 +47,18 @@ struct Poll {
 
 impl Nodes {
     /// Takes over a configuration: a connection is kept as long as its own settings are the same.
-    pub(super) fn adopt(&mut self, config: &Config, hands: &mut Hands<'_>) {
+    pub(super) fn adopt(&mut self, config: &Config, io: &mut Io) {
         let (kept, left): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.lines)
             .into_iter()
             .partition(|(node, line)| config.nodes.get(node) == Some(&line.info));
         self.lines = kept;
         for line in left.into_values() {
-            line.hang_up(hands);
+            line.hang_up(io);
         }
     }
 
     /// Polls a node. What comes of it is an event with this id, in this turn or a later one.
-    pub(super) fn probe(
-        &mut self,
-        node: &NodeName,
-        probe: ProbeId,
-        config: &Config,
-        hands: &mut Hands<'_>,
-        events: &mut Vec<Event>,
-    ) {
+    pub(super) fn probe(&mut self, node: &NodeName, probe: ProbeId, config: &Config, io: &mut Io) {
         let Some(info) = config.nodes.get(node) else {
             return;
         };
@@ -74,52 +68,36 @@ impl Nodes {
             .or_insert_with(|| Line::new(node, info));
         line.poll = Some(Poll {
             id: probe,
-            deadline: hands.now + config.poll_timeout,
+            deadline: io.now.mono + config.poll_timeout,
         });
         line.second_best = None;
-        let outcome = line.begin(hands);
-        self.settle(node, outcome, hands, events);
+        let outcome = line.begin(io);
+        self.settle(node, outcome, io);
     }
 
     /// Readiness on a node's connection.
-    pub(super) fn ready(
-        &mut self,
-        node: &NodeName,
-        config: &Config,
-        hands: &mut Hands<'_>,
-        events: &mut Vec<Event>,
-    ) {
+    pub(super) fn ready(&mut self, node: &NodeName, config: &Config, io: &mut Io) {
         let Some(line) = self.lines.get_mut(node) else {
             return;
         };
-        let outcome = line.go_on(config, hands);
-        self.settle(node, outcome, hands, events);
+        let outcome = line.go_on(config, io);
+        self.settle(node, outcome, io);
     }
 
     /// Names were found: those who wait for one go on.
-    pub(super) fn names_found(
-        &mut self,
-        config: &Config,
-        hands: &mut Hands<'_>,
-        events: &mut Vec<Event>,
-    ) {
-        let is_waiting = |line: &Line| matches!(line.wire, Some(Wire::Awaiting { .. }));
+    pub(super) fn names_found(&mut self, config: &Config, io: &mut Io) {
+        let is_waiting = |line: &Line| matches!(line.wire, Some(Outbound::Awaiting { .. }));
         let waiting = self.lines.iter().filter(|(_, line)| is_waiting(line));
         for node in waiting.map(|(node, _)| node.clone()).collect::<Vec<_>>() {
-            self.ready(&node, config, hands, events);
+            self.ready(&node, config, io);
         }
     }
 
     /// Whose time is up has failed, or tries the next address.
-    pub(super) fn expire(
-        &mut self,
-        config: &Config,
-        hands: &mut Hands<'_>,
-        events: &mut Vec<Event>,
-    ) {
+    pub(super) fn expire(&mut self, config: &Config, io: &mut Io) {
         let due = |line: &Line| {
             line.next_deadline()
-                .is_some_and(|deadline| deadline <= hands.now)
+                .is_some_and(|deadline| deadline <= io.now.mono)
         };
         let late = self
             .lines
@@ -131,11 +109,11 @@ impl Nodes {
             let Some(line) = self.lines.get_mut(&node) else {
                 continue;
             };
-            let outcome = match line.overdue(hands.now) {
+            let outcome = match line.overdue(io.now.mono) {
                 Some(step) => Err(ProbeFailure::TimedOut { step }),
-                None => line.go_on(config, hands),
+                None => line.go_on(config, io),
             };
-            self.settle(&node, outcome, hands, events);
+            self.settle(&node, outcome, io);
         }
     }
 
@@ -144,9 +122,9 @@ impl Nodes {
     }
 
     /// Says goodbye on every connection, as far as that goes without waiting.
-    pub(super) fn hang_up(&mut self, hands: &mut Hands<'_>) {
+    pub(super) fn hang_up(&mut self, io: &mut Io) {
         for line in std::mem::take(&mut self.lines).into_values() {
-            line.hang_up(hands);
+            line.hang_up(io);
         }
     }
 
@@ -155,17 +133,16 @@ impl Nodes {
         &mut self,
         node: &NodeName,
         outcome: Result<Option<NodeReport>, ProbeFailure>,
-        hands: &mut Hands<'_>,
-        events: &mut Vec<Event>,
+        io: &mut Io,
     ) {
         let Some(line) = self.lines.get_mut(node) else {
             return;
         };
-        match line.choose(outcome, hands) {
+        match line.choose(outcome, io) {
             Ok(None) => {}
             Ok(Some(report)) => {
                 if let Some(poll) = line.poll.take() {
-                    events.push(Event::NodeProbed {
+                    io.events.push(Event::NodeProbed {
                         node: node.clone(),
                         probe: poll.id,
                         outcome: Ok(report),
@@ -173,9 +150,9 @@ impl Nodes {
                 }
             }
             Err(failure) => {
-                line.drop_connection(hands);
+                line.drop_connection(io);
                 let node = node.clone();
-                events.push(match line.poll.take() {
+                io.events.push(match line.poll.take() {
                     Some(poll) => Event::NodeProbed {
                         node,
                         probe: poll.id,
@@ -215,7 +192,7 @@ impl Line {
             info: info.clone(),
             terms,
             wire: None,
-            privacy: Privacy::new(),
+            negotiation: TlsNegotiation::new(),
             session: None,
             poll: None,
             second_best: None,
@@ -224,13 +201,13 @@ impl Line {
     }
 
     /// Asks over the open connection, or dials.
-    fn begin(&mut self, hands: &mut Hands<'_>) -> Result<Option<NodeReport>, ProbeFailure> {
-        if let (Some(Wire::Open(wire)), Some(session)) = (&mut self.wire, &mut self.session) {
+    fn begin(&mut self, io: &mut Io) -> Result<Option<NodeReport>, ProbeFailure> {
+        if let (Some(Outbound::Open(wire)), Some(session)) = (&mut self.wire, &mut self.session) {
             session.ask(&mut wire.link.output);
-            return self.converse(hands);
+            return self.converse(io);
         }
-        self.drop_connection(hands);
-        let deadline = self.poll.as_ref().map_or(hands.now, |poll| poll.deadline);
+        self.drop_connection(io);
+        let deadline = self.poll.as_ref().map_or(io.now.mono, |poll| poll.deadline);
         let places = self.info.hosts.iter().enumerate();
         let places = places
             .map(|(host, at)| Place {
@@ -239,44 +216,40 @@ impl Line {
                 host,
             })
             .collect::<Vec<_>>();
-        self.wire = Some(Wire::dial(
+        self.wire = Some(Outbound::dial(
             Dial::new(places, self.info.connect_timeout, deadline),
             &self.terms,
-            hands,
+            io,
         )?);
         Ok(None)
     }
 
     /// Goes on with whatever it is at.
-    fn go_on(
-        &mut self,
-        config: &Config,
-        hands: &mut Hands<'_>,
-    ) -> Result<Option<NodeReport>, ProbeFailure> {
-        self.advance(config, hands)
-            .or_else(|failure| self.try_the_other_way(failure, hands))
+    fn go_on(&mut self, config: &Config, io: &mut Io) -> Result<Option<NodeReport>, ProbeFailure> {
+        self.advance(config, io)
+            .or_else(|failure| self.try_the_other_way(failure, io))
     }
 
     /// Encrypted if that was plaintext, and the other way round, where `sslmode` leaves it open.
     fn try_the_other_way(
         &mut self,
         failure: ProbeFailure,
-        hands: &mut Hands<'_>,
+        io: &mut Io,
     ) -> Result<Option<NodeReport>, ProbeFailure> {
         let was_turned_away = self.session.as_ref().is_some_and(Session::was_turned_away);
-        let Some(Wire::Open(wire)) = self.wire.take() else {
+        let Some(Outbound::Open(wire)) = self.wire.take() else {
             return Err(failure);
         };
         let Some(second) = self
-            .privacy
+            .negotiation
             .other_way(&wire, &self.info, &failure, was_turned_away)
         else {
-            self.wire = Some(Wire::Open(wire));
-            return Err(self.privacy.explain(failure));
+            self.wire = Some(Outbound::Open(wire));
+            return Err(self.negotiation.explain(failure));
         };
-        self.privacy = second;
+        self.negotiation = second;
         self.session = None;
-        self.wire = Some(wire.again(&self.terms, hands)?);
+        self.wire = Some(wire.again(&self.terms, io)?);
         Ok(None)
     }
 
@@ -285,7 +258,7 @@ impl Line {
     fn choose(
         &mut self,
         outcome: Result<Option<NodeReport>, ProbeFailure>,
-        hands: &mut Hands<'_>,
+        io: &mut Io,
     ) -> Result<Option<NodeReport>, ProbeFailure> {
         let failure = match outcome {
             Ok(Some(report)) if !self.has_wanted_role(&report) => {
@@ -295,22 +268,22 @@ impl Line {
                 }
             }
             Err(failure) if self.is_logged_in() || !is_outage(&failure) => {
-                return self.settle_for_second_best(failure, hands);
+                return self.settle_for_second_best(failure, io);
             }
             Err(failure) => failure,
             other => return other,
         };
-        let deadline = self.poll.as_ref().map_or(hands.now, |poll| poll.deadline);
-        let Some(Wire::Open(wire)) = self.wire.take().filter(|_| deadline > hands.now) else {
-            return self.settle_for_second_best(failure, hands);
+        let deadline = self.poll.as_ref().map_or(io.now.mono, |poll| poll.deadline);
+        let Some(Outbound::Open(wire)) = self.wire.take().filter(|_| deadline > io.now.mono) else {
+            return self.settle_for_second_best(failure, io);
         };
-        (self.session, self.privacy) = (None, Privacy::new());
-        match wire.next_host(failure, deadline, &self.terms, hands) {
+        (self.session, self.negotiation) = (None, TlsNegotiation::new());
+        match wire.next_host(failure, deadline, &self.terms, io) {
             Ok(wire) => {
                 self.wire = Some(wire);
                 Ok(None)
             }
-            Err(failure) => self.settle_for_second_best(failure, hands),
+            Err(failure) => self.settle_for_second_best(failure, io),
         }
     }
 
@@ -319,10 +292,10 @@ impl Line {
     fn settle_for_second_best(
         &mut self,
         failure: ProbeFailure,
-        hands: &mut Hands<'_>,
+        io: &mut Io,
     ) -> Result<Option<NodeReport>, ProbeFailure> {
         let report = self.second_best.take().ok_or(failure)?;
-        self.drop_connection(hands);
+        self.drop_connection(io);
         Ok(Some(report))
     }
 
@@ -342,23 +315,23 @@ impl Line {
     fn advance(
         &mut self,
         config: &Config,
-        hands: &mut Hands<'_>,
+        io: &mut Io,
     ) -> Result<Option<NodeReport>, ProbeFailure> {
         let Some(wire) = self.wire.take() else {
             return Ok(None);
         };
-        self.wire = Some(wire.go_on(&self.terms, hands)?);
-        let Some(Wire::Open(wire)) = &mut self.wire else {
+        self.wire = Some(wire.go_on(&self.terms, io)?);
+        let Some(Outbound::Open(wire)) = &mut self.wire else {
             return Ok(None);
         };
         if self.session.is_none() {
-            if !self.privacy.go_on(wire, &self.info, INPUT_BYTES, hands)? {
+            if !self.negotiation.go_on(wire, &self.info, INPUT_BYTES, io)? {
                 return Ok(None);
             }
             let login = login(&self.info, wire);
             self.session = Some(Session::start(login, &mut wire.link.output));
         }
-        let report = self.converse(hands)?;
+        let report = self.converse(io)?;
         // The time for the query begins when we are logged in.
         if let (Some(poll), Some(true)) =
             (&mut self.poll, self.session.as_ref().map(Session::is_idle))
@@ -366,20 +339,21 @@ impl Line {
             if report.is_none() {
                 // Once, however many hosts there are.
                 if self.second_best.is_none() {
-                    poll.deadline = hands.now + config.poll_timeout;
+                    poll.deadline = io.now.mono + config.poll_timeout;
                 }
-                return self.begin(hands);
+                return self.begin(io);
             }
         }
         Ok(report)
     }
 
     /// Moves bytes and listens to what they say, until there is nothing to do without waiting.
-    fn converse(&mut self, hands: &mut Hands<'_>) -> Result<Option<NodeReport>, ProbeFailure> {
-        let (Some(Wire::Open(wire)), Some(session)) = (&mut self.wire, &mut self.session) else {
+    fn converse(&mut self, io: &mut Io) -> Result<Option<NodeReport>, ProbeFailure> {
+        let (Some(Outbound::Open(wire)), Some(session)) = (&mut self.wire, &mut self.session)
+        else {
             return Ok(None);
         };
-        let OpenWire { link, token, .. } = wire;
+        let OpenConnection { link, token, .. } = wire;
         let mut report = None;
         loop {
             let pumped = link.pump();
@@ -389,7 +363,7 @@ impl Line {
                     Progress::LoggedIn => {}
                     Progress::Answered(answer) => report = Some(answer),
                     Progress::Warned(text) => {
-                        let news = self.warnings.hear(&text, hands.now);
+                        let news = self.warnings.hear(&text, io.now.mono);
                         news.iter()
                             .for_each(|news| log::warn!("{}: {news}", self.terms.owner));
                     }
@@ -407,7 +381,7 @@ impl Line {
                     });
                 }
                 Next::Again => {
-                    hands.board.again(*token);
+                    io.registry.again(*token);
                     break;
                 }
                 Next::Wait if link.output.is_empty() || pumped.written == 0 && pumped.read == 0 => {
@@ -429,9 +403,9 @@ impl Line {
             return None;
         }
         Some(match (&self.wire, &self.session) {
-            (Some(Wire::Awaiting { .. }), _) => ProbeStep::Resolving,
-            (Some(Wire::Open(_)), Some(session)) => session.step(),
-            (Some(Wire::Open(_)), None) => ProbeStep::LoggingIn,
+            (Some(Outbound::Awaiting { .. }), _) => ProbeStep::Resolving,
+            (Some(Outbound::Open(_)), Some(session)) => session.step(),
+            (Some(Outbound::Open(_)), None) => ProbeStep::LoggingIn,
             _ => ProbeStep::Connecting,
         })
     }
@@ -440,34 +414,34 @@ impl Line {
     /// the time.
     fn login_deadline(&self) -> Option<Monotonic> {
         match &self.wire {
-            Some(Wire::Open(wire)) if !self.is_logged_in() => Some(wire.until),
+            Some(Outbound::Open(wire)) if !self.is_logged_in() => Some(wire.until),
             _ => None,
         }
     }
 
     fn next_deadline(&self) -> Option<Monotonic> {
         let poll = self.poll.as_ref().map(|poll| poll.deadline);
-        let wire = self.wire.as_ref().and_then(Wire::next_deadline);
+        let wire = self.wire.as_ref().and_then(Outbound::next_deadline);
         poll.into_iter()
             .chain(wire)
             .chain(self.login_deadline())
             .min()
     }
 
-    fn drop_connection(&mut self, hands: &mut Hands<'_>) {
+    fn drop_connection(&mut self, io: &mut Io) {
         self.session = None;
-        self.privacy = Privacy::new();
+        self.negotiation = TlsNegotiation::new();
         if let Some(wire) = self.wire.take() {
-            wire.close(hands.board);
+            wire.close(&mut io.registry);
         }
     }
 
-    fn hang_up(mut self, hands: &mut Hands<'_>) {
-        if let (Some(Wire::Open(wire)), Some(session)) = (&mut self.wire, &self.session) {
+    fn hang_up(mut self, io: &mut Io) {
+        if let (Some(Outbound::Open(wire)), Some(session)) = (&mut self.wire, &self.session) {
             session.terminate(&mut wire.link.output);
             wire.link.pump();
         }
-        self.drop_connection(hands);
+        self.drop_connection(io);
     }
 }
 
@@ -479,7 +453,7 @@ fn is_outage(failure: &ProbeFailure) -> bool {
     )
 }
 
-fn login(info: &ConnInfo, wire: &OpenWire) -> Login {
+fn login(info: &ConnInfo, wire: &OpenConnection) -> Login {
     let password = info
         .hosts
         .get(wire.host)
@@ -490,7 +464,7 @@ fn login(info: &ConnInfo, wire: &OpenWire) -> Login {
         password: password.map(|password| password.reveal().into()),
         application_name: info.application_name.clone(),
         options: info.options.clone(),
-        transport: privacy::transport(wire),
+        transport: tls_negotiation::transport(wire),
         binding: match info.channel_binding {
             ChannelBinding::Disable => Binding::Disable,
             ChannelBinding::Prefer => Binding::Prefer,
@@ -515,7 +489,10 @@ fn accepted(info: &ConnInfo) -> Accepted {
 
 /// What the end of a connection means: what the server said before, if it said something.
 fn lost(session: &Session, error: Option<&std::io::Error>) -> ProbeFailure {
-    match (session.connection_closed(), error.map(privacy::blame)) {
+    match (
+        session.connection_closed(),
+        error.map(tls_negotiation::blame),
+    ) {
         (
             ProbeFailure::Unreachable { reason },
             Some(ProbeFailure::Unreachable { reason: cause }),

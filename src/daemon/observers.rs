@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::board::Owner;
 use super::dial::{Dial, Place};
-use super::privacy;
-use super::wire::{Hands, OpenWire, Terms, Wire};
+use super::io::Io;
+use super::outbound::{OpenConnection, Outbound, Terms};
+use super::registry::Owner;
+use super::tls_negotiation;
 use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
 use crate::compat;
 use crate::config::{Config, HostAddress, ObserverName, ObserverUrl};
@@ -26,7 +27,7 @@ pub(super) struct Observers {
 struct Line {
     url: ObserverUrl,
     terms: Terms,
-    wire: Option<Wire>,
+    wire: Option<Outbound>,
     fetch: Option<Fetch>,
 }
 
@@ -44,13 +45,13 @@ struct Fetch {
 
 impl Observers {
     /// Takes over a configuration: a connection is kept as long as its own URL is the same.
-    pub(super) fn adopt(&mut self, config: &Config, hands: &mut Hands<'_>) {
+    pub(super) fn adopt(&mut self, config: &Config, io: &mut Io) {
         let (kept, left): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.lines)
             .into_iter()
             .partition(|(observer, line)| config.observers.get(observer) == Some(&line.url));
         self.lines = kept;
         for mut line in left.into_values() {
-            line.drop_connection(hands);
+            line.drop_connection(io);
         }
     }
 
@@ -61,8 +62,7 @@ impl Observers {
         observer: &ObserverName,
         probe: ProbeId,
         config: &Config,
-        hands: &mut Hands<'_>,
-        events: &mut Vec<Event>,
+        io: &mut Io,
     ) {
         let Some(url) = config.observers.get(observer) else {
             return;
@@ -72,7 +72,7 @@ impl Observers {
             .entry(observer.clone())
             .or_insert_with(|| Line::new(observer, url));
         let may_redial = line.wire.is_some();
-        let deadline = hands.now + config.poll_timeout;
+        let deadline = io.now.mono + config.poll_timeout;
         line.fetch = Some(Fetch {
             id: probe,
             deadline,
@@ -80,44 +80,39 @@ impl Observers {
             may_redial,
         });
         let outcome = if may_redial {
-            line.go_on(hands)
+            line.go_on(io)
         } else {
-            line.dial(hands)
+            line.dial(io)
         };
-        self.settle(observer, outcome, hands, events);
+        self.settle(observer, outcome, io);
     }
 
     /// Readiness on an observer's connection.
-    pub(super) fn ready(
-        &mut self,
-        observer: &ObserverName,
-        hands: &mut Hands<'_>,
-        events: &mut Vec<Event>,
-    ) {
+    pub(super) fn ready(&mut self, observer: &ObserverName, io: &mut Io) {
         let Some(line) = self.lines.get_mut(observer) else {
             return;
         };
-        let outcome = line.go_on(hands);
-        self.settle(observer, outcome, hands, events);
+        let outcome = line.go_on(io);
+        self.settle(observer, outcome, io);
     }
 
     /// Names were found: those who wait for one go on.
-    pub(super) fn names_found(&mut self, hands: &mut Hands<'_>, events: &mut Vec<Event>) {
-        let is_waiting = |line: &Line| matches!(line.wire, Some(Wire::Awaiting { .. }));
+    pub(super) fn names_found(&mut self, io: &mut Io) {
+        let is_waiting = |line: &Line| matches!(line.wire, Some(Outbound::Awaiting { .. }));
         let waiting = self.lines.iter().filter(|(_, line)| is_waiting(line));
         for observer in waiting
             .map(|(observer, _)| observer.clone())
             .collect::<Vec<_>>()
         {
-            self.ready(&observer, hands, events);
+            self.ready(&observer, io);
         }
     }
 
     /// Whose time is up has failed, or tries the next address.
-    pub(super) fn expire(&mut self, hands: &mut Hands<'_>, events: &mut Vec<Event>) {
+    pub(super) fn expire(&mut self, io: &mut Io) {
         let due = |line: &Line| {
             line.next_deadline()
-                .is_some_and(|deadline| deadline <= hands.now)
+                .is_some_and(|deadline| deadline <= io.now.mono)
         };
         let late = self
             .lines
@@ -129,11 +124,11 @@ impl Observers {
             let Some(line) = self.lines.get_mut(&observer) else {
                 continue;
             };
-            let outcome = match line.overdue(hands.now) {
+            let outcome = match line.overdue(io.now.mono) {
                 Some(step) => Err(ProbeFailure::TimedOut { step }),
-                None => line.go_on(hands),
+                None => line.go_on(io),
             };
-            self.settle(&observer, outcome, hands, events);
+            self.settle(&observer, outcome, io);
         }
     }
 
@@ -146,8 +141,7 @@ impl Observers {
         &mut self,
         observer: &ObserverName,
         outcome: Result<Option<Response>, ProbeFailure>,
-        hands: &mut Hands<'_>,
-        events: &mut Vec<Event>,
+        io: &mut Io,
     ) {
         let Some(line) = self.lines.get_mut(observer) else {
             return;
@@ -156,17 +150,17 @@ impl Observers {
             Ok(None) => return,
             Ok(Some(response)) => {
                 if !response.keep_alive {
-                    line.drop_connection(hands);
+                    line.drop_connection(io);
                 }
                 read(&response)
             }
             Err(failure) => {
-                line.drop_connection(hands);
+                line.drop_connection(io);
                 Err(failure)
             }
         };
         if let Some(fetch) = line.fetch.take() {
-            events.push(Event::ObserverProbed {
+            io.events.push(Event::ObserverProbed {
                 observer: observer.clone(),
                 probe: fetch.id,
                 outcome,
@@ -199,12 +193,12 @@ impl Line {
         }
     }
 
-    fn dial(&mut self, hands: &mut Hands<'_>) -> Result<Option<Response>, ProbeFailure> {
-        self.drop_connection(hands);
+    fn dial(&mut self, io: &mut Io) -> Result<Option<Response>, ProbeFailure> {
+        self.drop_connection(io);
         let deadline = self
             .fetch
             .as_ref()
-            .map_or(hands.now, |fetch| fetch.deadline);
+            .map_or(io.now.mono, |fetch| fetch.deadline);
         let address = match self.url.host.parse() {
             Ok(ip) => HostAddress::Ip(ip),
             Err(_) => HostAddress::Name(self.url.host.clone()),
@@ -214,21 +208,21 @@ impl Line {
             port: self.url.port,
             host: 0,
         }];
-        self.wire = Some(Wire::dial(
+        self.wire = Some(Outbound::dial(
             Dial::new(places, None, deadline),
             &self.terms,
-            hands,
+            io,
         )?);
         Ok(None)
     }
 
     /// Goes on with whatever it is at.
-    fn go_on(&mut self, hands: &mut Hands<'_>) -> Result<Option<Response>, ProbeFailure> {
+    fn go_on(&mut self, io: &mut Io) -> Result<Option<Response>, ProbeFailure> {
         let Some(wire) = self.wire.take() else {
             return Ok(None);
         };
-        self.wire = Some(wire.go_on(&self.terms, hands)?);
-        let Some(Wire::Open(wire)) = &mut self.wire else {
+        self.wire = Some(wire.go_on(&self.terms, io)?);
+        let Some(Outbound::Open(wire)) = &mut self.wire else {
             return Ok(None);
         };
         let Some(fetch) = &mut self.fetch else {
@@ -236,23 +230,23 @@ impl Line {
             // of no use.
             let pumped = wire.link.pump();
             if pumped.read > 0 || !matches!(pumped.next, Next::Wait) {
-                self.drop_connection(hands);
+                self.drop_connection(io);
             }
             return Ok(None);
         };
         if fetch.reader.is_none() {
-            if self.url.encrypted && !encrypted(&self.url, wire, hands)? {
+            if self.url.encrypted && !encrypted(&self.url, wire, io)? {
                 return Ok(None);
             }
             let port = self.url.uncommon_port();
             http::write_request(&self.url.host, port, &self.url.path, &mut wire.link.output);
             fetch.reader = Some(ResponseReader::new());
         }
-        match fetch.converse(wire, hands) {
+        match fetch.converse(wire, io) {
             Err(Ending::BeforeAnswer) => {
                 fetch.may_redial = false;
                 fetch.reader = None;
-                self.dial(hands)
+                self.dial(io)
             }
             Err(Ending::Failed(failure)) => Err(failure),
             Ok(response) => Ok(response),
@@ -262,21 +256,21 @@ impl Line {
     fn overdue(&self, now: Monotonic) -> Option<ProbeStep> {
         self.fetch.as_ref().filter(|fetch| fetch.deadline <= now)?;
         Some(match &self.wire {
-            Some(Wire::Awaiting { .. }) => ProbeStep::Resolving,
-            Some(Wire::Open(_)) => ProbeStep::Answering,
+            Some(Outbound::Awaiting { .. }) => ProbeStep::Resolving,
+            Some(Outbound::Open(_)) => ProbeStep::Answering,
             _ => ProbeStep::Connecting,
         })
     }
 
     fn next_deadline(&self) -> Option<Monotonic> {
         let fetch = self.fetch.as_ref().map(|fetch| fetch.deadline);
-        let wire = self.wire.as_ref().and_then(Wire::next_deadline);
+        let wire = self.wire.as_ref().and_then(Outbound::next_deadline);
         fetch.into_iter().chain(wire).min()
     }
 
-    fn drop_connection(&mut self, hands: &mut Hands<'_>) {
+    fn drop_connection(&mut self, io: &mut Io) {
         if let Some(wire) = self.wire.take() {
-            wire.close(hands.board);
+            wire.close(&mut io.registry);
         }
     }
 }
@@ -284,15 +278,15 @@ impl Line {
 /// Brings the handshake on. True: it is over.
 fn encrypted(
     url: &ObserverUrl,
-    wire: &mut OpenWire,
-    hands: &mut Hands<'_>,
+    wire: &mut OpenConnection,
+    io: &mut Io,
 ) -> Result<bool, ProbeFailure> {
     if wire.link.secured().is_none() {
-        let terms = hands.keyring.for_observer(&url.host, hands.wall);
-        let begun = terms.and_then(|terms| privacy::secure(wire, terms));
-        begun.map_err(|failure| privacy::explained(&failure))?;
+        let terms = io.tls_files.for_observer(&url.host, io.now.wall);
+        let begun = terms.and_then(|terms| tls_negotiation::secure(wire, terms));
+        begun.map_err(|failure| tls_negotiation::explained(&failure))?;
     }
-    privacy::shake(wire, hands.board)
+    tls_negotiation::shake(wire, io)
 }
 
 /// Why a conversation has ended without an answer.
@@ -306,10 +300,10 @@ impl Fetch {
     /// Moves bytes until there is an answer or nothing to do without waiting.
     fn converse(
         &mut self,
-        wire: &mut OpenWire,
-        hands: &mut Hands<'_>,
+        wire: &mut OpenConnection,
+        io: &mut Io,
     ) -> Result<Option<Response>, Ending> {
-        let OpenWire { link, token, .. } = wire;
+        let OpenConnection { link, token, .. } = wire;
         let mut reader = self.reader.take().unwrap_or_default();
         let mut has_begun = false;
         loop {
@@ -325,7 +319,7 @@ impl Fetch {
                 Next::Failed(_) | Next::Ended if self.may_redial && !has_begun => {
                     return Err(Ending::BeforeAnswer);
                 }
-                Next::Failed(error) => return Err(Ending::Failed(privacy::blame(&error))),
+                Next::Failed(error) => return Err(Ending::Failed(tls_negotiation::blame(&error))),
                 Next::Ended => return reader.finish_at_eof().map(Some).map_err(Ending::Failed),
                 Next::Full if took_some => {}
                 Next::Full => {
@@ -333,7 +327,7 @@ impl Fetch {
                     return Err(Ending::Failed(ProbeFailure::Nonsense { reason }));
                 }
                 Next::Again => {
-                    hands.board.again(*token);
+                    io.registry.again(*token);
                     break;
                 }
                 Next::Wait => break,

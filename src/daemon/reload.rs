@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::keyring::Keyring;
 use super::shares::Shares;
-use super::{Daemon, hands, is_configured};
+use super::{Daemon, is_configured};
 use crate::config::{Change, Config, changes};
 use crate::lookout::{Event, Metric, Trouble};
 use crate::sys::{config_file, log as our_log};
@@ -41,17 +41,18 @@ impl Daemon {
         say_what_changed(&old, &config);
         self.syslog.adopt(config.syslog.as_ref(), now.mono);
         self.statsd.adopt(config.statsd.as_ref(), now.mono);
-        self.keyring = Keyring::default();
-        let mut hands = hands(&mut self.board, &mut self.book, &mut self.keyring, now);
-        self.nodes.adopt(&config, &mut hands);
-        self.observers.adopt(&config, &mut hands);
+        self.io.tls_files = Keyring::default();
+        self.nodes.adopt(&config, &mut self.io);
+        self.observers.adopt(&config, &mut self.io);
         let shares = Shares::of(self.descriptors, &config);
         self.web.make_do_with(shares.clients);
         self.commands.make_do_with(shares.left_open);
         self.files
             .retain(|path| path == config.state_file || path.parent() == Some(&config.alert_dir));
-        self.book.retain(|name| is_configured(&config, name));
-        self.events.push(Event::ConfigLoaded(Arc::new(config)));
+        self.io
+            .addresses
+            .retain(|name| is_configured(&config, name));
+        self.io.events.push(Event::ConfigLoaded(Arc::new(config)));
     }
 
     /// Counts something that went wrong.

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::address_book::{AddressBook, Known};
-use super::board::Board;
+use super::address_book::Known;
+use super::io::Io;
 use crate::time::Monotonic;
 
 /// A host and a port.
@@ -33,16 +33,12 @@ impl Remote {
     }
 
     /// Looks it up if its time has come. Was it found.
-    pub(super) fn tend(
-        &mut self,
-        book: &mut AddressBook,
-        board: &mut Board,
-        now: Monotonic,
-    ) -> bool {
+    pub(super) fn tend(&mut self, io: &mut Io) -> bool {
+        let now = io.now.mono;
         if self.look_up_at.is_none_or(|at| at > now) {
             return false;
         }
-        let wait = match book.lookup(&self.host, board, now) {
+        let wait = match io.look_up(&self.host) {
             Known::Soon => RETRY,
             Known::Addresses(mut addresses) => {
                 // The original knows IPv4 alone.

@@ -8,17 +8,18 @@ use std::{fmt, io};
 use mio::{Interest, Poll};
 
 use super::address_book::AddressBook;
-use super::board::{Board, Owner};
 use super::commands::Commands;
 use super::files::Files;
 use super::flight::Flight;
 use super::follow::Follower;
 use super::former::Former;
+use super::io::Io;
 use super::journal::Journal;
 use super::keyring::Keyring;
 use super::listening::say_where;
 use super::nodes::Nodes;
 use super::observers::Observers;
+use super::registry::{Owner, Registry};
 use super::service::Service;
 use super::shares::Shares;
 use super::statsd::Statsd;
@@ -62,26 +63,33 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
     let signals = Signals::block().map_err(|error| about("signals", &error))?;
     let (limit, descriptors) = raise_descriptors();
     let poll = Poll::new().map_err(|error| about("epoll", &error))?;
-    let mut board = Board::new(
+    let mut registry = Registry::new(
         poll.registry()
             .try_clone()
             .map_err(|error| about("epoll", &error))?,
     );
     let mut signals = signals;
-    board
+    registry
         .register(&mut signals, Owner::Signals, Interest::READABLE)
         .map_err(|error| about("signals", &error))?;
     let listener = Listener::bind(config.http_address.as_deref(), config.http_port)
         .map_err(|error| error.to_string())?;
     let shares = Shares::of(descriptors, &config);
-    let web =
-        Web::new(listener, shares.clients, &mut board).map_err(|error| about("HTTP", &error))?;
+    let mut clock = Clock::start();
+    let mut io = Io {
+        registry,
+        addresses: AddressBook::new(limit),
+        tls_files: Keyring::default(),
+        events: Vec::new(),
+        now: clock.now(),
+    };
+    let web = Web::new(listener, shares.clients, &mut io).map_err(|error| about("HTTP", &error))?;
     let boot_id = clock::boot_id();
     let mut memory = recall(&config, boot_id.as_deref());
     introduce(&config);
     say_where(config.http_address.as_deref(), config.http_port);
-    let mut clock = Clock::start();
     let now = clock.now();
+    io.now = now;
     let former = Former::recall(&mut memory, &config, now.mono);
     let lookout = Lookout::new(Arc::new(config), &memory, now);
     let mut statsd = Statsd::default();
@@ -94,12 +102,10 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         clock,
         lookout,
         poll,
-        board,
+        io,
         signals,
         nodes: Nodes::default(),
         observers: Observers::default(),
-        book: AddressBook::new(limit),
-        keyring: Keyring::default(),
         commands: Commands::new(limit, shares.left_open),
         former,
         follower: Follower::new(limit),
@@ -111,7 +117,6 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         boot_id,
         page: None,
         journal: Journal::default(),
-        events: Vec::new(),
         ending: Ending::NotYet,
         said_of_maintenance: false,
     })

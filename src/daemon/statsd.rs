@@ -4,8 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use super::address_book::AddressBook;
-use super::board::Board;
+use super::io::Io;
 use super::remote::Remote;
 use crate::compat;
 use crate::config::StatsdSettings;
@@ -37,9 +36,9 @@ impl Statsd {
     }
 
     /// Keeps up with where the receiver is.
-    pub(super) fn tend(&mut self, book: &mut AddressBook, board: &mut Board, now: Monotonic) {
+    pub(super) fn tend(&mut self, io: &mut Io) {
         if let Some((_, remote)) = &mut self.on {
-            remote.tend(book, board, now);
+            remote.tend(io);
         }
     }
 

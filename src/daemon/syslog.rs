@@ -3,8 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::address_book::AddressBook;
-use super::board::Board;
+use super::io::Io;
 use super::remote::Remote;
 use crate::config::{SyslogAddress, SyslogSettings};
 use crate::sys::datagram::Receiver;
@@ -44,11 +43,11 @@ impl Syslog {
     }
 
     /// Keeps up with where the receiver is.
-    pub(super) fn tend(&mut self, book: &mut AddressBook, board: &mut Board, now: Monotonic) {
+    pub(super) fn tend(&mut self, io: &mut Io) {
         let (Some(settings), Some((remote, told))) = (&self.settings, &mut self.remote) else {
             return;
         };
-        remote.tend(book, board, now);
+        remote.tend(io);
         if *told != remote.address() {
             *told = remote.address();
             set_syslog(Some((settings.facility, told.map(Receiver::Udp))));

@@ -10,7 +10,8 @@ use bytes::{Buf, Bytes};
 use mio::Token;
 use mio::net::TcpStream;
 
-use super::board::{BOTH, Board, Owner};
+use super::io::Io;
+use super::registry::{BOTH, Owner};
 use crate::http::limits::{IDLE_DEADLINE, MAX_REQUEST_HEAD_BYTES, REQUEST_DEADLINE};
 use crate::http::{Answer, Exchange, Refusal, Reply, Request, Route, Step, write_continue};
 use crate::net::{Accepting, Link, Listener, Next};
@@ -66,8 +67,8 @@ enum Then {
 
 impl Web {
     /// For so many clients at once.
-    pub(super) fn new(mut listener: Listener, room: usize, board: &mut Board) -> io::Result<Self> {
-        let token = board.register(&mut listener, Owner::Listener, BOTH)?;
+    pub(super) fn new(mut listener: Listener, room: usize, io: &mut Io) -> io::Result<Self> {
+        let token = io.registry.register(&mut listener, Owner::Listener, BOTH)?;
         Ok(Self {
             listener: Some(listener),
             token,
@@ -78,11 +79,11 @@ impl Web {
     }
 
     /// Listens somewhere else from now on; clients stay.
-    pub(super) fn listen(&mut self, mut listener: Listener, board: &mut Board) -> io::Result<()> {
-        let token = board.register(&mut listener, Owner::Listener, BOTH)?;
-        self.stop_listening(board);
+    pub(super) fn listen(&mut self, mut listener: Listener, io: &mut Io) -> io::Result<()> {
+        let token = io.registry.register(&mut listener, Owner::Listener, BOTH)?;
+        self.stop_listening(io);
         (self.listener, self.token) = (Some(listener), token);
-        board.again(token);
+        io.registry.again(token);
         Ok(())
     }
 
@@ -92,9 +93,9 @@ impl Web {
     }
 
     /// Lets nobody in until it is told to listen again; where it was.
-    pub(super) fn stop_listening(&mut self, board: &mut Board) -> Option<SocketAddr> {
+    pub(super) fn stop_listening(&mut self, io: &mut Io) -> Option<SocketAddr> {
         let mut listener = self.listener.take()?;
-        board.forget(&mut listener, self.token);
+        io.registry.forget(&mut listener, self.token);
         listener.local_addr().ok()
     }
 
@@ -108,60 +109,54 @@ impl Web {
     }
 
     /// Takes in those who wait.
-    pub(super) fn accept(&mut self, board: &mut Board, pages: &mut Pages<'_>, now: Now) {
+    pub(super) fn accept(&mut self, io: &mut Io, pages: &mut Pages<'_>) {
         let Some(mut listener) = self.listener.take() else {
             return;
         };
-        let accepting = listener.accept(|stream| self.welcome(stream, board, pages, now));
+        let accepting = listener.accept(|stream| self.welcome(stream, io, pages));
         self.listener = Some(listener);
         self.retry_at = None;
         match accepting {
             Accepting::Wait => {}
-            Accepting::Again => board.again(self.token),
+            Accepting::Again => io.registry.again(self.token),
             Accepting::OutOfDescriptors(sent_away) => {
                 log::warn!("no descriptor left: {sent_away} HTTP clients were sent away");
-                self.retry_at = Some(now.mono + RETRY_ACCEPT);
+                self.retry_at = Some(io.now.mono + RETRY_ACCEPT);
             }
         }
     }
 
     /// Readiness on a client's connection.
-    pub(super) fn ready(
-        &mut self,
-        token: Token,
-        board: &mut Board,
-        pages: &mut Pages<'_>,
-        now: Now,
-    ) {
+    pub(super) fn ready(&mut self, token: Token, io: &mut Io, pages: &mut Pages<'_>) {
         let Some(client) = self.clients.get_mut(&token) else {
             return;
         };
-        if client.go_on(token, board, pages, now) == Fate::Gone {
-            self.drop_client(token, board);
+        if client.go_on(token, io, pages) == Fate::Gone {
+            self.drop_client(token, io);
         }
     }
 
     /// Whose time is up is told so if that helps, and closed.
-    pub(super) fn expire(&mut self, board: &mut Board, pages: &mut Pages<'_>, now: Now) {
-        if self.retry_at.is_some_and(|at| at <= now.mono) {
-            self.accept(board, pages, now);
+    pub(super) fn expire(&mut self, io: &mut Io, pages: &mut Pages<'_>) {
+        if self.retry_at.is_some_and(|at| at <= io.now.mono) {
+            self.accept(io, pages);
         }
         let late = self
             .clients
             .iter()
-            .filter(|(_, client)| client.deadline <= now.mono);
+            .filter(|(_, client)| client.deadline <= io.now.mono);
         for token in late.map(|(token, _)| *token).collect::<Vec<_>>() {
             let Some(client) = self.clients.get_mut(&token) else {
                 continue;
             };
             if client.phase == Phase::Reading {
-                client.answer(Answer::refused(Refusal::TimedOut), Reply::CLOSE, now);
-                client.deadline = now.mono + LINGER;
-                if client.go_on(token, board, pages, now) == Fate::Stays {
+                client.answer(Answer::refused(Refusal::TimedOut), Reply::CLOSE, io.now);
+                client.deadline = io.now.mono + LINGER;
+                if client.go_on(token, io, pages) == Fate::Stays {
                     continue;
                 }
             }
-            self.drop_client(token, board);
+            self.drop_client(token, io);
         }
     }
 
@@ -173,12 +168,12 @@ impl Web {
             .min()
     }
 
-    fn welcome(&mut self, stream: TcpStream, board: &mut Board, pages: &mut Pages<'_>, now: Now) {
-        if self.clients.len() >= self.room && !self.make_room(board) {
+    fn welcome(&mut self, stream: TcpStream, io: &mut Io, pages: &mut Pages<'_>) {
+        if self.clients.len() >= self.room && !self.make_room(io) {
             return;
         }
         let mut link = Link::accepted(stream, INPUT_BYTES);
-        let Ok(token) = board.register(&mut link, Owner::Client, BOTH) else {
+        let Ok(token) = io.registry.register(&mut link, Owner::Client, BOTH) else {
             return;
         };
         let client = Client {
@@ -186,15 +181,15 @@ impl Web {
             exchange: Exchange::new(),
             body: Bytes::new(),
             phase: Phase::Reading,
-            deadline: now.mono + REQUEST_DEADLINE,
+            deadline: io.now.mono + REQUEST_DEADLINE,
         };
         self.clients.insert(token, client);
-        self.ready(token, board, pages, now);
+        self.ready(token, io, pages);
     }
 
     /// The one nearest its deadline that is not being answered gives way, so that a new client with
     /// an honest request gets through a crowd of idle ones.
-    fn make_room(&mut self, board: &mut Board) -> bool {
+    fn make_room(&mut self, io: &mut Io) -> bool {
         let waiting = self
             .clients
             .iter()
@@ -205,13 +200,13 @@ impl Web {
         else {
             return false;
         };
-        self.drop_client(token, board);
+        self.drop_client(token, io);
         true
     }
 
-    fn drop_client(&mut self, token: Token, board: &mut Board) {
+    fn drop_client(&mut self, token: Token, io: &mut Io) {
         if let Some(mut client) = self.clients.remove(&token) {
-            board.forget(&mut client.link, token);
+            io.registry.forget(&mut client.link, token);
         }
     }
 }
@@ -224,11 +219,11 @@ enum Fate {
 
 impl Client {
     /// Moves bytes, takes requests and answers them, until there is nothing to do without waiting.
-    fn go_on(&mut self, token: Token, board: &mut Board, pages: &mut Pages<'_>, now: Now) -> Fate {
+    fn go_on(&mut self, token: Token, io: &mut Io, pages: &mut Pages<'_>) -> Fate {
         for _ in 0..STEPS_PER_TURN {
             self.feed();
             let pumped = self.link.pump();
-            let took_request = self.take_requests(pages, now);
+            let took_request = self.take_requests(pages, io.now);
             let moved = pumped.read > 0 || pumped.written > 0 || took_request;
             match pumped.next {
                 Next::Failed(_) => return Fate::Gone,
@@ -241,7 +236,7 @@ impl Client {
                 Next::Wait | Next::Ended | Next::Full => {}
             }
         }
-        board.again(token);
+        io.registry.again(token);
         Fate::Stays
     }
 

@@ -3,36 +3,26 @@
 
 use mio::Token;
 
-use super::address_book::AddressBook;
-use super::board::{BOTH, Board, Owner};
 use super::dial::{Dial, Next};
-use super::keyring::Keyring;
+use super::io::Io;
+use super::registry::{BOTH, Owner, Registry};
 use crate::cluster::{ProbeFailure, ProbeStep};
 use crate::net::{Endpoint, Link};
 use crate::sys::socket::KeepAlive;
-use crate::time::{Monotonic, WallTime};
-
-/// What the components need of the loop to carry on.
-pub(super) struct Hands<'a> {
-    pub(super) board: &'a mut Board,
-    pub(super) book: &'a mut AddressBook,
-    pub(super) keyring: &'a mut Keyring,
-    pub(super) now: Monotonic,
-    pub(super) wall: WallTime,
-}
+use crate::time::Monotonic;
 
 /// A connection in the making, or made.
-pub(super) enum Wire {
+pub(super) enum Outbound {
     /// Waiting for a name.
     Awaiting { dial: Dial },
     /// An endpoint is being tried.
-    Trying(OpenWire),
+    Trying(OpenConnection),
     /// Connected.
-    Open(OpenWire),
+    Open(OpenConnection),
 }
 
 /// A made connection.
-pub(super) struct OpenWire {
+pub(super) struct OpenConnection {
     pub(super) link: Link,
     pub(super) token: Token,
     /// Where it leads.
@@ -53,24 +43,22 @@ pub(super) struct Terms {
     pub(super) keepalive: KeepAlive,
 }
 
-impl Wire {
+impl Outbound {
     /// Begins to dial.
-    pub(super) fn dial(
-        dial: Dial,
-        terms: &Terms,
-        hands: &mut Hands<'_>,
-    ) -> Result<Self, ProbeFailure> {
-        Self::try_next(dial, terms, hands)
+    pub(super) fn dial(dial: Dial, terms: &Terms, io: &mut Io) -> Result<Self, ProbeFailure> {
+        Self::try_next(dial, terms, io)
     }
 
     /// Goes on: after an event, after a name was found, or because time has passed.
-    pub(super) fn go_on(self, terms: &Terms, hands: &mut Hands<'_>) -> Result<Self, ProbeFailure> {
+    pub(super) fn go_on(self, terms: &Terms, io: &mut Io) -> Result<Self, ProbeFailure> {
         match self {
-            Self::Awaiting { dial } if dial.deadline <= hands.now => Err(ProbeFailure::TimedOut {
-                step: ProbeStep::Resolving,
-            }),
-            Self::Awaiting { dial } => Self::try_next(dial, terms, hands),
-            Self::Trying(wire) => Self::pump_trying(wire, terms, hands),
+            Self::Awaiting { dial } if dial.deadline <= io.now.mono => {
+                Err(ProbeFailure::TimedOut {
+                    step: ProbeStep::Resolving,
+                })
+            }
+            Self::Awaiting { dial } => Self::try_next(dial, terms, io),
+            Self::Trying(wire) => Self::pump_trying(wire, terms, io),
             open @ Self::Open(_) => Ok(open),
         }
     }
@@ -86,31 +74,27 @@ impl Wire {
     }
 
     /// Closes it.
-    pub(super) fn close(self, board: &mut Board) {
+    pub(super) fn close(self, registry: &mut Registry) {
         match self {
             Self::Awaiting { .. } => {}
             Self::Trying(mut wire) | Self::Open(mut wire) => {
-                board.forget(&mut wire.link, wire.token)
+                registry.forget(&mut wire.link, wire.token)
             }
         }
     }
 
-    fn try_next(
-        mut dial: Dial,
-        terms: &Terms,
-        hands: &mut Hands<'_>,
-    ) -> Result<Self, ProbeFailure> {
+    fn try_next(mut dial: Dial, terms: &Terms, io: &mut Io) -> Result<Self, ProbeFailure> {
         loop {
-            match dial.next(hands.book, hands.board, hands.now) {
+            match dial.next(io) {
                 Next::Failed(failure) => return Err(failure),
                 Next::Await => return Ok(Self::Awaiting { dial }),
                 Next::Connect {
                     endpoint,
                     host,
                     until,
-                } => match open(&endpoint, terms, hands.board) {
+                } => match open(&endpoint, terms, &mut io.registry) {
                     Ok((link, token)) => {
-                        return Ok(Self::Trying(OpenWire {
+                        return Ok(Self::Trying(OpenConnection {
                             link,
                             token,
                             endpoint,
@@ -126,9 +110,9 @@ impl Wire {
     }
 
     fn pump_trying(
-        mut wire: OpenWire,
+        mut wire: OpenConnection,
         terms: &Terms,
-        hands: &mut Hands<'_>,
+        io: &mut Io,
     ) -> Result<Self, ProbeFailure> {
         let pumped = wire.link.pump();
         if let (true, crate::net::Next::Failed(error)) = (wire.link.is_connecting(), &pumped.next) {
@@ -138,49 +122,49 @@ impl Wire {
         } else if !wire.link.is_connecting() {
             // Connected, whatever came after: the owner pumps on and sees it.
             return Ok(Self::Open(wire));
-        } else if hands.now < wire.until {
+        } else if io.now.mono < wire.until {
             return Ok(Self::Trying(wire));
         } else {
             wire.dial.note(ProbeFailure::TimedOut {
                 step: ProbeStep::Connecting,
             });
         }
-        hands.board.forget(&mut wire.link, wire.token);
-        Self::try_next(wire.dial, terms, hands)
+        io.registry.forget(&mut wire.link, wire.token);
+        Self::try_next(wire.dial, terms, io)
     }
 }
 
-impl OpenWire {
+impl OpenConnection {
     /// Tries the next host, until `deadline`; `failure`: what is wrong with this one.
     pub(super) fn next_host(
         mut self,
         failure: ProbeFailure,
         deadline: Monotonic,
         terms: &Terms,
-        hands: &mut Hands<'_>,
-    ) -> Result<Wire, ProbeFailure> {
-        hands.board.forget(&mut self.link, self.token);
+        io: &mut Io,
+    ) -> Result<Outbound, ProbeFailure> {
+        io.registry.forget(&mut self.link, self.token);
         self.dial.leave(self.host, deadline);
         self.dial.note(failure);
-        Wire::try_next(self.dial, terms, hands)
+        Outbound::try_next(self.dial, terms, io)
     }
 
     /// Connects to the same endpoint once more.
-    pub(super) fn again(
-        mut self,
-        terms: &Terms,
-        hands: &mut Hands<'_>,
-    ) -> Result<Wire, ProbeFailure> {
-        hands.board.forget(&mut self.link, self.token);
+    pub(super) fn again(mut self, terms: &Terms, io: &mut Io) -> Result<Outbound, ProbeFailure> {
+        io.registry.forget(&mut self.link, self.token);
         self.dial.put_back(self.endpoint, self.host);
-        Wire::try_next(self.dial, terms, hands)
+        Outbound::try_next(self.dial, terms, io)
     }
 }
 
-fn open(endpoint: &Endpoint, terms: &Terms, board: &mut Board) -> std::io::Result<(Link, Token)> {
+fn open(
+    endpoint: &Endpoint,
+    terms: &Terms,
+    registry: &mut Registry,
+) -> std::io::Result<(Link, Token)> {
     let mut link = Link::connect(endpoint, terms.input_limit)?;
     link.set_keepalive(&terms.keepalive)?;
-    let token = board.register(&mut link, terms.owner.clone(), BOTH)?;
+    let token = registry.register(&mut link, terms.owner.clone(), BOTH)?;
     Ok((link, token))
 }
 

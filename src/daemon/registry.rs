@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 
 use mio::event::Source;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Token};
 
 use crate::config::{NodeName, ObserverName};
 use crate::net::Tokens;
@@ -49,17 +49,17 @@ impl fmt::Display for Owner {
 
 /// The registry of sources. Interests are registered once, edge-triggered; tokens are never reused.
 #[derive(Debug)]
-pub(super) struct Board {
-    registry: Registry,
+pub(super) struct Registry {
+    poll: mio::Registry,
     tokens: Tokens,
     owners: BTreeMap<Token, Owner>,
     unfinished: Vec<Token>,
 }
 
-impl Board {
-    pub(super) fn new(registry: Registry) -> Self {
+impl Registry {
+    pub(super) fn new(poll: mio::Registry) -> Self {
         Self {
-            registry,
+            poll,
             tokens: Tokens::starting_at(0),
             owners: BTreeMap::new(),
             unfinished: Vec::new(),
@@ -74,7 +74,7 @@ impl Board {
         interest: Interest,
     ) -> io::Result<Token> {
         let token = self.tokens.take();
-        self.registry.register(source, token, interest)?;
+        self.poll.register(source, token, interest)?;
         self.owners.insert(token, owner);
         Ok(token)
     }
@@ -83,7 +83,7 @@ impl Board {
     /// nobody.
     pub(super) fn forget(&mut self, source: &mut impl Source, token: Token) {
         // A descriptor that is closed leaves epoll by itself; an error here changes nothing.
-        let _ = self.registry.deregister(source);
+        let _ = self.poll.deregister(source);
         self.owners.remove(&token);
     }
 

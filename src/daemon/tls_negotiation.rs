@@ -3,8 +3,8 @@
 
 use std::io;
 
-use super::board::Board;
-use super::wire::{Hands, OpenWire};
+use super::io::Io;
+use super::outbound::OpenConnection;
 use crate::cluster::ProbeFailure;
 use crate::config::ConnInfo;
 use crate::net::{Endpoint, Next};
@@ -14,7 +14,7 @@ use crate::tls::{self, Blame, Failure, Opening, Secured, Setback, Step, Terms};
 
 /// How far the agreement with a server has come.
 #[derive(Debug)]
-pub(super) struct Privacy {
+pub(super) struct TlsNegotiation {
     stage: Stage,
     /// Why the first attempt on this server failed; this is the second, in the other way.
     first: Option<ProbeFailure>,
@@ -39,7 +39,7 @@ enum Stage {
     Settled,
 }
 
-impl Privacy {
+impl TlsNegotiation {
     pub(super) fn new() -> Self {
         Self {
             stage: Stage::Begun { wanted: None },
@@ -50,10 +50,10 @@ impl Privacy {
     /// Brings the agreement on as far as it goes without waiting. True: the login may begin.
     pub(super) fn go_on(
         &mut self,
-        wire: &mut OpenWire,
+        wire: &mut OpenConnection,
         info: &ConnInfo,
         input_limit: usize,
-        hands: &mut Hands<'_>,
+        io: &mut Io,
     ) -> Result<bool, ProbeFailure> {
         loop {
             self.stage = match self.stage {
@@ -63,11 +63,11 @@ impl Privacy {
                     Some(answer) => follow(answer, wire, info, input_limit)?,
                 },
                 Stage::Agreed => {
-                    encrypt(wire, info, hands)?;
+                    encrypt(wire, info, io)?;
                     Stage::Shaking
                 }
                 Stage::Hearing => return hear(wire).map(|()| false),
-                Stage::Shaking if shake(wire, hands.board)? => Stage::Settled,
+                Stage::Shaking if shake(wire, io)? => Stage::Settled,
                 Stage::Shaking => return Ok(false),
                 Stage::Settled => return Ok(true),
             };
@@ -78,7 +78,7 @@ impl Privacy {
     /// `was_turned_away`: by the server's own error, before it let us in.
     pub(super) fn other_way(
         &self,
-        wire: &OpenWire,
+        wire: &OpenConnection,
         info: &ConnInfo,
         failure: &ProbeFailure,
         was_turned_away: bool,
@@ -122,7 +122,7 @@ impl Privacy {
 
 fn begin(
     wanted: Option<Opening>,
-    wire: &mut OpenWire,
+    wire: &mut OpenConnection,
     info: &ConnInfo,
 ) -> Result<Stage, ProbeFailure> {
     if let (Some(name), Some(account)) = (&info.required_peer, wire.link.peer_account()) {
@@ -160,7 +160,7 @@ fn check_peer(required: &str, account: io::Result<u32>) -> Result<(), ProbeFailu
     }
 }
 
-fn listen(wire: &mut OpenWire) -> Result<Option<Answer>, ProbeFailure> {
+fn listen(wire: &mut OpenConnection) -> Result<Option<Answer>, ProbeFailure> {
     let pumped = wire.link.pump();
     match (pg::encryption_answer(&mut wire.link.input)?, pumped.next) {
         (Some(answer), _) => Ok(Some(answer)),
@@ -172,7 +172,7 @@ fn listen(wire: &mut OpenWire) -> Result<Option<Answer>, ProbeFailure> {
 
 fn follow(
     answer: Answer,
-    wire: &mut OpenWire,
+    wire: &mut OpenConnection,
     info: &ConnInfo,
     input_limit: usize,
 ) -> Result<Stage, ProbeFailure> {
@@ -189,7 +189,7 @@ fn follow(
     }
 }
 
-fn hear(wire: &mut OpenWire) -> Result<(), ProbeFailure> {
+fn hear(wire: &mut OpenConnection) -> Result<(), ProbeFailure> {
     let pumped = wire.link.pump();
     pg::encryption_error(&mut wire.link.input)?;
     match pumped.next {
@@ -199,28 +199,24 @@ fn hear(wire: &mut OpenWire) -> Result<(), ProbeFailure> {
     }
 }
 
-fn encrypt(
-    wire: &mut OpenWire,
-    info: &ConnInfo,
-    hands: &mut Hands<'_>,
-) -> Result<(), ProbeFailure> {
+fn encrypt(wire: &mut OpenConnection, info: &ConnInfo, io: &mut Io) -> Result<(), ProbeFailure> {
     let host = info
         .hosts
         .get(wire.host)
         .map_or("", |host| host.name.as_str());
-    let terms = hands.keyring.for_node(&info.tls, host, hands.wall);
+    let terms = io.tls_files.for_node(&info.tls, host, io.now.wall);
     terms
         .and_then(|terms| secure(wire, terms))
         .map_err(|failure| explained(&failure))
 }
 
 /// Begins the handshake.
-pub(super) fn secure(wire: &mut OpenWire, terms: Terms) -> Result<(), Failure> {
+pub(super) fn secure(wire: &mut OpenConnection, terms: Terms) -> Result<(), Failure> {
     Secured::new(terms).and_then(|secured| wire.link.secure(secured))
 }
 
 /// Brings the handshake on. True: it is over, and what is said from now on is encrypted.
-pub(super) fn shake(wire: &mut OpenWire, board: &mut Board) -> Result<bool, ProbeFailure> {
+pub(super) fn shake(wire: &mut OpenConnection, io: &mut Io) -> Result<bool, ProbeFailure> {
     let pumped = wire.link.pump();
     if wire
         .link
@@ -233,7 +229,7 @@ pub(super) fn shake(wire: &mut OpenWire, board: &mut Board) -> Result<bool, Prob
         Next::Failed(error) => Err(blame(&error)),
         Next::Ended => Err(ended("within the TLS handshake")),
         Next::Again => {
-            board.again(wire.token);
+            io.registry.again(wire.token);
             Ok(false)
         }
         Next::Wait | Next::Full => Ok(false),
@@ -268,7 +264,7 @@ pub(super) fn explained(failure: &Failure) -> ProbeFailure {
 }
 
 /// How what is said on it gets to the server.
-pub(super) fn transport(wire: &OpenWire) -> pg::Transport {
+pub(super) fn transport(wire: &OpenConnection) -> pg::Transport {
     match wire.link.secured() {
         Some(secured) => pg::Transport::Encrypted {
             end_point: secured.end_point(),
@@ -278,7 +274,7 @@ pub(super) fn transport(wire: &OpenWire) -> pg::Transport {
     }
 }
 
-fn is_local(wire: &OpenWire) -> bool {
+fn is_local(wire: &OpenConnection) -> bool {
     !matches!(wire.endpoint, Endpoint::Tcp(_))
 }
 
