@@ -307,7 +307,7 @@ fn stop(table: &mut Table) -> Option<()> {
 fn timestamp(value: &Value) -> f64 {
     let time = value
         .as_str()
-        .and_then(pglookout::compat::timestamp::parse)
+        .and_then(pglookout::time::timestamp::parse)
         .expect("a timestamp");
     time.unix_micros() as f64 / 1e6
 }

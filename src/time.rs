@@ -4,6 +4,8 @@
 //! reading other machines' timestamps. [`Now`] is read once per turn by `sys::clock` and passed
 //! down as an argument.
 
+pub mod timestamp;
+
 use std::ops::{Add, Sub};
 use std::time::Duration;
 

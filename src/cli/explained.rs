@@ -5,9 +5,9 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::compat::timestamp;
 use crate::sys::text::escape_controls;
 use crate::time::WallTime;
+use crate::time::timestamp;
 
 /// The newest of these decisions in full, and what came before it in short.
 pub fn text(source: &str, decisions: &[Value], now: WallTime) -> String {

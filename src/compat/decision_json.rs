@@ -7,10 +7,10 @@ use serde::ser::{Serialize, SerializeSeq, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::node_json::indented;
-use super::timestamp;
 use crate::cluster::Witness;
 use crate::failover::{Contender, LagFigure, LastContact, PrimaryFigure, PrimaryStanding, Votes};
 use crate::lookout::Round;
+use crate::time::timestamp;
 
 /// What a round came to, with the figures behind it.
 pub fn decision(round: &Round) -> Value {

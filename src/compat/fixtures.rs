@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::timestamp;
 use crate::cluster::{
     Attempt, ClusterState, Lsn, NodeAnswer, NodeState, ObserverState, ProbeFailure,
     ReplicationSlot, Sighting,
 };
 use crate::config::NodeName;
 use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover};
+use crate::time::timestamp;
 use crate::time::{Monotonic, WallTime};
 
 /// The original's entry of a primary.

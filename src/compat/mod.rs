@@ -1,4 +1,4 @@
-//! The shapes shared with the original: state file and `/state.json` both ways, timestamps,
+//! The shapes shared with the original: state file and `/state.json` both ways,
 //! recovery settings, names of alert files and metrics. The only room that says master and xlog. It
 //! makes and reads text; files and connections are other rooms' business.
 
@@ -14,4 +14,3 @@ pub mod recalled;
 pub mod recovery;
 pub mod state_file;
 pub mod state_json;
-pub mod timestamp;

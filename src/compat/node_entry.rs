@@ -7,9 +7,9 @@ use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::timestamp;
 use crate::cluster::Lsn;
 use crate::time::WallTime;
+use crate::time::timestamp;
 
 /// What could be read of an entry. A value of the wrong type or form is as good as absent, and a
 /// key that is not ours is passed over: a newer version may say more, and must not lose its voice

@@ -4,8 +4,8 @@
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use super::timestamp;
 use crate::cluster::{Lsn, NodeAnswer, NodeState, ReplicationSlot, Sighting};
+use crate::time::timestamp;
 use crate::time::{Monotonic, WallTime};
 
 /// A node's entry. Readers need `fetch_time` and `connection` in each; the rest is there once the

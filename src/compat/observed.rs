@@ -8,10 +8,10 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Value, json};
 
 use super::node_entry::NodeEntry;
-use super::timestamp;
 use crate::cluster::{Lsn, ObservedNode, ObserverReport};
 use crate::config::NodeName;
 use crate::time::WallTime;
+use crate::time::timestamp;
 
 /// Reads the body of an observer's answer; `date` is its `Date` header. One entry without a valid
 /// `fetch_time` or `connection` makes the whole answer bad. Any other field that cannot be read

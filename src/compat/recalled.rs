@@ -9,9 +9,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::node_entry::NodeEntry;
-use super::timestamp;
 use crate::config::NodeName;
 use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, Process};
+use crate::time::timestamp;
 use crate::time::{Monotonic, WallTime};
 
 /// What a state file told.

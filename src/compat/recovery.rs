@@ -5,9 +5,9 @@
 //! Lines are read as PostgreSQL's own lexer reads them (`guc-file.l`): names in either case, blanks
 //! in front, `=` or none, a comment behind. A quoted value ends on its line.
 
-use super::timestamp;
 use crate::config::Keywords;
 use crate::time::WallTime;
+use crate::time::timestamp;
 
 /// Where a version of PostgreSQL keeps its recovery settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

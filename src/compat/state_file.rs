@@ -8,11 +8,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::node_json::{NodeJson, indented};
-use super::{decision_json, state_json, timestamp};
+use super::{decision_json, state_json};
 use crate::cluster::{ClusterState, ObserverState};
 use crate::config::NodeName;
 use crate::lookout::{Contact, Memory, PastFailover, Process, Round};
 use crate::time::Monotonic;
+use crate::time::timestamp;
 
 /// The state file's content, with what the `last` round came to. `boot_id` tells this boot of the
 /// machine from every other; without one, a later process cannot compare the monotonic times with

@@ -3,10 +3,10 @@
 
 use super::Daemon;
 use crate::compat;
-use crate::compat::timestamp;
 use crate::lookout::{Alert, CommandOutcome, Effect, Event, FailoverOutcome, Trouble};
 use crate::sys::text::escape_controls;
 use crate::sys::writer::Deed;
+use crate::time::timestamp;
 use crate::time::{Monotonic, Now};
 
 impl Daemon {

@@ -146,7 +146,7 @@ fn header(object: &Map<String, Value>) -> Result<Timeline, String> {
         None => DEFAULT_EPOCH,
         Some(epoch) => epoch
             .as_str()
-            .and_then(compat::timestamp::parse)
+            .and_then(crate::time::timestamp::parse)
             .ok_or("epoch: expected an ISO timestamp such as 2024-01-01T00:00:00Z")?,
     };
     let mono = match object.get("monotonic") {

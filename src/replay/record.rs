@@ -50,7 +50,7 @@ impl Recorder {
     pub fn begin(&mut self, config: &Config, memory: &Memory, now: Now) {
         (self.start, self.clocks) = (now, Clocks::new(now));
         self.lines.clear();
-        let epoch = compat::timestamp::format(now.wall);
+        let epoch = crate::time::timestamp::format(now.wall);
         let who = config
             .own_db
             .as_ref()

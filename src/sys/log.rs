@@ -18,7 +18,7 @@ use super::datagram::Receiver;
 use super::sink::Sink;
 use super::syslog::{News, Syslog};
 use super::text::escape_controls;
-use crate::compat::timestamp;
+use crate::time::timestamp;
 use crate::time::{Monotonic, WallTime};
 
 /// Starts logging to standard error; lines begin with the time unless a service manager adds it.

@@ -10,8 +10,8 @@ use super::der::{
     self, BIT_STRING, Der, Element, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE,
     UTC_TIME, explicit,
 };
-use crate::compat::timestamp;
 use crate::time::WallTime;
+use crate::time::timestamp;
 
 /// A certificate, read.
 #[derive(Debug)]

@@ -21,8 +21,8 @@ use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, RevocationOptionsBuild
 use super::Trust;
 use super::certificate::{Certificate, shown};
 use super::der::{self, Der};
-use crate::compat::timestamp;
 use crate::time::WallTime;
+use crate::time::timestamp;
 
 /// Judges the certificates of one connection's server.
 #[derive(Debug)]

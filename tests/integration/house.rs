@@ -40,9 +40,8 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("pg", &["time", "cluster"]),
     ("http", &["time", "cluster"]),
     ("dns", &["time"]),
-    // What the configuration demands of an encrypted connection; dates in messages are written as
-    // compat prints them.
-    ("tls", &["time", "config", "compat"]),
+    // What the configuration demands of an encrypted connection.
+    ("tls", &["time", "config"]),
     // The configuration file is read here, and what is written begins with a time as compat prints
     // it.
     ("sys", &["time", "config", "compat"]),

@@ -1,9 +1,9 @@
 //! Single values: log positions, timestamps, addresses that a look-up printed.
 
 use pglookout::cluster::Lsn;
-use pglookout::compat::timestamp;
 use pglookout::dns::{can_be_looked_up, parse_answer};
 use pglookout::time::WallTime;
+use pglookout::time::timestamp;
 
 pub(super) fn lsn(input: &[u8]) {
     let Ok(lsn) = String::from_utf8_lossy(input).parse::<Lsn>() else {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use pglookout::compat::timestamp;
 use pglookout::time::WallTime;
+use pglookout::time::timestamp;
 use serde_json::{Value, json};
 
 use crate::harness::daemon::HTTP_PORT;
