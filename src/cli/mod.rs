@@ -7,7 +7,6 @@ mod current_master;
 mod explain;
 pub mod explained;
 mod output;
-mod recovery;
 mod replay;
 mod resolve;
 mod run;
@@ -27,7 +26,7 @@ pub fn main() -> ExitCode {
         Ok(Invocation::Replay(what)) => replay::main(&what),
         Ok(Invocation::Simulate(wanted)) => simulate::main(&wanted),
         Ok(Invocation::Resolve(name)) => resolve::main(&name),
-        Ok(Invocation::Recovery) => recovery::main(),
+        Ok(Invocation::Recovery) => crate::daemon::recovery_main(),
         Ok(Invocation::Help) => output::answer(USAGE),
         Ok(Invocation::Version) => {
             output::answer(&format!("pglookout {}", env!("CARGO_PKG_VERSION")))

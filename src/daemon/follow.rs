@@ -9,12 +9,12 @@ use std::time::Duration;
 use mio::{Interest, Token};
 use nix::sys::signal::Signal;
 
+use super::recovery::{Job, Prepared};
 use super::registry::{Owner, Registry};
 use crate::config::{Keywords, NodeName};
 use crate::lookout::{Event, FollowOutcome};
 use crate::sys::child::{Child, Reading, own_program};
 use crate::sys::limits::InheritedLimit;
-use crate::sys::recovery::{Job, Prepared};
 use crate::time::Monotonic;
 
 /// The helper, when it is out.

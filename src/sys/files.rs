@@ -126,7 +126,7 @@ fn read_with(
 }
 
 /// All of it, or `None` if there is more than `limit`.
-pub(super) fn read_at_most(file: impl Read, limit: usize) -> io::Result<Option<Vec<u8>>> {
+pub fn read_at_most(file: impl Read, limit: usize) -> io::Result<Option<Vec<u8>>> {
     let mut content = Vec::new();
     let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
     file.take(one_more).read_to_end(&mut content)?;

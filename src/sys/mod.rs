@@ -12,7 +12,6 @@ pub mod log;
 pub mod notify;
 pub mod process;
 pub mod record_file;
-pub mod recovery;
 pub mod resolve;
 pub mod signals;
 pub mod socket;

@@ -42,9 +42,8 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("dns", &["time"]),
     // What the configuration demands of an encrypted connection.
     ("tls", &["time", "config"]),
-    // The configuration file is read here, and what is written begins with a time as compat prints
-    // it.
-    ("sys", &["time", "config", "compat"]),
+    // The configuration file is still read here.
+    ("sys", &["time", "config"]),
     // Socket options and descriptors are system calls. Encryption is part of a link.
     ("net", &["time", "tls", "sys"]),
     // Where facts and wishes meet the world: it knows everybody but the command line.

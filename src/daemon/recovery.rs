@@ -19,20 +19,20 @@ use nix::sys::stat::{FileStat, Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
 
-use super::clock;
-use super::files::read_at_most;
-use super::text::escape_controls;
 use crate::compat::recovery;
 use crate::config::Keywords;
+use crate::sys::clock;
+use crate::sys::files::read_at_most;
+use crate::sys::text::escape_controls;
 use crate::time::WallTime;
 
 /// What is to be done; it reaches the helper on its stdin, because it holds a password.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Job {
+pub(super) struct Job {
     /// PostgreSQL's data directory.
-    pub data_directory: PathBuf,
+    data_directory: PathBuf,
     /// The new primary's name, for the comment line.
-    pub primary: String,
+    primary: String,
     /// `primary_conninfo`.
     conninfo: Hidden,
 }
@@ -42,7 +42,7 @@ struct Hidden(String);
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Prepared {
+pub(super) enum Prepared {
     /// The settings are others now.
     Changed,
     /// They said the same already.
@@ -55,7 +55,7 @@ pub enum Prepared {
 
 impl Job {
     /// Point the server in `data_directory` to `primary`.
-    pub fn new(data_directory: PathBuf, primary: String, conninfo: &Keywords) -> Self {
+    pub(super) fn new(data_directory: PathBuf, primary: String, conninfo: &Keywords) -> Self {
         Self {
             data_directory,
             primary,
@@ -64,7 +64,7 @@ impl Job {
     }
 
     /// What the helper reads.
-    pub fn to_input(&self) -> io::Result<Vec<u8>> {
+    pub(super) fn to_input(&self) -> io::Result<Vec<u8>> {
         Ok(serde_json::to_vec(self)?)
     }
 }
@@ -77,7 +77,7 @@ impl std::fmt::Debug for Hidden {
 
 impl Prepared {
     /// Reads what the helper printed; `None` if it did not get that far.
-    pub fn from_output(printed: &[u8]) -> Option<Self> {
+    pub(super) fn from_output(printed: &[u8]) -> Option<Self> {
         serde_json::from_slice(printed).ok()
     }
 }
@@ -100,7 +100,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Does the job, or says why it cannot be done.
-pub fn prepare(job: &Job, at: WallTime) -> Prepared {
+fn prepare(job: &Job, at: WallTime) -> Prepared {
     rewrite(job, at).unwrap_or_else(|error| {
         let directory = job.data_directory.to_string_lossy();
         Prepared::Failed(escape_controls(&format!("{directory}: {error}")).into_owned())
