@@ -1,13 +1,12 @@
 //! The wishes of the core, carried out: one match. Nothing here calls the core; what comes of a
 //! wish is a later event.
 
-use super::Daemon;
+use super::{Daemon, commands, follow};
 use crate::compat;
-use crate::lookout::{Alert, CommandOutcome, Effect, Event, FailoverOutcome, Trouble};
+use crate::lookout::{Alert, Effect, FailoverOutcome};
 use crate::sys::text::escape_controls;
 use crate::sys::writer::Deed;
-use crate::time::timestamp;
-use crate::time::{Monotonic, Now};
+use crate::time::{Now, timestamp};
 
 impl Daemon {
     /// Carries out the wishes of one turn, in order.
@@ -30,28 +29,14 @@ impl Daemon {
                     timeout,
                 } => {
                     let deadline = timeout.map(|timeout| now.mono + timeout);
-                    if let Err(reason) =
-                        self.commands
-                            .start(id, purpose, &command, deadline, &mut self.io.registry)
-                    {
-                        let outcome = CommandOutcome::NotStarted(reason);
-                        self.io.events.push(Event::CommandExited { id, outcome });
-                    }
+                    commands::start(id, purpose, &command, deadline, &mut self.io);
                 }
                 Effect::PrepareFollow {
                     primary,
                     conninfo,
                     data_directory,
                 } => {
-                    let (board, events) = (&mut self.io.registry, &mut self.io.events);
-                    self.follower.prepare(
-                        &primary,
-                        &conninfo,
-                        data_directory,
-                        board,
-                        now.mono,
-                        events,
-                    );
+                    follow::prepare(&primary, &conninfo, data_directory, &mut self.io);
                 }
                 Effect::RaiseAlert { alert, text } => {
                     let line = format!(
@@ -59,9 +44,9 @@ impl Daemon {
                         timestamp::format_millis(now.wall),
                         escape_controls(&text)
                     );
-                    self.wish_of_alert(alert, Deed::Replace(line.into()), now.mono);
+                    self.request_alert(alert, Deed::Replace(line.into()));
                 }
-                Effect::ClearAlert(alert) => self.wish_of_alert(alert, Deed::Remove, now.mono),
+                Effect::ClearAlert(alert) => self.request_alert(alert, Deed::Remove),
                 Effect::SaveState => {
                     if let Some(round) = self.lookout.last_round() {
                         self.journal.note(round);
@@ -80,14 +65,14 @@ impl Daemon {
         }
     }
 
-    fn wish_of_alert(&mut self, alert: Alert, deed: Deed, now: Monotonic) {
+    fn request_alert(&mut self, alert: Alert, deed: Deed) {
         let path = self
             .lookout
             .config()
             .alert_dir
             .join(compat::alert::file_name(alert));
-        let failed = self.files.wish("alert_file_dir", path, deed, now);
-        self.trouble_with_files(failed);
+        self.files
+            .request("alert_file_dir", path, deed, &mut self.io);
     }
 
     fn save_state(&mut self, now: Now) {
@@ -97,7 +82,7 @@ impl Daemon {
             .as_mut()
             .filter(|last| last.outcome == FailoverOutcome::Running)
         {
-            last.process = last.process.or_else(|| self.commands.failover());
+            last.process = last.process.or_else(|| self.io.children.failover());
         }
         let content = compat::state_file::render(
             self.lookout.state(),
@@ -106,18 +91,7 @@ impl Daemon {
             self.boot_id.as_deref(),
         );
         let path = self.lookout.config().state_file.clone();
-        let failed = self.files.wish(
-            "json_state_file_path",
-            path,
-            Deed::Replace(content),
-            now.mono,
-        );
-        self.trouble_with_files(failed);
-    }
-
-    /// Counts those that could not be written, by their key.
-    pub(super) fn trouble_with_files(&mut self, keys: impl IntoIterator<Item = &'static str>) {
-        keys.into_iter()
-            .for_each(|key| self.trouble(Trouble::File, key));
+        let (key, deed) = ("json_state_file_path", Deed::Replace(content));
+        self.files.request(key, path, deed, &mut self.io);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::patience::Patience;
+use super::time_limit::TimeLimit;
 use crate::config::Config;
 use crate::lookout::{Event, FailoverOutcome, Memory, Process};
 use crate::sys::process;
@@ -13,7 +13,7 @@ use crate::time::Monotonic;
 #[derive(Debug)]
 pub(super) struct Former {
     process: Process,
-    patience: Patience,
+    time_limit: TimeLimit,
     look_at: Monotonic,
 }
 
@@ -46,7 +46,7 @@ impl Former {
             .map(|timeout| last.mono.unwrap_or(now) + timeout);
         Some(Self {
             process,
-            patience: Patience::until(deadline),
+            time_limit: TimeLimit::terminate_at(deadline),
             look_at: now,
         })
     }
@@ -62,7 +62,7 @@ impl Former {
             events.push(Event::FormerCommandEnded);
             return None;
         }
-        if let Some(signal) = self.patience.run_out(now) {
+        if let Some(signal) = self.time_limit.run_out(now) {
             log::warn!(
                 "the failover command of a former process has run for too long: sending {signal}"
             );
@@ -75,7 +75,7 @@ impl Former {
     }
 
     pub(super) fn next_deadline(&self) -> Monotonic {
-        self.patience
+        self.time_limit
             .next_deadline()
             .map_or(self.look_at, |deadline| deadline.min(self.look_at))
     }

@@ -1,19 +1,25 @@
 //! What every component needs of the loop to carry on: where sources are registered, what names
 //! and certificates are known, what time it is, and where events go.
 
+use mio::Token;
+
 use super::address_book::{AddressBook, Known};
+use super::children::Children;
 use super::keyring::Keyring;
 use super::registry::Registry;
-use crate::lookout::Event;
+use crate::lookout::{Event, Metric, Trouble};
 use crate::time::Now;
 
 /// The one context that is handed around.
 pub(super) struct Io {
     pub(super) registry: Registry,
+    pub(super) children: Children,
     pub(super) addresses: AddressBook,
     pub(super) tls_files: Keyring,
     /// For the core, in this turn or the next.
     pub(super) events: Vec<Event>,
+    /// To be sent at the end of this turn.
+    pub(super) metrics: Vec<Metric>,
     /// As of the beginning of this turn.
     pub(super) now: Now,
 }
@@ -21,7 +27,19 @@ pub(super) struct Io {
 impl Io {
     /// What is known of `name`; starts a look-up if its time has come.
     pub(super) fn look_up(&mut self, name: &str) -> Known {
+        let (children, registry) = (&mut self.children, &mut self.registry);
         self.addresses
-            .look_up(name, &mut self.registry, self.now.mono)
+            .look_up(name, children, registry, self.now.mono)
+    }
+
+    /// Readiness on a child's pipe.
+    pub(super) fn child_ready(&mut self, token: Token) {
+        self.children
+            .ready(token, &mut self.registry, self.now.mono);
+    }
+
+    /// Counts something that went wrong.
+    pub(super) fn trouble(&mut self, trouble: Trouble, about: &'static str) {
+        self.metrics.push(Metric::Trouble { trouble, about });
     }
 }

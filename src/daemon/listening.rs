@@ -75,7 +75,7 @@ impl Daemon {
 
     fn say_not_listening(&mut self, error: &io::Error) {
         log::error!("{error}; listening on as before");
-        self.trouble(Trouble::Listen, "http_port");
+        self.io.trouble(Trouble::Listen, "http_port");
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod address_book;
 mod carry_out;
+mod children;
 mod commands;
 mod dial;
 mod files;
@@ -19,8 +20,8 @@ mod keyring;
 mod listening;
 mod nodes;
 mod observers;
+mod open_pipes;
 mod outbound;
-mod patience;
 mod recovery;
 mod registry;
 mod reload;
@@ -30,6 +31,7 @@ mod shares;
 mod start;
 mod statsd;
 mod syslog;
+mod time_limit;
 mod tls_negotiation;
 mod web;
 
@@ -41,10 +43,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use mio::{Events, Poll, Token};
 
-use commands::Commands;
+use children::Ended;
 use files::Files;
 use flight::Flight;
-use follow::Follower;
 use former::Former;
 use io::Io;
 use journal::Journal;
@@ -60,7 +61,6 @@ use syslog::Syslog;
 use web::{Pages, Web};
 
 use crate::compat;
-use crate::config::{Config, HostAddress, SyslogAddress};
 use crate::lookout::{Effect, Event, Lookout, Trouble};
 use crate::sys::clock::{self, Clock};
 use crate::sys::signals::{Signal, Signals};
@@ -74,9 +74,7 @@ struct Daemon {
     lookout: Lookout,
     nodes: Nodes,
     observers: Observers,
-    commands: Commands,
     former: Option<Former>,
-    follower: Follower,
     files: Files,
     web: Web,
     /// How many the process may have open.
@@ -140,6 +138,8 @@ impl Daemon {
         self.consult(now);
         self.service
             .tend(&self.lookout, self.ending != Ending::NotYet, now);
+        let metrics = std::mem::take(&mut self.io.metrics);
+        metrics.iter().for_each(|metric| self.statsd.send(metric));
         self.end_in_time(now.mono);
         crate::sys::log::flush();
         Ok(())
@@ -156,10 +156,8 @@ impl Daemon {
             crate::sys::log::next_deadline(now),
             self.nodes.next_deadline(),
             self.observers.next_deadline(),
-            self.io.addresses.next_deadline(),
-            self.commands.next_deadline(),
+            self.io.children.next_deadline(),
             self.former.as_ref().map(Former::next_deadline),
-            self.follower.next_deadline(),
             self.files.next_deadline(),
             self.last_moment(),
             self.web.next_deadline(),
@@ -182,9 +180,7 @@ impl Daemon {
         };
         match owner {
             Owner::Signals => self.take_signals(now),
-            Owner::Lookup => self.io.addresses.ready(token, &mut self.io.registry),
-            Owner::Follower => self.follower.ready(token, &mut self.io.registry),
-            Owner::Command => self.commands.ready(token, &mut self.io.registry, now.mono),
+            Owner::Child => self.io.child_ready(token),
             Owner::Node(node) => {
                 self.nodes.ready(&node, self.lookout.config(), &mut self.io);
             }
@@ -221,20 +217,33 @@ impl Daemon {
             match signal {
                 Signal::Reload => self.reload(now),
                 Signal::Terminate => self.terminate(now.mono),
-                Signal::ChildExited => {
-                    self.commands
-                        .reap(&mut self.io.registry, &mut self.io.events, now.mono);
-                    self.follower
-                        .reap(&mut self.io.registry, &mut self.io.events);
-                    let failed = self.files.reap(now.mono);
-                    self.trouble_with_files(failed);
-                    if self.io.addresses.reap(&mut self.io.registry, now.mono) {
-                        let config = Arc::clone(self.lookout.config());
-                        self.nodes.names_found(&config, &mut self.io);
-                        self.observers.names_found(&mut self.io);
-                    }
-                }
+                Signal::ChildExited => self.reap(),
             }
+        }
+    }
+
+    fn reap(&mut self) {
+        let now = self.io.now.mono;
+        let mut found_names = false;
+        for ended in self.io.children.reap(&mut self.io.registry, now) {
+            match ended {
+                Ended::Command { id, outcome } => {
+                    self.io.events.push(Event::CommandExited { id, outcome });
+                }
+                Ended::LookUp { name, answer } => {
+                    self.io.addresses.finished(&name, answer, now);
+                    found_names = true;
+                }
+                Ended::RecoverySettings(outcome) => {
+                    self.io.events.push(Event::FollowPrepared(outcome));
+                }
+                Ended::Write { path, outcome } => self.files.ended(&path, outcome, &mut self.io),
+            }
+        }
+        if found_names {
+            let config = self.lookout.config();
+            self.nodes.names_found(config, &mut self.io);
+            self.observers.names_found(&mut self.io);
         }
     }
 
@@ -267,15 +276,12 @@ impl Daemon {
 
     fn expire(&mut self, now: Now) {
         let config = Arc::clone(self.lookout.config());
-        self.io.addresses.expire(now.mono);
-        self.commands.expire(&mut self.io.registry, now.mono);
+        self.io.children.expire(&mut self.io.registry, now.mono);
         self.former = self
             .former
             .take()
             .and_then(|former| former.look(&mut self.io.events, now.mono));
-        self.follower.expire(now.mono);
-        let failed = self.files.expire(now.mono);
-        self.trouble_with_files(failed);
+        self.files.expire(&mut self.io);
         self.move_on();
         self.statsd.tend(&mut self.io);
         self.syslog.tend(&mut self.io);
@@ -323,7 +329,7 @@ impl Daemon {
         }
         if self
             .last_moment()
-            .is_some_and(|last| last <= now || !self.files.is_writing())
+            .is_some_and(|last| last <= now || !self.io.children.is_writing())
         {
             self.ending = Ending::Now;
         }
@@ -353,7 +359,7 @@ impl Daemon {
             Err(error) => {
                 if !std::mem::replace(&mut self.said_of_maintenance, true) {
                     log::error!("maintenance_mode_file: {error}; taken for present");
-                    self.trouble(Trouble::File, "maintenance_mode_file");
+                    self.io.trouble(Trouble::File, "maintenance_mode_file");
                 }
                 true
             }
@@ -363,26 +369,11 @@ impl Daemon {
     fn say_goodbye(&mut self) {
         let now = self.clock.now();
         self.flight.end(&self.lookout, now);
-        self.commands.leave();
+        self.io.children.leave();
         self.nodes.hang_up(&mut self.io);
         log::info!("ended");
         crate::sys::log::flush();
     }
-}
-
-/// Is there still somebody to be found under this name.
-fn is_configured(config: &Config, name: &str) -> bool {
-    let hosts = config.nodes.values().flat_map(|info| &info.hosts);
-    hosts.into_iter().any(|host| {
-        host.name == name || matches!(&host.address, HostAddress::Name(known) if known == name)
-    }) || config.observers.values().any(|url| url.host == name)
-        || config
-            .statsd
-            .as_ref()
-            .is_some_and(|statsd| statsd.host == name)
-        || config.syslog.as_ref().is_some_and(
-            |syslog| matches!(&syslog.address, SyslogAddress::Udp(host, _) if host == name),
-        )
 }
 
 /// Events that one poll may bring; the rest comes with the next.

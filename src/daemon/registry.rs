@@ -24,12 +24,8 @@ pub(super) enum Owner {
     Node(NodeName),
     /// The connection to an observer.
     Observer(ObserverName),
-    /// The output of a look-up helper.
-    Lookup,
-    /// The output of the helper that looks at the recovery settings.
-    Follower,
-    /// The output of a command.
-    Command,
+    /// The output of a child process.
+    Child,
 }
 
 impl fmt::Display for Owner {
@@ -40,9 +36,7 @@ impl fmt::Display for Owner {
             Self::Client => f.write_str("client"),
             Self::Node(node) => write!(f, "node {node}"),
             Self::Observer(observer) => write!(f, "observer {observer}"),
-            Self::Lookup => f.write_str("look-up"),
-            Self::Follower => f.write_str("recovery settings"),
-            Self::Command => f.write_str("command"),
+            Self::Child => f.write_str("child"),
         }
     }
 }

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
+use super::Daemon;
 use super::keyring::Keyring;
 use super::shares::Shares;
-use super::{Daemon, is_configured};
 use crate::config::{Change, Config, changes};
-use crate::lookout::{Event, Metric, Trouble};
+use crate::lookout::{Event, Trouble};
 use crate::sys::{config_file, log as our_log};
 use crate::time::Now;
 
@@ -29,7 +29,7 @@ impl Daemon {
                     .lines()
                     .for_each(|line| log::error!("{line}"));
                 log::error!("the configuration was not reloaded: the old one stays in force");
-                self.trouble(Trouble::Configuration, "reload");
+                self.io.trouble(Trouble::Configuration, "reload");
             }
         }
         self.service.ready(now.mono);
@@ -45,19 +45,12 @@ impl Daemon {
         self.nodes.adopt(&config, &mut self.io);
         self.observers.adopt(&config, &mut self.io);
         let shares = Shares::of(self.descriptors, &config);
-        self.web.make_do_with(shares.clients);
-        self.commands.make_do_with(shares.left_open);
+        self.web.set_max_clients(shares.clients);
+        self.io.children.open_pipes.set_max(shares.left_open);
         self.files
             .retain(|path| path == config.state_file || path.parent() == Some(&config.alert_dir));
-        self.io
-            .addresses
-            .retain(|name| is_configured(&config, name));
+        self.io.addresses.adopt(&config);
         self.io.events.push(Event::ConfigLoaded(Arc::new(config)));
-    }
-
-    /// Counts something that went wrong.
-    pub(super) fn trouble(&mut self, trouble: Trouble, about: &'static str) {
-        self.statsd.send(&Metric::Trouble { trouble, about });
     }
 }
 

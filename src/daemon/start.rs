@@ -8,10 +8,9 @@ use std::{fmt, io};
 use mio::{Interest, Poll};
 
 use super::address_book::AddressBook;
-use super::commands::Commands;
+use super::children::Children;
 use super::files::Files;
 use super::flight::Flight;
-use super::follow::Follower;
 use super::former::Former;
 use super::io::Io;
 use super::journal::Journal;
@@ -78,9 +77,11 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
     let mut clock = Clock::start();
     let mut io = Io {
         registry,
-        addresses: AddressBook::new(limit),
+        children: Children::new(limit, shares.left_open),
+        addresses: AddressBook::default(),
         tls_files: Keyring::default(),
         events: Vec::new(),
+        metrics: Vec::new(),
         now: clock.now(),
     };
     let web = Web::new(listener, shares.clients, &mut io).map_err(|error| about("HTTP", &error))?;
@@ -106,9 +107,7 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         signals,
         nodes: Nodes::default(),
         observers: Observers::default(),
-        commands: Commands::new(limit, shares.left_open),
         former,
-        follower: Follower::new(limit),
         files: Files::default(),
         web,
         descriptors,

@@ -88,7 +88,7 @@ impl Web {
     }
 
     /// For so many clients from now on. Those who are too many now give way as others come.
-    pub(super) fn make_do_with(&mut self, room: usize) {
+    pub(super) fn set_max_clients(&mut self, room: usize) {
         self.room = room;
     }
 

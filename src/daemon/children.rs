@@ -1,0 +1,297 @@
+//! The processes that we have started, in one table: the commands of the configuration, the helpers
+//! that look up names or look at recovery settings, and the writers of small files. How they are
+//! started, read, ended when they take too long, and reaped is the same for all; what an end means
+//! is for whoever wanted the child. Nothing waits for any of them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use mio::{Interest, Token};
+
+use super::open_pipes::{OpenPipes, leave, log_lines};
+use super::registry::{Owner, Registry};
+use super::time_limit::TimeLimit;
+use super::{commands, follow};
+use crate::dns;
+use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, FollowOutcome, Process};
+use crate::sys::child::{Child, Reading, own_program};
+use crate::sys::limits::InheritedLimit;
+use crate::sys::process;
+use crate::sys::writer::{Deed, Writer};
+use crate::time::Monotonic;
+
+/// All children.
+pub(super) struct Children {
+    programs: BTreeMap<Token, Program>,
+    /// One for each file.
+    writers: BTreeMap<PathBuf, Writer>,
+    pub(super) open_pipes: OpenPipes,
+    /// The limit on descriptors that programs get.
+    limit: Option<InheritedLimit>,
+}
+
+struct Program {
+    task: Task,
+    child: Child,
+    time_limit: TimeLimit,
+    /// Of a failover command: who it is to a later process of ours.
+    process: Option<Process>,
+}
+
+/// What a program was started for.
+pub(super) enum Task {
+    Command {
+        id: CommandId,
+        purpose: CommandPurpose,
+    },
+    /// The addresses of this name.
+    LookUp(String),
+    RecoverySettings,
+}
+
+/// How a child has ended.
+pub(super) enum Ended {
+    Command {
+        id: CommandId,
+        outcome: CommandOutcome,
+    },
+    LookUp {
+        name: String,
+        answer: Result<Vec<IpAddr>, String>,
+    },
+    RecoverySettings(FollowOutcome),
+    Write {
+        path: PathBuf,
+        outcome: Result<(), String>,
+    },
+}
+
+impl Children {
+    pub(super) fn new(limit: Option<InheritedLimit>, max_open_pipes: usize) -> Self {
+        Self {
+            programs: BTreeMap::new(),
+            writers: BTreeMap::new(),
+            open_pipes: OpenPipes::new(max_open_pipes),
+            limit,
+        }
+    }
+
+    /// Starts a program, and gives its process id.
+    pub(super) fn start(
+        &mut self,
+        task: Task,
+        argv: &[impl AsRef<OsStr>],
+        time_limit: TimeLimit,
+        registry: &mut Registry,
+    ) -> io::Result<u32> {
+        let child = Child::start(argv, self.limit)?;
+        self.enter(task, child, time_limit, registry)
+    }
+
+    /// Starts this very program as a helper: its first argument says which, and it may read `input`.
+    pub(super) fn start_helper(
+        &mut self,
+        task: Task,
+        arguments: &[&str],
+        input: Option<&[u8]>,
+        time_limit: TimeLimit,
+        registry: &mut Registry,
+    ) -> io::Result<u32> {
+        let program = own_program();
+        let arguments = arguments.iter().map(OsStr::new);
+        let argv: Vec<&OsStr> = std::iter::once(program.as_os_str())
+            .chain(arguments)
+            .collect();
+        let child = match input {
+            Some(input) => Child::start_with_input(&argv, input, self.limit)?,
+            None => Child::start(&argv, self.limit)?,
+        };
+        self.enter(task, child, time_limit, registry)
+    }
+
+    /// Has one of our small files written or removed.
+    pub(super) fn start_writer(&mut self, path: &Path, deed: &Deed) -> io::Result<()> {
+        let writer = Writer::start(path, deed)?;
+        self.writers.insert(path.to_owned(), writer);
+        Ok(())
+    }
+
+    /// A child has printed something, or its pipe was closed. Only its status says that it is over.
+    pub(super) fn ready(&mut self, token: Token, registry: &mut Registry, now: Monotonic) {
+        match self.programs.get_mut(&token) {
+            Some(program) => {
+                if program.read() == Reading::Unfinished {
+                    registry.again(token);
+                }
+            }
+            None => self.open_pipes.ready(token, now),
+        }
+    }
+
+    /// Asks every child whether it has ended.
+    pub(super) fn reap(&mut self, registry: &mut Registry, now: Monotonic) -> Vec<Ended> {
+        let mut all = Vec::new();
+        let programs = self.programs.iter_mut();
+        let over = programs.filter_map(|(token, program)| Some((*token, program.ended()?)));
+        for (token, ended) in over.collect::<Vec<_>>() {
+            all.push(ended);
+            let Some(mut program) = self.programs.remove(&token) else {
+                continue;
+            };
+            let is_open = program.read() != Reading::Ended;
+            match program.task {
+                Task::Command { purpose, .. } if is_open => {
+                    self.open_pipes
+                        .insert(token, purpose.key(), program.child, now);
+                }
+                _ => registry.forget(&mut program.child, token),
+            }
+        }
+        self.open_pipes.close_oldest(registry);
+        let writers = self.writers.iter_mut();
+        let done = writers.filter_map(|(path, writer)| Some((path.clone(), writer.try_end()?)));
+        for (path, outcome) in done.collect::<Vec<_>>() {
+            self.writers.remove(&path);
+            all.push(Ended::Write { path, outcome });
+        }
+        all
+    }
+
+    /// Ends those that have run for too long; [`Children::reap`] sees their end.
+    pub(super) fn expire(&mut self, registry: &mut Registry, now: Monotonic) {
+        self.open_pipes.expire(registry, now);
+        self.programs
+            .values_mut()
+            .for_each(|program| program.expire(now));
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
+        self.programs
+            .values()
+            .filter_map(|program| program.time_limit.next_deadline())
+            .chain(self.open_pipes.next_deadline())
+            .min()
+    }
+
+    /// Is a file being written.
+    pub(super) fn is_writing(&self) -> bool {
+        !self.writers.is_empty()
+    }
+
+    /// The process of the failover command that runs, for a later process of ours.
+    pub(super) fn failover(&self) -> Option<Process> {
+        self.programs.values().find_map(|program| program.process)
+    }
+
+    /// We are about to end: a command that still writes to us must not be ended by a closed pipe.
+    pub(super) fn leave(&mut self) {
+        for program in std::mem::take(&mut self.programs).into_values() {
+            if let Task::Command { purpose, .. } = program.task {
+                leave(purpose.key(), program.child);
+            }
+        }
+        self.open_pipes.leave();
+    }
+
+    fn enter(
+        &mut self,
+        task: Task,
+        mut child: Child,
+        time_limit: TimeLimit,
+        registry: &mut Registry,
+    ) -> io::Result<u32> {
+        let token = registry.register(&mut child, Owner::Child, Interest::READABLE)?;
+        let pid = child.id();
+        let process = task.is_failover().then(|| process_of(pid)).flatten();
+        let program = Program {
+            task,
+            child,
+            time_limit,
+            process,
+        };
+        self.programs.insert(token, program);
+        Ok(pid)
+    }
+}
+
+impl Program {
+    /// What a command prints is for the log; a helper's output is kept by [`Child`] until its end.
+    fn read(&mut self) -> Reading {
+        let mut lines = Vec::new();
+        let reading = self.child.read_output(&mut lines).unwrap_or(Reading::Ended);
+        self.log(&lines);
+        reading
+    }
+
+    fn ended(&mut self) -> Option<Ended> {
+        // A status that cannot be had will never be had.
+        let status = self.child.try_wait().transpose()?;
+        let mut lines = Vec::new();
+        self.child.finish(&mut lines);
+        self.log(&lines);
+        let (printed, _) = self.child.tail();
+        let is_overdue = self.time_limit.is_over();
+        Some(match &self.task {
+            Task::Command { id, .. } => Ended::Command {
+                id: *id,
+                outcome: commands::outcome(status, is_overdue),
+            },
+            Task::LookUp(name) => Ended::LookUp {
+                name: name.clone(),
+                answer: dns::parse_answer(status.is_ok_and(|status| status.success()), &printed),
+            },
+            Task::RecoverySettings => {
+                Ended::RecoverySettings(follow::outcome(&printed, is_overdue))
+            }
+        })
+    }
+
+    fn expire(&mut self, now: Monotonic) {
+        let was_overdue = self.time_limit.is_over();
+        let Some(signal) = self.time_limit.run_out(now) else {
+            return;
+        };
+        let killed = self.child.kill_group(signal);
+        match &self.task {
+            Task::Command { purpose, .. } => {
+                let key = purpose.key();
+                log::warn!("{key} has run for too long: sending {signal}");
+                if let Err(error) = killed {
+                    log::error!("{key}: {error}");
+                }
+            }
+            Task::RecoverySettings if !was_overdue => log::error!(
+                "the helper that looks at the recovery settings has run for too long: is the disk sick?"
+            ),
+            Task::RecoverySettings | Task::LookUp(_) => {}
+        }
+    }
+
+    fn log(&self, lines: &[String]) {
+        if let Task::Command { purpose, .. } = self.task {
+            log_lines(purpose.key(), lines);
+        }
+    }
+}
+
+impl Task {
+    fn is_failover(&self) -> bool {
+        matches!(
+            self,
+            Self::Command {
+                purpose: CommandPurpose::Failover,
+                ..
+            }
+        )
+    }
+}
+
+fn process_of(pid: u32) -> Option<Process> {
+    Some(Process {
+        pid,
+        started: process::started(pid).ok()??,
+    })
+}

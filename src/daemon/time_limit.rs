@@ -1,0 +1,68 @@
+//! How long a process may run, and how it is ended.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::time::Monotonic;
+
+/// How long it may still run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TimeLimit {
+    /// When the next signal is due.
+    at: Option<Monotonic>,
+    then: Then,
+    is_over: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// SIGTERM, which a script can act on, and after a while SIGKILL.
+    Terminate,
+    /// SIGKILL, so often: who hangs in a disk takes it only when the disk answers.
+    KillEvery(Duration),
+}
+
+impl TimeLimit {
+    /// For a command of the operator's; `None`: it may run for ever.
+    pub(super) fn terminate_at(deadline: Option<Monotonic>) -> Self {
+        Self {
+            at: deadline,
+            then: Then::Terminate,
+            is_over: false,
+        }
+    }
+
+    /// For a helper of ours.
+    pub(super) fn kill_after(time: Duration, now: Monotonic) -> Self {
+        Self {
+            at: Some(now + time),
+            then: Then::KillEvery(time),
+            is_over: false,
+        }
+    }
+
+    /// The signal that is due, once.
+    pub(super) fn run_out(&mut self, now: Monotonic) -> Option<Signal> {
+        self.at.filter(|at| *at <= now)?;
+        let (signal, next) = match self.then {
+            Then::Terminate if !self.is_over => (Signal::SIGTERM, Some(now + GRACE)),
+            Then::Terminate => (Signal::SIGKILL, None),
+            Then::KillEvery(time) => (Signal::SIGKILL, Some(now + time)),
+        };
+        (self.at, self.is_over) = (next, true);
+        Some(signal)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
+        self.at
+    }
+
+    /// Has a signal been due.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+}
+
+/// From SIGTERM to SIGKILL.
+const GRACE: Duration = Duration::from_secs(5);
