@@ -1,15 +1,19 @@
 //! The rules of the house, read from the tree itself: which room may import which, what pure rooms
-//! must not name, where `unsafe` may stand, which words belong to the wire, how long a file may be;
-//! and that the manual knows every key.
+//! must not name, where `unsafe` may stand, which words belong to the wire, how long a file and a
+//! function may be; and that the manual knows every key.
+//!
+//! `cargo test --test integration -- house::sizes --nocapture` prints how large the tree is.
 //!
 //! Each rule is a function from a file to complaints, so that each is also shown a line that breaks
 //! it.
 
+mod size;
 mod source;
 
 use std::fs;
 use std::path::Path;
 
+use size::{Function, functions, lines, percentile, public_items};
 use source::{Source, names, paths};
 
 /// Every room, in reading order, and the rooms above it that it may import. A room imports as
@@ -127,6 +131,22 @@ const LONG_FILES: [(&str, &str); 5] = [
     ("src/simulation/world.rs", "to be divided"),
 ];
 
+/// Lines of a function, from its `fn` to its closing brace.
+const LONGEST_FUNCTION: usize = 70;
+/// Half of all functions are no longer than this.
+const MEDIAN_FUNCTION: usize = 9;
+/// Nine out of ten functions are no longer than this.
+const P90_FUNCTION: usize = 26;
+
+/// Functions that are longer still. One that has become short enough leaves the table.
+const LONG_FUNCTIONS: [(&str, &str); 5] = [
+    ("src/failover/change.rs", "fmt"),
+    ("src/simulation/generate.rs", "faults"),
+    ("src/simulation/generate.rs", "fault"),
+    ("src/simulation/plan.rs", "told"),
+    ("src/simulation/world.rs", "answer"),
+];
+
 fn imports(file: &Source) -> Vec<String> {
     let Some((_, allowed)) = ROOMS.iter().find(|(room, _)| *room == file.room()) else {
         return vec![format!("{}: the room is not in the table", file.path)];
@@ -239,6 +259,22 @@ fn length(file: &Source) -> Vec<String> {
         "{}: {lines} lines, {MOST_LINES} are enough for one concept",
         file.path
     )]
+}
+
+fn function_length(file: &Source) -> Vec<String> {
+    let is_known = |function: &Function| {
+        LONG_FUNCTIONS.contains(&(function.path.as_str(), function.name.as_str()))
+    };
+    functions(file)
+        .iter()
+        .filter(|function| (function.lines > LONGEST_FUNCTION) != is_known(function))
+        .map(|function| {
+            format!(
+                "{}: fn {} has {} lines, {LONGEST_FUNCTION} are enough; the table of exceptions has to say as much",
+                function.path, function.name, function.lines
+            )
+        })
+        .collect()
 }
 
 /// Every file below `src/`, by path; those that are compiled for tests alone are left out.
@@ -463,6 +499,91 @@ fn no_file_is_too_long() {
         length,
         &[("src/cluster/x.rs", &"\n".repeat(MOST_LINES + 1))],
         &[("src/cluster/x.rs", &"\n".repeat(MOST_LINES))],
+    );
+}
+
+#[test]
+fn no_function_is_too_long() {
+    let is_known = |(path, name): &(&str, &str)| {
+        let mut files = tree().into_iter().filter(|file| file.path == *path);
+        files.any(|file| {
+            functions(&file)
+                .iter()
+                .any(|function| function.name == *name)
+        })
+    };
+    assert!(LONG_FUNCTIONS.iter().all(is_known));
+    holds(function_length, |_| true);
+    let of_lines = |lines: usize| format!("fn f() {{\n{}}}\n", "g();\n".repeat(lines - 2));
+    let (long, enough) = (of_lines(LONGEST_FUNCTION + 1), of_lines(LONGEST_FUNCTION));
+    let in_tests = format!("#[cfg(test)]\nmod tests {{\n{long}}}\n");
+    let for_tests = format!("#[cfg(test)]\n#[must_use]\npub {long}");
+    let texts = format!(
+        "fn f() -> [u8; 2] {{ \"}}{{\" }} // {{\n{}",
+        "\n".repeat(70)
+    );
+    let bodiless = format!(
+        "trait T {{ fn f(); }}\nstruct S {{ a: fn (), b: u8 }}{}",
+        "\n".repeat(70)
+    );
+    proves(
+        function_length,
+        &[
+            ("src/cluster/x.rs", &long),
+            (
+                "src/cluster/x.rs",
+                &format!("impl X {{\n    pub(super) const {long}}}"),
+            ),
+            ("src/cluster/x.rs", &format!("fn g() {{ {long} }}")),
+        ],
+        &[
+            ("src/cluster/x.rs", &enough),
+            ("src/cluster/x.rs", &in_tests),
+            ("src/cluster/x.rs", &for_tests),
+            ("src/cluster/x.rs", &texts),
+            ("src/cluster/x.rs", &bodiless),
+        ],
+    );
+}
+
+/// Also prints the figures, in all and by room.
+#[test]
+fn sizes_of_functions_are_small_on_the_whole() {
+    let files = tree();
+    let mut sizes: Vec<usize> = files
+        .iter()
+        .flat_map(functions)
+        .map(|one| one.lines)
+        .collect();
+    sizes.sort_unstable();
+    let [median, p90, p99] = [50, 90, 99].map(|percent| percentile(&sizes, percent));
+    let figures = |name: &str, files: &[&Source]| {
+        let sum = |of: fn(&Source) -> usize| files.iter().map(|file| of(file)).sum::<usize>();
+        println!(
+            "{name:12} {:6} production lines {:4} files {:4} pub items",
+            sum(lines),
+            files.len(),
+            sum(public_items)
+        );
+    };
+    for (room, _) in ROOMS {
+        let in_room: Vec<_> = files.iter().filter(|file| file.room() == room).collect();
+        figures(room, &in_room);
+    }
+    figures("in all", &files.iter().collect::<Vec<_>>());
+    println!(
+        "{} functions: median {median}, p90 {p90}, p99 {p99}, longest {} lines",
+        sizes.len(),
+        sizes.last().unwrap()
+    );
+    assert!(
+        sizes.len() > 1_000,
+        "only {} functions were found",
+        sizes.len()
+    );
+    assert!(
+        median <= MEDIAN_FUNCTION && p90 <= P90_FUNCTION,
+        "functions grow: {median} {p90}"
     );
 }
 
