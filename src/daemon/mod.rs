@@ -9,7 +9,6 @@ mod address_book;
 mod carry_out;
 mod children;
 mod commands;
-mod dial;
 mod files;
 mod flight;
 mod follow;
@@ -18,10 +17,8 @@ mod io;
 mod journal;
 mod keyring;
 mod listening;
-mod nodes;
-mod observers;
 mod open_pipes;
-mod outbound;
+mod peers;
 mod recovery;
 mod registry;
 mod reload;
@@ -32,12 +29,10 @@ mod start;
 mod statsd;
 mod syslog;
 mod time_limit;
-mod tls_negotiation;
 mod web;
 
 use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,8 +44,7 @@ use flight::Flight;
 use former::Former;
 use io::Io;
 use journal::Journal;
-use nodes::Nodes;
-use observers::Observers;
+use peers::{NodeConversation, ObserverConversation, Peers};
 pub use recovery::main as recovery_main;
 use registry::Owner;
 use remote::Remote;
@@ -72,8 +66,8 @@ struct Daemon {
     io: Io,
     signals: Signals,
     lookout: Lookout,
-    nodes: Nodes,
-    observers: Observers,
+    nodes: Peers<NodeConversation>,
+    observers: Peers<ObserverConversation>,
     former: Option<Former>,
     files: Files,
     web: Web,
@@ -182,7 +176,7 @@ impl Daemon {
             Owner::Signals => self.take_signals(now),
             Owner::Child => self.io.child_ready(token),
             Owner::Node(node) => {
-                self.nodes.ready(&node, self.lookout.config(), &mut self.io);
+                self.nodes.ready(&node, &mut self.io);
             }
             Owner::Observer(observer) => {
                 self.observers.ready(&observer, &mut self.io);
@@ -241,8 +235,7 @@ impl Daemon {
             }
         }
         if found_names {
-            let config = self.lookout.config();
-            self.nodes.names_found(config, &mut self.io);
+            self.nodes.names_found(&mut self.io);
             self.observers.names_found(&mut self.io);
         }
     }
@@ -275,7 +268,6 @@ impl Daemon {
     }
 
     fn expire(&mut self, now: Now) {
-        let config = Arc::clone(self.lookout.config());
         self.io.children.expire(&mut self.io.registry, now.mono);
         self.former = self
             .former
@@ -285,7 +277,7 @@ impl Daemon {
         self.move_on();
         self.statsd.tend(&mut self.io);
         self.syslog.tend(&mut self.io);
-        self.nodes.expire(&config, &mut self.io);
+        self.nodes.expire(&mut self.io);
         self.observers.expire(&mut self.io);
         if self
             .web

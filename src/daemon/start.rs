@@ -16,8 +16,7 @@ use super::io::Io;
 use super::journal::Journal;
 use super::keyring::Keyring;
 use super::listening::say_where;
-use super::nodes::Nodes;
-use super::observers::Observers;
+use super::peers::Peers;
 use super::registry::{Owner, Registry};
 use super::service::Service;
 use super::shares::Shares;
@@ -105,8 +104,8 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         poll,
         io,
         signals,
-        nodes: Nodes::default(),
-        observers: Observers::default(),
+        nodes: Peers::default(),
+        observers: Peers::default(),
         former,
         files: Files::default(),
         web,

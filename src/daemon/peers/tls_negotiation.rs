@@ -3,10 +3,10 @@
 
 use std::io;
 
-use super::io::Io;
 use super::outbound::OpenConnection;
 use crate::cluster::ProbeFailure;
 use crate::config::ConnInfo;
+use crate::daemon::io::Io;
 use crate::net::{Endpoint, Next};
 use crate::pg::{self, Answer};
 use crate::sys::user;
@@ -30,11 +30,11 @@ enum Stage {
     /// The server was asked whether it encrypts.
     Asked,
     /// It did not say yes, but has an error to tell.
-    Hearing,
+    ReadingError,
     /// The handshake is next.
     Agreed,
     /// The handshake is under way.
-    Shaking,
+    Handshaking,
     /// The login may begin, or has begun.
     Settled,
 }
@@ -50,25 +50,25 @@ impl TlsNegotiation {
     /// Brings the agreement on as far as it goes without waiting. True: the login may begin.
     pub(super) fn go_on(
         &mut self,
-        wire: &mut OpenConnection,
+        open: &mut OpenConnection,
         info: &ConnInfo,
         input_limit: usize,
         io: &mut Io,
     ) -> Result<bool, ProbeFailure> {
         loop {
             self.stage = match self.stage {
-                Stage::Begun { wanted } => begin(wanted, wire, info)?,
-                Stage::Asked => match listen(wire)? {
+                Stage::Begun { wanted } => begin(wanted, open, info)?,
+                Stage::Asked => match read_answer(open)? {
                     None => return Ok(false),
-                    Some(answer) => follow(answer, wire, info, input_limit)?,
+                    Some(answer) => act_on(answer, open, info, input_limit)?,
                 },
                 Stage::Agreed => {
-                    encrypt(wire, info, io)?;
-                    Stage::Shaking
+                    encrypt(open, info, io)?;
+                    Stage::Handshaking
                 }
-                Stage::Hearing => return hear(wire).map(|()| false),
-                Stage::Shaking if shake(wire, io)? => Stage::Settled,
-                Stage::Shaking => return Ok(false),
+                Stage::ReadingError => return read_error(open).map(|()| false),
+                Stage::Handshaking if continue_handshake(open, io)? => Stage::Settled,
+                Stage::Handshaking => return Ok(false),
                 Stage::Settled => return Ok(true),
             };
         }
@@ -78,18 +78,18 @@ impl TlsNegotiation {
     /// `was_turned_away`: by the server's own error, before it let us in.
     pub(super) fn other_way(
         &self,
-        wire: &OpenConnection,
+        open: &OpenConnection,
         info: &ConnInfo,
         failure: &ProbeFailure,
         was_turned_away: bool,
     ) -> Option<Self> {
         let setback = match self.stage {
-            Stage::Agreed | Stage::Shaking => Setback::Handshake,
+            Stage::Agreed | Stage::Handshaking => Setback::Handshake,
             Stage::Settled if was_turned_away => Setback::TurnedAway,
             _ => Setback::Other,
         };
-        let was_encrypted = setback == Setback::Handshake || wire.link.secured().is_some();
-        let wanted = tls::after_setback(info.tls.mode, was_encrypted, is_local(wire), setback)?;
+        let was_encrypted = setback == Setback::Handshake || open.link.secured().is_some();
+        let wanted = tls::after_setback(info.tls.mode, was_encrypted, is_local(open), setback)?;
         let second = Self {
             stage: Stage::Begun {
                 wanted: Some(wanted),
@@ -122,23 +122,23 @@ impl TlsNegotiation {
 
 fn begin(
     wanted: Option<Opening>,
-    wire: &mut OpenConnection,
+    open: &mut OpenConnection,
     info: &ConnInfo,
 ) -> Result<Stage, ProbeFailure> {
-    if let (Some(name), Some(account)) = (&info.required_peer, wire.link.peer_account()) {
+    if let (Some(name), Some(account)) = (&info.required_peer, open.link.peer_account()) {
         check_peer(name, account)?;
     }
     let opening =
-        wanted.unwrap_or_else(|| tls::opening(info.tls.mode, info.tls.negotiation, is_local(wire)));
+        wanted.unwrap_or_else(|| tls::opening(info.tls.mode, info.tls.negotiation, is_local(open)));
     match opening {
         Opening::Plain => Ok(Stage::Settled),
         Opening::Direct => Ok(Stage::Agreed),
-        Opening::Ask if !wire.link.input.is_empty() => Err(ProbeFailure::Nonsense {
+        Opening::Ask if !open.link.input.is_empty() => Err(ProbeFailure::Nonsense {
             reason: "it spoke before it was asked anything".to_owned(),
         }),
         Opening::Ask => {
-            wire.link.limit_input(pg::ENCRYPTION_ANSWER_BYTES);
-            pg::ask_for_encryption(&mut wire.link.output);
+            open.link.limit_input(pg::ENCRYPTION_ANSWER_BYTES);
+            pg::ask_for_encryption(&mut open.link.output);
             Ok(Stage::Asked)
         }
     }
@@ -160,9 +160,9 @@ fn check_peer(required: &str, account: io::Result<u32>) -> Result<(), ProbeFailu
     }
 }
 
-fn listen(wire: &mut OpenConnection) -> Result<Option<Answer>, ProbeFailure> {
-    let pumped = wire.link.pump();
-    match (pg::encryption_answer(&mut wire.link.input)?, pumped.next) {
+fn read_answer(open: &mut OpenConnection) -> Result<Option<Answer>, ProbeFailure> {
+    let pumped = open.link.pump();
+    match (pg::encryption_answer(&mut open.link.input)?, pumped.next) {
         (Some(answer), _) => Ok(Some(answer)),
         (None, Next::Failed(error)) => Err(blame(&error)),
         (None, Next::Ended) => Err(ended("when asked whether it encrypts")),
@@ -170,15 +170,15 @@ fn listen(wire: &mut OpenConnection) -> Result<Option<Answer>, ProbeFailure> {
     }
 }
 
-fn follow(
+fn act_on(
     answer: Answer,
-    wire: &mut OpenConnection,
+    open: &mut OpenConnection,
     info: &ConnInfo,
     input_limit: usize,
 ) -> Result<Stage, ProbeFailure> {
-    wire.link.limit_input(input_limit);
+    open.link.limit_input(input_limit);
     if answer == Answer::Error {
-        return Ok(Stage::Hearing);
+        return Ok(Stage::ReadingError);
     }
     match tls::after_answer(info.tls.mode, answer == Answer::Willing) {
         Step::Encrypt => Ok(Stage::Agreed),
@@ -189,9 +189,9 @@ fn follow(
     }
 }
 
-fn hear(wire: &mut OpenConnection) -> Result<(), ProbeFailure> {
-    let pumped = wire.link.pump();
-    pg::encryption_error(&mut wire.link.input)?;
+fn read_error(open: &mut OpenConnection) -> Result<(), ProbeFailure> {
+    let pumped = open.link.pump();
+    pg::encryption_error(&mut open.link.input)?;
     match pumped.next {
         Next::Failed(error) => Err(blame(&error)),
         Next::Ended => Err(ended("when asked whether it encrypts")),
@@ -199,26 +199,29 @@ fn hear(wire: &mut OpenConnection) -> Result<(), ProbeFailure> {
     }
 }
 
-fn encrypt(wire: &mut OpenConnection, info: &ConnInfo, io: &mut Io) -> Result<(), ProbeFailure> {
+fn encrypt(open: &mut OpenConnection, info: &ConnInfo, io: &mut Io) -> Result<(), ProbeFailure> {
     let host = info
         .hosts
-        .get(wire.host)
+        .get(open.host)
         .map_or("", |host| host.name.as_str());
     let terms = io.tls_files.for_node(&info.tls, host, io.now.wall);
     terms
-        .and_then(|terms| secure(wire, terms))
+        .and_then(|terms| start_handshake(open, terms))
         .map_err(|failure| explained(&failure))
 }
 
 /// Begins the handshake.
-pub(super) fn secure(wire: &mut OpenConnection, terms: Terms) -> Result<(), Failure> {
-    Secured::new(terms).and_then(|secured| wire.link.secure(secured))
+pub(super) fn start_handshake(open: &mut OpenConnection, terms: Terms) -> Result<(), Failure> {
+    Secured::new(terms).and_then(|secured| open.link.secure(secured))
 }
 
 /// Brings the handshake on. True: it is over, and what is said from now on is encrypted.
-pub(super) fn shake(wire: &mut OpenConnection, io: &mut Io) -> Result<bool, ProbeFailure> {
-    let pumped = wire.link.pump();
-    if wire
+pub(super) fn continue_handshake(
+    open: &mut OpenConnection,
+    io: &mut Io,
+) -> Result<bool, ProbeFailure> {
+    let pumped = open.link.pump();
+    if open
         .link
         .secured()
         .is_some_and(|secured| !secured.is_handshaking())
@@ -229,7 +232,7 @@ pub(super) fn shake(wire: &mut OpenConnection, io: &mut Io) -> Result<bool, Prob
         Next::Failed(error) => Err(blame(&error)),
         Next::Ended => Err(ended("within the TLS handshake")),
         Next::Again => {
-            io.registry.again(wire.token);
+            io.registry.again(open.token);
             Ok(false)
         }
         Next::Wait | Next::Full => Ok(false),
@@ -264,18 +267,18 @@ pub(super) fn explained(failure: &Failure) -> ProbeFailure {
 }
 
 /// How what is said on it gets to the server.
-pub(super) fn transport(wire: &OpenConnection) -> pg::Transport {
-    match wire.link.secured() {
+pub(super) fn transport(open: &OpenConnection) -> pg::Transport {
+    match open.link.secured() {
         Some(secured) => pg::Transport::Encrypted {
             end_point: secured.end_point(),
         },
-        None if is_local(wire) => pg::Transport::Local,
+        None if is_local(open) => pg::Transport::Local,
         None => pg::Transport::Network,
     }
 }
 
-fn is_local(wire: &OpenConnection) -> bool {
-    !matches!(wire.endpoint, Endpoint::Tcp(_))
+fn is_local(open: &OpenConnection) -> bool {
+    !matches!(open.endpoint, Endpoint::Tcp(_))
 }
 
 fn ended(when: &str) -> ProbeFailure {

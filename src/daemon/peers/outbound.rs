@@ -4,9 +4,9 @@
 use mio::Token;
 
 use super::dial::{Dial, Next};
-use super::io::Io;
-use super::registry::{BOTH, Owner, Registry};
 use crate::cluster::{ProbeFailure, ProbeStep};
+use crate::daemon::io::Io;
+use crate::daemon::registry::{BOTH, Owner, Registry};
 use crate::net::{Endpoint, Link};
 use crate::sys::socket::KeepAlive;
 use crate::time::Monotonic;
@@ -22,7 +22,7 @@ pub(super) enum Outbound {
 }
 
 /// A made connection.
-pub(super) struct OpenConnection {
+pub(in crate::daemon) struct OpenConnection {
     pub(super) link: Link,
     pub(super) token: Token,
     /// Where it leads.
@@ -36,7 +36,7 @@ pub(super) struct OpenConnection {
 }
 
 /// How connections of one kind are made.
-pub(super) struct Terms {
+pub(in crate::daemon) struct Terms {
     pub(super) owner: Owner,
     /// Bytes of input that may wait.
     pub(super) input_limit: usize,
@@ -58,7 +58,7 @@ impl Outbound {
                 })
             }
             Self::Awaiting { dial } => Self::try_next(dial, terms, io),
-            Self::Trying(wire) => Self::pump_trying(wire, terms, io),
+            Self::Trying(open) => Self::pump_trying(open, terms, io),
             open @ Self::Open(_) => Ok(open),
         }
     }
@@ -68,7 +68,7 @@ impl Outbound {
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
         match self {
             Self::Awaiting { dial } => Some(dial.deadline),
-            Self::Trying(wire) => Some(wire.until),
+            Self::Trying(open) => Some(open.until),
             Self::Open(_) => None,
         }
     }
@@ -77,8 +77,8 @@ impl Outbound {
     pub(super) fn close(self, registry: &mut Registry) {
         match self {
             Self::Awaiting { .. } => {}
-            Self::Trying(mut wire) | Self::Open(mut wire) => {
-                registry.forget(&mut wire.link, wire.token)
+            Self::Trying(mut open) | Self::Open(mut open) => {
+                registry.forget(&mut open.link, open.token)
             }
         }
     }
@@ -110,27 +110,27 @@ impl Outbound {
     }
 
     fn pump_trying(
-        mut wire: OpenConnection,
+        mut open: OpenConnection,
         terms: &Terms,
         io: &mut Io,
     ) -> Result<Self, ProbeFailure> {
-        let pumped = wire.link.pump();
-        if let (true, crate::net::Next::Failed(error)) = (wire.link.is_connecting(), &pumped.next) {
-            wire.dial.note(ProbeFailure::Unreachable {
+        let pumped = open.link.pump();
+        if let (true, crate::net::Next::Failed(error)) = (open.link.is_connecting(), &pumped.next) {
+            open.dial.note(ProbeFailure::Unreachable {
                 reason: error.to_string(),
             });
-        } else if !wire.link.is_connecting() {
+        } else if !open.link.is_connecting() {
             // Connected, whatever came after: the owner pumps on and sees it.
-            return Ok(Self::Open(wire));
-        } else if io.now.mono < wire.until {
-            return Ok(Self::Trying(wire));
+            return Ok(Self::Open(open));
+        } else if io.now.mono < open.until {
+            return Ok(Self::Trying(open));
         } else {
-            wire.dial.note(ProbeFailure::TimedOut {
+            open.dial.note(ProbeFailure::TimedOut {
                 step: ProbeStep::Connecting,
             });
         }
-        io.registry.forget(&mut wire.link, wire.token);
-        Self::try_next(wire.dial, terms, io)
+        io.registry.forget(&mut open.link, open.token);
+        Self::try_next(open.dial, terms, io)
     }
 }
 

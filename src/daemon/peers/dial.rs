@@ -5,20 +5,20 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::address_book::Known;
-use super::io::Io;
 use crate::cluster::{ProbeFailure, ProbeStep};
 use crate::config::HostAddress;
+use crate::daemon::address_book::Known;
+use crate::daemon::io::Io;
 use crate::net::Endpoint;
 use crate::time::Monotonic;
 
 /// One of the places to be tried.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) address: HostAddress,
-    pub(super) port: u16,
+struct Place {
+    address: HostAddress,
+    port: u16,
     /// Which host of the connection info it is: its password goes with it.
-    pub(super) host: usize,
+    host: usize,
 }
 
 /// What is to be done next.
@@ -37,24 +37,35 @@ pub(super) enum Next {
 
 /// An attempt to get connected.
 #[derive(Debug)]
-pub(super) struct Dial {
+pub(in crate::daemon) struct Dial {
     places: VecDeque<Place>,
     endpoints: VecDeque<(Endpoint, usize)>,
     /// When all of it must be over.
     pub(super) deadline: Monotonic,
-    /// The most one endpoint may take: `connect_timeout`.
-    patience: Option<Duration>,
+    /// The most that one endpoint may take.
+    connect_timeout: Option<Duration>,
     /// Why the last endpoint was none.
     failure: Option<ProbeFailure>,
 }
 
 impl Dial {
-    pub(super) fn new(places: Vec<Place>, patience: Option<Duration>, deadline: Monotonic) -> Self {
+    /// To each of these addresses and ports in turn, for `connect_timeout` at most.
+    pub(super) fn new(
+        places: impl IntoIterator<Item = (HostAddress, u16)>,
+        connect_timeout: Option<Duration>,
+        deadline: Monotonic,
+    ) -> Self {
+        let places = places.into_iter().enumerate();
+        let place = |(host, (address, port))| Place {
+            address,
+            port,
+            host,
+        };
         Self {
-            places: places.into(),
+            places: places.map(place).collect(),
             endpoints: VecDeque::new(),
             deadline,
-            patience,
+            connect_timeout,
             failure: None,
         }
     }
@@ -103,7 +114,7 @@ impl Dial {
         let left = self.deadline.since(now);
         let others = u32::try_from(self.endpoints.len() + self.places.len()).unwrap_or(u32::MAX);
         let share = left / others.saturating_add(1);
-        now + self.patience.map_or(share, |patience| patience.min(share))
+        now + self.connect_timeout.map_or(share, |most| most.min(share))
     }
 
     fn last_failure(&mut self) -> ProbeFailure {

@@ -1,0 +1,344 @@
+//! What is said to a database node: agreeing on TLS, logging in, then poll after poll.
+
+use std::collections::BTreeMap;
+
+use super::dial::Dial;
+use super::outbound::{OpenConnection, Terms};
+use super::tls_negotiation::{self, TlsNegotiation};
+use super::warnings::Warnings;
+use super::{Conversation, Probe, Redial, Step};
+use crate::cluster::{NodeReport, ProbeFailure, ProbeStep, RoleReport};
+use crate::config::{AuthMethod, ChannelBinding, Config, ConnInfo, NodeName, WantedRole};
+use crate::daemon::io::Io;
+use crate::daemon::registry::Owner;
+use crate::lookout::{Event, ProbeId};
+use crate::net::Next;
+use crate::pg::{Accepted, Binding, Login, Progress, Session};
+use crate::sys::socket::KeepAlive;
+use crate::time::Monotonic;
+
+/// The conversation with one node.
+pub(in crate::daemon) struct NodeConversation {
+    name: NodeName,
+    info: ConnInfo,
+    negotiation: TlsNegotiation,
+    session: Option<Session>,
+    /// The report of a host that has not the wanted role, while the others are asked.
+    second_best: Option<NodeReport>,
+    warnings: Warnings,
+}
+
+impl Conversation for NodeConversation {
+    type Name = NodeName;
+    type Settings = ConnInfo;
+    type Report = NodeReport;
+
+    fn configured(config: &Config) -> &BTreeMap<NodeName, ConnInfo> {
+        &config.nodes
+    }
+
+    fn new(name: &NodeName, info: &ConnInfo) -> (Self, Terms) {
+        let keepalive = KeepAlive {
+            enabled: info.keepalives.is_some(),
+            idle: info
+                .keepalives
+                .as_ref()
+                .and_then(|keepalives| keepalives.idle),
+            interval: info
+                .keepalives
+                .as_ref()
+                .and_then(|keepalives| keepalives.interval),
+            count: info
+                .keepalives
+                .as_ref()
+                .and_then(|keepalives| keepalives.count),
+            user_timeout: info.tcp_user_timeout,
+        };
+        let terms = Terms {
+            owner: Owner::Node(name.clone()),
+            input_limit: INPUT_BYTES,
+            keepalive,
+        };
+        let conversation = Self {
+            name: name.clone(),
+            info: info.clone(),
+            negotiation: TlsNegotiation::new(),
+            session: None,
+            second_best: None,
+            warnings: Warnings::default(),
+        };
+        (conversation, terms)
+    }
+
+    fn settings(&self) -> &ConnInfo {
+        &self.info
+    }
+
+    fn event(
+        node: NodeName,
+        probe: Option<ProbeId>,
+        outcome: Result<NodeReport, ProbeFailure>,
+    ) -> Option<Event> {
+        match (probe, outcome) {
+            (Some(probe), outcome) => Some(Event::NodeProbed {
+                node,
+                probe,
+                outcome,
+            }),
+            (None, Err(failure)) => Some(Event::NodeLost { node, failure }),
+            (None, Ok(_)) => None,
+        }
+    }
+
+    fn dial(&self, deadline: Monotonic) -> Dial {
+        let hosts = self.info.hosts.iter();
+        let places = hosts.map(|host| (host.address.clone(), host.port));
+        Dial::new(places, self.info.connect_timeout, deadline)
+    }
+
+    fn begin(&mut self, open: Option<&mut OpenConnection>) -> bool {
+        self.second_best = None;
+        let (Some(open), Some(session)) = (open, &mut self.session) else {
+            return false;
+        };
+        session.ask(&mut open.link.output);
+        true
+    }
+
+    /// Of several hosts the first that lets us in, and of those the first of the wanted role.
+    fn go_on(
+        &mut self,
+        open: &mut OpenConnection,
+        probe: Option<&mut Probe>,
+        io: &mut Io,
+    ) -> Step<NodeReport> {
+        match self.converse(open, probe, io) {
+            Ok(None) => Step::Wait,
+            Ok(Some(report)) if self.has_wanted_role(&report) => Step::Answer {
+                outcome: Ok(report),
+                keep_connection: true,
+            },
+            Ok(Some(report)) => {
+                self.second_best.get_or_insert(report);
+                Step::Redial(Redial::NextHost(ProbeFailure::Refused {
+                    message: "not of the role that target_session_attrs asks for".to_owned(),
+                }))
+            }
+            Err(failure) => self.try_the_other_way(open, failure),
+        }
+    }
+
+    fn step(&self) -> ProbeStep {
+        self.session
+            .as_ref()
+            .map_or(ProbeStep::LoggingIn, Session::step)
+    }
+
+    /// The host that has been reached must let us in within `connect_timeout`, or its share of the
+    /// time.
+    fn deadline(&self, open: &OpenConnection) -> Option<Monotonic> {
+        (!self.is_logged_in()).then_some(open.until)
+    }
+
+    /// A host that refuses us ends the search, as with libpq; one that is down or starting up does
+    /// not.
+    fn fail(&mut self, failure: ProbeFailure) -> Step<NodeReport> {
+        if self.is_logged_in() || !is_outage(&failure) {
+            Step::Failed(failure)
+        } else {
+            Step::Redial(Redial::NextHost(failure))
+        }
+    }
+
+    /// The next poll begins another search, so a host of the wanted role is found once there is
+    /// one.
+    fn give_up(&mut self, failure: ProbeFailure) -> Result<NodeReport, ProbeFailure> {
+        self.second_best.take().ok_or(failure)
+    }
+
+    fn reset(&mut self) {
+        (self.session, self.negotiation) = (None, TlsNegotiation::new());
+    }
+
+    fn hang_up(&self, open: &mut OpenConnection) {
+        if let Some(session) = &self.session {
+            session.terminate(&mut open.link.output);
+            open.link.pump();
+        }
+    }
+}
+
+impl NodeConversation {
+    /// Encrypted if that was plaintext, and the other way round, where `sslmode` leaves it open.
+    fn try_the_other_way(
+        &mut self,
+        open: &OpenConnection,
+        failure: ProbeFailure,
+    ) -> Step<NodeReport> {
+        let was_turned_away = self.session.as_ref().is_some_and(Session::was_turned_away);
+        match self
+            .negotiation
+            .other_way(open, &self.info, &failure, was_turned_away)
+        {
+            Some(second) => {
+                (self.session, self.negotiation) = (None, second);
+                Step::Redial(Redial::SameServer)
+            }
+            None => self.fail(self.negotiation.explain(failure)),
+        }
+    }
+
+    fn has_wanted_role(&self, report: &NodeReport) -> bool {
+        match self.info.wanted_role {
+            Some(role) if self.info.hosts.len() > 1 => {
+                (role == WantedRole::Primary) == matches!(report.role, RoleReport::Primary { .. })
+            }
+            _ => true,
+        }
+    }
+
+    fn is_logged_in(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_logged_in)
+    }
+
+    fn converse(
+        &mut self,
+        open: &mut OpenConnection,
+        probe: Option<&mut Probe>,
+        io: &mut Io,
+    ) -> Result<Option<NodeReport>, ProbeFailure> {
+        if self.session.is_none() {
+            if !self.negotiation.go_on(open, &self.info, INPUT_BYTES, io)? {
+                return Ok(None);
+            }
+            let login = login(&self.info, open);
+            self.session = Some(Session::start(login, &mut open.link.output));
+        }
+        let report = self.exchange(open, io)?;
+        let (Some(session), Some(probe), None) = (&mut self.session, probe, &report) else {
+            return Ok(report);
+        };
+        if !session.is_idle() {
+            return Ok(None);
+        }
+        // Just logged in. The time for the query begins now, once, however many hosts there are.
+        if self.second_best.is_none() {
+            probe.deadline = io.now.mono + probe.timeout;
+        }
+        session.ask(&mut open.link.output);
+        self.exchange(open, io)
+    }
+
+    /// Moves bytes and listens to what they say, until there is nothing to do without waiting.
+    fn exchange(
+        &mut self,
+        open: &mut OpenConnection,
+        io: &mut Io,
+    ) -> Result<Option<NodeReport>, ProbeFailure> {
+        let Some(session) = &mut self.session else {
+            return Ok(None);
+        };
+        let OpenConnection { link, token, .. } = open;
+        let mut report = None;
+        loop {
+            let pumped = link.pump();
+            let waiting = link.input.len();
+            while let Some(progress) = session.receive(&mut link.input, &mut link.output)? {
+                match progress {
+                    Progress::LoggedIn => {}
+                    Progress::Answered(answer) => report = Some(answer),
+                    Progress::Warned(text) => {
+                        let news = self.warnings.hear(&text, io.now.mono);
+                        news.iter()
+                            .for_each(|news| log::warn!("node {}: {news}", self.name));
+                    }
+                }
+            }
+            let took_some = link.input.len() < waiting;
+            match pumped.next {
+                Next::Failed(error) if report.is_none() => return Err(lost(session, Some(&error))),
+                Next::Ended if report.is_none() => return Err(lost(session, None)),
+                Next::Failed(_) | Next::Ended => break,
+                Next::Full if took_some => {}
+                Next::Full => {
+                    return Err(ProbeFailure::Nonsense {
+                        reason: format!("a message over {INPUT_BYTES} bytes"),
+                    });
+                }
+                Next::Again => {
+                    io.registry.again(*token);
+                    break;
+                }
+                Next::Wait if link.output.is_empty() || pumped.written == 0 && pumped.read == 0 => {
+                    break;
+                }
+                Next::Wait => {}
+            }
+        }
+        link.tidy();
+        Ok(report)
+    }
+}
+
+fn is_outage(failure: &ProbeFailure) -> bool {
+    use ProbeFailure::{NotReady, TimedOut, Unreachable};
+    matches!(
+        failure,
+        Unreachable { .. } | TimedOut { .. } | NotReady { .. }
+    )
+}
+
+fn login(info: &ConnInfo, open: &OpenConnection) -> Login {
+    let password = info
+        .hosts
+        .get(open.host)
+        .and_then(|host| host.password.as_ref());
+    Login {
+        user: info.user.clone(),
+        dbname: info.dbname.clone(),
+        password: password.map(|password| password.reveal().into()),
+        application_name: info.application_name.clone(),
+        options: info.options.clone(),
+        transport: tls_negotiation::transport(open),
+        binding: match info.channel_binding {
+            ChannelBinding::Disable => Binding::Disable,
+            ChannelBinding::Prefer => Binding::Prefer,
+            ChannelBinding::Require => Binding::Require,
+        },
+        accepted: accepted(info),
+    }
+}
+
+fn accepted(info: &ConnInfo) -> Accepted {
+    let Some(methods) = info.require_auth else {
+        return Accepted::default();
+    };
+    Accepted {
+        nothing: methods.allows(AuthMethod::Nothing),
+        cleartext: methods.allows(AuthMethod::Password),
+        cleartext_in_the_open: methods.lists(AuthMethod::Password),
+        md5: methods.allows(AuthMethod::Md5),
+        scram: methods.allows(AuthMethod::Scram),
+    }
+}
+
+/// What the end of a connection means: what the server said before, if it said something.
+fn lost(session: &Session, error: Option<&std::io::Error>) -> ProbeFailure {
+    match (
+        session.connection_closed(),
+        error.map(tls_negotiation::blame),
+    ) {
+        (
+            ProbeFailure::Unreachable { reason },
+            Some(ProbeFailure::Unreachable { reason: cause }),
+        ) => ProbeFailure::Unreachable {
+            reason: format!("{reason}: {cause}"),
+        },
+        (ProbeFailure::Unreachable { .. }, Some(failure)) => failure,
+        (failure, _) => failure,
+    }
+}
+
+/// Bytes of a server's messages that may wait: the longest message that the session takes, and
+/// some.
+const INPUT_BYTES: usize = 2 << 20;

@@ -1,0 +1,216 @@
+//! What is said to an observer: one request for its state after the other.
+
+use std::collections::BTreeMap;
+
+use super::dial::Dial;
+use super::outbound::{OpenConnection, Terms};
+use super::{Conversation, Probe, Redial, Step, tls_negotiation};
+use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
+use crate::compat;
+use crate::config::{Config, HostAddress, ObserverName, ObserverUrl};
+use crate::daemon::io::Io;
+use crate::daemon::registry::Owner;
+use crate::http::{self, Response, ResponseReader};
+use crate::lookout::{Event, ProbeId};
+use crate::net::Next;
+use crate::sys::socket::KeepAlive;
+use crate::time::Monotonic;
+
+/// The conversation with one observer.
+pub(in crate::daemon) struct ObserverConversation {
+    url: ObserverUrl,
+    /// The answer as far as it has come; `None` until the request is sent.
+    reader: Option<ResponseReader>,
+    /// The connection is an old one: if it ends before an answer begins, the other side has just
+    /// closed it for idleness, and the request may be sent again over a new one.
+    may_redial: bool,
+}
+
+impl Conversation for ObserverConversation {
+    type Name = ObserverName;
+    type Settings = ObserverUrl;
+    type Report = ObserverReport;
+
+    fn configured(config: &Config) -> &BTreeMap<ObserverName, ObserverUrl> {
+        &config.observers
+    }
+
+    fn new(name: &ObserverName, url: &ObserverUrl) -> (Self, Terms) {
+        let keepalive = KeepAlive {
+            enabled: true,
+            ..KeepAlive::default()
+        };
+        let terms = Terms {
+            owner: Owner::Observer(name.clone()),
+            input_limit: INPUT_BYTES,
+            keepalive,
+        };
+        let conversation = Self {
+            url: url.clone(),
+            reader: None,
+            may_redial: false,
+        };
+        (conversation, terms)
+    }
+
+    fn settings(&self) -> &ObserverUrl {
+        &self.url
+    }
+
+    fn event(
+        observer: ObserverName,
+        probe: Option<ProbeId>,
+        outcome: Result<ObserverReport, ProbeFailure>,
+    ) -> Option<Event> {
+        probe.map(|probe| Event::ObserverProbed {
+            observer,
+            probe,
+            outcome,
+        })
+    }
+
+    fn dial(&self, deadline: Monotonic) -> Dial {
+        let host = &self.url.host;
+        let address = host
+            .parse()
+            .map_or_else(|_| HostAddress::Name(host.clone()), HostAddress::Ip);
+        Dial::new([(address, self.url.port)], None, deadline)
+    }
+
+    fn begin(&mut self, open: Option<&mut OpenConnection>) -> bool {
+        self.reader = None;
+        self.may_redial = open.is_some();
+        self.may_redial
+    }
+
+    fn go_on(
+        &mut self,
+        open: &mut OpenConnection,
+        probe: Option<&mut Probe>,
+        io: &mut Io,
+    ) -> Step<ObserverReport> {
+        if probe.is_none() {
+            return idle(open);
+        }
+        match self.converse(open, io) {
+            Ok(None) => Step::Wait,
+            Ok(Some(response)) => Step::Answer {
+                outcome: read(&response),
+                keep_connection: response.keep_alive,
+            },
+            Err(Ending::BeforeAnswer) => {
+                self.may_redial = false;
+                Step::Redial(Redial::FirstHost)
+            }
+            Err(Ending::Failed(failure)) => Step::Failed(failure),
+        }
+    }
+
+    fn step(&self) -> ProbeStep {
+        ProbeStep::Answering
+    }
+
+    fn reset(&mut self) {
+        self.reader = None;
+    }
+}
+
+/// Why a conversation has ended without an answer.
+enum Ending {
+    /// An old connection had been closed before we asked.
+    BeforeAnswer,
+    Failed(ProbeFailure),
+}
+
+impl ObserverConversation {
+    fn converse(
+        &mut self,
+        open: &mut OpenConnection,
+        io: &mut Io,
+    ) -> Result<Option<Response>, Ending> {
+        if self.reader.is_none() {
+            if self.url.encrypted && !encrypted(&self.url, open, io).map_err(Ending::Failed)? {
+                return Ok(None);
+            }
+            let port = self.url.uncommon_port();
+            http::write_request(&self.url.host, port, &self.url.path, &mut open.link.output);
+            self.reader = Some(ResponseReader::new());
+        }
+        self.receive(open, io)
+    }
+
+    /// Moves bytes until there is an answer or nothing to do without waiting.
+    fn receive(
+        &mut self,
+        open: &mut OpenConnection,
+        io: &mut Io,
+    ) -> Result<Option<Response>, Ending> {
+        let OpenConnection { link, token, .. } = open;
+        let mut reader = self.reader.take().unwrap_or_default();
+        let mut has_begun = false;
+        loop {
+            let pumped = link.pump();
+            has_begun |= pumped.read > 0;
+            let waiting = link.input.len();
+            if let Some(response) = reader.receive(&mut link.input).map_err(Ending::Failed)? {
+                link.tidy();
+                return Ok(Some(response));
+            }
+            let took_some = link.input.len() < waiting;
+            match pumped.next {
+                Next::Failed(_) | Next::Ended if self.may_redial && !has_begun => {
+                    return Err(Ending::BeforeAnswer);
+                }
+                Next::Failed(error) => return Err(Ending::Failed(tls_negotiation::blame(&error))),
+                Next::Ended => return reader.finish_at_eof().map(Some).map_err(Ending::Failed),
+                Next::Full if took_some => {}
+                Next::Full => {
+                    let reason = format!("more than {INPUT_BYTES} bytes that make no sense");
+                    return Err(Ending::Failed(ProbeFailure::Nonsense { reason }));
+                }
+                Next::Again => {
+                    io.registry.again(*token);
+                    break;
+                }
+                Next::Wait => break,
+            }
+        }
+        self.may_redial &= !has_begun;
+        self.reader = Some(reader);
+        link.tidy();
+        Ok(None)
+    }
+}
+
+/// Nothing is asked. If the other side closes, or talks out of turn, this connection is of no use.
+fn idle(open: &mut OpenConnection) -> Step<ObserverReport> {
+    let pumped = open.link.pump();
+    if pumped.read == 0 && matches!(pumped.next, Next::Wait) {
+        return Step::Wait;
+    }
+    Step::Failed(ProbeFailure::Unreachable {
+        reason: "the observer closed an idle connection".to_owned(),
+    })
+}
+
+fn read(response: &Response) -> Result<ObserverReport, ProbeFailure> {
+    compat::observed::read(&response.body, response.date)
+        .map_err(|reason| ProbeFailure::Nonsense { reason })
+}
+
+/// Brings the handshake on. True: it is over.
+fn encrypted(
+    url: &ObserverUrl,
+    open: &mut OpenConnection,
+    io: &mut Io,
+) -> Result<bool, ProbeFailure> {
+    if open.link.secured().is_none() {
+        let terms = io.tls_files.for_observer(&url.host, io.now.wall);
+        let begun = terms.and_then(|terms| tls_negotiation::start_handshake(open, terms));
+        begun.map_err(|failure| tls_negotiation::explained(&failure))?;
+    }
+    tls_negotiation::continue_handshake(open, io)
+}
+
+/// Bytes of an answer that may wait before they are taken.
+const INPUT_BYTES: usize = 64 << 10;
