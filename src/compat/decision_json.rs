@@ -146,9 +146,8 @@ mod tests {
     use super::super::fixtures::{lsn, wall};
     use super::*;
     use crate::cluster::{NodeReport, ProbeFailure, RoleReport};
-    use crate::config::{self, Environment, NodeName};
-    use crate::failover::Figures;
-    use crate::lookout::{Look, Lookout, Memory};
+    use crate::config::{self, Environment};
+    use crate::lookout::{Event, GivenTurn, Look, Lookout, Memory};
     use crate::time::{Monotonic, Now};
 
     fn now(seconds: u64) -> Now {
@@ -171,38 +170,40 @@ mod tests {
         let config = config::parse(&config, &Environment::default())
             .unwrap()
             .config;
-        let mut lookout = Lookout::new(Arc::new(config), &Memory::default(), now(0));
-        let mut told = |node: &NodeName, role, at| {
-            let report = NodeReport {
-                db_time: now(at).wall,
-                role,
-            };
-            lookout.node_told(node, Ok(report), now(at), &mut Vec::new());
+        let mut lookout = Lookout::with_given_turns(Arc::new(config), &Memory::default(), now(0));
+        let mut turn = |event, at| {
+            lookout.turn([event], false, now(at), &mut Vec::new());
         };
-        told(
-            &"p".into(),
-            RoleReport::Primary {
-                lsn: lsn("0/50"),
-                slots: Vec::new(),
-            },
-            99,
-        );
+        let decide = |look| Event::Turn(GivenTurn::Decision(look));
+        let reported = |node: &str, outcome| Event::NodeProbed {
+            node: node.into(),
+            probe: None,
+            outcome,
+        };
+        let report = |role, at| {
+            let db_time = now(at).wall;
+            Ok(NodeReport { db_time, role })
+        };
+        let primary = RoleReport::Primary {
+            lsn: lsn("0/50"),
+            slots: Vec::new(),
+        };
+        turn(reported("p", report(primary, 99)), 99);
         for name in &standbys {
-            let last_replay = Some(now(100).wall);
             let role = RoleReport::Standby {
                 receive: lsn("0/50"),
                 replay: lsn("0/4F"),
-                last_replay,
+                last_replay: Some(now(100).wall),
             };
-            told(&name.as_str().into(), role, 100);
+            turn(reported(name, report(role, 100)), 100);
         }
-        lookout.decide(Look::Regular, now(100), &mut Vec::new());
+        turn(decide(Look::Regular), 100);
         let lost = ProbeFailure::Unreachable {
             reason: "refused".to_owned(),
         };
-        lookout.node_told(&"p".into(), Err(lost), now(100), &mut Vec::new());
-        lookout.decide(Look::Regular, now(100), &mut Vec::new());
-        lookout.decide(Look::Fresh, now(101), &mut Vec::new());
+        turn(reported("p", Err(lost)), 100);
+        turn(decide(Look::Regular), 100);
+        turn(decide(Look::Fresh), 101);
         lookout.last_round().unwrap().clone()
     }
 
@@ -227,27 +228,5 @@ mod tests {
         assert_eq!(decision(&round(1)), shown);
         let page: Value = serde_json::from_slice(&page([round(1), round(1)].iter())).unwrap();
         assert_eq!(page, json!([shown, shown]));
-    }
-
-    #[test]
-    fn a_hundred_decisions_of_25_nodes_take_little_room() {
-        let round = round(24).compact();
-        let Figures {
-            primaries,
-            standbys,
-            votes,
-            changes,
-            ..
-        } = &round.figures;
-        let bytes = size_of_val(&round)
-            + size_of_val(primaries.as_slice())
-            + size_of_val(standbys.as_slice())
-            + size_of_val(votes.known.as_slice())
-            + size_of_val(votes.missing.as_slice())
-            + size_of_val(changes.as_slice());
-        assert!(bytes < 6_000, "{bytes} bytes of one decision");
-        assert!(round.rows() <= 51, "{} rows", round.rows());
-        let text = page(std::iter::repeat_n(&round, 100)).len();
-        assert!(text < 1_500_000, "{text} bytes of JSON");
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{Daemon, commands, follow};
 use crate::compat;
-use crate::lookout::{Alert, Effect, FailoverOutcome};
+use crate::lookout::{Alert, Effect, Saved};
 use crate::sys::text::escape_controls;
 use crate::sys::writer::Deed;
 use crate::time::{Now, timestamp};
@@ -11,7 +11,6 @@ use crate::time::{Now, timestamp};
 impl Daemon {
     /// Carries out the wishes of one turn, in order.
     pub(super) fn carry_out(&mut self, effects: Vec<Effect>, now: Now) {
-        let mut save = false;
         for effect in effects {
             match effect {
                 Effect::ProbeNode { node, probe } => {
@@ -47,21 +46,21 @@ impl Daemon {
                     self.request_alert(alert, Deed::Replace(line.into()));
                 }
                 Effect::ClearAlert(alert) => self.request_alert(alert, Deed::Remove),
-                Effect::SaveState => {
-                    if let Some(round) = self.lookout.last_round() {
-                        self.journal.note(round);
-                    }
-                    save = true;
-                }
-                Effect::SaveMemory => save = true,
+                Effect::Save(saved) => self.save(&saved),
                 Effect::Measure(metric) => self.statsd.send(&metric),
                 Effect::Log { level, text } => log::log!(target: "lookout", level, "{text}"),
-                Effect::NoNews(verdict) => log::debug!(target: "lookout", "{verdict}"),
+                Effect::Decided {
+                    round,
+                    level,
+                    repeated,
+                } => {
+                    self.journal.tidy(now.mono);
+                    if let Some(repeated) = repeated {
+                        log::info!(target: "lookout", "{repeated}");
+                    }
+                    log::log!(target: "lookout", level, "{}", round.decision.verdict);
+                }
             }
-        }
-        // Several decisions in one turn are one state.
-        if save {
-            self.save_state(now);
         }
     }
 
@@ -75,19 +74,11 @@ impl Daemon {
             .request("alert_file_dir", path, deed, &mut self.io);
     }
 
-    fn save_state(&mut self, now: Now) {
-        let mut memory = self.lookout.memory(now);
-        if let Some(last) = memory
-            .failover
-            .as_mut()
-            .filter(|last| last.outcome == FailoverOutcome::Running)
-        {
-            last.process = last.process.or_else(|| self.io.children.failover());
-        }
+    fn save(&mut self, saved: &Saved) {
         let content = compat::state_file::render(
             self.lookout.state(),
-            &memory,
-            self.lookout.last_round(),
+            &saved.memory,
+            saved.round.as_deref(),
             self.boot_id.as_deref(),
         );
         let path = self.lookout.config().state_file.clone();

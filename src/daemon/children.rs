@@ -16,10 +16,9 @@ use super::registry::{Owner, Registry};
 use super::time_limit::TimeLimit;
 use super::{commands, follow};
 use crate::dns;
-use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, FollowOutcome, Process};
+use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, FollowOutcome};
 use crate::sys::child::{Child, Reading, own_program};
 use crate::sys::limits::InheritedLimit;
-use crate::sys::process;
 use crate::sys::writer::{Deed, Writer};
 use crate::time::Monotonic;
 
@@ -37,8 +36,6 @@ struct Program {
     task: Task,
     child: Child,
     time_limit: TimeLimit,
-    /// Of a failover command: who it is to a later process of ours.
-    process: Option<Process>,
 }
 
 /// What a program was started for.
@@ -181,11 +178,6 @@ impl Children {
         !self.writers.is_empty()
     }
 
-    /// The process of the failover command that runs, for a later process of ours.
-    pub(super) fn failover(&self) -> Option<Process> {
-        self.programs.values().find_map(|program| program.process)
-    }
-
     /// We are about to end: a command that still writes to us must not be ended by a closed pipe.
     pub(super) fn leave(&mut self) {
         for program in std::mem::take(&mut self.programs).into_values() {
@@ -205,12 +197,10 @@ impl Children {
     ) -> io::Result<u32> {
         let token = registry.register(&mut child, Owner::Child, Interest::READABLE)?;
         let pid = child.id();
-        let process = task.is_failover().then(|| process_of(pid)).flatten();
         let program = Program {
             task,
             child,
             time_limit,
-            process,
         };
         self.programs.insert(token, program);
         Ok(pid)
@@ -275,23 +265,4 @@ impl Program {
             log_lines(purpose.key(), lines);
         }
     }
-}
-
-impl Task {
-    fn is_failover(&self) -> bool {
-        matches!(
-            self,
-            Self::Command {
-                purpose: CommandPurpose::Failover,
-                ..
-            }
-        )
-    }
-}
-
-fn process_of(pid: u32) -> Option<Process> {
-    Some(Process {
-        pid,
-        started: process::started(pid).ok()??,
-    })
 }

@@ -8,10 +8,12 @@ use super::children::Task;
 use super::io::Io;
 use super::time_limit::TimeLimit;
 use crate::config::CommandLine;
-use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, Event};
+use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, Event, Process};
+use crate::sys::process;
 use crate::time::Monotonic;
 
-/// Starts a command, to be ended at `deadline`. One that could not be started has ended: an event.
+/// Starts a command, to be ended at `deadline`. Which process it is, or that it could not be started,
+/// is an event.
 pub(super) fn start(
     id: CommandId,
     purpose: CommandPurpose,
@@ -25,13 +27,23 @@ pub(super) fn start(
         .children
         .start(task, &command.argv, limit, &mut io.registry)
     {
-        Ok(pid) => log::info!("{} started as process {pid}", purpose.key()),
+        Ok(pid) => {
+            log::info!("{} started as process {pid}", purpose.key());
+            let process = process_of(pid);
+            io.events.push(Event::CommandStarted { id, process });
+        }
         Err(error) => {
             let program = command.argv.first().map_or("", String::as_str);
             let outcome = CommandOutcome::NotStarted(format!("{program}: {error}"));
             io.events.push(Event::CommandExited { id, outcome });
         }
     }
+}
+
+/// Which process this is to a later process of ours, where processes can be seen.
+fn process_of(pid: u32) -> Option<Process> {
+    let started = process::started(pid).ok()??;
+    Some(Process { pid, started })
 }
 
 /// `is_overdue`: it was told to end.

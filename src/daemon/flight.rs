@@ -34,29 +34,25 @@ impl Flight {
         flight
     }
 
-    /// An event is about to be handed to the core.
-    pub(super) fn event(&mut self, event: &Event, lookout: &Lookout, now: Now) {
-        if self.file.is_some() {
-            self.recorder.event(event, lookout, now);
-        }
-    }
-
-    /// The core has looked at its deadlines, which had these effects.
+    /// Lets the core take a turn, and writes down what it got and whether it looked at its
+    /// deadlines.
     pub(super) fn turn(
         &mut self,
+        lookout: &mut Lookout,
+        events: Vec<Event>,
         maintenance: bool,
-        effects: &[Effect],
-        lookout: &Lookout,
         now: Now,
-    ) {
+    ) -> Vec<Effect> {
+        let mut effects = Vec::new();
         if self.file.is_some() {
-            self.recorder.turn(maintenance, effects, lookout, now);
+            self.recorder.events(&events, lookout, now);
         }
-    }
-
-    /// These effects are about to be carried out.
-    pub(super) fn note(&mut self, effects: &[Effect]) {
-        self.recorder.note(effects);
+        let looked = lookout.turn(events, maintenance, now, &mut effects);
+        if looked && self.file.is_some() {
+            self.recorder.turn(maintenance, &effects, now);
+        }
+        self.recorder.note(&effects);
+        effects
     }
 
     /// Writes what was taken in this turn; begins another file where that is due.
@@ -230,8 +226,7 @@ mod tests {
 
     /// One turn at which this happens.
     fn turn(flight: &mut Flight, lookout: &mut Lookout, event: Event, seconds: u64) {
-        flight.event(&event, lookout, now(seconds));
-        lookout.handle(event, now(seconds), &mut Vec::new());
+        flight.turn(lookout, vec![event], false, now(seconds));
         flight.write(lookout, now(seconds));
     }
 
@@ -261,7 +256,7 @@ mod tests {
             );
             assert!(matches!(
                 last.lines.iter().map(|line| &line.step).collect::<Vec<_>>()[..],
-                [Step::CheckRequested, Step::End]
+                [Step::CheckRequested, Step::Turn(_), Step::End]
             ));
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::time_limit::TimeLimit;
 use crate::config::Config;
-use crate::lookout::{Event, FailoverOutcome, Memory, Process};
+use crate::lookout::{Event, FailoverOutcome, Memory, PastFailover, PreviousCommand, Process};
 use crate::sys::process;
 use crate::time::Monotonic;
 
@@ -18,13 +18,16 @@ pub(super) struct Former {
 }
 
 impl Former {
-    /// What the memory tells of one. If nothing is to be seen of processes here, the memory is left
-    /// without it: then the command is given a time.
-    pub(super) fn recall(memory: &mut Memory, config: &Config, now: Monotonic) -> Option<Self> {
-        let last = memory
-            .failover
-            .as_mut()
-            .filter(|last| last.outcome == FailoverOutcome::Running)?;
+    /// The one that the memory names, if there is one. If processes cannot be seen here, that is an
+    /// event: then the command is given a time.
+    pub(super) fn recall(
+        memory: &Memory,
+        config: &Config,
+        events: &mut Vec<Event>,
+        now: Monotonic,
+    ) -> Option<Self> {
+        let is_running_one = |last: &&PastFailover| last.outcome == FailoverOutcome::Running;
+        let last = memory.failover.as_ref().filter(is_running_one)?;
         let process = last.process?;
         match is_running(process) {
             Ok(true) => log::warn!(
@@ -37,7 +40,7 @@ impl Former {
                     "the failover command of a former process: process {}: {error}",
                     process.pid
                 );
-                last.process = None;
+                events.push(Event::PreviousCommand(PreviousCommand::Unobservable));
                 return None;
             }
         }
@@ -59,7 +62,7 @@ impl Former {
         }
         // What was seen once and cannot be seen now has at least not been seen to end.
         if !is_running(self.process).unwrap_or(true) {
-            events.push(Event::FormerCommandEnded);
+            events.push(Event::PreviousCommand(PreviousCommand::Ended));
             return None;
         }
         if let Some(signal) = self.time_limit.run_out(now) {

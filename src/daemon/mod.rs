@@ -55,7 +55,7 @@ use syslog::Syslog;
 use web::{Pages, Web};
 
 use crate::compat;
-use crate::lookout::{Effect, Event, Lookout, Trouble};
+use crate::lookout::{Event, Lookout, Trouble};
 use crate::sys::clock::{self, Clock};
 use crate::sys::signals::{Signal, Signals};
 use crate::time::{Monotonic, Now};
@@ -193,7 +193,7 @@ impl Daemon {
             page.get_or_insert_with(|| compat::state_json::render(&lookout.state().nodes).into())
                 .clone()
         };
-        let mut decisions = || journal.page(now.mono);
+        let mut decisions = || journal.page(lookout.rounds(), now.mono);
         let mut check = false;
         let mut pages = Pages {
             state: &mut render,
@@ -243,6 +243,7 @@ impl Daemon {
     /// SIGTERM or SIGINT: at once, unless this node is being promoted, or restarted: between stop
     /// and start it would stay down. The second time at once in any case.
     fn terminate(&mut self, now: Monotonic) {
+        self.io.events.push(Event::Stopping);
         self.ending = match self.ending {
             Ending::NotYet if self.is_needed() => {
                 log::warn!(
@@ -288,29 +289,22 @@ impl Daemon {
         }
     }
 
-    /// Hands the events to the core, then a deadline that has been reached, and carries out what it
-    /// wishes.
+    /// Hands the events to the core, which then does what is due, and carries out what it wants
+    /// done.
     fn consult(&mut self, now: Now) {
-        let mut effects = Vec::new();
-        for event in std::mem::take(&mut self.io.events) {
+        let events = std::mem::take(&mut self.io.events);
+        if events.is_empty() && self.lookout.next_deadline() > now.mono {
+            return;
+        }
+        if !events.is_empty() {
             self.page = None;
-            self.tell(event, now, &mut effects);
         }
-        if self.ending == Ending::NotYet && self.lookout.next_deadline() <= now.mono {
-            let maintenance = self.is_in_maintenance();
-            let before = effects.len();
-            self.lookout
-                .handle(Event::DeadlineReached { maintenance }, now, &mut effects);
-            self.flight.turn(
-                maintenance,
-                effects.get(before..).unwrap_or_default(),
-                &self.lookout,
-                now,
-            );
-        }
-        self.flight.note(&effects);
+        let maintenance = self.is_in_maintenance();
+        let effects = self
+            .flight
+            .turn(&mut self.lookout, events, maintenance, now);
         self.carry_out(effects, now);
-        // After the deeds: no disk holds them up.
+        // After the effects: no disk holds them up.
         self.flight.write(&self.lookout, now);
     }
 
@@ -331,14 +325,6 @@ impl Daemon {
         match self.ending {
             Ending::AfterFiles(last) => Some(last),
             Ending::NotYet | Ending::AfterCommands | Ending::Now => None,
-        }
-    }
-
-    /// On the way out only the end of a command matters.
-    fn tell(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
-        if self.ending == Ending::NotYet || matches!(event, Event::CommandExited { .. }) {
-            self.flight.event(&event, &self.lookout, now);
-            self.lookout.handle(event, now, effects);
         }
     }
 

@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::config::{Config, Environment, parse};
-    use crate::lookout::{Event, Memory};
+    use crate::lookout::{Event, GivenTurn, Memory};
     use crate::sys::datagram::Receiver;
     use crate::time::WallTime;
 
@@ -200,19 +200,15 @@ mod tests {
             Some(Duration::from_secs(4)),
         );
         let mut service = Service::of(manager);
-        let mut lookout = Lookout::new(Arc::new(config()), &Memory::default(), at(0.0));
+        let mut lookout =
+            Lookout::with_given_turns(Arc::new(config()), &Memory::default(), at(0.0));
         service.ready(at(0.0).mono);
         assert_eq!(heard(&socket), ["READY=1"]);
         let mut effects = Vec::new();
         let mut turn = |decides: bool, seconds: f64| {
-            lookout.handle(Event::CheckRequested, at(seconds), &mut effects);
-            if decides {
-                lookout.handle(
-                    Event::DeadlineReached { maintenance: false },
-                    at(seconds),
-                    &mut effects,
-                );
-            }
+            let deadlines = decides.then_some(Event::Turn(GivenTurn::Deadlines));
+            let events = std::iter::once(Event::CheckRequested).chain(deadlines);
+            lookout.turn(events, false, at(seconds), &mut effects);
             service.tend(&lookout, false, at(seconds));
             (
                 heard(&socket).len(),

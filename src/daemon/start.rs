@@ -85,12 +85,12 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
     };
     let web = Web::new(listener, shares.clients, &mut io).map_err(|error| about("HTTP", &error))?;
     let boot_id = clock::boot_id();
-    let mut memory = recall(&config, boot_id.as_deref());
+    let memory = recall(&config, boot_id.as_deref());
     introduce(&config);
     say_where(config.http_address.as_deref(), config.http_port);
     let now = clock.now();
     io.now = now;
-    let former = Former::recall(&mut memory, &config, now.mono);
+    let former = Former::recall(&memory, &config, &mut io.events, now.mono);
     let lookout = Lookout::new(Arc::new(config), &memory, now);
     let mut statsd = Statsd::default();
     statsd.adopt(lookout.config().statsd.as_ref(), now.mono);

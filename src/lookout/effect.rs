@@ -1,33 +1,34 @@
-//! What the core wishes: one closed list, each variant with who acts on it. Carrying one out never
-//! calls the core; what comes of it is a later event.
+//! What the core wants done: one closed list, each variant with who acts on it. Carrying one out
+//! never calls the core; what comes of it is a later event.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Metric;
+use super::{Memory, Metric, Repeated, Round};
 use crate::config::{CommandLine, Keywords, NodeName, ObserverName};
-use crate::failover::Verdict;
 
-/// A wish of the core.
+/// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Ask this node now (the prober); answered by `NodeProbed`.
     ProbeNode {
-        /// Whom to ask.
+        /// The node to poll.
         node: NodeName,
-        /// What the answer will be known by.
+        /// The answer carries the same.
         probe: ProbeId,
     },
     /// Fetch this observer's `/state.json` now (the prober); answered by `ObserverProbed`.
     ProbeObserver {
-        /// Whom to ask.
+        /// The observer to poll.
         observer: ObserverName,
-        /// What the answer will be known by.
+        /// The answer carries the same.
         probe: ProbeId,
     },
-    /// Run this command (the loop); answered by `CommandExited`.
+    /// Run this command (the loop); answered by `CommandStarted` and `CommandExited`, or by the
+    /// latter alone.
     RunCommand {
-        /// What the answer will be known by.
+        /// The answers carry the same.
         id: CommandId,
         /// What it is run for.
         purpose: CommandPurpose,
@@ -37,7 +38,7 @@ pub enum Effect {
         timeout: Option<Duration>,
     },
     /// See that the recovery settings of our own server name this primary (the loop); answered by
-    /// `FollowPrepared`. There is one such wish at a time.
+    /// `FollowPrepared`. There is one such request at a time.
     PrepareFollow {
         /// Whom to follow.
         primary: NodeName,
@@ -55,11 +56,9 @@ pub enum Effect {
     },
     /// Remove this alert file if it is there (the loop).
     ClearAlert(Alert),
-    /// Write the state file: a decision was made (the loop).
-    SaveState,
-    /// Write the state file: what must survive a restart has changed, though no decision was made
-    /// (the loop).
-    SaveMemory,
+    /// Write the state file (the loop): a decision was made, or what must survive a restart has
+    /// changed. At most one a turn, and the last effect of it.
+    Save(Saved),
     /// Send this measurement (the loop).
     Measure(Metric),
     /// Write this record to the log (the loop).
@@ -69,39 +68,50 @@ pub enum Effect {
         /// One sentence.
         text: String,
     },
-    /// Write this decision, which is no news, to the debug log (the loop). Not a sentence yet:
-    /// hardly ever is there a reader.
-    NoNews(Verdict),
+    /// A decision was made: write it to the log (the loop, the recorder, replay). Not a sentence
+    /// yet: what is no news is for the debug log, which hardly ever has a reader.
+    Decided {
+        /// The decision with its figures.
+        round: Arc<Round>,
+        /// The level of its line in the log.
+        level: log::Level,
+        /// What is to be logged first: how often the decision before was repeated.
+        repeated: Option<Repeated>,
+    },
+}
+
+/// The content of the state file that is the core's, besides the facts about the nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Saved {
+    /// What a later process must know.
+    pub memory: Memory,
+    /// The last decision, if one has been made.
+    pub round: Option<Arc<Round>>,
 }
 
 impl Effect {
-    /// Id and argv, if it is the wish to run a command.
+    /// Id and argv, if it is a command to run.
     pub fn command(&self) -> Option<(CommandId, &[String])> {
-        match self {
-            Self::RunCommand { id, command, .. } => Some((*id, &command.argv)),
-            _ => None,
-        }
+        let Self::RunCommand { id, command, .. } = self else {
+            return None;
+        };
+        Some((*id, &command.argv))
     }
 
-    pub(super) fn info(text: String) -> Self {
-        Self::Log {
-            level: log::Level::Info,
-            text,
-        }
+    /// What it is run for, and its id, if it is a command to run.
+    pub fn purpose(&self) -> Option<(CommandPurpose, CommandId)> {
+        let Self::RunCommand { id, purpose, .. } = self else {
+            return None;
+        };
+        Some((*purpose, *id))
     }
 
-    pub(super) fn warning(text: String) -> Self {
-        Self::Log {
-            level: log::Level::Warn,
-            text,
-        }
-    }
-
-    pub(super) fn error(text: String) -> Self {
-        Self::Log {
-            level: log::Level::Error,
-            text,
-        }
+    /// The decision, if it is one.
+    pub fn decided(&self) -> Option<&Arc<Round>> {
+        let Self::Decided { round, .. } = self else {
+            return None;
+        };
+        Some(round)
     }
 }
 

@@ -1,9 +1,9 @@
-//! What the core is told: one closed list, each variant with who sends it.
+//! What happens to the core: one closed list, each variant with who sends it.
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::{CommandId, ProbeId};
+use super::{CommandId, Look, ProbeId, Process};
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
 use crate::config::{Config, NodeName, ObserverName};
 
@@ -16,53 +16,80 @@ pub enum Event {
     /// A poll that [`Effect::ProbeNode`](super::Effect::ProbeNode) asked for has ended (sent by the
     /// prober).
     NodeProbed {
-        /// Whom it asked.
+        /// The node that was polled.
         node: NodeName,
-        /// Which wish it answers.
-        probe: ProbeId,
-        /// What it brought home.
+        /// The request that this answers. `None`: whichever is under way, and news where none is
+        /// (sent by replay: a timeline written by hand requests nothing).
+        probe: Option<ProbeId>,
+        /// The report, or the reason why there is none.
         outcome: Result<NodeReport, ProbeFailure>,
     },
-    /// An idle connection was closed under us (sent by the prober).
+    /// An idle connection was closed by the other side (sent by the prober).
     NodeLost {
-        /// Whose connection.
+        /// The node that was connected.
         node: NodeName,
-        /// What the system or the server said.
+        /// The error of the system or the server.
         failure: ProbeFailure,
     },
     /// A fetch that [`Effect::ProbeObserver`](super::Effect::ProbeObserver) asked for has ended
     /// (sent by the prober).
     ObserverProbed {
-        /// Whom it asked.
+        /// The observer that was polled.
         observer: ObserverName,
-        /// Which wish it answers.
-        probe: ProbeId,
-        /// What it brought home.
+        /// As in [`Event::NodeProbed`].
+        probe: Option<ProbeId>,
+        /// The report, or the reason why there is none.
         outcome: Result<ObserverReport, ProbeFailure>,
     },
     /// `POST /check` (sent by the web server).
     CheckRequested,
+    /// A command that [`Effect::RunCommand`](super::Effect::RunCommand) asked for has been started
+    /// (sent by the loop).
+    CommandStarted {
+        /// The request that this answers.
+        id: CommandId,
+        /// The process that runs it, where it can be told from every other.
+        process: Option<Process>,
+    },
     /// A command that [`Effect::RunCommand`](super::Effect::RunCommand) asked for has ended or
     /// never began (sent by the loop).
     CommandExited {
-        /// Which wish it answers.
+        /// The request that this answers.
         id: CommandId,
         /// How it ended.
         outcome: CommandOutcome,
     },
-    /// The failover command that a former process has left running
-    /// ([`PastFailover::process`](super::PastFailover::process)) runs no more (sent by the loop).
-    FormerCommandEnded,
+    /// News of the failover command that the previous process of this daemon left running
+    /// ([`PastFailover::process`](super::PastFailover::process); sent by the loop).
+    PreviousCommand(PreviousCommand),
     /// The look at the recovery settings that
     /// [`Effect::PrepareFollow`](super::Effect::PrepareFollow) asked for has ended (sent by the
     /// loop).
     FollowPrepared(FollowOutcome),
-    /// [`Lookout::next_deadline`](super::Lookout::next_deadline) has been reached (sent by the
-    /// loop). Decisions are made here and nowhere else.
-    DeadlineReached {
-        /// Does the maintenance file exist.
-        maintenance: bool,
-    },
+    /// This process is about to end (SIGTERM; sent by the loop): from now on nothing is decided, and
+    /// only the ends of commands still count.
+    Stopping,
+    /// A timeline gives a turn (sent by replay to a core
+    /// [with given turns](super::Lookout::with_given_turns), and by nobody else).
+    Turn(GivenTurn),
+}
+
+/// What a given turn is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenTurn {
+    /// Whatever is due by now, as in a live daemon.
+    Deadlines,
+    /// A decision, whatever is due. A regular one may repeat what was tried before.
+    Decision(Look),
+}
+
+/// What is known of a command that the previous process of this daemon left running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreviousCommand {
+    /// It runs no more; nobody was there to see how it ended.
+    Ended,
+    /// Processes cannot be seen here, so its end cannot be either.
+    Unobservable,
 }
 
 /// What a look at the recovery settings came to.

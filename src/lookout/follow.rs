@@ -2,17 +2,19 @@
 //! restart that makes changed ones count. What the settings say, and where they are, is not known
 //! here.
 //!
-//! The wish begins with a change of the remembered primary, with a reload, and with the start of
-//! the process, which cannot know whether a former one got to its end. It lasts until the settings
-//! name the primary and the server was restarted since they were changed; it is pursued once per
+//! Following is wanted from a change of the remembered primary on, from a reload, and from the start
+//! of the process, which cannot know how far the previous one got. It is wanted until the settings
+//! name the primary and the server was restarted since they were changed, and pursued once per
 //! regular decision.
 
+use super::promotion::Promotion;
+use super::turn::Turn;
 use super::{
-    Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FollowOutcome, Lookout, Metric,
-    Trouble,
+    Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FollowOutcome, Metric, Trouble,
 };
-use crate::config::{CommandLine, NodeName};
-use crate::time::{Monotonic, Now};
+use crate::cluster::ClusterState;
+use crate::config::{CommandLine, Config, NodeName};
+use crate::time::Monotonic;
 
 /// How far following the remembered primary has come.
 #[derive(Debug)]
@@ -24,10 +26,10 @@ pub(super) struct Following {
     step: Step,
     /// A restart that failed is not repeated before this.
     not_before: Option<Monotonic>,
-    /// The alert `cannot_follow` was raised since the wish began.
+    /// The alert `cannot_follow` was raised since following was last wanted anew.
     refused: bool,
     /// Why the settings could not be looked at, as last logged.
-    said: Option<String>,
+    logged: Option<String>,
 }
 
 #[derive(Debug)]
@@ -47,7 +49,7 @@ enum Step {
 }
 
 impl Following {
-    /// `restart_owed`: by a former process.
+    /// `restart_owed`: by the previous process.
     pub(super) fn new(restart_owed: bool) -> Self {
         Self {
             wanted: true,
@@ -55,7 +57,7 @@ impl Following {
             step: Step::Idle,
             not_before: None,
             refused: false,
-            said: None,
+            logged: None,
         }
     }
 
@@ -86,182 +88,176 @@ impl Following {
     }
 }
 
-impl Lookout {
+impl Following {
     /// Once per regular decision, after the node map; not if it has just decided to promote this
     /// node.
-    pub(super) fn follow(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
-        let (Some(settings), Some(own), Some(primary)) = (
-            &self.config.follow,
-            &self.config.own_db,
-            self.remembered.clone(),
-        ) else {
-            return;
-        };
-        if *own == primary {
-            self.following.give_up();
-            return;
-        }
-        // The own server is about to be a primary: its next answer says whether it is one.
-        let promotion = &self.promotion;
-        let is_promoted =
-            promotion.is_running() || promotion.is_unsettled() || promotion.held_off(now).is_some();
-        if !self.following.is_due(now) || is_promoted {
-            return;
-        }
-        let Some(info) = self.config.nodes.get(&primary) else {
-            return;
-        };
-        let Some(answer) = self
-            .state
-            .nodes
-            .get(own)
-            .and_then(|state| state.answer.as_ref())
+    pub(super) fn pursue(
+        &mut self,
+        primary: Option<&NodeName>,
+        config: &Config,
+        state: &ClusterState,
+        promotion: &Promotion,
+        turn: &mut Turn<'_>,
+    ) {
+        let (Some(settings), Some(own), Some(primary)) = (&config.follow, &config.own_db, primary)
         else {
             return;
         };
+        if own == primary {
+            self.give_up();
+            return;
+        }
+        // The own server is about to be a primary: its next answer says whether it is one.
+        let now = turn.now.mono;
+        if !self.is_due(now) || promotion.may_be_under_way(now) {
+            return;
+        }
+        let Some(info) = config.nodes.get(primary) else {
+            return;
+        };
+        let Some(answer) = state.nodes.get(own).and_then(|state| state.answer.as_ref()) else {
+            return;
+        };
         if !answer.in_recovery {
-            self.refuse_to_follow(&primary, "by its own last word it is a primary", effects);
+            self.refuse(primary, "by its own last word it is a primary", turn);
             return;
         }
         let Some(conninfo) = settings.conninfo_to(info) else {
-            self.not_prepared(format!("remote_conns.{primary} names no host"), effects);
+            self.not_prepared(format!("remote_conns.{primary} names no host"), turn);
             return;
         };
-        let data_directory = settings.data_directory.clone();
-        self.following.wanted = false;
-        self.following.step = Step::Preparing;
-        effects.push(Effect::PrepareFollow {
-            primary,
+        self.wanted = false;
+        self.step = Step::Preparing;
+        turn.push(Effect::PrepareFollow {
+            primary: primary.clone(),
             conninfo,
-            data_directory,
+            data_directory: settings.data_directory.clone(),
         });
     }
 
-    pub(super) fn follow_prepared(&mut self, outcome: FollowOutcome, effects: &mut Vec<Effect>) {
-        if !matches!(self.following.step, Step::Preparing) {
+    /// The look at the settings has ended.
+    pub(super) fn prepared(
+        &mut self,
+        outcome: FollowOutcome,
+        primary: Option<&NodeName>,
+        config: &Config,
+        promotion: &Promotion,
+        turn: &mut Turn<'_>,
+    ) {
+        if !matches!(self.step, Step::Preparing) {
             return;
         }
-        self.following.step = Step::Idle;
-        effects.push(Effect::SaveState);
-        let Some(primary) = self
-            .remembered
-            .clone()
-            .filter(|primary| self.config.own_db.as_ref() != Some(primary))
+        self.step = Step::Idle;
+        turn.save = true;
+        let Some(primary) = primary.filter(|primary| config.own_db.as_ref() != Some(*primary))
         else {
             return;
         };
         match outcome {
-            FollowOutcome::Failed(reason) => return self.not_prepared(reason, effects),
+            FollowOutcome::Failed(reason) => return self.not_prepared(reason, turn),
             FollowOutcome::Unknown(reason) => {
                 // The next look may find them as they should be, and no restart since.
-                self.following.restart_owed = true;
-                return self.not_prepared(reason, effects);
+                self.restart_owed = true;
+                return self.not_prepared(reason, turn);
             }
-            FollowOutcome::NotAStandby(reason) => {
-                return self.refuse_to_follow(&primary, &reason, effects);
-            }
+            FollowOutcome::NotAStandby(reason) => return self.refuse(primary, &reason, turn),
             FollowOutcome::Changed => {
-                effects.push(Effect::warning(
-                    "the recovery settings of this node were changed".to_owned(),
-                ));
-                self.following.restart_owed = true;
+                turn.warning("the recovery settings of this node were changed".to_owned());
+                self.restart_owed = true;
             }
             FollowOutcome::Unchanged => {}
         }
-        self.following.said = None;
-        if !self.following.restart_owed {
+        self.logged = None;
+        if !self.restart_owed {
             return;
         }
-        if self.promotion.is_running() {
+        if promotion.is_running() {
             // It goes first; the restart stays owed.
-            self.following.wanted = true;
+            self.wanted = true;
             return;
         }
-        self.restart_own_server(effects);
+        self.restart_own_server(config, turn);
     }
 
-    /// A command of ours may have ended: true if it was one of a restart.
-    pub(super) fn follow_command_exited(
+    /// A command has ended: false if it was none of a restart.
+    pub(super) fn command_exited(
         &mut self,
         id: CommandId,
         outcome: &CommandOutcome,
-        now: Now,
-        effects: &mut Vec<Effect>,
+        config: &Config,
+        turn: &mut Turn<'_>,
     ) -> bool {
         let well = *outcome == CommandOutcome::Exited(0);
-        match &self.following.step {
+        match &self.step {
             Step::Stopping { id: running, start } if *running == id => {
                 let start = start.clone();
-                say_how_it_ended(CommandPurpose::FollowStop, outcome, effects);
-                let id = self.run(CommandPurpose::FollowStart, start, effects);
-                self.following.step = Step::Starting { id, stopped: well };
+                log_end(CommandPurpose::FollowStop, outcome, turn);
+                let id = turn.run(CommandPurpose::FollowStart, start, config);
+                self.step = Step::Starting { id, stopped: well };
             }
             Step::Starting {
                 id: running,
                 stopped,
             } if *running == id => {
                 let done = *stopped && well;
-                say_how_it_ended(CommandPurpose::FollowStart, outcome, effects);
-                self.following.step = Step::Idle;
-                self.restarted(done, now.mono);
-                effects.push(Effect::SaveState);
+                log_end(CommandPurpose::FollowStart, outcome, turn);
+                self.step = Step::Idle;
+                self.restarted(done, config, turn.now.mono);
+                turn.save = true;
             }
-            _ => return false,
+            Step::Idle | Step::Preparing | Step::Stopping { .. } | Step::Starting { .. } => {
+                return false;
+            }
         }
         true
     }
 
-    fn restart_own_server(&mut self, effects: &mut Vec<Effect>) {
-        let Some(settings) = &self.config.follow else {
+    fn restart_own_server(&mut self, config: &Config, turn: &mut Turn<'_>) {
+        let Some(settings) = &config.follow else {
             return;
         };
-        let (stop, start) = (
-            settings.stop_command.clone(),
-            settings.start_command.clone(),
-        );
-        let id = self.run(CommandPurpose::FollowStop, stop, effects);
-        self.following.step = Step::Stopping { id, start };
+        let start = settings.start_command.clone();
+        let stop = settings.stop_command.clone();
+        let id = turn.run(CommandPurpose::FollowStop, stop, config);
+        self.step = Step::Stopping { id, start };
     }
 
     /// If it failed it is repeated at a later decision, but not as fast as news of our own server
     /// make decisions due.
-    fn restarted(&mut self, done: bool, now: Monotonic) {
+    fn restarted(&mut self, done: bool, config: &Config, now: Monotonic) {
         if done {
-            self.following.restart_owed = false;
+            self.restart_owed = false;
             return;
         }
-        self.following.wanted = true;
-        self.following.not_before =
-            Some(now + self.config.poll_interval.min(self.config.check_interval));
+        self.wanted = true;
+        self.not_before = Some(now + config.poll_interval.min(config.check_interval));
     }
 
-    /// The wish stays: a former primary that was made a standby follows like any other.
-    fn refuse_to_follow(&mut self, primary: &NodeName, reason: &str, effects: &mut Vec<Effect>) {
-        self.following.wanted = true;
-        if std::mem::replace(&mut self.following.refused, true) {
+    /// Following stays wanted: a former primary that was made a standby follows like any other.
+    fn refuse(&mut self, primary: &NodeName, reason: &str, turn: &mut Turn<'_>) {
+        self.wanted = true;
+        if std::mem::replace(&mut self.refused, true) {
             return;
         }
         let text = format!(
             "the primary is {primary}, and this node does not follow it, it is no standby: {reason}"
         );
-        effects.push(CANNOT_FOLLOW);
-        effects.push(Effect::error(text.clone()));
-        effects.push(Effect::RaiseAlert {
+        turn.push(CANNOT_FOLLOW);
+        turn.error(text.clone());
+        turn.push(Effect::RaiseAlert {
             alert: Alert::CannotFollow,
             text,
         });
     }
 
-    /// Tried again at the next regular decision; said once.
-    fn not_prepared(&mut self, reason: String, effects: &mut Vec<Effect>) {
-        effects.push(CANNOT_FOLLOW);
-        if self.following.said.as_ref() != Some(&reason) {
-            effects.push(Effect::error(format!(
-                "the new primary cannot be followed yet: {reason}"
-            )));
+    /// Tried again at the next regular decision; logged once.
+    fn not_prepared(&mut self, reason: String, turn: &mut Turn<'_>) {
+        turn.push(CANNOT_FOLLOW);
+        if self.logged.as_ref() != Some(&reason) {
+            turn.error(format!("the new primary cannot be followed yet: {reason}"));
         }
-        self.following.wanted = true;
-        self.following.said = Some(reason);
+        self.wanted = true;
+        self.logged = Some(reason);
     }
 }
 
@@ -270,12 +266,15 @@ const CANNOT_FOLLOW: Effect = Effect::Measure(Metric::Trouble {
     about: "autofollow",
 });
 
-fn say_how_it_ended(purpose: CommandPurpose, outcome: &CommandOutcome, effects: &mut Vec<Effect>) {
-    effects.extend(Effect::trouble_with(purpose, outcome));
-    effects.push(match outcome {
-        CommandOutcome::Exited(0) => Effect::info(format!("{} ended well", purpose.key())),
-        _ => Effect::error(format!("{} {outcome}", purpose.key())),
-    });
+fn log_end(purpose: CommandPurpose, outcome: &CommandOutcome, turn: &mut Turn<'_>) {
+    turn.effects.extend(Effect::trouble_with(purpose, outcome));
+    match outcome {
+        CommandOutcome::Exited(0) => turn.info(format!("{} ended well", purpose.key())),
+        CommandOutcome::Exited(_)
+        | CommandOutcome::Killed(_)
+        | CommandOutcome::TimedOut
+        | CommandOutcome::NotStarted(_) => turn.error(format!("{} {outcome}", purpose.key())),
+    }
 }
 
 #[cfg(test)]

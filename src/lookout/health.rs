@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use super::{Effect, Lookout, Metric};
+use super::schedule::{Schedule, Tick};
+use super::turn::Turn;
+use super::{Effect, Metric};
+use crate::config::Config;
 use crate::time::Monotonic;
 
 /// Where the poll cycles stand.
@@ -12,78 +15,87 @@ use crate::time::Monotonic;
 pub(super) struct Health {
     /// When the cycle that is under way began, which is when the last one was complete.
     began: Monotonic,
-    /// It takes too long, and that was said.
+    /// Reports that arrive from here on belong to it.
+    since: Tick,
+    /// It takes too long, and that was logged.
     is_overdue: bool,
     incidents: u64,
 }
 
 impl Health {
-    pub(super) fn new(now: Monotonic) -> Self {
+    pub(super) fn new(schedule: &Schedule, now: Monotonic) -> Self {
         Self {
             began: now,
+            since: schedule.tick(),
             is_overdue: false,
             incidents: 0,
         }
     }
 
-    /// A cycle begins, whatever became of the one before: others are asked from now on.
-    pub(super) fn begin_anew(&mut self, now: Monotonic) {
-        (self.began, self.is_overdue) = (now, false);
+    /// A cycle begins, whatever became of the one before: others are polled from now on.
+    pub(super) fn begin_anew(&mut self, since: Tick, now: Monotonic) {
+        (self.began, self.since, self.is_overdue) = (now, since, false);
     }
-}
 
-impl Lookout {
     /// When the cycle that is under way is overdue.
-    pub(super) fn health_deadline(&self) -> Option<Monotonic> {
-        let asks_somebody = !self.config.nodes.is_empty();
-        let timeout = self
-            .health_timeout()
-            .filter(|_| asks_somebody && !self.health.is_overdue)?;
-        Some(self.health.began + timeout)
+    pub(super) fn next_deadline(&self, config: &Config) -> Option<Monotonic> {
+        let is_watched = !config.nodes.is_empty() && !self.is_overdue;
+        let timeout = timeout(config).filter(|_| is_watched)?;
+        Some(self.began + timeout)
     }
 
-    /// Somebody has reported: perhaps the last one.
-    pub(super) fn note_report(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
-        if !self
-            .schedule
-            .all_reported(self.health.began, self.asks_observers())
+    /// Somebody has reported: perhaps the last one of the cycle.
+    pub(super) fn reported(
+        &mut self,
+        schedule: &Schedule,
+        with_observers: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        let now = turn.now.mono;
+        if !schedule.all_reported(self.since, with_observers) {
+            return;
+        }
+        if self.is_overdue {
+            let took = now.since(self.began).as_secs_f64();
+            turn.info(format!("the poll cycle is complete, after {took:.3} s"));
+        }
+        // The report that completes one cycle is none of the next.
+        self.begin_anew(schedule.tick().next(), now);
+    }
+
+    /// Logs a cycle that is overdue, once.
+    pub(super) fn look(
+        &mut self,
+        config: &Config,
+        schedule: &Schedule,
+        with_observers: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        let now = turn.now.mono;
+        if self
+            .next_deadline(config)
+            .is_none_or(|deadline| deadline > now)
         {
             return;
         }
-        if self.health.is_overdue {
-            let took = now.since(self.health.began).as_secs_f64();
-            effects.push(Effect::info(format!(
-                "the poll cycle is complete, after {took:.3} s"
-            )));
-        }
-        // Just after: the report that completes one cycle is none of the next.
-        self.health.begin_anew(now + Duration::from_nanos(1));
-    }
-
-    pub(super) fn look_after_health(&mut self, now: Monotonic, effects: &mut Vec<Effect>) {
-        if self.health_deadline().is_none_or(|deadline| deadline > now) {
-            return;
-        }
-        self.health.is_overdue = true;
-        self.health.incidents = self.health.incidents.saturating_add(1);
-        effects.push(Effect::Measure(Metric::HealthTimeout));
-        let silent = self
-            .schedule
-            .unreported(self.health.began, self.asks_observers());
-        effects.push(Effect::warning(format!(
+        self.is_overdue = true;
+        self.incidents = self.incidents.saturating_add(1);
+        turn.push(Effect::Measure(Metric::HealthTimeout));
+        let silent = schedule.unreported(self.since, with_observers);
+        turn.warning(format!(
             "no complete poll cycle for {:.3} s, neither answer nor failure of: {} (incidents since the start: {})",
-            now.since(self.health.began).as_secs_f64(),
+            now.since(self.began).as_secs_f64(),
             silent.join(", "),
-            self.health.incidents
-        )));
+            self.incidents
+        ));
     }
+}
 
-    /// Never so short that a cycle could not be complete in it.
-    fn health_timeout(&self) -> Option<Duration> {
-        self.config
-            .health_timeout
-            .map(|timeout| timeout.max(self.config.poll_interval * 2))
-    }
+/// Never so short that a cycle could not be complete in it.
+fn timeout(config: &Config) -> Option<Duration> {
+    config
+        .health_timeout
+        .map(|timeout| timeout.max(config.poll_interval * 2))
 }
 
 #[cfg(test)]

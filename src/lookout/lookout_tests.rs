@@ -81,8 +81,8 @@ fn the_end_of_the_limit_is_a_deadline_and_no_tick() {
          57.04 decide wants_fresh_facts primary_unreachable
          66.05 decide wants_fresh_facts primary_unreachable
          74.01 decide wants_fresh_facts primary_unreachable
-         74.02 run promote
-         74.02 decide promote primary_unreachable",
+         74.02 decide promote primary_unreachable
+         74.02 run promote",
     );
 }
 
@@ -176,8 +176,8 @@ fn a_primary_left_out_by_mistake_is_waited_for_like_any_other() {
          58.01 decide hold contact_too_recent
          68.01 decide hold contact_too_recent
          78.01 decide hold contact_too_recent
-         80.02 run promote
-         80.02 decide promote primary_unreachable",
+         80.02 decide promote primary_unreachable
+         80.02 run promote",
     );
 }
 
@@ -192,8 +192,8 @@ fn a_removed_primary_is_not_waited_for() {
          31.01 decide wants_fresh_facts primary_removed
          31.01 decide hold nodes_just_changed
          36 decide wants_fresh_facts primary_removed
-         36.01 run promote
-         36.01 decide promote primary_removed",
+         36.01 decide promote primary_removed
+         36.01 run promote",
     );
 }
 
@@ -228,8 +228,8 @@ fn a_primary_that_was_never_seen_is_waited_for_from_the_start() {
          30.01 decide hold role_unknown
          40.01 decide hold role_unknown
          50.01 decide hold role_unknown
-         60 run promote
-         60 decide promote never_seen_primary",
+         60 decide promote never_seen_primary
+         60 run promote",
     );
     check("", "0 p refused\n300 end", "run", "");
     check("", "0 p not_ready\n62 end", "run", "60 run promote");
@@ -263,13 +263,13 @@ fn the_primary_and_its_last_contact_survive_a_restart() {
         "",
         "20.2 p unreachable\n40 restart\n85 end",
         "run, decide promote",
-        "80.01 run promote\n80.01 decide promote primary_unreachable",
+        "80.01 decide promote primary_unreachable\n80.01 run promote",
     );
     check(
         "",
         "20.2 p unreachable\n40 restart elsewhere\n105 end",
         "run, decide promote",
-        "100.01 run promote\n100.01 decide promote primary_unreachable",
+        "100.01 decide promote primary_unreachable\n100.01 run promote",
     );
     // Twice: the second process knows of the contact by the memory of the first alone.
     check(

@@ -3,71 +3,78 @@
 
 use std::time::Duration;
 
+use super::schedule::Schedule;
+use super::turn::Turn;
 use super::{
-    Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FailoverOutcome, Lookout, Memory,
-    PastFailover, ProbeId,
+    Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FailoverOutcome, Memory,
+    PastFailover, PreviousCommand, ProbeId, Process,
 };
-use crate::config::{CommandLine, Config};
-use crate::time::{Monotonic, Now};
+use crate::config::{Config, NodeName};
+use crate::time::Monotonic;
 
 /// The state of our own promotion.
 #[derive(Debug, Default)]
 pub(super) struct Promotion {
     running: Option<CommandId>,
-    /// The command of a former process runs, and its end will be told.
-    former_runs: bool,
+    /// The command of the previous process runs, and news of it will come.
+    previous_runs: bool,
     /// The command ended with 0; a poll of our own node that is this one or a later one ends the
     /// wait.
     settled_by: Option<ProbeId>,
     /// The command has ended, or could not be run; it is not repeated before this.
-    pub(super) tried_until: Option<Monotonic>,
+    tried_until: Option<Monotonic>,
     /// No decision before this.
     paused_until: Option<Monotonic>,
     /// The alert `failover_failed` was raised.
     failed: bool,
     /// The last run, while its outage lasts.
     last: Option<PastFailover>,
-    /// After a restart: no promotion before this, unless our own node tells that it is a primary.
+    /// After a restart: no promotion before this, unless our own node reports that it is a primary.
     held_off_until: Option<Monotonic>,
 }
 
 impl Promotion {
-    /// What a former process has left. Its command may still run, or the server may be about to do
-    /// what it was told: nothing is repeated sooner than the former process would have done it.
+    /// Goes on where the previous process ended. Its command may still run, or the server may be
+    /// about to do what it was told: nothing is repeated sooner than that process would have done.
     pub(super) fn recall(memory: &Memory, config: &Config, now: Monotonic) -> Self {
         let mut promotion = Self {
             failed: memory.failover_failed,
             last: memory.failover.clone(),
             ..Self::default()
         };
-        let is_watched = |last: &PastFailover| {
+        let is_observed = |last: &PastFailover| {
             last.outcome == FailoverOutcome::Running && last.process.is_some()
         };
-        if memory.failover.as_ref().is_some_and(is_watched) {
-            promotion.former_runs = true;
-            return promotion;
-        }
-        let Some((at, outcome)) = memory
-            .failover
-            .as_ref()
-            .and_then(|last| Some((last.mono?, last.outcome)))
-        else {
-            return promotion;
-        };
-        if at <= now {
-            let patience = config
-                .failover_command_timeout
-                .unwrap_or(FORMER_COMMAND_PATIENCE);
-            promotion.held_off_until = Some(match outcome {
-                FailoverOutcome::Running => at + patience,
-                FailoverOutcome::Succeeded | FailoverOutcome::Failed | FailoverOutcome::Unknown => {
-                    at + config.check_interval
-                }
-            });
-            promotion.paused_until =
-                (outcome != FailoverOutcome::Running).then(|| at + config.failover_pause);
+        if memory.failover.as_ref().is_some_and(is_observed) {
+            promotion.previous_runs = true;
+        } else {
+            promotion.hold_off(config, now);
         }
         promotion
+    }
+
+    /// Gives the last command its time: nobody can know whether it still runs.
+    fn hold_off(&mut self, config: &Config, now: Monotonic) {
+        let ended = |last: &PastFailover| Some((last.mono?, last.outcome));
+        let Some((at, outcome)) = self
+            .last
+            .as_ref()
+            .and_then(ended)
+            .filter(|(at, _)| *at <= now)
+        else {
+            return;
+        };
+        let patience = config
+            .failover_command_timeout
+            .unwrap_or(PREVIOUS_COMMAND_PATIENCE);
+        self.held_off_until = Some(match outcome {
+            FailoverOutcome::Running => at + patience,
+            FailoverOutcome::Succeeded | FailoverOutcome::Failed | FailoverOutcome::Unknown => {
+                at + config.check_interval
+            }
+        });
+        self.paused_until =
+            (outcome != FailoverOutcome::Running).then(|| at + config.failover_pause);
     }
 
     /// What a later process must know: the last run, and whether the alert stands.
@@ -82,29 +89,32 @@ impl Promotion {
         }
     }
 
-    fn note(&mut self, outcome: FailoverOutcome, now: Now) {
-        if let Some(last) = &mut self.last {
-            (last.outcome, last.mono, last.wall, last.process) =
-                (outcome, Some(now.mono), now.wall, None);
-        }
-    }
-
-    /// The next regular decision is due: what was tried may be tried again.
-    pub(super) fn regular_decision_due(&mut self) {
+    /// A timeline gives a regular decision: what was tried may be tried again.
+    pub(super) fn allow_another_try(&mut self) {
         self.tried_until = None;
     }
 
-    /// Ours, or one that a former process has begun.
+    /// Ours, or one that the previous process began.
     pub(super) fn is_running(&self) -> bool {
-        self.is_ours_running() || self.former_runs
+        self.is_ours_running() || self.previous_runs
     }
 
     pub(super) fn is_ours_running(&self) -> bool {
         self.running.is_some()
     }
 
+    /// The command has succeeded, and our own node was not polled since.
     pub(super) fn is_unsettled(&self) -> bool {
         self.settled_by.is_some()
+    }
+
+    /// The server of this node may be in the middle of its promotion.
+    pub(super) fn may_be_under_way(&self, now: Monotonic) -> bool {
+        self.is_running() || self.is_unsettled() || self.held_off(now).is_some()
+    }
+
+    pub(super) fn tried_until(&self) -> Option<Monotonic> {
+        self.tried_until
     }
 
     /// The end of the pause that is on.
@@ -112,7 +122,7 @@ impl Promotion {
         self.paused_until.filter(|until| *until > now)
     }
 
-    /// Until when the command of a former process may be at work.
+    /// Until when the command of the previous process may be at work.
     pub(super) fn held_off(&self, now: Monotonic) -> Option<Monotonic> {
         self.held_off_until.filter(|until| *until > now)
     }
@@ -121,103 +131,107 @@ impl Promotion {
         self.settled_by = self.settled_by.filter(|awaited| probe < *awaited);
         self.held_off_until = self.held_off_until.filter(|_| !is_primary);
     }
-}
 
-impl Lookout {
-    /// Rule 3h.
-    pub(super) fn promote(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let Some(command) = self.config.failover_command.clone() else {
+    /// Rule 3h. `primary`: the one that is lost.
+    pub(super) fn start(
+        &mut self,
+        primary: Option<NodeName>,
+        config: &Config,
+        schedule: &mut Schedule,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(command) = config.failover_command.clone() else {
             let empty = CommandOutcome::NotStarted(String::new());
-            effects.extend(Effect::trouble_with(CommandPurpose::Failover, &empty));
-            self.attempt_over(now);
-            self.promotion_failed("failover_command is empty", effects);
+            turn.effects
+                .extend(Effect::trouble_with(CommandPurpose::Failover, &empty));
+            self.attempt_over(config, schedule, turn);
+            self.failed("failover_command is empty", turn);
             return;
         };
-        let id = self.run(CommandPurpose::Failover, command, effects);
-        self.promotion.running = Some(id);
-        self.promotion.last = Some(PastFailover {
-            primary: self.remembered.clone(),
+        self.running = Some(turn.run(CommandPurpose::Failover, command, config));
+        self.last = Some(PastFailover {
+            primary,
             outcome: FailoverOutcome::Running,
-            mono: Some(now.mono),
-            wall: now.wall,
+            mono: Some(turn.now.mono),
+            wall: turn.now.wall,
             process: None,
         });
     }
 
-    pub(super) fn run(
+    /// A later process must be able to find our command. Does nothing for other commands.
+    pub(super) fn command_started(
         &mut self,
-        purpose: CommandPurpose,
-        command: CommandLine,
-        effects: &mut Vec<Effect>,
-    ) -> CommandId {
-        let id = CommandId(self.next_command);
-        self.next_command += 1;
-        let timeout = match purpose {
-            CommandPurpose::Failover => self.config.failover_command_timeout,
-            CommandPurpose::LagWarning
-            | CommandPurpose::FollowStop
-            | CommandPurpose::FollowStart => None,
-        };
-        effects.push(Effect::RunCommand {
-            id,
-            purpose,
-            command,
-            timeout,
-        });
-        id
+        id: CommandId,
+        process: Option<Process>,
+        turn: &mut Turn<'_>,
+    ) {
+        if let Some(last) = self.last.as_mut().filter(|_| self.running == Some(id)) {
+            last.process = process;
+            turn.save = true;
+        }
     }
 
-    /// A command that we run has ended, or never began.
+    /// A command has ended, or never began: false if it was none of a promotion.
     pub(super) fn command_exited(
         &mut self,
         id: CommandId,
         outcome: &CommandOutcome,
-        now: Now,
-        effects: &mut Vec<Effect>,
-    ) {
-        if self.follow_command_exited(id, outcome, now, effects) {
-            return;
+        config: &Config,
+        schedule: &mut Schedule,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        if self.running != Some(id) {
+            return false;
         }
-        if self.promotion.running != Some(id) {
-            if *outcome != CommandOutcome::Exited(0) {
-                effects.push(Effect::error(format!(
-                    "over_warning_limit_command {outcome}"
-                )));
-                effects.extend(Effect::trouble_with(CommandPurpose::LagWarning, outcome));
-            }
-            return;
-        }
-        effects.extend(Effect::trouble_with(CommandPurpose::Failover, outcome));
-        self.promotion.running = None;
-        self.attempt_over(now);
-        effects.push(Effect::SaveMemory);
-        if let CommandOutcome::NotStarted(_) = outcome {
-            self.promotion.last = None;
-            self.promotion_failed(&format!("failover_command {outcome}"), effects);
-            return;
-        }
+        turn.effects
+            .extend(Effect::trouble_with(CommandPurpose::Failover, outcome));
+        self.running = None;
+        self.attempt_over(config, schedule, turn);
+        turn.save = true;
         let text = format!("failover_command {outcome}");
-        if *outcome == CommandOutcome::Exited(0) {
-            self.command_has_run(&text, FailoverOutcome::Succeeded, now, effects);
-            self.promotion_succeeded(now, effects);
-        } else {
-            self.command_has_run(&text, FailoverOutcome::Failed, now, effects);
-            self.promotion_failed(&text, effects);
+        match outcome {
+            CommandOutcome::NotStarted(_) => {
+                self.last = None;
+                self.failed(&text, turn);
+            }
+            CommandOutcome::Exited(0) => {
+                self.command_has_run(&text, FailoverOutcome::Succeeded, config, turn);
+                self.succeeded(schedule, turn);
+            }
+            CommandOutcome::Exited(_) | CommandOutcome::Killed(_) | CommandOutcome::TimedOut => {
+                self.command_has_run(&text, FailoverOutcome::Failed, config, turn);
+                self.failed(&text, turn);
+            }
         }
+        true
     }
 
-    /// The command of a former process has ended. It may have done its work: our own node is asked
-    /// before anything else, as after a success.
-    pub(super) fn former_command_ended(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        if !std::mem::take(&mut self.promotion.former_runs) {
+    /// News of the command of the previous process. If it has ended it may have done its work: our
+    /// own node is polled before anything else, as after a success.
+    pub(super) fn previous_command(
+        &mut self,
+        news: PreviousCommand,
+        config: &Config,
+        schedule: &mut Schedule,
+        turn: &mut Turn<'_>,
+    ) {
+        if !std::mem::take(&mut self.previous_runs) {
             return;
         }
-        let text = "the failover_command of a former process has ended, nobody knows how";
-        effects.push(Effect::warning(text.to_owned()));
-        self.attempt_over(now);
-        effects.push(Effect::SaveMemory);
-        self.command_has_run(text, FailoverOutcome::Unknown, now, effects);
-        self.ask_before_the_next(now);
+        turn.save = true;
+        match news {
+            PreviousCommand::Unobservable => {
+                self.last.iter_mut().for_each(|last| last.process = None);
+                self.hold_off(config, turn.now.mono);
+            }
+            PreviousCommand::Ended => {
+                let text = "the failover_command of a former process has ended, nobody knows how";
+                turn.warning(text.to_owned());
+                self.attempt_over(config, schedule, turn);
+                self.command_has_run(text, FailoverOutcome::Unknown, config, turn);
+                self.poll_before_the_next(schedule, turn);
+            }
+        }
     }
 
     /// Whatever came of it.
@@ -225,59 +239,60 @@ impl Lookout {
         &mut self,
         text: &str,
         outcome: FailoverOutcome,
-        now: Now,
-        effects: &mut Vec<Effect>,
+        config: &Config,
+        turn: &mut Turn<'_>,
     ) {
-        effects.push(Effect::RaiseAlert {
+        turn.push(Effect::RaiseAlert {
             alert: Alert::FailoverHasHappened,
             text: text.to_owned(),
         });
-        self.promotion.paused_until = Some(now.mono + self.config.failover_pause);
-        self.promotion.note(outcome, now);
+        let now = turn.now;
+        self.paused_until = Some(now.mono + config.failover_pause);
+        if let Some(last) = &mut self.last {
+            (last.outcome, last.mono, last.wall, last.process) =
+                (outcome, Some(now.mono), now.wall, None);
+        }
     }
 
     /// Nothing is repeated before our own node has answered a poll that begins from now on;
-    /// everybody is asked soon.
-    fn ask_before_the_next(&mut self, now: Now) {
-        self.promotion.settled_by = Some(self.schedule.next_id());
-        self.schedule.hurry_all(now.mono);
+    /// everybody is polled soon.
+    fn poll_before_the_next(&mut self, schedule: &mut Schedule, turn: &Turn<'_>) {
+        self.settled_by = Some(schedule.next_id());
+        schedule.hurry_all(turn.now.mono);
     }
 
     /// Never again at once: a command that fails quickly, or one that leaves the promotion to the
     /// server and returns, would be run again and again. News still make a decision due, as that
     /// our own node has turned primary; they do not shorten this, or a node that comes and goes
     /// would have the command run each time.
-    fn attempt_over(&mut self, now: Now) {
-        let regular = now.mono + self.config.check_interval;
-        self.promotion.tried_until = Some(regular);
-        self.schedule.decision = regular;
+    fn attempt_over(&mut self, config: &Config, schedule: &mut Schedule, turn: &Turn<'_>) {
+        let regular = turn.now.mono + config.check_interval;
+        self.tried_until = Some(regular);
+        schedule.decision = regular;
     }
 
-    fn promotion_succeeded(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        effects.push(Effect::warning("failover_command ended well".to_owned()));
-        self.warning_since = None;
-        effects.push(Effect::ClearAlert(Alert::ReplicationDelay));
-        if std::mem::take(&mut self.promotion.failed) {
-            effects.push(Effect::ClearAlert(Alert::FailoverFailed));
+    fn succeeded(&mut self, schedule: &mut Schedule, turn: &mut Turn<'_>) {
+        turn.warning("failover_command ended well".to_owned());
+        turn.push(Effect::ClearAlert(Alert::ReplicationDelay));
+        if std::mem::take(&mut self.failed) {
+            turn.push(Effect::ClearAlert(Alert::FailoverFailed));
         }
-        self.ask_before_the_next(now);
+        self.poll_before_the_next(schedule, turn);
     }
 
-    fn promotion_failed(&mut self, reason: &str, effects: &mut Vec<Effect>) {
-        self.promotion.failed = true;
-        effects.push(Effect::error(format!(
-            "this node was to be promoted: {reason}"
-        )));
-        effects.push(Effect::RaiseAlert {
+    fn failed(&mut self, reason: &str, turn: &mut Turn<'_>) {
+        self.failed = true;
+        turn.error(format!("this node was to be promoted: {reason}"));
+        turn.push(Effect::RaiseAlert {
             alert: Alert::FailoverFailed,
             text: reason.to_owned(),
         });
     }
 }
 
-/// After a restart the command that a former process started may still run, for all we know for
+/// After a restart the command that the previous process started may still run, for all we know for
 /// this long, unless `failover_command_timeout` says how long.
-const FORMER_COMMAND_PATIENCE: Duration = Duration::from_secs(30);
+const PREVIOUS_COMMAND_PATIENCE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 #[path = "promotion_tests.rs"]

@@ -36,8 +36,8 @@ fn a_poll_of_our_own_node_that_began_before_the_end_settles_nothing() {
         "",
         "20.2 p unreachable\n80.05 s2 standby in 4\n80.06 s2 lost\n93 s2 standby\n95 end",
         "run, raise, decide hold own, decide promote",
-        "80.01 run promote
-         80.01 decide promote primary_unreachable
+        "80.01 decide promote primary_unreachable
+         80.01 run promote
          80.11 raise failover_has_happened
          84.1 decide hold own_node_not_polled_since",
     );

@@ -207,3 +207,15 @@ fn a_standby_that_is_cut_off_and_restarted_counts_those_it_knew() {
         check("", &left_out, "run", "");
     }
 }
+
+#[test]
+fn the_process_of_a_running_command_is_saved_and_no_longer_than_it_runs() {
+    check(
+        "",
+        "20 command 0 in 3\n20.2 p unreachable\n90 end",
+        "run, save, raise",
+        "80.01 run promote
+         80.01 save process
+         83.01 raise failover_has_happened",
+    );
+}

@@ -1,5 +1,5 @@
-//! Who is asked when. Every node and observer has a cadence of its own: one that is slow is still
-//! out while the others are asked again.
+//! Who is polled when. Every node and observer has a cadence of its own: a slow one is still under
+//! way while the others are polled again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::{Effect, ProbeId};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::time::Monotonic;
 
-/// The timer table of the core.
+/// When each node and observer is polled next, and when the next regular decision is due.
 #[derive(Debug)]
 pub(super) struct Schedule {
     nodes: BTreeMap<NodeName, Cadence>,
@@ -16,6 +16,20 @@ pub(super) struct Schedule {
     /// When the next regular decision is due.
     pub(super) decision: Monotonic,
     next_probe: u64,
+    /// The latest reading of the clock.
+    tick: (Tick, Monotonic),
+}
+
+/// A reading of the clock, by number: what is merged at one reading happened at one moment, and
+/// what counts from the next reading on came later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(u64);
+
+impl Tick {
+    /// The reading after this one.
+    pub(super) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +40,7 @@ struct Cadence {
     /// The probe that is under way.
     out: Option<ProbeId>,
     /// When the last report or failure came.
-    reported: Option<Monotonic>,
+    reported: Option<Tick>,
 }
 
 impl Cadence {
@@ -59,16 +73,18 @@ impl Cadence {
         self.due = if next > now { next } else { now + interval };
     }
 
-    fn report(&mut self, probe: ProbeId, now: Monotonic) -> bool {
-        if self.out != Some(probe) {
-            return false;
-        }
-        self.out = None;
-        self.reported = Some(now);
-        true
+    /// Is a report waited for that answers this probe, or any.
+    fn awaits(&self, probe: Option<ProbeId>) -> bool {
+        probe.is_none() || self.out == probe
     }
 
-    fn has_reported(&self, since: Monotonic) -> bool {
+    /// A report came; the probe that was under way has ended.
+    fn report(&mut self, tick: Tick) -> Option<ProbeId> {
+        self.reported = Some(tick);
+        self.out.take()
+    }
+
+    fn has_reported(&self, since: Tick) -> bool {
         self.reported.is_some_and(|reported| reported >= since)
     }
 }
@@ -80,7 +96,21 @@ impl Schedule {
             observers: BTreeMap::new(),
             decision: now,
             next_probe: 0,
+            tick: (Tick(0), now),
         }
+    }
+
+    /// A turn begins: its moment is another one only if the clock went on.
+    pub(super) fn read_clock(&mut self, now: Monotonic) {
+        let (tick, at) = self.tick;
+        if at != now {
+            self.tick = (tick.next(), now);
+        }
+    }
+
+    /// The reading of this turn.
+    pub(super) fn tick(&self) -> Tick {
+        self.tick.0
     }
 
     /// Everybody who is new is due at once; who has left is forgotten, and with it the probe that
@@ -119,54 +149,37 @@ impl Schedule {
         ProbeId(self.next_probe)
     }
 
-    /// A probe of this node has come back. False: it is not the one that is waited for.
-    pub(super) fn node_reported(
-        &mut self,
-        node: &NodeName,
-        probe: ProbeId,
-        now: Monotonic,
-    ) -> bool {
+    /// Is a report of this node waited for that answers this probe, or any. The one rule by which
+    /// reports are admitted.
+    pub(super) fn awaits_node(&self, node: &NodeName, probe: Option<ProbeId>) -> bool {
         self.nodes
-            .get_mut(node)
-            .is_some_and(|cadence| cadence.report(probe, now))
+            .get(node)
+            .is_some_and(|cadence| cadence.awaits(probe))
     }
 
-    /// A fetch from this observer has come back. False: it is not the one that is waited for.
-    pub(super) fn observer_reported(
-        &mut self,
-        observer: &ObserverName,
-        probe: ProbeId,
-        now: Monotonic,
-    ) -> bool {
+    /// The same of an observer.
+    pub(super) fn awaits_observer(&self, observer: &ObserverName, probe: Option<ProbeId>) -> bool {
         self.observers
-            .get_mut(observer)
-            .is_some_and(|cadence| cadence.report(probe, now))
+            .get(observer)
+            .is_some_and(|cadence| cadence.awaits(probe))
     }
 
-    /// The probe of this node that is under way.
-    pub(super) fn asked_node(&self, node: &NodeName) -> Option<ProbeId> {
-        self.nodes.get(node)?.out
+    /// An awaited report of this node has come: which probe it answers, or the next one's id where
+    /// none was under way.
+    pub(super) fn node_reported(&mut self, node: &NodeName) -> ProbeId {
+        let (tick, next) = (self.tick(), self.next_id());
+        let cadence = self.nodes.get_mut(node);
+        cadence
+            .and_then(|cadence| cadence.report(tick))
+            .unwrap_or(next)
     }
 
-    /// The fetch from this observer that is under way.
-    pub(super) fn asked_observer(&self, observer: &ObserverName) -> Option<ProbeId> {
-        self.observers.get(observer)?.out
-    }
-
-    /// This node has reported without being asked.
-    pub(super) fn node_told(&mut self, node: &NodeName, now: Monotonic) {
-        self.nodes
-            .get_mut(node)
-            .into_iter()
-            .for_each(|cadence| cadence.reported = Some(now));
-    }
-
-    /// This observer has reported without being asked.
-    pub(super) fn observer_told(&mut self, observer: &ObserverName, now: Monotonic) {
-        self.observers
-            .get_mut(observer)
-            .into_iter()
-            .for_each(|cadence| cadence.reported = Some(now));
+    /// An awaited report of this observer has come.
+    pub(super) fn observer_reported(&mut self, observer: &ObserverName) {
+        let tick = self.tick();
+        if let Some(cadence) = self.observers.get_mut(observer) {
+            cadence.report(tick);
+        }
     }
 
     pub(super) fn hurry_node(&mut self, node: &NodeName, now: Monotonic) {
@@ -179,16 +192,15 @@ impl Schedule {
         self.cadences().for_each(|cadence| cadence.hurry(now));
     }
 
-    /// Asks those at once who have not reported at this very moment or later, and who are not being
-    /// asked.
-    pub(super) fn hurry_unreported(&mut self, since: Monotonic) {
+    /// Polls those at once who have not reported at `since` or later, and are not being polled.
+    pub(super) fn hurry_unreported(&mut self, since: Tick, now: Monotonic) {
         let idle = self.cadences().filter(|cadence| cadence.out.is_none());
         idle.filter(|cadence| !cadence.has_reported(since))
-            .for_each(|cadence| cadence.hurry(since));
+            .for_each(|cadence| cadence.hurry(now));
     }
 
     /// Has everybody reported at `since` or later.
-    pub(super) fn all_reported(&self, since: Monotonic, with_observers: bool) -> bool {
+    pub(super) fn all_reported(&self, since: Tick, with_observers: bool) -> bool {
         let observers = self.observers.values().filter(|_| with_observers);
         self.nodes
             .values()
@@ -197,7 +209,7 @@ impl Schedule {
     }
 
     /// Who has not reported at `since` or later.
-    pub(super) fn unreported(&self, since: Monotonic, with_observers: bool) -> Vec<String> {
+    pub(super) fn unreported(&self, since: Tick, with_observers: bool) -> Vec<String> {
         let nodes = self
             .nodes
             .iter()

@@ -32,8 +32,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{
-    CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory, PastFailover, ProbeId,
-    Process, Round,
+    CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory, PastFailover,
+    PreviousCommand, ProbeId, Process, Round,
 };
 use crate::cluster::{
     Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport,
@@ -180,7 +180,7 @@ impl World {
                         Event::NodeProbed { node, probe, .. }
                             if old.nodes.get(node) != config.nodes.get(node) =>
                         {
-                            Some(*probe)
+                            *probe
                         }
                         _ => None,
                     }));
@@ -191,36 +191,29 @@ impl World {
             ("restart", what) => {
                 let mut memory = self.lookout.memory(now);
                 if what == "elsewhere" {
-                    memory
-                        .contacts
-                        .values_mut()
-                        .for_each(|contact: &mut Contact| contact.mono = None);
-                    memory
-                        .failover
-                        .iter_mut()
-                        .for_each(|last: &mut PastFailover| last.mono = None);
+                    let contacts = memory.contacts.values_mut();
+                    contacts.for_each(|contact: &mut Contact| contact.mono = None);
+                    let last = memory.failover.iter_mut();
+                    last.for_each(|last: &mut PastFailover| {
+                        (last.mono, last.process) = (None, None);
+                    });
                 }
                 let left = std::mem::take(&mut self.coming);
-                if matches!(what, "watching" | "gone") {
-                    let is_end = |event: &Event| {
-                        matches!(
-                            event,
-                            Event::CommandExited { .. } | Event::FormerCommandEnded
-                        )
-                    };
-                    let ends = left
-                        .into_iter()
-                        .filter(|(_, event)| is_end(event) && what == "watching");
-                    self.coming
-                        .extend(ends.map(|(at, _)| (at, Event::FormerCommandEnded)));
-                    memory
-                        .failover
-                        .iter_mut()
-                        .for_each(|last| last.process = Some(Process { pid: 1, started: 1 }));
-                }
                 self.lookout = Lookout::new(Arc::clone(self.lookout.config()), &memory, now);
-                if what == "gone" {
-                    self.tell(Event::FormerCommandEnded);
+                let ended = Event::PreviousCommand(PreviousCommand::Ended);
+                let is_end = |event: &Event| {
+                    matches!(
+                        event,
+                        Event::CommandExited { .. } | Event::PreviousCommand(_)
+                    )
+                };
+                match what {
+                    "watching" => {
+                        let ends = left.into_iter().filter(|(_, event)| is_end(event));
+                        self.coming.extend(ends.map(|(at, _)| (at, ended.clone())));
+                    }
+                    "gone" => self.tell(ended),
+                    _ => self.tell(Event::PreviousCommand(PreviousCommand::Unobservable)),
                 }
             }
             ("command", what) => {
@@ -290,7 +283,7 @@ impl World {
     }
 
     fn turn(&mut self) {
-        let mut effects = Vec::new();
+        let (mut events, mut effects) = (Vec::new(), Vec::new());
         while let Some(entry) = self
             .coming
             .first_entry()
@@ -300,17 +293,10 @@ impl World {
             if self.is_contact_with_p(&event) {
                 self.reached = Some(self.t);
             }
-            self.lookout.handle(event, now(self.t), &mut effects);
+            events.push(event);
         }
-        if self.lookout.next_deadline() <= now(self.t).mono {
-            self.lookout.handle(
-                Event::DeadlineReached {
-                    maintenance: self.maintenance,
-                },
-                now(self.t),
-                &mut effects,
-            );
-        }
+        let (maintenance, now) = (self.maintenance, now(self.t));
+        self.lookout.turn(events, maintenance, now, &mut effects);
         effects
             .into_iter()
             .for_each(|effect| self.carry_out(effect));
@@ -326,7 +312,9 @@ impl World {
             return false;
         };
         let is_primary = matches!(report.role, RoleReport::Primary { .. });
-        node.as_str() == "p" && is_primary && !self.outdated.contains(probe)
+        node.as_str() == "p"
+            && is_primary
+            && probe.is_none_or(|probe| !self.outdated.contains(&probe))
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -340,7 +328,7 @@ impl World {
                     after,
                     Event::NodeProbed {
                         node,
-                        probe,
+                        probe: Some(probe),
                         outcome,
                     },
                 );
@@ -354,7 +342,7 @@ impl World {
                     after,
                     Event::ObserverProbed {
                         observer,
-                        probe,
+                        probe: Some(probe),
                         outcome,
                     },
                 );
@@ -371,6 +359,10 @@ impl World {
                     self.transcript
                 );
                 let (status, after) = self.command;
+                if status.is_some() {
+                    let process = Some(Process { pid: 1, started: 1 });
+                    self.tell(Event::CommandStarted { id, process });
+                }
                 let not_started = || CommandOutcome::NotStarted("no such file".to_owned());
                 self.send(
                     after,
@@ -396,23 +388,31 @@ impl World {
             Effect::ClearAlert(alert) => {
                 self.note(&format!("clear {}", compat::alert::file_name(alert)))
             }
-            Effect::SaveState => {
-                let Some(round) = self.lookout.last_round() else {
-                    return;
-                };
+            Effect::Decided {
+                round, repeated, ..
+            } => {
                 let verdict = &round.decision.verdict;
-                let decided = format!("decide {} {}", verdict.name(), verdict.reason());
-                let behind = behind(round);
-                self.note(&decided);
-                behind.iter().for_each(|line| self.note(line));
+                if let Some(repeated) = repeated {
+                    self.note(&format!("log {repeated}"));
+                }
+                self.note(&format!("log {verdict}"));
+                self.note(&format!("decide {} {}", verdict.name(), verdict.reason()));
+                behind(&round).iter().for_each(|line| self.note(line));
             }
-            Effect::SaveMemory => {}
+            Effect::Save(saved) => {
+                if saved
+                    .memory
+                    .failover
+                    .is_some_and(|last| last.process.is_some())
+                {
+                    self.note("save process");
+                }
+            }
             Effect::Measure(metric) => self.note(&format!(
                 "measure {}",
                 compat::metric::line(&metric, &BTreeMap::new())
             )),
             Effect::Log { text, .. } => self.note(&format!("log {text}")),
-            Effect::NoNews(verdict) => self.note(&format!("log {verdict}")),
         }
     }
 

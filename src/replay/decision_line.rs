@@ -61,7 +61,7 @@ impl DecisionLine {
     ) -> Self {
         let verdict = &round.decision.verdict;
         let map = &round.map;
-        Self {
+        let mut line = Self {
             timeline: timeline.to_owned(),
             t: t.as_secs_f64(),
             verdict: verdict.name(),
@@ -73,20 +73,16 @@ impl DecisionLine {
             connected_observers: names(map.connected_observers.iter()),
             disconnected_observers: names(map.disconnected_observers.iter()),
             fresh_facts_wanted: false,
-            commands: effects
-                .iter()
-                .filter_map(Effect::command)
-                .map(|(_, argv)| argv.to_vec())
-                .collect(),
-            alerts_raised: alerts(effects, |effect| {
-                matches!(effect, Effect::RaiseAlert { .. })
-            }),
-            alerts_cleared: alerts(effects, |effect| matches!(effect, Effect::ClearAlert(_))),
-            followed: effects.iter().find_map(followed),
+            commands: Vec::new(),
+            alerts_raised: BTreeSet::new(),
+            alerts_cleared: BTreeSet::new(),
+            followed: None,
             lag_warning: lookout.lag_warning(),
-            lag_gauge: effects.iter().find_map(lag_gauge),
+            lag_gauge: None,
             figures: compat::decision_json::figures(round),
-        }
+        };
+        effects.iter().for_each(|effect| line.note(effect));
+        line
     }
 }
 
@@ -94,29 +90,31 @@ fn names<'a, T: ToString + 'a>(names: impl Iterator<Item = &'a T>) -> Vec<String
     names.map(ToString::to_string).collect()
 }
 
-fn followed(effect: &Effect) -> Option<String> {
-    match effect {
-        Effect::PrepareFollow { primary, .. } => Some(primary.to_string()),
-        _ => None,
-    }
-}
-
-fn lag_gauge(effect: &Effect) -> Option<f64> {
-    match effect {
-        Effect::Measure(Metric::ReplicationLag(lag)) => Some(lag.as_secs_f64()),
-        _ => None,
-    }
-}
-
-fn alerts(effects: &[Effect], chosen: impl Fn(&Effect) -> bool) -> BTreeSet<&'static str> {
-    let alerts = effects
-        .iter()
-        .filter(|effect| chosen(effect))
-        .filter_map(|effect| match effect {
-            Effect::RaiseAlert { alert, .. } | Effect::ClearAlert(alert) => {
-                Some(compat::alert::file_name(*alert))
+impl DecisionLine {
+    /// What was done since the last decision.
+    fn note(&mut self, effect: &Effect) {
+        match effect {
+            Effect::RunCommand { command, .. } => self.commands.push(command.argv.clone()),
+            Effect::PrepareFollow { primary, .. } => {
+                self.followed.get_or_insert_with(|| primary.to_string());
             }
-            _ => None,
-        });
-    alerts.collect()
+            Effect::RaiseAlert { alert, .. } => {
+                self.alerts_raised.insert(compat::alert::file_name(*alert));
+            }
+            Effect::ClearAlert(alert) => {
+                self.alerts_cleared.insert(compat::alert::file_name(*alert));
+            }
+            Effect::Measure(Metric::ReplicationLag(lag)) => {
+                self.lag_gauge.get_or_insert(lag.as_secs_f64());
+            }
+            Effect::Measure(
+                Metric::HealthTimeout | Metric::DisconnectIgnored | Metric::Trouble { .. },
+            )
+            | Effect::ProbeNode { .. }
+            | Effect::ProbeObserver { .. }
+            | Effect::Save(_)
+            | Effect::Log { .. }
+            | Effect::Decided { .. } => {}
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::words::{self, at};
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure, RoleReport};
 use crate::compat;
 use crate::config::{self, Config, Environment, NodeName};
-use crate::lookout::{Contact, Memory, PastFailover, Process};
+use crate::lookout::{Contact, Memory, PastFailover, PreviousCommand, Process};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// A line that is longer is refused.
@@ -356,7 +356,10 @@ fn step(kind: &str, object: &Map<String, Value>, epoch: WallTime) -> Result<Step
                 .ok_or_else(|| format!("command: expected {names}"))?;
             Ok(Step::Command(purpose, words::read_outcome(object)?))
         }
-        words::FORMER_COMMAND_ENDED => mark(Step::FormerCommandEnded),
+        words::FORMER_COMMAND_ENDED => mark(Step::PreviousCommand(PreviousCommand::Ended)),
+        words::PREVIOUS_COMMAND => {
+            words::read_previous(value.as_str().unwrap_or_default()).map(Step::PreviousCommand)
+        }
         words::FOLLOW => {
             let message = text(object, words::MESSAGE)?;
             words::read_follow(value.as_str().unwrap_or_default(), message)
@@ -469,7 +472,7 @@ fn observer_report(value: &Value, epoch: WallTime) -> Result<ObserverReport, Str
 }
 
 /// What a line may tell, and the keys that may go with it.
-const KINDS: [(&str, &[&str]); 13] = [
+const KINDS: [(&str, &[&str]); 14] = [
     (
         "node",
         &[
@@ -501,6 +504,7 @@ const KINDS: [(&str, &[&str]); 13] = [
     ("check_requested", &[]),
     ("command", &words::OUTCOMES),
     (words::FORMER_COMMAND_ENDED, &[]),
+    (words::PREVIOUS_COMMAND, &[]),
     (words::FOLLOW, &[words::MESSAGE]),
     ("turn", &["verdict", "reason"]),
     ("end", &[]),

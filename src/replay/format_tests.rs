@@ -119,7 +119,7 @@ fn refuses_what_is_no_line_and_says_where() {
         check(line, Err("t: expected seconds, 0 or more"));
     }
     let kinds = "node, observer, lost, maintenance, config, wall, check, check_requested, command, \
-                 former_command_ended, follow_prepared, turn, end";
+                 former_command_ended, previous_command, follow_prepared, turn, end";
     check(r#"{"t": 1}"#, Err(&format!("expected one of {kinds}")));
     check(
         r#"{"t": 1, "nod": "p"}"#,
@@ -357,7 +357,7 @@ fn no_mutation_panics() {
         for line in mutated.split(|byte| *byte == b'\n') {
             let _ = reader.line(line);
         }
-        if let Some(timeline) = reader.finish().filter(|timeline| timeline.has_turns()) {
+        if let Some(timeline) = reader.finish().filter(|timeline| timeline.gives_turns()) {
             super::super::decisions(&timeline).unwrap();
         }
     });

@@ -3,10 +3,8 @@
 
 mod decision_line;
 mod format;
-mod live;
 mod record;
 mod run;
-mod scripted;
 mod timeline;
 mod verify;
 mod words;

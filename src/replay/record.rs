@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::timeline::Clocks;
 use super::words::{
-    FORMER_COMMAND_ENDED, purpose_name, seconds, since, write_failure, write_follow, write_outcome,
+    PREVIOUS_COMMAND, previous_name, purpose_name, seconds, since, write_failure, write_follow,
+    write_outcome,
 };
 use crate::cluster::{ClusterState, Lsn, NodeReport, ObserverReport, ProbeFailure, RoleReport};
 use crate::compat;
@@ -69,20 +70,17 @@ impl Recorder {
         }
     }
 
-    /// Writes down an event that is about to be handed to this core. Deadlines are told by
-    /// [`Recorder::turn`].
-    pub fn event(&mut self, event: &Event, lookout: &Lookout, now: Now) {
-        if is_wanted(event, lookout) {
+    /// Writes down what is about to be handed to this core in one turn. An answer that nobody waits
+    /// for changes nothing, and there would be no telling it from one that does: it is left out.
+    pub fn events(&mut self, events: &[Event], lookout: &Lookout, now: Now) {
+        for event in events.iter().filter(|event| lookout.awaits(event)) {
             self.push_event(event, lookout.state(), now);
         }
     }
 
-    /// Writes down that this core has looked at its deadlines, which had these effects, and what it
-    /// decided, if it did.
-    pub fn turn(&mut self, maintenance: bool, effects: &[Effect], lookout: &Lookout, now: Now) {
-        let round = lookout
-            .last_round()
-            .filter(|_| effects.contains(&Effect::SaveState));
+    /// Writes down that the core has looked at its deadlines, and what it decided, if it did.
+    pub fn turn(&mut self, maintenance: bool, effects: &[Effect], now: Now) {
+        let round = effects.iter().find_map(Effect::decided);
         self.push_turn(maintenance, round.map(|round| &round.decision.verdict), now);
     }
 
@@ -121,11 +119,14 @@ impl Recorder {
                 line.insert("command".to_owned(), json!(purpose_name(purpose)));
                 write_outcome(outcome, &mut line);
             }
-            Event::FormerCommandEnded => {
-                line.insert(FORMER_COMMAND_ENDED.to_owned(), json!(true));
+            Event::PreviousCommand(news) => {
+                line.insert(PREVIOUS_COMMAND.to_owned(), json!(previous_name(*news)));
             }
             Event::FollowPrepared(outcome) => write_follow(outcome, &mut line),
-            Event::DeadlineReached { .. } => return,
+            // Of no consequence for any decision of this process.
+            Event::CommandStarted { .. } | Event::Stopping => return,
+            // A turn has its own line.
+            Event::Turn(_) => return,
         }
         self.push_at(line, now);
     }
@@ -148,11 +149,9 @@ impl Recorder {
 
     /// Notes which commands are started, so that their ends can be told by what they were for.
     pub fn note(&mut self, effects: &[Effect]) {
-        for effect in effects {
-            if let Effect::RunCommand { id, purpose, .. } = effect {
-                self.running.insert(*id, *purpose);
-            }
-        }
+        let started = effects.iter().filter_map(Effect::purpose);
+        self.running
+            .extend(started.map(|(purpose, id)| (id, purpose)));
     }
 
     /// Writes down that the process ends.
@@ -229,18 +228,6 @@ impl Recorder {
 
     fn since_epoch(&self, time: WallTime) -> f64 {
         since(self.start.wall, time)
-    }
-}
-
-/// An answer that nobody waits for any more changes nothing, and there would be no telling it from
-/// one that does.
-fn is_wanted(event: &Event, lookout: &Lookout) -> bool {
-    match event {
-        Event::NodeProbed { node, probe, .. } => lookout.asked_node(node) == Some(*probe),
-        Event::ObserverProbed {
-            observer, probe, ..
-        } => lookout.asked_observer(observer) == Some(*probe),
-        _ => true,
     }
 }
 

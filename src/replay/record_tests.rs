@@ -79,7 +79,7 @@ fn lsn(text: &str) -> Option<Lsn> {
 fn check_node(outcome: Result<NodeReport, ProbeFailure>, line: &str) {
     let event = Event::NodeProbed {
         node: "p".into(),
-        probe: ProbeId(3),
+        probe: Some(ProbeId(3)),
         outcome: outcome.clone(),
     };
     check(event, line, &Step::Node("p".into(), outcome));
@@ -169,7 +169,7 @@ fn words_of_observers_are_read_back_as_far_as_they_are_about_us() {
     check(
         Event::ObserverProbed {
             observer: "o1".into(),
-            probe: ProbeId(4),
+            probe: Some(ProbeId(4)),
             outcome: report(&["s1", "foreign"]),
         },
         concat!(
@@ -185,7 +185,7 @@ fn words_of_observers_are_read_back_as_far_as_they_are_about_us() {
     check(
         Event::ObserverProbed {
             observer: "o1".into(),
-            probe: ProbeId(4),
+            probe: Some(ProbeId(4)),
             outcome: Err(failure.clone()),
         },
         r#"{"t":1.234567,"failure":"unreachable","message":"gone","observer":"o1"}"#,
@@ -428,34 +428,23 @@ impl Daemon {
             0 => self.chance(),
             _ => {}
         }
-        let now = self.now();
+        let (now, mut events) = (self.now(), Vec::new());
         while let Some(entry) = self
             .coming
             .first_entry()
             .filter(|entry| entry.key().0 <= self.micros)
         {
-            let event = entry.remove();
-            self.recorder.event(&event, &self.lookout, now);
-            self.lookout.handle(event, now, &mut self.effects);
+            events.push(entry.remove());
         }
-        let mut is_decision = false;
-        if self.lookout.next_deadline() <= now.mono {
-            let before = self.effects.len();
-            self.lookout.handle(
-                Event::DeadlineReached {
-                    maintenance: self.maintenance,
-                },
-                now,
-                &mut self.effects,
-            );
-            is_decision = self.effects[before..].contains(&Effect::SaveState);
-            self.recorder.turn(
-                self.maintenance,
-                &self.effects[before..],
-                &self.lookout,
-                now,
-            );
+        self.recorder.events(&events, &self.lookout, now);
+        let maintenance = self.maintenance;
+        let looked = self
+            .lookout
+            .turn(events, maintenance, now, &mut self.effects);
+        if looked {
+            self.recorder.turn(maintenance, &self.effects, now);
         }
+        let is_decision = self.effects.iter().any(|effect| effect.decided().is_some());
         self.carry_out(is_decision);
     }
 
@@ -510,7 +499,7 @@ impl Daemon {
                     let outcome = self.answer(node.as_str());
                     self.send(Event::NodeProbed {
                         node: node.clone(),
-                        probe: *probe,
+                        probe: Some(*probe),
                         outcome,
                     });
                 }
@@ -518,7 +507,7 @@ impl Daemon {
                     let outcome = self.observed();
                     self.send(Event::ObserverProbed {
                         observer: observer.clone(),
-                        probe: *probe,
+                        probe: Some(*probe),
                         outcome,
                     });
                 }

@@ -1,15 +1,26 @@
-//! Runs a timeline of either kind and tells what was decided.
+//! Runs a timeline through the core and reports what was decided. Nothing is executed; no clock,
+//! socket or file is touched.
+//!
+//! A recorded timeline says when the daemon looked at its deadlines (`turn`): the core is given its
+//! turns then and at no other time, so that every wait ends at the very microsecond at which it
+//! ended live. One written by hand has no such lines: there a turn is given whenever the core has
+//! one due. A script says when decisions are made (`check`): each is given a turn of its own, on the
+//! facts up to that line and with the memory that earlier checks left.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::decision_line::DecisionLine;
-use super::timeline::Timeline;
-use super::{live, scripted};
+use super::timeline::{CheckLine, Clocks, Follow, Line, Step, Timeline};
 use crate::compat;
-use crate::lookout::{Effect, REPEATED};
+use crate::failover::Verdict;
+use crate::lookout::{
+    CommandId, CommandOutcome, CommandPurpose, Effect, Event, FollowOutcome, GivenTurn, Look,
+    Lookout, Round,
+};
 
 /// What a run has to tell, in order of time.
 #[derive(Clone, Debug)]
@@ -49,18 +60,41 @@ impl fmt::Display for Endless {
         write!(
             f,
             "too long a time after t {since}: more than {} turns without a line",
-            live::MAX_IDLE_TURNS
+            MAX_IDLE_TURNS
         )
     }
 }
 
 /// Runs a timeline.
 pub fn run(timeline: &Timeline, tell: &mut dyn FnMut(Told)) -> Result<(), Endless> {
-    if timeline.is_scripted() {
-        scripted::run(timeline, tell);
-        return Ok(());
+    let mut run = Run::new(timeline, tell);
+    let finds_turns = !timeline.gives_turns();
+    let mut lines = timeline.lines.as_slice();
+    while let Some((line, rest)) = lines.split_first() {
+        lines = rest;
+        // What arrives at the moment of a deadline is merged first, as in the daemon.
+        while finds_turns && run.next_turn() < line.t {
+            run.found_turn()?;
+        }
+        run.clocks.go_to(line.t);
+        run.idle_turns = 0;
+        match &line.step {
+            Step::Check(check) => {
+                let fresh = rest.iter().take_while(|line| line.fresh).count();
+                let (facts, after) = rest.split_at(fresh);
+                run.check(check, facts);
+                lines = after;
+            }
+            step => {
+                run.learn(step);
+                run.report();
+            }
+        }
     }
-    live::run(timeline, tell)
+    while finds_turns && run.next_turn() <= run.clocks.t() {
+        run.found_turn()?;
+    }
+    Ok(())
 }
 
 /// All decisions of a timeline.
@@ -73,37 +107,244 @@ pub fn decisions(timeline: &Timeline) -> Result<Vec<Outcome>, Endless> {
     Ok(outcomes)
 }
 
-/// Tells what these effects say besides the decision, which says `sentence` itself. How often one
-/// was repeated is for whoever tells the decisions to count.
-pub(super) fn tell_news(
-    effects: &[Effect],
-    sentence: &str,
-    t: Duration,
-    tell: &mut dyn FnMut(Told),
-) {
+struct Run<'a> {
+    name: &'a str,
+    is_script: bool,
+    lookout: Lookout,
+    clocks: Clocks,
+    maintenance: bool,
+    running: Vec<(CommandPurpose, CommandId)>,
+    /// Since the last decision; of a script, since the check began.
+    effects: Vec<Effect>,
+    /// How many of them were reported.
+    reported: usize,
+    idle_turns: usize,
+    tell: &'a mut dyn FnMut(Told),
+}
+
+impl<'a> Run<'a> {
+    fn new(timeline: &'a Timeline, tell: &'a mut dyn FnMut(Told)) -> Self {
+        let config = Arc::new(timeline.config.clone());
+        Self {
+            name: &timeline.name,
+            is_script: timeline.is_scripted(),
+            lookout: Lookout::with_given_turns(config, &timeline.memory, timeline.start),
+            clocks: Clocks::new(timeline.start),
+            maintenance: false,
+            running: Vec::new(),
+            effects: Vec::new(),
+            reported: 0,
+            idle_turns: 0,
+            tell,
+        }
+    }
+
+    /// When the core has its next turn due, but not before now.
+    fn next_turn(&self) -> Duration {
+        self.clocks
+            .t_of(self.lookout.next_deadline())
+            .max(self.clocks.t())
+    }
+
+    fn found_turn(&mut self) -> Result<(), Endless> {
+        self.idle_turns += 1;
+        if self.idle_turns > MAX_IDLE_TURNS {
+            return Err(Endless {
+                since: self.clocks.t(),
+            });
+        }
+        self.clocks.go_to(self.next_turn());
+        self.turn(Event::Turn(GivenTurn::Deadlines));
+        self.report();
+        Ok(())
+    }
+
+    fn turn(&mut self, event: Event) {
+        let now = self.clocks.now();
+        self.lookout
+            .turn([event], self.maintenance, now, &mut self.effects);
+    }
+
+    /// Takes in a line. In a script the daemon's own timers do not run, and commands end within
+    /// their check.
+    fn learn(&mut self, step: &Step) {
+        match step {
+            Step::Node(node, outcome) => self.turn(Event::NodeProbed {
+                node: node.clone(),
+                probe: None,
+                outcome: outcome.clone(),
+            }),
+            Step::Observer(observer, outcome) => self.turn(Event::ObserverProbed {
+                observer: observer.clone(),
+                probe: None,
+                outcome: outcome.clone(),
+            }),
+            Step::Lost(node, failure) => self.turn(Event::NodeLost {
+                node: node.clone(),
+                failure: failure.clone(),
+            }),
+            Step::Maintenance(exists) => self.maintenance = *exists,
+            Step::Config(config) => self.turn(Event::ConfigLoaded(Arc::new((**config).clone()))),
+            Step::Wall(wall) => self.clocks.set_wall(*wall),
+            Step::CheckRequested => self.turn(Event::CheckRequested),
+            Step::Command(purpose, outcome) => {
+                let is_it = |(running, _): &(CommandPurpose, _)| running == purpose;
+                if let Some(at) = self.running.iter().position(is_it) {
+                    let (_, id) = self.running.remove(at);
+                    let outcome = outcome.clone();
+                    self.turn(Event::CommandExited { id, outcome });
+                }
+            }
+            Step::PreviousCommand(news) => self.turn(Event::PreviousCommand(*news)),
+            Step::FollowPrepared(outcome) => self.turn(Event::FollowPrepared(outcome.clone())),
+            Step::Turn(_) if !self.is_script => self.turn(Event::Turn(GivenTurn::Deadlines)),
+            Step::Turn(_) | Step::End | Step::Check(_) => {}
+        }
+    }
+
+    /// Reports what was not reported yet: the news, the decision if one was made, and the commands
+    /// that were run for it. A script reports its checks alone.
+    fn report(&mut self) {
+        if self.is_script {
+            return;
+        }
+        let t = self.clocks.t();
+        let effects = self.effects.get(self.reported..).unwrap_or_default();
+        self.running
+            .extend(effects.iter().filter_map(Effect::purpose));
+        let decided = effects.iter().find_map(Effect::decided).cloned();
+        tell_news(effects, t, self.tell);
+        if let Some(round) = &decided {
+            let asks = matches!(round.decision.verdict, Verdict::WantsFreshFacts { .. });
+            self.tell_decision(round, asks, t, Map::new());
+        }
+        let effects = self.effects.get(self.reported..).unwrap_or_default();
+        tell_commands(effects, t, self.tell);
+        if decided.is_some() {
+            self.effects.clear();
+        }
+        self.reported = self.effects.len();
+    }
+
+    /// A decision of a script, and a second one on the fresh facts that stand behind it, if the
+    /// first wants them.
+    fn check(&mut self, check: &CheckLine, facts: &[Line]) {
+        let t = self.clocks.t();
+        self.effects.clear();
+        let wants_fresh_facts = self.decide(Look::Regular, check);
+        if wants_fresh_facts && !facts.is_empty() {
+            for line in facts {
+                self.clocks.go_to(line.t);
+                self.learn(&line.step);
+            }
+            self.decide(Look::Fresh, check);
+        }
+        let Some(round) = self.lookout.rounds().newest().cloned() else {
+            return;
+        };
+        tell_news(&self.effects, t, self.tell);
+        self.tell_decision(&round, wants_fresh_facts, t, check.expect.clone());
+        tell_commands(&self.effects, t, self.tell);
+    }
+
+    /// A decision, and what comes of its effects: at once, each before the next effect.
+    fn decide(&mut self, look: Look, check: &CheckLine) -> bool {
+        let mut at = self.effects.len();
+        self.turn(Event::Turn(GivenTurn::Decision(look)));
+        while let Some(effect) = self.effects.get(at) {
+            at += 1;
+            if let Some(event) = answer(effect, check) {
+                let later = self.effects.split_off(at);
+                self.turn(event);
+                self.effects.extend(later);
+            }
+        }
+        let verdict = self
+            .lookout
+            .last_round()
+            .map(|round| &round.decision.verdict);
+        matches!(verdict, Some(Verdict::WantsFreshFacts { .. }))
+    }
+
+    fn tell_decision(
+        &mut self,
+        round: &Round,
+        fresh_facts_wanted: bool,
+        t: Duration,
+        expected: Map<String, Value>,
+    ) {
+        let line = DecisionLine {
+            fresh_facts_wanted,
+            ..DecisionLine::new(self.name, t, &self.lookout, round, &self.effects)
+        };
+        let sentence = round.decision.verdict.to_string();
+        (self.tell)(Told::Decision(Box::new(Outcome {
+            line,
+            sentence,
+            expected,
+        })));
+    }
+}
+
+/// What comes of an effect, as the check line has it.
+fn answer(effect: &Effect, check: &CheckLine) -> Option<Event> {
+    match effect {
+        Effect::RunCommand { id, .. } => {
+            let outcome = match check.command_exit {
+                None => CommandOutcome::NotStarted("as scripted".to_owned()),
+                Some(status) if status < 0 => CommandOutcome::Killed(status.saturating_neg()),
+                Some(status) => CommandOutcome::Exited(status),
+            };
+            Some(Event::CommandExited { id: *id, outcome })
+        }
+        Effect::PrepareFollow { .. } => Some(Event::FollowPrepared(match check.follow {
+            Follow::Changed => FollowOutcome::Changed,
+            Follow::Unchanged => FollowOutcome::Unchanged,
+            Follow::Failed => FollowOutcome::Failed("as scripted".to_owned()),
+        })),
+        Effect::ProbeNode { .. }
+        | Effect::ProbeObserver { .. }
+        | Effect::RaiseAlert { .. }
+        | Effect::ClearAlert(_)
+        | Effect::Save(_)
+        | Effect::Measure(_)
+        | Effect::Log { .. }
+        | Effect::Decided { .. } => None,
+    }
+}
+
+/// Reports what these effects say besides the decision. How often one was repeated is for whoever
+/// reports the decisions to count.
+fn tell_news(effects: &[Effect], t: Duration, tell: &mut dyn FnMut(Told)) {
     for effect in effects {
         let text = match effect {
-            Effect::Log { level, .. } if *level > log::Level::Info => continue,
-            Effect::Log { text, .. } if text == sentence || text.starts_with(REPEATED) => continue,
-            Effect::Log { text, .. } => text.clone(),
+            Effect::Log { level, text } if *level <= log::Level::Info => text.clone(),
             Effect::RaiseAlert { alert, .. } => {
                 format!("alert raised: {}", compat::alert::file_name(*alert))
             }
             Effect::ClearAlert(alert) => {
                 format!("alert removed: {}", compat::alert::file_name(*alert))
             }
-            _ => continue,
+            Effect::ProbeNode { .. }
+            | Effect::ProbeObserver { .. }
+            | Effect::RunCommand { .. }
+            | Effect::PrepareFollow { .. }
+            | Effect::Save(_)
+            | Effect::Measure(_)
+            | Effect::Log { .. }
+            | Effect::Decided { .. } => continue,
         };
         tell(Told::News { t, text });
     }
 }
 
-/// Tells which commands were run.
-pub(super) fn tell_commands(effects: &[Effect], t: Duration, tell: &mut dyn FnMut(Told)) {
+/// Reports which commands were run.
+fn tell_commands(effects: &[Effect], t: Duration, tell: &mut dyn FnMut(Told)) {
     for (_, argv) in effects.iter().filter_map(Effect::command) {
-        tell(Told::News {
-            t,
-            text: format!("command: {}", argv.join(" ")),
-        });
+        let text = format!("command: {}", argv.join(" "));
+        tell(Told::News { t, text });
     }
 }
+
+/// So many turns may be due between two lines.
+const MAX_IDLE_TURNS: usize = 1_000_000;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
 use crate::config::{Config, NodeName, ObserverName};
-use crate::lookout::{CommandOutcome, CommandPurpose, FollowOutcome, Memory};
+use crate::lookout::{CommandOutcome, CommandPurpose, FollowOutcome, Memory, PreviousCommand};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// One timeline: a header and what follows it.
@@ -56,8 +56,8 @@ pub enum Step {
     CheckRequested,
     /// A command that was run for this purpose has ended.
     Command(CommandPurpose, CommandOutcome),
-    /// The failover command of a former process has ended.
-    FormerCommandEnded,
+    /// News of the failover command of the previous process.
+    PreviousCommand(PreviousCommand),
     /// The look at the recovery settings has ended.
     FollowPrepared(FollowOutcome),
     /// The daemon looked at its deadlines, and decided this, if it did.
@@ -113,11 +113,10 @@ impl Timeline {
             .any(|line| matches!(line.step, Step::Check(_)))
     }
 
-    /// Does it say when the daemon looked at its deadlines.
-    pub(super) fn has_turns(&self) -> bool {
-        self.lines
-            .iter()
-            .any(|line| matches!(line.step, Step::Turn(_)))
+    /// Does it say itself when there is a turn: a script or a recording.
+    pub(super) fn gives_turns(&self) -> bool {
+        let is_turn = |line: &Line| matches!(line.step, Step::Turn(_) | Step::Check(_));
+        self.lines.iter().any(is_turn)
     }
 
     /// The decisions that it says were made, with their times.

@@ -7,9 +7,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::decision_line::DecisionLine;
-use super::run::{Endless, Outcome, Told};
+use super::run::{Endless, Outcome, Told, run};
 use super::timeline::{Decided, Timeline};
-use super::{live, scripted};
 
 /// One key of one check that came out otherwise than expected.
 #[derive(Clone, Debug)]
@@ -71,10 +70,10 @@ pub fn verify(timelines: &[Timeline], tally: &mut Tally) -> Result<(), Endless> 
     for timeline in timelines {
         tally.timelines += 1;
         if timeline.is_scripted() {
-            scripted::run(timeline, &mut |told| match told {
+            run(timeline, &mut |told| match told {
                 Told::Decision(outcome) => compare(&outcome, tally),
                 Told::News { .. } => {}
-            });
+            })?;
         } else if timeline.decisions().next().is_some() {
             verify_recording(timeline, tally)?;
         }
@@ -85,7 +84,7 @@ pub fn verify(timelines: &[Timeline], tally: &mut Tally) -> Result<(), Endless> 
 /// One decision for each that was recorded, at the same moment, and no other.
 fn verify_recording(timeline: &Timeline, tally: &mut Tally) -> Result<(), Endless> {
     let mut recorded = timeline.decisions().peekable();
-    live::run(timeline, &mut |told| {
+    run(timeline, &mut |told| {
         let Told::Decision(outcome) = told else {
             return;
         };

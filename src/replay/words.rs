@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::cluster::{ProbeFailure, ProbeStep};
-use crate::lookout::{CommandOutcome, CommandPurpose, FailoverOutcome, FollowOutcome};
+use crate::lookout::{
+    CommandOutcome, CommandPurpose, FailoverOutcome, FollowOutcome, PreviousCommand,
+};
 use crate::time::WallTime;
 
 /// Wall-clock values are seconds from the epoch, to the microsecond.
@@ -187,6 +189,21 @@ pub(super) fn read_follow(name: &str, message: Option<&str>) -> Result<FollowOut
     })
 }
 
+/// What is known of the command of the previous process.
+pub(super) fn previous_name(news: PreviousCommand) -> &'static str {
+    match news {
+        PreviousCommand::Ended => "ended",
+        PreviousCommand::Unobservable => "unobservable",
+    }
+}
+
+/// The reverse of [`previous_name`].
+pub(super) fn read_previous(name: &str) -> Result<PreviousCommand, String> {
+    let all = [PreviousCommand::Ended, PreviousCommand::Unobservable];
+    let news = all.into_iter().find(|news| previous_name(*news) == name);
+    news.ok_or_else(|| format!("{PREVIOUS_COMMAND} {name:?}: expected ended or unobservable"))
+}
+
 fn step_name(step: ProbeStep) -> &'static str {
     match step {
         ProbeStep::Resolving => "resolving",
@@ -215,6 +232,8 @@ pub(super) const PURPOSES: [CommandPurpose; 4] = [
     CommandPurpose::FollowStop,
     CommandPurpose::FollowStart,
 ];
+pub(super) const PREVIOUS_COMMAND: &str = "previous_command";
+/// How timelines of version 3.0 write that the previous command has ended.
 pub(super) const FORMER_COMMAND_ENDED: &str = "former_command_ended";
 const EXIT: &str = "exit";
 const STEPS: [ProbeStep; 4] = [

@@ -9,7 +9,7 @@ use super::site::rules;
 use super::world::{Coming, World};
 use super::{HostId, NodeId, SECOND};
 use crate::config::Config;
-use crate::lookout::{CommandId, CommandOutcome, Event};
+use crate::lookout::{CommandId, CommandOutcome, Event, PreviousCommand};
 
 impl World {
     /// Does what a step says.
@@ -78,7 +78,7 @@ impl World {
                 self.sites[host].disturbed = Some(now);
             }
             Deed::Check(host) if self.sites[host].is_alive => {
-                self.sites[host].tell(Event::CheckRequested, now)
+                self.sites[host].tell(Event::CheckRequested)
             }
             Deed::Lost(host, node) => {
                 let reached = matches!(self.sites[host].told.nodes[node].attempt, Some((_, true)));
@@ -181,7 +181,7 @@ impl World {
         self.sites[host].restart(&self.setup, boot, now);
         // It has ended while no daemon was there.
         if !self.record.is_promoting(host) {
-            self.sites[host].tell(Event::FormerCommandEnded, now);
+            self.sites[host].tell(Event::PreviousCommand(PreviousCommand::Ended));
         }
     }
 
@@ -220,7 +220,7 @@ impl World {
         let now = self.now;
         self.sites[host].adopt(rules(&self.setup, host, &config));
         self.sites[host].disturbed = Some(now);
-        self.sites[host].tell(Event::ConfigLoaded(config), now);
+        self.sites[host].tell(Event::ConfigLoaded(config));
     }
 
     pub(super) fn command_ends(
@@ -265,7 +265,7 @@ impl World {
         if !is_awaited {
             // A later process may know of it.
             if site.is_alive && !self.record.is_forgotten(promotion) {
-                site.tell(Event::FormerCommandEnded, now);
+                site.tell(Event::PreviousCommand(PreviousCommand::Ended));
             }
             return;
         }
@@ -276,7 +276,7 @@ impl World {
             CommandOutcome::NotStarted(String::new()),
             CommandOutcome::Exited,
         );
-        site.tell(Event::CommandExited { id, outcome }, now);
+        site.tell(Event::CommandExited { id, outcome });
     }
 
     /// A database becomes the primary, on a timeline and in a reign of its own.

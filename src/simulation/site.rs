@@ -11,7 +11,7 @@ use super::told::{Answer, Entry, Moment, Told};
 use super::{HostId, Micros, NodeId, micros};
 use crate::cluster::{NodeReport, ObservedNode, ObserverReport, RoleReport};
 use crate::config::{Config, QuorumRule};
-use crate::lookout::{Effect, Event, FailoverOutcome, Lookout, Memory, ProbeId, Process};
+use crate::lookout::{Effect, Event, Lookout, Memory, PreviousCommand, ProbeId};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// A daemon.
@@ -52,6 +52,8 @@ pub(super) struct Site {
     pub(super) last_decision: Micros,
     /// Its next deadline, in true time.
     pub(super) deadline: Micros,
+    /// What the core gets at its next turn.
+    inbox: Vec<Event>,
     pub(super) effects: Vec<Effect>,
     /// What reaches the core is written down, if that was asked for.
     pub(super) tape: Option<Tape>,
@@ -109,6 +111,7 @@ impl Site {
             whole_seconds,
             last_decision: 0,
             deadline: 0,
+            inbox: Vec::new(),
             effects: Vec::new(),
             tape: None,
             disturbed: None,
@@ -129,33 +132,28 @@ impl Site {
         }
     }
 
-    /// Hands an event to the core.
-    pub(super) fn tell(&mut self, event: Event, now: Micros) {
-        let at = self.now(now);
-        if let Some(tape) = &mut self.tape {
-            tape.event(&event, &self.lookout, at);
-        }
-        self.lookout.handle(event, at, &mut self.effects);
+    /// An event for the core, at its next turn, which is now.
+    pub(super) fn tell(&mut self, event: Event) {
+        self.inbox.push(event);
         self.deadline = 0;
     }
 
-    /// Lets the core act if its time has come.
+    /// Gives the core a turn if there is something for it, or its time has come.
     pub(super) fn take_turn(&mut self, now: Micros) {
         let at = self.now(now);
-        let mut deadline = self.lookout.next_deadline();
-        if deadline <= at.mono {
-            let (maintenance, before) = (self.maintenance, self.effects.len());
-            self.lookout.handle(
-                Event::DeadlineReached { maintenance },
-                at,
-                &mut self.effects,
-            );
+        let events = std::mem::take(&mut self.inbox);
+        if !events.is_empty() || self.lookout.next_deadline() <= at.mono {
+            let (maintenance, effects) = (self.maintenance, &mut self.effects);
             if let Some(tape) = &mut self.tape {
-                tape.turn(maintenance, &self.effects[before..], &self.lookout, at);
+                tape.events(&events, &self.lookout, at);
             }
-            deadline = self.lookout.next_deadline();
+            let looked = self.lookout.turn(events, maintenance, at, effects);
+            if let Some(tape) = self.tape.as_mut().filter(|_| looked) {
+                tape.turn(maintenance, effects, at);
+            }
         }
         let base = Monotonic::from_duration(self.mono_base.0);
+        let deadline = self.lookout.next_deadline();
         // Not before it: a deadline may be finer than the time here.
         self.deadline =
             self.mono_base.1 + micros(deadline.since(base) + std::time::Duration::from_nanos(999));
@@ -178,11 +176,10 @@ impl Site {
         self.rules = rules;
     }
 
-    pub(super) fn save(&mut self, now: Micros) {
+    pub(super) fn save(&mut self, memory: Memory) {
         let contacts = (0..self.told.nodes.len())
             .map(|node| self.told.last_contact(node))
             .collect();
-        let memory = self.lookout.memory(self.now(now));
         self.saved = Some(Saved {
             memory,
             contacts,
@@ -208,13 +205,11 @@ impl Site {
                 .values_mut()
                 .for_each(|contact| contact.mono = None);
         }
-        // Every other process can look at those of its host.
-        for last in memory
-            .failover
-            .iter_mut()
-            .filter(|last| last.outcome == FailoverOutcome::Running)
-        {
-            last.process = (!boot && self.life % 2 == 0).then_some(Process { pid: 1, started: 1 });
+        if boot {
+            memory
+                .failover
+                .iter_mut()
+                .for_each(|last| last.process = None);
         }
         self.lookout = Lookout::new(Arc::clone(self.lookout.config()), &memory, self.now(now));
         self.tape = self
@@ -229,10 +224,15 @@ impl Site {
         (self.stopped_until, self.woke) = (now, None);
         self.asked_nodes.fill(None);
         self.asked_observers.fill(None);
+        self.inbox.clear();
         self.effects.clear();
         self.last_decision = now;
         self.deadline = now;
         self.disturbed = Some(now);
+        // Every other process cannot look at those of its host.
+        if self.life % 2 == 0 {
+            self.tell(Event::PreviousCommand(PreviousCommand::Unobservable));
+        }
     }
 
     /// `is_running`: of its failover commands, also those of former processes.

@@ -35,18 +35,12 @@ impl Tape {
         }
     }
 
-    pub(super) fn event(&mut self, event: &Event, lookout: &Lookout, now: Now) {
-        self.recorder.event(event, lookout, now);
+    pub(super) fn events(&mut self, events: &[Event], lookout: &Lookout, now: Now) {
+        self.recorder.events(events, lookout, now);
     }
 
-    pub(super) fn turn(
-        &mut self,
-        maintenance: bool,
-        effects: &[Effect],
-        lookout: &Lookout,
-        now: Now,
-    ) {
-        self.recorder.turn(maintenance, effects, lookout, now);
+    pub(super) fn turn(&mut self, maintenance: bool, effects: &[Effect], now: Now) {
+        self.recorder.turn(maintenance, effects, now);
     }
 
     pub(super) fn note(&mut self, effects: &[Effect]) {

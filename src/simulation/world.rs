@@ -11,7 +11,7 @@ use super::site::{Site, moment, wall};
 use super::told::Moment;
 use super::{HostId, Micros, NodeId, micros};
 use crate::cluster::{Lsn, NodeReport, ObserverReport, ProbeFailure, ProbeStep, RoleReport};
-use crate::lookout::{CommandId, CommandPurpose, Effect, Event, ProbeId};
+use crate::lookout::{CommandId, CommandPurpose, Effect, Event, ProbeId, Process};
 
 /// Everything there is.
 pub(super) struct World {
@@ -313,14 +313,11 @@ impl World {
                     .node_failed(node, moment(now), refused, remembered);
             }
         }
-        site.tell(
-            Event::NodeProbed {
-                node: name,
-                probe,
-                outcome,
-            },
-            now,
-        );
+        site.tell(Event::NodeProbed {
+            node: name,
+            probe: Some(probe),
+            outcome,
+        });
     }
 
     fn observer_answers(
@@ -342,14 +339,11 @@ impl World {
             *known = told.max(*known);
         }
         let name = self.setup.observers[observer].0.clone();
-        site.tell(
-            Event::ObserverProbed {
-                observer: name,
-                probe,
-                outcome,
-            },
-            now,
-        );
+        site.tell(Event::ObserverProbed {
+            observer: name,
+            probe: Some(probe),
+            outcome,
+        });
     }
 
     fn lose(&mut self, host: HostId, node: NodeId) {
@@ -363,18 +357,15 @@ impl World {
         let failure = ProbeFailure::Unreachable {
             reason: "the connection was closed".to_owned(),
         };
-        site.tell(
-            Event::NodeLost {
-                node: name,
-                failure,
-            },
-            now,
-        );
+        site.tell(Event::NodeLost {
+            node: name,
+            failure,
+        });
     }
 
     fn carry_out(&mut self, host: HostId) {
         let mut effects = self.sites[host].take_effects();
-        let (mut save, mut keep) = (false, false);
+        let (mut decides, mut save) = (false, None);
         for effect in effects.drain(..) {
             match effect {
                 Effect::ProbeNode { node, probe } => {
@@ -402,21 +393,29 @@ impl World {
                     timeout,
                     ..
                 } => {
+                    let process = Some(Process { pid: 1, started: 1 });
+                    self.sites[host].tell(Event::CommandStarted { id, process });
                     self.promote(host, id, timeout.map(micros));
                 }
-                Effect::SaveState => save = true,
-                Effect::SaveMemory => keep = true,
+                Effect::Decided { .. } => decides = true,
+                Effect::Save(saved) => save = Some(saved.memory),
                 // Nothing in this world turns on alerts, log lines, other commands or recovery
                 // settings.
-                _ => {}
+                Effect::RunCommand { .. }
+                | Effect::PrepareFollow { .. }
+                | Effect::RaiseAlert { .. }
+                | Effect::ClearAlert(_)
+                | Effect::Measure(_)
+                | Effect::Log { .. } => {}
             }
         }
         self.sites[host].effects = effects;
-        if save {
+        if decides {
             self.decided(host);
         }
-        if (save || keep) && self.saves_until[host].is_some_and(|until| self.now <= until) {
-            self.sites[host].save(self.now);
+        let is_kept = self.saves_until[host].is_some_and(|until| self.now <= until);
+        if let Some(memory) = save.filter(|_| is_kept) {
+            self.sites[host].save(memory);
         }
     }
 

@@ -15,21 +15,22 @@ use crate::harness::postgres::{Postgres, which};
 use crate::harness::run_dir::{TestDir, run};
 use crate::harness::{Cluster, Fleet, SOON, or_skip, wait_until};
 
-/// A copy of the steps where the server's account can run them.
+/// A copy of the steps, and of the program of ours that they run, where the server's account can run
+/// them: the tree may be in a folder that is closed to it.
 fn steps_in(dir: &Path) -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/failover");
+    let own = env!("CARGO_BIN_EXE_pglookout_current_master");
     // By a process of its own: one that is being written by this one could not be run while another
     // test forks.
     run(Command::new("cp").arg("-r").arg(from).arg(dir)).unwrap();
+    run(Command::new("cp").arg(own).arg(dir.join("failover"))).unwrap();
     dir.join("failover")
 }
 
 /// A step on this host, with PostgreSQL's programs and our own at hand.
 fn step(host: &Host, account: Account, postgres: &Postgres, program: &Path) -> Command {
     let mut command = host.command(program, account);
-    let own = Path::new(env!("CARGO_BIN_EXE_pglookout_current_master"))
-        .parent()
-        .unwrap();
+    let own = program.parent().unwrap();
     let psql = postgres.psql.parent().unwrap();
     let path = format!(
         "{}:{}:{}",

@@ -82,7 +82,7 @@ impl Conversation for NodeConversation {
         match (probe, outcome) {
             (Some(probe), outcome) => Some(Event::NodeProbed {
                 node,
-                probe,
+                probe: Some(probe),
                 outcome,
             }),
             (None, Err(failure)) => Some(Event::NodeLost { node, failure }),

@@ -64,7 +64,7 @@ impl Conversation for ObserverConversation {
     ) -> Option<Event> {
         probe.map(|probe| Event::ObserverProbed {
             observer,
-            probe,
+            probe: Some(probe),
             outcome,
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::lookout::Lasting;
+use crate::lookout::LogOnce;
 use crate::time::Monotonic;
 
 /// The warnings of one node, over all its sessions, by what they are about: what stands before the
@@ -13,7 +13,7 @@ pub(super) struct Warnings(BTreeMap<String, Warning>);
 
 #[derive(Debug)]
 struct Warning {
-    lasting: Lasting<()>,
+    lasting: LogOnce<()>,
     heard: Monotonic,
 }
 
@@ -24,12 +24,12 @@ impl Warnings {
         self.0.retain(|_, warning| now.since(warning.heard) < OVER);
         let about = text.split(": ").next().unwrap_or_default();
         let fresh = || Warning {
-            lasting: Lasting::default(),
+            lasting: LogOnce::default(),
             heard: now,
         };
         let warning = self.0.entry(about.to_owned()).or_insert_with(fresh);
         warning.heard = now;
-        warning.lasting.hear((), text, now)
+        warning.lasting.line((), text, now)
     }
 }
 

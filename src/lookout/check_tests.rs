@@ -100,8 +100,8 @@ fn a_slow_node_that_fails_in_time_is_waited_for() {
          34 decide wants_fresh_facts primary_unreachable
          34.01 decide hold contact_too_recent
          40.01 decide wants_fresh_facts primary_unreachable
-         43 run promote
-         43 decide promote primary_unreachable",
+         43 decide promote primary_unreachable
+         43 run promote",
     );
 }
 
@@ -143,8 +143,8 @@ fn whoever_was_stopped_asks_again_before_it_decides() {
          100 end",
         "decide, run",
         "99 decide wants_fresh_facts primary_unreachable
-         99.01 run promote
-         99.01 decide promote primary_unreachable",
+         99.01 decide promote primary_unreachable
+         99.01 run promote",
     );
     // It was never seen before, and while we slept the wait for it has ended.
     check(

@@ -1,0 +1,162 @@
+//! A check: the wait for facts that were requested from a certain moment on. It is complete when
+//! everybody has reported or failed since then.
+
+use std::time::Duration;
+
+use super::round::Look;
+use super::schedule::{Schedule, Tick};
+use crate::config::Config;
+use crate::time::Monotonic;
+
+/// A wait for everybody's report.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Check {
+    /// When it began.
+    began: Monotonic,
+    /// Reports that arrive from here on count, also those of probes that were under way already: a
+    /// node that has been silent since before is not given its whole time twice.
+    since: Tick,
+    /// When it is given up.
+    deadline: Monotonic,
+    /// What kind of decision it is for.
+    look: Look,
+    /// No decision is made before it is over.
+    holds: bool,
+}
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Everybody has reported or failed.
+    Complete(Look),
+    /// Somebody has not, and the time is over.
+    Overdue(Look),
+}
+
+/// The check that is under way, and what may begin another.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    current: Option<Check>,
+    /// When the last requested check polled everybody, or will.
+    requested_at: Option<Monotonic>,
+    /// When the next turn is due since the last one.
+    expected_at: Option<Monotonic>,
+}
+
+impl Checks {
+    /// POST /check or a reload: a poll and a decision at once. Requests that come close together
+    /// share one poll.
+    pub(super) fn request(&mut self, config: &Config, schedule: &mut Schedule, now: Monotonic) {
+        if self.current.is_none() {
+            let spaced = |last| now.max(last + REQUEST_SPACING);
+            let at = self.requested_at.map_or(now, spaced);
+            self.requested_at = Some(at);
+            let since = schedule.tick();
+            self.current = Some(Check::new(Look::Regular, false, since, config, now));
+            schedule.hurry_all(at);
+        }
+    }
+
+    /// A decision wants fresh facts: those are polled that have not reported at this very moment.
+    pub(super) fn begin_fresh(&mut self, config: &Config, schedule: &mut Schedule, now: Monotonic) {
+        let since = schedule.tick();
+        self.current = Some(Check::new(Look::Fresh, true, since, config, now));
+        schedule.hurry_unreported(since, now);
+    }
+
+    /// A turn that comes later than it was expected: the process was stopped, or its host. What is
+    /// known is old, and so may be what comes in now, which may have lain there all the time: only
+    /// later reports count. Whoever oversleeps again meanwhile goes on with the check that is under
+    /// way, or a slow host would never decide.
+    pub(super) fn begin_after_sleep(
+        &mut self,
+        config: &Config,
+        schedule: &mut Schedule,
+        now: Monotonic,
+    ) {
+        let is_late = |expected| now.since(expected) > OVERSLEPT;
+        let is_repeated = |check: Check| check.holds && check.look == Look::Regular;
+        if !self.expected_at.is_some_and(is_late) || self.current.is_some_and(is_repeated) {
+            return;
+        }
+        let since = schedule.tick().next();
+        self.current = Some(Check::new(Look::Regular, true, since, config, now));
+        schedule.hurry_unreported(since, now);
+    }
+
+    /// The next turn is due then.
+    pub(super) fn expect_turn(&mut self, at: Monotonic) {
+        self.expected_at = Some(at);
+    }
+
+    /// A decision waits for everybody's report. Only this holds the others up: while a requested
+    /// poll goes on, decisions are made when they are due, so that a node that does not answer
+    /// delays none.
+    pub(super) fn holds_decisions(&self) -> bool {
+        self.current.is_some_and(|check| check.holds)
+    }
+
+    pub(super) fn next_deadline(
+        &self,
+        schedule: &Schedule,
+        with_observers: bool,
+    ) -> Option<Monotonic> {
+        let check = self.current?;
+        let is_complete = schedule.all_reported(check.since, with_observers);
+        Some(if is_complete {
+            check.began
+        } else {
+            check.deadline
+        })
+    }
+
+    /// Takes the check out if it is over.
+    pub(super) fn take_ended(
+        &mut self,
+        schedule: &Schedule,
+        with_observers: bool,
+        now: Monotonic,
+    ) -> Option<Ended> {
+        let check = self.current?;
+        let ended = if schedule.all_reported(check.since, with_observers) {
+            Ended::Complete(check.look)
+        } else if check.deadline <= now {
+            Ended::Overdue(check.look)
+        } else {
+            return None;
+        };
+        self.current = None;
+        Some(ended)
+    }
+}
+
+impl Check {
+    fn new(look: Look, holds: bool, since: Tick, config: &Config, began: Monotonic) -> Self {
+        let deadline = began + patience(config);
+        Self {
+            began,
+            since,
+            deadline,
+            look,
+            holds,
+        }
+    }
+}
+
+/// How long fresh facts are waited for: `missing_master_from_config_timeout`, but never so short
+/// that a node which takes all of its time to connect and to answer could not fail in it.
+pub(super) fn patience(config: &Config) -> Duration {
+    config
+        .missing_primary_timeout
+        .max(config.poll_timeout * 2 + Duration::from_secs(1))
+}
+
+/// Anybody may request checks all the time: their polls are so far apart at least.
+const REQUEST_SPACING: Duration = Duration::from_secs(1);
+
+/// A turn that comes so much later than it was due was slept through.
+const OVERSLEPT: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

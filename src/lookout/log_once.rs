@@ -1,0 +1,366 @@
+//! What is logged once, and not again while it lasts: a trouble in the same words, a decision with
+//! the same reason.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::mem::{Discriminant, discriminant};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::turn::Turn;
+use super::{Alert, Effect, Round};
+use crate::cluster::{ClusterState, ObserverReport, ProbeFailure, clock_skew};
+use crate::config::{Config, NodeName, ObserverName};
+use crate::failover::Verdict;
+use crate::time::Monotonic;
+
+/// A trouble that lasts, by kinds: the same words are no news, and other words for the same kind of
+/// it are none for a minute. The other side chooses the words, others at every poll if it likes.
+#[derive(Debug)]
+pub struct LogOnce<Kind> {
+    /// The words of the latest line.
+    latest: Option<String>,
+    /// When each kind was logged last.
+    kinds: Vec<(Kind, Monotonic)>,
+    /// How often it came in other words after the latest line.
+    suppressed: u32,
+}
+
+impl<Kind: PartialEq> LogOnce<Kind> {
+    /// The trouble is there, and in these words: the line to be logged, if that is news.
+    pub fn line(&mut self, kind: Kind, words: &str, now: Monotonic) -> Option<String> {
+        if self.latest.as_deref() == Some(words) {
+            return None;
+        }
+        self.kinds.retain(|(_, at)| now.since(*at) < SAME_KIND);
+        if self.kinds.iter().any(|(logged, _)| *logged == kind) {
+            self.suppressed = self.suppressed.saturating_add(1);
+            return None;
+        }
+        self.kinds.push((kind, now));
+        self.latest = Some(words.to_owned());
+        let suppressed = self.suppressed();
+        self.suppressed = 0;
+        Some(format!("{words}{suppressed}"))
+    }
+
+    /// What was kept back since the latest line, to be appended to the next.
+    pub fn suppressed(&self) -> String {
+        match self.suppressed {
+            0 => String::new(),
+            1 => " (since the last line once in other words)".to_owned(),
+            times => format!(" (since the last line {times} times in other words)"),
+        }
+    }
+}
+
+impl<Kind> Default for LogOnce<Kind> {
+    fn default() -> Self {
+        Self {
+            latest: None,
+            kinds: Vec::new(),
+            suppressed: 0,
+        }
+    }
+}
+
+/// Who fails now, and what was logged of it: a line when something is news.
+#[derive(Debug, Default)]
+pub(super) struct FailureLog {
+    nodes: Failing<NodeName>,
+    observers: Failing<ObserverName>,
+}
+
+impl FailureLog {
+    /// Forgets those who have left the configuration.
+    pub(super) fn adopt(&mut self, config: &Config) {
+        let Self { nodes, observers } = self;
+        nodes.0.retain(|node, _| config.nodes.contains_key(node));
+        observers
+            .0
+            .retain(|observer, _| config.observers.contains_key(observer));
+    }
+
+    /// One line when a node's trouble begins, changes or ends, and the alert for rejected
+    /// credentials.
+    pub(super) fn node(
+        &mut self,
+        node: &NodeName,
+        failure: Option<&ProbeFailure>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(failure) = failure else {
+            if let Some(end) = self.nodes.answered(node) {
+                turn.info(format!("node {node}: {end}"));
+            }
+            return;
+        };
+        let Some(news) = self.nodes.failed(node, failure, turn.now.mono) else {
+            return;
+        };
+        turn.warning(format!("node {node}: {news}"));
+        if matches!(failure, ProbeFailure::AuthenticationRejected { .. }) {
+            turn.push(Effect::RaiseAlert {
+                alert: Alert::AuthenticationError,
+                text: format!("node {node}: {failure}"),
+            });
+        }
+    }
+
+    /// The same of an observer, and that its clock is off. `state`: before this report.
+    pub(super) fn observer(
+        &mut self,
+        observer: &ObserverName,
+        outcome: &Result<ObserverReport, ProbeFailure>,
+        state: &ClusterState,
+        turn: &mut Turn<'_>,
+    ) {
+        let report = match outcome {
+            Ok(report) => report,
+            Err(failure) => {
+                if let Some(news) = self.observers.failed(observer, failure, turn.now.mono) {
+                    turn.warning(format!("observer {observer}: {news}"));
+                }
+                return;
+            }
+        };
+        if let Some(end) = self.observers.answered(observer) {
+            turn.info(format!("observer {observer}: {end}"));
+        }
+        let known = state.observers.get(observer);
+        let skew = clock_skew(report.date, turn.now.wall);
+        if let Some(skew) = skew.filter(|_| known.is_none_or(|known| known.clock_skew.is_none())) {
+            turn.error(format!(
+                "observer {observer}: its clock is {:.0} s away from ours, it has no vote",
+                skew.as_secs_f64()
+            ));
+        }
+    }
+}
+
+/// Nodes or observers whose last answer was a failure.
+#[derive(Debug)]
+struct Failing<Name>(BTreeMap<Name, LogOnce<Discriminant<ProbeFailure>>>);
+
+impl<Name: Clone + Ord> Failing<Name> {
+    /// The words for a failure, if it is news.
+    fn failed(&mut self, name: &Name, failure: &ProbeFailure, now: Monotonic) -> Option<String> {
+        let known = self.0.entry(name.clone()).or_default();
+        known.line(discriminant(failure), &failure.to_string(), now)
+    }
+
+    /// The words for a good answer, if it ends a failure.
+    fn answered(&mut self, name: &Name) -> Option<String> {
+        let suppressed = self.0.remove(name)?.suppressed();
+        Some(format!("answers again{suppressed}"))
+    }
+}
+
+impl<Name> Default for Failing<Name> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+/// The decision that was last logged as news, and what has been repeated of it since.
+#[derive(Debug)]
+pub(super) struct DecisionLog {
+    latest: Option<(Monotonic, Repeated)>,
+}
+
+/// How often a decision was made again for the same reason.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repeated {
+    /// How often.
+    pub times: u32,
+    /// From the first, which is not counted, to the last.
+    pub span: Duration,
+    /// The last one, with the figures of its moment.
+    pub latest: Verdict,
+}
+
+impl DecisionLog {
+    pub(super) fn new() -> Self {
+        Self { latest: None }
+    }
+
+    /// The effect that logs a round. What is the same as before goes to the debug log only, as does
+    /// the question for fresh facts, which comes before every decision of an outage. Verdict and
+    /// reason make it the same, not its figures.
+    pub(super) fn decided(&mut self, round: &Arc<Round>) -> Effect {
+        let (verdict, now) = (&round.decision.verdict, round.at.mono);
+        let effect = |level, repeated| Effect::Decided {
+            round: Arc::clone(round),
+            level,
+            repeated,
+        };
+        if matches!(verdict, Verdict::WantsFreshFacts { .. }) {
+            return effect(log::Level::Debug, None);
+        }
+        // Every attempt at a promotion is news.
+        let promotes = is_promotion(verdict);
+        if let Some((first, repeated)) = self.latest.as_mut().filter(|(_, latest)| {
+            (latest.latest.name(), latest.latest.reason()) == (verdict.name(), verdict.reason())
+        }) {
+            repeated.times = repeated.times.saturating_add(1);
+            (repeated.latest, repeated.span) = (verdict.clone(), now.since(*first));
+            let level = if promotes {
+                log::Level::Warn
+            } else {
+                log::Level::Debug
+            };
+            return effect(level, None);
+        }
+        let latest = Repeated {
+            times: 0,
+            span: Duration::ZERO,
+            latest: verdict.clone(),
+        };
+        let before = self.latest.replace((now, latest)).map(|(_, before)| before);
+        let repeated = before.filter(|before| before.times > 0 && !is_promotion(&before.latest));
+        effect(
+            if promotes {
+                log::Level::Warn
+            } else {
+                log::Level::Info
+            },
+            repeated,
+        )
+    }
+}
+
+impl fmt::Display for Repeated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("repeated ")?;
+        match self.times {
+            1 => f.write_str("once")?,
+            times => write!(f, "{times} times")?,
+        }
+        let span = self.span.as_secs_f64();
+        write!(f, " in {span:.3} s, at last: {}", self.latest)
+    }
+}
+
+fn is_promotion(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Promote { .. })
+}
+
+/// So long one kind of trouble is logged once.
+const SAME_KIND: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::super::world;
+    use super::*;
+
+    #[test]
+    fn how_often_a_sentence_was_repeated_is_said_once_another_follows() {
+        // What is repeated is in the debug log only; the levels are not shown here.
+        world::check(
+            "",
+            "20.2 p unreachable\n46 p primary\n56 end",
+            "log repeated",
+            "25.01 log repeated 2 times in 20.000 s, at last: no failover: the primary p is reachable by our own poll
+             50.01 log repeated 2 times in 20.000 s, at last: no failover: p was last reached as a primary 25.000 s ago by our own poll, the limit is 60.000 s",
+        );
+    }
+
+    #[test]
+    fn the_question_for_fresh_facts_interrupts_nothing() {
+        world::check(
+            "",
+            "20.2 p unreachable\n46 end",
+            "log no failover, log asking",
+            "25.01 log asking everybody again: nobody reaches the primary p
+             25.01 log no failover: p was last reached as a primary 5.000 s ago by our own poll, the limit is 60.000 s
+             35.01 log asking everybody again: nobody reaches the primary p
+             35.01 log no failover: p was last reached as a primary 15.000 s ago by our own poll, the limit is 60.000 s
+             45.01 log asking everybody again: nobody reaches the primary p
+             45.01 log no failover: p was last reached as a primary 25.000 s ago by our own poll, the limit is 60.000 s",
+        );
+    }
+
+    fn refused(text: &str) -> ProbeFailure {
+        ProbeFailure::Refused {
+            message: text.to_owned(),
+        }
+    }
+
+    fn unreachable(text: &str) -> ProbeFailure {
+        ProbeFailure::Unreachable {
+            reason: text.to_owned(),
+        }
+    }
+
+    /// What comes at which second (`None`: a good answer), and what is said of it.
+    #[track_caller]
+    fn check(heard: &[(u64, Option<ProbeFailure>, &str)]) {
+        let mut failing = Failing::default();
+        for (second, outcome, expected) in heard {
+            let now = Monotonic::from_duration(Duration::from_secs(*second));
+            let said = match outcome {
+                Some(failure) => failing.failed(&"n", failure, now),
+                None => failing.answered(&"n"),
+            };
+            assert_eq!(said.as_deref().unwrap_or(""), *expected, "at {second}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_said_once_and_so_is_its_end() {
+        check(&[
+            (0, None, ""),
+            (5, Some(refused("no")), "refused by a living server: no"),
+            (10, Some(refused("no")), ""),
+            (500, Some(refused("no")), ""),
+            (505, None, "answers again"),
+            (510, None, ""),
+            (515, Some(refused("no")), "refused by a living server: no"),
+        ]);
+    }
+
+    #[test]
+    fn other_words_are_said_once_a_minute_and_the_last_ones_in_the_end() {
+        check(&[
+            (0, Some(refused("1")), "refused by a living server: 1"),
+            (5, Some(refused("2")), ""),
+            (59, Some(refused("3")), ""),
+            (
+                60,
+                Some(refused("4")),
+                "refused by a living server: 4 (since the last line 2 times in other words)",
+            ),
+            (65, Some(refused("5")), ""),
+            (119, Some(refused("5")), ""),
+            (121, Some(refused("4")), ""),
+            (
+                125,
+                Some(refused("5")),
+                "refused by a living server: 5 (since the last line 2 times in other words)",
+            ),
+            (130, Some(refused("6")), ""),
+            (
+                135,
+                None,
+                "answers again (since the last line once in other words)",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn another_kind_is_news_at_once_and_each_kind_once_a_minute() {
+        check(&[
+            (0, Some(refused("1")), "refused by a living server: 1"),
+            (1, Some(unreachable("a")), "unreachable: a"),
+            (2, Some(refused("2")), ""),
+            (3, Some(unreachable("a")), ""),
+            (4, Some(unreachable("b")), ""),
+            (
+                60,
+                Some(refused("3")),
+                "refused by a living server: 3 (since the last line 2 times in other words)",
+            ),
+            (61, Some(unreachable("b")), "unreachable: b"),
+        ]);
+    }
+}

@@ -1,0 +1,61 @@
+//! One turn of the core: its moment, and what it wants done.
+
+use super::{CommandId, CommandPurpose, Effect};
+use crate::config::{CommandLine, Config};
+use crate::time::Now;
+
+/// What every part of the core needs while a turn is taken.
+pub(super) struct Turn<'a> {
+    pub(super) now: Now,
+    pub(super) effects: &'a mut Vec<Effect>,
+    /// The state file is to be written when the turn is over.
+    pub(super) save: bool,
+    /// The id that the next command gets.
+    pub(super) next_command: u64,
+}
+
+impl Turn<'_> {
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub(super) fn info(&mut self, text: String) {
+        self.log(log::Level::Info, text);
+    }
+
+    pub(super) fn warning(&mut self, text: String) {
+        self.log(log::Level::Warn, text);
+    }
+
+    pub(super) fn error(&mut self, text: String) {
+        self.log(log::Level::Error, text);
+    }
+
+    fn log(&mut self, level: log::Level, text: String) {
+        self.effects.push(Effect::Log { level, text });
+    }
+
+    /// Has a command run.
+    pub(super) fn run(
+        &mut self,
+        purpose: CommandPurpose,
+        command: CommandLine,
+        config: &Config,
+    ) -> CommandId {
+        let id = CommandId(self.next_command);
+        self.next_command += 1;
+        let timeout = match purpose {
+            CommandPurpose::Failover => config.failover_command_timeout,
+            CommandPurpose::LagWarning
+            | CommandPurpose::FollowStop
+            | CommandPurpose::FollowStart => None,
+        };
+        self.effects.push(Effect::RunCommand {
+            id,
+            purpose,
+            command,
+            timeout,
+        });
+        id
+    }
+}
