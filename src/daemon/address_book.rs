@@ -2,9 +2,10 @@
 //! so each look-up is a helper process.
 
 use std::net::IpAddr;
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use super::children::{Children, Task};
+use super::children::{Children, Exit, Task};
 use super::registry::Registry;
 use super::time_limit::TimeLimit;
 use crate::config::{Config, HostAddress, SyslogAddress};
@@ -46,7 +47,7 @@ impl AddressBook {
                 .err()
                 .map(|error| format!("no look-up helper: {error}"));
             if let Some(reason) = &answer.failure {
-                self.finished(name, Err(reason.clone()), now);
+                self.cache.finished(name, Err(reason.clone()), now);
             }
         }
         if !answer.addresses.is_empty() {
@@ -56,12 +57,9 @@ impl AddressBook {
     }
 
     /// A look-up has ended.
-    pub(super) fn finished(
-        &mut self,
-        name: &str,
-        answer: Result<Vec<IpAddr>, String>,
-        now: Monotonic,
-    ) {
+    pub(super) fn finished(&mut self, name: &str, exit: &Exit, now: Monotonic) {
+        let succeeded = exit.status.as_ref().is_ok_and(ExitStatus::success);
+        let answer = dns::parse_answer(succeeded, &exit.printed);
         self.cache.finished(name, answer, now);
     }
 

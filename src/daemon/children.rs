@@ -6,17 +6,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 
 use mio::{Interest, Token};
 
 use super::open_pipes::{OpenPipes, leave, log_lines};
 use super::registry::{Owner, Registry};
 use super::time_limit::TimeLimit;
-use super::{commands, follow};
-use crate::dns;
-use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, FollowOutcome};
+use crate::lookout::{CommandId, CommandPurpose};
 use crate::sys::child::{Child, Reading, own_program};
 use crate::sys::limits::InheritedLimit;
 use crate::sys::writer::{Deed, Writer};
@@ -39,6 +37,7 @@ struct Program {
 }
 
 /// What a program was started for.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Task {
     Command {
         id: CommandId,
@@ -49,21 +48,13 @@ pub(super) enum Task {
     RecoverySettings,
 }
 
-/// How a child has ended.
-pub(super) enum Ended {
-    Command {
-        id: CommandId,
-        outcome: CommandOutcome,
-    },
-    LookUp {
-        name: String,
-        answer: Result<Vec<IpAddr>, String>,
-    },
-    RecoverySettings(FollowOutcome),
-    Write {
-        path: PathBuf,
-        outcome: Result<(), String>,
-    },
+/// How a program has ended.
+pub(super) struct Exit {
+    pub(super) status: io::Result<ExitStatus>,
+    /// Its time was over.
+    pub(super) is_overdue: bool,
+    /// The end of what it has printed.
+    pub(super) printed: Vec<u8>,
 }
 
 impl Children {
@@ -128,48 +119,49 @@ impl Children {
         }
     }
 
-    /// Asks every child whether it has ended.
-    pub(super) fn reap(&mut self, registry: &mut Registry, now: Monotonic) -> Vec<Ended> {
-        let mut all = Vec::new();
+    /// Asks every program whether it has ended.
+    pub(super) fn reap(&mut self, registry: &mut Registry, now: Monotonic) -> Vec<(Task, Exit)> {
+        // A status that cannot be had will never be had.
         let programs = self.programs.iter_mut();
-        let over = programs.filter_map(|(token, program)| Some((*token, program.ended()?)));
-        for (token, ended) in over.collect::<Vec<_>>() {
-            all.push(ended);
+        let over = programs
+            .filter_map(|(token, program)| Some((*token, program.child.try_wait().transpose()?)));
+        let mut exits = Vec::new();
+        for (token, status) in over.collect::<Vec<_>>() {
             let Some(mut program) = self.programs.remove(&token) else {
                 continue;
             };
+            exits.push((program.task.clone(), program.exit(status)));
             let is_open = program.read() != Reading::Ended;
             match program.task {
                 Task::Command { purpose, .. } if is_open => {
-                    self.open_pipes
-                        .insert(token, purpose.key(), program.child, now);
+                    let key = purpose.key();
+                    self.open_pipes.insert(token, key, program.child, now);
                 }
                 _ => registry.forget(&mut program.child, token),
             }
         }
         self.open_pipes.close_oldest(registry);
+        exits
+    }
+
+    /// Asks every writer whether it has ended.
+    pub(super) fn reap_writers(&mut self) -> Vec<(PathBuf, Result<(), String>)> {
         let writers = self.writers.iter_mut();
         let done = writers.filter_map(|(path, writer)| Some((path.clone(), writer.try_end()?)));
-        for (path, outcome) in done.collect::<Vec<_>>() {
-            self.writers.remove(&path);
-            all.push(Ended::Write { path, outcome });
-        }
-        all
+        let done: Vec<_> = done.collect();
+        done.iter()
+            .for_each(|(path, _)| _ = self.writers.remove(path));
+        done
     }
 
-    /// Ends those that have run for too long; [`Children::reap`] sees their end.
-    pub(super) fn expire(&mut self, registry: &mut Registry, now: Monotonic) {
-        self.open_pipes.expire(registry, now);
-        self.programs
-            .values_mut()
-            .for_each(|program| program.expire(now));
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        self.programs
-            .values()
-            .filter_map(|program| program.time_limit.next_deadline())
-            .chain(self.open_pipes.next_deadline())
+    /// Ends those that have run for too long; [`Children::reap`] sees their end. Gives the next
+    /// deadline.
+    pub(super) fn tick(&mut self, registry: &mut Registry, now: Monotonic) -> Option<Monotonic> {
+        let programs = self.programs.values_mut();
+        let deadlines = programs.filter_map(|program| program.tick(now));
+        let next = deadlines.min();
+        next.into_iter()
+            .chain(self.open_pipes.tick(registry, now))
             .min()
     }
 
@@ -216,33 +208,21 @@ impl Program {
         reading
     }
 
-    fn ended(&mut self) -> Option<Ended> {
-        // A status that cannot be had will never be had.
-        let status = self.child.try_wait().transpose()?;
+    fn exit(&mut self, status: io::Result<ExitStatus>) -> Exit {
         let mut lines = Vec::new();
         self.child.finish(&mut lines);
         self.log(&lines);
-        let (printed, _) = self.child.tail();
-        let is_overdue = self.time_limit.is_over();
-        Some(match &self.task {
-            Task::Command { id, .. } => Ended::Command {
-                id: *id,
-                outcome: commands::outcome(status, is_overdue),
-            },
-            Task::LookUp(name) => Ended::LookUp {
-                name: name.clone(),
-                answer: dns::parse_answer(status.is_ok_and(|status| status.success()), &printed),
-            },
-            Task::RecoverySettings => {
-                Ended::RecoverySettings(follow::outcome(&printed, is_overdue))
-            }
-        })
+        Exit {
+            status,
+            is_overdue: self.time_limit.is_over(),
+            printed: self.child.tail().0,
+        }
     }
 
-    fn expire(&mut self, now: Monotonic) {
+    fn tick(&mut self, now: Monotonic) -> Option<Monotonic> {
         let was_overdue = self.time_limit.is_over();
         let Some(signal) = self.time_limit.run_out(now) else {
-            return;
+            return self.time_limit.next_deadline();
         };
         let killed = self.child.kill_group(signal);
         match &self.task {
@@ -258,6 +238,7 @@ impl Program {
             ),
             Task::RecoverySettings | Task::LookUp(_) => {}
         }
+        self.time_limit.next_deadline()
     }
 
     fn log(&self, lines: &[String]) {

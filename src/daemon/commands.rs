@@ -1,10 +1,8 @@
 //! The commands of the configuration: what their start and their end mean to the core.
 
-use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 
-use super::children::Task;
+use super::children::{Exit, Task};
 use super::io::Io;
 use super::time_limit::TimeLimit;
 use crate::config::CommandLine;
@@ -46,10 +44,9 @@ fn process_of(pid: u32) -> Option<Process> {
     Some(Process { pid, started })
 }
 
-/// `is_overdue`: it was told to end.
-pub(super) fn outcome(status: io::Result<ExitStatus>, is_overdue: bool) -> CommandOutcome {
-    match status {
-        Ok(_) if is_overdue => CommandOutcome::TimedOut,
+pub(super) fn outcome(exit: Exit) -> CommandOutcome {
+    match exit.status {
+        Ok(_) if exit.is_overdue => CommandOutcome::TimedOut,
         Ok(status) => match (status.code(), status.signal()) {
             (Some(code), _) => CommandOutcome::Exited(code),
             (None, signal) => CommandOutcome::Killed(signal.unwrap_or_default()),

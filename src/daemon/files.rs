@@ -74,8 +74,8 @@ impl Files {
         }
     }
 
-    /// Logs that a child takes long, and tries again what has failed.
-    pub(super) fn expire(&mut self, io: &mut Io) {
+    /// Logs that a child takes long, and tries again what has failed. Gives the next deadline.
+    pub(super) fn tick(&mut self, io: &mut Io) -> Option<Monotonic> {
         for (path, open) in &mut self.open {
             match open.stage {
                 Stage::Writing(Some(slow)) if slow <= io.now.mono => {
@@ -90,9 +90,6 @@ impl Files {
                 _ => {}
             }
         }
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
         let deadline = |open: &Open| match open.stage {
             Stage::Writing(slow) => slow,
             Stage::Failed(again) => Some(again),

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::children::Task;
+use super::children::{Exit, Task};
 use super::io::Io;
 use super::recovery::{Job, Prepared};
 use super::time_limit::TimeLimit;
@@ -35,14 +35,13 @@ pub(super) fn prepare(
     }
 }
 
-/// What the helper `printed` means, if it was not ended before.
-pub(super) fn outcome(printed: &[u8], is_overdue: bool) -> FollowOutcome {
-    match Prepared::from_output(printed) {
+pub(super) fn outcome(exit: &Exit) -> FollowOutcome {
+    match Prepared::from_output(&exit.printed) {
         Some(Prepared::Changed) => FollowOutcome::Changed,
         Some(Prepared::Unchanged) => FollowOutcome::Unchanged,
         Some(Prepared::NotAStandby(reason)) => FollowOutcome::NotAStandby(reason),
         Some(Prepared::Failed(reason)) => FollowOutcome::Failed(reason),
-        None if is_overdue => {
+        None if exit.is_overdue => {
             FollowOutcome::Unknown("looking at the recovery settings took too long".to_owned())
         }
         None => FollowOutcome::Unknown(

@@ -8,7 +8,7 @@ use super::children::Children;
 use super::keyring::Keyring;
 use super::registry::Registry;
 use crate::lookout::{Event, Metric, Trouble};
-use crate::time::Now;
+use crate::time::{Monotonic, Now};
 
 /// The one context that is handed around.
 pub(super) struct Io {
@@ -30,6 +30,11 @@ impl Io {
         let (children, registry) = (&mut self.children, &mut self.registry);
         self.addresses
             .look_up(name, children, registry, self.now.mono)
+    }
+
+    /// Gives the next deadline.
+    pub(super) fn tick(&mut self) -> Option<Monotonic> {
+        self.children.tick(&mut self.registry, self.now.mono)
     }
 
     /// Readiness on a child's pipe.

@@ -1,86 +1,141 @@
-//! Another listen address while we run: the new listener is bound before the old one is closed, and
-//! an address that cannot be had leaves the old one in force. Clients stay.
+//! Where the HTTP server listens. Another address while we run: the new listener is bound before
+//! the old one is closed, and an address that cannot be had leaves the old one in force.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
-use super::Daemon;
+use mio::Token;
+use mio::net::TcpStream;
+
+use super::io::Io;
+use super::registry::{BOTH, Owner};
 use super::remote::Remote;
 use crate::config::Config;
 use crate::lookout::Trouble;
-use crate::net::Listener;
+use crate::net::{Accepting, Listener};
 use crate::time::Monotonic;
+use std::time::Duration;
 
-impl Daemon {
+/// The listener.
+pub(super) struct Listening {
+    listener: Option<Listener>,
+    token: Token,
+    /// Where to listen once the name is found.
+    moving_to: Option<Remote>,
+    /// Accept again then: no descriptor was left.
+    retry_at: Option<Monotonic>,
+}
+
+impl Listening {
+    pub(super) fn new(mut listener: Listener, io: &mut Io) -> io::Result<Self> {
+        let token = io.registry.register(&mut listener, Owner::Listener, BOTH)?;
+        Ok(Self {
+            listener: Some(listener),
+            token,
+            moving_to: None,
+            retry_at: None,
+        })
+    }
+
     /// Moves to where `new` says, and corrects it if that is not to be had. A name is looked up
     /// first, beside all else.
-    pub(super) fn listen_elsewhere(&mut self, old: &Config, new: &mut Config, now: Monotonic) {
+    pub(super) fn adopt(&mut self, old: &Config, new: &mut Config, io: &mut Io) {
         if (&old.http_address, old.http_port) == (&new.http_address, new.http_port) {
             return;
         }
-        self.moving_to = None;
-        if let Some(name) = new
-            .http_address
-            .as_deref()
-            .filter(|address| Listener::wants_look_up(address))
-        {
+        let address = new.http_address.as_deref();
+        let name = address.filter(|address| Listener::wants_look_up(address));
+        self.moving_to = name.map(|name| Remote::new(name, new.http_port, io.now.mono));
+        if let Some(name) = name {
             log::info!("looking up {name}, listening on as before until it is found");
-            self.moving_to = Some(Remote::new(name, new.http_port, now));
-            return;
-        }
-        if let Err(error) = self.listen_on(new.http_address.as_deref(), new.http_port) {
-            self.say_not_listening(&error);
+        } else if !self.listen_on(address, new.http_port, io) {
             (new.http_address, new.http_port) = (old.http_address.clone(), old.http_port);
         }
     }
 
-    /// Moves if the name of the new address has been found; again and again until that succeeds.
-    pub(super) fn move_on(&mut self) {
-        let Some(remote) = &mut self.moving_to else {
+    /// Lets in those who wait.
+    pub(super) fn accept(&mut self, io: &mut Io, mut let_in: impl FnMut(TcpStream, &mut Io)) {
+        let Some(listener) = &mut self.listener else {
             return;
         };
-        if !remote.tend(&mut self.io) {
-            return;
-        }
-        let Some(address) = remote.address() else {
-            return;
-        };
-        match self.listen_on(Some(&address.ip().to_string()), address.port()) {
-            Ok(()) => self.moving_to = None,
-            Err(error) => self.say_not_listening(&error),
+        self.retry_at = None;
+        match listener.accept(|stream| let_in(stream, io)) {
+            Accepting::Wait => {}
+            Accepting::Again => io.registry.again(self.token),
+            Accepting::OutOfDescriptors(sent_away) => {
+                log::warn!("no descriptor left: {sent_away} HTTP clients were sent away");
+                self.retry_at = Some(io.now.mono + RETRY_ACCEPT);
+            }
         }
     }
 
-    fn listen_on(&mut self, address: Option<&str>, port: u16) -> io::Result<()> {
-        let listener = match Listener::bind(address, port) {
-            // It may be our own listener that is in the way: every interface and one of them are
-            // two addresses.
-            Err(error)
-                if error.kind() == io::ErrorKind::AddrInUse && self.web.port() == Some(port) =>
+    /// Moves if the name of the new address has been found, again and again until that succeeds.
+    /// Gives the next deadline.
+    pub(super) fn tick(&mut self, io: &mut Io) -> Option<Monotonic> {
+        if let Some(remote) = &mut self.moving_to
+            && remote.tend(io)
+            && let Some(address) = remote.address()
+            && self.listen_on(Some(&address.ip().to_string()), address.port(), io)
+        {
+            self.moving_to = None;
+        }
+        if self.retry_at.take_if(|at| *at <= io.now.mono).is_some() {
+            io.registry.again(self.token);
+        }
+        let moving = self.moving_to.as_ref().and_then(Remote::next_deadline);
+        moving.into_iter().chain(self.retry_at).min()
+    }
+
+    fn listen_on(&mut self, address: Option<&str>, port: u16, io: &mut Io) -> bool {
+        let moved = self.bind(address, port, io);
+        let moved = moved.and_then(|listener| self.listen(listener, io));
+        match &moved {
+            Ok(()) => log_address(address, port),
+            Err(error) => {
+                log::error!("{error}; listening on as before");
+                io.trouble(Trouble::Listen, "http_port");
+            }
+        }
+        moved.is_ok()
+    }
+
+    /// It may be our own listener that is in the way: every interface and one of them are two
+    /// addresses.
+    fn bind(&mut self, address: Option<&str>, port: u16, io: &mut Io) -> io::Result<Listener> {
+        let bound = Listener::bind(address, port);
+        let ours = self.listener.as_ref();
+        let ours = ours.and_then(|listener| listener.local_addr().ok());
+        match (bound, ours) {
+            (Err(error), Some(ours))
+                if error.kind() == ErrorKind::AddrInUse && ours.port() == port =>
             {
-                let former = self.web.stop_listening(&mut self.io);
+                self.stop(io);
                 Listener::bind(address, port).or_else(|_| {
-                    if let Some(former) = former {
-                        let back = Listener::bind(Some(&former.ip().to_string()), former.port());
-                        back.and_then(|listener| self.web.listen(listener, &mut self.io))?;
-                    }
+                    let back = Listener::bind(Some(&ours.ip().to_string()), ours.port());
+                    back.and_then(|listener| self.listen(listener, io))?;
                     Err(error)
                 })
             }
-            bound => bound,
-        };
-        self.web.listen(listener?, &mut self.io)?;
-        say_where(address, port);
+            (bound, _) => bound,
+        }
+    }
+
+    fn listen(&mut self, mut listener: Listener, io: &mut Io) -> io::Result<()> {
+        let token = io.registry.register(&mut listener, Owner::Listener, BOTH)?;
+        self.stop(io);
+        (self.listener, self.token) = (Some(listener), token);
+        io.registry.again(token);
         Ok(())
     }
 
-    fn say_not_listening(&mut self, error: &io::Error) {
-        log::error!("{error}; listening on as before");
-        self.io.trouble(Trouble::Listen, "http_port");
+    fn stop(&mut self, io: &mut Io) {
+        if let Some(mut listener) = self.listener.take() {
+            io.registry.forget(&mut listener, self.token);
+        }
     }
 }
 
 /// Says where we listen; and what it means to listen everywhere, which is the default.
-pub(super) fn say_where(address: Option<&str>, port: u16) {
+pub(super) fn log_address(address: Option<&str>, port: u16) {
     match address {
         Some(address) => log::info!("listening for HTTP on {address}, port {port}"),
         None => log::info!(
@@ -89,3 +144,6 @@ pub(super) fn say_where(address: Option<&str>, port: u16) {
         ),
     }
 }
+
+/// How soon to accept again when no descriptor was left.
+const RETRY_ACCEPT: Duration = Duration::from_millis(100);

@@ -38,7 +38,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mio::{Events, Poll, Token};
 
-use children::Ended;
+use children::Task;
 use files::Files;
 use flight::Flight;
 use former::Former;
@@ -47,14 +47,12 @@ use journal::Journal;
 use peers::{NodeConversation, ObserverConversation, Peers};
 pub use recovery::main as recovery_main;
 use registry::Owner;
-use remote::Remote;
 use service::Service;
 pub use start::run;
 use statsd::Statsd;
 use syslog::Syslog;
-use web::{Pages, Web};
+use web::{Content, Web};
 
-use crate::compat;
 use crate::lookout::{Event, Lookout, Trouble};
 use crate::sys::clock::{self, Clock};
 use crate::sys::signals::{Signal, Signals};
@@ -73,8 +71,6 @@ struct Daemon {
     web: Web,
     /// How many the process may have open.
     descriptors: u64,
-    /// Where the web server is to listen once the name is found.
-    moving_to: Option<Remote>,
     flight: Flight,
     service: Service,
     statsd: Statsd,
@@ -102,6 +98,15 @@ enum Ending {
     Now,
 }
 
+impl Ending {
+    fn last_moment(&self) -> Option<Monotonic> {
+        match self {
+            Self::AfterFiles(last) => Some(*last),
+            Self::NotYet | Self::AfterCommands | Self::Now => None,
+        }
+    }
+}
+
 impl Daemon {
     /// Turns until it is told to end.
     fn run(&mut self) -> Result<(), Error> {
@@ -115,7 +120,7 @@ impl Daemon {
     }
 
     fn turn(&mut self, ready: &mut Events) -> Result<(), Error> {
-        let timeout = self.time_to_wait(clock::monotonic());
+        let timeout = self.time_to_wait();
         match self.poll.poll(ready, Some(timeout)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             waited => waited?,
@@ -128,7 +133,7 @@ impl Daemon {
         for event in ready.iter() {
             self.dispatch(event.token(), now);
         }
-        self.expire(now);
+        self.tick();
         self.consult(now);
         self.service
             .tend(&self.lookout, self.ending != Ending::NotYet, now);
@@ -140,31 +145,66 @@ impl Daemon {
     }
 
     /// Until the earliest deadline; not at all if somebody has more to do.
-    fn time_to_wait(&self, now: Monotonic) -> Duration {
+    fn time_to_wait(&mut self) -> Duration {
+        let next = self.tick();
         if self.io.registry.has_unfinished() || !self.io.events.is_empty() {
             return Duration::ZERO;
         }
-        let lookout = (self.ending == Ending::NotYet).then(|| self.lookout.next_deadline());
-        let deadlines = [
+        next.map_or(LONGEST_WAIT, |at| {
+            at.since(clock::monotonic()).min(LONGEST_WAIT)
+        })
+    }
+
+    /// Everybody for whom time passes does what is due. Gives the next deadline of all.
+    fn tick(&mut self) -> Option<Monotonic> {
+        // Without `..`: whoever is new does not compile before it has its place here.
+        let Self {
+            io,
             lookout,
+            nodes,
+            observers,
+            former,
+            files,
+            web,
+            service,
+            statsd,
+            syslog,
+            ending,
+            page,
+            journal,
+            poll: _,
+            signals: _,
+            descriptors: _,
+            flight: _,
+            clock: _,
+            config_path: _,
+            boot_id: _,
+            said_of_maintenance: _,
+        } = self;
+        let now = io.now.mono;
+        let events = &mut io.events;
+        *former = former.take().and_then(|former| former.look(events, now));
+        let former = former.as_ref().map(Former::next_deadline);
+        let mut content = Content {
+            lookout,
+            state: page,
+            journal,
+        };
+        let deadlines = [
+            io.tick(),
+            former,
+            files.tick(io),
+            web.tick(&mut content, io),
+            statsd.tick(io),
+            syslog.tick(io),
+            nodes.tick(io),
+            observers.tick(io),
+            service.next_deadline(now),
+            ending.last_moment(),
+            (*ending == Ending::NotYet).then(|| lookout.next_deadline()),
             crate::sys::log::next_deadline(now),
-            self.nodes.next_deadline(),
-            self.observers.next_deadline(),
-            self.io.children.next_deadline(),
-            self.former.as_ref().map(Former::next_deadline),
-            self.files.next_deadline(),
-            self.last_moment(),
-            self.web.next_deadline(),
-            self.service.next_deadline(now),
-            self.moving_to.as_ref().and_then(Remote::next_deadline),
-            self.statsd.next_deadline(),
-            self.syslog.next_deadline(),
         ];
-        deadlines
-            .into_iter()
-            .flatten()
-            .min()
-            .map_or(LONGEST_WAIT, |at| at.since(now).min(LONGEST_WAIT))
+        deadlines.into_iter().flatten().min()
     }
 
     /// Lets the owner of a token consume its readiness.
@@ -175,35 +215,26 @@ impl Daemon {
         match owner {
             Owner::Signals => self.take_signals(now),
             Owner::Child => self.io.child_ready(token),
-            Owner::Node(node) => {
-                self.nodes.ready(&node, &mut self.io);
+            Owner::Node(node) => self.nodes.ready(&node, &mut self.io),
+            Owner::Observer(observer) => self.observers.ready(&observer, &mut self.io),
+            Owner::Listener => {
+                let (web, mut content, io) = self.web();
+                web.accept(&mut content, io);
             }
-            Owner::Observer(observer) => {
-                self.observers.ready(&observer, &mut self.io);
+            Owner::Client => {
+                let (web, mut content, io) = self.web();
+                web.ready(token, &mut content, io);
             }
-            Owner::Listener => self.serve(now, |web, io, pages| web.accept(io, pages)),
-            Owner::Client => self.serve(now, |web, io, pages| web.ready(token, io, pages)),
         }
     }
 
-    /// Lets the web server do something with pages at hand.
-    fn serve(&mut self, now: Now, act: impl FnOnce(&mut Web, &mut Io, &mut Pages<'_>)) {
-        let (page, lookout, journal) = (&mut self.page, &self.lookout, &mut self.journal);
-        let mut render = || {
-            page.get_or_insert_with(|| compat::state_json::render(&lookout.state().nodes).into())
-                .clone()
+    fn web(&mut self) -> (&mut Web, Content<'_>, &mut Io) {
+        let content = Content {
+            lookout: &self.lookout,
+            state: &mut self.page,
+            journal: &mut self.journal,
         };
-        let mut decisions = || journal.page(lookout.rounds(), now.mono);
-        let mut check = false;
-        let mut pages = Pages {
-            state: &mut render,
-            decisions: &mut decisions,
-            check: &mut check,
-        };
-        act(&mut self.web, &mut self.io, &mut pages);
-        if check {
-            self.io.events.push(Event::CheckRequested);
-        }
+        (&mut self.web, content, &mut self.io)
     }
 
     fn take_signals(&mut self, now: Now) {
@@ -219,20 +250,24 @@ impl Daemon {
     fn reap(&mut self) {
         let now = self.io.now.mono;
         let mut found_names = false;
-        for ended in self.io.children.reap(&mut self.io.registry, now) {
-            match ended {
-                Ended::Command { id, outcome } => {
+        for (task, exit) in self.io.children.reap(&mut self.io.registry, now) {
+            match task {
+                Task::Command { id, .. } => {
+                    let outcome = commands::outcome(exit);
                     self.io.events.push(Event::CommandExited { id, outcome });
                 }
-                Ended::LookUp { name, answer } => {
-                    self.io.addresses.finished(&name, answer, now);
+                Task::LookUp(name) => {
+                    self.io.addresses.finished(&name, &exit, now);
                     found_names = true;
                 }
-                Ended::RecoverySettings(outcome) => {
+                Task::RecoverySettings => {
+                    let outcome = follow::outcome(&exit);
                     self.io.events.push(Event::FollowPrepared(outcome));
                 }
-                Ended::Write { path, outcome } => self.files.ended(&path, outcome, &mut self.io),
             }
+        }
+        for (path, outcome) in self.io.children.reap_writers() {
+            self.files.ended(&path, outcome, &mut self.io);
         }
         if found_names {
             self.nodes.names_found(&mut self.io);
@@ -268,27 +303,6 @@ impl Daemon {
         self.lookout.is_promoting() || self.lookout.is_restarting()
     }
 
-    fn expire(&mut self, now: Now) {
-        self.io.children.expire(&mut self.io.registry, now.mono);
-        self.former = self
-            .former
-            .take()
-            .and_then(|former| former.look(&mut self.io.events, now.mono));
-        self.files.expire(&mut self.io);
-        self.move_on();
-        self.statsd.tend(&mut self.io);
-        self.syslog.tend(&mut self.io);
-        self.nodes.expire(&mut self.io);
-        self.observers.expire(&mut self.io);
-        if self
-            .web
-            .next_deadline()
-            .is_some_and(|deadline| deadline <= now.mono)
-        {
-            self.serve(now, |web, io, pages| web.expire(io, pages));
-        }
-    }
-
     /// Hands the events to the core, which then does what is due, and carries out what it wants
     /// done.
     fn consult(&mut self, now: Now) {
@@ -314,17 +328,11 @@ impl Daemon {
             self.ending = Ending::AfterFiles(now + FILES_TIME);
         }
         if self
+            .ending
             .last_moment()
             .is_some_and(|last| last <= now || !self.io.children.is_writing())
         {
             self.ending = Ending::Now;
-        }
-    }
-
-    fn last_moment(&self) -> Option<Monotonic> {
-        match self.ending {
-            Ending::AfterFiles(last) => Some(last),
-            Ending::NotYet | Ending::AfterCommands | Ending::Now => None,
         }
     }
 

@@ -68,18 +68,16 @@ impl OpenPipes {
         }
     }
 
-    pub(super) fn expire(&mut self, registry: &mut Registry, now: Monotonic) {
-        let due = |pipe: &OpenPipe| pipe.read_at.is_some_and(|at| at <= now);
+    /// Reads those whose time has come, and gives the next time.
+    pub(super) fn tick(&mut self, registry: &mut Registry, now: Monotonic) -> Option<Monotonic> {
         self.pipes.retain(|token, pipe| {
-            let is_open = !due(pipe) || pipe.read(now);
+            let is_due = pipe.read_at.is_some_and(|at| at <= now);
+            let is_open = !is_due || pipe.read(now);
             if !is_open {
                 registry.forget(&mut pipe.child, *token);
             }
             is_open
         });
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
         self.pipes.values().filter_map(|pipe| pipe.read_at).min()
     }
 

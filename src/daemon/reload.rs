@@ -37,7 +37,8 @@ impl Daemon {
 
     fn adopt(&mut self, mut config: Config, now: Now) {
         let old = Arc::clone(self.lookout.config());
-        self.listen_elsewhere(&old, &mut config, now.mono);
+        let listening = &mut self.web.listening;
+        listening.adopt(&old, &mut config, &mut self.io);
         say_what_changed(&old, &config);
         self.syslog.adopt(config.syslog.as_ref(), now.mono);
         self.statsd.adopt(config.statsd.as_ref(), now.mono);

@@ -15,7 +15,7 @@ use super::former::Former;
 use super::io::Io;
 use super::journal::Journal;
 use super::keyring::Keyring;
-use super::listening::say_where;
+use super::listening::log_address;
 use super::peers::Peers;
 use super::registry::{Owner, Registry};
 use super::service::Service;
@@ -87,7 +87,7 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
     let boot_id = clock::boot_id();
     let memory = recall(&config, boot_id.as_deref());
     introduce(&config);
-    say_where(config.http_address.as_deref(), config.http_port);
+    log_address(config.http_address.as_deref(), config.http_port);
     let now = clock.now();
     io.now = now;
     let former = Former::recall(&memory, &config, &mut io.events, now.mono);
@@ -110,7 +110,6 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         files: Files::default(),
         web,
         descriptors,
-        moving_to: None,
         config_path: config_path.to_owned(),
         boot_id,
         page: None,

@@ -35,17 +35,11 @@ impl Statsd {
         }
     }
 
-    /// Keeps up with where the receiver is.
-    pub(super) fn tend(&mut self, io: &mut Io) {
-        if let Some((_, remote)) = &mut self.on {
-            remote.tend(io);
-        }
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        self.on
-            .as_ref()
-            .and_then(|(_, remote)| remote.next_deadline())
+    /// Keeps up with where the receiver is. Gives the next deadline.
+    pub(super) fn tick(&mut self, io: &mut Io) -> Option<Monotonic> {
+        let (_, remote) = self.on.as_mut()?;
+        remote.tend(io);
+        remote.next_deadline()
     }
 
     /// Sends one metric. What cannot be sent now is lost, which is said the first time.

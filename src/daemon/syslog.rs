@@ -42,21 +42,16 @@ impl Syslog {
         }
     }
 
-    /// Keeps up with where the receiver is.
-    pub(super) fn tend(&mut self, io: &mut Io) {
-        let (Some(settings), Some((remote, told))) = (&self.settings, &mut self.remote) else {
-            return;
+    /// Keeps up with where the receiver is. Gives the next deadline.
+    pub(super) fn tick(&mut self, io: &mut Io) -> Option<Monotonic> {
+        let (Some(settings), Some((remote, known))) = (&self.settings, &mut self.remote) else {
+            return None;
         };
         remote.tend(io);
-        if *told != remote.address() {
-            *told = remote.address();
-            set_syslog(Some((settings.facility, told.map(Receiver::Udp))));
+        if *known != remote.address() {
+            *known = remote.address();
+            set_syslog(Some((settings.facility, known.map(Receiver::Udp))));
         }
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        self.remote
-            .as_ref()
-            .and_then(|(remote, _)| remote.next_deadline())
+        remote.next_deadline()
     }
 }

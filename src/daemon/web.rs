@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -11,31 +10,34 @@ use mio::Token;
 use mio::net::TcpStream;
 
 use super::io::Io;
+use super::journal::Journal;
+use super::listening::Listening;
 use super::registry::{BOTH, Owner};
+use crate::compat;
 use crate::http::limits::{IDLE_DEADLINE, MAX_REQUEST_HEAD_BYTES, REQUEST_DEADLINE};
 use crate::http::{Answer, Exchange, Refusal, Reply, Request, Route, Step, write_continue};
-use crate::net::{Accepting, Link, Listener, Next};
+use crate::lookout::{Event, Lookout};
+use crate::net::{Link, Listener, Next};
 use crate::time::{Monotonic, Now};
 
 /// The listener and its clients.
 pub(super) struct Web {
-    listener: Option<Listener>,
-    token: Token,
-    clients: BTreeMap<Token, Client>,
-    /// Clients at once.
-    room: usize,
-    /// Accept again then: no descriptor was left.
-    retry_at: Option<Monotonic>,
+    pub(super) listening: Listening,
+    clients: Clients,
 }
 
 /// What the answers are made of.
-pub(super) struct Pages<'a> {
-    /// Renders `/state.json`, or gives the last rendering if nothing has changed.
-    pub(super) state: &'a mut dyn FnMut() -> Bytes,
-    /// Renders `/decisions.json`, or gives a rendering that is new enough.
-    pub(super) decisions: &'a mut dyn FnMut() -> Bytes,
-    /// Somebody asked for a check.
-    pub(super) check: &'a mut bool,
+pub(super) struct Content<'a> {
+    pub(super) lookout: &'a Lookout,
+    /// `/state.json` as last rendered; `None` once the facts have changed.
+    pub(super) state: &'a mut Option<Bytes>,
+    pub(super) journal: &'a mut Journal,
+}
+
+struct Clients {
+    clients: BTreeMap<Token, Client>,
+    /// At once.
+    max: usize,
 }
 
 struct Client {
@@ -66,110 +68,47 @@ enum Then {
 }
 
 impl Web {
-    /// For so many clients at once.
-    pub(super) fn new(mut listener: Listener, room: usize, io: &mut Io) -> io::Result<Self> {
-        let token = io.registry.register(&mut listener, Owner::Listener, BOTH)?;
-        Ok(Self {
-            listener: Some(listener),
-            token,
+    pub(super) fn new(listener: Listener, max_clients: usize, io: &mut Io) -> io::Result<Self> {
+        let clients = Clients {
             clients: BTreeMap::new(),
-            room,
-            retry_at: None,
+            max: max_clients,
+        };
+        Ok(Self {
+            listening: Listening::new(listener, io)?,
+            clients,
         })
     }
 
-    /// Listens somewhere else from now on; clients stay.
-    pub(super) fn listen(&mut self, mut listener: Listener, io: &mut Io) -> io::Result<()> {
-        let token = io.registry.register(&mut listener, Owner::Listener, BOTH)?;
-        self.stop_listening(io);
-        (self.listener, self.token) = (Some(listener), token);
-        io.registry.again(token);
-        Ok(())
-    }
-
     /// For so many clients from now on. Those who are too many now give way as others come.
-    pub(super) fn set_max_clients(&mut self, room: usize) {
-        self.room = room;
-    }
-
-    /// Lets nobody in until it is told to listen again; where it was.
-    pub(super) fn stop_listening(&mut self, io: &mut Io) -> Option<SocketAddr> {
-        let mut listener = self.listener.take()?;
-        io.registry.forget(&mut listener, self.token);
-        listener.local_addr().ok()
-    }
-
-    /// Where it listens.
-    pub(super) fn port(&self) -> Option<u16> {
-        self.listener
-            .as_ref()?
-            .local_addr()
-            .ok()
-            .map(|address| address.port())
+    pub(super) fn set_max_clients(&mut self, max: usize) {
+        self.clients.max = max;
     }
 
     /// Takes in those who wait.
-    pub(super) fn accept(&mut self, io: &mut Io, pages: &mut Pages<'_>) {
-        let Some(mut listener) = self.listener.take() else {
-            return;
-        };
-        let accepting = listener.accept(|stream| self.welcome(stream, io, pages));
-        self.listener = Some(listener);
-        self.retry_at = None;
-        match accepting {
-            Accepting::Wait => {}
-            Accepting::Again => io.registry.again(self.token),
-            Accepting::OutOfDescriptors(sent_away) => {
-                log::warn!("no descriptor left: {sent_away} HTTP clients were sent away");
-                self.retry_at = Some(io.now.mono + RETRY_ACCEPT);
-            }
-        }
+    pub(super) fn accept(&mut self, content: &mut Content<'_>, io: &mut Io) {
+        let clients = &mut self.clients;
+        self.listening
+            .accept(io, |stream, io| clients.take_in(stream, content, io));
     }
 
     /// Readiness on a client's connection.
-    pub(super) fn ready(&mut self, token: Token, io: &mut Io, pages: &mut Pages<'_>) {
-        let Some(client) = self.clients.get_mut(&token) else {
-            return;
-        };
-        if client.go_on(token, io, pages) == Fate::Gone {
-            self.drop_client(token, io);
-        }
+    pub(super) fn ready(&mut self, token: Token, content: &mut Content<'_>, io: &mut Io) {
+        self.clients.ready(token, content, io);
     }
 
-    /// Whose time is up is told so if that helps, and closed.
-    pub(super) fn expire(&mut self, io: &mut Io, pages: &mut Pages<'_>) {
-        if self.retry_at.is_some_and(|at| at <= io.now.mono) {
-            self.accept(io, pages);
-        }
-        let late = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.deadline <= io.now.mono);
-        for token in late.map(|(token, _)| *token).collect::<Vec<_>>() {
-            let Some(client) = self.clients.get_mut(&token) else {
-                continue;
-            };
-            if client.phase == Phase::Reading {
-                client.answer(Answer::refused(Refusal::TimedOut), Reply::CLOSE, io.now);
-                client.deadline = io.now.mono + LINGER;
-                if client.go_on(token, io, pages) == Fate::Stays {
-                    continue;
-                }
-            }
-            self.drop_client(token, io);
-        }
+    /// Whose time is up is told so if that helps, and closed. Gives the next deadline.
+    pub(super) fn tick(&mut self, content: &mut Content<'_>, io: &mut Io) -> Option<Monotonic> {
+        let listening = self.listening.tick(io);
+        self.clients.expire(content, io);
+        let clients = self.clients.clients.values();
+        let deadlines = clients.map(|client| client.deadline);
+        deadlines.chain(listening).min()
     }
+}
 
-    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        self.clients
-            .values()
-            .map(|client| client.deadline)
-            .chain(self.retry_at)
-            .min()
-    }
-
-    fn welcome(&mut self, stream: TcpStream, io: &mut Io, pages: &mut Pages<'_>) {
-        if self.clients.len() >= self.room && !self.make_room(io) {
+impl Clients {
+    fn take_in(&mut self, stream: TcpStream, content: &mut Content<'_>, io: &mut Io) {
+        if self.clients.len() >= self.max && !self.make_room(io) {
             return;
         }
         let mut link = Link::accepted(stream, INPUT_BYTES);
@@ -184,7 +123,35 @@ impl Web {
             deadline: io.now.mono + REQUEST_DEADLINE,
         };
         self.clients.insert(token, client);
-        self.ready(token, io, pages);
+        self.ready(token, content, io);
+    }
+
+    fn ready(&mut self, token: Token, content: &mut Content<'_>, io: &mut Io) {
+        let client = self.clients.get_mut(&token);
+        if client.is_some_and(|client| !client.go_on(token, content, io)) {
+            self.drop_client(token, io);
+        }
+    }
+
+    fn expire(&mut self, content: &mut Content<'_>, io: &mut Io) {
+        let now = io.now;
+        let late = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.deadline <= now.mono);
+        for token in late.map(|(token, _)| *token).collect::<Vec<_>>() {
+            let Some(client) = self.clients.get_mut(&token) else {
+                continue;
+            };
+            if client.phase == Phase::Reading {
+                client.answer(Answer::refused(Refusal::TimedOut), Reply::CLOSE, now);
+                client.deadline = now.mono + LINGER;
+                if client.go_on(token, content, io) {
+                    continue;
+                }
+            }
+            self.drop_client(token, io);
+        }
     }
 
     /// The one nearest its deadline that is not being answered gives way, so that a new client with
@@ -211,33 +178,36 @@ impl Web {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Stays,
-    Gone,
+impl Content<'_> {
+    fn state(&mut self) -> Bytes {
+        let nodes = &self.lookout.state().nodes;
+        let render = || compat::state_json::render(nodes).into();
+        self.state.get_or_insert_with(render).clone()
+    }
 }
 
 impl Client {
     /// Moves bytes, takes requests and answers them, until there is nothing to do without waiting.
-    fn go_on(&mut self, token: Token, io: &mut Io, pages: &mut Pages<'_>) -> Fate {
+    /// False: the client has gone.
+    fn go_on(&mut self, token: Token, content: &mut Content<'_>, io: &mut Io) -> bool {
         for _ in 0..STEPS_PER_TURN {
             self.feed();
             let pumped = self.link.pump();
-            let took_request = self.take_requests(pages, io.now);
+            let took_request = self.take_requests(content, io);
             let moved = pumped.read > 0 || pumped.written > 0 || took_request;
             match pumped.next {
-                Next::Failed(_) => return Fate::Gone,
-                Next::Ended if self.is_sent() && !took_request => return Fate::Gone,
+                Next::Failed(_) => return false,
+                Next::Ended if self.is_sent() && !took_request => return false,
                 Next::Again => break,
                 Next::Wait | Next::Ended | Next::Full if !moved => {
                     self.link.tidy();
-                    return Fate::Stays;
+                    return true;
                 }
                 Next::Wait | Next::Ended | Next::Full => {}
             }
         }
         io.registry.again(token);
-        Fate::Stays
+        true
     }
 
     /// The next part of the body goes to the link.
@@ -256,16 +226,16 @@ impl Client {
     }
 
     /// Takes the next request if the last answer is out. True if one was taken, or another can be.
-    fn take_requests(&mut self, pages: &mut Pages<'_>, now: Now) -> bool {
+    fn take_requests(&mut self, content: &mut Content<'_>, io: &mut Io) -> bool {
         if let Phase::Answering { then } = self.phase {
             if !self.is_sent() {
                 return false;
             }
-            self.answered(then, now);
+            self.answered(then, io.now);
         }
         match self.exchange.receive(&mut self.link.input) {
             Step::NeedMore => {
-                self.note_progress(now);
+                self.note_progress(io.now);
                 false
             }
             Step::Continue => {
@@ -273,11 +243,11 @@ impl Client {
                 true
             }
             Step::Request(request) => {
-                self.serve(request, pages, now);
+                self.serve(request, content, io);
                 true
             }
             Step::Refused(refusal) => {
-                self.answer(Answer::refused(refusal), Reply::CLOSE, now);
+                self.answer(Answer::refused(refusal), Reply::CLOSE, io.now);
                 true
             }
         }
@@ -303,18 +273,20 @@ impl Client {
         }
     }
 
-    fn serve(&mut self, request: Request, pages: &mut Pages<'_>, now: Now) {
+    fn serve(&mut self, request: Request, content: &mut Content<'_>, io: &mut Io) {
         let answer = match request.route {
-            Route::State => Answer::json((pages.state)()),
-            Route::Decisions => Answer::json((pages.decisions)()),
+            Route::State => Answer::json(content.state()),
+            Route::Decisions => {
+                Answer::json(content.journal.page(content.lookout.rounds(), io.now.mono))
+            }
             Route::Check => {
-                *pages.check = true;
+                io.events.push(Event::CheckRequested);
                 Answer::no_content()
             }
             Route::NotFound => Answer::not_found(),
             Route::NotAllowed { allow } => Answer::not_allowed(allow),
         };
-        self.answer(answer, request.reply, now);
+        self.answer(answer, request.reply, io.now);
     }
 
     fn answer(&mut self, answer: Answer, reply: Reply, now: Now) {
@@ -339,5 +311,3 @@ const OUTPUT_BYTES: usize = 64 << 10;
 const STEPS_PER_TURN: usize = 16;
 /// How long a client has to read the last answer.
 const LINGER: Duration = Duration::from_secs(2);
-/// How soon to accept again when no descriptor was left.
-const RETRY_ACCEPT: Duration = Duration::from_millis(100);

@@ -21,20 +21,6 @@ struct Place {
     host: usize,
 }
 
-/// What is to be done next.
-pub(super) enum Next {
-    /// Connect there; after `until` the next one is tried.
-    Connect {
-        endpoint: Endpoint,
-        host: usize,
-        until: Monotonic,
-    },
-    /// Wait for a name.
-    Await,
-    /// Everything was tried.
-    Failed(ProbeFailure),
-}
-
 /// An attempt to get connected.
 #[derive(Debug)]
 pub(in crate::daemon) struct Dial {
@@ -63,9 +49,9 @@ impl Dial {
         };
         Self {
             places: places.map(place).collect(),
-            endpoints: VecDeque::new(),
             deadline,
             connect_timeout,
+            endpoints: VecDeque::new(),
             failure: None,
         }
     }
@@ -86,23 +72,31 @@ impl Dial {
         self.deadline = deadline;
     }
 
-    /// What is to be done next.
-    pub(super) fn next(&mut self, io: &mut Io) -> Next {
+    /// Where to connect next, as which host, and when that has taken too long. `None`: wait for a
+    /// name. An error: everything was tried.
+    pub(super) fn next(
+        &mut self,
+        io: &mut Io,
+    ) -> Result<Option<(Endpoint, usize, Monotonic)>, ProbeFailure> {
         loop {
             if let Some((endpoint, host)) = self.endpoints.pop_front() {
-                return Next::Connect {
-                    endpoint,
-                    host,
-                    until: self.until(io.now.mono),
-                };
+                return Ok(Some((endpoint, host, self.until(io.now.mono))));
             }
             let Some(place) = self.places.front() else {
-                return Next::Failed(self.last_failure());
+                let step = ProbeStep::Connecting;
+                return Err(self
+                    .failure
+                    .take()
+                    .unwrap_or(ProbeFailure::TimedOut { step }));
             };
-            match addresses(place, io) {
-                Found::Endpoints(endpoints) => self.endpoints.extend(endpoints),
-                Found::Soon => return Next::Await,
-                Found::Nothing(reason) => self.failure = Some(ProbeFailure::Unreachable { reason }),
+            match endpoints(place, io) {
+                Ok(None) => return Ok(None),
+                Ok(Some(found)) => {
+                    let host = place.host;
+                    let found = found.into_iter().map(|endpoint| (endpoint, host));
+                    self.endpoints.extend(found);
+                }
+                Err(reason) => self.failure = Some(ProbeFailure::Unreachable { reason }),
             }
             self.places.pop_front();
         }
@@ -116,33 +110,20 @@ impl Dial {
         let share = left / others.saturating_add(1);
         now + self.connect_timeout.map_or(share, |most| most.min(share))
     }
-
-    fn last_failure(&mut self) -> ProbeFailure {
-        self.failure.take().unwrap_or(ProbeFailure::TimedOut {
-            step: ProbeStep::Connecting,
-        })
-    }
 }
 
-enum Found {
-    Endpoints(Vec<(Endpoint, usize)>),
-    Soon,
-    Nothing(String),
-}
-
-fn addresses(place: &Place, io: &mut Io) -> Found {
-    let host = place.host;
-    let tcp = |ip: IpAddr| (Endpoint::Tcp(SocketAddr::new(ip, place.port)), host);
+/// `None`: its name is being looked up. An error: it has no address.
+fn endpoints(place: &Place, io: &mut Io) -> Result<Option<Vec<Endpoint>>, String> {
+    let tcp = |ip: IpAddr| Endpoint::Tcp(SocketAddr::new(ip, place.port));
+    let one = |endpoint| Ok(Some(vec![endpoint]));
     match &place.address {
-        HostAddress::Ip(ip) => Found::Endpoints(vec![tcp(*ip)]),
-        HostAddress::Socket(path) => Found::Endpoints(vec![(Endpoint::Unix(path.clone()), host)]),
-        HostAddress::Abstract(name) => {
-            Found::Endpoints(vec![(Endpoint::Abstract(name.clone()), host)])
-        }
+        HostAddress::Ip(ip) => one(tcp(*ip)),
+        HostAddress::Socket(path) => one(Endpoint::Unix(path.clone())),
+        HostAddress::Abstract(name) => one(Endpoint::Abstract(name.clone())),
         HostAddress::Name(name) => match io.look_up(name) {
-            Known::Addresses(ips) => Found::Endpoints(ips.into_iter().map(tcp).collect()),
-            Known::Soon => Found::Soon,
-            Known::Nothing(reason) => Found::Nothing(format!("looking up {name}: {reason}")),
+            Known::Addresses(ips) => Ok(Some(ips.into_iter().map(tcp).collect())),
+            Known::Soon => Ok(None),
+            Known::Nothing(reason) => Err(format!("looking up {name}: {reason}")),
         },
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use dial::Dial;
 pub(super) use node::NodeConversation;
 pub(super) use observer::ObserverConversation;
-use outbound::{OpenConnection, Outbound, Terms};
+use outbound::{Connection, Outbound, Terms};
 
 use super::io::Io;
 use crate::cluster::{ProbeFailure, ProbeStep};
@@ -46,18 +46,18 @@ pub(super) trait Conversation: Sized {
     /// Where to connect, until `deadline`.
     fn dial(&self, deadline: Monotonic) -> Dial;
     /// A probe begins. False: over a new connection.
-    fn begin(&mut self, open: Option<&mut OpenConnection>) -> bool;
+    fn begin(&mut self, open: Option<&mut Connection>) -> bool;
     /// Moves bytes and acts on what they say, until there is nothing to do without waiting.
     fn go_on(
         &mut self,
-        open: &mut OpenConnection,
+        open: &mut Connection,
         probe: Option<&mut Probe>,
         io: &mut Io,
     ) -> Step<Self::Report>;
     /// What is being waited for on an open connection.
     fn step(&self) -> ProbeStep;
     /// When the time of this connection is up, whatever becomes of the probe.
-    fn deadline(&self, _open: &OpenConnection) -> Option<Monotonic> {
+    fn deadline(&self, _open: &Connection) -> Option<Monotonic> {
         None
     }
     /// What becomes of a connection that has failed, or has taken too long.
@@ -71,7 +71,7 @@ pub(super) trait Conversation: Sized {
     /// The connection is gone: the next one begins from the start.
     fn reset(&mut self);
     /// Queues what is said at the end.
-    fn hang_up(&self, _open: &mut OpenConnection) {}
+    fn hang_up(&self, _open: &mut Connection) {}
 }
 
 /// What a conversation has come to.
@@ -111,8 +111,7 @@ pub(super) struct Peers<C: Conversation> {
 struct Peer<C: Conversation> {
     name: C::Name,
     conversation: C,
-    terms: Terms,
-    outbound: Option<Outbound>,
+    outbound: Outbound,
     probe: Option<Probe>,
 }
 
@@ -145,7 +144,7 @@ impl<C: Conversation> Peers<C> {
         let peer = self
             .peers
             .entry(name.clone())
-            .or_insert_with(|| Peer::new(name, settings));
+            .or_insert_with(|| Peer::new(name, settings, io.now.mono));
         peer.probe = Some(Probe {
             id,
             deadline: io.now.mono + config.poll_timeout,
@@ -163,29 +162,27 @@ impl<C: Conversation> Peers<C> {
 
     /// Names were found: those who wait for one go on.
     pub(super) fn names_found(&mut self, io: &mut Io) {
-        let is_waiting =
-            |peer: &&mut Peer<C>| matches!(peer.outbound, Some(Outbound::Awaiting { .. }));
-        let waiting = self.peers.values_mut().filter(is_waiting);
+        let peers = self.peers.values_mut();
+        let waiting = peers.filter(|peer| peer.outbound.is_awaiting());
         waiting.for_each(|peer| peer.go_on(io));
     }
 
-    /// Whose time is up has failed, or tries the next address.
-    pub(super) fn expire(&mut self, io: &mut Io) {
+    /// Whose time is up has failed, or tries the next address. Gives the next deadline.
+    pub(super) fn tick(&mut self, io: &mut Io) -> Option<Monotonic> {
         let now = io.now.mono;
         let late = |at: Option<Monotonic>| at.is_some_and(|at| at <= now);
         for peer in self.peers.values_mut() {
             if late(peer.answer_deadline()) {
-                let step = peer.step();
+                let step = peer.outbound.step();
+                let step = step.unwrap_or_else(|| peer.conversation.step());
                 let step = peer.conversation.fail(ProbeFailure::TimedOut { step });
                 peer.take(step, io);
             } else if late(peer.next_deadline()) {
                 peer.go_on(io);
             }
         }
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        self.peers.values().filter_map(Peer::next_deadline).min()
+        let peers = self.peers.values_mut();
+        peers.filter_map(Peer::next_deadline).min()
     }
 
     /// Says goodbye on every connection, as far as that goes without waiting.
@@ -195,24 +192,19 @@ impl<C: Conversation> Peers<C> {
 }
 
 impl<C: Conversation> Peer<C> {
-    fn new(name: &C::Name, settings: &C::Settings) -> Self {
+    fn new(name: &C::Name, settings: &C::Settings, now: Monotonic) -> Self {
         let (conversation, terms) = C::new(name, settings);
         Self {
             name: name.clone(),
             conversation,
-            terms,
-            outbound: None,
+            outbound: Outbound::closed(terms, now),
             probe: None,
         }
     }
 
     /// Asks over the open connection, or dials.
     fn begin(&mut self, io: &mut Io) {
-        let open = match &mut self.outbound {
-            Some(Outbound::Open(open)) => Some(open),
-            _ => None,
-        };
-        if self.conversation.begin(open) {
+        if self.conversation.begin(self.outbound.open()) {
             self.go_on(io);
         } else {
             self.take(Step::Redial(Redial::FirstHost), io);
@@ -221,19 +213,9 @@ impl<C: Conversation> Peer<C> {
 
     /// Goes on with whatever it is at.
     fn go_on(&mut self, io: &mut Io) {
-        let Some(outbound) = self.outbound.take() else {
-            return;
-        };
-        let step = match outbound.go_on(&self.terms, io) {
-            Ok(Outbound::Open(mut open)) => {
-                let step = self.conversation.go_on(&mut open, self.probe.as_mut(), io);
-                self.outbound = Some(Outbound::Open(open));
-                step
-            }
-            Ok(not_yet) => {
-                self.outbound = Some(not_yet);
-                Step::Wait
-            }
+        let step = match self.outbound.go_on(io) {
+            Ok(Some(open)) => self.conversation.go_on(open, self.probe.as_mut(), io),
+            Ok(None) => Step::Wait,
             Err(failure) => Step::Failed(failure),
         };
         self.take(step, io);
@@ -248,84 +230,65 @@ impl<C: Conversation> Peer<C> {
                 keep_connection,
             } => {
                 if !keep_connection {
-                    self.drop_connection(io);
+                    self.close(io);
                 }
                 return self.answer(outcome, io);
             }
             Step::Failed(failure) => Err(failure),
             Step::Redial(redial) => self.redial(redial, io),
         };
-        match dialled {
-            Ok(outbound) => self.outbound = Some(outbound),
-            Err(failure) => {
-                let outcome = self.conversation.give_up(failure);
-                self.drop_connection(io);
-                self.answer(outcome, io);
-            }
+        if let Err(failure) = dialled {
+            let outcome = self.conversation.give_up(failure);
+            self.close(io);
+            self.answer(outcome, io);
         }
     }
 
-    fn redial(&mut self, redial: Redial, io: &mut Io) -> Result<Outbound, ProbeFailure> {
+    fn redial(&mut self, redial: Redial, io: &mut Io) -> Result<(), ProbeFailure> {
         let probe = self.probe.as_ref();
         let deadline = probe.map_or(io.now.mono, |probe| probe.deadline);
-        match (redial, self.outbound.take()) {
-            (Redial::SameServer, Some(Outbound::Open(open))) => open.again(&self.terms, io),
-            (Redial::NextHost(failure), Some(Outbound::Open(open))) if deadline > io.now.mono => {
+        match redial {
+            Redial::SameServer => self.outbound.again(io),
+            Redial::NextHost(failure) if deadline <= io.now.mono => Err(failure),
+            Redial::NextHost(failure) => {
                 self.conversation.reset();
-                open.next_host(failure, deadline, &self.terms, io)
+                self.outbound.next_host(failure, deadline, io)
             }
-            (Redial::NextHost(failure), outbound) => {
-                self.outbound = outbound;
-                Err(failure)
-            }
-            (Redial::SameServer | Redial::FirstHost, outbound) => {
-                self.outbound = outbound;
-                self.drop_connection(io);
-                Outbound::dial(self.conversation.dial(deadline), &self.terms, io)
+            Redial::FirstHost => {
+                self.conversation.reset();
+                self.outbound.dial(self.conversation.dial(deadline), io)
             }
         }
     }
 
     fn answer(&mut self, outcome: Result<C::Report, ProbeFailure>, io: &mut Io) {
         let probe = self.probe.take().map(|probe| probe.id);
-        io.events
-            .extend(C::event(self.name.clone(), probe, outcome));
-    }
-
-    fn step(&self) -> ProbeStep {
-        match &self.outbound {
-            Some(Outbound::Awaiting { .. }) => ProbeStep::Resolving,
-            Some(Outbound::Open(_)) => self.conversation.step(),
-            Some(Outbound::Trying(_)) | None => ProbeStep::Connecting,
-        }
+        let event = C::event(self.name.clone(), probe, outcome);
+        io.events.extend(event);
     }
 
     /// When the peer has failed if it has not answered, or has not let us in.
-    fn answer_deadline(&self) -> Option<Monotonic> {
-        let connection = match &self.outbound {
-            Some(Outbound::Open(open)) => self.conversation.deadline(open),
-            _ => None,
-        };
+    fn answer_deadline(&mut self) -> Option<Monotonic> {
+        let open = self.outbound.open();
+        let connection = open.and_then(|open| self.conversation.deadline(open));
         let probe = self.probe.as_ref().map(|probe| probe.deadline);
         probe.into_iter().chain(connection).min()
     }
 
-    fn next_deadline(&self) -> Option<Monotonic> {
-        let outbound = self.outbound.as_ref().and_then(Outbound::next_deadline);
+    fn next_deadline(&mut self) -> Option<Monotonic> {
+        let outbound = self.outbound.next_deadline();
         outbound.into_iter().chain(self.answer_deadline()).min()
     }
 
-    fn drop_connection(&mut self, io: &mut Io) {
+    fn close(&mut self, io: &mut Io) {
         self.conversation.reset();
-        if let Some(outbound) = self.outbound.take() {
-            outbound.close(&mut io.registry);
-        }
+        self.outbound.close(io);
     }
 
     fn hang_up(&mut self, io: &mut Io) {
-        if let Some(Outbound::Open(open)) = &mut self.outbound {
+        if let Some(open) = self.outbound.open() {
             self.conversation.hang_up(open);
         }
-        self.drop_connection(io);
+        self.close(io);
     }
 }

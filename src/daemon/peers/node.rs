@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::dial::Dial;
-use super::outbound::{OpenConnection, Terms};
+use super::outbound::{Connection, Terms};
 use super::tls_negotiation::{self, TlsNegotiation};
 use super::warnings::Warnings;
 use super::{Conversation, Probe, Redial, Step};
@@ -38,20 +38,12 @@ impl Conversation for NodeConversation {
     }
 
     fn new(name: &NodeName, info: &ConnInfo) -> (Self, Terms) {
+        let known = info.keepalives.clone().unwrap_or_default();
         let keepalive = KeepAlive {
             enabled: info.keepalives.is_some(),
-            idle: info
-                .keepalives
-                .as_ref()
-                .and_then(|keepalives| keepalives.idle),
-            interval: info
-                .keepalives
-                .as_ref()
-                .and_then(|keepalives| keepalives.interval),
-            count: info
-                .keepalives
-                .as_ref()
-                .and_then(|keepalives| keepalives.count),
+            idle: known.idle,
+            interval: known.interval,
+            count: known.count,
             user_timeout: info.tcp_user_timeout,
         };
         let terms = Terms {
@@ -96,7 +88,7 @@ impl Conversation for NodeConversation {
         Dial::new(places, self.info.connect_timeout, deadline)
     }
 
-    fn begin(&mut self, open: Option<&mut OpenConnection>) -> bool {
+    fn begin(&mut self, open: Option<&mut Connection>) -> bool {
         self.second_best = None;
         let (Some(open), Some(session)) = (open, &mut self.session) else {
             return false;
@@ -108,7 +100,7 @@ impl Conversation for NodeConversation {
     /// Of several hosts the first that lets us in, and of those the first of the wanted role.
     fn go_on(
         &mut self,
-        open: &mut OpenConnection,
+        open: &mut Connection,
         probe: Option<&mut Probe>,
         io: &mut Io,
     ) -> Step<NodeReport> {
@@ -129,14 +121,13 @@ impl Conversation for NodeConversation {
     }
 
     fn step(&self) -> ProbeStep {
-        self.session
-            .as_ref()
-            .map_or(ProbeStep::LoggingIn, Session::step)
+        let session = self.session.as_ref();
+        session.map_or(ProbeStep::LoggingIn, Session::step)
     }
 
     /// The host that has been reached must let us in within `connect_timeout`, or its share of the
     /// time.
-    fn deadline(&self, open: &OpenConnection) -> Option<Monotonic> {
+    fn deadline(&self, open: &Connection) -> Option<Monotonic> {
         (!self.is_logged_in()).then_some(open.until)
     }
 
@@ -160,7 +151,7 @@ impl Conversation for NodeConversation {
         (self.session, self.negotiation) = (None, TlsNegotiation::new());
     }
 
-    fn hang_up(&self, open: &mut OpenConnection) {
+    fn hang_up(&self, open: &mut Connection) {
         if let Some(session) = &self.session {
             session.terminate(&mut open.link.output);
             open.link.pump();
@@ -170,22 +161,14 @@ impl Conversation for NodeConversation {
 
 impl NodeConversation {
     /// Encrypted if that was plaintext, and the other way round, where `sslmode` leaves it open.
-    fn try_the_other_way(
-        &mut self,
-        open: &OpenConnection,
-        failure: ProbeFailure,
-    ) -> Step<NodeReport> {
-        let was_turned_away = self.session.as_ref().is_some_and(Session::was_turned_away);
-        match self
-            .negotiation
-            .other_way(open, &self.info, &failure, was_turned_away)
-        {
-            Some(second) => {
-                (self.session, self.negotiation) = (None, second);
-                Step::Redial(Redial::SameServer)
-            }
-            None => self.fail(self.negotiation.explain(failure)),
-        }
+    fn try_the_other_way(&mut self, open: &Connection, failure: ProbeFailure) -> Step<NodeReport> {
+        let turned_away = self.session.as_ref().is_some_and(Session::was_turned_away);
+        let negotiation = &self.negotiation;
+        let Some(second) = negotiation.other_way(open, &self.info, &failure, turned_away) else {
+            return self.fail(negotiation.explain(failure));
+        };
+        (self.session, self.negotiation) = (None, second);
+        Step::Redial(Redial::SameServer)
     }
 
     fn has_wanted_role(&self, report: &NodeReport) -> bool {
@@ -203,7 +186,7 @@ impl NodeConversation {
 
     fn converse(
         &mut self,
-        open: &mut OpenConnection,
+        open: &mut Connection,
         probe: Option<&mut Probe>,
         io: &mut Io,
     ) -> Result<Option<NodeReport>, ProbeFailure> {
@@ -232,13 +215,13 @@ impl NodeConversation {
     /// Moves bytes and listens to what they say, until there is nothing to do without waiting.
     fn exchange(
         &mut self,
-        open: &mut OpenConnection,
+        open: &mut Connection,
         io: &mut Io,
     ) -> Result<Option<NodeReport>, ProbeFailure> {
         let Some(session) = &mut self.session else {
             return Ok(None);
         };
-        let OpenConnection { link, token, .. } = open;
+        let Connection { link, token, .. } = open;
         let mut report = None;
         loop {
             let pumped = link.pump();
@@ -288,7 +271,7 @@ fn is_outage(failure: &ProbeFailure) -> bool {
     )
 }
 
-fn login(info: &ConnInfo, open: &OpenConnection) -> Login {
+fn login(info: &ConnInfo, open: &Connection) -> Login {
     let password = info
         .hosts
         .get(open.host)

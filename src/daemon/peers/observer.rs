@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::dial::Dial;
-use super::outbound::{OpenConnection, Terms};
+use super::outbound::{Connection, Terms};
 use super::{Conversation, Probe, Redial, Step, tls_negotiation};
 use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
 use crate::compat;
@@ -77,7 +77,7 @@ impl Conversation for ObserverConversation {
         Dial::new([(address, self.url.port)], None, deadline)
     }
 
-    fn begin(&mut self, open: Option<&mut OpenConnection>) -> bool {
+    fn begin(&mut self, open: Option<&mut Connection>) -> bool {
         self.reader = None;
         self.may_redial = open.is_some();
         self.may_redial
@@ -85,7 +85,7 @@ impl Conversation for ObserverConversation {
 
     fn go_on(
         &mut self,
-        open: &mut OpenConnection,
+        open: &mut Connection,
         probe: Option<&mut Probe>,
         io: &mut Io,
     ) -> Step<ObserverReport> {
@@ -98,11 +98,11 @@ impl Conversation for ObserverConversation {
                 outcome: read(&response),
                 keep_connection: response.keep_alive,
             },
-            Err(Ending::BeforeAnswer) => {
+            Err(_) if self.may_redial => {
                 self.may_redial = false;
                 Step::Redial(Redial::FirstHost)
             }
-            Err(Ending::Failed(failure)) => Step::Failed(failure),
+            Err(failure) => Step::Failed(failure),
         }
     }
 
@@ -115,58 +115,37 @@ impl Conversation for ObserverConversation {
     }
 }
 
-/// Why a conversation has ended without an answer.
-enum Ending {
-    /// An old connection had been closed before we asked.
-    BeforeAnswer,
-    Failed(ProbeFailure),
-}
-
 impl ObserverConversation {
     fn converse(
         &mut self,
-        open: &mut OpenConnection,
+        open: &mut Connection,
         io: &mut Io,
-    ) -> Result<Option<Response>, Ending> {
+    ) -> Result<Option<Response>, ProbeFailure> {
         if self.reader.is_none() {
-            if self.url.encrypted && !encrypted(&self.url, open, io).map_err(Ending::Failed)? {
+            if self.url.encrypted && !encrypted(&self.url, open, io)? {
                 return Ok(None);
             }
             let port = self.url.uncommon_port();
             http::write_request(&self.url.host, port, &self.url.path, &mut open.link.output);
-            self.reader = Some(ResponseReader::new());
         }
-        self.receive(open, io)
-    }
-
-    /// Moves bytes until there is an answer or nothing to do without waiting.
-    fn receive(
-        &mut self,
-        open: &mut OpenConnection,
-        io: &mut Io,
-    ) -> Result<Option<Response>, Ending> {
-        let OpenConnection { link, token, .. } = open;
-        let mut reader = self.reader.take().unwrap_or_default();
-        let mut has_begun = false;
+        let reader = self.reader.get_or_insert_default();
+        let Connection { link, token, .. } = open;
         loop {
             let pumped = link.pump();
-            has_begun |= pumped.read > 0;
+            self.may_redial &= pumped.read == 0;
             let waiting = link.input.len();
-            if let Some(response) = reader.receive(&mut link.input).map_err(Ending::Failed)? {
+            if let Some(response) = reader.receive(&mut link.input)? {
                 link.tidy();
                 return Ok(Some(response));
             }
             let took_some = link.input.len() < waiting;
             match pumped.next {
-                Next::Failed(_) | Next::Ended if self.may_redial && !has_begun => {
-                    return Err(Ending::BeforeAnswer);
-                }
-                Next::Failed(error) => return Err(Ending::Failed(tls_negotiation::blame(&error))),
-                Next::Ended => return reader.finish_at_eof().map(Some).map_err(Ending::Failed),
+                Next::Failed(error) => return Err(tls_negotiation::blame(&error)),
+                Next::Ended => return std::mem::take(reader).finish_at_eof().map(Some),
                 Next::Full if took_some => {}
                 Next::Full => {
                     let reason = format!("more than {INPUT_BYTES} bytes that make no sense");
-                    return Err(Ending::Failed(ProbeFailure::Nonsense { reason }));
+                    return Err(ProbeFailure::Nonsense { reason });
                 }
                 Next::Again => {
                     io.registry.again(*token);
@@ -175,15 +154,13 @@ impl ObserverConversation {
                 Next::Wait => break,
             }
         }
-        self.may_redial &= !has_begun;
-        self.reader = Some(reader);
         link.tidy();
         Ok(None)
     }
 }
 
 /// Nothing is asked. If the other side closes, or talks out of turn, this connection is of no use.
-fn idle(open: &mut OpenConnection) -> Step<ObserverReport> {
+fn idle(open: &mut Connection) -> Step<ObserverReport> {
     let pumped = open.link.pump();
     if pumped.read == 0 && matches!(pumped.next, Next::Wait) {
         return Step::Wait;
@@ -199,11 +176,7 @@ fn read(response: &Response) -> Result<ObserverReport, ProbeFailure> {
 }
 
 /// Brings the handshake on. True: it is over.
-fn encrypted(
-    url: &ObserverUrl,
-    open: &mut OpenConnection,
-    io: &mut Io,
-) -> Result<bool, ProbeFailure> {
+fn encrypted(url: &ObserverUrl, open: &mut Connection, io: &mut Io) -> Result<bool, ProbeFailure> {
     if open.link.secured().is_none() {
         let terms = io.tls_files.for_observer(&url.host, io.now.wall);
         let begun = terms.and_then(|terms| tls_negotiation::start_handshake(open, terms));

@@ -3,36 +3,41 @@
 
 use mio::Token;
 
-use super::dial::{Dial, Next};
+use super::dial::Dial;
 use crate::cluster::{ProbeFailure, ProbeStep};
 use crate::daemon::io::Io;
-use crate::daemon::registry::{BOTH, Owner, Registry};
-use crate::net::{Endpoint, Link};
+use crate::daemon::registry::{BOTH, Owner};
+use crate::net::{Endpoint, Link, Next};
 use crate::sys::socket::KeepAlive;
 use crate::time::Monotonic;
 
-/// A connection in the making, or made.
-pub(super) enum Outbound {
-    /// Waiting for a name.
-    Awaiting { dial: Dial },
-    /// An endpoint is being tried.
-    Trying(OpenConnection),
-    /// Connected.
-    Open(OpenConnection),
+/// A connection: none, in the making, or made.
+pub(super) struct Outbound {
+    terms: Terms,
+    /// What else can be tried.
+    dial: Dial,
+    stage: Stage,
+    connection: Option<Connection>,
 }
 
-/// A made connection.
-pub(in crate::daemon) struct OpenConnection {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Closed,
+    /// Waiting for a name.
+    Awaiting,
+    /// An endpoint is being tried.
+    Trying,
+    Open,
+}
+
+pub(in crate::daemon) struct Connection {
     pub(super) link: Link,
     pub(super) token: Token,
-    /// Where it leads.
     pub(super) endpoint: Endpoint,
     /// Which host of the connection info that is.
     pub(super) host: usize,
     /// When the next one is tried, if nobody has let us in here.
     pub(super) until: Monotonic,
-    /// What else could have been tried.
-    dial: Dial,
 }
 
 /// How connections of one kind are made.
@@ -44,128 +49,147 @@ pub(in crate::daemon) struct Terms {
 }
 
 impl Outbound {
+    pub(super) fn closed(terms: Terms, now: Monotonic) -> Self {
+        Self {
+            terms,
+            dial: Dial::new([], None, now),
+            stage: Stage::Closed,
+            connection: None,
+        }
+    }
+
     /// Begins to dial.
-    pub(super) fn dial(dial: Dial, terms: &Terms, io: &mut Io) -> Result<Self, ProbeFailure> {
-        Self::try_next(dial, terms, io)
+    pub(super) fn dial(&mut self, dial: Dial, io: &mut Io) -> Result<(), ProbeFailure> {
+        self.dial = dial;
+        self.try_next(io)
     }
 
-    /// Goes on: after an event, after a name was found, or because time has passed.
-    pub(super) fn go_on(self, terms: &Terms, io: &mut Io) -> Result<Self, ProbeFailure> {
-        match self {
-            Self::Awaiting { dial } if dial.deadline <= io.now.mono => {
-                Err(ProbeFailure::TimedOut {
-                    step: ProbeStep::Resolving,
-                })
-            }
-            Self::Awaiting { dial } => Self::try_next(dial, terms, io),
-            Self::Trying(open) => Self::pump_trying(open, terms, io),
-            open @ Self::Open(_) => Ok(open),
-        }
-    }
-
-    /// When something is to be done although nothing happens; an open connection's time is its
-    /// owner's.
-    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        match self {
-            Self::Awaiting { dial } => Some(dial.deadline),
-            Self::Trying(open) => Some(open.until),
-            Self::Open(_) => None,
-        }
-    }
-
-    /// Closes it.
-    pub(super) fn close(self, registry: &mut Registry) {
-        match self {
-            Self::Awaiting { .. } => {}
-            Self::Trying(mut open) | Self::Open(mut open) => {
-                registry.forget(&mut open.link, open.token)
-            }
-        }
-    }
-
-    fn try_next(mut dial: Dial, terms: &Terms, io: &mut Io) -> Result<Self, ProbeFailure> {
-        loop {
-            match dial.next(io) {
-                Next::Failed(failure) => return Err(failure),
-                Next::Await => return Ok(Self::Awaiting { dial }),
-                Next::Connect {
-                    endpoint,
-                    host,
-                    until,
-                } => match open(&endpoint, terms, &mut io.registry) {
-                    Ok((link, token)) => {
-                        return Ok(Self::Trying(OpenConnection {
-                            link,
-                            token,
-                            endpoint,
-                            host,
-                            until,
-                            dial,
-                        }));
-                    }
-                    Err(error) => dial.note(unreachable(&endpoint, &error)),
-                },
-            }
-        }
-    }
-
-    fn pump_trying(
-        mut open: OpenConnection,
-        terms: &Terms,
-        io: &mut Io,
-    ) -> Result<Self, ProbeFailure> {
-        let pumped = open.link.pump();
-        if let (true, crate::net::Next::Failed(error)) = (open.link.is_connecting(), &pumped.next) {
-            open.dial.note(ProbeFailure::Unreachable {
-                reason: error.to_string(),
-            });
-        } else if !open.link.is_connecting() {
-            // Connected, whatever came after: the owner pumps on and sees it.
-            return Ok(Self::Open(open));
-        } else if io.now.mono < open.until {
-            return Ok(Self::Trying(open));
-        } else {
-            open.dial.note(ProbeFailure::TimedOut {
-                step: ProbeStep::Connecting,
-            });
-        }
-        io.registry.forget(&mut open.link, open.token);
-        Self::try_next(open.dial, terms, io)
-    }
-}
-
-impl OpenConnection {
     /// Tries the next host, until `deadline`; `failure`: what is wrong with this one.
     pub(super) fn next_host(
-        mut self,
+        &mut self,
         failure: ProbeFailure,
         deadline: Monotonic,
-        terms: &Terms,
         io: &mut Io,
-    ) -> Result<Outbound, ProbeFailure> {
-        io.registry.forget(&mut self.link, self.token);
-        self.dial.leave(self.host, deadline);
+    ) -> Result<(), ProbeFailure> {
+        if let Some(connection) = &self.connection {
+            self.dial.leave(connection.host, deadline);
+        }
         self.dial.note(failure);
-        Outbound::try_next(self.dial, terms, io)
+        self.try_next(io)
     }
 
     /// Connects to the same endpoint once more.
-    pub(super) fn again(mut self, terms: &Terms, io: &mut Io) -> Result<Outbound, ProbeFailure> {
-        io.registry.forget(&mut self.link, self.token);
-        self.dial.put_back(self.endpoint, self.host);
-        Outbound::try_next(self.dial, terms, io)
+    pub(super) fn again(&mut self, io: &mut Io) -> Result<(), ProbeFailure> {
+        if let Some(connection) = &self.connection {
+            let endpoint = connection.endpoint.clone();
+            self.dial.put_back(endpoint, connection.host);
+        }
+        self.try_next(io)
+    }
+
+    /// Goes on: after an event, after a name was found, or because time has passed. Gives the
+    /// connection once it is made.
+    pub(super) fn go_on(&mut self, io: &mut Io) -> Result<Option<&mut Connection>, ProbeFailure> {
+        match self.stage {
+            Stage::Awaiting if self.dial.deadline <= io.now.mono => {
+                return Err(timed_out(ProbeStep::Resolving));
+            }
+            Stage::Awaiting => self.try_next(io)?,
+            Stage::Trying => self.pump_trying(io)?,
+            Stage::Closed | Stage::Open => {}
+        }
+        Ok(self.open())
+    }
+
+    pub(super) fn open(&mut self) -> Option<&mut Connection> {
+        let is_open = self.stage == Stage::Open;
+        self.connection.as_mut().filter(|_| is_open)
+    }
+
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.stage == Stage::Awaiting
+    }
+
+    /// What is being waited for; `None`: something that is said on it.
+    pub(super) fn step(&self) -> Option<ProbeStep> {
+        match self.stage {
+            Stage::Awaiting => Some(ProbeStep::Resolving),
+            Stage::Trying | Stage::Closed => Some(ProbeStep::Connecting),
+            Stage::Open => None,
+        }
+    }
+
+    /// When something is to be done although nothing happens. An open connection's time is
+    /// its owner's.
+    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
+        match self.stage {
+            Stage::Awaiting => Some(self.dial.deadline),
+            Stage::Trying => self.connection.as_ref().map(|connection| connection.until),
+            Stage::Closed | Stage::Open => None,
+        }
+    }
+
+    pub(super) fn close(&mut self, io: &mut Io) {
+        self.stage = Stage::Closed;
+        if let Some(mut connection) = self.connection.take() {
+            io.registry.forget(&mut connection.link, connection.token);
+        }
+    }
+
+    fn try_next(&mut self, io: &mut Io) -> Result<(), ProbeFailure> {
+        self.close(io);
+        while let Some((endpoint, host, until)) = self.dial.next(io)? {
+            match self.connect(&endpoint, io) {
+                Ok((link, token)) => {
+                    self.stage = Stage::Trying;
+                    self.connection = Some(Connection {
+                        link,
+                        token,
+                        endpoint,
+                        host,
+                        until,
+                    });
+                    return Ok(());
+                }
+                Err(error) => self.dial.note(unreachable(&endpoint, &error)),
+            }
+        }
+        self.stage = Stage::Awaiting;
+        Ok(())
+    }
+
+    fn connect(&self, endpoint: &Endpoint, io: &mut Io) -> std::io::Result<(Link, Token)> {
+        let mut link = Link::connect(endpoint, self.terms.input_limit)?;
+        link.set_keepalive(&self.terms.keepalive)?;
+        let owner = self.terms.owner.clone();
+        let token = io.registry.register(&mut link, owner, BOTH)?;
+        Ok((link, token))
+    }
+
+    fn pump_trying(&mut self, io: &mut Io) -> Result<(), ProbeFailure> {
+        let Some(Connection { link, until, .. }) = &mut self.connection else {
+            return Ok(());
+        };
+        let pumped = link.pump();
+        if !link.is_connecting() {
+            // Connected, whatever came after: the owner pumps on and sees it.
+            self.stage = Stage::Open;
+            return Ok(());
+        }
+        let failure = match pumped.next {
+            Next::Failed(error) => ProbeFailure::Unreachable {
+                reason: error.to_string(),
+            },
+            _ if io.now.mono < *until => return Ok(()),
+            _ => timed_out(ProbeStep::Connecting),
+        };
+        self.dial.note(failure);
+        self.try_next(io)
     }
 }
 
-fn open(
-    endpoint: &Endpoint,
-    terms: &Terms,
-    registry: &mut Registry,
-) -> std::io::Result<(Link, Token)> {
-    let mut link = Link::connect(endpoint, terms.input_limit)?;
-    link.set_keepalive(&terms.keepalive)?;
-    let token = registry.register(&mut link, terms.owner.clone(), BOTH)?;
-    Ok((link, token))
+fn timed_out(step: ProbeStep) -> ProbeFailure {
+    ProbeFailure::TimedOut { step }
 }
 
 fn unreachable(endpoint: &Endpoint, error: &std::io::Error) -> ProbeFailure {
@@ -174,7 +198,6 @@ fn unreachable(endpoint: &Endpoint, error: &std::io::Error) -> ProbeFailure {
         Endpoint::Unix(path) => path.display().to_string(),
         Endpoint::Abstract(name) => format!("@{}", name.escape_ascii()),
     };
-    ProbeFailure::Unreachable {
-        reason: format!("{place}: {error}"),
-    }
+    let reason = format!("{place}: {error}");
+    ProbeFailure::Unreachable { reason }
 }

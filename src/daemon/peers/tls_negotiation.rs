@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::outbound::OpenConnection;
+use super::outbound::Connection;
 use crate::cluster::ProbeFailure;
 use crate::config::ConnInfo;
 use crate::daemon::io::Io;
@@ -50,7 +50,7 @@ impl TlsNegotiation {
     /// Brings the agreement on as far as it goes without waiting. True: the login may begin.
     pub(super) fn go_on(
         &mut self,
-        open: &mut OpenConnection,
+        open: &mut Connection,
         info: &ConnInfo,
         input_limit: usize,
         io: &mut Io,
@@ -78,7 +78,7 @@ impl TlsNegotiation {
     /// `was_turned_away`: by the server's own error, before it let us in.
     pub(super) fn other_way(
         &self,
-        open: &OpenConnection,
+        open: &Connection,
         info: &ConnInfo,
         failure: &ProbeFailure,
         was_turned_away: bool,
@@ -101,28 +101,20 @@ impl TlsNegotiation {
 
     /// A failure of the second attempt, with the first one's reason: that is often the one to look
     /// at.
-    pub(super) fn explain(&self, failure: ProbeFailure) -> ProbeFailure {
-        let Some(first) = self.first.as_ref().filter(|first| **first != failure) else {
-            return failure;
-        };
-        let with_first = |message: String| format!("{message} (before that: {first})");
-        match failure {
-            ProbeFailure::AuthenticationRejected { message } => {
-                ProbeFailure::AuthenticationRejected {
-                    message: with_first(message),
-                }
-            }
-            ProbeFailure::Refused { message } => ProbeFailure::Refused {
-                message: with_first(message),
-            },
-            other => other,
+    pub(super) fn explain(&self, mut failure: ProbeFailure) -> ProbeFailure {
+        let first = self.first.as_ref().filter(|first| **first != failure);
+        if let ProbeFailure::AuthenticationRejected { message }
+        | ProbeFailure::Refused { message } = &mut failure
+        {
+            message.extend(first.map(|first| format!(" (before that: {first})")));
         }
+        failure
     }
 }
 
 fn begin(
     wanted: Option<Opening>,
-    open: &mut OpenConnection,
+    open: &mut Connection,
     info: &ConnInfo,
 ) -> Result<Stage, ProbeFailure> {
     if let (Some(name), Some(account)) = (&info.required_peer, open.link.peer_account()) {
@@ -160,7 +152,7 @@ fn check_peer(required: &str, account: io::Result<u32>) -> Result<(), ProbeFailu
     }
 }
 
-fn read_answer(open: &mut OpenConnection) -> Result<Option<Answer>, ProbeFailure> {
+fn read_answer(open: &mut Connection) -> Result<Option<Answer>, ProbeFailure> {
     let pumped = open.link.pump();
     match (pg::encryption_answer(&mut open.link.input)?, pumped.next) {
         (Some(answer), _) => Ok(Some(answer)),
@@ -172,7 +164,7 @@ fn read_answer(open: &mut OpenConnection) -> Result<Option<Answer>, ProbeFailure
 
 fn act_on(
     answer: Answer,
-    open: &mut OpenConnection,
+    open: &mut Connection,
     info: &ConnInfo,
     input_limit: usize,
 ) -> Result<Stage, ProbeFailure> {
@@ -189,7 +181,7 @@ fn act_on(
     }
 }
 
-fn read_error(open: &mut OpenConnection) -> Result<(), ProbeFailure> {
+fn read_error(open: &mut Connection) -> Result<(), ProbeFailure> {
     let pumped = open.link.pump();
     pg::encryption_error(&mut open.link.input)?;
     match pumped.next {
@@ -199,7 +191,7 @@ fn read_error(open: &mut OpenConnection) -> Result<(), ProbeFailure> {
     }
 }
 
-fn encrypt(open: &mut OpenConnection, info: &ConnInfo, io: &mut Io) -> Result<(), ProbeFailure> {
+fn encrypt(open: &mut Connection, info: &ConnInfo, io: &mut Io) -> Result<(), ProbeFailure> {
     let host = info
         .hosts
         .get(open.host)
@@ -211,15 +203,12 @@ fn encrypt(open: &mut OpenConnection, info: &ConnInfo, io: &mut Io) -> Result<()
 }
 
 /// Begins the handshake.
-pub(super) fn start_handshake(open: &mut OpenConnection, terms: Terms) -> Result<(), Failure> {
+pub(super) fn start_handshake(open: &mut Connection, terms: Terms) -> Result<(), Failure> {
     Secured::new(terms).and_then(|secured| open.link.secure(secured))
 }
 
 /// Brings the handshake on. True: it is over, and what is said from now on is encrypted.
-pub(super) fn continue_handshake(
-    open: &mut OpenConnection,
-    io: &mut Io,
-) -> Result<bool, ProbeFailure> {
+pub(super) fn continue_handshake(open: &mut Connection, io: &mut Io) -> Result<bool, ProbeFailure> {
     let pumped = open.link.pump();
     if open
         .link
@@ -267,7 +256,7 @@ pub(super) fn explained(failure: &Failure) -> ProbeFailure {
 }
 
 /// How what is said on it gets to the server.
-pub(super) fn transport(open: &OpenConnection) -> pg::Transport {
+pub(super) fn transport(open: &Connection) -> pg::Transport {
     match open.link.secured() {
         Some(secured) => pg::Transport::Encrypted {
             end_point: secured.end_point(),
@@ -277,7 +266,7 @@ pub(super) fn transport(open: &OpenConnection) -> pg::Transport {
     }
 }
 
-fn is_local(open: &OpenConnection) -> bool {
+fn is_local(open: &Connection) -> bool {
     !matches!(open.endpoint, Endpoint::Tcp(_))
 }
 
