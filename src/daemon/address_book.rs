@@ -5,12 +5,11 @@ use std::net::IpAddr;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use super::children::{Children, Exit, Task};
-use super::registry::Registry;
+use super::children::{Exit, Task, helper};
+use super::io::Io;
 use super::time_limit::TimeLimit;
 use crate::config::{Config, HostAddress, SyslogAddress};
 use crate::dns;
-use crate::time::Monotonic;
 
 /// What is known of a name now.
 pub(super) enum Known {
@@ -22,51 +21,43 @@ pub(super) enum Known {
     Nothing(String),
 }
 
-/// The names that somebody asked for.
-#[derive(Debug, Default)]
-pub(super) struct AddressBook {
-    cache: dns::Cache,
+/// What is known of `name`; starts a look-up if its time has come.
+pub(super) fn look_up(name: &str, io: &mut Io) -> Known {
+    let now = io.now.mono;
+    let mut answer = io.addresses.lookup(name, now);
+    if answer.wants_lookup {
+        let argv = helper(&["--resolve", name]);
+        let (task, limit) = (
+            Task::LookUp(name.to_owned()),
+            TimeLimit::kill_after(HELPER_TIME, now),
+        );
+        let started = io
+            .children
+            .start(task, &argv, None, limit, &mut io.registry);
+        let failure = started
+            .err()
+            .map(|error| format!("no look-up helper: {error}"));
+        if let Some(reason) = failure.clone() {
+            io.addresses.finished(name, Err(reason), now);
+        }
+        answer.failure = failure;
+    }
+    if !answer.addresses.is_empty() {
+        return Known::Addresses(answer.addresses);
+    }
+    answer.failure.map_or(Known::Soon, Known::Nothing)
 }
 
-impl AddressBook {
-    /// What is known of `name`; starts a look-up if its time has come.
-    pub(super) fn look_up(
-        &mut self,
-        name: &str,
-        children: &mut Children,
-        registry: &mut Registry,
-        now: Monotonic,
-    ) -> Known {
-        let mut answer = self.cache.lookup(name, now);
-        if answer.wants_lookup {
-            let task = Task::LookUp(name.to_owned());
-            let limit = TimeLimit::kill_after(HELPER_TIME, now);
-            let arguments = ["--resolve", name];
-            let started = children.start_helper(task, &arguments, None, limit, registry);
-            answer.failure = started
-                .err()
-                .map(|error| format!("no look-up helper: {error}"));
-            if let Some(reason) = &answer.failure {
-                self.cache.finished(name, Err(reason.clone()), now);
-            }
-        }
-        if !answer.addresses.is_empty() {
-            return Known::Addresses(answer.addresses);
-        }
-        answer.failure.map_or(Known::Soon, Known::Nothing)
-    }
+/// A look-up has ended.
+pub(super) fn finished(name: &str, exit: &Exit, io: &mut Io) {
+    let succeeded = exit.status.as_ref().is_ok_and(ExitStatus::success);
+    let answer = dns::parse_answer(succeeded, &exit.printed);
+    io.addresses.finished(name, answer, io.now.mono);
+}
 
-    /// A look-up has ended.
-    pub(super) fn finished(&mut self, name: &str, exit: &Exit, now: Monotonic) {
-        let succeeded = exit.status.as_ref().is_ok_and(ExitStatus::success);
-        let answer = dns::parse_answer(succeeded, &exit.printed);
-        self.cache.finished(name, answer, now);
-    }
-
-    /// Forgets the names that are no longer configured.
-    pub(super) fn adopt(&mut self, config: &Config) {
-        self.cache.retain(|name| is_configured(config, name));
-    }
+/// Forgets the names that are no longer configured.
+pub(super) fn adopt(config: &Config, io: &mut Io) {
+    io.addresses.retain(|name| is_configured(config, name));
 }
 
 /// Is there still somebody to be found under this name.

@@ -4,14 +4,14 @@
 //! is for whoever wanted the child. Nothing waits for any of them.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use mio::{Interest, Token};
 
-use super::open_pipes::{OpenPipes, leave, log_lines};
 use super::registry::{Owner, Registry};
 use super::time_limit::TimeLimit;
 use crate::lookout::{CommandId, CommandPurpose};
@@ -22,10 +22,14 @@ use crate::time::Monotonic;
 
 /// All children.
 pub(super) struct Children {
+    /// Those that run, and commands that are over though what they have started keeps their pipe
+    /// open.
     programs: BTreeMap<Token, Program>,
     /// One for each file.
     writers: BTreeMap<PathBuf, Writer>,
-    pub(super) open_pipes: OpenPipes,
+    /// Pipes of commands that are over. Of a command that leaves something behind at every attempt
+    /// the latest are kept; who writes to an older one gets SIGPIPE, as without a reader.
+    max_open_pipes: usize,
     /// The limit on descriptors that programs get.
     limit: Option<InheritedLimit>,
 }
@@ -34,6 +38,10 @@ struct Program {
     task: Task,
     child: Child,
     time_limit: TimeLimit,
+    /// Its end is known; what it left running may still write.
+    is_over: bool,
+    /// When that is read next.
+    read_at: Option<Monotonic>,
 }
 
 /// What a program was started for.
@@ -62,42 +70,40 @@ impl Children {
         Self {
             programs: BTreeMap::new(),
             writers: BTreeMap::new(),
-            open_pipes: OpenPipes::new(max_open_pipes),
+            max_open_pipes,
             limit,
         }
     }
 
-    /// Starts a program, and gives its process id.
+    /// From the next end of a command on.
+    pub(super) fn set_max_open_pipes(&mut self, max: usize) {
+        self.max_open_pipes = max;
+    }
+
+    /// Starts a program, which may read `input`, and gives its process id.
     pub(super) fn start(
         &mut self,
         task: Task,
         argv: &[impl AsRef<OsStr>],
-        time_limit: TimeLimit,
-        registry: &mut Registry,
-    ) -> io::Result<u32> {
-        let child = Child::start(argv, self.limit)?;
-        self.enter(task, child, time_limit, registry)
-    }
-
-    /// Starts this very program as a helper: its first argument says which, and it may read `input`.
-    pub(super) fn start_helper(
-        &mut self,
-        task: Task,
-        arguments: &[&str],
         input: Option<&[u8]>,
         time_limit: TimeLimit,
         registry: &mut Registry,
     ) -> io::Result<u32> {
-        let program = own_program();
-        let arguments = arguments.iter().map(OsStr::new);
-        let argv: Vec<&OsStr> = std::iter::once(program.as_os_str())
-            .chain(arguments)
-            .collect();
-        let child = match input {
-            Some(input) => Child::start_with_input(&argv, input, self.limit)?,
-            None => Child::start(&argv, self.limit)?,
+        let mut child = match input {
+            Some(input) => Child::start_with_input(argv, input, self.limit)?,
+            None => Child::start(argv, self.limit)?,
         };
-        self.enter(task, child, time_limit, registry)
+        let token = registry.register(&mut child, Owner::Child, Interest::READABLE)?;
+        let pid = child.id();
+        let program = Program {
+            task,
+            child,
+            time_limit,
+            is_over: false,
+            read_at: None,
+        };
+        self.programs.insert(token, program);
+        Ok(pid)
     }
 
     /// Has one of our small files written or removed.
@@ -109,39 +115,58 @@ impl Children {
 
     /// A child has printed something, or its pipe was closed. Only its status says that it is over.
     pub(super) fn ready(&mut self, token: Token, registry: &mut Registry, now: Monotonic) {
-        match self.programs.get_mut(&token) {
-            Some(program) => {
-                if program.read() == Reading::Unfinished {
-                    registry.again(token);
-                }
-            }
-            None => self.open_pipes.ready(token, now),
+        let Some(program) = self.programs.get_mut(&token) else {
+            return;
+        };
+        if program.is_over {
+            program.read_at.get_or_insert(now + REST);
+        } else if program.read() == Reading::Unfinished {
+            registry.again(token);
         }
     }
 
     /// Asks every program whether it has ended.
     pub(super) fn reap(&mut self, registry: &mut Registry, now: Monotonic) -> Vec<(Task, Exit)> {
-        // A status that cannot be had will never be had.
-        let programs = self.programs.iter_mut();
-        let over = programs
-            .filter_map(|(token, program)| Some((*token, program.child.try_wait().transpose()?)));
         let mut exits = Vec::new();
-        for (token, status) in over.collect::<Vec<_>>() {
-            let Some(mut program) = self.programs.remove(&token) else {
+        let mut done = Vec::new();
+        for (token, program) in &mut self.programs {
+            let Some(exit) = program.exit() else {
                 continue;
             };
-            exits.push((program.task.clone(), program.exit(status)));
+            exits.push((program.task.clone(), exit));
             let is_open = program.read() != Reading::Ended;
             match program.task {
                 Task::Command { purpose, .. } if is_open => {
+                    program.read_at = Some(now + REST);
                     let key = purpose.key();
-                    self.open_pipes.insert(token, key, program.child, now);
+                    log::info!("{key} is over; what it has started keeps its output open");
                 }
-                _ => registry.forget(&mut program.child, token),
+                _ => done.push(*token),
             }
         }
-        self.open_pipes.close_oldest(registry);
+        done.iter().for_each(|token| self.remove(*token, registry));
+        self.close_oldest(registry);
         exits
+    }
+
+    fn close_oldest(&mut self, registry: &mut Registry) {
+        // Tokens grow: the first are the oldest.
+        let over = self.programs.iter().filter(|(_, program)| program.is_over);
+        let open: Vec<Token> = over.map(|(token, _)| *token).collect();
+        let too_many = open.len().saturating_sub(self.max_open_pipes);
+        for token in open.iter().take(too_many) {
+            log::warn!(
+                "closing the oldest of {} outputs that are open though their commands are over",
+                open.len()
+            );
+            self.remove(*token, registry);
+        }
+    }
+
+    fn remove(&mut self, token: Token, registry: &mut Registry) {
+        if let Some(mut program) = self.programs.remove(&token) {
+            registry.forget(&mut program.child, token);
+        }
     }
 
     /// Asks every writer whether it has ended.
@@ -154,15 +179,19 @@ impl Children {
         done
     }
 
-    /// Ends those that have run for too long; [`Children::reap`] sees their end. Gives the next
-    /// deadline.
+    /// Ends those that have run for too long ([`Children::reap`] sees their end), and reads what
+    /// others have left behind. Gives the next deadline.
     pub(super) fn tick(&mut self, registry: &mut Registry, now: Monotonic) -> Option<Monotonic> {
-        let programs = self.programs.values_mut();
-        let deadlines = programs.filter_map(|program| program.tick(now));
-        let next = deadlines.min();
-        next.into_iter()
-            .chain(self.open_pipes.tick(registry, now))
-            .min()
+        let programs = self.programs.iter_mut();
+        let done = programs.filter_map(|(token, program)| program.tick(now).then_some(*token));
+        for token in done.collect::<Vec<_>>() {
+            self.remove(token, registry);
+        }
+        let next = |program: &Program| match program.is_over {
+            true => program.read_at,
+            false => program.time_limit.at,
+        };
+        self.programs.values().filter_map(next).min()
     }
 
     /// Is a file being written.
@@ -173,29 +202,16 @@ impl Children {
     /// We are about to end: a command that still writes to us must not be ended by a closed pipe.
     pub(super) fn leave(&mut self) {
         for program in std::mem::take(&mut self.programs).into_values() {
-            if let Task::Command { purpose, .. } = program.task {
-                leave(purpose.key(), program.child);
+            let Task::Command { purpose, .. } = program.task else {
+                continue;
+            };
+            if let Err(error) = program.child.leave() {
+                log::warn!(
+                    "{}: nobody reads its output any more: {error}",
+                    purpose.key()
+                );
             }
         }
-        self.open_pipes.leave();
-    }
-
-    fn enter(
-        &mut self,
-        task: Task,
-        mut child: Child,
-        time_limit: TimeLimit,
-        registry: &mut Registry,
-    ) -> io::Result<u32> {
-        let token = registry.register(&mut child, Owner::Child, Interest::READABLE)?;
-        let pid = child.id();
-        let program = Program {
-            task,
-            child,
-            time_limit,
-        };
-        self.programs.insert(token, program);
-        Ok(pid)
     }
 }
 
@@ -208,21 +224,50 @@ impl Program {
         reading
     }
 
-    fn exit(&mut self, status: io::Result<ExitStatus>) -> Exit {
+    /// How it has ended, once.
+    fn exit(&mut self) -> Option<Exit> {
+        if self.is_over {
+            return None;
+        }
+        // A status that cannot be had will never be had.
+        let status = self.child.try_wait().transpose()?;
+        self.is_over = true;
+        self.read_the_last();
+        Some(Exit {
+            status,
+            is_overdue: self.time_limit.is_over,
+            printed: self.child.tail().0,
+        })
+    }
+
+    fn read_the_last(&mut self) {
         let mut lines = Vec::new();
         self.child.finish(&mut lines);
         self.log(&lines);
-        Exit {
-            status,
-            is_overdue: self.time_limit.is_over(),
-            printed: self.child.tail().0,
-        }
     }
 
-    fn tick(&mut self, now: Monotonic) -> Option<Monotonic> {
-        let was_overdue = self.time_limit.is_over();
+    /// Does what is due. True: nothing will come of it any more.
+    fn tick(&mut self, now: Monotonic) -> bool {
+        if !self.is_over {
+            self.end_in_time(now);
+            return false;
+        }
+        if self.read_at.is_none_or(|at| at > now) {
+            return false;
+        }
+        // One that writes without end is read in measured portions: nobody waits for it any more.
+        let reading = self.read();
+        self.read_at = (reading == Reading::Unfinished).then_some(now + REST);
+        if reading == Reading::Ended {
+            self.read_the_last();
+        }
+        reading == Reading::Ended
+    }
+
+    fn end_in_time(&mut self, now: Monotonic) {
+        let was_overdue = self.time_limit.is_over;
         let Some(signal) = self.time_limit.run_out(now) else {
-            return self.time_limit.next_deadline();
+            return;
         };
         let killed = self.child.kill_group(signal);
         match &self.task {
@@ -238,12 +283,21 @@ impl Program {
             ),
             Task::RecoverySettings | Task::LookUp(_) => {}
         }
-        self.time_limit.next_deadline()
     }
 
     fn log(&self, lines: &[String]) {
         if let Task::Command { purpose, .. } = self.task {
-            log_lines(purpose.key(), lines);
+            let key = purpose.key();
+            lines.iter().for_each(|line| log::info!("{key}: {line}"));
         }
     }
 }
+
+/// The command line of this very program as a helper.
+pub(super) fn helper(arguments: &[&str]) -> Vec<OsString> {
+    let arguments = arguments.iter().map(OsString::from);
+    std::iter::once(own_program()).chain(arguments).collect()
+}
+
+/// From one reading of a pipe whose command is over to the next.
+const REST: Duration = Duration::from_millis(10);

@@ -23,7 +23,7 @@ pub(super) fn start(
     let limit = TimeLimit::terminate_at(deadline);
     match io
         .children
-        .start(task, &command.argv, limit, &mut io.registry)
+        .start(task, &command.argv, None, limit, &mut io.registry)
     {
         Ok(pid) => {
             log::info!("{} started as process {pid}", purpose.key());

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::children::{Exit, Task};
+use super::children::{Exit, Task, helper};
 use super::io::Io;
 use super::recovery::{Job, Prepared};
 use super::time_limit::TimeLimit;
@@ -23,11 +23,11 @@ pub(super) fn prepare(
 ) {
     let job = Job::new(data_directory, primary.to_string(), conninfo);
     let limit = TimeLimit::kill_after(HELPER_TIME, io.now.mono);
+    let (argv, task) = (helper(&["--recovery"]), Task::RecoverySettings);
     let (children, registry) = (&mut io.children, &mut io.registry);
-    let started = job.to_input().and_then(|input| {
-        let task = Task::RecoverySettings;
-        children.start_helper(task, &["--recovery"], Some(&input), limit, registry)
-    });
+    let started = job
+        .to_input()
+        .and_then(|input| children.start(task, &argv, Some(&input), limit, registry));
     if let Err(error) = started {
         let reason = format!("no helper to look at the recovery settings: {error}");
         io.events

@@ -79,7 +79,7 @@ impl Former {
 
     pub(super) fn next_deadline(&self) -> Monotonic {
         self.time_limit
-            .next_deadline()
+            .at
             .map_or(self.look_at, |deadline| deadline.min(self.look_at))
     }
 }

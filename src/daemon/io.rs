@@ -3,10 +3,10 @@
 
 use mio::Token;
 
-use super::address_book::{AddressBook, Known};
 use super::children::Children;
 use super::keyring::Keyring;
 use super::registry::Registry;
+use crate::dns;
 use crate::lookout::{Event, Metric, Trouble};
 use crate::time::{Monotonic, Now};
 
@@ -14,7 +14,7 @@ use crate::time::{Monotonic, Now};
 pub(super) struct Io {
     pub(super) registry: Registry,
     pub(super) children: Children,
-    pub(super) addresses: AddressBook,
+    pub(super) addresses: dns::Cache,
     pub(super) tls_files: Keyring,
     /// For the core, in this turn or the next.
     pub(super) events: Vec<Event>,
@@ -25,13 +25,6 @@ pub(super) struct Io {
 }
 
 impl Io {
-    /// What is known of `name`; starts a look-up if its time has come.
-    pub(super) fn look_up(&mut self, name: &str) -> Known {
-        let (children, registry) = (&mut self.children, &mut self.registry);
-        self.addresses
-            .look_up(name, children, registry, self.now.mono)
-    }
-
     /// Gives the next deadline.
     pub(super) fn tick(&mut self) -> Option<Monotonic> {
         self.children.tick(&mut self.registry, self.now.mono)

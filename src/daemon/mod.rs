@@ -17,7 +17,6 @@ mod io;
 mod journal;
 mod keyring;
 mod listening;
-mod open_pipes;
 mod peers;
 mod recovery;
 mod registry;
@@ -257,7 +256,7 @@ impl Daemon {
                     self.io.events.push(Event::CommandExited { id, outcome });
                 }
                 Task::LookUp(name) => {
-                    self.io.addresses.finished(&name, &exit, now);
+                    address_book::finished(&name, &exit, &mut self.io);
                     found_names = true;
                 }
                 Task::RecoverySettings => {

@@ -2,7 +2,6 @@
 //! budget is remembered for the next.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 
 use mio::event::Source;
@@ -26,19 +25,6 @@ pub(super) enum Owner {
     Observer(ObserverName),
     /// The output of a child process.
     Child,
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Signals => f.write_str("signals"),
-            Self::Listener => f.write_str("listener"),
-            Self::Client => f.write_str("client"),
-            Self::Node(node) => write!(f, "node {node}"),
-            Self::Observer(observer) => write!(f, "observer {observer}"),
-            Self::Child => f.write_str("child"),
-        }
-    }
 }
 
 /// The registry of sources. Interests are registered once, edge-triggered; tokens are never reused.

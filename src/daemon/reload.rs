@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::Daemon;
 use super::keyring::Keyring;
 use super::shares::Shares;
+use super::{Daemon, address_book};
 use crate::config::{Change, Config, changes};
 use crate::lookout::{Event, Trouble};
 use crate::sys::{config_file, log as our_log};
@@ -47,10 +47,10 @@ impl Daemon {
         self.observers.adopt(&config, &mut self.io);
         let shares = Shares::of(self.descriptors, &config);
         self.web.set_max_clients(shares.clients);
-        self.io.children.open_pipes.set_max(shares.left_open);
+        self.io.children.set_max_open_pipes(shares.left_open);
         self.files
             .retain(|path| path == config.state_file || path.parent() == Some(&config.alert_dir));
-        self.io.addresses.adopt(&config);
+        address_book::adopt(&config, &mut self.io);
         self.io.events.push(Event::ConfigLoaded(Arc::new(config)));
     }
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::address_book::Known;
+use super::address_book::{Known, look_up};
 use super::io::Io;
 use crate::time::Monotonic;
 
@@ -38,7 +38,7 @@ impl Remote {
         if self.look_up_at.is_none_or(|at| at > now) {
             return false;
         }
-        let wait = match io.look_up(&self.host) {
+        let wait = match look_up(&self.host, io) {
             Known::Soon => RETRY,
             Known::Addresses(mut addresses) => {
                 // The original knows IPv4 alone.

@@ -7,7 +7,6 @@ use std::{fmt, io};
 
 use mio::{Interest, Poll};
 
-use super::address_book::AddressBook;
 use super::children::Children;
 use super::files::Files;
 use super::flight::Flight;
@@ -26,6 +25,7 @@ use super::web::Web;
 use super::{Daemon, Ending};
 use crate::compat;
 use crate::config::{Config, Loaded};
+use crate::dns;
 use crate::lookout::{Lookout, Memory};
 use crate::net::Listener;
 use crate::sys::clock::{self, Clock};
@@ -77,7 +77,7 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
     let mut io = Io {
         registry,
         children: Children::new(limit, shares.left_open),
-        addresses: AddressBook::default(),
+        addresses: dns::Cache::default(),
         tls_files: Keyring::default(),
         events: Vec::new(),
         metrics: Vec::new(),

@@ -10,9 +10,10 @@ use crate::time::Monotonic;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimeLimit {
     /// When the next signal is due.
-    at: Option<Monotonic>,
+    pub(super) at: Option<Monotonic>,
     then: Then,
-    is_over: bool,
+    /// A signal was due.
+    pub(super) is_over: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +53,6 @@ impl TimeLimit {
         };
         (self.at, self.is_over) = (next, true);
         Some(signal)
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        self.at
-    }
-
-    /// Has a signal been due.
-    pub(super) fn is_over(&self) -> bool {
-        self.is_over
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::cluster::{ProbeFailure, ProbeStep};
 use crate::config::HostAddress;
-use crate::daemon::address_book::Known;
+use crate::daemon::address_book::{Known, look_up};
 use crate::daemon::io::Io;
 use crate::net::Endpoint;
 use crate::time::Monotonic;
@@ -22,7 +22,7 @@ struct Place {
 }
 
 /// An attempt to get connected.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::daemon) struct Dial {
     places: VecDeque<Place>,
     endpoints: VecDeque<(Endpoint, usize)>,
@@ -51,8 +51,7 @@ impl Dial {
             places: places.map(place).collect(),
             deadline,
             connect_timeout,
-            endpoints: VecDeque::new(),
-            failure: None,
+            ..Self::default()
         }
     }
 
@@ -120,7 +119,7 @@ fn endpoints(place: &Place, io: &mut Io) -> Result<Option<Vec<Endpoint>>, String
         HostAddress::Ip(ip) => one(tcp(*ip)),
         HostAddress::Socket(path) => one(Endpoint::Unix(path.clone())),
         HostAddress::Abstract(name) => one(Endpoint::Abstract(name.clone())),
-        HostAddress::Name(name) => match io.look_up(name) {
+        HostAddress::Name(name) => match look_up(name, io) {
             Known::Addresses(ips) => Ok(Some(ips.into_iter().map(tcp).collect())),
             Known::Soon => Ok(None),
             Known::Nothing(reason) => Err(format!("looking up {name}: {reason}")),

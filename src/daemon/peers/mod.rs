@@ -16,7 +16,7 @@ use std::time::Duration;
 use dial::Dial;
 pub(super) use node::NodeConversation;
 pub(super) use observer::ObserverConversation;
-use outbound::{Connection, Outbound, Terms};
+use outbound::{Connection, Outbound};
 
 use super::io::Io;
 use crate::cluster::{ProbeFailure, ProbeStep};
@@ -34,7 +34,7 @@ pub(super) trait Conversation: Sized {
     type Report;
 
     fn configured(config: &Config) -> &BTreeMap<Self::Name, Self::Settings>;
-    fn new(name: &Self::Name, settings: &Self::Settings) -> (Self, Terms);
+    fn new(name: &Self::Name, settings: &Self::Settings) -> (Self, Outbound);
     fn settings(&self) -> &Self::Settings;
     /// What comes of a probe, or of a connection without one.
     fn event(
@@ -144,7 +144,7 @@ impl<C: Conversation> Peers<C> {
         let peer = self
             .peers
             .entry(name.clone())
-            .or_insert_with(|| Peer::new(name, settings, io.now.mono));
+            .or_insert_with(|| Peer::new(name, settings));
         peer.probe = Some(Probe {
             id,
             deadline: io.now.mono + config.poll_timeout,
@@ -192,12 +192,12 @@ impl<C: Conversation> Peers<C> {
 }
 
 impl<C: Conversation> Peer<C> {
-    fn new(name: &C::Name, settings: &C::Settings, now: Monotonic) -> Self {
-        let (conversation, terms) = C::new(name, settings);
+    fn new(name: &C::Name, settings: &C::Settings) -> Self {
+        let (conversation, outbound) = C::new(name, settings);
         Self {
             name: name.clone(),
             conversation,
-            outbound: Outbound::closed(terms, now),
+            outbound,
             probe: None,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::dial::Dial;
-use super::outbound::{Connection, Terms};
+use super::outbound::{Connection, Outbound};
 use super::tls_negotiation::{self, TlsNegotiation};
 use super::warnings::Warnings;
 use super::{Conversation, Probe, Redial, Step};
@@ -37,7 +37,7 @@ impl Conversation for NodeConversation {
         &config.nodes
     }
 
-    fn new(name: &NodeName, info: &ConnInfo) -> (Self, Terms) {
+    fn new(name: &NodeName, info: &ConnInfo) -> (Self, Outbound) {
         let known = info.keepalives.clone().unwrap_or_default();
         let keepalive = KeepAlive {
             enabled: info.keepalives.is_some(),
@@ -46,11 +46,7 @@ impl Conversation for NodeConversation {
             count: known.count,
             user_timeout: info.tcp_user_timeout,
         };
-        let terms = Terms {
-            owner: Owner::Node(name.clone()),
-            input_limit: INPUT_BYTES,
-            keepalive,
-        };
+        let outbound = Outbound::closed(Owner::Node(name.clone()), INPUT_BYTES, keepalive);
         let conversation = Self {
             name: name.clone(),
             info: info.clone(),
@@ -59,7 +55,7 @@ impl Conversation for NodeConversation {
             second_best: None,
             warnings: Warnings::default(),
         };
-        (conversation, terms)
+        (conversation, outbound)
     }
 
     fn settings(&self) -> &ConnInfo {

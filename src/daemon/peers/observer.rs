@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::dial::Dial;
-use super::outbound::{Connection, Terms};
+use super::outbound::{Connection, Outbound};
 use super::{Conversation, Probe, Redial, Step, tls_negotiation};
 use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
 use crate::compat;
@@ -35,22 +35,18 @@ impl Conversation for ObserverConversation {
         &config.observers
     }
 
-    fn new(name: &ObserverName, url: &ObserverUrl) -> (Self, Terms) {
+    fn new(name: &ObserverName, url: &ObserverUrl) -> (Self, Outbound) {
         let keepalive = KeepAlive {
             enabled: true,
             ..KeepAlive::default()
         };
-        let terms = Terms {
-            owner: Owner::Observer(name.clone()),
-            input_limit: INPUT_BYTES,
-            keepalive,
-        };
+        let outbound = Outbound::closed(Owner::Observer(name.clone()), INPUT_BYTES, keepalive);
         let conversation = Self {
             url: url.clone(),
             reader: None,
             may_redial: false,
         };
-        (conversation, terms)
+        (conversation, outbound)
     }
 
     fn settings(&self) -> &ObserverUrl {

@@ -12,8 +12,11 @@ use crate::sys::socket::KeepAlive;
 use crate::time::Monotonic;
 
 /// A connection: none, in the making, or made.
-pub(super) struct Outbound {
-    terms: Terms,
+pub(in crate::daemon) struct Outbound {
+    owner: Owner,
+    /// Bytes of input that may wait.
+    input_limit: usize,
+    keepalive: KeepAlive,
     /// What else can be tried.
     dial: Dial,
     stage: Stage,
@@ -40,19 +43,13 @@ pub(in crate::daemon) struct Connection {
     pub(super) until: Monotonic,
 }
 
-/// How connections of one kind are made.
-pub(in crate::daemon) struct Terms {
-    pub(super) owner: Owner,
-    /// Bytes of input that may wait.
-    pub(super) input_limit: usize,
-    pub(super) keepalive: KeepAlive,
-}
-
 impl Outbound {
-    pub(super) fn closed(terms: Terms, now: Monotonic) -> Self {
+    pub(super) fn closed(owner: Owner, input_limit: usize, keepalive: KeepAlive) -> Self {
         Self {
-            terms,
-            dial: Dial::new([], None, now),
+            owner,
+            input_limit,
+            keepalive,
+            dial: Dial::default(),
             stage: Stage::Closed,
             connection: None,
         }
@@ -159,10 +156,10 @@ impl Outbound {
     }
 
     fn connect(&self, endpoint: &Endpoint, io: &mut Io) -> std::io::Result<(Link, Token)> {
-        let mut link = Link::connect(endpoint, self.terms.input_limit)?;
-        link.set_keepalive(&self.terms.keepalive)?;
-        let owner = self.terms.owner.clone();
-        let token = io.registry.register(&mut link, owner, BOTH)?;
+        let mut link = Link::connect(endpoint, self.input_limit)?;
+        link.set_keepalive(&self.keepalive)?;
+        let registry = &mut io.registry;
+        let token = registry.register(&mut link, self.owner.clone(), BOTH)?;
         Ok((link, token))
     }
 
