@@ -27,7 +27,16 @@ pub(super) struct Io {
 impl Io {
     /// Gives the next deadline.
     pub(super) fn tick(&mut self) -> Option<Monotonic> {
-        self.children.tick(&mut self.registry, self.now.mono)
+        let Self {
+            registry,
+            children,
+            now,
+            addresses: _,
+            tls_files: _,
+            events: _,
+            metrics: _,
+        } = self;
+        children.tick(registry, now.mono)
     }
 
     /// Readiness on a child's pipe.

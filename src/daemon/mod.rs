@@ -9,6 +9,7 @@ mod address_book;
 mod carry_out;
 mod children;
 mod commands;
+mod datagrams;
 mod files;
 mod flight;
 mod follow;
@@ -25,8 +26,6 @@ mod remote;
 mod service;
 mod shares;
 mod start;
-mod statsd;
-mod syslog;
 mod time_limit;
 mod web;
 
@@ -38,6 +37,7 @@ use bytes::Bytes;
 use mio::{Events, Poll, Token};
 
 use children::Task;
+use datagrams::{Statsd, Syslog};
 use files::Files;
 use flight::Flight;
 use former::Former;
@@ -48,8 +48,6 @@ pub use recovery::main as recovery_main;
 use registry::Owner;
 use service::Service;
 pub use start::run;
-use statsd::Statsd;
-use syslog::Syslog;
 use web::{Content, Web};
 
 use crate::lookout::{Event, Lookout, Trouble};

@@ -8,6 +8,7 @@ use std::{fmt, io};
 use mio::{Interest, Poll};
 
 use super::children::Children;
+use super::datagrams::{Statsd, Syslog};
 use super::files::Files;
 use super::flight::Flight;
 use super::former::Former;
@@ -19,8 +20,6 @@ use super::peers::Peers;
 use super::registry::{Owner, Registry};
 use super::service::Service;
 use super::shares::Shares;
-use super::statsd::Statsd;
-use super::syslog::Syslog;
 use super::web::Web;
 use super::{Daemon, Ending};
 use crate::compat;

@@ -1,5 +1,5 @@
-//! The sender of metrics: one datagram each, at once or never. A receiver that is slow, dead or
-//! absent costs nothing.
+//! What leaves as datagrams, at once or never: metrics for statsd, and where the log sends its
+//! records to besides stderr. A receiver that is slow, dead or absent costs nothing.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use super::io::Io;
 use super::remote::Remote;
 use crate::compat;
-use crate::config::StatsdSettings;
+use crate::config::{StatsdSettings, SyslogAddress, SyslogSettings};
 use crate::lookout::Metric;
 use crate::sys::datagram::{Datagrams, Receiver};
+use crate::sys::log::set_syslog;
 use crate::time::Monotonic;
 
 /// Statsd, on or off.
@@ -60,6 +61,52 @@ impl Statsd {
                 }
             }
         }
+    }
+}
+
+/// Syslog, on or off.
+#[derive(Debug, Default)]
+pub(super) struct Syslog {
+    settings: Option<SyslogSettings>,
+    /// A receiver by UDP, and what the log was told of it.
+    remote: Option<(Remote, Option<SocketAddr>)>,
+}
+
+impl Syslog {
+    /// Takes over a configuration.
+    pub(super) fn adopt(&mut self, settings: Option<&SyslogSettings>, now: Monotonic) {
+        if self.settings.as_ref() == settings {
+            return;
+        }
+        *self = Self {
+            settings: settings.cloned(),
+            remote: None,
+        };
+        match settings.map(|settings| (settings.facility, &settings.address)) {
+            None => set_syslog(None),
+            Some((facility, SyslogAddress::Path(path))) => {
+                set_syslog(Some((facility, Some(Receiver::Path(path.clone())))))
+            }
+            Some((facility, SyslogAddress::Udp(host, port))) => {
+                let remote = Remote::new(host, *port, now);
+                let address = remote.address();
+                set_syslog(Some((facility, address.map(Receiver::Udp))));
+                self.remote = Some((remote, address));
+            }
+        }
+    }
+
+    /// Keeps up with where the receiver is. Gives the next deadline.
+    pub(super) fn tick(&mut self, io: &mut Io) -> Option<Monotonic> {
+        let (Some(settings), Some((remote, known))) = (&self.settings, &mut self.remote) else {
+            return None;
+        };
+        remote.tend(io);
+        if *known != remote.address() {
+            *known = remote.address();
+            set_syslog(Some((settings.facility, known.map(Receiver::Udp))));
+        }
+        remote.next_deadline()
     }
 }
 
