@@ -27,8 +27,7 @@ impl Daemon {
                     command,
                     timeout,
                 } => {
-                    let deadline = timeout.map(|timeout| now.mono + timeout);
-                    commands::start(id, purpose, &command, deadline, &mut self.io);
+                    commands::start(id, purpose, &command, timeout, &mut self.io);
                 }
                 Effect::PrepareFollow {
                     primary,

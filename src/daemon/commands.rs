@@ -1,30 +1,32 @@
-//! The commands of the configuration: what their start and their end mean to the core.
+//! The commands of the configuration: what their start and their end mean to the core, also of the
+//! failover command that the previous process has left running.
 
 use std::os::unix::process::ExitStatusExt;
+use std::time::Duration;
 
 use super::children::{Exit, Task};
 use super::io::Io;
 use super::time_limit::TimeLimit;
-use crate::config::CommandLine;
-use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, Event, Process};
+use crate::config::{CommandLine, Config};
+use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, Event};
+use crate::lookout::{FailoverOutcome, Memory, PastFailover, PreviousCommand, Process};
 use crate::sys::process;
 use crate::time::Monotonic;
 
-/// Starts a command, to be ended at `deadline`. Which process it is, or that it could not be started,
-/// is an event.
+/// Starts a command, to be ended after `timeout`. Which process it is, or that it could not be
+/// started, is an event.
 pub(super) fn start(
     id: CommandId,
     purpose: CommandPurpose,
     command: &CommandLine,
-    deadline: Option<Monotonic>,
+    timeout: Option<Duration>,
     io: &mut Io,
 ) {
     let task = Task::Command { id, purpose };
+    let deadline = timeout.map(|timeout| io.now.mono + timeout);
     let limit = TimeLimit::terminate_at(deadline);
-    match io
-        .children
-        .start(task, &command.argv, None, limit, &mut io.registry)
-    {
+    let (children, registry) = (&mut io.children, &mut io.registry);
+    match children.start(task, &command.argv, None, limit, registry) {
         Ok(pid) => {
             log::info!("{} started as process {pid}", purpose.key());
             let process = process_of(pid);
@@ -54,3 +56,85 @@ pub(super) fn outcome(exit: Exit) -> CommandOutcome {
         Err(error) => CommandOutcome::NotStarted(format!("its exit status is lost: {error}")),
     }
 }
+
+/// The failover command that the previous process has left running, as far as we know. It is no
+/// child of this one, so nobody reports how it ends; that it does is looked for.
+#[derive(Debug)]
+pub(super) struct PreviousFailover {
+    process: Process,
+    time_limit: TimeLimit,
+    look_at: Monotonic,
+}
+
+impl PreviousFailover {
+    /// The one that the memory names, if there is one. If processes cannot be seen here, that is an
+    /// event: then the command is given a time.
+    pub(super) fn recall(memory: &Memory, config: &Config, io: &mut Io) -> Option<Self> {
+        let is_running_one = |last: &&PastFailover| last.outcome == FailoverOutcome::Running;
+        let last = memory.failover.as_ref().filter(is_running_one)?;
+        let process = last.process?;
+        let pid = process.pid;
+        match is_running(process) {
+            Ok(true) => {
+                log::warn!("the failover command of a former process still runs as process {pid}");
+            }
+            Ok(false) => {}
+            Err(error) => {
+                log::warn!("the failover command of a former process: process {pid}: {error}");
+                let unobservable = Event::PreviousCommand(PreviousCommand::Unobservable);
+                io.events.push(unobservable);
+                return None;
+            }
+        }
+        let now = io.now.mono;
+        let timeout = config.failover_command_timeout;
+        let deadline = timeout.map(|timeout| last.mono.unwrap_or(now) + timeout);
+        Some(Self {
+            process,
+            time_limit: TimeLimit::terminate_at(deadline),
+            look_at: now,
+        })
+    }
+
+    /// Looks whether it still runs, if it is time, and ends it if it has run for too long. That it
+    /// has ended is an event. Gives the next deadline.
+    pub(super) fn tick(this: &mut Option<Self>, io: &mut Io) -> Option<Monotonic> {
+        let is_over = |previous: &mut Self| previous.is_over(io.now.mono);
+        if this.take_if(is_over).is_some() {
+            let ended = Event::PreviousCommand(PreviousCommand::Ended);
+            io.events.push(ended);
+        }
+        this.as_ref().map(Self::next_deadline)
+    }
+
+    fn is_over(&mut self, now: Monotonic) -> bool {
+        if self.next_deadline() > now {
+            return false;
+        }
+        // What was seen once and cannot be seen now has at least not been seen to end.
+        if !is_running(self.process).unwrap_or(true) {
+            return true;
+        }
+        if let Some(signal) = self.time_limit.run_out(now) {
+            let whose = "the failover command of a former process";
+            log::warn!("{whose} has run for too long: sending {signal}");
+            if let Err(error) = process::kill_group(self.process.pid, signal) {
+                log::error!("{whose}: {error}");
+            }
+        }
+        self.look_at = now + BETWEEN_LOOKS;
+        false
+    }
+
+    fn next_deadline(&self) -> Monotonic {
+        let signal = self.time_limit.at;
+        signal.map_or(self.look_at, |signal| signal.min(self.look_at))
+    }
+}
+
+fn is_running(process: Process) -> std::io::Result<bool> {
+    Ok(process::started(process.pid)? == Some(process.started))
+}
+
+/// A look is one file of `/proc`.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);

@@ -10,10 +10,10 @@ mod carry_out;
 mod children;
 mod commands;
 mod datagrams;
+mod ending;
 mod files;
 mod flight;
 mod follow;
-mod former;
 mod io;
 mod journal;
 mod keyring;
@@ -37,10 +37,11 @@ use bytes::Bytes;
 use mio::{Events, Poll, Token};
 
 use children::Task;
+use commands::PreviousFailover;
 use datagrams::{Statsd, Syslog};
+use ending::Ending;
 use files::Files;
 use flight::Flight;
-use former::Former;
 use io::Io;
 use journal::Journal;
 use peers::{NodeConversation, ObserverConversation, Peers};
@@ -63,7 +64,7 @@ struct Daemon {
     lookout: Lookout,
     nodes: Peers<NodeConversation>,
     observers: Peers<ObserverConversation>,
-    former: Option<Former>,
+    previous_failover: Option<PreviousFailover>,
     files: Files,
     web: Web,
     /// How many the process may have open.
@@ -81,27 +82,6 @@ struct Daemon {
     ending: Ending,
     /// The maintenance file could not be looked for, and that was said.
     said_of_maintenance: bool,
-}
-
-/// How far we are on the way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    NotYet,
-    /// As soon as the failover command has ended, or our own server has been started again. No
-    /// decision is made any more.
-    AfterCommands,
-    /// As soon as the files are written, but not later than this.
-    AfterFiles(Monotonic),
-    Now,
-}
-
-impl Ending {
-    fn last_moment(&self) -> Option<Monotonic> {
-        match self {
-            Self::AfterFiles(last) => Some(*last),
-            Self::NotYet | Self::AfterCommands | Self::Now => None,
-        }
-    }
 }
 
 impl Daemon {
@@ -136,7 +116,7 @@ impl Daemon {
             .tend(&self.lookout, self.ending != Ending::NotYet, now);
         let metrics = std::mem::take(&mut self.io.metrics);
         metrics.iter().for_each(|metric| self.statsd.send(metric));
-        self.end_in_time(now.mono);
+        self.ending.advance(&self.lookout, &self.io);
         crate::sys::log::flush();
         Ok(())
     }
@@ -160,7 +140,7 @@ impl Daemon {
             lookout,
             nodes,
             observers,
-            former,
+            previous_failover,
             files,
             web,
             service,
@@ -179,9 +159,6 @@ impl Daemon {
             said_of_maintenance: _,
         } = self;
         let now = io.now.mono;
-        let events = &mut io.events;
-        *former = former.take().and_then(|former| former.look(events, now));
-        let former = former.as_ref().map(Former::next_deadline);
         let mut content = Content {
             lookout,
             state: page,
@@ -189,7 +166,7 @@ impl Daemon {
         };
         let deadlines = [
             io.tick(),
-            former,
+            PreviousFailover::tick(previous_failover, io),
             files.tick(io),
             web.tick(&mut content, io),
             statsd.tick(io),
@@ -238,7 +215,11 @@ impl Daemon {
         for signal in self.signals.read() {
             match signal {
                 Signal::Reload => self.reload(now),
-                Signal::Terminate => self.terminate(now.mono),
+                Signal::Terminate => {
+                    self.io.events.push(Event::Stopping);
+                    self.ending
+                        .signal(&self.lookout, &mut self.service, now.mono);
+                }
                 Signal::ChildExited => self.reap(),
             }
         }
@@ -272,34 +253,6 @@ impl Daemon {
         }
     }
 
-    /// SIGTERM or SIGINT: at once, unless this node is being promoted, or restarted: between stop
-    /// and start it would stay down. The second time at once in any case.
-    fn terminate(&mut self, now: Monotonic) {
-        self.io.events.push(Event::Stopping);
-        self.ending = match self.ending {
-            Ending::NotYet if self.is_needed() => {
-                log::warn!(
-                    "told to end: waiting for the command that runs; a second signal ends at once"
-                );
-                self.service.stopping("waiting for the command that runs");
-                Ending::AfterCommands
-            }
-            Ending::NotYet => {
-                self.service.stopping("ending");
-                Ending::AfterFiles(now + FILES_TIME)
-            }
-            _ => {
-                self.service.stopping("ending");
-                Ending::Now
-            }
-        };
-    }
-
-    /// Is there a command whose end must not be missed.
-    fn is_needed(&self) -> bool {
-        self.lookout.is_promoting() || self.lookout.is_restarting()
-    }
-
     /// Hands the events to the core, which then does what is due, and carries out what it wants
     /// done.
     fn consult(&mut self, now: Now) {
@@ -317,20 +270,6 @@ impl Daemon {
         self.carry_out(effects, now);
         // After the effects: no disk holds them up.
         self.flight.write(&self.lookout, now);
-    }
-
-    /// One step further on the way out, when nothing is left that this one waits for.
-    fn end_in_time(&mut self, now: Monotonic) {
-        if self.ending == Ending::AfterCommands && !self.is_needed() {
-            self.ending = Ending::AfterFiles(now + FILES_TIME);
-        }
-        if self
-            .ending
-            .last_moment()
-            .is_some_and(|last| last <= now || !self.io.children.is_writing())
-        {
-            self.ending = Ending::Now;
-        }
     }
 
     fn is_in_maintenance(&mut self) -> bool {
@@ -363,5 +302,3 @@ impl Daemon {
 const READY_PER_TURN: usize = 1024;
 /// When nothing at all is to be done, look around all the same.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// On the way out, for the files: a child that is not done by then goes on alone.
-const FILES_TIME: Duration = Duration::from_millis(500);

@@ -7,11 +7,13 @@ use std::{fmt, io};
 
 use mio::{Interest, Poll};
 
+use super::Daemon;
 use super::children::Children;
+use super::commands::PreviousFailover;
 use super::datagrams::{Statsd, Syslog};
+use super::ending::Ending;
 use super::files::Files;
 use super::flight::Flight;
-use super::former::Former;
 use super::io::Io;
 use super::journal::Journal;
 use super::keyring::Keyring;
@@ -21,7 +23,6 @@ use super::registry::{Owner, Registry};
 use super::service::Service;
 use super::shares::Shares;
 use super::web::Web;
-use super::{Daemon, Ending};
 use crate::compat;
 use crate::config::{Config, Loaded};
 use crate::dns;
@@ -89,7 +90,7 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
     log_address(config.http_address.as_deref(), config.http_port);
     let now = clock.now();
     io.now = now;
-    let former = Former::recall(&memory, &config, &mut io.events, now.mono);
+    let previous_failover = PreviousFailover::recall(&memory, &config, &mut io);
     let lookout = Lookout::new(Arc::new(config), &memory, now);
     let mut statsd = Statsd::default();
     statsd.adopt(lookout.config().statsd.as_ref(), now.mono);
@@ -105,7 +106,7 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         signals,
         nodes: Peers::default(),
         observers: Peers::default(),
-        former,
+        previous_failover,
         files: Files::default(),
         web,
         descriptors,

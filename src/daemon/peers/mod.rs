@@ -3,6 +3,7 @@
 //! once; what is said on the connection to a database node and to an observer are two
 //! [`Conversation`]s.
 
+mod conversation;
 mod dial;
 mod node;
 mod observer;
@@ -11,97 +12,17 @@ mod tls_negotiation;
 mod warnings;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use dial::Dial;
+use conversation::{Conversation, Probe, Redial, Step};
 pub(super) use node::NodeConversation;
 pub(super) use observer::ObserverConversation;
-use outbound::{Connection, Outbound};
+use outbound::Outbound;
 
 use super::io::Io;
-use crate::cluster::{ProbeFailure, ProbeStep};
+use crate::cluster::ProbeFailure;
 use crate::config::Config;
-use crate::lookout::{Event, ProbeId};
+use crate::lookout::ProbeId;
 use crate::time::Monotonic;
-
-/// What is said on the connection to one peer. It owns no connection.
-pub(super) trait Conversation: Sized {
-    /// Whom it is held with.
-    type Name: Clone + Ord;
-    /// How that one is reached.
-    type Settings: PartialEq;
-    /// What a probe brings home.
-    type Report;
-
-    fn configured(config: &Config) -> &BTreeMap<Self::Name, Self::Settings>;
-    fn new(name: &Self::Name, settings: &Self::Settings) -> (Self, Outbound);
-    fn settings(&self) -> &Self::Settings;
-    /// What comes of a probe, or of a connection without one.
-    fn event(
-        name: Self::Name,
-        probe: Option<ProbeId>,
-        outcome: Result<Self::Report, ProbeFailure>,
-    ) -> Option<Event>;
-
-    /// Where to connect, until `deadline`.
-    fn dial(&self, deadline: Monotonic) -> Dial;
-    /// A probe begins. False: over a new connection.
-    fn begin(&mut self, open: Option<&mut Connection>) -> bool;
-    /// Moves bytes and acts on what they say, until there is nothing to do without waiting.
-    fn go_on(
-        &mut self,
-        open: &mut Connection,
-        probe: Option<&mut Probe>,
-        io: &mut Io,
-    ) -> Step<Self::Report>;
-    /// What is being waited for on an open connection.
-    fn step(&self) -> ProbeStep;
-    /// When the time of this connection is up, whatever becomes of the probe.
-    fn deadline(&self, _open: &Connection) -> Option<Monotonic> {
-        None
-    }
-    /// What becomes of a connection that has failed, or has taken too long.
-    fn fail(&mut self, failure: ProbeFailure) -> Step<Self::Report> {
-        Step::Failed(failure)
-    }
-    /// The probe has failed, unless something else is better than nothing.
-    fn give_up(&mut self, failure: ProbeFailure) -> Result<Self::Report, ProbeFailure> {
-        Err(failure)
-    }
-    /// The connection is gone: the next one begins from the start.
-    fn reset(&mut self);
-    /// Queues what is said at the end.
-    fn hang_up(&self, _open: &mut Connection) {}
-}
-
-/// What a conversation has come to.
-pub(super) enum Step<Report> {
-    Wait,
-    Answer {
-        outcome: Result<Report, ProbeFailure>,
-        keep_connection: bool,
-    },
-    Failed(ProbeFailure),
-    Redial(Redial),
-}
-
-/// Where to connect instead.
-pub(super) enum Redial {
-    /// To the same server once more.
-    SameServer,
-    /// This host has failed.
-    NextHost(ProbeFailure),
-    FirstHost,
-}
-
-/// A probe that is under way.
-pub(super) struct Probe {
-    id: ProbeId,
-    /// When it has failed.
-    deadline: Monotonic,
-    /// The time for each of its two parts: to be let in, and to be answered.
-    timeout: Duration,
-}
 
 /// The connections to all peers of one kind.
 pub(super) struct Peers<C: Conversation> {
@@ -176,7 +97,7 @@ impl<C: Conversation> Peers<C> {
                 let step = peer.outbound.step();
                 let step = step.unwrap_or_else(|| peer.conversation.step());
                 let step = peer.conversation.fail(ProbeFailure::TimedOut { step });
-                peer.take(step, io);
+                peer.act_on(step, io);
             } else if late(peer.next_deadline()) {
                 peer.go_on(io);
             }
@@ -207,7 +128,7 @@ impl<C: Conversation> Peer<C> {
         if self.conversation.begin(self.outbound.open()) {
             self.go_on(io);
         } else {
-            self.take(Step::Redial(Redial::FirstHost), io);
+            self.act_on(Step::Redial(Redial::FirstHost), io);
         }
     }
 
@@ -218,11 +139,11 @@ impl<C: Conversation> Peer<C> {
             Ok(None) => Step::Wait,
             Err(failure) => Step::Failed(failure),
         };
-        self.take(step, io);
+        self.act_on(step, io);
     }
 
     /// The one place where an outcome is acted on: another connection, or an event.
-    fn take(&mut self, step: Step<C::Report>, io: &mut Io) {
+    fn act_on(&mut self, step: Step<C::Report>, io: &mut Io) {
         let dialled = match step {
             Step::Wait => return,
             Step::Answer {

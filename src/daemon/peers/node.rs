@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::conversation::{Conversation, Probe, Redial, Step};
 use super::dial::Dial;
 use super::outbound::{Connection, Outbound};
 use super::tls_negotiation::{self, TlsNegotiation};
 use super::warnings::Warnings;
-use super::{Conversation, Probe, Redial, Step};
 use crate::cluster::{NodeReport, ProbeFailure, ProbeStep, RoleReport};
 use crate::config::{AuthMethod, ChannelBinding, Config, ConnInfo, NodeName, WantedRole};
 use crate::daemon::io::Io;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::conversation::{Conversation, Probe, Redial, Step};
 use super::dial::Dial;
 use super::outbound::{Connection, Outbound};
-use super::{Conversation, Probe, Redial, Step, tls_negotiation};
+use super::tls_negotiation;
 use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
 use crate::compat;
 use crate::config::{Config, HostAddress, ObserverName, ObserverUrl};
