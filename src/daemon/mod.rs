@@ -6,7 +6,6 @@
 //! tidy up.
 
 mod address_book;
-mod carry_out;
 mod children;
 mod commands;
 mod datagrams;
@@ -51,10 +50,13 @@ use service::Service;
 pub use start::run;
 use web::{Content, Web};
 
-use crate::lookout::{Event, Lookout, Trouble};
+use crate::compat;
+use crate::lookout::{Alert, Effect, Event, Lookout, Saved, Trouble};
 use crate::sys::clock::{self, Clock};
 use crate::sys::signals::{Signal, Signals};
-use crate::time::{Monotonic, Now};
+use crate::sys::text::escape_controls;
+use crate::sys::writer::Deed;
+use crate::time::{Monotonic, timestamp};
 
 /// A running daemon.
 struct Daemon {
@@ -105,15 +107,15 @@ impl Daemon {
         let now = self.clock.now();
         self.io.now = now;
         for token in self.io.registry.take_unfinished() {
-            self.dispatch(token, now);
+            self.dispatch(token);
         }
         for event in ready.iter() {
-            self.dispatch(event.token(), now);
+            self.dispatch(event.token());
         }
         self.tick();
-        self.consult(now);
-        self.service
-            .tend(&self.lookout, self.ending != Ending::NotYet, now);
+        self.consult();
+        let is_ending = self.ending != Ending::NotYet;
+        self.service.tend(&self.lookout, is_ending, now);
         let metrics = std::mem::take(&mut self.io.metrics);
         metrics.iter().for_each(|metric| self.statsd.send(metric));
         self.ending.advance(&self.lookout, &self.io);
@@ -182,12 +184,12 @@ impl Daemon {
     }
 
     /// Lets the owner of a token consume its readiness.
-    fn dispatch(&mut self, token: Token, now: Now) {
+    fn dispatch(&mut self, token: Token) {
         let Some(owner) = self.io.registry.owner(token) else {
             return;
         };
         match owner {
-            Owner::Signals => self.take_signals(now),
+            Owner::Signals => self.take_signals(),
             Owner::Child => self.io.child_ready(token),
             Owner::Node(node) => self.nodes.ready(&node, &mut self.io),
             Owner::Observer(observer) => self.observers.ready(&observer, &mut self.io),
@@ -211,7 +213,8 @@ impl Daemon {
         (&mut self.web, content, &mut self.io)
     }
 
-    fn take_signals(&mut self, now: Now) {
+    fn take_signals(&mut self) {
+        let now = self.io.now;
         for signal in self.signals.read() {
             match signal {
                 Signal::Reload => self.reload(now),
@@ -255,7 +258,8 @@ impl Daemon {
 
     /// Hands the events to the core, which then does what is due, and carries out what it wants
     /// done.
-    fn consult(&mut self, now: Now) {
+    fn consult(&mut self) {
+        let now = self.io.now;
         let events = std::mem::take(&mut self.io.events);
         if events.is_empty() && self.lookout.next_deadline() > now.mono {
             return;
@@ -267,9 +271,83 @@ impl Daemon {
         let effects = self
             .flight
             .turn(&mut self.lookout, events, maintenance, now);
-        self.carry_out(effects, now);
+        self.carry_out(effects);
         // After the effects: no disk holds them up.
         self.flight.write(&self.lookout, now);
+    }
+
+    /// One match, in order. Nothing here calls the core; what comes of an effect is a later event.
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        let now = self.io.now;
+        for effect in effects {
+            match effect {
+                Effect::ProbeNode { node, probe } => {
+                    self.nodes
+                        .probe(&node, probe, self.lookout.config(), &mut self.io);
+                }
+                Effect::ProbeObserver { observer, probe } => {
+                    self.observers
+                        .probe(&observer, probe, self.lookout.config(), &mut self.io);
+                }
+                Effect::RunCommand {
+                    id,
+                    purpose,
+                    command,
+                    timeout,
+                } => {
+                    commands::start(id, purpose, &command, timeout, &mut self.io);
+                }
+                Effect::PrepareFollow {
+                    primary,
+                    conninfo,
+                    data_directory,
+                } => {
+                    follow::prepare(&primary, &conninfo, data_directory, &mut self.io);
+                }
+                Effect::RaiseAlert { alert, text } => {
+                    let line = format!(
+                        "{} {}\n",
+                        timestamp::format_millis(now.wall),
+                        escape_controls(&text)
+                    );
+                    self.request_alert(alert, Deed::Replace(line.into()));
+                }
+                Effect::ClearAlert(alert) => self.request_alert(alert, Deed::Remove),
+                Effect::Save(saved) => self.save(&saved),
+                Effect::Measure(metric) => self.statsd.send(&metric),
+                Effect::Log { level, text } => log::log!(target: "lookout", level, "{text}"),
+                Effect::Decided {
+                    round,
+                    level,
+                    repeated,
+                } => {
+                    self.journal.tidy(now.mono);
+                    if let Some(repeated) = repeated {
+                        log::info!(target: "lookout", "{repeated}");
+                    }
+                    log::log!(target: "lookout", level, "{}", round.decision.verdict);
+                }
+            }
+        }
+    }
+
+    fn request_alert(&mut self, alert: Alert, deed: Deed) {
+        let directory = &self.lookout.config().alert_dir;
+        let path = directory.join(compat::alert::file_name(alert));
+        self.files
+            .request("alert_file_dir", path, deed, &mut self.io);
+    }
+
+    fn save(&mut self, saved: &Saved) {
+        let content = compat::state_file::render(
+            self.lookout.state(),
+            &saved.memory,
+            saved.round.as_deref(),
+            self.boot_id.as_deref(),
+        );
+        let path = self.lookout.config().state_file.clone();
+        let (key, deed) = ("json_state_file_path", Deed::Replace(content));
+        self.files.request(key, path, deed, &mut self.io);
     }
 
     fn is_in_maintenance(&mut self) -> bool {

@@ -58,15 +58,11 @@ pub fn run(config_path: &Path, loaded: Loaded) -> ExitCode {
 }
 
 fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, String> {
-    let signals = Signals::block().map_err(|error| about("signals", &error))?;
+    let mut signals = Signals::block().map_err(|error| about("signals", &error))?;
     let (limit, descriptors) = raise_descriptors();
     let poll = Poll::new().map_err(|error| about("epoll", &error))?;
-    let mut registry = Registry::new(
-        poll.registry()
-            .try_clone()
-            .map_err(|error| about("epoll", &error))?,
-    );
-    let mut signals = signals;
+    let registry = poll.registry().try_clone();
+    let mut registry = Registry::new(registry.map_err(|error| about("epoll", &error))?);
     registry
         .register(&mut signals, Owner::Signals, Interest::READABLE)
         .map_err(|error| about("signals", &error))?;
