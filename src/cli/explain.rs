@@ -40,7 +40,7 @@ fn told(config: &Config) -> Result<(String, Vec<Value>), String> {
     let address = config.http_address.as_deref().unwrap_or(LOOPBACK);
     let daemon = format!("the daemon at {address}, port {}", config.http_port);
     let silence = match ask(address, config.http_port) {
-        Ok(decisions) => return Ok((format!("told by {daemon}"), decisions)),
+        Ok(decisions) => return Ok((format!("reported by {daemon}"), decisions)),
         Err(error) => format!("{daemon}: {error}"),
     };
     let path = config.state_file.display();

@@ -12,7 +12,7 @@ use crate::time::timestamp;
 /// The newest of these decisions in full, and what came before it in short.
 pub fn text(source: &str, decisions: &[Value], now: WallTime) -> String {
     let Some((newest, earlier)) = decisions.split_first() else {
-        return format!("no decision was made yet\n{source}");
+        return format!("no decision has been made yet\n{source}");
     };
     let mut lines = vec![
         string(newest, "sentence"),
@@ -55,10 +55,10 @@ pub fn text(source: &str, decisions: &[Value], now: WallTime) -> String {
     );
     section(
         &mut lines,
-        "what would change it",
+        "what would change this decision",
         texts(figures, "would_change"),
     );
-    section(&mut lines, "before that", before(earlier, now));
+    section(&mut lines, "earlier decisions", before(earlier, now));
     lines.join("\n")
 }
 
@@ -76,22 +76,22 @@ fn primary(primary: &Value) -> String {
         string(primary, "name"),
         string(primary, "standing")
     );
-    for (key, before) in [("word_of", " by "), ("failure", ", ")] {
+    for (key, before) in [("source", " by "), ("failure", ", ")] {
         if primary.get(key).is_some_and(Value::is_string) {
             let _ = write!(text, "{before}{}", string(primary, key));
         }
     }
     if primary.get("remembered") == Some(&Value::Bool(true)) {
-        text += ", the one remembered";
+        text += ", last known primary";
     }
     text
 }
 
 fn contact(contact: &Value) -> Option<String> {
     let (age, limit) = (number(contact, "age")?, number(contact, "limit")?);
-    let (node, word_of) = (string(contact, "node"), string(contact, "word_of"));
+    let (node, source) = (string(contact, "node"), string(contact, "source"));
     Some(format!(
-        "{node}: {age:.3} s before the decision by {word_of}, the limit is {limit:.3} s"
+        "{node}: {age:.3} s before the decision by {source}, the limit is {limit:.3} s"
     ))
 }
 
@@ -122,30 +122,26 @@ fn standby(standby: &Value) -> Vec<String> {
         string(standby, "name"),
         string(standby, "position"),
         format!("priority {priority}"),
-        format!("asked {age:.1} s before by {}", string(standby, "word_of")),
+        format!("polled {age:.1} s before by {}", string(standby, "source")),
         string(standby, "why"),
     ]
 }
 
 fn votes(votes: &Value) -> Vec<String> {
     let count = |key| votes.get(key).and_then(Value::as_u64).unwrap_or_default();
-    let (known, total, needed) = (count("known"), count("total"), count("needed"));
+    let (known, total, required) = (count("known"), count("total"), count("required"));
     let mut rows = vec![format!(
-        "{known} of {total} known, {needed} needed ({})",
+        "{known} of {total} votes, {required} required ({})",
         string(votes, "rule")
     )];
-    let names = texts(votes, "of").join(", ");
+    let names = texts(votes, "voters").join(", ");
     if !names.is_empty() {
-        rows.push(format!("known: {names}"));
+        rows.push(format!("votes: {names}"));
     }
     let missing = list(votes, "missing").iter();
-    rows.extend(missing.map(|vote| {
-        format!(
-            "not known: {}: {}",
-            string(vote, "name"),
-            string(vote, "why")
-        )
-    }));
+    rows.extend(
+        missing.map(|vote| format!("missing: {}: {}", string(vote, "name"), string(vote, "why"))),
+    );
     rows
 }
 
@@ -242,7 +238,7 @@ mod tests {
     #[track_caller]
     fn check(decisions: &[Value], expected: &str) {
         let now = timestamp::parse("2024-01-01T00:01:00Z").unwrap();
-        assert_eq!(text("told by x", decisions, now), expected);
+        assert_eq!(text("reported by x", decisions, now), expected);
     }
 
     fn short(at: &str, reason: &str) -> Value {
@@ -250,19 +246,19 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_is_told_with_its_figures() {
+    fn a_decision_is_shown_with_its_figures() {
         let decision = json!({
             "at": "2024-01-01T00:00:57.500000Z", "verdict": "hold", "reason": "r", "sentence": "no: r",
             "figures": {
                 "primaries": [{"name": "p", "remembered": true, "standing": "lost", "failure": "unreachable"},
-                    {"name": "q", "remembered": false, "standing": "reached", "word_of": "observer o"}],
-                "standbys": [{"name": "s10", "word_of": "our own poll", "age": 1.04, "position": "0/50", "priority": 0,
-                    "why": "goes first"}, {"name": "s2", "position": "0/4000060", "why": "not reached"}],
-                "votes": {"known": 1, "needed": 2, "total": 3, "rule": "half", "of": ["s10"],
-                    "missing": [{"name": "s2", "why": "not reached"}]},
-                "last_contact": {"node": "p", "word_of": "our own poll", "age": 2.0, "limit": 120.0},
+                    {"name": "q", "remembered": false, "standing": "reached", "source": "observer o"}],
+                "standbys": [{"name": "s10", "source": "own poll", "age": 1.04, "position": "0/50", "priority": 0,
+                    "why": "preferred candidate"}, {"name": "s2", "position": "0/4000060", "why": "unreachable"}],
+                "votes": {"known": 1, "required": 2, "total": 3, "rule": "half", "voters": ["s10"],
+                    "missing": [{"name": "s2", "why": "unreachable"}]},
+                "last_contact": {"node": "p", "source": "own poll", "age": 2.0, "limit": 120.0},
                 "lag": {"lag": null, "catching_up": true, "warning_limit": 30.0, "failover_limit": 120.0},
-                "would_change": ["waits 118.000 s more"],
+                "would_change": ["118.000 s must pass"],
             },
         });
         let fresh = json!({"at": "2024-01-01T00:00:56Z", "verdict": "wants_fresh_facts"});
@@ -280,31 +276,31 @@ mod tests {
             &decisions,
             "no: r
 verdict hold, reason r
-decided 2024-01-01T00:00:57.500000Z (2.5 s ago), told by x
+decided 2024-01-01T00:00:57.500000Z (2.5 s ago), reported by x
 
 primary
-    p: lost, unreachable, the one remembered
+    p: lost, unreachable, last known primary
     q: reached by observer o
 
 last contact with a primary
-    p: 2.000 s before the decision by our own poll, the limit is 120.000 s
+    p: 2.000 s before the decision by own poll, the limit is 120.000 s
 
 lag of this node
     not known, catching up; the warning limit is 30.000 s, the failover limit 120.000 s
 
 standbys
-    s10  0/50       priority 0  asked 1.0 s before by our own poll  goes first
-    s2   0/4000060  priority 0  asked 0.0 s before by ?             not reached
+    s10  0/50       priority 0  polled 1.0 s before by own poll  preferred candidate
+    s2   0/4000060  priority 0  polled 0.0 s before by ?         unreachable
 
 votes
-    1 of 3 known, 2 needed (half)
-    known: s10
-    not known: s2: not reached
+    1 of 3 votes, 2 required (half)
+    votes: s10
+    missing: s2: unreachable
 
-what would change it
-    waits 118.000 s more
+what would change this decision
+    118.000 s must pass
 
-before that
+earlier decisions
     10.0 s ago          2 x  no: r
     at an unknown time  1 x  no: other",
         );
@@ -312,18 +308,18 @@ before that
 
     #[test]
     fn what_is_not_there_is_left_out() {
-        check(&[], "no decision was made yet\ntold by x");
+        check(&[], "no decision has been made yet\nreported by x");
         check(
             &[
-                json!({"sentence": "a\u{1b}[2Jb", "figures": {"would_change": ["\u{7}"], "votes": {"of": ["\u{7}"]},
+                json!({"sentence": "a\u{1b}[2Jb", "figures": {"would_change": ["\u{7}"], "votes": {"voters": ["\u{7}"]},
                 "primaries": [{"failure": "\u{7}"}]}}),
             ],
-            "a\\x1b[2Jb\nverdict ?, reason ?\ndecided ? (at an unknown time), told by x\n\nprimary\n    ?: ?, \\x07\n\nvotes\n    \
-             0 of 0 known, 0 needed (?)\n    known: \\x07\n\nwhat would change it\n    \\x07",
+            "a\\x1b[2Jb\nverdict ?, reason ?\ndecided ? (at an unknown time), reported by x\n\nprimary\n    ?: ?, \\x07\n\nvotes\n    \
+             0 of 0 votes, 0 required (?)\n    votes: \\x07\n\nwhat would change this decision\n    \\x07",
         );
         check(
             &[json!(5)],
-            "?\nverdict ?, reason ?\ndecided ? (at an unknown time), told by x",
+            "?\nverdict ?, reason ?\ndecided ? (at an unknown time), reported by x",
         );
     }
 }

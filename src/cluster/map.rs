@@ -63,7 +63,7 @@ impl Standby {
 impl fmt::Display for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ourselves => f.write_str("our own poll"),
+            Self::Ourselves => f.write_str("own poll"),
             Self::Observer(observer) => write!(f, "observer {observer}"),
         }
     }

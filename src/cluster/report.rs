@@ -120,7 +120,7 @@ pub enum ProbeFailure {
         message: String,
     },
     /// Something answered, but not as the protocol says.
-    Nonsense {
+    ProtocolError {
         /// What was wrong, and what was expected.
         reason: String,
     },
@@ -145,9 +145,9 @@ impl fmt::Display for ProbeFailure {
             Self::AuthenticationRejected { message } => {
                 write!(f, "authentication rejected: {message}")
             }
-            Self::Refused { message } => write!(f, "refused by a living server: {message}"),
+            Self::Refused { message } => write!(f, "rejected by the server: {message}"),
             Self::NotReady { message } => write!(f, "not ready: {message}"),
-            Self::Nonsense { reason } => write!(f, "not understood: {reason}"),
+            Self::ProtocolError { reason } => write!(f, "protocol error: {reason}"),
         }
     }
 }
@@ -168,10 +168,10 @@ pub enum ProbeStep {
 impl fmt::Display for ProbeStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Resolving => "looking up its name",
+            Self::Resolving => "looking up the host name",
             Self::Connecting => "connecting",
             Self::LoggingIn => "logging in",
-            Self::Answering => "waiting for its answer",
+            Self::Answering => "waiting for the answer",
         })
     }
 }

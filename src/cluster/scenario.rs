@@ -157,7 +157,7 @@ pub(crate) fn failure(name: &str) -> ProbeFailure {
         "authentication" => ProbeFailure::AuthenticationRejected { message: text() },
         "refused" => ProbeFailure::Refused { message: text() },
         "not_ready" => ProbeFailure::NotReady { message: text() },
-        "nonsense" => ProbeFailure::Nonsense { reason: text() },
+        "nonsense" => ProbeFailure::ProtocolError { reason: text() },
         other => panic!("no failure: {other:?}"),
     }
 }

@@ -67,9 +67,7 @@ fn primary(primary: &PrimaryFigure) -> Value {
     entry.insert("remembered".to_owned(), json!(primary.remembered));
     entry.insert("standing".to_owned(), json!(primary.standing.name()));
     match &primary.standing {
-        PrimaryStanding::Reached { witness } => {
-            entry.insert("word_of".to_owned(), word_of(witness))
-        }
+        PrimaryStanding::Reached { witness } => entry.insert("source".to_owned(), source(witness)),
         PrimaryStanding::Lost {
             failure: Some(failure),
         } => entry.insert("failure".to_owned(), json!(failure.to_string())),
@@ -81,7 +79,7 @@ fn primary(primary: &PrimaryFigure) -> Value {
 fn standby(standby: &Contender) -> Value {
     json!({
         "name": standby.node.as_str(),
-        "word_of": word_of(&standby.witness),
+        "source": source(&standby.witness),
         "age": seconds(standby.age),
         "position": standby.position.to_string(),
         "priority": standby.priority,
@@ -100,10 +98,10 @@ fn votes(votes: &Votes) -> Value {
     });
     json!({
         "known": quorum.known,
-        "needed": quorum.needed(),
+        "required": quorum.needed(),
         "total": quorum.total,
         "rule": votes.rule.name(),
-        "of": votes.known.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "voters": votes.known.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "missing": missing.collect::<Vec<_>>(),
     })
 }
@@ -111,7 +109,7 @@ fn votes(votes: &Votes) -> Value {
 fn last_contact(contact: &LastContact) -> Value {
     json!({
         "node": contact.node.as_str(),
-        "word_of": word_of(&contact.witness),
+        "source": source(&contact.witness),
         "age": seconds(contact.age),
         "limit": seconds(contact.limit),
     })
@@ -130,7 +128,7 @@ fn named(name: &str) -> Map<String, Value> {
     Map::from_iter([("name".to_owned(), json!(name))])
 }
 
-fn word_of(witness: &Witness) -> Value {
+fn source(witness: &Witness) -> Value {
     json!(witness.to_string())
 }
 
@@ -211,18 +209,18 @@ mod tests {
     fn a_decision_tells_its_figures() {
         let shown = json!({
             "at": "2024-01-01T00:01:41Z", "verdict": "hold", "reason": "contact_too_recent", "primary": "p",
-            "sentence": "no failover: p was last reached as a primary 2.000 s ago by our own poll, the limit is 120.000 s",
+            "sentence": "no failover: p was last reached as a primary 2.000 s ago (own poll), the limit is 120.000 s",
             "figures": {
                 "primaries": [{"name": "p", "remembered": true, "standing": "lost", "failure": "unreachable: refused"}],
-                "standbys": [{"name": "s1", "word_of": "our own poll", "age": 1.0, "position": "0/50", "priority": 0,
-                    "place": "first", "why": "goes first"}],
-                "votes": {"known": 1, "needed": 1, "total": 2, "rule": "half", "of": ["s1"], "missing": [
-                    {"name": "p", "reason": "never_cast", "why": "the primary's vote, which nobody can cast"}]},
-                "last_contact": {"node": "p", "word_of": "our own poll", "age": 2.0, "limit": 120.0},
+                "standbys": [{"name": "s1", "source": "own poll", "age": 1.0, "position": "0/50", "priority": 0,
+                    "place": "first", "why": "preferred candidate"}],
+                "votes": {"known": 1, "required": 1, "total": 2, "rule": "half", "voters": ["s1"], "missing": [
+                    {"name": "p", "reason": "never_cast", "why": "the primary has no vote in a failover"}]},
+                "last_contact": {"node": "p", "source": "own poll", "age": 2.0, "limit": 120.0},
                 "lag": {"lag": 0.0, "catching_up": false, "warning_limit": 30.0, "failover_limit": 120.0},
                 "look_again_in": 118.0,
-                "would_change": ["waits 118.000 s more",
-                    "or, if p is gone for good: name it in known_gone_nodes and reload"],
+                "would_change": ["118.000 s must pass",
+                    "if p is gone for good: add it to known_gone_nodes and reload"],
             },
         });
         assert_eq!(decision(&round(1)), shown);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::candidate::Contender;
 use super::quorum::{Voter, Votes};
 use super::sentence::{Names, Seconds};
-use super::{Hindrance, SIGNS_OF_LIFE, Snapshot, Verdict, Wait};
+use super::{Blocker, SIGNS_OF_LIFE, Snapshot, Verdict, Wait};
 use crate::config::{NodeName, ObserverName};
 
 /// Something that would make a decision come out differently.
@@ -54,7 +54,7 @@ pub enum Change {
         limit: Duration,
     },
     /// The server has to let this daemon in.
-    LetIn {
+    AllowLogin {
         /// Which server.
         node: NodeName,
     },
@@ -137,8 +137,8 @@ pub(super) fn changes(
         Verdict::LagWarning { .. } => vec![Change::LagOver {
             limit: snapshot.config.failover_lag,
         }],
-        Verdict::Hold(first) => by_all_hindrances(snapshot, first, contenders, votes),
-        Verdict::AnotherIsBetter { winner, .. } => vec![Change::OtherPromotes {
+        Verdict::Hold(first) => by_all_blockers(snapshot, first, contenders, votes),
+        Verdict::OtherCandidate { winner, .. } => vec![Change::OtherPromotes {
             winner: winner.node.clone(),
         }],
         Verdict::Promote { .. } if snapshot.config.failover_command.is_none() => {
@@ -148,9 +148,9 @@ pub(super) fn changes(
     }
 }
 
-fn by_all_hindrances(
+fn by_all_blockers(
     snapshot: &Snapshot<'_>,
-    first: &Hindrance,
+    first: &Blocker,
     contenders: &[Contender],
     votes: &Votes,
 ) -> Vec<Change> {
@@ -160,16 +160,16 @@ fn by_all_hindrances(
         .first()
         .filter(|first| first.place.is_candidate())
     {
-        None => all.push(Hindrance::NoCandidate),
+        None => all.push(Blocker::NoCandidate),
         Some(winner) if Some(&winner.node) == snapshot.config.own_db.as_ref() => {
-            all.extend(snapshot.own_hindrances(votes.quorum()));
+            all.extend(snapshot.own_blockers(votes.quorum()));
         }
         Some(_) => {}
     }
     let mut found: Vec<Change> = Vec::new();
     for change in all
         .iter()
-        .flat_map(|hindrance| by_hindrance(snapshot, hindrance, votes))
+        .flat_map(|blocker| by_blocker(snapshot, blocker, votes))
     {
         // All of the time has to pass: the longest wait counts.
         let longest = found.iter_mut().find_map(|known| {
@@ -193,14 +193,14 @@ fn by_all_hindrances(
     found
 }
 
-fn by_hindrance(snapshot: &Snapshot<'_>, hindrance: &Hindrance, votes: &Votes) -> Vec<Change> {
+fn by_blocker(snapshot: &Snapshot<'_>, blocker: &Blocker, votes: &Votes) -> Vec<Change> {
     let until = |at| Change::Time {
         after: crate::time::Monotonic::since(at, snapshot.now),
     };
     let gone = |node: &NodeName| Change::KnownGone { node: node.clone() };
-    match hindrance {
-        Hindrance::NodesJustChanged { until: at, .. } => vec![until(*at)],
-        Hindrance::RoleUnknown {
+    match blocker {
+        Blocker::NodesJustChanged { until: at, .. } => vec![until(*at)],
+        Blocker::RoleUnknown {
             nodes, until: at, ..
         } => {
             vec![
@@ -211,29 +211,29 @@ fn by_hindrance(snapshot: &Snapshot<'_>, hindrance: &Hindrance, votes: &Votes) -
                 },
             ]
         }
-        Hindrance::PrimaryConnected { primary, .. } => vec![Change::PrimariesGone {
+        Blocker::PrimaryConnected { primary, .. } => vec![Change::PrimariesGone {
             primaries: vec![primary.clone()],
         }],
-        Hindrance::PrimaryRefuses { node, .. } => {
-            vec![Change::LetIn { node: node.clone() }, gone(node)]
+        Blocker::PrimaryRefuses { node, .. } => {
+            vec![Change::AllowLogin { node: node.clone() }, gone(node)]
         }
-        Hindrance::WalStillArrives { until: at, .. } => std::iter::once(until(*at))
+        Blocker::WalStillArrives { until: at, .. } => std::iter::once(until(*at))
             .chain(snapshot.remembered.map(gone))
             .collect(),
-        Hindrance::ContactTooRecent {
+        Blocker::ContactTooRecent {
             node, until: at, ..
         } => vec![until(*at), gone(node)],
-        Hindrance::NoCandidate => vec![Change::AnyCandidate],
-        Hindrance::Maintenance { file } => vec![Change::RemoveFile { file: file.clone() }],
-        Hindrance::TooLittleKnown { quorum } => vec![Change::MoreVotes {
+        Blocker::NoCandidate => vec![Change::AnyCandidate],
+        Blocker::Maintenance { file } => vec![Change::RemoveFile { file: file.clone() }],
+        Blocker::NoQuorum { quorum } => vec![Change::MoreVotes {
             missing: quorum.needed().saturating_sub(quorum.known),
             of: votes.could_be_known().cloned().collect(),
         }],
-        Hindrance::PromotionRunning => vec![Change::CommandEnds],
-        Hindrance::FormerCommand { until: at } | Hindrance::TriedJustNow { until: at } => {
+        Blocker::PromotionRunning => vec![Change::CommandEnds],
+        Blocker::PreviousCommand { until: at } | Blocker::TriedJustNow { until: at } => {
             vec![until(*at)]
         }
-        Hindrance::OwnNodeNotPolledSince => {
+        Blocker::OwnNodeNotPolledSince => {
             vec![Change::Reports {
                 nodes: snapshot.config.own_db.iter().cloned().collect(),
                 observers: Vec::new(),
@@ -245,7 +245,7 @@ fn by_hindrance(snapshot: &Snapshot<'_>, hindrance: &Hindrance, votes: &Votes) -
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Time { after } => write!(f, "waits {} more", Seconds(*after)),
+            Self::Time { after } => write!(f, "{} must pass", Seconds(*after)),
             Self::Reports { nodes, observers } => {
                 let nodes = nodes.iter().map(|node| Voter::Standby(node.clone()));
                 let observers = observers
@@ -253,20 +253,18 @@ impl fmt::Display for Change {
                     .map(|observer| Voter::Observer(observer.clone()));
                 write!(
                     f,
-                    "needs an answer or a failure of: {}",
+                    "poll results required: {}",
                     Names(&nodes.chain(observers).collect::<Vec<_>>())
                 )
             }
-            Self::FreshReports => {
-                f.write_str("needs an answer or a failure of everybody, asked once more")
-            }
+            Self::FreshReports => f.write_str("poll results required: all nodes and observers"),
             Self::OwnServer => f.write_str("an observer promotes nothing: it has no own_db"),
-            Self::OwnRole { own } => write!(f, "decides once {own} has told that it is a standby"),
-            Self::AnyStandby => f.write_str("needs a server that tells that it is a standby"),
+            Self::OwnRole { own } => write!(f, "{own} must be a standby: it is the primary"),
+            Self::AnyStandby => f.write_str("a reachable standby is required"),
             Self::PrimariesGone { primaries } => {
                 write!(
                     f,
-                    "only if nobody reaches {} as a primary any more",
+                    "only once no poll reaches {} as a primary",
                     Names(primaries)
                 )
             }
@@ -276,45 +274,42 @@ impl fmt::Display for Change {
             Self::DisconnectAllowed => f.write_str("set failover_on_disconnect to true"),
             Self::LagOver { limit } => write!(
                 f,
-                "only if our lag goes over the failover limit of {}",
+                "only once lag exceeds the failover limit of {}",
                 Seconds(*limit)
             ),
-            Self::LetIn { node } => write!(
+            Self::AllowLogin { node } => write!(
                 f,
-                "let this daemon in at {node}: password, pg_hba.conf, connection slots"
+                "make {node} accept this daemon's connections: password, pg_hba.conf, connection slots"
             ),
             Self::KnownGone { node } => {
                 write!(
                     f,
-                    "or, if {node} is gone for good: name it in known_gone_nodes and reload"
+                    "if {node} is gone for good: add it to known_gone_nodes and reload"
                 )
             }
-            Self::AnyCandidate => {
-                f.write_str("needs a standby that is reached, freshly polled, and may be promoted")
-            }
+            Self::AnyCandidate => f.write_str(
+                "a reachable standby with a recent poll that may be promoted is required",
+            ),
             Self::OtherPromotes { winner } => {
                 write!(
                     f,
-                    "the daemon at {winner} has to promote it; if {winner} is lost, the next one goes first"
+                    "pglookout on {winner} must promote it; if {winner} becomes unreachable, the next candidate is promoted"
                 )
             }
             Self::RemoveFile { file } => write!(f, "remove {}", file.display()),
             Self::MoreVotes { missing, of } if of.is_empty() => {
-                write!(
-                    f,
-                    "needs {missing} more votes, and nobody is left who has one"
-                )
+                write!(f, "{missing} more votes required, and no voter is left")
             }
             Self::MoreVotes { missing, of } => {
                 write!(
                     f,
-                    "needs {missing} more {} of: {}",
+                    "{missing} more {} required from: {}",
                     if *missing == 1 { "vote" } else { "votes" },
                     Names(of)
                 )
             }
-            Self::CommandEnds => f.write_str("the failover command has to end"),
-            Self::SetCommand => f.write_str("set failover_command: there is none"),
+            Self::CommandEnds => f.write_str("failover_command must end"),
+            Self::SetCommand => f.write_str("set failover_command: it is empty"),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::cluster::scenario::{config, mono, seconds, state};
 
 /// What is decided on `facts` at a `moment`: seconds, then any of `fresh`, `maintenance`,
-/// `promoting`, `unsettled`, `warned`, `forgotten` (no primary was ever seen), `changed@SECONDS`
+/// `promoting`, `unsettled`, `warned`, `forgotten` (no primary has been seen yet), `changed@SECONDS`
 /// (of the nodes), `former@SECONDS` (contact of a former process), `standby@NODE` (to a former
 /// process).
 fn decided(settings: &str, facts: &str, moment: &str) -> Decision {
@@ -33,8 +33,8 @@ fn decided(settings: &str, facts: &str, moment: &str) -> Decision {
         state: &state,
         map: &map,
         remembered,
-        former_contacts: &former,
-        former_standbys: &standbys,
+        previous_contacts: &former,
+        previous_standbys: &standbys,
         nodes_changed_at: at("changed@").unwrap_or(mono(0.0)),
         fresh: words.contains(&"fresh"),
         maintenance: words.contains(&"maintenance"),
@@ -81,28 +81,27 @@ fn who_decides() {
         r#""own_db": """#,
         LOST,
         "300",
-        "observing: nobody reaches a primary",
+        "observing: no primary is reachable",
     );
-    let two = "no failover: several primaries at once: p, s1; a person must look";
+    let two = "split brain: multiple primaries (p, s1); manual intervention required";
     check(r#""own_db": """#, "5 p primary; 5 s1 primary", "6", two);
     check(
         r#""own_db": "p""#,
         LOST,
         "300",
-        "nothing to decide: p, this node, is the primary",
+        "this node, p, is the primary",
     );
     check(
         r#""own_db": "p""#,
         "5 p primary; 9 p standby; 299 s1 standby; 299 p standby",
         "300 fresh",
-        "no failover here: \
-        s1 at 0/50 goes first, we are p at 0/50",
+        "not promoting: the preferred candidate is s1 at 0/50, this node is p at 0/50",
     );
     check(
         "",
         "5 p primary; 9 s2 unreachable",
         "10",
-        "nothing to decide: no standby is known to s2",
+        "no standby is known: s2 has nothing to promote",
     );
 }
 
@@ -112,15 +111,15 @@ fn a_reachable_primary() {
         "",
         "299 p primary; 299 s2 standby",
         "300",
-        "no failover: the primary p is reachable by our own poll",
+        "primary p is reachable (own poll)",
     );
     check(
         "",
         &format!("{LOST}; 299 o1 at 299: p=up@298"),
         "300",
-        "no failover: the primary p is reachable by observer o1",
+        "primary p is reachable (observer o1)",
     );
-    let two = "no failover: several primaries at once: p, s1; a person must look";
+    let two = "split brain: multiple primaries (p, s1); manual intervention required";
     check(
         "",
         "299 p primary; 299 s1 primary; 299 s2 standby",
@@ -137,56 +136,54 @@ fn a_reachable_primary() {
 
 #[test]
 fn a_primary_that_is_gone() {
-    let again = "asking everybody again:";
+    let again = "re-polling all nodes:";
     check(
         "",
         LOST,
         "300",
-        &format!("{again} nobody reaches the primary p"),
+        &format!("{again} primary p is unreachable"),
     );
     check(
         "",
         "5 p primary; 299 p standby; 299 s2 standby",
         "300",
-        &format!("{again} p is no primary any more, and there is no other"),
+        &format!("{again} p is no longer a primary, and there is no other"),
     );
     let removed = r#""remote_conns": {"s1": "host=s1", "s2": "host=s2"}"#;
     check(
         removed,
         LOST,
         "300",
-        &format!("{again} the primary p was removed from the configuration"),
+        &format!("{again} primary p was removed from remote_conns"),
     );
     let off = r#""failover_on_disconnect": false"#;
     check(
         off,
         LOST,
         "300",
-        "no failover: p is unreachable, but failover_on_disconnect is false",
+        "no failover: primary p is unreachable, but failover_on_disconnect is false",
     );
     check(
         "",
         LOST,
         "300 fresh changed@285.5",
-        "no failover: the configured nodes changed 14.500 s ago, a vanished primary is given 15.000 s",
+        "no failover: remote_conns changed 14.500 s ago, a missing primary is waited for 15.000 s",
     );
     looks_again(LOST, "300 fresh changed@285.5", Some(300.5));
-    let promoting = "promoting s2 at 0/50: nobody reaches the primary p, last reached 295.000 s ago; 2 of 3 votes known, 2 needed";
+    let promoting = "promoting s2 at 0/50: primary p is unreachable, last reached 295.000 s ago; 2 of 3 votes, 2 required";
     check("", LOST, "300 fresh changed@285", promoting);
     check("", LOST, "300 fresh", promoting);
     check(
         r#""known_gone_nodes": ["p"]"#,
         LOST,
         "300 fresh changed@299",
-        "promoting s2 at 0/50: nobody reaches the primary p; \
-        2 of 3 votes known, 2 needed",
+        "promoting s2 at 0/50: primary p is unreachable; 2 of 3 votes, 2 required",
     );
     check(
         removed,
         LOST,
         "300 fresh",
-        "promoting s2 at 0/50: the primary p was removed from the configuration; 2 of 3 votes \
-        known, 2 needed",
+        "promoting s2 at 0/50: primary p was removed from remote_conns; 2 of 3 votes, 2 required",
     );
 }
 
@@ -197,24 +194,23 @@ fn a_primary_that_was_never_seen() {
         "",
         facts,
         "100 forgotten",
-        "no failover: no primary was ever seen and p may be it: waited 100.000 s of 120.000 s",
+        "no failover: no primary has been seen yet, and the role of p is unknown: waited 100.000 s of 120.000 s",
     );
     looks_again(facts, "100 forgotten", Some(120.0));
     check(
         "",
         facts,
         "100 forgotten changed@50",
-        "no failover: no primary was ever seen and p may be it: waited 50.000 s of 120.000 s",
+        "no failover: no primary has been seen yet, and the role of p is unknown: waited 50.000 s of 120.000 s",
     );
-    let promoting = "promoting s2 at 0/50: no primary was ever seen; 2 of 3 votes known, 2 needed";
+    let promoting = "promoting s2 at 0/50: no primary has been seen yet; 2 of 3 votes, 2 required";
     let later = "299 s1 standby; 299 s2 standby; 299 p unreachable";
     check("", later, "300 forgotten", promoting);
     check(
         "",
         "1 s1 standby; 1 s2 standby; 1 p standby 0/40",
         "2 forgotten",
-        "promoting s2 at 0/50: no primary was ever seen; \
-        3 of 4 votes known, 2 needed",
+        "promoting s2 at 0/50: no primary has been seen yet; 3 of 4 votes, 2 required",
     );
     // While the wait is on, lag is not looked at.
     let lag = decided(
@@ -236,13 +232,13 @@ fn lag() {
         "",
         &primary,
         "300",
-        "lag of 130.000 s is over the warning limit of 30.000 s",
+        "lag of 130.000 s exceeds the warning limit of 30.000 s",
     );
     check(
         "",
         &primary,
         "300 warned",
-        "no failover: p is a primary, reached by our own poll",
+        "no failover: primary p is reachable (own poll)",
     );
     let off = r#""failover_on_disconnect": false"#;
     let lost = format!("5 p primary; {LAGGING}; 299 p unreachable");
@@ -250,8 +246,7 @@ fn lag() {
         off,
         &lost,
         "300 warned",
-        "promoting s2 at 0/50: our lag of 130.000 s is over the failover limit of 120.000 s, last reached \
-        295.000 s ago; 2 of 3 votes known, 2 needed",
+        "promoting s2 at 0/50: lag of 130.000 s exceeds the failover limit of 120.000 s, last reached 295.000 s ago; 2 of 3 votes, 2 required",
     );
     for (facts, moment, expected) in [
         (
@@ -333,21 +328,21 @@ fn the_primary_lives_or_did_just_now() {
         "",
         refused,
         "300 fresh",
-        "no failover: p lives, it only turns us away: refused by a living server: as scripted",
+        "no failover: p is alive but rejects connections: rejected by the server: as scripted",
     );
     let untold = "299 p authentication; 299 s1 standby; 299 s2 standby";
     check(
         "",
         untold,
         "300 forgotten",
-        "no failover: p lives, it only turns us away: authentication rejected: as scripted",
+        "no failover: p is alive but rejects connections: authentication rejected: as scripted",
     );
     let wal = format!("{LOST}; 298 s1 standby 0/40; 299 s1 standby 0/50");
     check(
         "",
         &wal,
         "300 fresh",
-        "no failover: s1 was seen to receive more WAL 1.000 s ago: whoever sends it lives",
+        "no failover: standby s1 received WAL 1.000 s ago, its sender may be alive",
     );
     looks_again(&wal, "300 fresh", Some(304.0));
     let contact = "250 p primary; 299 p unreachable; 299 s1 standby; 299 s2 standby";
@@ -355,7 +350,7 @@ fn the_primary_lives_or_did_just_now() {
         "",
         contact,
         "300 fresh",
-        "no failover: p was last reached as a primary 50.000 s ago by our own poll, the limit is 120.000 s",
+        "no failover: p was last reached as a primary 50.000 s ago (own poll), the limit is 120.000 s",
     );
     looks_again(contact, "300 fresh", Some(370.0));
     let observed = format!("{LOST}; 299 o1 at 299: p=lost@298,200");
@@ -363,13 +358,13 @@ fn the_primary_lives_or_did_just_now() {
         "",
         &observed,
         "300 fresh",
-        "no failover: p was last reached as a primary 100.000 s ago by observer o1, the limit is 120.000 s",
+        "no failover: p was last reached as a primary 100.000 s ago (observer o1), the limit is 120.000 s",
     );
     check(
         "",
         LOST,
         "300 fresh former@290",
-        "no failover: p was last reached as a primary 10.000 s ago by our own poll, the limit is 120.000 s",
+        "no failover: p was last reached as a primary 10.000 s ago (own poll), the limit is 120.000 s",
     );
     // Whatever that node is now.
     let demoted =
@@ -378,7 +373,7 @@ fn the_primary_lives_or_did_just_now() {
         "",
         demoted,
         "300 fresh",
-        "no failover: p was last reached as a primary 50.000 s ago by our own poll, the limit is 120.000 s",
+        "no failover: p was last reached as a primary 50.000 s ago (own poll), the limit is 120.000 s",
     );
 }
 
@@ -389,7 +384,7 @@ fn who_goes_first() {
         "",
         ahead,
         "300 fresh",
-        "no failover here: s1 at 0/60 goes first, we are s2 at 0/50",
+        "not promoting: the preferred candidate is s1 at 0/60, this node is s2 at 0/50",
     );
     // The receive position of a node fed from an archive lies behind what it replays.
     let archive = "5 p primary; 299 p unreachable; 299 s1 standby 0/60; 299 s2 standby 0/50+0/70";
@@ -397,30 +392,29 @@ fn who_goes_first() {
         "",
         archive,
         "300 fresh",
-        "promoting s2 at 0/70: nobody reaches the primary p, last reached 295.000 s ago; 2 of 3 votes known, 2 \
-        needed",
+        "promoting s2 at 0/70: primary p is unreachable, last reached 295.000 s ago; 2 of 3 votes, 2 required",
     );
     let preferred = r#""failover_priorities": {"s1": 3}"#;
     check(
         preferred,
         LOST,
         "300 fresh",
-        "no failover here: s1 at 0/50 with priority 3 goes first, we are s2 at 0/50",
+        "not promoting: the preferred candidate is s1 at 0/50 with priority 3, this node is s2 at 0/50",
     );
     // Only among equals: nothing that a standby has received is given away.
     check(
         r#""failover_priorities": {"s2": 3}"#,
         ahead,
         "300 fresh",
-        "no failover here: s1 at 0/60 goes first, we are s2 at 0/50 with priority 3",
+        "not promoting: the preferred candidate is s1 at 0/60, this node is s2 at 0/50 with priority 3",
     );
     check(
         r#""never_promote_these_nodes": ["s2"]"#,
         LOST,
         "300 fresh",
-        "no failover here: s1 at 0/50 goes first, we are no candidate",
+        "not promoting: the preferred candidate is s1 at 0/50, this node is not a candidate",
     );
-    let nobody = "no failover: no connected standby with a fresh poll may be promoted";
+    let nobody = "no failover: no reachable standby with a recent poll may be promoted";
     check(
         r#""never_promote_these_nodes": ["s1", "s2"]"#,
         LOST,
@@ -432,14 +426,14 @@ fn who_goes_first() {
         "",
         old,
         "300 fresh",
-        "no failover: too little of the cluster is known: 1 of 3 votes known, 2 needed",
+        "no failover: no quorum: 1 of 3 votes, 2 required",
     );
     let slower = r#""db_poll_interval": 10.0000005"#;
     check(
         slower,
         old,
         "300 fresh",
-        "no failover here: s1 at 0/60 goes first, we are s2 at 0/50",
+        "not promoting: the preferred candidate is s1 at 0/60, this node is s2 at 0/50",
     );
 }
 
@@ -451,22 +445,22 @@ fn what_holds_the_winner_back_in_its_order() {
         "",
         alone,
         all,
-        "no failover: maintenance: /tmp/pglookout_maintenance_mode_file exists",
+        "no failover: maintenance mode: /tmp/pglookout_maintenance_mode_file exists",
     );
     check(
         "",
         alone,
         "300 fresh promoting unsettled",
-        "no failover: too little of the cluster is known: 1 of 3 votes known, 2 needed",
+        "no failover: no quorum: 1 of 3 votes, 2 required",
     );
     check(
         "",
         LOST,
         "300 fresh promoting held@301 unsettled",
-        "no failover: the failover command is running",
+        "no failover: failover_command is running",
     );
     let former =
-        "no failover: the failover command that was begun before the restart may still be at work";
+        "no failover: failover_command of the previous pglookout process may still be running";
     check("", LOST, "300 fresh held@301 unsettled", former);
     looks_again(LOST, "300 fresh held@301", Some(301.0));
     looks_again(LOST, "300 fresh held@300", None);
@@ -474,9 +468,9 @@ fn what_holds_the_winner_back_in_its_order() {
         "",
         LOST,
         "300 fresh unsettled",
-        "no failover: the failover command ended well, and our own node was not polled since",
+        "no failover: failover_command succeeded, and this node has not been polled since",
     );
-    let tried = "no failover: the failover command was tried less than a check interval ago";
+    let tried = "no failover: failover_command ended less than a check interval ago";
     check("", LOST, "300 fresh tried@301", tried);
     looks_again(LOST, "300 fresh tried@301", Some(301.0));
     looks_again(LOST, "300 fresh tried@300", None);
@@ -486,13 +480,13 @@ fn what_holds_the_winner_back_in_its_order() {
         "",
         ahead,
         all,
-        "no failover here: s1 at 0/60 goes first, we are s2 at 0/50",
+        "not promoting: the preferred candidate is s1 at 0/60, this node is s2 at 0/50",
     );
     check(
         "",
         "5 p primary; 299 p unreachable; 299 s1 standby 0/60; 299 s2 refused",
         all,
-        "no failover here: s1 at 0/60 goes first, we are no candidate",
+        "not promoting: the preferred candidate is s1 at 0/60, this node is not a candidate",
     );
 }
 
@@ -503,9 +497,9 @@ fn a_standby_of_a_former_process_counts_until_it_tells_otherwise() {
         "",
         untold,
         "300 fresh standby@s1",
-        "no failover: too little of the cluster is known: 1 of 3 votes known, 2 needed",
+        "no failover: no quorum: 1 of 3 votes, 2 required",
     );
-    let alone = "promoting s2 at 0/50: nobody reaches the primary p, last reached 295.000 s ago; 1 of 2 votes known, 1 needed";
+    let alone = "promoting s2 at 0/50: primary p is unreachable, last reached 295.000 s ago; 1 of 2 votes, 1 required";
     check("", untold, "300 fresh", alone);
     check(
         r#""known_gone_nodes": ["s1"]"#,
@@ -519,7 +513,7 @@ fn a_standby_of_a_former_process_counts_until_it_tells_otherwise() {
         "300 fresh standby@s1",
         alone,
     );
-    let both = "promoting s2 at 0/50: nobody reaches the primary p, last reached 295.000 s ago; 2 of 3 votes known, 2 needed";
+    let both = "promoting s2 at 0/50: primary p is unreachable, last reached 295.000 s ago; 2 of 3 votes, 2 required";
     check("", LOST, "300 fresh standby@s1", both);
 }
 
@@ -533,7 +527,7 @@ fn waits_say_for_whom() {
                 observers: vec!["o1".into()],
             },
             "first_answers",
-            "no decision yet: not asked once yet: p s1 o1",
+            "waiting for the first poll of: p, s1, o1",
             None,
         ),
         (
@@ -542,19 +536,19 @@ fn waits_say_for_whom() {
                 until,
             },
             "observers_since_warning",
-            "no decision yet: lag is over the warning limit, and not asked since: o1, o2",
+            "lag exceeds the warning limit: waiting for the next poll of: o1, o2",
             Some(until),
         ),
         (
             Wait::PauseAfterFailover { until },
             "pause_after_failover",
-            "no decision yet: pausing after the failover command",
+            "pausing after failover_command",
             Some(until),
         ),
         (
             Wait::FreshFactsOverdue,
             "fresh_facts_overdue",
-            "no decision yet: fresh facts did not all come in time",
+            "no decision: not every node was re-polled in time",
             None,
         ),
     ] {

@@ -59,7 +59,7 @@ pub enum PrimaryStanding {
     /// It was the primary, and is no longer in `remote_conns`.
     Removed,
     /// It was the primary, and tells no role now.
-    Untold,
+    RoleUnknown,
 }
 
 impl PrimaryStanding {
@@ -70,7 +70,7 @@ impl PrimaryStanding {
             Self::Lost { .. } => "lost",
             Self::Standby => "standby",
             Self::Removed => "removed",
-            Self::Untold => "untold",
+            Self::RoleUnknown => "role_unknown",
         }
     }
 }
@@ -161,7 +161,7 @@ fn primaries(snapshot: &Snapshot<'_>) -> Vec<PrimaryFigure> {
         let standing = match snapshot.config.nodes.contains_key(node) {
             false => PrimaryStanding::Removed,
             true if map.standbys.contains_key(node) => PrimaryStanding::Standby,
-            true => PrimaryStanding::Untold,
+            true => PrimaryStanding::RoleUnknown,
         };
         primaries.push(figure(node, standing));
     }

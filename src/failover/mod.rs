@@ -1,6 +1,6 @@
 //! The decision: a function from a snapshot to a named verdict. It reads like the rule book ("The
 //! decision" in behaviour.md): early returns, each a verdict of its own; every refusal is a
-//! [`Hindrance`] with its figures.
+//! [`Blocker`] with its figures.
 //!
 //! No memory and no clock: what must be remembered from one decision to the next is `lookout`'s.
 
@@ -20,7 +20,7 @@ pub use change::Change;
 pub use figures::{Figures, LagFigure, LastContact, PrimaryFigure, PrimaryStanding};
 pub use lag::{LagChange, LagReading};
 pub use quorum::{NoVote, Quorum, Voter, Votes};
-pub use verdict::{Cause, Decision, Hindrance, Verdict, Wait};
+pub use verdict::{Blocker, Cause, Decision, Verdict, Wait};
 
 use crate::cluster::{ClusterState, NodeMap, NodeState, Witness};
 use crate::config::{Config, NodeName};
@@ -38,9 +38,9 @@ pub struct Snapshot<'a> {
     /// The remembered primary, this round's included.
     pub remembered: Option<&'a NodeName>,
     /// Contacts with primaries that a former process had: node, when.
-    pub former_contacts: &'a [(NodeName, Monotonic)],
+    pub previous_contacts: &'a [(NodeName, Monotonic)],
     /// Nodes that were standbys to a former process.
-    pub former_standbys: &'a BTreeSet<NodeName>,
+    pub previous_standbys: &'a BTreeSet<NodeName>,
     /// The last change of `remote_conns`, or the start.
     pub nodes_changed_at: Monotonic,
     /// The facts were asked for after the decision wanted them.
@@ -165,7 +165,7 @@ impl Snapshot<'_> {
         }
         let until = self.nodes_changed_at + patience;
         Need::LookAtLag {
-            otherwise: Verdict::Hold(Hindrance::NodesJustChanged {
+            otherwise: Verdict::Hold(Blocker::NodesJustChanged {
                 since_change,
                 patience,
                 until,
@@ -196,7 +196,7 @@ impl Snapshot<'_> {
         }
         let unknown = self.map.unknown.iter().cloned().collect();
         let until = self.nodes_changed_at + limit;
-        Need::Nothing(Verdict::Hold(Hindrance::RoleUnknown {
+        Need::Nothing(Verdict::Hold(Blocker::RoleUnknown {
             nodes: unknown,
             waited,
             limit,
@@ -232,9 +232,9 @@ impl Snapshot<'_> {
     }
 
     /// 3a.
-    fn connected_primary(&self) -> Option<Hindrance> {
+    fn connected_primary(&self) -> Option<Blocker> {
         let (primary, witness) = self.map.connected_primaries.first_key_value()?;
-        Some(Hindrance::PrimaryConnected {
+        Some(Blocker::PrimaryConnected {
             primary: primary.clone(),
             witness: witness.clone(),
         })
@@ -242,7 +242,7 @@ impl Snapshot<'_> {
 
     /// 3b. "Refused" is not "dead". A node whose role nobody knows counts as well when no primary
     /// was ever seen: it may be the primary, and it lives.
-    fn refusal(&self) -> Option<Hindrance> {
+    fn refusal(&self) -> Option<Blocker> {
         let suspects = self.map.disconnected_primaries.iter();
         let untold = self
             .map
@@ -252,7 +252,7 @@ impl Snapshot<'_> {
         suspects.chain(untold).find_map(|node| {
             let failure = self.state.nodes.get(node)?.failure.as_ref()?;
             (failure.is_living_refusal() && !self.config.known_gone.contains(node)).then(|| {
-                Hindrance::PrimaryRefuses {
+                Blocker::PrimaryRefuses {
                     node: node.clone(),
                     failure: failure.clone(),
                 }
@@ -261,7 +261,7 @@ impl Snapshot<'_> {
     }
 
     /// 3c. Whoever sends WAL lives; the operator's word that the primary is gone ends this veto.
-    fn wal_still_arrives(&self) -> Option<Hindrance> {
+    fn wal_still_arrives(&self) -> Option<Blocker> {
         let gone = |primary: &NodeName| {
             !self.config.nodes.contains_key(primary) || self.config.known_gone.contains(primary)
         };
@@ -271,7 +271,7 @@ impl Snapshot<'_> {
         let interval = self.config.poll_interval;
         let (standby, at) = self.state.wal_arrivals().max_by_key(|(_, at)| *at)?;
         let age = self.now.since(at);
-        (age < interval).then(|| Hindrance::WalStillArrives {
+        (age < interval).then(|| Blocker::WalStillArrives {
             standby: standby.clone(),
             age,
             until: at + interval,
@@ -279,11 +279,11 @@ impl Snapshot<'_> {
     }
 
     /// 3d.
-    fn contact_too_recent(&self) -> Option<Hindrance> {
+    fn contact_too_recent(&self) -> Option<Blocker> {
         let (node, at, witness) = self.last_contact()?;
         let limit = self.config.failover_lag;
         let age = self.now.since(at);
-        (age < limit).then(|| Hindrance::ContactTooRecent {
+        (age < limit).then(|| Blocker::ContactTooRecent {
             node,
             witness,
             age,
@@ -295,7 +295,7 @@ impl Snapshot<'_> {
     /// The last contact that anybody had with a primary of ours, whatever that node is now.
     fn last_contact(&self) -> Option<(NodeName, Monotonic, Witness)> {
         let former = self
-            .former_contacts
+            .previous_contacts
             .iter()
             .map(|(node, at)| (node, *at, Witness::Ourselves));
         self.state
@@ -315,17 +315,17 @@ impl Snapshot<'_> {
             .first()
             .filter(|first| first.place.is_candidate())
         else {
-            return Verdict::Hold(Hindrance::NoCandidate);
+            return Verdict::Hold(Blocker::NoCandidate);
         };
         if Some(&winner.node) != self.config.own_db.as_ref() {
-            return Verdict::AnotherIsBetter {
+            return Verdict::OtherCandidate {
                 winner: winner.candidate(),
                 own: self.own_candidate(&contenders),
             };
         }
         let quorum = quorum::count(self, &contenders).quorum();
-        match self.own_hindrances(quorum).next() {
-            Some(hindrance) => Verdict::Hold(hindrance),
+        match self.own_blockers(quorum).next() {
+            Some(blocker) => Verdict::Hold(blocker),
             None => Verdict::Promote {
                 cause,
                 winner: winner.candidate(),
@@ -336,19 +336,19 @@ impl Snapshot<'_> {
     }
 
     /// Rules 3f and 3g: what keeps us from it although we go first.
-    fn own_hindrances(&self, quorum: Quorum) -> impl Iterator<Item = Hindrance> {
+    fn own_blockers(&self, quorum: Quorum) -> impl Iterator<Item = Blocker> {
         let file = || self.config.maintenance_mode_file.clone();
         let to_come = |until: Option<Monotonic>| until.filter(|until| *until > self.now);
-        let hindrances = [
+        let blockers = [
             self.maintenance
-                .then(|| Hindrance::Maintenance { file: file() }),
-            (!quorum.is_met()).then_some(Hindrance::TooLittleKnown { quorum }),
-            self.promoting.then_some(Hindrance::PromotionRunning),
-            to_come(self.held_off_until).map(|until| Hindrance::FormerCommand { until }),
-            self.unsettled.then_some(Hindrance::OwnNodeNotPolledSince),
-            to_come(self.tried_until).map(|until| Hindrance::TriedJustNow { until }),
+                .then(|| Blocker::Maintenance { file: file() }),
+            (!quorum.is_met()).then_some(Blocker::NoQuorum { quorum }),
+            self.promoting.then_some(Blocker::PromotionRunning),
+            to_come(self.held_off_until).map(|until| Blocker::PreviousCommand { until }),
+            self.unsettled.then_some(Blocker::OwnNodeNotPolledSince),
+            to_come(self.tried_until).map(|until| Blocker::TriedJustNow { until }),
         ];
-        hindrances.into_iter().flatten()
+        blockers.into_iter().flatten()
     }
 
     fn own_candidate(&self, contenders: &[Contender]) -> Option<Candidate> {
@@ -366,7 +366,7 @@ impl Snapshot<'_> {
 }
 
 /// Rules 3a to 3d: is the primary alive, or was it just now.
-const SIGNS_OF_LIFE: [fn(&Snapshot<'_>) -> Option<Hindrance>; 4] = [
+const SIGNS_OF_LIFE: [fn(&Snapshot<'_>) -> Option<Blocker>; 4] = [
     |snapshot| snapshot.connected_primary(),
     |snapshot| snapshot.refusal(),
     |snapshot| snapshot.wal_still_arrives(),

@@ -42,7 +42,7 @@ impl fmt::Display for Quorum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} of {} votes known, {} needed",
+            "{} of {} votes, {} required",
             self.known,
             self.total,
             self.needed()
@@ -85,7 +85,7 @@ pub enum NoVote {
         limit: Duration,
     },
     /// The standby was one to a former process, and has told nobody anything since.
-    Untold,
+    NotSeenSinceRestart,
     /// The observer's last answer failed.
     NoAnswer,
     /// The observer's last answer is too old.
@@ -110,7 +110,7 @@ impl NoVote {
         match self {
             Self::Disconnected => "disconnected",
             Self::StalePoll { .. } => "stale_poll",
-            Self::Untold => "untold",
+            Self::NotSeenSinceRestart => "not_seen_since_restart",
             Self::NoAnswer => "no_answer",
             Self::OldAnswer { .. } => "old_answer",
             Self::ClockSkew { .. } => "clock_skew",
@@ -172,13 +172,16 @@ pub(super) fn count(snapshot: &Snapshot<'_>, contenders: &[Contender]) -> Votes 
     // A daemon that was restarted must not take its corner for the whole: who was a standby before,
     // and has told nobody anything since, is one still.
     let untold = snapshot
-        .former_standbys
+        .previous_standbys
         .iter()
         .filter(|node| map.unknown.contains(*node));
     for node in untold
         .filter(|node| !config.never_promote.contains(*node) && !config.known_gone.contains(*node))
     {
-        votes.count(Voter::Standby(node.clone()), Some(NoVote::Untold));
+        votes.count(
+            Voter::Standby(node.clone()),
+            Some(NoVote::NotSeenSinceRestart),
+        );
     }
     for observer in &map.connected_observers {
         votes.count(Voter::Observer(observer.clone()), None);

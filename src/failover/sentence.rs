@@ -3,60 +3,62 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Cause, Contender, Hindrance, NoVote, Place, Verdict, Voter, Wait};
+use super::{Blocker, Cause, Contender, NoVote, Place, Verdict, Voter, Wait};
 use crate::config::{NodeName, ObserverName};
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Wait(wait) => write!(f, "no decision yet: {wait}"),
+            Self::Wait(wait) => wait.fmt(f),
             Self::Observing {
                 primary: Some(primary),
             } => write!(f, "observing: the primary is {primary}"),
-            Self::Observing { primary: None } => f.write_str("observing: nobody reaches a primary"),
+            Self::Observing { primary: None } => f.write_str("observing: no primary is reachable"),
             Self::PrimaryItself { own } => {
-                write!(f, "nothing to decide: {own}, this node, is the primary")
+                write!(f, "this node, {own}, is the primary")
             }
-            Self::NoStandby { own } => write!(f, "nothing to decide: no standby is known to {own}"),
+            Self::NoStandby { own } => {
+                write!(f, "no standby is known: {own} has nothing to promote")
+            }
             Self::PrimaryReachable { primary, witness } => {
-                write!(
-                    f,
-                    "no failover: the primary {primary} is reachable by {witness}"
-                )
+                write!(f, "primary {primary} is reachable ({witness})")
             }
             Self::SeveralPrimaries { primaries } => {
                 write!(
                     f,
-                    "no failover: several primaries at once: {}; a person must look",
+                    "split brain: multiple primaries ({}); manual intervention required",
                     Names(primaries)
                 )
             }
             Self::DisconnectIgnored { primary } => {
                 write!(
                     f,
-                    "no failover: {primary} is unreachable, but failover_on_disconnect is false"
+                    "no failover: primary {primary} is unreachable, but failover_on_disconnect is false"
                 )
             }
-            Self::WantsFreshFacts { cause } => write!(f, "asking everybody again: {cause}"),
+            Self::WantsFreshFacts { cause } => write!(f, "re-polling all nodes: {cause}"),
             Self::LagWarning { lag, limit } => {
                 write!(
                     f,
-                    "lag of {} is over the warning limit of {}",
+                    "lag of {} exceeds the warning limit of {}",
                     Seconds(*lag),
                     Seconds(*limit)
                 )
             }
-            Self::Hold(hindrance) => write!(f, "no failover: {hindrance}"),
-            Self::AnotherIsBetter {
+            Self::Hold(blocker) => write!(f, "no failover: {blocker}"),
+            Self::OtherCandidate {
                 winner,
                 own: Some(own),
             } => {
-                write!(f, "no failover here: {winner} goes first, we are {own}")
-            }
-            Self::AnotherIsBetter { winner, own: None } => {
                 write!(
                     f,
-                    "no failover here: {winner} goes first, we are no candidate"
+                    "not promoting: the preferred candidate is {winner}, this node is {own}"
+                )
+            }
+            Self::OtherCandidate { winner, own: None } => {
+                write!(
+                    f,
+                    "not promoting: the preferred candidate is {winner}, this node is not a candidate"
                 )
             }
             Self::Promote {
@@ -79,21 +81,22 @@ impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FirstAnswers { nodes, observers } => {
-                f.write_str("not asked once yet:")?;
                 let nodes = nodes.iter().map(NodeName::as_str);
-                nodes
-                    .chain(observers.iter().map(ObserverName::as_str))
-                    .try_for_each(|name| write!(f, " {name}"))
+                let names = nodes.chain(observers.iter().map(ObserverName::as_str));
+                let names: Vec<&str> = names.collect();
+                write!(f, "waiting for the first poll of: {}", Names(&names))
             }
             Self::ObserversSinceWarning { observers, .. } => {
                 write!(
                     f,
-                    "lag is over the warning limit, and not asked since: {}",
+                    "lag exceeds the warning limit: waiting for the next poll of: {}",
                     Names(observers)
                 )
             }
-            Self::PauseAfterFailover { .. } => f.write_str("pausing after the failover command"),
-            Self::FreshFactsOverdue => f.write_str("fresh facts did not all come in time"),
+            Self::PauseAfterFailover { .. } => f.write_str("pausing after failover_command"),
+            Self::FreshFactsOverdue => {
+                f.write_str("no decision: not every node was re-polled in time")
+            }
         }
     }
 }
@@ -102,20 +105,19 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PrimaryUnreachable { primary } => {
-                write!(f, "nobody reaches the primary {primary}")
+                write!(f, "primary {primary} is unreachable")
             }
-            Self::PrimaryRemoved { primary } => write!(
-                f,
-                "the primary {primary} was removed from the configuration"
-            ),
+            Self::PrimaryRemoved { primary } => {
+                write!(f, "primary {primary} was removed from remote_conns")
+            }
             Self::PrimaryNoLonger { primary } => {
-                write!(f, "{primary} is no primary any more, and there is no other")
+                write!(f, "{primary} is no longer a primary, and there is no other")
             }
-            Self::NeverSeenPrimary => f.write_str("no primary was ever seen"),
+            Self::NeverSeenPrimary => f.write_str("no primary has been seen yet"),
             Self::Lag { lag, limit } => {
                 write!(
                     f,
-                    "our lag of {} is over the failover limit of {}",
+                    "lag of {} exceeds the failover limit of {}",
                     Seconds(*lag),
                     Seconds(*limit)
                 )
@@ -124,7 +126,7 @@ impl fmt::Display for Cause {
     }
 }
 
-impl fmt::Display for Hindrance {
+impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NodesJustChanged {
@@ -133,7 +135,7 @@ impl fmt::Display for Hindrance {
                 ..
             } => write!(
                 f,
-                "the configured nodes changed {} ago, a vanished primary is given {}",
+                "remote_conns changed {} ago, a missing primary is waited for {}",
                 Seconds(*since_change),
                 Seconds(*patience)
             ),
@@ -144,21 +146,21 @@ impl fmt::Display for Hindrance {
                 ..
             } => write!(
                 f,
-                "no primary was ever seen and {} may be it: waited {} of {}",
+                "no primary has been seen yet, and the role of {} is unknown: waited {} of {}",
                 Names(nodes),
                 Seconds(*waited),
                 Seconds(*limit)
             ),
             Self::PrimaryConnected { primary, witness } => {
-                write!(f, "{primary} is a primary, reached by {witness}")
+                write!(f, "primary {primary} is reachable ({witness})")
             }
             Self::PrimaryRefuses { node, failure } => {
-                write!(f, "{node} lives, it only turns us away: {failure}")
+                write!(f, "{node} is alive but rejects connections: {failure}")
             }
             Self::WalStillArrives { standby, age, .. } => {
                 write!(
                     f,
-                    "{standby} was seen to receive more WAL {} ago: whoever sends it lives",
+                    "standby {standby} received WAL {} ago, its sender may be alive",
                     Seconds(*age)
                 )
             }
@@ -170,26 +172,26 @@ impl fmt::Display for Hindrance {
                 ..
             } => write!(
                 f,
-                "{node} was last reached as a primary {} ago by {witness}, the limit is {}",
+                "{node} was last reached as a primary {} ago ({witness}), the limit is {}",
                 Seconds(*age),
                 Seconds(*limit)
             ),
             Self::NoCandidate => {
-                f.write_str("no connected standby with a fresh poll may be promoted")
+                f.write_str("no reachable standby with a recent poll may be promoted")
             }
-            Self::Maintenance { file } => write!(f, "maintenance: {} exists", file.display()),
-            Self::TooLittleKnown { quorum } => {
-                write!(f, "too little of the cluster is known: {quorum}")
+            Self::Maintenance { file } => write!(f, "maintenance mode: {} exists", file.display()),
+            Self::NoQuorum { quorum } => {
+                write!(f, "no quorum: {quorum}")
             }
-            Self::PromotionRunning => f.write_str("the failover command is running"),
-            Self::FormerCommand { .. } => f.write_str(
-                "the failover command that was begun before the restart may still be at work",
+            Self::PromotionRunning => f.write_str("failover_command is running"),
+            Self::PreviousCommand { .. } => f.write_str(
+                "failover_command of the previous pglookout process may still be running",
             ),
-            Self::OwnNodeNotPolledSince => f.write_str(
-                "the failover command ended well, and our own node was not polled since",
-            ),
+            Self::OwnNodeNotPolledSince => {
+                f.write_str("failover_command succeeded, and this node has not been polled since")
+            }
             Self::TriedJustNow { .. } => {
-                f.write_str("the failover command was tried less than a check interval ago")
+                f.write_str("failover_command ended less than a check interval ago")
             }
         }
     }
@@ -208,19 +210,19 @@ impl fmt::Display for Voter {
 impl fmt::Display for NoVote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Disconnected => f.write_str("not reached"),
+            Self::Disconnected => f.write_str("unreachable"),
             Self::StalePoll { age, limit } => {
                 write!(
                     f,
-                    "last asked {} ago, the limit is {}",
+                    "last polled {} ago, the limit is {}",
                     Seconds(*age),
                     Seconds(*limit)
                 )
             }
-            Self::Untold => {
-                f.write_str("was a standby before the restart, and has told nothing since")
+            Self::NotSeenSinceRestart => {
+                f.write_str("was a standby before the restart, and has not been reached since")
             }
-            Self::NoAnswer => f.write_str("does not answer"),
+            Self::NoAnswer => f.write_str("no answer"),
             Self::OldAnswer { age, limit } => {
                 write!(
                     f,
@@ -229,8 +231,10 @@ impl fmt::Display for NoVote {
                     Seconds(*limit)
                 )
             }
-            Self::ClockSkew { skew } => write!(f, "its clock is {} away from ours", Seconds(*skew)),
-            Self::NeverCast => f.write_str("the primary's vote, which nobody can cast"),
+            Self::ClockSkew { skew } => {
+                write!(f, "its clock differs from ours by {}", Seconds(*skew))
+            }
+            Self::NeverCast => f.write_str("the primary has no vote in a failover"),
         }
     }
 }
@@ -238,20 +242,24 @@ impl fmt::Display for NoVote {
 impl fmt::Display for Contender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.place {
-            Place::First => f.write_str("goes first"),
-            Place::FurtherBehind { bytes } => write!(f, "{bytes} bytes behind the first"),
+            Place::First => f.write_str("preferred candidate"),
+            Place::FurtherBehind { bytes } => {
+                write!(f, "{bytes} bytes behind the preferred candidate")
+            }
             Place::LowerPriority => write!(
                 f,
-                "as far ahead as the first, with the lower priority {}",
+                "same position as the preferred candidate, lower priority {}",
                 self.priority
             ),
-            Place::LowerName => f.write_str("equal to the first, with the lower name"),
+            Place::LowerName => {
+                f.write_str("same position and priority as the preferred candidate, lower name")
+            }
             Place::NeverPromote => f.write_str("in never_promote_these_nodes"),
-            Place::Disconnected => f.write_str("not reached"),
+            Place::Disconnected => f.write_str("unreachable"),
             Place::StalePoll { limit } => {
                 write!(
                     f,
-                    "last asked {} ago, the limit is {}",
+                    "last polled {} ago, the limit is {}",
                     Seconds(self.age),
                     Seconds(limit)
                 )

@@ -1,4 +1,4 @@
-//! What a decision can come to: one closed list of verdicts, causes and hindrances, each with the
+//! What a decision can come to: one closed list of verdicts, causes and blockers, each with the
 //! figures that led to it. The sentences that are logged are beside this file.
 
 use std::path::PathBuf;
@@ -71,9 +71,9 @@ pub enum Verdict {
         limit: Duration,
     },
     /// There is cause for a failover, but something forbids it.
-    Hold(Hindrance),
+    Hold(Blocker),
     /// There is cause for a failover, and another standby is the one to be promoted.
-    AnotherIsBetter {
+    OtherCandidate {
         /// Which one.
         winner: Candidate,
         /// How we stand, if we are a candidate.
@@ -131,7 +131,7 @@ pub enum Cause {
         /// Which node.
         primary: NodeName,
     },
-    /// The remembered primary is no primary any more, and there is no other.
+    /// The remembered primary is no longer a primary, and there is no other.
     PrimaryNoLonger {
         /// Which node.
         primary: NodeName,
@@ -149,7 +149,7 @@ pub enum Cause {
 
 /// What forbids a failover: rules 1 and 3a to 3g of "The decision" in behaviour.md.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hindrance {
+pub enum Blocker {
     /// 1: `remote_conns` has just changed.
     NodesJustChanged {
         /// How long ago.
@@ -159,7 +159,7 @@ pub enum Hindrance {
         /// When the wait ends.
         until: Monotonic,
     },
-    /// 1: no primary was ever seen, and some node that did not tell its role may be it.
+    /// 1: no primary has been seen yet, and some node that did not tell its role may be it.
     RoleUnknown {
         /// Which nodes.
         nodes: Vec<NodeName>,
@@ -206,15 +206,15 @@ pub enum Hindrance {
         /// When the limit is over.
         until: Monotonic,
     },
-    /// 3e: no connected standby with a fresh poll may be promoted.
+    /// 3e: no reachable standby with a recent poll may be promoted.
     NoCandidate,
     /// 3f: the maintenance file exists.
     Maintenance {
         /// Which file.
         file: PathBuf,
     },
-    /// 3f: too little of the cluster is known.
-    TooLittleKnown {
+    /// 3f: no quorum.
+    NoQuorum {
         /// The votes.
         quorum: Quorum,
     },
@@ -222,7 +222,7 @@ pub enum Hindrance {
     PromotionRunning,
     /// The same command of a former process may still run, or its server may be about to do what it
     /// was told.
-    FormerCommand {
+    PreviousCommand {
         /// When it is given up.
         until: Monotonic,
     },
@@ -255,12 +255,12 @@ impl Verdict {
                 Wait::ObserversSinceWarning { until, .. } | Wait::PauseAfterFailover { until },
             )
             | Self::Hold(
-                Hindrance::NodesJustChanged { until, .. }
-                | Hindrance::RoleUnknown { until, .. }
-                | Hindrance::WalStillArrives { until, .. }
-                | Hindrance::ContactTooRecent { until, .. }
-                | Hindrance::FormerCommand { until }
-                | Hindrance::TriedJustNow { until },
+                Blocker::NodesJustChanged { until, .. }
+                | Blocker::RoleUnknown { until, .. }
+                | Blocker::WalStillArrives { until, .. }
+                | Blocker::ContactTooRecent { until, .. }
+                | Blocker::PreviousCommand { until }
+                | Blocker::TriedJustNow { until },
             ) => Some(*until),
             _ => None,
         }
@@ -279,7 +279,7 @@ impl Verdict {
             Self::WantsFreshFacts { .. } => "wants_fresh_facts",
             Self::LagWarning { .. } => "lag_warning",
             Self::Hold(_) => "hold",
-            Self::AnotherIsBetter { .. } => "another_is_better",
+            Self::OtherCandidate { .. } => "other_candidate",
             Self::Promote { .. } => "promote",
         }
     }
@@ -289,7 +289,7 @@ impl Verdict {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Wait(wait) => wait.name(),
-            Self::Hold(hindrance) => hindrance.name(),
+            Self::Hold(blocker) => blocker.name(),
             Self::WantsFreshFacts { cause } | Self::Promote { cause, .. } => cause.name(),
             other => other.name(),
         }
@@ -319,7 +319,7 @@ impl Cause {
     }
 }
 
-impl Hindrance {
+impl Blocker {
     fn name(&self) -> &'static str {
         match self {
             Self::NodesJustChanged { .. } => "nodes_just_changed",
@@ -330,9 +330,9 @@ impl Hindrance {
             Self::ContactTooRecent { .. } => "contact_too_recent",
             Self::NoCandidate => "no_candidate",
             Self::Maintenance { .. } => "maintenance",
-            Self::TooLittleKnown { .. } => "too_little_known",
+            Self::NoQuorum { .. } => "no_quorum",
             Self::PromotionRunning => "promotion_running",
-            Self::FormerCommand { .. } => "former_command",
+            Self::PreviousCommand { .. } => "previous_command",
             Self::OwnNodeNotPolledSince => "own_node_not_polled_since",
             Self::TriedJustNow { .. } => "tried_just_now",
         }

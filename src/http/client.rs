@@ -247,7 +247,7 @@ fn visible(text: &str) -> String {
 }
 
 fn nonsense(reason: &str) -> ProbeFailure {
-    ProbeFailure::Nonsense {
+    ProbeFailure::ProtocolError {
         reason: reason.to_owned(),
     }
 }

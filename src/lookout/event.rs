@@ -114,7 +114,7 @@ pub enum CommandOutcome {
     Exited(i32),
     /// A signal ended it.
     Killed(i32),
-    /// It ran longer than its limit and was ended by us.
+    /// It timed out and was killed by us.
     TimedOut,
     /// It could not be started: the system's reason.
     NotStarted(String),
@@ -123,9 +123,9 @@ pub enum CommandOutcome {
 impl fmt::Display for CommandOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exited(status) => write!(f, "ended with status {status}"),
-            Self::Killed(signal) => write!(f, "was ended by signal {signal}"),
-            Self::TimedOut => f.write_str("ran longer than its limit and was ended"),
+            Self::Exited(status) => write!(f, "exited with status {status}"),
+            Self::Killed(signal) => write!(f, "was killed by signal {signal}"),
+            Self::TimedOut => f.write_str("timed out and was killed"),
             Self::NotStarted(reason) => write!(f, "could not be started: {reason}"),
         }
     }

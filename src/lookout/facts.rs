@@ -18,9 +18,9 @@ pub(super) struct Facts {
     pub(super) remembered: Option<NodeName>,
     /// Contacts of our own with primaries that the previous process had, or that have left the
     /// configuration since.
-    pub(super) former_contacts: Vec<(NodeName, Monotonic)>,
+    pub(super) previous_contacts: Vec<(NodeName, Monotonic)>,
     /// Nodes that were standbys to the previous process, or at the last reload.
-    pub(super) former_standbys: BTreeSet<NodeName>,
+    pub(super) previous_standbys: BTreeSet<NodeName>,
     /// The last change of `remote_conns`, or the start.
     pub(super) nodes_changed_at: Monotonic,
 }
@@ -36,8 +36,8 @@ impl Facts {
         Self {
             state,
             remembered: memory.primary.clone().filter(is_configured),
-            former_contacts: memory.contacts_at(now),
-            former_standbys: memory.standbys.clone(),
+            previous_contacts: memory.contacts_at(now),
+            previous_standbys: memory.standbys.clone(),
             nodes_changed_at: now,
         }
     }
@@ -58,14 +58,14 @@ impl Facts {
         let nodes = self.state.nodes.iter();
         let leavers = nodes.filter(|(node, _)| !config.nodes.contains_key(*node));
         for (node, at) in leavers.filter_map(|(node, state)| Some((node, state.primary_contact?))) {
-            self.former_contacts.retain(|(known, _)| known != node);
-            if self.former_contacts.len() < MAX_FORMER {
-                self.former_contacts.push((node.clone(), at));
+            self.previous_contacts.retain(|(known, _)| known != node);
+            if self.previous_contacts.len() < MAX_FORMER {
+                self.previous_contacts.push((node.clone(), at));
             }
         }
-        self.former_standbys = self.standbys();
-        if self.former_standbys.len() > MAX_FORMER {
-            self.former_standbys
+        self.previous_standbys = self.standbys();
+        if self.previous_standbys.len() > MAX_FORMER {
+            self.previous_standbys
                 .retain(|node| config.nodes.contains_key(node));
         }
     }
@@ -79,15 +79,15 @@ impl Facts {
         };
         let is_standby = |node: &NodeName| match answer(node) {
             Some(answer) => answer.in_recovery,
-            None => self.former_standbys.contains(node),
+            None => self.previous_standbys.contains(node),
         };
-        let all = self.state.nodes.keys().chain(&self.former_standbys);
+        let all = self.state.nodes.keys().chain(&self.previous_standbys);
         all.filter(|node| is_standby(node)).cloned().collect()
     }
 
     /// The last contact with each primary, for a later process.
     pub(super) fn contacts(&self, now: Now) -> BTreeMap<NodeName, Contact> {
-        let former = self.former_contacts.iter().map(|(node, at)| (node, *at));
+        let former = self.previous_contacts.iter().map(|(node, at)| (node, *at));
         let contacts = self
             .state
             .primary_contacts()
@@ -112,7 +112,7 @@ impl Facts {
             return false;
         };
         let old = self.remembered.as_ref().map_or("none", NodeName::as_str);
-        turn.warning(format!("the primary is {primary} now (before: {old})"));
+        turn.warning(format!("the primary is now {primary} (previously: {old})"));
         self.remembered = Some(primary);
         true
     }
@@ -125,7 +125,7 @@ pub(super) fn alert_of(map: &NodeMap) -> Option<Effect> {
     let text = || primaries.collect::<Vec<_>>().join(", ");
     map.has_several_primaries().then(|| Effect::RaiseAlert {
         alert: Alert::MultiplePrimaries,
-        text: format!("several primaries at once: {}", text()),
+        text: format!("split brain: multiple primaries: {}", text()),
     })
 }
 

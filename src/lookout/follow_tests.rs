@@ -107,8 +107,8 @@ fn start_is_run_though_stop_failed_and_both_are_repeated() {
         ON,
         &format!("19 command 1\n{SWITCHED}25 end"),
         "log pg",
-        "20.13 log pg_stop_command ended with status 1
-         20.23 log pg_start_command ended with status 1",
+        "20.13 log pg_stop_command exited with status 1
+         20.23 log pg_start_command exited with status 1",
     );
 }
 

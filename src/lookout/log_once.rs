@@ -48,8 +48,8 @@ impl<Kind: PartialEq> LogOnce<Kind> {
     pub fn suppressed(&self) -> String {
         match self.suppressed {
             0 => String::new(),
-            1 => " (since the last line once in other words)".to_owned(),
-            times => format!(" (since the last line {times} times in other words)"),
+            1 => " (1 similar message suppressed)".to_owned(),
+            times => format!(" ({times} similar messages suppressed)"),
         }
     }
 }
@@ -131,7 +131,7 @@ impl FailureLog {
         let skew = clock_skew(report.date, turn.now.wall);
         if let Some(skew) = skew.filter(|_| known.is_none_or(|known| known.clock_skew.is_none())) {
             turn.error(format!(
-                "observer {observer}: its clock is {:.0} s away from ours, it has no vote",
+                "observer {observer}: clock differs from ours by {:.0} s: this observer has no vote",
                 skew.as_secs_f64()
             ));
         }
@@ -231,13 +231,13 @@ impl DecisionLog {
 
 impl fmt::Display for Repeated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("repeated ")?;
+        f.write_str("last decision repeated ")?;
         match self.times {
             1 => f.write_str("once")?,
             times => write!(f, "{times} times")?,
         }
         let span = self.span.as_secs_f64();
-        write!(f, " in {span:.3} s, at last: {}", self.latest)
+        write!(f, " in {span:.3} s, most recently: {}", self.latest)
     }
 }
 
@@ -254,14 +254,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_often_a_sentence_was_repeated_is_said_once_another_follows() {
+    fn how_often_a_decision_was_repeated_is_logged_once_another_follows() {
         // What is repeated is in the debug log only; the levels are not shown here.
         world::check(
             "",
             "20.2 p unreachable\n46 p primary\n56 end",
-            "log repeated",
-            "25.01 log repeated 2 times in 20.000 s, at last: no failover: the primary p is reachable by our own poll
-             50.01 log repeated 2 times in 20.000 s, at last: no failover: p was last reached as a primary 25.000 s ago by our own poll, the limit is 60.000 s",
+            "log last decision",
+            "25.01 log last decision repeated 2 times in 20.000 s, most recently: primary p is reachable (own poll)
+             50.01 log last decision repeated 2 times in 20.000 s, most recently: no failover: p was last reached as a primary 25.000 s ago (own poll), the limit is 60.000 s",
         );
     }
 
@@ -270,13 +270,13 @@ mod tests {
         world::check(
             "",
             "20.2 p unreachable\n46 end",
-            "log no failover, log asking",
-            "25.01 log asking everybody again: nobody reaches the primary p
-             25.01 log no failover: p was last reached as a primary 5.000 s ago by our own poll, the limit is 60.000 s
-             35.01 log asking everybody again: nobody reaches the primary p
-             35.01 log no failover: p was last reached as a primary 15.000 s ago by our own poll, the limit is 60.000 s
-             45.01 log asking everybody again: nobody reaches the primary p
-             45.01 log no failover: p was last reached as a primary 25.000 s ago by our own poll, the limit is 60.000 s",
+            "log no failover, log re-polling",
+            "25.01 log re-polling all nodes: primary p is unreachable
+             25.01 log no failover: p was last reached as a primary 5.000 s ago (own poll), the limit is 60.000 s
+             35.01 log re-polling all nodes: primary p is unreachable
+             35.01 log no failover: p was last reached as a primary 15.000 s ago (own poll), the limit is 60.000 s
+             45.01 log re-polling all nodes: primary p is unreachable
+             45.01 log no failover: p was last reached as a primary 25.000 s ago (own poll), the limit is 60.000 s",
         );
     }
 
@@ -310,25 +310,25 @@ mod tests {
     fn a_failure_is_said_once_and_so_is_its_end() {
         check(&[
             (0, None, ""),
-            (5, Some(refused("no")), "refused by a living server: no"),
+            (5, Some(refused("no")), "rejected by the server: no"),
             (10, Some(refused("no")), ""),
             (500, Some(refused("no")), ""),
             (505, None, "answers again"),
             (510, None, ""),
-            (515, Some(refused("no")), "refused by a living server: no"),
+            (515, Some(refused("no")), "rejected by the server: no"),
         ]);
     }
 
     #[test]
     fn other_words_are_said_once_a_minute_and_the_last_ones_in_the_end() {
         check(&[
-            (0, Some(refused("1")), "refused by a living server: 1"),
+            (0, Some(refused("1")), "rejected by the server: 1"),
             (5, Some(refused("2")), ""),
             (59, Some(refused("3")), ""),
             (
                 60,
                 Some(refused("4")),
-                "refused by a living server: 4 (since the last line 2 times in other words)",
+                "rejected by the server: 4 (2 similar messages suppressed)",
             ),
             (65, Some(refused("5")), ""),
             (119, Some(refused("5")), ""),
@@ -336,21 +336,17 @@ mod tests {
             (
                 125,
                 Some(refused("5")),
-                "refused by a living server: 5 (since the last line 2 times in other words)",
+                "rejected by the server: 5 (2 similar messages suppressed)",
             ),
             (130, Some(refused("6")), ""),
-            (
-                135,
-                None,
-                "answers again (since the last line once in other words)",
-            ),
+            (135, None, "answers again (1 similar message suppressed)"),
         ]);
     }
 
     #[test]
     fn another_kind_is_news_at_once_and_each_kind_once_a_minute() {
         check(&[
-            (0, Some(refused("1")), "refused by a living server: 1"),
+            (0, Some(refused("1")), "rejected by the server: 1"),
             (1, Some(unreachable("a")), "unreachable: a"),
             (2, Some(refused("2")), ""),
             (3, Some(unreachable("a")), ""),
@@ -358,7 +354,7 @@ mod tests {
             (
                 60,
                 Some(refused("3")),
-                "refused by a living server: 3 (since the last line 2 times in other words)",
+                "rejected by the server: 3 (2 similar messages suppressed)",
             ),
             (61, Some(unreachable("b")), "unreachable: b"),
         ]);

@@ -225,7 +225,7 @@ impl Promotion {
                 self.hold_off(config, turn.now.mono);
             }
             PreviousCommand::Ended => {
-                let text = "the failover_command of a former process has ended, nobody knows how";
+                let text = "failover_command of the previous pglookout process has ended, exit status unknown";
                 turn.warning(text.to_owned());
                 self.attempt_over(config, schedule, turn);
                 self.command_has_run(text, FailoverOutcome::Unknown, config, turn);
@@ -272,7 +272,7 @@ impl Promotion {
     }
 
     fn succeeded(&mut self, schedule: &mut Schedule, turn: &mut Turn<'_>) {
-        turn.warning("failover_command ended well".to_owned());
+        turn.warning("failover_command succeeded".to_owned());
         turn.push(Effect::ClearAlert(Alert::ReplicationDelay));
         if std::mem::take(&mut self.failed) {
             turn.push(Effect::ClearAlert(Alert::FailoverFailed));
@@ -282,7 +282,7 @@ impl Promotion {
 
     fn failed(&mut self, reason: &str, turn: &mut Turn<'_>) {
         self.failed = true;
-        turn.error(format!("this node was to be promoted: {reason}"));
+        turn.error(format!("promotion failed: {reason}"));
         turn.push(Effect::RaiseAlert {
             alert: Alert::FailoverFailed,
             text: reason.to_owned(),

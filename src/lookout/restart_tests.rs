@@ -152,15 +152,15 @@ fn a_command_that_is_seen_to_run_is_waited_for_and_no_longer() {
 }
 
 #[test]
-fn while_a_former_command_may_be_at_work_everything_but_a_promotion_goes_on() {
+fn while_a_previous_command_may_be_at_work_everything_but_a_promotion_goes_on() {
     // s1 is promoted by its own daemon meanwhile: that is seen at once, not when 30 s are over.
     check(
         "",
         "20.2 p unreachable\n20.2 command 0 in 45\n85 restart\n101 s1 primary\n109 end",
-        "run, log the primary is, decide hold former",
+        "run, log the primary is, decide hold previous",
         "80.01 run promote
-         100.01 decide hold former_command
-         105.01 log the primary is s1 now (before: p)",
+         100.01 decide hold previous_command
+         105.01 log the primary is now s1 (previously: p)",
     );
 }
 
@@ -184,8 +184,8 @@ fn a_standby_that_is_cut_off_and_restarted_counts_those_it_knew() {
     check(
         "",
         "20.2 p unreachable\n20.2 s1 unreachable\n40 restart\n89 end",
-        "run, decide hold too",
-        "80.01 decide hold too_little_known",
+        "run, decide hold no_quorum",
+        "80.01 decide hold no_quorum",
     );
     check(
         "",

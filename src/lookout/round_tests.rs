@@ -21,10 +21,10 @@ fn of_a_healthy_cluster() {
         "11 s1 standby 0/4000000\n21 end",
         "20.01 decide primary_reachable primary_reachable
          20.01 primary p reached
-         20.01 place s2 first: goes first
-         20.01 place s1 further_behind: 16777216 bytes behind the first
-         20.01 votes 2 of 3 votes known, 2 needed: s2 s1 -p=never_cast
-         20.01 would only if nobody reaches p as a primary any more",
+         20.01 place s2 first: preferred candidate
+         20.01 place s1 further_behind: 16777216 bytes behind the preferred candidate
+         20.01 votes 2 of 3 votes, 2 required: s2 s1 -p=never_cast
+         20.01 would only once no poll reaches p as a primary",
     );
 }
 
@@ -35,18 +35,18 @@ fn of_priorities_and_nodes_that_are_never_promoted() {
         "20 s1 standby\n21 end",
         "20.01 decide primary_reachable primary_reachable
          20.01 primary p reached
-         20.01 place s1 first: goes first
-         20.01 place s2 lower_priority: as far ahead as the first, with the lower priority 0
-         20.01 votes 2 of 3 votes known, 2 needed: s1 s2 -p=never_cast
-         20.01 would only if nobody reaches p as a primary any more",
+         20.01 place s1 first: preferred candidate
+         20.01 place s2 lower_priority: same position as the preferred candidate, lower priority 0
+         20.01 votes 2 of 3 votes, 2 required: s1 s2 -p=never_cast
+         20.01 would only once no poll reaches p as a primary",
     );
     check(
         r#""never_promote_these_nodes": ["s2"]"#,
         "20.005 s1 standby\n21 end",
         "place, votes",
-        "20.01 place s1 first: goes first
+        "20.01 place s1 first: preferred candidate
          20.01 place s2 never_promote: in never_promote_these_nodes
-         20.01 votes 1 of 2 votes known, 1 needed: s1 -p=never_cast",
+         20.01 votes 1 of 2 votes, 1 required: s1 -p=never_cast",
     );
 }
 
@@ -57,19 +57,19 @@ fn of_an_outage_with_everything_that_hinders() {
         "20.2 p unreachable\n20.2 s1 unreachable\n20.2 o1 unreachable\n20.2 maintenance on\n27 end",
         "25.01 decide wants_fresh_facts primary_unreachable
          25.01 primary p lost
-         25.01 place s2 first: goes first
-         25.01 place s1 disconnected: not reached
-         25.01 votes 1 of 4 votes known, 2 needed: s2 -s1=disconnected -observer o1=no_answer -p=never_cast
-         25.01 would needs an answer or a failure of everybody, asked once more
+         25.01 place s2 first: preferred candidate
+         25.01 place s1 disconnected: unreachable
+         25.01 votes 1 of 4 votes, 2 required: s2 -s1=disconnected -observer o1=no_answer -p=never_cast
+         25.01 would poll results required: all nodes and observers
          25.01 decide hold contact_too_recent
          25.01 primary p lost
-         25.01 place s2 first: goes first
-         25.01 place s1 disconnected: not reached
-         25.01 votes 1 of 4 votes known, 2 needed: s2 -s1=disconnected -observer o1=no_answer -p=never_cast
-         25.01 would waits 55.000 s more
-         25.01 would or, if p is gone for good: name it in known_gone_nodes and reload
+         25.01 place s2 first: preferred candidate
+         25.01 place s1 disconnected: unreachable
+         25.01 votes 1 of 4 votes, 2 required: s2 -s1=disconnected -observer o1=no_answer -p=never_cast
+         25.01 would 55.000 s must pass
+         25.01 would if p is gone for good: add it to known_gone_nodes and reload
          25.01 would remove /tmp/pglookout_maintenance_mode_file
-         25.01 would needs 1 more vote of: s1, observer o1",
+         25.01 would 1 more vote required from: s1, observer o1",
     );
 }
 
@@ -79,11 +79,11 @@ fn of_a_refusal() {
         "",
         "20.2 p refused\n27 end",
         "decide hold, would",
-        "25.01 would needs an answer or a failure of everybody, asked once more
+        "25.01 would poll results required: all nodes and observers
          25.01 decide hold primary_refuses
-         25.01 would let this daemon in at p: password, pg_hba.conf, connection slots
-         25.01 would or, if p is gone for good: name it in known_gone_nodes and reload
-         25.01 would waits 60.000 s more",
+         25.01 would make p accept this daemon's connections: password, pg_hba.conf, connection slots
+         25.01 would if p is gone for good: add it to known_gone_nodes and reload
+         25.01 would 60.000 s must pass",
     );
 }
 
@@ -92,8 +92,8 @@ fn of_several_waits_the_longest_counts() {
     check(
         "",
         "16 p unreachable\n16 s1 standby 0/6000000\n21 end",
-        "decide hold, would waits",
-        "20.01 decide hold wal_still_arrives\n20.01 would waits 55.000 s more",
+        "decide hold, would 55",
+        "20.01 decide hold wal_still_arrives\n20.01 would 55.000 s must pass",
     );
 }
 
@@ -103,13 +103,13 @@ fn of_first_answers() {
         "",
         "0 p silent\n0.5 end",
         "0 decide wait first_answers
-         0 votes 0 of 1 votes known, 1 needed: -the primary=never_cast
-         0 would needs an answer or a failure of: p, s1, s2
+         0 votes 0 of 1 votes, 1 required: -the primary=never_cast
+         0 would poll results required: p, s1, s2
          0.01 decide wait first_answers
-         0.01 place s2 first: goes first
-         0.01 place s1 lower_name: equal to the first, with the lower name
-         0.01 votes 2 of 3 votes known, 2 needed: s2 s1 -the primary=never_cast
-         0.01 would needs an answer or a failure of: p",
+         0.01 place s2 first: preferred candidate
+         0.01 place s1 lower_name: same position and priority as the preferred candidate, lower name
+         0.01 votes 2 of 3 votes, 2 required: s2 s1 -the primary=never_cast
+         0.01 would poll results required: p",
     );
 }
 
@@ -121,19 +121,19 @@ fn of_several_primaries() {
         "25.01 decide several_primaries several_primaries
          25.01 primary p reached
          25.01 primary s1 reached
-         25.01 place s2 first: goes first
-         25.01 votes 1 of 2 votes known, 1 needed: s2 -p=never_cast
+         25.01 place s2 first: preferred candidate
+         25.01 votes 1 of 2 votes, 1 required: s2 -p=never_cast
          25.01 would stop all but one of: p, s1",
     );
 }
 
 #[test]
-fn of_another_that_is_better() {
+fn of_another_candidate_ahead() {
     check(
         "",
         "15.5 p unreachable\n20.005 s1 standby 0/6000000\n75.02 end",
-        "decide another, would the",
-        "75.01 decide another_is_better another_is_better
-         75.01 would the daemon at s1 has to promote it; if s1 is lost, the next one goes first",
+        "decide other, would pglookout",
+        "75.01 decide other_candidate other_candidate
+         75.01 would pglookout on s1 must promote it; if s1 becomes unreachable, the next candidate is promoted",
     );
 }

@@ -537,8 +537,8 @@ fn failure(name: &str) -> Option<ProbeFailure> {
         },
         "refused" => ProbeFailure::Refused { message: message() },
         "authentication" => ProbeFailure::AuthenticationRejected { message: message() },
-        "nonsense" => ProbeFailure::Nonsense { reason: message() },
-        "more_nonsense" => ProbeFailure::Nonsense {
+        "nonsense" => ProbeFailure::ProtocolError { reason: message() },
+        "more_nonsense" => ProbeFailure::ProtocolError {
             reason: "otherwise".to_owned(),
         },
         "not_ready" => ProbeFailure::NotReady { message: message() },

@@ -139,7 +139,7 @@ impl Link {
     pub fn secure(&mut self, secured: Secured) -> Result<(), Failure> {
         if !self.input.is_empty() || !self.output.is_empty() || self.pipe.secured.is_some() {
             return Err(Failure::new(
-                Blame::Nonsense,
+                Blame::ProtocolError,
                 "unencrypted bytes before the handshake",
             ));
         }

@@ -149,7 +149,7 @@ fn what_is_no_tls_is_blamed_on_the_peer() {
     peer.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").unwrap();
     assert_eq!(
         (blamed(&until_failed(&mut link)), link.input.len()),
-        (Some(Blame::Nonsense), 0)
+        (Some(Blame::ProtocolError), 0)
     );
 }
 

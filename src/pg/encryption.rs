@@ -99,7 +99,7 @@ mod tests {
         let failure = encryption_error(&mut input).unwrap_err().to_string();
         assert_eq!(
             failure,
-            "refused by a living server: could not fork new process"
+            "rejected by the server: could not fork new process"
         );
         let mut error = crate::pg::wire::error("FATAL", "57P03", "starting up");
         assert!(matches!(

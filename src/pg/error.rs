@@ -107,7 +107,7 @@ impl fmt::Display for ServerError {
 
 /// Something came that the protocol does not allow here.
 pub(super) fn nonsense(reason: impl Into<String>) -> ProbeFailure {
-    ProbeFailure::Nonsense {
+    ProbeFailure::ProtocolError {
         reason: reason.into(),
     }
 }
@@ -174,10 +174,10 @@ mod tests {
         check("57P01", "not ready");
         check("57P02", "not ready");
         check("57P03", "not ready");
-        check("57P05", "refused by a living server");
-        check("3D000", "refused by a living server");
-        check("53300", "refused by a living server");
-        check("42501", "refused by a living server");
+        check("57P05", "rejected by the server");
+        check("3D000", "rejected by the server");
+        check("53300", "rejected by the server");
+        check("42501", "rejected by the server");
     }
 
     #[test]
@@ -236,7 +236,7 @@ mod tests {
             &[],
         ] {
             assert!(
-                matches!(read(fields), Err(ProbeFailure::Nonsense { .. })),
+                matches!(read(fields), Err(ProbeFailure::ProtocolError { .. })),
                 "{fields:?}"
             );
         }

@@ -286,7 +286,7 @@ mod tests {
         check(
             Budget::for_login(),
             text,
-            "refused by a living server: could not fork new process for connection: Cannot",
+            "rejected by the server: could not fork new process for connection: Cannot",
         );
         for end in 0..text.len() {
             assert!(
@@ -305,7 +305,7 @@ mod tests {
         check(
             Budget::for_login(),
             &wire::authentication(99, b""),
-            "refused by a living server: authentication method 99",
+            "rejected by the server: authentication method 99",
         );
         check(
             Budget::for_login(),
@@ -315,7 +315,7 @@ mod tests {
         check(
             Budget::for_login(),
             &wire::message(b'R', b"\0\0"),
-            "not understood: message 'R' of 6 bytes",
+            "protocol error: message 'R' of 6 bytes",
         );
     }
 }

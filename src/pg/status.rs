@@ -207,7 +207,7 @@ mod tests {
     #[track_caller]
     fn wrong(values: &[Option<&str>], expected: &str) {
         let failure = status_row(&body(values)).unwrap_err();
-        assert_eq!(failure.to_string(), format!("not understood: {expected}"));
+        assert_eq!(failure.to_string(), format!("protocol error: {expected}"));
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn failures_are_read_back() {
         ),
         (ProbeFailure::Refused { message: text() }, "refused"),
         (ProbeFailure::NotReady { message: text() }, "not_ready"),
-        (ProbeFailure::Nonsense { reason: text() }, "nonsense"),
+        (ProbeFailure::ProtocolError { reason: text() }, "nonsense"),
     ] {
         check_node(
             Err(failure.clone()),

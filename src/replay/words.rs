@@ -55,7 +55,7 @@ pub(super) fn write_failure(failure: &ProbeFailure, line: &mut Map<String, Value
         }
         ProbeFailure::Refused { message } => ("refused", MESSAGE, message.as_str()),
         ProbeFailure::NotReady { message } => ("not_ready", MESSAGE, message.as_str()),
-        ProbeFailure::Nonsense { reason } => ("nonsense", MESSAGE, reason.as_str()),
+        ProbeFailure::ProtocolError { reason } => ("nonsense", MESSAGE, reason.as_str()),
     };
     line.insert(FAILURE.to_owned(), json!(name));
     line.insert(key.to_owned(), json!(detail));
@@ -76,7 +76,7 @@ pub(super) fn read_failure(
         "authentication" => ProbeFailure::AuthenticationRejected { message: text() },
         "refused" => ProbeFailure::Refused { message: text() },
         "not_ready" => ProbeFailure::NotReady { message: text() },
-        "nonsense" => ProbeFailure::Nonsense { reason: text() },
+        "nonsense" => ProbeFailure::ProtocolError { reason: text() },
         other => {
             return Err(format!(
                 "failure {other:?}: expected unreachable, timed_out, authentication, refused, not_ready or nonsense"

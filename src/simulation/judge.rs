@@ -149,7 +149,7 @@ impl World {
             .last_round()
             .map(|round| &round.decision.verdict)
         {
-            Some(Verdict::Promote { winner, .. } | Verdict::AnotherIsBetter { winner, .. }) => {
+            Some(Verdict::Promote { winner, .. } | Verdict::OtherCandidate { winner, .. }) => {
                 &winner.node
             }
             _ => return,

@@ -296,7 +296,7 @@ impl Case<'_> {
         };
         let is_former = |node: NodeId| {
             let remembered = self.standing.remembered == Some(node);
-            self.told.former_standbys[node]
+            self.told.previous_standbys[node]
                 && told_nothing(node)
                 && !self.rules.gone[node]
                 && !remembered

@@ -196,8 +196,8 @@ impl Site {
         let mut memory = Memory::default();
         if let Some(saved) = &self.saved {
             memory = saved.memory.clone();
-            told.former_contacts.clone_from(&saved.contacts);
-            told.former_standbys.clone_from(&saved.standbys);
+            told.previous_contacts.clone_from(&saved.contacts);
+            told.previous_standbys.clone_from(&saved.standbys);
         }
         if boot {
             memory

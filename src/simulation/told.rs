@@ -17,9 +17,9 @@ pub struct Told {
     /// By observer.
     pub observers: Vec<ObserverTold>,
     /// Contacts with primaries of which a former process knew when it last saved, by node.
-    pub former_contacts: Vec<Option<Moment>>,
+    pub previous_contacts: Vec<Option<Moment>>,
     /// Who was a standby to a former process.
-    pub former_standbys: Vec<bool>,
+    pub previous_standbys: Vec<bool>,
     /// Contacts that an honest observer truly had and has told of, by node.
     pub honest_contacts: Vec<Option<Moment>>,
 }
@@ -103,8 +103,8 @@ impl Told {
         Self {
             nodes: vec![NodeTold::default(); nodes],
             observers: vec![observer; observers],
-            former_contacts: vec![None; nodes],
-            former_standbys: vec![false; nodes],
+            previous_contacts: vec![None; nodes],
+            previous_standbys: vec![false; nodes],
             honest_contacts: vec![None; nodes],
         }
     }
@@ -169,9 +169,9 @@ impl Told {
     /// A node has left the configuration: what it told leaves with it, but not that it was reached
     /// as a primary, or that it was a standby.
     pub fn node_left(&mut self, node: NodeId) {
-        self.former_standbys[node] = self.standbys()[node];
+        self.previous_standbys[node] = self.standbys()[node];
         let left = std::mem::take(&mut self.nodes[node]);
-        self.former_contacts[node] = self.former_contacts[node].max(left.contact);
+        self.previous_contacts[node] = self.previous_contacts[node].max(left.contact);
     }
 
     /// The last contact that anybody had with this node as a primary.
@@ -183,7 +183,7 @@ impl Told {
             .max();
         self.nodes[node]
             .contact
-            .max(self.former_contacts[node])
+            .max(self.previous_contacts[node])
             .max(observers)
             .max(self.honest_contacts[node])
     }
@@ -195,7 +195,7 @@ impl Told {
         };
         self.nodes
             .iter()
-            .zip(&self.former_standbys)
+            .zip(&self.previous_standbys)
             .map(is_standby)
             .collect()
     }

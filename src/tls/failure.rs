@@ -21,7 +21,7 @@ pub enum Blame {
     /// The server does not want to go on, and says so in TLS.
     Server,
     /// Whoever answered does not speak TLS as it should.
-    Nonsense,
+    ProtocolError,
     /// Our own files or settings.
     Ourselves,
 }

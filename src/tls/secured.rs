@@ -276,7 +276,7 @@ fn broken(error: &Error) -> io::Error {
             Blame::Server,
             format!("the server's TLS and ours have nothing in common: {reason:?}"),
         ),
-        other => Failure::new(Blame::Nonsense, format!("TLS: {other}")),
+        other => Failure::new(Blame::ProtocolError, format!("TLS: {other}")),
     })
 }
 

@@ -76,7 +76,7 @@ impl Trial {
         let least = if self.alert() == expected { 2 } else { 1 };
         self.reload(&json!({ "failover_command": command }));
         let unasked = longest_unasked(self.daemon(), &["s1"], time);
-        let line = format!("this node was to be promoted: {expected}\n");
+        let line = format!("promotion failed: {expected}\n");
         let attempts = |log: &str| log.matches(&line).count();
         wait_until(&format!("the alert says: {expected}"), SOON, || {
             self.alert() == expected && attempts(&self.daemon().log()[logged..]) >= least

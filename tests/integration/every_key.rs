@@ -467,7 +467,7 @@ fn deciding(world: &mut World) {
     wait_until("the outage is noticed", SOON, || {
         world
             .log()
-            .contains("ago by our own poll, the limit is 1000.000 s")
+            .contains("ago (own poll), the limit is 1000.000 s")
     });
     world.apply(
         json!({"failover_on_disconnect": false}),
@@ -492,7 +492,7 @@ fn deciding(world: &mut World) {
         json!({"c": world.observer.url(), "d": "http://127.0.0.1:1", "e": "http://127.0.0.1:1"});
     world.apply(
         json!({"maintenance_mode_file": world.path("open"), "failover_quorum": "majority", "observers": observers}),
-        says("3 of 6 votes known, 4 needed"),
+        says("3 of 6 votes, 4 required"),
     );
     let refusing = world.noting("refused", "exit 3");
     world.apply(

@@ -48,10 +48,7 @@ fn an_outage_in_maintenance_is_explained_everywhere_alike() {
     };
     let fleet = Fleet::start(&cluster, |_, config| config["observers"] = json!({}));
     let daemon = &fleet["s1"];
-    assert!(
-        said(&explain(daemon))
-            .starts_with("no failover: the primary p is reachable by our own poll")
-    );
+    assert!(said(&explain(daemon)).starts_with("primary p is reachable (own poll)"));
     fs::write(daemon.path("maintenance"), "").unwrap();
     cluster["p"].kill_nine_all();
     let is_held =
@@ -81,7 +78,7 @@ fn an_outage_in_maintenance_is_explained_everywhere_alike() {
             (&json!("s1"), &json!("first"))
         );
         assert_eq!(
-            (&figures["votes"]["of"], &figures["votes"]["total"]),
+            (&figures["votes"]["voters"], &figures["votes"]["total"]),
             (&json!(["s1"]), &json!(2))
         );
         assert!(
@@ -92,7 +89,7 @@ fn an_outage_in_maintenance_is_explained_everywhere_alike() {
     wait_until("it is told", SOON, || {
         said(&explain(daemon)).contains(&remedy)
     });
-    assert!(said(&explain(daemon)).contains("told by the daemon at 127."));
+    assert!(said(&explain(daemon)).contains("reported by the daemon at 127."));
     assert!(fleet.promoted().is_empty());
 }
 
@@ -141,7 +138,7 @@ fn a_daemon_that_is_down_is_explained_by_its_state_file() {
     assert!(output.status.success(), "{}", said(&output));
     let text = said(&output);
     assert!(
-        text.starts_with("observing: nobody reaches a primary")
+        text.starts_with("observing: no primary is reachable")
             && text.contains("state.json; the daemon at"),
         "{text}"
     );

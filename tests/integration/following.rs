@@ -214,7 +214,7 @@ fn a_stop_that_fails_is_repeated_though_the_settings_are_right_by_then() {
     assert!(
         fleet["s1"]
             .log()
-            .contains("pg_stop_command ended with status 7")
+            .contains("pg_stop_command exited with status 7")
     );
     fleet.wait_settled();
     let mut settled: Value = fleet["s1"].config.clone();

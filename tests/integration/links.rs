@@ -99,13 +99,13 @@ fn a_standby_that_is_cut_off_and_restarted_counts_those_it_knew() {
     }
     let votes = &fleet["s2"].state_file()["decision"]["figures"]["votes"];
     assert_eq!(
-        (&votes["known"], &votes["needed"], &votes["total"]),
+        (&votes["known"], &votes["required"], &votes["total"]),
         (&json!(1), &json!(2), &json!(3)),
         "{votes}"
     );
     assert!(
         fleet["s2"]
             .log()
-            .contains("too little of the cluster is known: 1 of 3 votes known, 2 needed")
+            .contains("no quorum: 1 of 3 votes, 2 required")
     );
 }

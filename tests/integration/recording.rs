@@ -104,7 +104,7 @@ fn check_replay(record: &Path, log: &str, promoted: bool) {
         let t = format!("{:.6}  promoting ", promotion["t"].as_f64().unwrap());
         assert!(story.contains(&t), "{t}: {story}");
         assert!(
-            story.contains(": nobody reaches the primary p, last reached "),
+            story.contains(": primary p is unreachable, last reached "),
             "{story}"
         );
     }
@@ -204,7 +204,7 @@ fn expectations_are_verified() {
         &["--text"],
         &with("{}"),
         (
-            "t\n      5.000000  the primary is p now (before: none)\n      5.000000  no failover: the primary p is reachable by our own poll",
+            "t\n      5.000000  the primary is now p (previously: none)\n      5.000000  primary p is reachable (own poll)",
             "",
             0,
         ),

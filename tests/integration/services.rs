@@ -55,7 +55,7 @@ fn a_service_manager_is_told_how_things_stand() {
             daemon.get("/state.json").is_ok(),
             "it said that it was ready"
         );
-        inbox.wait_for("STATUS=primary: no primary is known; this node: observer; observing: nobody reaches a primary");
+        inbox.wait_for("STATUS=primary: no primary is known; this node: observer; observing: no primary is reachable");
         for _ in 0..3 {
             assert_eq!(words(&inbox, "WATCHDOG"), ["WATCHDOG=1"]);
         }

@@ -270,19 +270,19 @@ impl Worlds {
         remembered: Option<usize>,
         memory: usize,
     ) {
-        let former_standbys: BTreeSet<_> = (memory == 1)
+        let previous_standbys: BTreeSet<_> = (memory == 1)
             .then(|| self.names[2].clone())
             .into_iter()
             .collect();
-        let former_contacts: Vec<_> = (memory == 2)
+        let previous_contacts: Vec<_> = (memory == 2)
             .then(|| (self.names[0].clone(), mono(LIMIT - 1)))
             .into_iter()
             .collect();
         let mut told = std::borrow::Cow::Borrowed(told);
         if memory > 0 {
             let told = told.to_mut();
-            told.former_standbys[2] = memory == 1;
-            told.former_contacts[0] = (memory == 2).then(|| moment(LIMIT - 1));
+            told.previous_standbys[2] = memory == 1;
+            told.previous_contacts[0] = (memory == 2).then(|| moment(LIMIT - 1));
         }
         let primary = remembered.map(|node| self.names[node].clone());
         let map = NodeMap::new(&self.config, state, primary.as_ref(), mono(0));
@@ -297,8 +297,8 @@ impl Worlds {
                 state,
                 map: &map,
                 remembered: primary.as_ref(),
-                former_contacts: &former_contacts,
-                former_standbys: &former_standbys,
+                previous_contacts: &previous_contacts,
+                previous_standbys: &previous_standbys,
                 nodes_changed_at: Monotonic::from_duration(Duration::ZERO),
                 fresh: true,
                 maintenance,
@@ -346,7 +346,7 @@ impl Worlds {
         self.promoted += u64::from(promotes);
         let agree = promotes == against.is_empty();
         let same_candidate = match verdict {
-            Verdict::AnotherIsBetter { winner, .. } => {
+            Verdict::OtherCandidate { winner, .. } => {
                 first_candidate(told, &rules, &standing).map(|first| &self.names[first])
                     == Some(&winner.node)
             }

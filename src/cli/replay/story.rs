@@ -117,17 +117,17 @@ mod tests {
                {"t": 7.2, "node": "s", "report": {"in_recovery": true, "db_time": 7.2, "receive_lsn": "0/5", "last_replay": 0}}
                {"t": 8, "command": "failover_command", "exit": 0}
                {"t": 9, "end": true}"#,
-            "0.000000  no decision yet: not asked once yet: p s
-             0.100000  the primary is p now (before: none)
-             0.100000  no failover: the primary p is reachable by our own poll
+            "0.000000  waiting for the first poll of: p, s
+             0.100000  the primary is now p (previously: none)
+             0.100000  primary p is reachable (own poll)
              the same at 2.100
              3.000000  node p: unreachable: connection reset
-             3.000000  asking everybody again: nobody reaches the primary p
-             3.100000  no failover: p was last reached as a primary 3.000 s ago by our own poll, the limit is 7.000 s
-             7.200000  promoting s at 0/5: nobody reaches the primary p, last reached 7.100 s ago; 1 of 2 votes known, 1 needed
+             3.000000  re-polling all nodes: primary p is unreachable
+             3.100000  no failover: p was last reached as a primary 3.000 s ago (own poll), the limit is 7.000 s
+             7.200000  promoting s at 0/5: primary p is unreachable, last reached 7.100 s ago; 1 of 2 votes, 1 required
              7.200000  command: promote it
              8.000000  alert raised: failover_has_happened
-             8.000000  failover_command ended well
+             8.000000  failover_command succeeded
              8.000000  alert removed: replication_delay_warning",
         );
     }

@@ -240,7 +240,7 @@ impl NodeConversation {
                 Next::Failed(_) | Next::Ended => break,
                 Next::Full if took_some => {}
                 Next::Full => {
-                    return Err(ProbeFailure::Nonsense {
+                    return Err(ProbeFailure::ProtocolError {
                         reason: format!("a message over {INPUT_BYTES} bytes"),
                     });
                 }

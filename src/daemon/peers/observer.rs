@@ -142,7 +142,7 @@ impl ObserverConversation {
                 Next::Full if took_some => {}
                 Next::Full => {
                     let reason = format!("more than {INPUT_BYTES} bytes that make no sense");
-                    return Err(ProbeFailure::Nonsense { reason });
+                    return Err(ProbeFailure::ProtocolError { reason });
                 }
                 Next::Again => {
                     io.registry.again(*token);
@@ -169,7 +169,7 @@ fn idle(open: &mut Connection) -> Step<ObserverReport> {
 
 fn read(response: &Response) -> Result<ObserverReport, ProbeFailure> {
     compat::observed::read(&response.body, response.date)
-        .map_err(|reason| ProbeFailure::Nonsense { reason })
+        .map_err(|reason| ProbeFailure::ProtocolError { reason })
 }
 
 /// Brings the handshake on. True: it is over.

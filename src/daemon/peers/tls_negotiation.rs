@@ -125,7 +125,7 @@ fn begin(
     match opening {
         Opening::Plain => Ok(Stage::Settled),
         Opening::Direct => Ok(Stage::Agreed),
-        Opening::Ask if !open.link.input.is_empty() => Err(ProbeFailure::Nonsense {
+        Opening::Ask if !open.link.input.is_empty() => Err(ProbeFailure::ProtocolError {
             reason: "it spoke before it was asked anything".to_owned(),
         }),
         Opening::Ask => {
@@ -251,7 +251,7 @@ pub(super) fn explained(failure: &Failure) -> ProbeFailure {
             ProbeFailure::AuthenticationRejected { message }
         }
         Blame::Server => ProbeFailure::Refused { message },
-        Blame::Nonsense => ProbeFailure::Nonsense { reason: message },
+        Blame::ProtocolError => ProbeFailure::ProtocolError { reason: message },
     }
 }
 

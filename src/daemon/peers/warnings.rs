@@ -53,7 +53,7 @@ mod tests {
             (
                 60,
                 "heartbeat: c: d",
-                Some("heartbeat: c: d (since the last line 2 times in other words)"),
+                Some("heartbeat: c: d (2 similar messages suppressed)"),
             ),
             (120, "heartbeat: e", Some("heartbeat: e")),
             (599, "slots: a", None),

@@ -298,7 +298,7 @@ fn an_error_while_idle_says_why_the_connection_ends() {
     let mut bench = Bench::idle();
     assert!(matches!(
         bench.feed(&wire::ready()),
-        Err(ProbeFailure::Nonsense { .. })
+        Err(ProbeFailure::ProtocolError { .. })
     ));
     let mut bench = Bench::idle();
     assert_eq!(bench.feed(&wire::message(b'S', b"a\0b\0")), Ok(vec![]));

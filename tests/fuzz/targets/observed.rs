@@ -47,7 +47,7 @@ pub(super) fn explained(input: &[u8]) {
         return;
     };
     text(
-        "told by x",
+        "reported by x",
         &decisions,
         WallTime::from_unix_micros(1_714_480_496_000_000),
     )

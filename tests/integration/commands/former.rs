@@ -64,7 +64,7 @@ fn one_that_runs_is_not_run_a_second_time_however_long_it_takes() {
         begun.elapsed() - waited
     );
     assert!(waited > TAKES - Duration::from_secs(3), "{waited:?}");
-    fleet["s1"].wait_alert("failover_has_happened", "ended with status 0");
+    fleet["s1"].wait_alert("failover_has_happened", "exited with status 0");
     fleet.nobody_promotes_for(1.0);
 }
 
@@ -79,11 +79,9 @@ fn one_that_has_ended_is_not_waited_for() {
     wait_until("the next one promotes", SOON, || {
         !cluster["s1"].is_in_recovery()
     });
-    assert!(
-        fleet["s1"]
-            .log()
-            .contains("the failover_command of a former process has ended, nobody knows how")
-    );
+    assert!(fleet["s1"].log().contains(
+        "failover_command of the previous pglookout process has ended, exit status unknown"
+    ));
     fleet.nobody_promotes_for(1.0);
 }
 

@@ -33,7 +33,7 @@ fn what_commands_leave_behind_delays_nothing_and_holds_no_more_than_so_many_desc
     let command = script_command(trial.daemon(), "leaving", &script);
     let tried = trial.attempt(
         &command,
-        "failover_command ended with status 5",
+        "failover_command exited with status 5",
         Duration::from_secs(1),
     );
     wait_until("many runs", 2 * SOON, || {
@@ -85,7 +85,7 @@ fn what_is_printed_after_the_command_is_logged_to_its_last_word() {
     let command = super::sh("(sleep 0.5; echo late; printf 'without an end') & exit 6");
     trial.attempt(
         &command,
-        "failover_command ended with status 6",
+        "failover_command exited with status 6",
         Duration::from_millis(500),
     );
     for words in ["late", "without an end"] {

@@ -48,7 +48,7 @@ fn two_hundred_megabytes_are_read_bounded_and_not_kept() {
         let script = format!("{script}\necho said; exit {status}");
         let tried = trial.attempt(
             &sh(&script),
-            &format!("failover_command ended with status {status}"),
+            &format!("failover_command exited with status {status}"),
             WATCHED,
         );
         let growth = peak_kib(trial.daemon()).saturating_sub(before);
@@ -87,7 +87,7 @@ fn who_goes_on_printing_for_ever_is_read_and_not_listened_to() {
     let Some(mut trial) = Trial::start(&seldom()) else {
         return;
     };
-    let expected = "failover_command ended with status 46";
+    let expected = "failover_command exited with status 46";
     // Of the second attempt on nothing is left running, so that there is one.
     let mark = trial.daemon().path("printing").display().to_string();
     let script = format!("[ -e '{mark}' ] || {{ setsid yes endless & }}; touch '{mark}'; exit 46");

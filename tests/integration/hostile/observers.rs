@@ -174,11 +174,11 @@ fn cases(trap: &Scripted) -> Vec<Case> {
             &[chunked(), Say(b"0\r\n".to_vec()), Flood(b"a: b\r\n".to_vec(), 1 << 30)],
         ),
         // Slowness.
-        case("silent", "timed out while waiting for its answer", &[Hang]),
-        case("slow-head", "timed out while waiting for its answer", &[Drip(b"HTTP/1.1 200 OK\r\n".to_vec())]),
+        case("silent", "timed out while waiting for the answer", &[Hang]),
+        case("slow-head", "timed out while waiting for the answer", &[Drip(b"HTTP/1.1 200 OK\r\n".to_vec())]),
         case(
             "slow-body",
-            "timed out while waiting for its answer",
+            "timed out while waiting for the answer",
             &[begun(), Drip(b"{\"p\": {\"connection\": ".to_vec())],
         ),
         // HTTP.

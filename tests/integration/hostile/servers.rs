@@ -92,7 +92,7 @@ fn cases() -> Vec<Case> {
     };
     vec![
         // Nothing that makes sense.
-        before_login("random", "not understood: ", &[reply(noise), Hang]),
+        before_login("random", "protocol error: ", &[reply(noise), Hang]),
         before_login(
             "web",
             "message 'H' announces",
@@ -115,22 +115,22 @@ fn cases() -> Vec<Case> {
             "timed out while logging in",
             &[Say(sasl()), Hang],
         ),
-        after_login("no-row", "timed out while waiting for its answer", &[Hang]),
+        after_login("no-row", "timed out while waiting for the answer", &[Hang]),
         after_login(
             "half-row",
-            "timed out while waiting for its answer",
+            "timed out while waiting for the answer",
             &[Say(status(PRIMARY)[..30].to_vec()), Hang],
         ),
         after_login(
             "no-end",
-            "timed out while waiting for its answer",
+            "timed out while waiting for the answer",
             &[Say([described(), row(PRIMARY)].concat()), Hang],
         ),
         // Slowness.
         before_login("slow-login", "timed out while logging in", &[Drip(login())]),
         after_login(
             "slow-row",
-            "timed out while waiting for its answer",
+            "timed out while waiting for the answer",
             &[Drip(status(PRIMARY))],
         ),
         // Size.
@@ -310,14 +310,14 @@ fn cases() -> Vec<Case> {
         // Words for the log.
         before_login(
             "attempts",
-            "refused by a living server: FATAL 53300: attempt ",
+            "rejected by the server: FATAL 53300: attempt ",
             &[counting(|count| {
                 error("FATAL", "53300", &format!("attempt {count}"))
             })],
         ),
         before_login(
             "forger",
-            "refused by a living server: FATAL 53300: no\\nFORGED\\tall\\r is well \\u{1b}[2J\u{FFFD}",
+            "rejected by the server: FATAL 53300: no\\nFORGED\\tall\\r is well \\u{1b}[2J\u{FFFD}",
             &[Say(message(
                 b'E',
                 b"SFATAL\0C53300\0Mno\nFORGED\tall\r is well \x1b[2J\xff\0\0",
@@ -325,7 +325,7 @@ fn cases() -> Vec<Case> {
         ),
         before_login(
             "wordy",
-            "refused by a living server: FATAL 53300: xxxx",
+            "rejected by the server: FATAL 53300: xxxx",
             &[Say(message(
                 b'E',
                 &[b"SFATAL\0C53300\0M", &[b'x'; 60_000][..], b"\0\0"].concat(),

@@ -159,7 +159,7 @@ fn other_words_at_every_poll_are_one_line() {
     );
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert!(
-        log.contains("node attempts: refused by a living server: FATAL 53300: attempt 1"),
+        log.contains("node attempts: rejected by the server: FATAL 53300: attempt 1"),
         "{log}"
     );
     daemon.wait_alert("authentication_error", "wrong for 1");

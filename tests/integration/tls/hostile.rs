@@ -59,7 +59,7 @@ fn nothing_is_believed_before_the_handshake() {
         (
             "erring",
             answering("erring", b"ENo memory\n\0"),
-            "refused by a living server: No memory",
+            "rejected by the server: No memory",
         ),
     ];
     let dir = TestDir::new();

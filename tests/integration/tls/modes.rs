@@ -77,7 +77,7 @@ fn each_mode_ends_as_libpqs_does() {
         "",
     );
     let no_entry = "authentication rejected: FATAL 28000: no pg_hba.conf entry";
-    let off = "refused by a living server: the server does not support TLS, which sslmode demands";
+    let off = "rejected by the server: the server does not support TLS, which sslmode demands";
     let demanding = |reason| {
         [
             ("require", reason),

@@ -27,9 +27,9 @@ fn failures_of_a_login_say_who_is_to_blame() {
         "not ready: FATAL 57P03: the database system is starting up",
     );
     let absent = wire::error("FATAL", "3D000", "database \"d\" does not exist");
-    let text = "refused by a living server: FATAL 3D000: database \"d\" does not exist";
+    let text = "rejected by the server: FATAL 3D000: database \"d\" does not exist";
     login_fails(None, &[wire::authentication(0, b""), absent], text);
-    let unexpected = "not understood: an unexpected message while waiting for";
+    let unexpected = "protocol error: an unexpected message while waiting for";
     login_fails(
         None,
         &[wire::ready()],
@@ -51,9 +51,7 @@ fn failures_of_a_login_say_who_is_to_blame() {
 #[test]
 fn methods_that_we_do_not_speak_are_named() {
     let refused = |method: &str| {
-        format!(
-            "refused by a living server: the server wants {method}, which pglookout does not speak"
-        )
+        format!("rejected by the server: the server wants {method}, which pglookout does not speak")
     };
     login_fails(
         Some("x"),
@@ -255,7 +253,7 @@ fn scram_proves_both_sides() {
 
 #[test]
 fn scram_is_not_over_before_the_server_has_proved_itself() {
-    let waiting = "not understood: an unexpected message while waiting for the server's SCRAM";
+    let waiting = "protocol error: an unexpected message while waiting for the server's SCRAM";
     let mut bench = Bench::start(Some("pencil"));
     bench
         .feed(&wire::authentication(10, b"SCRAM-SHA-256\0\0"))
@@ -301,7 +299,7 @@ fn a_wrong_proof_is_a_rejection() {
 #[test]
 fn an_absurd_challenge_is_nonsense() {
     let (_, _, told) = challenged("100001");
-    let text = "not understood: the server's SCRAM challenge: SCRAM iteration count exceeds the maximum allowed";
+    let text = "protocol error: the server's SCRAM challenge: SCRAM iteration count exceeds the maximum allowed";
     assert_eq!(told.unwrap_err().to_string(), text);
     let (_, _, told) = challenged("1\n");
     assert!(!told.unwrap_err().to_string().contains('\n'));
@@ -314,7 +312,7 @@ fn an_absurd_challenge_is_nonsense() {
         .unwrap_err();
     assert_eq!(
         failure.to_string(),
-        "not understood: the server's SCRAM challenge: invalid nonce"
+        "protocol error: the server's SCRAM challenge: invalid nonce"
     );
 }
 

@@ -149,8 +149,7 @@ fn poll_fails(stream: &[BytesMut], expected: &str) {
 #[test]
 fn failures_of_a_poll_say_who_is_to_blame() {
     let [status, heartbeat, _] = primary();
-    let text =
-        "refused by a living server: ERROR 57014: canceling statement due to statement timeout";
+    let text = "rejected by the server: ERROR 57014: canceling statement due to statement timeout";
     poll_fails(
         &[failed(
             "57014",
@@ -169,20 +168,20 @@ fn failures_of_a_poll_say_who_is_to_blame() {
     );
     poll_fails(
         &[wire::answer(&[])],
-        "not understood: no status row, expected one",
+        "protocol error: no status row, expected one",
     );
     poll_fails(
         &[wire::answer(&[PRIMARY, PRIMARY])],
-        "not understood: more than one status row",
+        "protocol error: more than one status row",
     );
     poll_fails(
         &[wire::row(PRIMARY)],
-        "not understood: an unexpected message in an answer (Awaited)",
+        "protocol error: an unexpected message in an answer (Awaited)",
     );
     let unfinished = [wire::description(), wire::row(PRIMARY), wire::ready()];
     poll_fails(
         &unfinished,
-        "not understood: an unexpected message in an answer (Rows)",
+        "protocol error: an unexpected message in an answer (Rows)",
     );
     let open = [
         wire::description(),
@@ -192,7 +191,7 @@ fn failures_of_a_poll_say_who_is_to_blame() {
     ];
     poll_fails(
         &open,
-        "not understood: a transaction is open after a query of ours, none was begun",
+        "protocol error: a transaction is open after a query of ours, none was begun",
     );
 }
 
@@ -202,7 +201,7 @@ fn slots_have_a_limit() {
     let flood = wire::answer(&vec![SLOT; 10_001]);
     poll_fails(
         &[status.clone(), heartbeat.clone(), flood],
-        "not understood: more than 10000 replication slots",
+        "protocol error: more than 10000 replication slots",
     );
     let told = Bench::asked().feed(&joined(&[
         status,
