@@ -9,15 +9,11 @@ pub(crate) fn deliveries(text: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
         .chain(std::iter::once(text.chunks(1).collect()))
 }
 
-/// Numbers below what each call asks for, drawn from `seed`, which is printed first (xorshift64).
-pub(crate) fn draws(mut seed: u64) -> impl FnMut(usize) -> usize {
+/// Numbers below what each call asks for, drawn from `seed`, which is printed first.
+pub(crate) fn draws(seed: u64) -> impl FnMut(usize) -> usize {
     println!("seed {seed:#x}");
-    move |below| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        usize::try_from(seed % below as u64).unwrap()
-    }
+    let mut rng = fastrand::Rng::with_seed(seed);
+    move |below| rng.usize(..below)
 }
 
 /// Calls `check` with 20,000 variations of `text`, drawn from a fixed seed that is printed first.

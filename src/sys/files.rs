@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::random;
 use super::text::escape_controls;
 
 /// Puts a new file with this content in the place of `path`, so that a reader sees the old one or
@@ -23,7 +22,7 @@ use super::text::escape_controls;
 /// taken before it takes the place. What was there, be it a link or a FIFO, is replaced and not
 /// opened.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let beside = beside(path).map_err(|error| about(path, "cannot replace", &error))?;
+    let beside = beside(path);
     let mut options = OpenOptions::new();
     let options = options.write(true).create_new(true).mode(0o644);
     let mut file = options
@@ -134,10 +133,11 @@ pub fn read_at_most(file: impl Read, limit: usize) -> io::Result<Option<Vec<u8>>
 }
 
 /// Where the new file is made: in the same directory, hence on the same disk, under a random name.
-fn beside(path: &Path) -> io::Result<PathBuf> {
+/// Who guesses it hinders the write and no more: nothing that is there is opened.
+fn beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
-    name.push(format!(".{:016x}.tmp", random::number()?));
-    Ok(name.into())
+    name.push(format!(".{:016x}.tmp", fastrand::u64(..)));
+    name.into()
 }
 
 /// A new name is on disk when its directory is. Some file systems know no such request, and a

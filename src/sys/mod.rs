@@ -21,6 +21,5 @@ pub mod writer;
 
 mod descriptors;
 mod output;
-mod random;
 mod sink;
 mod syslog;

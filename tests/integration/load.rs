@@ -1,7 +1,6 @@
 //! Much of everything, for a while: afterwards the daemon holds what it held before.
 
 mod day;
-mod dice;
 mod observer;
 mod reloads;
 mod soak;

@@ -237,16 +237,16 @@ fn mutated_streams_never_panic() {
     ];
     for seed in 1..20_000_u64 {
         println!("seed {seed}");
-        let mut random = Random(seed);
-        let asked = random.below(2) == 0;
+        let mut random = fastrand::Rng::with_seed(seed);
+        let asked = random.usize(..2) == 0;
         let streams: &[BytesMut] = if asked { &polls } else { &logins };
-        let mut stream = streams[random.below(streams.len())].clone();
-        for _ in 0..=random.below(4) {
-            let at = random.below(stream.len());
-            match random.below(3) {
-                0 => stream[at] = random.next().to_be_bytes()[0],
+        let mut stream = streams[random.usize(..streams.len())].clone();
+        for _ in 0..=random.usize(..4) {
+            let at = random.usize(..stream.len());
+            match random.usize(..3) {
+                0 => stream[at] = random.u8(..),
                 1 => stream.truncate(at.max(1)),
-                _ => stream[at] ^= 1 << random.below(8),
+                _ => stream[at] ^= 1 << random.usize(..8),
             }
         }
         let mut bench = if asked {
@@ -254,27 +254,11 @@ fn mutated_streams_never_panic() {
         } else {
             Bench::start(Some("pencil"))
         };
-        let split = random.below(stream.len());
+        let split = random.usize(..stream.len());
         let first = bench.feed(&stream[..split]).map(|_| ());
         let second = bench.feed(&stream[split..]).map(|_| ());
         assert!(first.is_ok() || first == second, "a failure lasts");
         assert!(bench.session.connection_closed().to_string().len() < 2_000);
-    }
-}
-
-/// xorshift64: a stream of numbers that a seed repeats.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() >> 33).unwrap() % limit
     }
 }
 

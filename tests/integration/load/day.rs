@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::dice::Dice;
 use super::observer::{Mood, Observer};
 use crate::harness::daemon::HTTP_PORT;
 use crate::harness::fleet::{note_time, script_command};
@@ -29,7 +28,7 @@ const CHECK_INTERVAL: f64 = 0.01;
 /// A daemon beside `s1`, everybody whom it knows, and what goes wrong.
 pub(super) struct Day {
     pub(super) daemon: Daemon,
-    dice: Dice,
+    random: fastrand::Rng,
     players: Vec<Player>,
     observer: Observer,
     clients: Vec<TcpStream>,
@@ -86,7 +85,7 @@ impl Day {
         daemon.start();
         Self {
             daemon,
-            dice: Dice::new(seed),
+            random: fastrand::Rng::with_seed(seed),
             players,
             observer,
             clients: Vec::new(),
@@ -119,7 +118,7 @@ impl Day {
             assert!(self.daemon.is_running(), "{}", self.daemon.log());
             self.heal();
             self.go_wrong();
-            pause(10 + self.dice.below(50));
+            pause(10 + self.random.u64(..50));
         }
     }
 
@@ -223,9 +222,9 @@ impl Day {
     }
 
     fn go_wrong(&mut self) {
-        match self.dice.below(32) {
+        match self.random.u64(..32) {
             0..=14 => self.trouble_a_server(),
-            15 if self.dice.below(2) == 0 => self.lose_the_primary(),
+            15 if self.random.u64(..2) == 0 => self.lose_the_primary(),
             15 | 16 => self.confuse_the_roles(),
             17 | 18 => self.upset_the_observer(),
             19 | 20 => self.reload(),
@@ -240,8 +239,8 @@ impl Day {
     }
 
     fn trouble_a_server(&mut self) {
-        let (at, trouble) = (self.dice.below(3) as usize, self.dice.one_of(&TROUBLES));
-        let time = 10 + self.dice.below(190);
+        let (at, trouble) = (self.random.u64(..3) as usize, self.random.choice(TROUBLES).unwrap());
+        let time = 10 + self.random.u64(..190);
         self.trouble(at, trouble, time);
         self.count("troubles of servers");
     }
@@ -249,7 +248,7 @@ impl Day {
     /// For longer than the limit, and what an observer's dates are cut off by, which is up to a
     /// second.
     fn lose_the_primary(&mut self) {
-        let time = 1_600 + self.dice.below(1_000);
+        let time = 1_600 + self.random.u64(..1_000);
         self.healing.retain(|(_, whom)| *whom != Whom::Server(0));
         self.trouble(0, Trouble::Refused, time);
         self.count("primaries lost");
@@ -267,7 +266,7 @@ impl Day {
     }
 
     fn confuse_the_roles(&mut self) {
-        let at = self.dice.below(3) as usize;
+        let at = self.random.u64(..3) as usize;
         if self.promoted_at.is_none()
             && self
                 .healing
@@ -279,29 +278,29 @@ impl Day {
             } else {
                 Role::Primary
             });
-            let time = 10 + self.dice.below(100);
+            let time = 10 + self.random.u64(..100);
             self.heal_after(Whom::Server(at), time);
             self.count("roles changed");
         }
     }
 
     fn upset_the_observer(&mut self) {
-        let mood = self.dice.one_of(&[
+        let mood = self.random.choice([
             Mood::Broken,
             Mood::Garbage,
             Mood::Slow,
             Mood::Silent,
             Mood::Gone,
-        ]);
+        ]).unwrap();
         self.observer.set_mood(mood);
-        let time = 50 + self.dice.below(300);
+        let time = 50 + self.random.u64(..300);
         self.heal_after(Whom::Observer, time);
         self.count("moods of the observer");
     }
 
     fn begin_maintenance(&mut self) {
         fs::write(self.daemon.path("maintenance"), "").expect("the maintenance file");
-        let time = 50 + self.dice.below(200);
+        let time = 50 + self.random.u64(..200);
         self.heal_after(Whom::Maintenance, time);
         self.count("maintenances");
     }
@@ -313,7 +312,7 @@ impl Day {
 
     fn reload(&mut self) {
         let mut config = self.daemon.config.clone();
-        match self.dice.below(6) {
+        match self.random.u64(..6) {
             // Nobody knows this name.
             0 => config["remote_conns"]["stranger"] = json!("host=nobody.invalid user=x"),
             1 => {
@@ -334,10 +333,8 @@ impl Day {
     /// leaves.
     fn come_as_a_client(&mut self) {
         self.count("HTTP clients");
-        let target = self
-            .dice
-            .one_of(&["/state.json", "/decisions.json", "/nothing"]);
-        if self.dice.below(3) == 0 {
+        let target = self.random.choice(["/state.json", "/decisions.json", "/nothing"]).unwrap();
+        if self.random.u64(..3) == 0 {
             let status = self
                 .daemon
                 .get(target)
@@ -351,13 +348,13 @@ impl Day {
             .host
             .connect(HTTP_PORT, SOON)
             .expect("a connection");
-        let said: &[u8] = self.dice.one_of(&[
+        let said: &[u8] = self.random.choice([
             b"".as_slice(),
             b"GET /sta",
             b"GET /decisions.json HTTP/1.1\r\nHost: x\r\n\r\n",
             b"POST /check HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab",
             b"\0\xff\r\n\r\n",
-        ]);
+        ]).unwrap();
         let _ = stream.write_all(said);
         self.clients.push(stream);
         if self.clients.len() > 20 {
@@ -369,7 +366,7 @@ impl Day {
     fn change_the_command(&mut self) {
         for name in ["fails", "hangs"] {
             let path = self.daemon.path(name);
-            let _ = match self.dice.below(3) {
+            let _ = match self.random.u64(..3) {
                 0 => fs::write(path, ""),
                 _ => fs::remove_file(path),
             };
