@@ -103,8 +103,7 @@ fn a_file_that_cannot_be_written_is_an_error_with_its_path_and_leaves_nothing() 
     fs::create_dir_all(room.at("directory")).unwrap();
     error(replace(&room.at("directory"), b"1"), &room.at("directory"));
     assert_eq!(names(&room), ["directory"]);
-    let is_unpredictable =
-        |name: &str| beside(&room.at(name)) != beside(&room.at(name));
+    let is_unpredictable = |name: &str| beside(&room.at(name)) != beside(&room.at(name));
     assert!(is_unpredictable("state.json"));
 }
 

@@ -4,14 +4,11 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use der::asn1::{AnyRef, ObjectIdentifier};
+use der::{Decode, Reader, SliceReader, Tag, TagNumber, Tagged};
 use ring::digest;
 
-use super::der::{
-    self, BIT_STRING, Der, Element, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE,
-    UTC_TIME, explicit,
-};
-use crate::time::WallTime;
-use crate::time::timestamp;
+use crate::time::{WallTime, timestamp};
 
 /// A certificate, read.
 #[derive(Debug)]
@@ -19,8 +16,9 @@ pub(super) struct Certificate<'a> {
     der: &'a [u8],
     /// Version 1 has no extensions, and so no names but the common one.
     pub(super) is_version_1: bool,
+    /// Names, each without its tag and length.
     pub(super) issuer: &'a [u8],
-    pub(super) subject: &'a [u8],
+    subject: &'a [u8],
     pub(super) not_before: WallTime,
     pub(super) not_after: WallTime,
     /// SubjectPublicKeyInfo, whole.
@@ -31,27 +29,28 @@ pub(super) struct Certificate<'a> {
     pub(super) addresses: Vec<IpAddr>,
     /// What was signed.
     pub(super) signed: &'a [u8],
-    pub(super) signature_algorithm: Element<'a>,
+    /// AlgorithmIdentifier, without its tag and length.
+    pub(super) signature_algorithm: &'a [u8],
     pub(super) signature: &'a [u8],
 }
 
 impl<'a> Certificate<'a> {
     /// Reads a certificate; `None` if it is none.
     pub(super) fn read(der: &'a [u8]) -> Option<Self> {
-        let mut outer = Der(der).expect(SEQUENCE)?.inside();
-        let signed = outer.expect(SEQUENCE)?;
-        let signature_algorithm = outer.expect(SEQUENCE)?;
+        let mut outer = Elements::of(der)?.within(Tag::Sequence)?;
+        let signed = outer.whole()?;
+        let signature_algorithm = outer.expect(Tag::Sequence)?;
         // A bit string begins with the number of bits that its last byte lacks: none.
-        let signature = outer.expect(BIT_STRING)?.content.strip_prefix(&[0])?;
-        let mut inner = signed.inside();
+        let signature = outer.expect(Tag::BitString)?.strip_prefix(&[0])?;
+        let mut inner = Elements::of(signed)?.within(Tag::Sequence)?;
         let version = inner.optional(explicit(0));
-        inner.expect(INTEGER)?;
-        inner.expect(SEQUENCE)?;
-        let issuer = inner.expect(SEQUENCE)?.whole;
-        let mut validity = inner.expect(SEQUENCE)?.inside();
+        inner.expect(Tag::Integer)?;
+        inner.expect(Tag::Sequence)?;
+        let issuer = inner.expect(Tag::Sequence)?;
+        let mut validity = inner.within(Tag::Sequence)?;
         let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
-        let subject = inner.expect(SEQUENCE)?.whole;
-        let public_key = inner.expect(SEQUENCE)?.whole;
+        let subject = inner.expect(Tag::Sequence)?;
+        let public_key = inner.whole()?;
         let (dns_names, addresses) = alternative_names(inner).unwrap_or_default();
         Some(Self {
             der,
@@ -63,7 +62,7 @@ impl<'a> Certificate<'a> {
             public_key,
             dns_names,
             addresses,
-            signed: signed.whole,
+            signed,
             signature_algorithm,
             signature,
         })
@@ -103,12 +102,12 @@ impl<'a> Certificate<'a> {
     /// that its signature uses, or SHA-256 instead of a weaker one. `None` where the signature has
     /// none, as Ed25519.
     pub(super) fn end_point(&self) -> Option<Vec<u8>> {
-        let mut parts = self.signature_algorithm.inside();
-        let oid = parts.expect(OID)?.content;
-        let hash = if oid == RSA_PSS {
+        let mut parts = Elements::of(self.signature_algorithm)?;
+        let oid = parts.expect(Tag::ObjectIdentifier)?;
+        let hash = if oid == RSA_PSS.as_bytes() {
             pss_hash(parts)?
         } else {
-            hash_of_signature(oid)?
+            known(&SIGNATURES, oid)?
         };
         Some(digest::digest(hash, self.der).as_ref().to_vec())
     }
@@ -126,13 +125,74 @@ pub(super) fn shown(text: &str) -> String {
     shown
 }
 
-fn time(element: Element<'_>) -> Option<WallTime> {
-    let text = std::str::from_utf8(element.content).ok()?;
-    let text = match element.tag {
+/// Elements one after the other, read until the first that is broken: what a stranger has written
+/// may end anywhere.
+struct Elements<'a>(SliceReader<'a>);
+
+impl<'a> Elements<'a> {
+    fn of(content: &'a [u8]) -> Option<Self> {
+        SliceReader::new(content).ok().map(Self)
+    }
+
+    /// The content of the next element, which must have this tag.
+    fn expect(&mut self, tag: Tag) -> Option<&'a [u8]> {
+        self.next()
+            .filter(|element| element.tag() == tag)
+            .map(AnyRef::value)
+    }
+
+    /// The same if it has this tag; else it stays.
+    fn optional(&mut self, tag: Tag) -> Option<&'a [u8]> {
+        match Tag::peek(&self.0) {
+            Ok(found) if found == tag => self.expect(tag),
+            _ => None,
+        }
+    }
+
+    /// What is in the next element, which must have this tag.
+    fn within(&mut self, tag: Tag) -> Option<Self> {
+        self.expect(tag).and_then(Self::of)
+    }
+
+    /// The next element with its tag and length.
+    fn whole(&mut self) -> Option<&'a [u8]> {
+        self.0.tlv_bytes().ok()
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = AnyRef<'a>;
+
+    fn next(&mut self) -> Option<AnyRef<'a>> {
+        AnyRef::decode(&mut self.0).ok()
+    }
+}
+
+/// The tag of a context-specific element with elements inside.
+const fn explicit(number: u32) -> Tag {
+    let number = TagNumber(number);
+    Tag::ContextSpecific {
+        constructed: true,
+        number,
+    }
+}
+
+/// The tag of one that is in the place of a simple type.
+const fn implicit(number: u32) -> Tag {
+    let number = TagNumber(number);
+    Tag::ContextSpecific {
+        constructed: false,
+        number,
+    }
+}
+
+fn time(element: AnyRef<'_>) -> Option<WallTime> {
+    let text = std::str::from_utf8(element.value()).ok()?;
+    let text = match element.tag() {
         // Two digits: from 1950 to 2049 (RFC 5280, section 4.1.2.5.1).
-        UTC_TIME if text.get(..1)? < "5" => format!("20{text}"),
-        UTC_TIME => format!("19{text}"),
-        GENERALIZED_TIME => text.to_owned(),
+        Tag::UtcTime if text.get(..1)? < "5" => format!("20{text}"),
+        Tag::UtcTime => format!("19{text}"),
+        Tag::GeneralizedTime => text.to_owned(),
         _ => return None,
     };
     let (day, clock) = text.split_at_checked(8)?;
@@ -141,44 +201,34 @@ fn time(element: Element<'_>) -> Option<WallTime> {
 
 /// Walks a Name: a sequence of sets of attributes.
 fn common_name(name: &[u8]) -> Option<&str> {
-    let sets = Der(name)
-        .expect(SEQUENCE)?
-        .inside()
-        .elements()
-        .filter(|set| set.tag == der::SET);
-    let attributes = sets.flat_map(|set| set.inside().elements());
+    let sets = Elements::of(name)?.filter(|set| set.tag() == Tag::Set);
+    let attributes = sets.filter_map(|set| Elements::of(set.value())).flatten();
     let common = attributes.filter_map(|attribute| {
-        let mut parts = attribute.inside();
-        let is_common = parts.expect(OID)?.content == COMMON_NAME;
-        parts
-            .next()
-            .filter(|_| is_common)
-            .and_then(|value| std::str::from_utf8(value.content).ok())
+        let mut parts = Elements::of(attribute.value())?;
+        let is_common = parts.expect(Tag::ObjectIdentifier)? == COMMON_NAME.as_bytes();
+        let value = parts.next().filter(|_| is_common)?;
+        std::str::from_utf8(value.value()).ok()
     });
     common.last()
 }
 
 /// The extensions follow two unique identifiers that nobody uses.
-fn alternative_names<'a>(mut rest: Der<'a>) -> Option<(Vec<&'a str>, Vec<IpAddr>)> {
-    let extensions = rest
-        .elements()
-        .find(|element| element.tag == explicit(3))?
-        .inside()
-        .next()?;
-    rest = extensions.inside();
-    let names = rest.elements().find_map(|extension| {
-        let mut parts = extension.inside();
-        if parts.expect(OID)?.content != ALTERNATIVE_NAME {
+fn alternative_names(mut rest: Elements<'_>) -> Option<(Vec<&str>, Vec<IpAddr>)> {
+    let extensions = rest.find(|element| element.tag() == explicit(3))?;
+    let mut extensions = Elements::of(extensions.value())?.within(Tag::Sequence)?;
+    let names = extensions.find_map(|extension| {
+        let mut parts = Elements::of(extension.value())?;
+        if parts.expect(Tag::ObjectIdentifier)? != ALTERNATIVE_NAME.as_bytes() {
             return None;
         }
-        parts.optional(der::BOOLEAN);
-        Der(parts.expect(OCTET_STRING)?.content).expect(SEQUENCE)
+        parts.optional(Tag::Boolean);
+        parts.within(Tag::OctetString)?.within(Tag::Sequence)
     })?;
     let (mut dns_names, mut addresses) = (Vec::new(), Vec::new());
-    for name in names.inside().elements() {
-        match name.tag {
-            DNS_NAME => dns_names.extend(std::str::from_utf8(name.content).ok()),
-            IP_ADDRESS => addresses.extend(address(name.content)),
+    for name in names {
+        match name.tag() {
+            DNS_NAME => dns_names.extend(std::str::from_utf8(name.value()).ok()),
+            IP_ADDRESS => addresses.extend(address(name.value())),
             _ => {}
         }
     }
@@ -191,98 +241,57 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
-fn hash_of_signature(oid: &[u8]) -> Option<&'static digest::Algorithm> {
-    SIGNATURES
-        .iter()
-        .find(|(known, _)| *known == oid)
-        .map(|(_, hash)| *hash)
-}
-
 /// RSASSA-PSS names its hash in its parameters; SHA-1 is the default (RFC 4055, section 3.1).
-fn pss_hash(mut parts: Der<'_>) -> Option<&'static digest::Algorithm> {
-    let mut parameters = parts.expect(SEQUENCE)?.inside();
-    let Some(hash) = parameters.optional(explicit(0)) else {
-        return Some(&digest::SHA256);
-    };
-    let oid = hash
-        .inside()
-        .expect(SEQUENCE)?
-        .inside()
-        .expect(OID)?
-        .content;
-    HASHES
-        .iter()
-        .find(|(known, _)| *known == oid)
-        .map(|(_, hash)| *hash)
+fn pss_hash(mut parts: Elements<'_>) -> Option<Hash> {
+    match parts.within(Tag::Sequence)?.optional(explicit(0)) {
+        None => Some(&digest::SHA256),
+        Some(hash) => {
+            let mut algorithm = Elements::of(hash)?.within(Tag::Sequence)?;
+            known(&HASHES, algorithm.expect(Tag::ObjectIdentifier)?)
+        }
+    }
 }
 
-/// 2.5.4.3
-const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-/// 2.5.29.17
-const ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
-const DNS_NAME: u8 = 0x82;
-const IP_ADDRESS: u8 = 0x87;
+fn known(all: &[(ObjectIdentifier, Hash)], oid: &[u8]) -> Option<Hash> {
+    let found = all.iter().find(|(known, _)| known.as_bytes() == oid);
+    found.map(|(_, hash)| *hash)
+}
 
-/// 1.2.840.113549.1.1.10
-const RSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
+type Hash = &'static digest::Algorithm;
+
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+const ALTERNATIVE_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+const DNS_NAME: Tag = implicit(2);
+const IP_ADDRESS: Tag = implicit(7);
+
+const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
 
 /// The signature algorithms of RFC 3279, 4055 and 5758, and what each hashes with; MD5 and SHA-1 as
 /// SHA-256.
-const SIGNATURES: [(&[u8], &digest::Algorithm); 10] = [
-    (
-        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x04],
-        &digest::SHA256,
-    ),
-    (
-        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05],
-        &digest::SHA256,
-    ),
-    (
-        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b],
-        &digest::SHA256,
-    ),
-    (
-        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c],
-        &digest::SHA384,
-    ),
-    (
-        &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d],
-        &digest::SHA512,
-    ),
-    (&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01], &digest::SHA256),
-    (
-        &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02],
-        &digest::SHA256,
-    ),
-    (
-        &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03],
-        &digest::SHA384,
-    ),
-    (
-        &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04],
-        &digest::SHA512,
-    ),
-    (
-        &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, 0x02],
-        &digest::SHA256,
-    ),
+const SIGNATURES: [(ObjectIdentifier, Hash); 10] = [
+    hashed("1.2.840.113549.1.1.4", &digest::SHA256),
+    hashed("1.2.840.113549.1.1.5", &digest::SHA256),
+    hashed("1.2.840.113549.1.1.11", &digest::SHA256),
+    hashed("1.2.840.113549.1.1.12", &digest::SHA384),
+    hashed("1.2.840.113549.1.1.13", &digest::SHA512),
+    hashed("1.2.840.10045.4.1", &digest::SHA256),
+    hashed("1.2.840.10045.4.3.2", &digest::SHA256),
+    hashed("1.2.840.10045.4.3.3", &digest::SHA384),
+    hashed("1.2.840.10045.4.3.4", &digest::SHA512),
+    hashed("2.16.840.1.101.3.4.3.2", &digest::SHA256),
 ];
 
-const HASHES: [(&[u8], &digest::Algorithm); 4] = [
-    (&[0x2b, 0x0e, 0x03, 0x02, 0x1a], &digest::SHA256),
-    (
-        &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01],
-        &digest::SHA256,
-    ),
-    (
-        &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02],
-        &digest::SHA384,
-    ),
-    (
-        &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03],
-        &digest::SHA512,
-    ),
+/// SHA-1 as SHA-256.
+const HASHES: [(ObjectIdentifier, Hash); 4] = [
+    hashed("1.3.14.3.2.26", &digest::SHA256),
+    hashed("2.16.840.1.101.3.4.2.1", &digest::SHA256),
+    hashed("2.16.840.1.101.3.4.2.2", &digest::SHA384),
+    hashed("2.16.840.1.101.3.4.2.3", &digest::SHA512),
 ];
+
+const fn hashed(oid: &str, hash: Hash) -> (ObjectIdentifier, Hash) {
+    (ObjectIdentifier::new_unwrap(oid), hash)
+}
 
 /// Names of one certificate that a message shows.
 const MOST_NAMES: usize = 5;

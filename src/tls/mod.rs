@@ -11,8 +11,6 @@ mod failure;
 #[cfg(feature = "tls")]
 mod certificate;
 #[cfg(feature = "tls")]
-mod der;
-#[cfg(feature = "tls")]
 mod identity;
 #[cfg(feature = "tls")]
 mod secured;

@@ -8,6 +8,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use der::asn1::AnyRef;
+use der::{Encode, Tag};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{
@@ -20,7 +22,6 @@ use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, RevocationOptionsBuild
 
 use super::Trust;
 use super::certificate::{Certificate, shown};
-use super::der::{self, Der};
 use crate::time::WallTime;
 use crate::time::timestamp;
 
@@ -115,17 +116,20 @@ impl Verifier {
         trust: &Trust,
         certificate: &Certificate<'_>,
     ) -> Result<(), Distrust> {
-        let issuer = |anchor: &&TrustAnchor<'_>| {
-            Der(certificate.issuer)
-                .next()
-                .is_some_and(|issuer| issuer.content == anchor.subject.as_ref())
-        };
+        let issuer = |anchor: &&TrustAnchor<'_>| certificate.issuer == anchor.subject.as_ref();
         let has_signed = |anchor: &TrustAnchor<'_>| {
-            let key = SubjectPublicKeyInfoDer::from(der::sequence(&anchor.subject_public_key_info));
+            // An anchor holds it without tag and length.
+            let key = AnyRef::new(Tag::Sequence, &anchor.subject_public_key_info);
+            let Ok(key) = key
+                .and_then(|key| key.to_der())
+                .map(SubjectPublicKeyInfoDer::from)
+            else {
+                return false;
+            };
             let Ok(key) = RawPublicKeyEntity::try_from(&key) else {
                 return false;
             };
-            let wanted = certificate.signature_algorithm.content;
+            let wanted = certificate.signature_algorithm;
             let algorithms = self
                 .algorithms
                 .all

@@ -239,7 +239,10 @@ impl Day {
     }
 
     fn trouble_a_server(&mut self) {
-        let (at, trouble) = (self.random.u64(..3) as usize, self.random.choice(TROUBLES).unwrap());
+        let (at, trouble) = (
+            self.random.u64(..3) as usize,
+            self.random.choice(TROUBLES).unwrap(),
+        );
         let time = 10 + self.random.u64(..190);
         self.trouble(at, trouble, time);
         self.count("troubles of servers");
@@ -285,13 +288,16 @@ impl Day {
     }
 
     fn upset_the_observer(&mut self) {
-        let mood = self.random.choice([
-            Mood::Broken,
-            Mood::Garbage,
-            Mood::Slow,
-            Mood::Silent,
-            Mood::Gone,
-        ]).unwrap();
+        let mood = self
+            .random
+            .choice([
+                Mood::Broken,
+                Mood::Garbage,
+                Mood::Slow,
+                Mood::Silent,
+                Mood::Gone,
+            ])
+            .unwrap();
         self.observer.set_mood(mood);
         let time = 50 + self.random.u64(..300);
         self.heal_after(Whom::Observer, time);
@@ -333,7 +339,10 @@ impl Day {
     /// leaves.
     fn come_as_a_client(&mut self) {
         self.count("HTTP clients");
-        let target = self.random.choice(["/state.json", "/decisions.json", "/nothing"]).unwrap();
+        let target = self
+            .random
+            .choice(["/state.json", "/decisions.json", "/nothing"])
+            .unwrap();
         if self.random.u64(..3) == 0 {
             let status = self
                 .daemon
@@ -348,13 +357,16 @@ impl Day {
             .host
             .connect(HTTP_PORT, SOON)
             .expect("a connection");
-        let said: &[u8] = self.random.choice([
-            b"".as_slice(),
-            b"GET /sta",
-            b"GET /decisions.json HTTP/1.1\r\nHost: x\r\n\r\n",
-            b"POST /check HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab",
-            b"\0\xff\r\n\r\n",
-        ]).unwrap();
+        let said: &[u8] = self
+            .random
+            .choice([
+                b"".as_slice(),
+                b"GET /sta",
+                b"GET /decisions.json HTTP/1.1\r\nHost: x\r\n\r\n",
+                b"POST /check HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab",
+                b"\0\xff\r\n\r\n",
+            ])
+            .unwrap();
         let _ = stream.write_all(said);
         self.clients.push(stream);
         if self.clients.len() > 20 {
