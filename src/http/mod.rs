@@ -4,13 +4,15 @@
 mod body;
 mod client;
 mod date;
+mod get;
 mod head;
 pub mod limits;
 mod request;
 mod response;
 mod server;
 
-pub use client::{Response, ResponseReader, write_get, write_request};
+pub use client::{Response, ResponseReader};
+pub use get::{write_get, write_request};
 pub use request::{Refusal, Reply, Request, Route};
 pub use response::{Answer, write_continue};
 pub use server::{Exchange, Step};
