@@ -6,21 +6,21 @@ use std::time::Duration;
 /// Bytes of a request's line and header fields together.
 pub const MAX_REQUEST_HEAD_BYTES: usize = 8 << 10;
 /// Bytes of a request target.
-pub const MAX_TARGET_BYTES: usize = 2 << 10;
+pub(super) const MAX_TARGET_BYTES: usize = 2 << 10;
 /// Header fields of a request or response.
-pub const MAX_HEADERS: usize = 64;
+pub(super) const MAX_HEADERS: usize = 64;
 /// Bytes of a request's body that are read and thrown away, so that the connection can go on.
-pub const MAX_REQUEST_BODY_BYTES: u64 = 64 << 10;
+pub(super) const MAX_REQUEST_BODY_BYTES: u64 = 64 << 10;
 /// Bytes of a response's status line and header fields together.
 pub const MAX_RESPONSE_HEAD_BYTES: usize = 16 << 10;
 /// Bytes of an observer's response body.
 pub const MAX_RESPONSE_BODY_BYTES: u64 = 8 << 20;
 /// Interim (1xx) responses before the final one.
-pub const MAX_INTERIM_RESPONSES: u32 = 4;
+pub(super) const MAX_INTERIM_RESPONSES: u32 = 4;
 /// Bytes of one line of the chunked coding: a chunk's size with its extensions, or a trailer field.
-pub const MAX_CHUNK_LINE_BYTES: usize = 1 << 10;
+pub(super) const MAX_CHUNK_LINE_BYTES: usize = 1 << 10;
 /// Bytes of a chunked body that are neither content nor chunk sizes: extensions and trailer fields.
-pub const MAX_CHUNK_OVERHEAD_BYTES: usize = 16 << 10;
+pub(super) const MAX_CHUNK_OVERHEAD_BYTES: usize = 16 << 10;
 
 /// From accepting a connection, or from the first byte of a later request on it, to the last byte
 /// of the answer.
