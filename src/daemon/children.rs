@@ -89,11 +89,11 @@ impl Children {
         time_limit: TimeLimit,
         registry: &mut Registry,
     ) -> io::Result<u32> {
-        let mut child = match input {
+        let child = match input {
             Some(input) => Child::start_with_input(argv, input, self.limit)?,
             None => Child::start(argv, self.limit)?,
         };
-        let token = registry.register(&mut child, Owner::Child, Interest::READABLE)?;
+        let token = registry.register(&child, Owner::Child, Interest::READABLE)?;
         let pid = child.id();
         let program = Program {
             task,
@@ -164,8 +164,8 @@ impl Children {
     }
 
     fn remove(&mut self, token: Token, registry: &mut Registry) {
-        if let Some(mut program) = self.programs.remove(&token) {
-            registry.forget(&mut program.child, token);
+        if let Some(program) = self.programs.remove(&token) {
+            registry.forget(&program.child, token);
         }
     }
 

@@ -26,8 +26,8 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    pub(super) fn new(mut listener: Listener, io: &mut Io) -> io::Result<Self> {
-        let token = io.registry.register(&mut listener, Owner::Listener, BOTH)?;
+    pub(super) fn new(listener: Listener, io: &mut Io) -> io::Result<Self> {
+        let token = io.registry.register(&listener, Owner::Listener, BOTH)?;
         Ok(Self {
             listener: Some(listener),
             token,
@@ -119,8 +119,8 @@ impl Listening {
         }
     }
 
-    fn listen(&mut self, mut listener: Listener, io: &mut Io) -> io::Result<()> {
-        let token = io.registry.register(&mut listener, Owner::Listener, BOTH)?;
+    fn listen(&mut self, listener: Listener, io: &mut Io) -> io::Result<()> {
+        let token = io.registry.register(&listener, Owner::Listener, BOTH)?;
         self.stop(io);
         (self.listener, self.token) = (Some(listener), token);
         io.registry.again(token);
@@ -128,8 +128,8 @@ impl Listening {
     }
 
     fn stop(&mut self, io: &mut Io) {
-        if let Some(mut listener) = self.listener.take() {
-            io.registry.forget(&mut listener, self.token);
+        if let Some(listener) = self.listener.take() {
+            io.registry.forget(&listener, self.token);
         }
     }
 }

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 
-use mio::event::Source;
+use mio::unix::SourceFd;
 use mio::{Interest, Token};
 
 use crate::config::{NodeName, ObserverName};
-use crate::net::Tokens;
 
 /// What readiness is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) enum Owner {
 #[derive(Debug)]
 pub(super) struct Registry {
     poll: mio::Registry,
-    tokens: Tokens,
+    next_token: Token,
     owners: BTreeMap<Token, Owner>,
     unfinished: Vec<Token>,
 }
@@ -40,7 +40,7 @@ impl Registry {
     pub(super) fn new(poll: mio::Registry) -> Self {
         Self {
             poll,
-            tokens: Tokens::starting_at(0),
+            next_token: Token(0),
             owners: BTreeMap::new(),
             unfinished: Vec::new(),
         }
@@ -49,21 +49,26 @@ impl Registry {
     /// Registers a source that both reads and writes, or only reads, and gives it a token.
     pub(super) fn register(
         &mut self,
-        source: &mut impl Source,
+        source: &impl AsFd,
         owner: Owner,
         interest: Interest,
     ) -> io::Result<Token> {
-        let token = self.tokens.take();
-        self.poll.register(source, token, interest)?;
+        // At a million a second 64 bits last for half a million years.
+        let token = self.next_token;
+        self.next_token = Token(token.0.wrapping_add(1));
+        let descriptor = source.as_fd().as_raw_fd();
+        self.poll
+            .register(&mut SourceFd(&descriptor), token, interest)?;
         self.owners.insert(token, owner);
         Ok(token)
     }
 
     /// Forgets a source that is about to be dropped; events that are still under way for it find
     /// nobody.
-    pub(super) fn forget(&mut self, source: &mut impl Source, token: Token) {
+    pub(super) fn forget(&mut self, source: &impl AsFd, token: Token) {
         // A descriptor that is closed leaves epoll by itself; an error here changes nothing.
-        let _ = self.poll.deregister(source);
+        let descriptor = source.as_fd().as_raw_fd();
+        let _ = self.poll.deregister(&mut SourceFd(&descriptor));
         self.owners.remove(&token);
     }
 

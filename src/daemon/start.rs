@@ -58,13 +58,13 @@ pub fn run(config_path: &Path, loaded: Loaded) -> ExitCode {
 }
 
 fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, String> {
-    let mut signals = Signals::block().map_err(|error| about("signals", &error))?;
+    let signals = Signals::block().map_err(|error| about("signals", &error))?;
     let (limit, descriptors) = raise_descriptors();
     let poll = Poll::new().map_err(|error| about("epoll", &error))?;
     let registry = poll.registry().try_clone();
     let mut registry = Registry::new(registry.map_err(|error| about("epoll", &error))?);
     registry
-        .register(&mut signals, Owner::Signals, Interest::READABLE)
+        .register(&signals, Owner::Signals, Interest::READABLE)
         .map_err(|error| about("signals", &error))?;
     let listener = Listener::bind(config.http_address.as_deref(), config.http_port)
         .map_err(|error| error.to_string())?;

@@ -111,8 +111,8 @@ impl Clients {
         if self.clients.len() >= self.max && !self.make_room(io) {
             return;
         }
-        let mut link = Link::accepted(stream, INPUT_BYTES);
-        let Ok(token) = io.registry.register(&mut link, Owner::Client, BOTH) else {
+        let link = Link::accepted(stream, INPUT_BYTES);
+        let Ok(token) = io.registry.register(&link, Owner::Client, BOTH) else {
             return;
         };
         let client = Client {
@@ -172,8 +172,8 @@ impl Clients {
     }
 
     fn drop_client(&mut self, token: Token, io: &mut Io) {
-        if let Some(mut client) = self.clients.remove(&token) {
-            io.registry.forget(&mut client.link, token);
+        if let Some(client) = self.clients.remove(&token) {
+            io.registry.forget(&client.link, token);
         }
     }
 }

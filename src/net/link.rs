@@ -8,14 +8,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::path::PathBuf;
 
 use bytes::{Buf, BytesMut};
-use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
-use mio::{Interest, Registry, Token};
 
 use super::pipe::{Pipe, Socket};
 use crate::sys::socket::{KeepAlive, peer_account, set_keepalive};
@@ -110,14 +109,6 @@ impl Link {
         match &self.pipe.socket {
             Socket::Tcp(stream) => set_keepalive(stream, wanted),
             Socket::Unix(_) => Ok(()),
-        }
-    }
-
-    /// The other side's address; `None` for a Unix socket or one that is not connected.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        match &self.pipe.socket {
-            Socket::Tcp(stream) => stream.peer_addr().ok(),
-            Socket::Unix(_) => None,
         }
     }
 
@@ -295,27 +286,9 @@ impl Link {
     }
 }
 
-impl Source for Link {
-    fn register(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interests: Interest,
-    ) -> io::Result<()> {
-        self.pipe.socket.register(registry, token, interests)
-    }
-
-    fn reregister(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interests: Interest,
-    ) -> io::Result<()> {
-        self.pipe.socket.reregister(registry, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.pipe.socket.deregister(registry)
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.socket.as_fd()
     }
 }
 

@@ -1,8 +1,12 @@
 //! Links against real sockets: split writes, ends, resets, refusals, budgets.
 
 use std::net::{Shutdown, TcpListener, TcpStream as Peer};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Token};
 
 use super::*;
 use crate::sys::clock;
@@ -65,7 +69,6 @@ fn connects_says_so_and_moves_bytes_both_ways() {
     until(&mut link, |link, _| {
         (&link.input[..] == b"split").then_some(())
     });
-    assert_eq!(link.peer(), Some(peer.local_addr().unwrap()));
     assert_eq!(link.pump().read, 0);
 }
 
@@ -145,7 +148,6 @@ fn connects_to_unix_sockets_by_path_and_by_abstract_name() {
         listener.accept().unwrap().0.write_all(b"hello").unwrap();
         until_ended(&mut link);
         assert_eq!(&link.input[..], b"hello");
-        assert_eq!(link.peer(), None);
         link.set_keepalive(&KeepAlive::default()).unwrap();
     };
     check(Endpoint::Unix(path.clone()), &by_path);
@@ -229,8 +231,10 @@ fn events_come_for_interests_registered_once() {
     let (mut link, mut peer) = pair(LIMIT);
     let mut poll = mio::Poll::new().unwrap();
     let mut events = mio::Events::with_capacity(4);
+    let descriptor = link.as_fd().as_raw_fd();
+    let both = Interest::READABLE | Interest::WRITABLE;
     poll.registry()
-        .register(&mut link, Token(5), Interest::READABLE | Interest::WRITABLE)
+        .register(&mut SourceFd(&descriptor), Token(5), both)
         .unwrap();
     for word in ["one", "two", "three"] {
         peer.write_all(word.as_bytes()).unwrap();
@@ -241,7 +245,6 @@ fn events_come_for_interests_registered_once() {
             link.pump();
         }
     }
-    poll.registry().deregister(&mut link).unwrap();
 }
 
 #[test]

@@ -3,8 +3,6 @@
 mod link;
 mod listener;
 mod pipe;
-mod token;
 
 pub use link::{Endpoint, Link, Next, Pumped};
 pub use listener::{Accepting, Listener};
-pub use token::Tokens;

@@ -4,6 +4,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
+use mio::unix::SourceFd;
+use mio::{Interest, Token};
 use nix::unistd::Pid;
 
 use super::*;
@@ -225,7 +227,11 @@ fn is_a_source_of_the_loop() {
     let mut child = sh("echo hello");
     let mut poll = mio::Poll::new().unwrap();
     poll.registry()
-        .register(&mut child, Token(1), Interest::READABLE)
+        .register(
+            &mut SourceFd(&child.as_fd().as_raw_fd()),
+            Token(1),
+            Interest::READABLE,
+        )
         .unwrap();
     let (mut events, mut lines) = (mio::Events::with_capacity(4), Vec::new());
     until(|| {
@@ -233,7 +239,6 @@ fn is_a_source_of_the_loop() {
         (child.read_output(&mut lines).unwrap() == Reading::Ended).then_some(())
     });
     assert_eq!(lines, ["hello"]);
-    poll.registry().deregister(&mut child).unwrap();
     until(|| child.try_wait().unwrap());
 }
 

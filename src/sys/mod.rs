@@ -19,7 +19,6 @@ pub mod text;
 pub mod user;
 pub mod writer;
 
-mod descriptors;
 mod output;
 mod sink;
 mod syslog;

@@ -4,11 +4,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
-use mio::event::Source;
-use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
 use nix::sys::signal::{SigHandler, SigSet, Signal as Number, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -63,27 +60,9 @@ impl Signals {
     }
 }
 
-impl Source for Signals {
-    fn register(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interests: Interest,
-    ) -> io::Result<()> {
-        SourceFd(&self.waiting.as_raw_fd()).register(registry, token, interests)
-    }
-
-    fn reregister(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interests: Interest,
-    ) -> io::Result<()> {
-        SourceFd(&self.waiting.as_raw_fd()).reregister(registry, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        SourceFd(&self.waiting.as_raw_fd()).deregister(registry)
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.waiting.as_fd()
     }
 }
 
@@ -105,6 +84,10 @@ fn set_disposition(number: Number, disposition: SigHandler) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
+    use mio::unix::SourceFd;
+    use mio::{Interest, Token};
     use nix::sys::signal::raise;
 
     use super::*;
@@ -132,7 +115,11 @@ mod tests {
         let mut poll = mio::Poll::new().unwrap();
         let mut events = mio::Events::with_capacity(4);
         poll.registry()
-            .register(&mut signals, Token(3), Interest::READABLE)
+            .register(
+                &mut SourceFd(&signals.as_fd().as_raw_fd()),
+                Token(3),
+                Interest::READABLE,
+            )
             .unwrap();
         raise(Number::SIGHUP).unwrap();
         poll.poll(&mut events, Some(std::time::Duration::from_secs(20)))
@@ -145,6 +132,5 @@ mod tests {
             [Token(3)]
         );
         assert_eq!(signals.read(), [Signal::Reload]);
-        poll.registry().deregister(&mut signals).unwrap();
     }
 }

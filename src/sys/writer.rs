@@ -18,8 +18,8 @@ use nix::fcntl::OFlag;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
-use super::descriptors::close_above_stderr;
 use super::files;
+use super::limits::close_above_stderr;
 
 /// What is to be done with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

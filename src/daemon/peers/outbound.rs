@@ -128,8 +128,8 @@ impl Outbound {
 
     pub(super) fn close(&mut self, io: &mut Io) {
         self.stage = Stage::Closed;
-        if let Some(mut connection) = self.connection.take() {
-            io.registry.forget(&mut connection.link, connection.token);
+        if let Some(connection) = self.connection.take() {
+            io.registry.forget(&connection.link, connection.token);
         }
     }
 
@@ -156,10 +156,10 @@ impl Outbound {
     }
 
     fn connect(&self, endpoint: &Endpoint, io: &mut Io) -> std::io::Result<(Link, Token)> {
-        let mut link = Link::connect(endpoint, self.input_limit)?;
+        let link = Link::connect(endpoint, self.input_limit)?;
         link.set_keepalive(&self.keepalive)?;
         let registry = &mut io.registry;
-        let token = registry.register(&mut link, self.owner.clone(), BOTH)?;
+        let token = registry.register(&link, self.owner.clone(), BOTH)?;
         Ok((link, token))
     }
 
