@@ -17,7 +17,7 @@ use super::time_limit::TimeLimit;
 use crate::lookout::{CommandId, CommandPurpose};
 use crate::sys::child::{Child, Reading, own_program};
 use crate::sys::limits::InheritedLimit;
-use crate::sys::writer::{Deed, Writer};
+use crate::sys::writer::{FileOp, Writer};
 use crate::time::Monotonic;
 
 /// All children.
@@ -107,7 +107,7 @@ impl Children {
     }
 
     /// Has one of our small files written or removed.
-    pub(super) fn start_writer(&mut self, path: &Path, deed: &Deed) -> io::Result<()> {
+    pub(super) fn start_writer(&mut self, path: &Path, deed: &FileOp) -> io::Result<()> {
         let writer = Writer::start(path, deed)?;
         self.writers.insert(path.to_owned(), writer);
         Ok(())

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::io::Io;
 use crate::lookout::Trouble;
-use crate::sys::writer::Deed;
+use crate::sys::writer::FileOp;
 use crate::time::Monotonic;
 
 /// Every file that is being written, or could not be.
@@ -24,10 +24,10 @@ struct Open {
     /// The configuration's key, for the log.
     key: &'static str,
     /// What is being done, or could not be.
-    deed: Deed,
+    deed: FileOp,
     stage: Stage,
     /// Wanted since.
-    next: Option<Deed>,
+    next: Option<FileOp>,
     /// What went wrong the last time, as it was said.
     said: Option<String>,
 }
@@ -42,10 +42,10 @@ enum Stage {
 
 impl Files {
     /// Has this done with the file, which a key of the configuration names.
-    pub(super) fn request(&mut self, key: &'static str, path: PathBuf, deed: Deed, io: &mut Io) {
+    pub(super) fn request(&mut self, key: &'static str, path: PathBuf, deed: FileOp, io: &mut Io) {
         let unwritten = || Open {
             key,
-            deed: Deed::Remove,
+            deed: FileOp::Remove,
             stage: Stage::Failed(io.now.mono),
             next: None,
             said: None,

@@ -11,7 +11,7 @@ use crate::config::{CertificateMode, Roots, TlsSettings};
 use crate::sys::certificates::{self, MAX_BUNDLE_BYTES, Stamp};
 use crate::sys::files;
 use crate::time::WallTime;
-use crate::tls::{Blame, Check, Failure, Identity, Protocol, Terms, Trust, check_of};
+use crate::tls::{Blame, Check, Failure, Identity, Protocol, Settings, Trust, check_of};
 
 /// What was read, by the files that it was read from.
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl Keyring {
         settings: &TlsSettings,
         host: &str,
         now: WallTime,
-    ) -> Result<Terms, Failure> {
+    ) -> Result<Settings, Failure> {
         let roots = self.roots(settings)?;
         let check = check_of(settings.mode, roots.is_some());
         let trust = match (check, roots) {
@@ -55,7 +55,7 @@ impl Keyring {
                 "sslcertmode=require, and there is no client certificate",
             ));
         }
-        Ok(Terms {
+        Ok(Settings {
             host: host.to_owned(),
             trust,
             verifies_name: check == Check::AuthorityAndName,
@@ -74,9 +74,9 @@ impl Keyring {
 
     /// The terms of a connection to an observer: its certificate must be its host's, by the
     /// system's authorities.
-    pub(super) fn for_observer(&mut self, host: &str, now: WallTime) -> Result<Terms, Failure> {
+    pub(super) fn for_observer(&mut self, host: &str, now: WallTime) -> Result<Settings, Failure> {
         let roots = certificates::system_places().ok_or_else(no_system)?;
-        Ok(Terms {
+        Ok(Settings {
             host: host.to_owned(),
             trust: Some(self.trust(Files {
                 roots,

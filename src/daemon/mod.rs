@@ -55,7 +55,7 @@ use crate::lookout::{Alert, Effect, Event, Lookout, Saved, Trouble};
 use crate::sys::clock::{self, Clock};
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::text::escape_controls;
-use crate::sys::writer::Deed;
+use crate::sys::writer::FileOp;
 use crate::time::{Monotonic, timestamp};
 
 /// A running daemon.
@@ -310,9 +310,9 @@ impl Daemon {
                         timestamp::format_millis(now.wall),
                         escape_controls(&text)
                     );
-                    self.request_alert(alert, Deed::Replace(line.into()));
+                    self.request_alert(alert, FileOp::Replace(line.into()));
                 }
-                Effect::ClearAlert(alert) => self.request_alert(alert, Deed::Remove),
+                Effect::ClearAlert(alert) => self.request_alert(alert, FileOp::Remove),
                 Effect::Save(saved) => self.save(&saved),
                 Effect::Measure(metric) => self.statsd.send(&metric),
                 Effect::Log { level, text } => log::log!(target: "lookout", level, "{text}"),
@@ -331,7 +331,7 @@ impl Daemon {
         }
     }
 
-    fn request_alert(&mut self, alert: Alert, deed: Deed) {
+    fn request_alert(&mut self, alert: Alert, deed: FileOp) {
         let directory = &self.lookout.config().alert_dir;
         let path = directory.join(compat::alert::file_name(alert));
         self.files
@@ -346,7 +346,7 @@ impl Daemon {
             self.boot_id.as_deref(),
         );
         let path = self.lookout.config().state_file.clone();
-        let (key, deed) = ("json_state_file_path", Deed::Replace(content));
+        let (key, deed) = ("json_state_file_path", FileOp::Replace(content));
         self.files.request(key, path, deed, &mut self.io);
     }
 

@@ -46,13 +46,13 @@ impl Service {
 
     /// The listener is bound and the former process's memory is loaded: the loop is about to begin.
     pub(super) fn ready(&mut self, now: Monotonic) {
-        self.manager.tell("READY=1".to_owned());
+        self.manager.send("READY=1".to_owned());
         self.feed_at = self.manager.watchdog().map(|_| now);
     }
 
     /// A reload begins; what is said of it ends with [`Service::ready`].
     pub(super) fn reloading(&mut self, now: Monotonic) {
-        self.manager.tell(format!(
+        self.manager.send(format!(
             "RELOADING=1\nMONOTONIC_USEC={}",
             now.since_boot().as_micros()
         ));
@@ -61,7 +61,7 @@ impl Service {
     /// We end, perhaps not at once.
     pub(super) fn stopping(&mut self, sentence: &str) {
         self.status = sentence.to_owned();
-        self.manager.tell(format!("STOPPING=1\nSTATUS={sentence}"));
+        self.manager.send(format!("STOPPING=1\nSTATUS={sentence}"));
     }
 
     /// At the end of each turn: the sentence if it is another, and the watchdog's food if it is
@@ -88,7 +88,7 @@ impl Service {
         self.status_of = round;
         let status = status(lookout);
         if status != self.status {
-            self.manager.tell(format!("STATUS={status}"));
+            self.manager.send(format!("STATUS={status}"));
             self.status = status;
         }
     }
@@ -105,7 +105,7 @@ impl Service {
 
     fn feed(&mut self, is_deserved: bool, now: Monotonic) {
         if is_deserved {
-            let is_taken = self.manager.tell_now("WATCHDOG=1");
+            let is_taken = self.manager.send_now("WATCHDOG=1");
             let again = self.manager.watchdog().map(|limit| limit / 2);
             self.feed_at = again.map(|again| now + if is_taken { again } else { again.min(RETRY) });
         } else if !self.withheld {

@@ -62,7 +62,7 @@ impl ResponseReader {
                     };
                 }
                 Parsed::Interim => {
-                    return Err(nonsense(&format!(
+                    return Err(protocol_error(&format!(
                         "more than {MAX_INTERIM_RESPONSES} interim answers"
                     )));
                 }
@@ -115,10 +115,10 @@ impl Default for State {
 impl From<BodyError> for ProbeFailure {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::TooLarge => nonsense(&format!(
+            BodyError::TooLarge => protocol_error(&format!(
                 "the body is longer than {MAX_RESPONSE_BODY_BYTES} bytes"
             )),
-            BodyError::BadChunk => nonsense("bad chunk in the body"),
+            BodyError::BadChunk => protocol_error("bad chunk in the body"),
         }
     }
 }
@@ -134,7 +134,7 @@ fn next_head(scan: &mut HeadScan, input: &mut BytesMut) -> Result<Option<BytesMu
         .zip(b"HTTP/1.")
         .any(|(byte, expected)| byte != expected)
     {
-        return Err(nonsense("expected an answer of HTTP/1.0 or 1.1"));
+        return Err(protocol_error("expected an answer of HTTP/1.0 or 1.1"));
     }
     match scan
         .end(input)
@@ -142,7 +142,7 @@ fn next_head(scan: &mut HeadScan, input: &mut BytesMut) -> Result<Option<BytesMu
     {
         Some(end) => Ok(Some(input.split_to(end))),
         None if input.len() <= MAX_RESPONSE_HEAD_BYTES => Ok(None),
-        None => Err(nonsense(&format!(
+        None => Err(protocol_error(&format!(
             "the header is longer than {MAX_RESPONSE_HEAD_BYTES} bytes"
         ))),
     }
@@ -153,8 +153,8 @@ fn parse(head: &[u8]) -> Result<Parsed, ProbeFailure> {
     let mut parsed = httparse::Response::new(&mut fields);
     match parsed.parse(head) {
         Ok(Status::Complete(length)) if length == head.len() => {}
-        Ok(_) => return Err(nonsense("bad header: it ends too early")),
-        Err(error) => return Err(nonsense(&format!("bad header: {error}"))),
+        Ok(_) => return Err(protocol_error("bad header: it ends too early")),
+        Err(error) => return Err(protocol_error(&format!("bad header: {error}"))),
     }
     let minor = parsed.version.unwrap_or(0);
     match parsed.code {
@@ -162,7 +162,7 @@ fn parse(head: &[u8]) -> Result<Parsed, ProbeFailure> {
         // 101 would change the protocol, which nobody asked for.
         Some(100 | 102..=199) => return Ok(Parsed::Interim),
         status => {
-            return Err(nonsense(&format!(
+            return Err(protocol_error(&format!(
                 "bad status {}, expected 200",
                 status.unwrap_or(0)
             )));
@@ -171,9 +171,9 @@ fn parse(head: &[u8]) -> Result<Parsed, ProbeFailure> {
     let (framing, keep_alive) = match framing(parsed.headers, minor) {
         Ok(Some(framing)) => (framing, keeps_alive(parsed.headers, minor)),
         Ok(None) => (Framing::UntilClose, false),
-        Err(FramingError::Ambiguous(reason)) => return Err(nonsense(reason)),
+        Err(FramingError::Ambiguous(reason)) => return Err(protocol_error(reason)),
         Err(FramingError::UnknownCoding) => {
-            return Err(nonsense("a transfer coding other than chunked"));
+            return Err(protocol_error("a transfer coding other than chunked"));
         }
     };
     let response = Response {
@@ -192,7 +192,7 @@ fn sole_date(headers: &[Header<'_>]) -> Result<WallTime, ProbeFailure> {
     let mut dates = values(headers, "date");
     match (dates.next(), dates.next()) {
         (Some(date), None) => {
-            let date = date::parse(date).ok_or_else(|| nonsense("bad Date header"))?;
+            let date = date::parse(date).ok_or_else(|| protocol_error("bad Date header"))?;
             Ok(date::with_micros(
                 date,
                 values(headers, date::MICROS_FIELD)
@@ -200,12 +200,12 @@ fn sole_date(headers: &[Header<'_>]) -> Result<WallTime, ProbeFailure> {
                     .unwrap_or_default(),
             ))
         }
-        (None, _) => Err(nonsense("no Date header")),
-        _ => Err(nonsense("more than one Date header")),
+        (None, _) => Err(protocol_error("no Date header")),
+        _ => Err(protocol_error("more than one Date header")),
     }
 }
 
-fn nonsense(reason: &str) -> ProbeFailure {
+fn protocol_error(reason: &str) -> ProbeFailure {
     ProbeFailure::ProtocolError {
         reason: reason.to_owned(),
     }

@@ -11,7 +11,7 @@ pub fn write_request(host: &str, port: Option<u16>, path: &str, output: &mut Byt
 
 /// Appends a GET of `target` to `output`.
 pub fn write_get(host: &str, port: Option<u16>, target: &str, output: &mut BytesMut) {
-    let target = visible(target);
+    let target = percent_encoded(target);
     // A zone means something on this machine only (RFC 9110, section 7.2, wants the URI's host; RFC
     // 6874, section 4).
     let host = match host.split_once('%') {
@@ -19,9 +19,9 @@ pub fn write_get(host: &str, port: Option<u16>, target: &str, output: &mut Bytes
         _ => host,
     };
     let host = if host.contains(':') {
-        format!("[{}]", visible(host))
+        format!("[{}]", percent_encoded(host))
     } else {
-        visible(host)
+        percent_encoded(host)
     };
     let port = port.map_or_else(String::new, |port| format!(":{port}"));
     let head = format!(
@@ -32,7 +32,7 @@ pub fn write_get(host: &str, port: Option<u16>, target: &str, output: &mut Bytes
 }
 
 /// Percent-encodes whatever would end a word of the request line or of a header field.
-fn visible(text: &str) -> String {
+fn percent_encoded(text: &str) -> String {
     let encode = |byte: u8| {
         if byte.is_ascii_graphic() {
             char::from(byte).to_string()

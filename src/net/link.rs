@@ -16,9 +16,9 @@ use std::path::PathBuf;
 use bytes::{Buf, BytesMut};
 use mio::net::{TcpStream, UnixStream};
 
-use super::pipe::{Pipe, Socket};
+use super::transport::{Socket, Transport};
 use crate::sys::socket::{KeepAlive, peer_account, set_keepalive};
-use crate::tls::{Blame, Failure, Secured};
+use crate::tls::{Blame, Failure, TlsStream};
 
 /// Whom to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum Endpoint {
 /// A connection, outgoing or accepted.
 #[derive(Debug)]
 pub struct Link {
-    pipe: Pipe,
+    transport: Transport,
     state: State,
     input_limit: usize,
     /// What has arrived and was not taken yet.
@@ -94,7 +94,7 @@ impl Link {
         let _ = stream.set_nodelay(true);
         Self::new(
             Socket::Tcp(stream),
-            State::Open { heard_end: false },
+            State::Open { has_ended: false },
             input_limit,
         )
     }
@@ -106,7 +106,7 @@ impl Link {
 
     /// Applies libpq's keepalive settings; without effect on Unix sockets.
     pub fn set_keepalive(&self, wanted: &KeepAlive) -> io::Result<()> {
-        match &self.pipe.socket {
+        match &self.transport.socket {
             Socket::Tcp(stream) => set_keepalive(stream, wanted),
             Socket::Unix(_) => Ok(()),
         }
@@ -114,7 +114,7 @@ impl Link {
 
     /// The user id that the other side of a Unix socket runs as; `None` for TCP.
     pub fn peer_account(&self) -> Option<io::Result<u32>> {
-        match &self.pipe.socket {
+        match &self.transport.socket {
             Socket::Tcp(_) => None,
             Socket::Unix(stream) => Some(peer_account(stream)),
         }
@@ -127,20 +127,20 @@ impl Link {
 
     /// Encrypts all that follows. Whatever has come or waits to be sent in plaintext would seem to
     /// be encrypted, so there may be nothing (CVE-2021-23222).
-    pub fn secure(&mut self, secured: Secured) -> Result<(), Failure> {
-        if !self.input.is_empty() || !self.output.is_empty() || self.pipe.secured.is_some() {
+    pub fn start_tls(&mut self, tls: TlsStream) -> Result<(), Failure> {
+        if !self.input.is_empty() || !self.output.is_empty() || self.transport.tls.is_some() {
             return Err(Failure::new(
                 Blame::ProtocolError,
                 "unencrypted bytes before the handshake",
             ));
         }
-        self.pipe.secured = Some(Box::new(secured));
+        self.transport.tls = Some(Box::new(tls));
         Ok(())
     }
 
     /// The encryption, if there is any.
-    pub fn secured(&self) -> Option<&Secured> {
-        self.pipe.secured.as_deref()
+    pub fn tls(&self) -> Option<&TlsStream> {
+        self.transport.tls.as_deref()
     }
 
     /// Connects on, then writes what is to be written, then reads what is there: each as far as it
@@ -158,7 +158,7 @@ impl Link {
     /// Says that no more will be sent; what the other side still sends can be read. To be called
     /// with nothing left to send.
     pub fn end_output(&self) -> io::Result<()> {
-        self.pipe.socket.end_output()
+        self.transport.socket.end_output()
     }
 
     /// Gives back the memory of empty buffers; to be called once the input was looked at, so that
@@ -172,12 +172,9 @@ impl Link {
     }
 
     fn new(socket: Socket, state: State, input_limit: usize) -> Self {
-        let pipe = Pipe {
-            socket,
-            secured: None,
-        };
+        let transport = Transport { socket, tls: None };
         Self {
-            pipe,
+            transport,
             state,
             input_limit,
             input: BytesMut::new(),
@@ -190,21 +187,21 @@ impl Link {
         if !self.is_connecting() {
             return None;
         }
-        match self.pipe.socket.has_connected() {
+        match self.transport.socket.has_connected() {
             Ok(false) => return Some(Next::Wait),
-            Ok(true) => self.state = State::Open { heard_end: false },
+            Ok(true) => self.state = State::Open { has_ended: false },
             Err(error) => return Some(Next::Failed(error)),
         }
         None
     }
 
     fn transfer(&mut self) -> Next {
-        let was_handshaking = self.pipe.is_handshaking();
+        let was_handshaking = self.transport.is_handshaking();
         let mut sent = self.send();
         // Read even if sending failed: a server that turns us away says why and closes, and the
         // reset comes first.
         let received = self.receive();
-        if was_handshaking && !self.pipe.is_handshaking() && sent.is_ok() {
+        if was_handshaking && !self.transport.is_handshaking() && sent.is_ok() {
             sent = self.send();
         }
         match (sent, received) {
@@ -220,7 +217,7 @@ impl Link {
 
     fn send(&mut self) -> io::Result<Sent> {
         let mut left = BUDGET;
-        match self.pipe.flush() {
+        match self.transport.flush() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Ok(Sent::AsMuchAsGoes);
             }
@@ -228,7 +225,7 @@ impl Link {
         }
         while !self.output.is_empty() {
             let portion = self.output.get(..left).unwrap_or(&self.output);
-            match self.pipe.write(portion) {
+            match self.transport.write(portion) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
                     self.output.advance(n.min(self.output.len()));
@@ -248,7 +245,7 @@ impl Link {
     }
 
     fn receive(&mut self) -> io::Result<Next> {
-        let State::Open { heard_end: false } = self.state else {
+        let State::Open { has_ended: false } = self.state else {
             return Ok(Next::Ended);
         };
         let mut left = BUDGET;
@@ -264,9 +261,9 @@ impl Link {
             let portion = buffer
                 .get_mut(..READ_BYTES.min(room).min(left))
                 .unwrap_or_default();
-            match self.pipe.read(portion) {
+            match self.transport.read(portion) {
                 Ok(0) => {
-                    self.state = State::Open { heard_end: true };
+                    self.state = State::Open { has_ended: true };
                     return Ok(Next::Ended);
                 }
                 Ok(n) => {
@@ -288,7 +285,7 @@ impl Link {
 
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.pipe.socket.as_fd()
+        self.transport.socket.as_fd()
     }
 }
 
@@ -301,7 +298,7 @@ const READ_BYTES: usize = 8 * 1024;
 #[derive(Debug)]
 enum State {
     Connecting,
-    Open { heard_end: bool },
+    Open { has_ended: bool },
 }
 
 enum Sent {
@@ -315,5 +312,5 @@ mod tests;
 
 #[cfg(test)]
 #[cfg(feature = "tls")]
-#[path = "secured_tests.rs"]
-mod secured_tests;
+#[path = "tls_tests.rs"]
+mod tls_tests;

@@ -111,7 +111,7 @@ fn what_was_said_before_a_refusal_is_read_though_writing_fails() {
     let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     let stream = Socket::Unix(UnixStream::from_std(ours));
-    let mut link = Link::new(stream, State::Open { heard_end: false }, LIMIT);
+    let mut link = Link::new(stream, State::Open { has_ended: false }, LIMIT);
     theirs.write_all(b"too many clients").unwrap();
     drop(theirs);
     link.output.extend_from_slice(b"query");

@@ -2,7 +2,7 @@
 
 mod link;
 mod listener;
-mod pipe;
+mod transport;
 
 pub use link::{Endpoint, Link, Next, Pumped};
 pub use listener::{Accepting, Listener};

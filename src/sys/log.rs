@@ -16,7 +16,7 @@ use bytes::{Buf, BytesMut};
 use super::clock;
 use super::datagram::Receiver;
 use super::sink::Sink;
-use super::syslog::{News, Syslog};
+use super::syslog::{Syslog, SyslogChange};
 use super::text::escape_controls;
 use crate::time::timestamp;
 use crate::time::{Monotonic, WallTime};
@@ -139,25 +139,25 @@ impl Sinks {
             level_name(level),
             shortened(message, SYSLOG_BYTES)
         );
-        let news = syslog.push(level, &text, clock::monotonic());
-        self.tell(news);
+        let change = syslog.push(level, &text, clock::monotonic());
+        self.report(change);
     }
 
     fn flush(&mut self, now: Monotonic) {
         self.lines.flush();
-        let news = self.syslog.as_mut().and_then(|syslog| syslog.flush(now));
-        self.tell(news);
+        let change = self.syslog.as_mut().and_then(|syslog| syslog.flush(now));
+        self.report(change);
     }
 
     /// What became of syslog is said where it can be read.
-    fn tell(&mut self, news: Option<News>) {
-        let (level, message) = match news {
+    fn report(&mut self, change: Option<SyslogChange>) {
+        let (level, message) = match change {
             None => return,
-            Some(News::Gone(reason)) => (
+            Some(SyslogChange::Gone(reason)) => (
                 Level::Warn,
                 format!("syslog cannot be reached, records wait: {reason}"),
             ),
-            Some(News::Back) => (Level::Info, "syslog is reached again".to_owned()),
+            Some(SyslogChange::Back) => (Level::Info, "syslog is reached again".to_owned()),
         };
         if level <= ::log::max_level() {
             self.lines
@@ -210,7 +210,7 @@ impl Lines {
                 Err(_) => self.sink = None,
             }
             if self.queue.is_empty() {
-                self.say_what_was_lost();
+                self.report_lost();
             }
         }
         // An idle log needs no memory.
@@ -221,7 +221,7 @@ impl Lines {
         !self.queue.is_empty()
     }
 
-    fn say_what_was_lost(&mut self) {
+    fn report_lost(&mut self) {
         let lost = std::mem::take(&mut self.lost);
         if lost > 0 {
             let message = format!("{lost} log lines were lost: nobody took them in time");

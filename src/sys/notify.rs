@@ -1,5 +1,5 @@
 //! The protocol of `sd_notify(3)` and `sd_watchdog_enabled(3)`: what the service manager told us in
-//! the environment, and words to it. What is said and when is not decided here.
+//! the environment, and messages to it. What is sent and when is not decided here.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::datagram::{Datagrams, Receiver};
 
-/// A service manager that wants to be told, or none.
+/// A service manager that wants to be notified, or none.
 #[derive(Debug, Default)]
 pub struct ServiceManager {
     receiver: Option<Receiver>,
@@ -67,23 +67,23 @@ impl ServiceManager {
         self.watchdog
     }
 
-    /// Tells it something, `NAME=value` on each line. What it cannot take now is sent by
+    /// Sends it something, `NAME=value` on each line. What it cannot take now is sent by
     /// [`ServiceManager::flush`].
-    pub fn tell(&mut self, words: String) {
+    pub fn send(&mut self, message: String) {
         if self.is_there() && self.waiting.len() < MOST_WAITING {
-            self.waiting.push_back(words);
+            self.waiting.push_back(message);
             self.flush();
         }
     }
 
-    /// Tells it something that is worth nothing later. Was it taken.
-    pub fn tell_now(&mut self, words: &str) -> bool {
+    /// Sends it something that is worth nothing later. Was it taken.
+    pub fn send_now(&mut self, message: &str) -> bool {
         self.flush();
         self.waiting.is_empty()
             && self
                 .receiver
                 .as_ref()
-                .is_some_and(|receiver| send(receiver, words).is_ok())
+                .is_some_and(|receiver| send(receiver, message).is_ok())
     }
 
     /// Sends what waits, as far as it goes without waiting.
@@ -91,10 +91,10 @@ impl ServiceManager {
         let Some(receiver) = &self.receiver else {
             return;
         };
-        while let Some(words) = self.waiting.front() {
-            match send(receiver, words) {
+        while let Some(message) = self.waiting.front() {
+            match send(receiver, message) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // Nobody is there to be told.
+                // Nobody is there to receive it.
                 Ok(()) | Err(_) => drop(self.waiting.pop_front()),
             }
         }
@@ -108,11 +108,11 @@ impl ServiceManager {
 
 /// Over a new socket each time: that is rare, and a service manager that was restarted is found
 /// again.
-fn send(receiver: &Receiver, words: &str) -> io::Result<()> {
-    Datagrams::open(receiver)?.send(words.as_bytes())
+fn send(receiver: &Receiver, message: &str) -> io::Result<()> {
+    Datagrams::open(receiver)?.send(message.as_bytes())
 }
 
-/// More is never to be said at a time.
+/// More is never to be sent at a time.
 const MOST_WAITING: usize = 16;
 
 #[cfg(test)]

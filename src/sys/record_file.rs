@@ -22,7 +22,7 @@ pub struct RecordFile {
 
 impl RecordFile {
     /// Opens the file `path`, or makes it, readable for us alone. A link, or anything but a regular
-    /// file of our own, is refused. A line that a former process did not finish is removed.
+    /// file of our own, is refused. A line that the previous process did not finish is removed.
     pub fn open(path: &Path) -> io::Result<Self> {
         Self::open_at(path).map_err(|error| about(path, "cannot record to", &error))
     }

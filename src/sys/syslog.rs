@@ -29,7 +29,7 @@ pub(super) struct Syslog {
 
 /// What came of sending, for the other log.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum SyslogChange {
     /// It cannot be reached any more, and why.
     Gone(String),
     /// It is reached again.
@@ -63,7 +63,12 @@ impl Syslog {
     }
 
     /// Takes in a record; `text` is one line. Sends what can be sent.
-    pub(super) fn push(&mut self, level: Level, text: &str, now: Monotonic) -> Option<News> {
+    pub(super) fn push(
+        &mut self,
+        level: Level,
+        text: &str,
+        now: Monotonic,
+    ) -> Option<SyslogChange> {
         let record = self.record(level, text);
         // While records are missing none may follow until that is said.
         if self.lost > 0 || self.queued_bytes + record.len() > QUEUE_BYTES {
@@ -75,7 +80,7 @@ impl Syslog {
     }
 
     /// Sends what waits, as far as it goes without waiting.
-    pub(super) fn flush(&mut self, now: Monotonic) -> Option<News> {
+    pub(super) fn flush(&mut self, now: Monotonic) -> Option<SyslogChange> {
         while !self.queue.is_empty() && self.retry_at.is_none_or(|at| at <= now) {
             match self.send_first() {
                 Ok(()) => {
@@ -87,7 +92,7 @@ impl Syslog {
                     let full = error.kind() == io::ErrorKind::WouldBlock;
                     self.retry_at = Some(now + if full { RETRY_FULL } else { RETRY_ABSENT });
                     return (!full && !std::mem::replace(&mut self.said, true))
-                        .then(|| News::Gone(error.to_string()));
+                        .then(|| SyslogChange::Gone(error.to_string()));
                 }
             }
             if self.queue.is_empty() && self.lost > 0 {
@@ -101,7 +106,7 @@ impl Syslog {
         }
         let is_back =
             self.queue.is_empty() && self.socket.is_some() && std::mem::take(&mut self.said);
-        is_back.then_some(News::Back)
+        is_back.then_some(SyslogChange::Back)
     }
 
     /// When to try again, if something waits.
@@ -242,13 +247,13 @@ mod tests {
         daemon.stop();
         assert!(matches!(
             syslog.push(Level::Info, "3", at(1)),
-            Some(News::Gone(_))
+            Some(SyslogChange::Gone(_))
         ));
         assert_eq!(syslog.push(Level::Info, "4", at(1)), None);
         assert_eq!(syslog.next_deadline(), Some(at(2)));
         let daemon = Daemon::start("restart");
         assert_eq!(syslog.flush(at(1)), None);
-        assert_eq!(syslog.flush(at(2)), Some(News::Back));
+        assert_eq!(syslog.flush(at(2)), Some(SyslogChange::Back));
         assert_eq!(
             (daemon.records(), syslog.next_deadline()),
             (vec!["<150>3".to_owned(), "<150>4".to_owned()], None)
@@ -293,10 +298,10 @@ mod tests {
         let mut syslog = Syslog::new(18);
         assert!(matches!(
             syslog.push(Level::Info, "1", at(0)),
-            Some(News::Gone(_))
+            Some(SyslogChange::Gone(_))
         ));
         syslog.set_receiver(Some(Receiver::Path(daemon.0.clone())));
-        assert_eq!(syslog.flush(at(0)), Some(News::Back));
+        assert_eq!(syslog.flush(at(0)), Some(SyslogChange::Back));
         assert_eq!(daemon.records(), ["<150>1"]);
         daemon.stop();
     }

@@ -23,7 +23,7 @@ use super::limits::close_above_stderr;
 
 /// What is to be done with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum FileOp {
     /// See [`files::replace`].
     Replace(Vec<u8>),
     /// See [`files::remove`].
@@ -38,8 +38,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Has `deed` done with `path`. To be called by the only thread of a process.
-    pub fn start(path: &Path, deed: &Deed) -> io::Result<Self> {
+    /// Has `op` done with `path`. To be called by the only thread of a process.
+    pub fn start(path: &Path, op: &FileOp) -> io::Result<Self> {
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
         // SAFETY: there is no other thread, so the child may do whatever we may. It never returns
         // from here.
@@ -48,7 +48,7 @@ impl Writer {
                 pid: child,
                 reason: ours,
             }),
-            ForkResult::Child => in_child(&theirs, path, deed),
+            ForkResult::Child => in_child(&theirs, path, op),
         }
     }
 
@@ -79,17 +79,17 @@ impl Writer {
 }
 
 /// The child's whole life.
-fn in_child(said_to: &OwnedFd, path: &Path, deed: &Deed) -> ! {
+fn in_child(reason_to: &OwnedFd, path: &Path, op: &FileOp) -> ! {
     // SAFETY: descriptors are only replaced and closed, and nothing of this process uses them any
     // more: it ends below without dropping anything. The pipe takes the place of all three, so that
     // even a panic is a reason that is heard.
     let outcome = unsafe {
-        (0..=2).for_each(|standard| _ = libc::dup2(said_to.as_raw_fd(), standard));
+        (0..=2).for_each(|standard| _ = libc::dup2(reason_to.as_raw_fd(), standard));
         close_above_stderr()
     }
-    .and_then(|()| match deed {
-        Deed::Replace(content) => files::replace(path, content),
-        Deed::Remove => files::remove(path),
+    .and_then(|()| match op {
+        FileOp::Replace(content) => files::replace(path, content),
+        FileOp::Remove => files::remove(path),
     });
     if let Err(error) = &outcome {
         // A pipe that is empty takes this, and there is nobody else to tell.
@@ -109,8 +109,8 @@ mod tests {
 
     use super::*;
 
-    fn done(path: &Path, deed: &Deed) -> Result<(), String> {
-        let mut writer = Writer::start(path, deed).unwrap();
+    fn done(path: &Path, op: &FileOp) -> Result<(), String> {
+        let mut writer = Writer::start(path, op).unwrap();
         loop {
             if let Some(outcome) = writer.try_end() {
                 return outcome;
@@ -127,16 +127,16 @@ mod tests {
     fn a_child_writes_and_removes() {
         let path = place("file");
         let content = vec![b'x'; 1 << 20];
-        assert_eq!(done(&path, &Deed::Replace(content.clone())), Ok(()));
+        assert_eq!(done(&path, &FileOp::Replace(content.clone())), Ok(()));
         assert_eq!(fs::read(&path).unwrap(), content);
-        assert_eq!(done(&path, &Deed::Remove), Ok(()));
+        assert_eq!(done(&path, &FileOp::Remove), Ok(()));
         assert!(!path.exists());
     }
 
     #[test]
     fn what_went_wrong_is_told_with_the_path() {
         let path = place("not-there").join("file");
-        let reason = done(&path, &Deed::Replace(Vec::new())).unwrap_err();
+        let reason = done(&path, &FileOp::Replace(Vec::new())).unwrap_err();
         assert!(
             reason.contains(&*path.to_string_lossy()) && reason.contains("No such file"),
             "{reason}"

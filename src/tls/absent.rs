@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::{Blame, Failure, Terms};
+use super::{Blame, Failure, Settings};
 
 /// Whose signatures count.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub enum Identity {}
 
 /// An encrypted connection.
 #[derive(Debug)]
-pub enum Secured {}
+pub enum TlsStream {}
 
 impl Trust {
     /// There can be none.
@@ -35,9 +35,9 @@ impl Identity {
     }
 }
 
-impl Secured {
+impl TlsStream {
     /// There can be none.
-    pub fn new(_terms: Terms) -> Result<Self, Failure> {
+    pub fn new(_settings: Settings) -> Result<Self, Failure> {
         Err(not_built_in())
     }
 

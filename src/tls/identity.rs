@@ -60,31 +60,31 @@ impl fmt::Debug for Identity {
 /// Shows the identity to whoever asks, whatever authorities it names, as libpq does; and remembers
 /// that it was asked.
 #[derive(Debug)]
-pub(super) struct Wallet {
+pub(super) struct ClientCertificate {
     identity: Option<Identity>,
-    was_asked: AtomicBool,
+    was_requested: AtomicBool,
 }
 
-impl Wallet {
+impl ClientCertificate {
     pub(super) fn new(identity: Option<Identity>) -> Self {
         Self {
             identity,
-            was_asked: AtomicBool::new(false),
+            was_requested: AtomicBool::new(false),
         }
     }
 
-    pub(super) fn was_asked(&self) -> bool {
-        self.was_asked.load(Ordering::Relaxed)
+    pub(super) fn was_requested(&self) -> bool {
+        self.was_requested.load(Ordering::Relaxed)
     }
 }
 
-impl ResolvesClientCert for Wallet {
+impl ResolvesClientCert for ClientCertificate {
     fn resolve(
         &self,
         _authorities: &[&[u8]],
         _schemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
-        self.was_asked.store(true, Ordering::Relaxed);
+        self.was_requested.store(true, Ordering::Relaxed);
         self.identity
             .as_ref()
             .map(|identity| Arc::clone(&identity.0))

@@ -1,4 +1,4 @@
-//! Is it the server that we mean: the judgement on its certificate, and the reason in words.
+//! Is it the server that we mean: the verdict on its certificate, and the reason in words.
 //!
 //! webpki judges; what it cannot is added here, since servers are set up by PostgreSQL's manual: a
 //! certificate that issued itself and is among the authorities, one of version 1, and one that has
@@ -37,7 +37,7 @@ pub(super) struct Verifier {
 
 /// Why a certificate is not believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Distrust {
+pub(super) enum Rejection {
     /// It cannot be read.
     Unreadable,
     /// Its time is over.
@@ -57,16 +57,16 @@ pub(super) enum Distrust {
 }
 
 impl Verifier {
-    fn judge(
+    fn verify(
         &self,
         shown: &[u8],
         others: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(), Distrust> {
+    ) -> Result<(), Rejection> {
         let Some(trust) = &self.trust else {
             return Ok(());
         };
-        let certificate = Certificate::read(shown).ok_or(Distrust::Unreadable)?;
+        let certificate = Certificate::read(shown).ok_or(Rejection::Unreadable)?;
         if trust.holds(shown) {
             check_dates(&certificate, wall(now))?;
         } else if certificate.is_version_1 && trust.revoked.is_empty() {
@@ -87,7 +87,7 @@ impl Verifier {
         shown: &[u8],
         others: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(), Distrust> {
+    ) -> Result<(), Rejection> {
         let der = CertificateDer::from(shown);
         let lists: Vec<_> = trust.revoked.iter().collect();
         let revocation = RevocationOptionsBuilder::new(&lists)
@@ -106,7 +106,7 @@ impl Verifier {
             )
             .map(drop)
         });
-        verified.map_err(|error| distrust(&error, trust, certificate))
+        verified.map_err(|error| rejection(&error, trust, certificate))
     }
 
     /// A certificate of version 1, which webpki does not read, has no extensions that could
@@ -115,7 +115,7 @@ impl Verifier {
         &self,
         trust: &Trust,
         certificate: &Certificate<'_>,
-    ) -> Result<(), Distrust> {
+    ) -> Result<(), Rejection> {
         let issuer = |anchor: &&TrustAnchor<'_>| certificate.issuer == anchor.subject.as_ref();
         let has_signed = |anchor: &TrustAnchor<'_>| {
             // An anchor holds it without tag and length.
@@ -143,7 +143,7 @@ impl Verifier {
         if trust.anchors.iter().filter(issuer).any(has_signed) {
             return Ok(());
         }
-        Err(distrust(&webpki::Error::UnknownIssuer, trust, certificate))
+        Err(rejection(&webpki::Error::UnknownIssuer, trust, certificate))
     }
 }
 
@@ -156,10 +156,10 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let judgement = self
-            .judge(shown, others, now)
+        let verdict = self
+            .verify(shown, others, now)
             .map(|()| ServerCertVerified::assertion());
-        judgement.map_err(|reason| CertificateError::Other(OtherError(Arc::new(reason))).into())
+        verdict.map_err(|reason| CertificateError::Other(OtherError(Arc::new(reason))).into())
     }
 
     fn verify_tls12_signature(
@@ -206,7 +206,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-impl fmt::Display for Distrust {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable => f.write_str("the server's certificate cannot be read"),
@@ -247,7 +247,7 @@ impl fmt::Display for Distrust {
     }
 }
 
-impl std::error::Error for Distrust {}
+impl std::error::Error for Rejection {}
 
 /// The key that a handshake must have been signed with.
 fn public_key<'a>(
@@ -258,54 +258,54 @@ fn public_key<'a>(
 }
 
 /// webpki's reason in our words.
-fn distrust(error: &webpki::Error, trust: &Trust, certificate: &Certificate<'_>) -> Distrust {
+fn rejection(error: &webpki::Error, trust: &Trust, certificate: &Certificate<'_>) -> Rejection {
     let place = trust.place().to_owned();
     match error {
-        webpki::Error::CertExpired { not_after, .. } => Distrust::Expired {
+        webpki::Error::CertExpired { not_after, .. } => Rejection::Expired {
             not_after: wall(*not_after),
         },
-        webpki::Error::CertNotValidYet { not_before, .. } => Distrust::NotYetValid {
+        webpki::Error::CertNotValidYet { not_before, .. } => Rejection::NotYetValid {
             not_before: wall(*not_before),
         },
-        webpki::Error::CertRevoked => Distrust::Revoked,
-        _ if certificate.is_self_issued() => Distrust::SelfSigned {
+        webpki::Error::CertRevoked => Rejection::Revoked,
+        _ if certificate.is_self_issued() => Rejection::SelfSigned {
             name: certificate.names(),
             place,
         },
-        webpki::Error::UnknownIssuer => Distrust::UnknownIssuer {
+        webpki::Error::UnknownIssuer => Rejection::UnknownIssuer {
             issuer: certificate.issuer_name(),
             place,
         },
         webpki::Error::UnknownRevocationStatus => {
-            Distrust::Other("no revocation list tells whether it was revoked".to_owned())
+            Rejection::Other("no revocation list tells whether it was revoked".to_owned())
         }
         webpki::Error::CrlExpired { .. } => {
-            Distrust::Other("the revocation list is out of date".to_owned())
+            Rejection::Other("the revocation list is out of date".to_owned())
         }
         webpki::Error::RequiredEkuNotFoundContext(_) => {
-            Distrust::Other("it was not issued for servers (extended key usage)".to_owned())
+            Rejection::Other("it was not issued for servers (extended key usage)".to_owned())
         }
         webpki::Error::CaUsedAsEndEntity => {
-            Distrust::Other("it is that of an authority, not of a server".to_owned())
+            Rejection::Other("it is that of an authority, not of a server".to_owned())
         }
-        other => Distrust::Other(format!("{other:?}")),
+        other => Rejection::Other(format!("{other:?}")),
     }
 }
 
-fn check_dates(certificate: &Certificate<'_>, now: WallTime) -> Result<(), Distrust> {
+fn check_dates(certificate: &Certificate<'_>, now: WallTime) -> Result<(), Rejection> {
     let (not_before, not_after) = (certificate.not_before, certificate.not_after);
     if now > not_after {
-        return Err(Distrust::Expired { not_after });
+        return Err(Rejection::Expired { not_after });
     }
     if now < not_before {
-        return Err(Distrust::NotYetValid { not_before });
+        return Err(Rejection::NotYetValid { not_before });
     }
     Ok(())
 }
 
 /// The alternative names, and where there are none the common name, as libpq does
 /// (fe-secure-common.c).
-fn check_name(host: &str, certificate: &Certificate<'_>, shown: &[u8]) -> Result<(), Distrust> {
+fn check_name(host: &str, certificate: &Certificate<'_>, shown: &[u8]) -> Result<(), Rejection> {
     let host = without_zone(host);
     let der = CertificateDer::from(shown);
     let by_alternative = ServerName::try_from(host).is_ok_and(|name| {
@@ -322,7 +322,7 @@ fn check_name(host: &str, certificate: &Certificate<'_>, shown: &[u8]) -> Result
     if by_alternative || by_common_name() {
         return Ok(());
     }
-    Err(Distrust::WrongName {
+    Err(Rejection::WrongName {
         host: host.to_owned(),
         names: certificate.names(),
     })

@@ -1,4 +1,4 @@
-//! The judgement on certificates of every kind, at a time that the test chooses.
+//! The verdict on certificates of every kind, at a time that the test chooses.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
@@ -64,7 +64,7 @@ fn year(year: i32) -> UnixTime {
     ))
 }
 
-/// The judgement on `shown` in June of `when`; an empty reason for a certificate that is believed.
+/// The verdict on `shown` in June of `when`; an empty reason for a certificate that is believed.
 #[track_caller]
 fn check(
     trust: &Option<Arc<Trust>>,
@@ -79,10 +79,10 @@ fn check(
         host: host.map(str::to_owned),
         algorithms,
     };
-    let judgement = verifier
-        .judge(shown, &[], year(when))
+    let verdict = verifier
+        .verify(shown, &[], year(when))
         .map_or_else(|reason| reason.to_string(), |()| String::new());
-    assert_eq!(judgement, expected, "{host:?}");
+    assert_eq!(verdict, expected, "{host:?}");
 }
 
 #[test]

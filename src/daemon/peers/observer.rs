@@ -174,7 +174,7 @@ fn read(response: &Response) -> Result<ObserverReport, ProbeFailure> {
 
 /// Brings the handshake on. True: it is over.
 fn encrypted(url: &ObserverUrl, open: &mut Connection, io: &mut Io) -> Result<bool, ProbeFailure> {
-    if open.link.secured().is_none() {
+    if open.link.tls().is_none() {
         let terms = io.tls_files.for_observer(&url.host, io.now.wall);
         let begun = terms.and_then(|terms| tls_negotiation::start_handshake(open, terms));
         begun.map_err(|failure| tls_negotiation::explained(&failure))?;

@@ -10,9 +10,9 @@ use crate::daemon::io::Io;
 use crate::net::{Endpoint, Next};
 use crate::pg::{self, Answer};
 use crate::sys::user;
-use crate::tls::{self, Blame, Failure, Opening, Secured, Setback, Step, Terms};
+use crate::tls::{self, AttemptFailure, Blame, Failure, Opening, Settings, Step, TlsStream};
 
-/// How far the agreement with a server has come.
+/// How far the negotiation with a server has come.
 #[derive(Debug)]
 pub(super) struct TlsNegotiation {
     stage: Stage,
@@ -47,7 +47,7 @@ impl TlsNegotiation {
         }
     }
 
-    /// Brings the agreement on as far as it goes without waiting. True: the login may begin.
+    /// Brings the negotiation on as far as it goes without waiting. True: the login may begin.
     pub(super) fn go_on(
         &mut self,
         open: &mut Connection,
@@ -83,13 +83,13 @@ impl TlsNegotiation {
         failure: &ProbeFailure,
         was_turned_away: bool,
     ) -> Option<Self> {
-        let setback = match self.stage {
-            Stage::Agreed | Stage::Handshaking => Setback::Handshake,
-            Stage::Settled if was_turned_away => Setback::TurnedAway,
-            _ => Setback::Other,
+        let attempt = match self.stage {
+            Stage::Agreed | Stage::Handshaking => AttemptFailure::Handshake,
+            Stage::Settled if was_turned_away => AttemptFailure::Rejected,
+            _ => AttemptFailure::Other,
         };
-        let was_encrypted = setback == Setback::Handshake || open.link.secured().is_some();
-        let wanted = tls::after_setback(info.tls.mode, was_encrypted, is_local(open), setback)?;
+        let was_encrypted = attempt == AttemptFailure::Handshake || open.link.tls().is_some();
+        let wanted = tls::after_failure(info.tls.mode, was_encrypted, is_local(open), attempt)?;
         let second = Self {
             stage: Stage::Begun {
                 wanted: Some(wanted),
@@ -203,18 +203,14 @@ fn encrypt(open: &mut Connection, info: &ConnInfo, io: &mut Io) -> Result<(), Pr
 }
 
 /// Begins the handshake.
-pub(super) fn start_handshake(open: &mut Connection, terms: Terms) -> Result<(), Failure> {
-    Secured::new(terms).and_then(|secured| open.link.secure(secured))
+pub(super) fn start_handshake(open: &mut Connection, terms: Settings) -> Result<(), Failure> {
+    TlsStream::new(terms).and_then(|tls| open.link.start_tls(tls))
 }
 
 /// Brings the handshake on. True: it is over, and what is said from now on is encrypted.
 pub(super) fn continue_handshake(open: &mut Connection, io: &mut Io) -> Result<bool, ProbeFailure> {
     let pumped = open.link.pump();
-    if open
-        .link
-        .secured()
-        .is_some_and(|secured| !secured.is_handshaking())
-    {
+    if open.link.tls().is_some_and(|tls| !tls.is_handshaking()) {
         return Ok(true);
     }
     match pumped.next {
@@ -257,9 +253,9 @@ pub(super) fn explained(failure: &Failure) -> ProbeFailure {
 
 /// How what is said on it gets to the server.
 pub(super) fn transport(open: &Connection) -> pg::Transport {
-    match open.link.secured() {
-        Some(secured) => pg::Transport::Encrypted {
-            end_point: secured.end_point(),
+    match open.link.tls() {
+        Some(tls) => pg::Transport::Encrypted {
+            end_point: tls.end_point(),
         },
         None if is_local(open) => pg::Transport::Local,
         None => pg::Transport::Network,

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use pglookout::config::TlsVersion;
 use pglookout::time::WallTime;
-use pglookout::tls::{Identity, Protocol, Secured, Terms, Trust};
+use pglookout::tls::{Identity, Protocol, Settings, TlsStream, Trust};
 use rcgen::{CertifiedKey as Generated, KeyPair, generate_simple_self_signed};
 use rustls::crypto::ring::{default_provider, sign::any_supported_type};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -31,7 +31,7 @@ pub(super) fn certificate(input: &[u8]) {
 /// We believe one authority, and want the host's name.
 fn show(certificate: &[u8]) {
     let mut server = Server::showing(certificate);
-    let terms = Terms {
+    let settings = Settings {
         host: "db1.example".to_owned(),
         trust: Some(Arc::clone(&AUTHORITY.trust)),
         verifies_name: true,
@@ -43,7 +43,7 @@ fn show(certificate: &[u8]) {
         protocol: Protocol::Postgres,
         now: WallTime::from_unix_micros(1_800_000_000_000_000),
     };
-    let mut client = Secured::new(terms).expect("the terms are good");
+    let mut client = TlsStream::new(settings).expect("the settings are good");
     let mut buffer = [0; 64];
     for _ in 0..20 {
         match client.read(&mut server, &mut buffer) {

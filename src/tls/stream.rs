@@ -12,18 +12,18 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error, SupportedProtocolVersion};
 
 use super::certificate::Certificate;
-use super::identity::Wallet;
-use super::verifier::{Distrust, Verifier, without_zone};
-use super::{Blame, Failure, Protocol, Terms};
+use super::identity::ClientCertificate;
+use super::verifier::{Rejection, Verifier, without_zone};
+use super::{Blame, Failure, Protocol, Settings};
 use crate::config::TlsVersion;
 use crate::time::WallTime;
 
 /// The client's side of one encrypted connection. Its errors carry a [`Failure`] wherever TLS is
 /// their cause.
 #[derive(Debug)]
-pub struct Secured {
+pub struct TlsStream {
     connection: ClientConnection,
-    wallet: Arc<Wallet>,
+    client_certificate: Arc<ClientCertificate>,
     /// What is to be checked once the handshake is over.
     unchecked: Option<Unchecked>,
 }
@@ -34,27 +34,28 @@ struct Unchecked {
     must_be_asked: bool,
 }
 
-impl Secured {
+impl TlsStream {
     /// The beginning of a handshake.
-    pub fn new(terms: Terms) -> Result<Self, Failure> {
+    pub fn new(settings: Settings) -> Result<Self, Failure> {
         let unchecked = Unchecked {
-            protocol: terms.protocol,
-            must_be_asked: terms.must_be_asked,
+            protocol: settings.protocol,
+            must_be_asked: settings.must_be_asked,
         };
-        let wallet = Arc::new(Wallet::new(terms.identity.clone()));
-        let name = server_name(&terms)?;
-        let config = configuration(terms, Arc::clone(&wallet)).map_err(|error| ours(&error))?;
+        let client_certificate = Arc::new(ClientCertificate::new(settings.identity.clone()));
+        let name = server_name(&settings)?;
+        let config = configuration(settings, Arc::clone(&client_certificate))
+            .map_err(|error| ours(&error))?;
         let mut connection =
             ClientConnection::new(Arc::new(config), name).map_err(|error| ours(&error))?;
         connection.set_buffer_limit(Some(MAX_SEALED_BYTES));
         Ok(Self {
             connection,
-            wallet,
+            client_certificate,
             unchecked: Some(unchecked),
         })
     }
 
-    /// Nothing can be said yet.
+    /// Nothing can be sent yet.
     pub fn is_handshaking(&self) -> bool {
         self.unchecked.is_some()
     }
@@ -152,7 +153,7 @@ impl Secured {
             let reason = "the server did not confirm PostgreSQL's protocol (ALPN), which sslnegotiation=direct needs";
             return Err(io::Error::other(Failure::new(Blame::Server, reason)));
         }
-        if unchecked.must_be_asked && !self.wallet.was_asked() {
+        if unchecked.must_be_asked && !self.client_certificate.was_requested() {
             let reason =
                 "the server did not ask for our certificate, which sslcertmode=require demands";
             return Err(io::Error::other(Failure::new(Blame::Server, reason)));
@@ -161,26 +162,29 @@ impl Secured {
     }
 }
 
-fn configuration(terms: Terms, wallet: Arc<Wallet>) -> Result<ClientConfig, Error> {
+fn configuration(
+    settings: Settings,
+    client_certificate: Arc<ClientCertificate>,
+) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Verifier {
-        trust: terms.trust,
-        host: terms.verifies_name.then_some(terms.host),
+        trust: settings.trust,
+        host: settings.verifies_name.then_some(settings.host),
         algorithms: provider.signature_verification_algorithms,
     };
     let mut config = ClientConfig::builder_with_details(
         provider as Arc<CryptoProvider>,
-        Arc::new(At(terms.now)),
+        Arc::new(At(settings.now)),
     )
-    .with_protocol_versions(&versions(terms.oldest, terms.newest))?
+    .with_protocol_versions(&versions(settings.oldest, settings.newest))?
     .dangerous()
     .with_custom_certificate_verifier(Arc::new(verifier))
-    .with_client_cert_resolver(wallet);
-    config.alpn_protocols = alpn(terms.protocol)
+    .with_client_cert_resolver(client_certificate);
+    config.alpn_protocols = alpn(settings.protocol)
         .map(<[u8]>::to_vec)
         .into_iter()
         .collect();
-    config.enable_sni = terms.sni;
+    config.enable_sni = settings.sni;
     // Connections stay open for days; a resumed one would save a millisecond.
     config.resumption = Resumption::disabled();
     Ok(config)
@@ -195,10 +199,10 @@ fn versions(oldest: TlsVersion, newest: TlsVersion) -> Vec<&'static SupportedPro
 }
 
 /// A name that cannot stand in a certificate matters only where it is compared with one.
-fn server_name(terms: &Terms) -> Result<ServerName<'static>, Failure> {
-    let host = without_zone(&terms.host);
+fn server_name(settings: &Settings) -> Result<ServerName<'static>, Failure> {
+    let host = without_zone(&settings.host);
     match ServerName::try_from(host.to_owned()) {
-        Err(_) if terms.verifies_name => Err(Failure::new(
+        Err(_) if settings.verifies_name => Err(Failure::new(
             Blame::Ourselves,
             "the host's name cannot stand in a certificate",
         )),
@@ -259,7 +263,7 @@ fn in_words(error: io::Error) -> io::Error {
 fn broken(error: &Error) -> io::Error {
     io::Error::other(match error {
         Error::InvalidCertificate(CertificateError::Other(other)) => {
-            match other.0.downcast_ref::<Distrust>() {
+            match other.0.downcast_ref::<Rejection>() {
                 Some(reason) => Failure::new(Blame::Certificate, reason.to_string()),
                 None => Failure::new(
                     Blame::Certificate,

@@ -1,6 +1,6 @@
 //! What `sslmode` means at each step of a connection (libpq's manual, "SSL Support", and
-//! fe-connect.c): how it begins, what follows from the server's answer, whether a setback is tried
-//! again in the other way, and what a certificate is held to.
+//! fe-connect.c): how it begins, what follows from the server's answer, whether a failed attempt is
+//! made again in the other way, and what a certificate is held to.
 
 use crate::config::{Negotiation, SslMode};
 
@@ -28,11 +28,11 @@ pub enum Step {
 
 /// What went wrong on the way to a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Setback {
+pub enum AttemptFailure {
     /// The handshake.
     Handshake,
     /// The login: the server said no with an error of its own.
-    TurnedAway,
+    Rejected,
     /// Anything else.
     Other,
 }
@@ -73,15 +73,17 @@ pub fn after_answer(mode: SslMode, is_willing: bool) -> Step {
 
 /// How to begin the second and last attempt on the same server, if there shall be one.
 /// `was_encrypted`: the server had agreed to encrypt.
-pub fn after_setback(
+pub fn after_failure(
     mode: SslMode,
     was_encrypted: bool,
     is_local: bool,
-    setback: Setback,
+    failure: AttemptFailure,
 ) -> Option<Opening> {
-    match (mode, was_encrypted, setback) {
-        (SslMode::Prefer, true, Setback::Handshake | Setback::TurnedAway) => Some(Opening::Plain),
-        (SslMode::Allow, false, Setback::TurnedAway) if !is_local && cfg!(feature = "tls") => {
+    match (mode, was_encrypted, failure) {
+        (SslMode::Prefer, true, AttemptFailure::Handshake | AttemptFailure::Rejected) => {
+            Some(Opening::Plain)
+        }
+        (SslMode::Allow, false, AttemptFailure::Rejected) if !is_local && cfg!(feature = "tls") => {
             Some(Opening::Ask)
         }
         _ => None,
@@ -144,9 +146,9 @@ mod tests {
 
     #[test]
     fn a_setback_is_tried_again_the_other_way_or_not_at_all() {
-        let words = |encrypted, local, setback| {
+        let words = |encrypted, local, failure| {
             move |mode| {
-                after_setback(mode, encrypted, local, setback).map_or(
+                after_failure(mode, encrypted, local, failure).map_or(
                     "-",
                     |opening| match opening {
                         Opening::Plain => "plain",
@@ -157,20 +159,20 @@ mod tests {
         };
         let none = r#""-" "-" "-" "-" "-" "-""#;
         check(
-            words(true, false, Setback::Handshake),
+            words(true, false, AttemptFailure::Handshake),
             r#""-" "-" "plain" "-" "-" "-""#,
         );
         check(
-            words(true, false, Setback::TurnedAway),
+            words(true, false, AttemptFailure::Rejected),
             r#""-" "-" "plain" "-" "-" "-""#,
         );
         check(
-            words(false, false, Setback::TurnedAway),
+            words(false, false, AttemptFailure::Rejected),
             r#""-" "ask" "-" "-" "-" "-""#,
         );
-        check(words(false, true, Setback::TurnedAway), none);
-        check(words(true, false, Setback::Other), none);
-        check(words(false, false, Setback::Other), none);
+        check(words(false, true, AttemptFailure::Rejected), none);
+        check(words(true, false, AttemptFailure::Other), none);
+        check(words(false, false, AttemptFailure::Other), none);
     }
 
     #[test]

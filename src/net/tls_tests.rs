@@ -13,14 +13,14 @@ use super::tests::until;
 use super::*;
 use crate::config::TlsVersion;
 use crate::time::WallTime;
-use crate::tls::{Protocol, Terms};
+use crate::tls::{Protocol, Settings};
 
 const LIMIT: usize = 10_000;
 
 type Encrypted = StreamOwned<ServerConnection, Peer>;
 
-fn terms(newest: TlsVersion) -> Terms {
-    Terms {
+fn settings(newest: TlsVersion) -> Settings {
+    Settings {
         host: "db.example".to_owned(),
         trust: None,
         verifies_name: false,
@@ -67,7 +67,8 @@ fn pair_with(newest: TlsVersion, asks: bool, act: impl FnOnce(Encrypted) + Send 
     #[allow(clippy::disallowed_methods, reason = "the peer of a test")]
     std::thread::spawn(move || act(StreamOwned::new(server, peer)));
     until(&mut link, |link, _| (!link.is_connecting()).then_some(()));
-    link.secure(Secured::new(terms(newest)).unwrap()).unwrap();
+    link.start_tls(TlsStream::new(settings(newest)).unwrap())
+        .unwrap();
     link
 }
 
@@ -98,7 +99,7 @@ fn many_bytes_go_both_ways_and_few_of_them_wait() {
             peer.conn.send_close_notify();
             peer.flush().unwrap();
         });
-        assert!(link.secured().is_some_and(Secured::is_handshaking));
+        assert!(link.tls().is_some_and(TlsStream::is_handshaking));
         // Queued before the handshake is over, it is sent after it.
         link.output.extend_from_slice(&sent);
         let mut heard = Vec::new();
@@ -114,8 +115,8 @@ fn many_bytes_go_both_ways_and_few_of_them_wait() {
             heard.len()
         );
         assert_eq!(
-            link.secured()
-                .and_then(Secured::end_point)
+            link.tls()
+                .and_then(TlsStream::end_point)
                 .map(|hash| hash.len()),
             Some(32)
         );
@@ -144,7 +145,7 @@ fn what_is_no_tls_is_blamed_on_the_peer() {
     let mut link = Link::connect(&Endpoint::Tcp(listener.local_addr().unwrap()), LIMIT).unwrap();
     let mut peer = listener.accept().unwrap().0;
     until(&mut link, |link, _| (!link.is_connecting()).then_some(()));
-    link.secure(Secured::new(terms(TlsVersion::V1_3)).unwrap())
+    link.start_tls(TlsStream::new(settings(TlsVersion::V1_3)).unwrap())
         .unwrap();
     peer.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").unwrap();
     assert_eq!(
@@ -183,13 +184,13 @@ fn a_client_certificate_that_is_missing_is_said_to_be_whenever_one_looks() {
 fn nothing_that_came_in_plaintext_is_taken_for_encrypted() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut link = Link::connect(&Endpoint::Tcp(listener.local_addr().unwrap()), LIMIT).unwrap();
-    let secured = || Secured::new(terms(TlsVersion::V1_3)).unwrap();
+    let tls = || TlsStream::new(settings(TlsVersion::V1_3)).unwrap();
     link.input.extend_from_slice(b"x");
-    assert!(link.secure(secured()).is_err());
+    assert!(link.start_tls(tls()).is_err());
     link.input.clear();
     link.output.extend_from_slice(b"x");
-    assert!(link.secure(secured()).is_err());
+    assert!(link.start_tls(tls()).is_err());
     link.output.clear();
-    assert!(link.secure(secured()).is_ok());
-    assert!(link.secure(secured()).is_err(), "twice");
+    assert!(link.start_tls(tls()).is_ok());
+    assert!(link.start_tls(tls()).is_err(), "twice");
 }

@@ -6,13 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use mio::net::{TcpStream, UnixStream};
 
-use crate::tls::Secured;
+use crate::tls::TlsStream;
 
 /// A socket, and the encryption on it if there is any.
 #[derive(Debug)]
-pub(super) struct Pipe {
+pub(super) struct Transport {
     pub(super) socket: Socket,
-    pub(super) secured: Option<Box<Secured>>,
+    pub(super) tls: Option<Box<TlsStream>>,
 }
 
 /// A connected socket, or one that is being connected.
@@ -22,36 +22,34 @@ pub(super) enum Socket {
     Unix(UnixStream),
 }
 
-impl Pipe {
-    /// Nothing of ours can be said yet.
+impl Transport {
+    /// Nothing of ours can be sent yet.
     pub(super) fn is_handshaking(&self) -> bool {
-        self.secured
-            .as_ref()
-            .is_some_and(|secured| secured.is_handshaking())
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     /// Sends what has been taken and not been sent yet.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        match &mut self.secured {
-            Some(secured) => secured.flush(&mut self.socket),
+        match &mut self.tls {
+            Some(tls) => tls.flush(&mut self.socket),
             None => Ok(()),
         }
     }
 }
 
-impl Read for Pipe {
+impl Read for Transport {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.secured {
-            Some(secured) => secured.read(&mut self.socket, buffer),
+        match &mut self.tls {
+            Some(tls) => tls.read(&mut self.socket, buffer),
             None => self.socket.read(buffer),
         }
     }
 }
 
-impl Write for Pipe {
+impl Write for Transport {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.secured {
-            Some(secured) => secured.write(&mut self.socket, bytes),
+        match &mut self.tls {
+            Some(tls) => tls.write(&mut self.socket, bytes),
             None => self.socket.write(bytes),
         }
     }
