@@ -79,7 +79,11 @@ impl<'a> Certificate<'a> {
 
     /// For whom it was issued, for a message.
     pub(super) fn names(&self) -> String {
-        let names: Vec<String> = self.dns_names.iter().map(|name| shown(name)).collect();
+        let names: Vec<String> = self
+            .dns_names
+            .iter()
+            .map(|name| on_one_line(name))
+            .collect();
         let addresses = self.addresses.iter().map(ToString::to_string);
         let all: Vec<String> = names
             .into_iter()
@@ -88,14 +92,15 @@ impl<'a> Certificate<'a> {
             .collect();
         match (all.is_empty(), self.common_name()) {
             (false, _) => all.join(", "),
-            (true, Some(name)) => shown(name),
+            (true, Some(name)) => on_one_line(name),
             (true, None) => "nobody (it has no name)".to_owned(),
         }
     }
 
     /// Who issued it, for a message.
     pub(super) fn issuer_name(&self) -> String {
-        common_name(self.issuer).map_or_else(|| "an issuer without a common name".to_owned(), shown)
+        common_name(self.issuer)
+            .map_or_else(|| "an issuer without a common name".to_owned(), on_one_line)
     }
 
     /// `tls-server-end-point` (RFC 5929, section 4.1): the certificate's hash, by the algorithm
@@ -114,7 +119,7 @@ impl<'a> Certificate<'a> {
 }
 
 /// A text of a stranger's in a message: short, on one line.
-pub(super) fn shown(text: &str) -> String {
+pub(super) fn on_one_line(text: &str) -> String {
     let mut shown = String::new();
     for character in text.chars().take(MOST_CHARACTERS) {
         match character {

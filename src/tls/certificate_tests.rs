@@ -59,10 +59,10 @@ fn tells_names_dates_and_version() {
 #[test]
 fn what_a_stranger_writes_stays_on_one_line() {
     assert_eq!(
-        shown("a\nb\u{1b}[2J\u{202e}\u{e4}"),
+        on_one_line("a\nb\u{1b}[2J\u{202e}\u{e4}"),
         "a\\nb\\u{1b}[2J\\u{202e}\\u{e4}"
     );
-    assert_eq!(shown(&"x".repeat(1_000)).len(), MOST_CHARACTERS);
+    assert_eq!(on_one_line(&"x".repeat(1_000)).len(), MOST_CHARACTERS);
 }
 
 #[test]

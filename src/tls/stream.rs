@@ -13,7 +13,7 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, Error, SupportedP
 
 use super::certificate::Certificate;
 use super::identity::ClientCertificate;
-use super::verifier::{Rejection, Verifier, without_zone};
+use super::verifier::{Verifier, without_zone};
 use super::{Blame, Failure, Protocol, Settings};
 use crate::config::TlsVersion;
 use crate::time::WallTime;
@@ -262,19 +262,7 @@ fn in_words(error: io::Error) -> io::Error {
 /// What ended the connection, in words, by who is to blame.
 fn broken(error: &Error) -> io::Error {
     io::Error::other(match error {
-        Error::InvalidCertificate(CertificateError::Other(other)) => {
-            match other.0.downcast_ref::<Rejection>() {
-                Some(reason) => Failure::new(Blame::Certificate, reason.to_string()),
-                None => Failure::new(
-                    Blame::Certificate,
-                    format!("the server's certificate: {other}"),
-                ),
-            }
-        }
-        Error::InvalidCertificate(reason) => Failure::new(
-            Blame::Certificate,
-            format!("the server's certificate: {reason}"),
-        ),
+        Error::InvalidCertificate(reason) => rejected(reason),
         Error::AlertReceived(alert) => alerted(*alert),
         Error::PeerIncompatible(reason) => Failure::new(
             Blame::Server,
@@ -284,14 +272,26 @@ fn broken(error: &Error) -> io::Error {
     })
 }
 
+/// The verifier's own reason, where it is one.
+fn rejected(reason: &CertificateError) -> Failure {
+    let ours = match reason {
+        CertificateError::Other(other) => other.0.downcast_ref::<Failure>().cloned(),
+        _ => None,
+    };
+    ours.unwrap_or_else(|| {
+        let reason = format!("the server's certificate: {reason}");
+        Failure::new(Blame::Certificate, reason)
+    })
+}
+
 /// What the server has told us in place of a good-bye (RFC 8446, section 6.2).
 fn alerted(alert: AlertDescription) -> Failure {
     use AlertDescription as A;
-    match alert {
-        A::CertificateRequired => Failure::new(
-            Blame::OurCertificate,
-            "the server requires a client certificate",
-        ),
+    let (blame, reason) = match alert {
+        A::CertificateRequired => {
+            let reason = "the server requires a client certificate";
+            return Failure::new(Blame::OurCertificate, reason);
+        }
         A::BadCertificate
         | A::UnsupportedCertificate
         | A::CertificateRevoked
@@ -299,20 +299,17 @@ fn alerted(alert: AlertDescription) -> Failure {
         | A::CertificateUnknown
         | A::UnknownCA
         | A::AccessDenied
-        | A::DecryptError => {
-            let reason =
-                format!("the server does not accept our client certificate (TLS alert {alert:?})");
-            Failure::new(Blame::OurCertificate, reason)
-        }
-        A::ProtocolVersion => Failure::new(
-            Blame::Server,
-            "the server speaks no version of TLS that we may (TLS alert ProtocolVersion)",
+        | A::DecryptError => (
+            Blame::OurCertificate,
+            "the server does not accept our client certificate",
         ),
-        other => Failure::new(
+        A::ProtocolVersion => (
             Blame::Server,
-            format!("the server ended the TLS connection (TLS alert {other:?})"),
+            "the server speaks no version of TLS that we may",
         ),
-    }
+        _ => (Blame::Server, "the server ended the TLS connection"),
+    };
+    Failure::new(blame, format!("{reason} (TLS alert {alert:?})"))
 }
 
 /// Encrypted bytes that may wait to be sent.

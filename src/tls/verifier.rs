@@ -5,7 +5,7 @@
 //! its name only as common name. Whatever the mode, the server must have the key of the certificate
 //! that it shows: a login may be bound to it.
 
-use std::fmt;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use der::asn1::AnyRef;
@@ -20,10 +20,9 @@ use rustls::{
 };
 use webpki::{EndEntityCert, KeyUsage, RawPublicKeyEntity, RevocationOptionsBuilder};
 
-use super::Trust;
-use super::certificate::{Certificate, shown};
-use crate::time::WallTime;
-use crate::time::timestamp;
+use super::certificate::{Certificate, on_one_line};
+use super::{Blame, Failure, Trust};
+use crate::time::{WallTime, timestamp};
 
 /// Judges the certificates of one connection's server.
 #[derive(Debug)]
@@ -35,38 +34,17 @@ pub(super) struct Verifier {
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// Why a certificate is not believed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Rejection {
-    /// It cannot be read.
-    Unreadable,
-    /// Its time is over.
-    Expired { not_after: WallTime },
-    /// Its time has not come.
-    NotYetValid { not_before: WallTime },
-    /// It is another's.
-    WrongName { host: String, names: String },
-    /// It has issued itself, and is not among the authorities.
-    SelfSigned { name: String, place: String },
-    /// Whoever has issued it is not among the authorities.
-    UnknownIssuer { issuer: String, place: String },
-    /// Taken back by its issuer.
-    Revoked,
-    /// Anything else.
-    Other(String),
-}
-
 impl Verifier {
     fn verify(
         &self,
         shown: &[u8],
         others: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(), Rejection> {
+    ) -> Result<(), Failure> {
         let Some(trust) = &self.trust else {
             return Ok(());
         };
-        let certificate = Certificate::read(shown).ok_or(Rejection::Unreadable)?;
+        let certificate = Certificate::read(shown).ok_or_else(|| rejected("cannot be read"))?;
         if trust.holds(shown) {
             check_dates(&certificate, wall(now))?;
         } else if certificate.is_version_1 && trust.revoked.is_empty() {
@@ -87,7 +65,7 @@ impl Verifier {
         shown: &[u8],
         others: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(), Rejection> {
+    ) -> Result<(), Failure> {
         let der = CertificateDer::from(shown);
         let lists: Vec<_> = trust.revoked.iter().collect();
         let revocation = RevocationOptionsBuilder::new(&lists)
@@ -111,11 +89,7 @@ impl Verifier {
 
     /// A certificate of version 1, which webpki does not read, has no extensions that could
     /// restrict it: it counts if one of the authorities has signed it.
-    fn check_version_1(
-        &self,
-        trust: &Trust,
-        certificate: &Certificate<'_>,
-    ) -> Result<(), Rejection> {
+    fn check_version_1(&self, trust: &Trust, certificate: &Certificate<'_>) -> Result<(), Failure> {
         let issuer = |anchor: &&TrustAnchor<'_>| certificate.issuer == anchor.subject.as_ref();
         let has_signed = |anchor: &TrustAnchor<'_>| {
             // An anchor holds it without tag and length.
@@ -206,49 +180,6 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable => f.write_str("the server's certificate cannot be read"),
-            Self::Expired { not_after } => {
-                write!(
-                    f,
-                    "the server's certificate has expired (not after {})",
-                    timestamp::format(*not_after)
-                )
-            }
-            Self::NotYetValid { not_before } => {
-                write!(
-                    f,
-                    "the server's certificate is not valid yet (not before {})",
-                    timestamp::format(*not_before)
-                )
-            }
-            Self::WrongName { host, names } => {
-                write!(
-                    f,
-                    "the server's certificate is for {names}, not for {}",
-                    shown(host)
-                )
-            }
-            Self::SelfSigned { name, place } => write!(
-                f,
-                "the server's certificate ({name}) is self-signed, and is not among the authorities of {place}"
-            ),
-            Self::UnknownIssuer { issuer, place } => write!(
-                f,
-                "the server's certificate has an unknown issuer: {issuer} is not among the authorities of {place}"
-            ),
-            Self::Revoked => f.write_str("the server's certificate has been revoked"),
-            Self::Other(reason) => {
-                write!(f, "the server's certificate cannot be verified: {reason}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Rejection {}
-
 /// The key that a handshake must have been signed with.
 fn public_key<'a>(
     certificate: &'a CertificateDer<'_>,
@@ -258,54 +189,64 @@ fn public_key<'a>(
 }
 
 /// webpki's reason in our words.
-fn rejection(error: &webpki::Error, trust: &Trust, certificate: &Certificate<'_>) -> Rejection {
-    let place = trust.place().to_owned();
+fn rejection(error: &webpki::Error, trust: &Trust, certificate: &Certificate<'_>) -> Failure {
+    let place = trust.place();
+    let unverified = |reason: &str| rejected(format_args!("cannot be verified: {reason}"));
     match error {
-        webpki::Error::CertExpired { not_after, .. } => Rejection::Expired {
-            not_after: wall(*not_after),
-        },
-        webpki::Error::CertNotValidYet { not_before, .. } => Rejection::NotYetValid {
-            not_before: wall(*not_before),
-        },
-        webpki::Error::CertRevoked => Rejection::Revoked,
-        _ if certificate.is_self_issued() => Rejection::SelfSigned {
-            name: certificate.names(),
-            place,
-        },
-        webpki::Error::UnknownIssuer => Rejection::UnknownIssuer {
-            issuer: certificate.issuer_name(),
-            place,
-        },
+        webpki::Error::CertExpired { not_after, .. } => expired(wall(*not_after)),
+        webpki::Error::CertNotValidYet { not_before, .. } => not_yet_valid(wall(*not_before)),
+        webpki::Error::CertRevoked => rejected("has been revoked"),
+        _ if certificate.is_self_issued() => rejected(format_args!(
+            "({}) is self-signed, and is not among the authorities of {place}",
+            certificate.names()
+        )),
+        webpki::Error::UnknownIssuer => rejected(format_args!(
+            "has an unknown issuer: {} is not among the authorities of {place}",
+            certificate.issuer_name()
+        )),
         webpki::Error::UnknownRevocationStatus => {
-            Rejection::Other("no revocation list tells whether it was revoked".to_owned())
+            unverified("no revocation list tells whether it was revoked")
         }
-        webpki::Error::CrlExpired { .. } => {
-            Rejection::Other("the revocation list is out of date".to_owned())
-        }
+        webpki::Error::CrlExpired { .. } => unverified("the revocation list is out of date"),
         webpki::Error::RequiredEkuNotFoundContext(_) => {
-            Rejection::Other("it was not issued for servers (extended key usage)".to_owned())
+            unverified("it was not issued for servers (extended key usage)")
         }
         webpki::Error::CaUsedAsEndEntity => {
-            Rejection::Other("it is that of an authority, not of a server".to_owned())
+            unverified("it is that of an authority, not of a server")
         }
-        other => Rejection::Other(format!("{other:?}")),
+        other => unverified(&format!("{other:?}")),
     }
 }
 
-fn check_dates(certificate: &Certificate<'_>, now: WallTime) -> Result<(), Rejection> {
+fn expired(not_after: WallTime) -> Failure {
+    let date = timestamp::format(not_after);
+    rejected(format_args!("has expired (not after {date})"))
+}
+
+fn not_yet_valid(not_before: WallTime) -> Failure {
+    let date = timestamp::format(not_before);
+    rejected(format_args!("is not valid yet (not before {date})"))
+}
+
+fn rejected(reason: impl Display) -> Failure {
+    let reason = format!("the server's certificate {reason}");
+    Failure::new(Blame::Certificate, reason)
+}
+
+fn check_dates(certificate: &Certificate<'_>, now: WallTime) -> Result<(), Failure> {
     let (not_before, not_after) = (certificate.not_before, certificate.not_after);
     if now > not_after {
-        return Err(Rejection::Expired { not_after });
+        return Err(expired(not_after));
     }
     if now < not_before {
-        return Err(Rejection::NotYetValid { not_before });
+        return Err(not_yet_valid(not_before));
     }
     Ok(())
 }
 
 /// The alternative names, and where there are none the common name, as libpq does
 /// (fe-secure-common.c).
-fn check_name(host: &str, certificate: &Certificate<'_>, shown: &[u8]) -> Result<(), Rejection> {
+fn check_name(host: &str, certificate: &Certificate<'_>, shown: &[u8]) -> Result<(), Failure> {
     let host = without_zone(host);
     let der = CertificateDer::from(shown);
     let by_alternative = ServerName::try_from(host).is_ok_and(|name| {
@@ -322,10 +263,11 @@ fn check_name(host: &str, certificate: &Certificate<'_>, shown: &[u8]) -> Result
     if by_alternative || by_common_name() {
         return Ok(());
     }
-    Err(Rejection::WrongName {
-        host: host.to_owned(),
-        names: certificate.names(),
-    })
+    let names = certificate.names();
+    Err(rejected(format_args!(
+        "is for {names}, not for {}",
+        on_one_line(host)
+    )))
 }
 
 /// Does a common name mean this host; a `*` stands for the first label alone.
