@@ -10,14 +10,9 @@ use crate::time::WallTime;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     status: &'static str,
-    content: Option<Content>,
+    /// Media type and body.
+    content: Option<(&'static str, Bytes)>,
     allow: Option<&'static str>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Content {
-    media_type: &'static str,
-    body: Bytes,
 }
 
 impl Answer {
@@ -25,10 +20,7 @@ impl Answer {
     pub fn json(body: Bytes) -> Self {
         Self {
             status: "200 OK",
-            content: Some(Content {
-                media_type: "application/json",
-                body,
-            }),
+            content: Some(("application/json", body)),
             allow: None,
         }
     }
@@ -78,7 +70,7 @@ impl Answer {
         if let Some(allow) = self.allow {
             head += &format!("Allow: {allow}\r\n");
         }
-        if let Some(Content { media_type, body }) = &self.content {
+        if let Some((media_type, body)) = &self.content {
             head += &format!(
                 "Content-Type: {media_type}\r\nContent-Length: {}\r\n",
                 body.len()
@@ -89,17 +81,13 @@ impl Answer {
         output.extend_from_slice(head.as_bytes());
         self.content
             .filter(|_| !reply.head_only)
-            .map_or_else(Bytes::new, |content| content.body)
+            .map_or_else(Bytes::new, |(_, body)| body)
     }
 
     fn sentence(status: &'static str) -> Self {
-        let body = Bytes::from_static(status.as_bytes());
         Self {
             status,
-            content: Some(Content {
-                media_type: "text/plain",
-                body,
-            }),
+            content: Some(("text/plain", Bytes::from_static(status.as_bytes()))),
             allow: None,
         }
     }

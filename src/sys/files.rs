@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::text::escape_controls;
+use super::text::about_path;
 
 /// Puts a new file with this content in the place of `path`, so that a reader sees the old one or
 /// the new one, and after a power loss as well: it is on disk under a name that nobody can have
@@ -27,7 +27,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let options = options.write(true).create_new(true).mode(0o644);
     let mut file = options
         .open(&beside)
-        .map_err(|error| about(path, "cannot create a file for", &error))?;
+        .map_err(|error| about_path(path, "cannot create a file for", &error))?;
     let replaced = file
         .write_all(content)
         .and_then(|()| file.sync_all())
@@ -38,7 +38,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     }
     replaced
         .and_then(|()| sync_directory(path))
-        .map_err(|error| about(path, "cannot write", &error))
+        .map_err(|error| about_path(path, "cannot write", &error))
 }
 
 /// Removes `path` if it is there and is a file.
@@ -50,7 +50,7 @@ pub fn remove(path: &Path) -> io::Result<()> {
     };
     match removed {
         Err(error) if is_absent(&error) => Ok(()),
-        other => other.map_err(|error| about(path, "cannot remove", &error)),
+        other => other.map_err(|error| about_path(path, "cannot remove", &error)),
     }
 }
 
@@ -60,7 +60,7 @@ pub fn exists(path: &Path) -> io::Result<bool> {
     match fs::metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if is_absent(&error) => Ok(false),
-        Err(error) => Err(about(path, "cannot look at", &error)),
+        Err(error) => Err(about_path(path, "cannot look at", &error)),
     }
 }
 
@@ -121,7 +121,7 @@ fn read_with(
         read_at_most(file, limit)?
             .ok_or_else(|| io::Error::other(format!("is larger than {limit} bytes")))
     };
-    read().map_err(|error| about(path, "cannot read", &error))
+    read().map_err(|error| about_path(path, "cannot read", &error))
 }
 
 /// All of it, or `None` if there is more than `limit`.
@@ -169,14 +169,6 @@ fn is_absent(error: &io::Error) -> bool {
 
 fn not_a_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
-}
-
-fn about(path: &Path, what: &str, error: &io::Error) -> io::Error {
-    let path = path.to_string_lossy();
-    io::Error::new(
-        error.kind(),
-        format!("{what} {}: {error}", escape_controls(&path)),
-    )
 }
 
 #[cfg(test)]

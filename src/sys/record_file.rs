@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::text::escape_controls;
+use super::text::about_path;
 
 /// An open file of whole lines.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl RecordFile {
     /// Opens the file `path`, or makes it, readable for us alone. A link, or anything but a regular
     /// file of our own, is refused. A line that the previous process did not finish is removed.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Self::open_at(path).map_err(|error| about(path, "cannot record to", &error))
+        Self::open_at(path).map_err(|error| about_path(path, "cannot record to", &error))
     }
 
     /// Bytes in it.
@@ -54,7 +54,7 @@ impl RecordFile {
             Err(error) => {
                 // Half a line that cannot be removed is removed when the file is opened again.
                 let _ = self.file.set_len(self.size);
-                Err(about(&self.path, "cannot record to", &error))
+                Err(about_path(&self.path, "cannot record to", &error))
             }
         }
     }
@@ -64,7 +64,7 @@ impl RecordFile {
         let mut older = self.path.as_os_str().to_owned();
         older.push(".1");
         fs::rename(&self.path, PathBuf::from(older))
-            .map_err(|error| about(&self.path, "cannot rotate", &error))?;
+            .map_err(|error| about_path(&self.path, "cannot rotate", &error))?;
         Self::open(&self.path)
     }
 
@@ -124,16 +124,6 @@ fn drop_unfinished_line(file: &mut File, size: u64) -> io::Result<u64> {
         file.set_len(end)?;
     }
     Ok(end)
-}
-
-fn about(path: &Path, what: &str, error: &io::Error) -> io::Error {
-    io::Error::new(
-        error.kind(),
-        format!(
-            "{what} {}: {error}",
-            escape_controls(&path.to_string_lossy())
-        ),
-    )
 }
 
 const BLOCK_BYTES: u64 = 64 << 10;

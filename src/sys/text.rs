@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
 
 /// `text` with everything that could begin a new line, forge a column or steer a terminal written
 /// as an escape. What is escaped once stays as it is.
@@ -19,6 +21,13 @@ pub fn escape_controls(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(escaped)
+}
+
+/// `error` with what could not be done to which path before it.
+pub(super) fn about_path(path: &Path, what: &str, error: &io::Error) -> io::Error {
+    let path = path.to_string_lossy();
+    let text = format!("{what} {}: {error}", escape_controls(&path));
+    io::Error::new(error.kind(), text)
 }
 
 /// Control characters, line and paragraph separators, and the marks that turn the direction of text
