@@ -62,7 +62,7 @@ impl ResponseReader {
                     };
                 }
                 Parsed::Interim => {
-                    return Err(protocol_error(&format!(
+                    return Err(protocol_error(format!(
                         "more than {MAX_INTERIM_RESPONSES} interim answers"
                     )));
                 }
@@ -115,7 +115,7 @@ impl Default for State {
 impl From<BodyError> for ProbeFailure {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::TooLarge => protocol_error(&format!(
+            BodyError::TooLarge => protocol_error(format!(
                 "the body is longer than {MAX_RESPONSE_BODY_BYTES} bytes"
             )),
             BodyError::BadChunk => protocol_error("bad chunk in the body"),
@@ -142,7 +142,7 @@ fn next_head(scan: &mut HeadScan, input: &mut BytesMut) -> Result<Option<BytesMu
     {
         Some(end) => Ok(Some(input.split_to(end))),
         None if input.len() <= MAX_RESPONSE_HEAD_BYTES => Ok(None),
-        None => Err(protocol_error(&format!(
+        None => Err(protocol_error(format!(
             "the header is longer than {MAX_RESPONSE_HEAD_BYTES} bytes"
         ))),
     }
@@ -154,7 +154,7 @@ fn parse(head: &[u8]) -> Result<Parsed, ProbeFailure> {
     match parsed.parse(head) {
         Ok(Status::Complete(length)) if length == head.len() => {}
         Ok(_) => return Err(protocol_error("bad header: it ends too early")),
-        Err(error) => return Err(protocol_error(&format!("bad header: {error}"))),
+        Err(error) => return Err(protocol_error(format!("bad header: {error}"))),
     }
     let minor = parsed.version.unwrap_or(0);
     match parsed.code {
@@ -162,7 +162,7 @@ fn parse(head: &[u8]) -> Result<Parsed, ProbeFailure> {
         // 101 would change the protocol, which nobody asked for.
         Some(100 | 102..=199) => return Ok(Parsed::Interim),
         status => {
-            return Err(protocol_error(&format!(
+            return Err(protocol_error(format!(
                 "bad status {}, expected 200",
                 status.unwrap_or(0)
             )));
@@ -205,10 +205,9 @@ fn sole_date(headers: &[Header<'_>]) -> Result<WallTime, ProbeFailure> {
     }
 }
 
-fn protocol_error(reason: &str) -> ProbeFailure {
-    ProbeFailure::ProtocolError {
-        reason: reason.to_owned(),
-    }
+fn protocol_error(reason: impl Into<String>) -> ProbeFailure {
+    let reason = reason.into();
+    ProbeFailure::ProtocolError { reason }
 }
 
 #[cfg(test)]

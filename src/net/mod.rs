@@ -1,4 +1,4 @@
-//! Sockets: links with two buffers, listeners, tokens. Moves bytes and understands none of them.
+//! Sockets: links with two buffers, listeners. Moves bytes and understands none of them.
 
 mod link;
 mod listener;
