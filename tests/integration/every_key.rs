@@ -345,7 +345,7 @@ fn asking(world: &mut World) {
     world.apply(json!({"own_db": "s1"}), |world| {
         world
             .log()
-            .contains("no failover: the primary p is reachable")
+            .contains("primary p is reachable")
     });
 }
 
@@ -475,11 +475,11 @@ fn deciding(world: &mut World) {
     );
     world.apply(
         json!({"failover_on_disconnect": true, "max_failover_replication_time_lag": 1}),
-        says("no failover here: s2 "),
+        says("not promoting: the preferred candidate is s2 "),
     );
     world.apply(
         json!({"never_promote_these_nodes": ["s1", "s2"]}),
-        says("no connected standby with a fresh poll may be"),
+        says("no reachable standby with a recent poll may be"),
     );
     fs::write(world.path("closed"), "").unwrap();
     world.apply(
@@ -517,13 +517,13 @@ fn deciding(world: &mut World) {
     world.apply(
         json!({"remote_conns": nodes, "known_gone_nodes": null, "missing_master_from_config_timeout": 77,
             "failover_command": last}),
-        says("a vanished primary is given 77.000 s"),
+        says("a missing primary is waited for 77.000 s"),
     );
     world.apply(
         json!({"missing_master_from_config_timeout": 0, "failover_sleep_time": 1000}),
         ran("removed"),
     );
     wait_until("the pause begins", SOON, || {
-        world.log().contains("pausing after the failover command")
+        world.log().contains("pausing after failover_command")
     });
 }

@@ -95,7 +95,7 @@ fn a_vote_that_is_needed_is_waited_for_until_the_clocks_are_right() {
     fleet.wait_settled();
     clock.step(HOUR);
     wait_until("the clock is noticed", SOON, || {
-        fleet["s1"].log().contains("it has no vote")
+        fleet["s1"].log().contains("this observer has no vote")
     });
     cluster[PRIMARY].kill_nine_all();
     fleet.nobody_promotes_for(LIMIT + 3.0);

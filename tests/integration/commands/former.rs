@@ -44,11 +44,11 @@ fn one_that_runs_is_not_run_a_second_time_however_long_it_takes() {
         fleet["s1"].log().contains("still runs as process")
     });
     wait_until("nothing else is run", 2 * TAKES, || {
-        fleet["s1"].log().contains("nobody knows how")
+        fleet["s1"].log().contains("exit status unknown")
     });
     let waited = begun.elapsed();
     let log = fleet["s1"].log();
-    let meanwhile = log.split("nobody knows how").next().unwrap();
+    let meanwhile = log.split("exit status unknown").next().unwrap();
     assert_eq!(
         meanwhile
             .matches("failover_command started as process")
@@ -101,7 +101,7 @@ fn one_that_has_promoted_meanwhile_is_not_repeated() {
     let before = fleet.promoted().len();
     fleet["s1"].start();
     wait_until("its end is seen", SOON, || {
-        fleet["s1"].log().contains("nobody knows how")
+        fleet["s1"].log().contains("exit status unknown")
     });
     wait_until("it is the primary", SOON, || {
         fleet["s1"].current_primary().as_deref() == Some("s1")

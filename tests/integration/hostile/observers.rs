@@ -202,7 +202,7 @@ fn cases(trap: &Scripted) -> Vec<Case> {
         ),
         case(
             "antique",
-            "s away from ours, it has no vote",
+            " s: this observer has no vote",
             &[Say(b"HTTP/1.1 200 OK\r\nDate: Mon, 30 Apr 1990 12:34:56 GMT\r\nContent-Length: 2\r\n\r\n{}".to_vec())],
         ),
         case("tls", "expected an answer of HTTP/1", &[Say(b"\x15\x03\x03\0\x02\x02\x28".to_vec()), Hang]),
