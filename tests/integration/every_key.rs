@@ -343,9 +343,7 @@ fn asking(world: &mut World) {
         world.log().contains("observing: the primary is p")
     });
     world.apply(json!({"own_db": "s1"}), |world| {
-        world
-            .log()
-            .contains("primary p is reachable")
+        world.log().contains("primary p is reachable")
     });
 }
 

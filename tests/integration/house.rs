@@ -7,6 +7,7 @@
 //! Each rule is a function from a file to complaints, so that each is also shown a line that breaks
 //! it.
 
+mod manual;
 mod size;
 mod source;
 

@@ -13,18 +13,21 @@ pub(super) struct Source {
     pub(super) production: String,
     /// Comments and the content of literals of the production code, a line each.
     pub(super) words: String,
+    /// The literals of the production code as written, quotes included.
+    pub(super) literals: Vec<String>,
 }
 
 impl Source {
     pub(super) fn new(path: &str, text: &str) -> Self {
         let production = without_tests(text);
-        let (production, words) = scan(&production);
+        let (production, words, literals) = scan(&production);
         Self {
             path: path.to_owned(),
             text: text.to_owned(),
             code: scan(text).0,
             production,
             words,
+            literals,
         }
     }
 
@@ -61,9 +64,10 @@ impl Source {
     }
 }
 
-/// Code with empty literals, and the comments and contents of literals.
-fn scan(text: &str) -> (String, String) {
+/// Code with empty literals, the comments and contents of literals, and the literals alone.
+fn scan(text: &str) -> (String, String, Vec<String>) {
     let (mut code, mut words, mut rest) = (String::new(), String::new(), text);
+    let mut literals = Vec::new();
     while let Some(first) = rest.chars().next() {
         let (length, kind) = piece(rest, code.chars().next_back());
         let (found, after) = rest.split_at(length.max(first.len_utf8()));
@@ -73,6 +77,7 @@ fn scan(text: &str) -> (String, String) {
             Piece::Literal => {
                 code.push_str("\"\"");
                 words.push_str(found);
+                literals.push(found.to_owned());
             }
         }
         if kind != Piece::Code {
@@ -81,7 +86,7 @@ fn scan(text: &str) -> (String, String) {
         }
         rest = after;
     }
-    (code, words)
+    (code, words, literals)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
