@@ -167,7 +167,6 @@ impl Daemon {
             journal,
         };
         let deadlines = [
-            io.tick(),
             PreviousFailover::tick(previous_failover, io),
             files.tick(io),
             web.tick(&mut content, io),
@@ -179,6 +178,8 @@ impl Daemon {
             ending.last_moment(),
             (*ending == Ending::NotYet).then(|| lookout.next_deadline()),
             crate::sys::log::next_deadline(now),
+            // The last: the others may have started a child.
+            io.tick(),
         ];
         deadlines.into_iter().flatten().min()
     }
