@@ -58,3 +58,27 @@ impl TimeLimit {
 
 /// From SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_duration(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_command_is_asked_to_end_first_and_a_helper_is_killed_until_it_is_gone() {
+        let (term, kill) = (Some(Signal::SIGTERM), Some(Signal::SIGKILL));
+        let check = |mut limit: TimeLimit, expected: [Option<Signal>; 5]| {
+            let seconds = [9, 10, 14, 15, 20];
+            let signals = seconds.map(|second| limit.run_out(at(second)));
+            assert_eq!(signals, expected, "at {seconds:?}");
+        };
+        check(TimeLimit::terminate_at(None), [None; 5]);
+        let command = TimeLimit::terminate_at(Some(at(10)));
+        check(command, [None, term, None, kill, None]);
+        let helper = TimeLimit::kill_after(Duration::from_secs(5), at(5));
+        check(helper, [None, kill, None, kill, kill]);
+    }
+}
