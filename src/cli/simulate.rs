@@ -180,9 +180,7 @@ fn told(finding: &Finding, case: &Case, found: &Survey) -> String {
     } else {
         "RISK"
     };
-    let has_remedy = finding.is_problem()
-        && !matches!(finding, Finding::Broken(_))
-        && !found.remedies.is_empty();
+    let has_remedy = finding.is_problem() && !found.remedies.is_empty();
     let remedy = if has_remedy {
         found.remedies.join("\n  or: ")
     } else {

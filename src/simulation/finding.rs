@@ -1,16 +1,15 @@
 //! What can be found out about a cluster, in words for operators, each with the schedule that shows
 //! it.
 
-use super::plan::{Deed, Plan, seconds};
-use super::record::{Promotion, Violation};
+use super::fault::Fault;
+use super::plan::Plan;
+use super::promotions::Promotion;
 use super::trial::run;
-use super::{HostId, Micros};
+use super::{HostId, Micros, seconds};
 
 /// Something that is reachable; problems first.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finding {
-    /// What must never be: a fault of pglookout itself.
-    Broken(String),
     /// Two standbys are promoted in one outage, by one split or crash.
     TwoPromotions,
     /// A side without a majority promotes while the primary goes on writing on the other.
@@ -46,15 +45,9 @@ impl Finding {
         )
     }
 
-    /// Of the same kind, whatever the particulars.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
-    }
-
     /// A name for a file.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Broken(_) => "fault-of-pglookout",
             Self::TwoPromotions => "two-promotions",
             Self::MinorityPromotes => "minority-promotes",
             Self::NeverPromotes => "never-promotes",
@@ -66,14 +59,15 @@ impl Finding {
     }
 
     /// In a sentence.
-    pub fn sentence(&self) -> String {
+    pub fn sentence(&self) -> &'static str {
         match self {
-            Self::Broken(what) => return format!("pglookout itself does what it must not: {what}"),
             Self::TwoPromotions => "two writers: after one fault two standbys are promoted",
             Self::MinorityPromotes => {
                 "two writers: the network splits, and the side without the primary promotes though it is no majority"
             }
-            Self::NeverPromotes => "no failover: whatever happens to the primary, nobody is promoted",
+            Self::NeverPromotes => {
+                "no failover: whatever happens to the primary, nobody is promoted"
+            }
             Self::NobodyPromotes => {
                 "no failover: more than half of the hosts live and reach each other, and nobody is promoted"
             }
@@ -87,13 +81,11 @@ impl Finding {
                 "two writers after several faults in one outage: one more standby is promoted before all is healed"
             }
         }
-        .to_owned()
     }
 
     /// What an operator can do about it, where no setting does.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Broken(_) => "report it, with this output and what --timelines writes",
             Self::ObserversTogether => {
                 "give every observer a site of its own, and none that of a primary"
             }
@@ -112,19 +104,8 @@ impl Finding {
 
 impl Case {
     pub(super) fn of(plan: Plan) -> Self {
-        let promotions = run(&plan).record.promotions;
+        let promotions = run(&plan).promotions.0;
         Self { plan, promotions }
-    }
-
-    /// A fault of pglookout itself, and whose daemon it is about.
-    pub(super) fn broken(&self, violation: &Violation) -> Finding {
-        let setup = &self.plan.setup;
-        let hosts: Vec<_> = violation
-            .hosts(setup)
-            .iter()
-            .map(|host| setup.host_name(*host).to_owned())
-            .collect();
-        Finding::Broken(format!("{violation} (the daemon of {})", hosts.join(", ")))
     }
 
     /// Faults and promotions in the order of their time, a line each.
@@ -134,7 +115,7 @@ impl Case {
             .plan
             .steps
             .iter()
-            .map(|step| (step.at, setup.told(&step.deed)))
+            .map(|step| (step.at, step.fault.text(setup)))
             .collect();
         let promoted = |one: &Promotion| {
             (
@@ -163,7 +144,7 @@ impl Case {
         self.plan
             .steps
             .first()
-            .map(|step| self.plan.setup.told(&step.deed))
+            .map(|step| step.fault.text(&self.plan.setup))
             .unwrap_or_default()
     }
 
@@ -184,8 +165,8 @@ impl Case {
 
     /// The hosts of one side of its first split.
     pub(super) fn split(&self) -> Option<u32> {
-        self.plan.steps.iter().find_map(|step| match step.deed {
-            Deed::Split(group) => Some(group),
+        self.plan.steps.iter().find_map(|step| match step.fault {
+            Fault::Split(group) => Some(group),
             _ => None,
         })
     }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::plan::{Death, Deed, Ending, Lie, Plan, Step};
-use super::random::Dice;
+use super::fault::{Death, Fault, Lie, Step};
+use super::plan::{Ending, Plan};
+use super::rng::Rng;
 use super::setup::Setup;
-use super::{HostId, Micros, Refusal, SECOND};
+use super::{HostId, Micros, NodeId, Refusal, SECOND};
 use crate::config::{self, Config, Environment, NodeName, QuorumRule};
 
 /// Makes schedules.
@@ -27,26 +28,26 @@ impl Default for Generator {
 impl Generator {
     /// The schedule of this seed, on a cluster drawn from it as well.
     pub fn plan(&self, seed: u64) -> Plan {
-        let mut dice = Dice::new(seed);
-        let split = dice.percent(15);
-        let mut config = self.config(&mut dice);
+        let mut rng = Rng::new(seed);
+        let split = rng.percent(15);
+        let mut config = self.config(&mut rng);
         if split {
             config.quorum = QuorumRule::Majority;
         }
         let mut setup = Setup::new(&config, 0);
-        setup.primary = dice.below(setup.node_count());
-        setup.is_busy = dice.percent(50);
+        setup.primary = rng.below(setup.node_count());
+        setup.is_busy = rng.percent(50);
         let limit = setup.longest(|config| config.failover_lag);
-        let length = limit + 4 * SECOND + dice.between(0, 4 * SECOND);
+        let length = limit + 4 * SECOND + rng.between(0, 4 * SECOND);
         let steps = if split {
-            one_split(&setup, length, &mut dice)
+            one_split(&setup, length, &mut rng)
         } else {
-            faults(&setup, length, &mut dice)
+            faults(&setup, length, &mut rng)
         };
-        let ending = match dice.below(8) {
+        let ending = match rng.below(8) {
             0..=2 => Ending::Abrupt,
             3..=5 => Ending::Healed,
-            _ => Ending::CleanDeath(death(&mut dice)),
+            _ => Ending::CleanDeath(death(&mut rng)),
         };
         Plan {
             seed,
@@ -57,10 +58,10 @@ impl Generator {
         }
     }
 
-    fn config(&self, dice: &mut Dice) -> Config {
+    fn config(&self, rng: &mut Rng) -> Config {
         let mut config = self.template.clone();
-        let nodes = [2, 3, 3, 3, 3, 4, 4, 5][dice.below(8)];
-        let observers = [0, 0, 0, 1, 1, 1, 2, 2][dice.below(8)];
+        let nodes = [2, 3, 3, 3, 3, 4, 4, 5][rng.below(8)];
+        let observers = [0, 0, 0, 1, 1, 1, 2, 2][rng.below(8)];
         config
             .nodes
             .retain(|name, _| NODES.iter().take(nodes).any(|kept| *kept == name.as_str()));
@@ -70,45 +71,45 @@ impl Generator {
                 .take(observers)
                 .any(|kept| *kept == name.as_str())
         });
-        config.poll_interval = Duration::from_millis([1000, 2000, 2000][dice.below(3)]);
-        config.check_interval = Duration::from_millis([1000, 2000, 3000][dice.below(3)]);
-        config.poll_timeout = Duration::from_millis([400, 900][dice.below(2)]);
-        config.failover_lag = Duration::from_secs([4, 6, 6, 9][dice.below(4)]);
+        config.poll_interval = Duration::from_millis([1000, 2000, 2000][rng.below(3)]);
+        config.check_interval = Duration::from_millis([1000, 2000, 3000][rng.below(3)]);
+        config.poll_timeout = Duration::from_millis([400, 900][rng.below(2)]);
+        config.failover_lag = Duration::from_secs([4, 6, 6, 9][rng.below(4)]);
         config.warning_lag = config
             .failover_lag
-            .min(Duration::from_secs([2, 3][dice.below(2)]));
-        config.missing_primary_timeout = Duration::from_millis([1000, 2500][dice.below(2)]);
-        config.failover_pause = Duration::from_millis([0, 0, 1500][dice.below(3)]);
-        config.failover_on_disconnect = !dice.percent(8);
-        config.poll_observers_on_warning_only = dice.percent(6);
-        config.failover_command_timeout = dice.percent(30).then_some(Duration::from_secs(5));
-        config.quorum = if dice.percent(35) {
+            .min(Duration::from_secs([2, 3][rng.below(2)]));
+        config.missing_primary_timeout = Duration::from_millis([1000, 2500][rng.below(2)]);
+        config.failover_pause = Duration::from_millis([0, 0, 1500][rng.below(3)]);
+        config.failover_on_disconnect = !rng.percent(8);
+        config.poll_observers_on_warning_only = rng.percent(6);
+        config.failover_command_timeout = rng.percent(30).then_some(Duration::from_secs(5));
+        config.quorum = if rng.percent(35) {
             QuorumRule::Majority
         } else {
             QuorumRule::Half
         };
-        if dice.percent(10) {
+        if rng.percent(10) {
             config
                 .never_promote
-                .extend(dice.one_of(NODES).map(NodeName::from));
+                .extend(rng.one_of(NODES).map(NodeName::from));
         }
-        if dice.percent(25) {
+        if rng.percent(25) {
             let priority = |name: &str| (NodeName::from(name), 1);
             config
                 .failover_priorities
-                .extend(dice.one_of(NODES).map(priority));
+                .extend(rng.one_of(NODES).map(priority));
         }
         config
     }
 
     /// A schedule of this seed on a cluster of the operator's own.
     pub fn plan_on(&self, setup: &Setup, seed: u64) -> Plan {
-        let mut dice = Dice::new(seed);
+        let mut rng = Rng::new(seed);
         let limit = setup.longest(|config| config.failover_lag);
         let polls = 4 * setup.longest(|config| config.poll_interval);
-        let length = limit + polls + dice.between(0, polls);
+        let length = limit + polls + rng.between(0, polls);
         let setup = setup.clone();
-        let steps = faults(&setup, length, &mut dice);
+        let steps = faults(&setup, length, &mut rng);
         Plan {
             seed,
             setup,
@@ -120,220 +121,232 @@ impl Generator {
 }
 
 /// The network splits once; who is alone dies or not.
-fn one_split(setup: &Setup, length: Micros, dice: &mut Dice) -> Vec<Step> {
+fn one_split(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
     let hosts = setup.hosts();
-    let at = dice.between(3 * SECOND, 4 * SECOND);
-    let group = u32::try_from(dice.between(1, (1 << hosts) - 2)).unwrap_or(1);
+    let at = rng.between(3 * SECOND, 4 * SECOND);
+    let group = u32::try_from(rng.between(1, (1 << hosts) - 2)).unwrap_or(1);
     let mut steps = vec![Step {
         at,
-        deed: Deed::Split(group),
+        fault: Fault::Split(group),
     }];
-    if dice.percent(70) {
-        let at = dice.between(5 * SECOND / 2, 5 * SECOND);
+    if rng.percent(70) {
+        let at = rng.between(5 * SECOND / 2, 5 * SECOND);
         steps.push(Step {
             at,
-            deed: Deed::Dies(setup.primary, death(dice)),
+            fault: Fault::Dies(setup.primary, death(rng)),
         });
     }
-    for _ in 0..dice.below(4) {
-        let at = dice.between(3 * SECOND, length);
-        let host = dice.below(hosts);
-        let node = dice.below(setup.node_count());
-        let deed = match dice.below(6) {
-            0 | 1 => Deed::Restarts(host),
-            2 => clock(host, dice),
-            3 => Deed::Check(host),
-            4 => Deed::Pauses(node, true),
-            _ => commands(node, dice),
+    for _ in 0..rng.below(4) {
+        let at = rng.between(3 * SECOND, length);
+        let host = rng.below(hosts);
+        let node = rng.below(setup.node_count());
+        let fault = match rng.below(6) {
+            0 | 1 => Fault::Restarts(host),
+            2 => clock(host, rng),
+            3 => Fault::Check(host),
+            4 => Fault::Pauses(node, true),
+            _ => commands(node, rng),
         };
-        steps.push(Step { at, deed });
+        steps.push(Step { at, fault });
     }
     sorted(steps)
 }
 
-fn faults(setup: &Setup, length: Micros, dice: &mut Dice) -> Vec<Step> {
+fn faults(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
     let mut steps = Vec::new();
     // Most of what can go wrong does so around the loss of a primary.
-    if dice.percent(75) {
-        let at = dice.between(SECOND, length / 3);
-        let deed = match dice.below(4) {
-            0 => Deed::Isolate(setup.primary),
-            1 => Deed::Split(u32::try_from(dice.between(1, 1 << setup.hosts())).unwrap_or(1)),
-            _ => Deed::Dies(setup.primary, death(dice)),
+    if rng.percent(75) {
+        let at = rng.between(SECOND, length / 3);
+        let fault = match rng.below(4) {
+            0 => Fault::Isolate(setup.primary),
+            1 => Fault::Split(u32::try_from(rng.between(1, 1 << setup.hosts())).unwrap_or(1)),
+            _ => Fault::Dies(setup.primary, death(rng)),
         };
-        steps.push(Step { at, deed });
+        steps.push(Step { at, fault });
     }
-    // Slow promotions of databases that answer slowly: what is learnt meanwhile is older than the
-    // success, and a daemon may end in the middle of it.
-    if dice.percent(8) {
-        let (delay, takes) = (
-            dice.between(300_000, 800_000),
-            dice.between(SECOND, 9 * SECOND),
-        );
-        let killed = Deed::Restarts(dice.below(setup.node_count()));
-        steps.push(Step {
-            at: dice.between(length / 2, length),
-            deed: killed,
-        });
-        for node in 0..setup.node_count() {
-            steps.push(Step {
-                at: 0,
-                deed: Deed::Slow(node, node, delay),
-            });
-            steps.push(Step {
-                at: 0,
-                deed: Deed::Commands(node, Some(0), takes),
-            });
-        }
+    if rng.percent(8) {
+        steps.extend(slow_promotions(setup, length, rng));
     }
-    // A primary that hangs for a moment while the daemons are stopped: their answers of before are
-    // stale when they wake.
-    if dice.percent(5) {
-        let (at, gone) = (
-            dice.between(SECOND, length / 2),
-            dice.between(SECOND / 10, 2 * SECOND),
-        );
-        steps.push(Step {
-            at,
-            deed: Deed::Dies(setup.primary, Death::Hang),
-        });
-        for host in 0..setup.hosts() {
-            steps.push(Step {
-                at: at + gone,
-                deed: Deed::Stops(host, dice.between(2 * SECOND, length)),
-            });
-        }
-        steps.push(Step {
-            at: at + gone + dice.between(0, 2 * SECOND),
-            deed: Deed::Starts(setup.primary),
-        });
+    if rng.percent(5) {
+        steps.extend(stopped_while_primary_hangs(setup, length, rng));
     }
-    for _ in 0..dice.below(8) {
-        let at = dice.between(0, length);
-        let (deed, undone) = fault(setup, dice);
-        steps.push(Step { at, deed });
-        if let Some(deed) = undone.filter(|_| dice.percent(70)) {
-            let at = at + dice.between(SECOND / 10, length / 2);
+    for _ in 0..rng.below(8) {
+        let at = rng.between(0, length);
+        let (fault, undone) = fault(setup, rng);
+        steps.push(Step { at, fault });
+        if let Some(fault) = undone.filter(|_| rng.percent(70)) {
+            let at = at + rng.between(SECOND / 10, length / 2);
             steps.push(Step {
                 at: at.min(length),
-                deed,
+                fault,
             });
         }
     }
     sorted(steps)
+}
+
+/// Slow promotions of databases that answer slowly: what is learnt meanwhile is older than the
+/// success, and a daemon may end in the middle of it.
+fn slow_promotions(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
+    let delay = rng.between(300_000, 800_000);
+    let takes = rng.between(SECOND, 9 * SECOND);
+    let fault = Fault::Restarts(rng.below(setup.node_count()));
+    let at = rng.between(length / 2, length);
+    let slow = |node| {
+        [
+            Fault::Slow(node, node, delay),
+            Fault::Commands(node, Some(0), takes),
+        ]
+    };
+    let slow = (0..setup.node_count()).flat_map(slow);
+    std::iter::once(Step { at, fault })
+        .chain(slow.map(|fault| Step { at: 0, fault }))
+        .collect()
+}
+
+/// A primary that hangs for a moment while the daemons are stopped: their answers of before are
+/// stale when they wake.
+fn stopped_while_primary_hangs(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
+    let at = rng.between(SECOND, length / 2);
+    let stopped = at + rng.between(SECOND / 10, 2 * SECOND);
+    let mut steps = vec![Step {
+        at,
+        fault: Fault::Dies(setup.primary, Death::Hang),
+    }];
+    for host in 0..setup.hosts() {
+        steps.push(Step {
+            at: stopped,
+            fault: Fault::Stops(host, rng.between(2 * SECOND, length)),
+        });
+    }
+    steps.push(Step {
+        at: stopped + rng.between(0, 2 * SECOND),
+        fault: Fault::Starts(setup.primary),
+    });
+    steps
 }
 
 /// A fault, and what ends it.
-fn fault(setup: &Setup, dice: &mut Dice) -> (Deed, Option<Deed>) {
-    let (host, other) = (dice.below(setup.hosts()), dice.below(setup.hosts()));
-    let (node, upstream) = (
-        dice.below(setup.node_count()),
-        dice.below(setup.node_count()),
-    );
-    let observer = dice.one_of(
-        &setup
-            .observers
-            .iter()
-            .map(|(_, host)| *host)
-            .collect::<Vec<_>>(),
-    );
-    match dice.below(29) {
-        0 | 1 => (
-            Deed::Way(host, other, true),
-            Some(Deed::Way(host, other, false)),
-        ),
-        2 => (Deed::Isolate(host), Some(Deed::Mend)),
-        3 => (
-            Deed::Split(u32::try_from(dice.between(1, 1 << setup.hosts())).unwrap_or(1)),
-            Some(Deed::Mend),
-        ),
-        4 => {
-            // Also to one's own database, which may answer slowly.
-            let other = if dice.percent(50) { host } else { other };
-            (
-                Deed::Slow(host, other, dice.between(1, 900_000)),
-                Some(Deed::Slow(host, other, 0)),
-            )
-        }
-        5 => (
-            Deed::Lossy(host, other, dice.between(10, 90)),
-            Some(Deed::Lossy(host, other, 0)),
-        ),
-        6..=8 => (Deed::Dies(node, death(dice)), Some(Deed::Starts(node))),
-        9 => {
-            let refusal = if dice.percent(50) {
-                Refusal::Login
-            } else {
-                Refusal::Slots
-            };
-            (
-                Deed::Refuses(node, Some(refusal)),
-                Some(Deed::Refuses(node, None)),
-            )
-        }
-        10 => (Deed::Pauses(node, true), Some(Deed::Pauses(node, false))),
-        11 | 12 => (Deed::Follows(node, upstream), None),
-        13 | 14 => (clock(host, dice), None),
-        15 | 16 => (Deed::Restarts(host), None),
-        17 => (Deed::Reboots(host), None),
-        18 => (Deed::Daemon(host, false), Some(Deed::Daemon(host, true))),
+fn fault(setup: &Setup, rng: &mut Rng) -> (Fault, Option<Fault>) {
+    let (host, other) = (rng.below(setup.hosts()), rng.below(setup.hosts()));
+    let (node, upstream) = (rng.below(setup.node_count()), rng.below(setup.node_count()));
+    let observers: Vec<_> = setup.observers.iter().map(|(_, host)| *host).collect();
+    let observer = rng.one_of(&observers);
+    match rng.below(29) {
+        kind @ 0..=5 => network_fault(kind, setup, host, other, rng),
+        kind @ (6..=12 | 25) => database_fault(kind, node, upstream, rng),
+        13 | 14 => (clock(host, rng), None),
+        15 | 16 => (Fault::Restarts(host), None),
+        17 => (Fault::Reboots(host), None),
+        18 => (Fault::Daemon(host, false), Some(Fault::Daemon(host, true))),
         19 | 20 => match observer {
             Some(observer) => (
-                Deed::Lies(observer, Some(lie(node, dice))),
-                Some(Deed::Lies(observer, None)),
+                Fault::Lies(observer, Some(lie(node, rng))),
+                Some(Fault::Lies(observer, None)),
             ),
-            None => (Deed::Lost(host, node), None),
+            None => (Fault::Lost(host, node), None),
         },
-        21 => (commands(node, dice), None),
+        21 => (commands(node, rng), None),
         22 => (
-            Deed::Maintenance(node, true),
-            Some(Deed::Maintenance(node, false)),
+            Fault::Maintenance(node, true),
+            Some(Fault::Maintenance(node, false)),
         ),
-        23 => (Deed::Check(host), Some(Deed::Lost(host, node))),
+        23 => (Fault::Check(host), Some(Fault::Lost(host, node))),
         24 => (
-            Deed::Configured(host, node, false),
-            Some(Deed::Configured(host, node, true)),
+            Fault::Configured(host, node, false),
+            Some(Fault::Configured(host, node, true)),
         ),
-        25 => (Deed::LosesSlot(node), Some(Deed::Follows(node, upstream))),
-        26 => (Deed::Forgets(host), None),
+        26 => (Fault::Forgets(host), None),
         27 => (
-            Deed::Stops(host, dice.between(SECOND / 10, 9 * SECOND)),
+            Fault::Stops(host, rng.between(SECOND / 10, 9 * SECOND)),
             None,
         ),
-        _ => match dice.percent(50) {
-            true => (Deed::Gone(host, node), None),
-            false => {
-                let most = 4 * setup.longest(|config| config.poll_interval);
-                (
-                    Deed::Interval(host, (dice.between(1, 4) * SECOND).min(most)),
-                    None,
-                )
-            }
-        },
+        _ if rng.percent(50) => (Fault::Gone(host, node), None),
+        _ => {
+            let most = 4 * setup.longest(|config| config.poll_interval);
+            let interval = (rng.between(1, 4) * SECOND).min(most);
+            (Fault::Interval(host, interval), None)
+        }
     }
 }
 
-fn death(dice: &mut Dice) -> Death {
-    [Death::Crash, Death::HostDown, Death::Hang][dice.below(3)]
+fn network_fault(
+    kind: usize,
+    setup: &Setup,
+    host: HostId,
+    other: HostId,
+    rng: &mut Rng,
+) -> (Fault, Option<Fault>) {
+    match kind {
+        0 | 1 => (
+            Fault::Path(host, other, true),
+            Some(Fault::Path(host, other, false)),
+        ),
+        2 => (Fault::Isolate(host), Some(Fault::Mend)),
+        3 => (
+            Fault::Split(u32::try_from(rng.between(1, 1 << setup.hosts())).unwrap_or(1)),
+            Some(Fault::Mend),
+        ),
+        4 => {
+            // Also to one's own database, which may answer slowly.
+            let other = if rng.percent(50) { host } else { other };
+            (
+                Fault::Slow(host, other, rng.between(1, 900_000)),
+                Some(Fault::Slow(host, other, 0)),
+            )
+        }
+        _ => (
+            Fault::Lossy(host, other, rng.between(10, 90)),
+            Some(Fault::Lossy(host, other, 0)),
+        ),
+    }
 }
 
-fn lie(node: usize, dice: &mut Dice) -> Lie {
-    match dice.below(5) {
+fn database_fault(
+    kind: usize,
+    node: NodeId,
+    upstream: NodeId,
+    rng: &mut Rng,
+) -> (Fault, Option<Fault>) {
+    match kind {
+        6..=8 => (Fault::Dies(node, death(rng)), Some(Fault::Starts(node))),
+        9 => {
+            let refusal = match rng.percent(50) {
+                true => Refusal::Login,
+                false => Refusal::Slots,
+            };
+            (
+                Fault::Refuses(node, Some(refusal)),
+                Some(Fault::Refuses(node, None)),
+            )
+        }
+        10 => (Fault::Pauses(node, true), Some(Fault::Pauses(node, false))),
+        11 | 12 => (Fault::Follows(node, upstream), None),
+        _ => (Fault::LosesSlot(node), Some(Fault::Follows(node, upstream))),
+    }
+}
+
+fn death(rng: &mut Rng) -> Death {
+    [Death::Crash, Death::HostDown, Death::Hang][rng.below(3)]
+}
+
+fn lie(node: usize, rng: &mut Rng) -> Lie {
+    match rng.below(5) {
         0 => Lie::Primary(node),
         1 => Lie::AllStandbys,
         2 => Lie::AllGone,
         3 => Lie::Frozen,
-        _ => Lie::Date([-90, -7, -3, 3, 7, 90][dice.below(6)]),
+        _ => Lie::Date([-90, -7, -3, 3, 7, 90][rng.below(6)]),
     }
 }
 
-fn clock(host: HostId, dice: &mut Dice) -> Deed {
-    Deed::StepsClock(host, [-3600, -30, -6, -2, 2, 6, 30, 3600][dice.below(8)])
+fn clock(host: HostId, rng: &mut Rng) -> Fault {
+    Fault::StepsClock(host, [-3600, -30, -6, -2, 2, 6, 30, 3600][rng.below(8)])
 }
 
-fn commands(host: HostId, dice: &mut Dice) -> Deed {
-    let status = [Some(0), Some(1), Some(0), None][dice.below(4)];
-    Deed::Commands(host, status, dice.between(1, 9 * SECOND))
+fn commands(host: HostId, rng: &mut Rng) -> Fault {
+    let status = [Some(0), Some(1), Some(0), None][rng.below(4)];
+    Fault::Commands(host, status, rng.between(1, 9 * SECOND))
 }
 
 fn sorted(mut steps: Vec<Step>) -> Vec<Step> {

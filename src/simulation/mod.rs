@@ -1,7 +1,7 @@
 //! The simulator: the real core of every daemon of a cluster in a world of its own making, under
-//! virtual time, from a seed. Databases, network, clocks and people misbehave as a schedule says;
-//! whatever must never be is checked beside the core, on the ground of what is true and of what
-//! each daemon was told.
+//! virtual time, from a seed. Databases, network, clocks and operators misbehave as a schedule says.
+//! It judges nothing: whoever watches a run learns every fact of it ([`Fact`]) and sees what is true
+//! ([`World`]). The tests' referee does.
 //!
 //! Used by the tests, and by `pglookout simulate` on an operator's own configuration. No clock,
 //! socket or file.
@@ -11,41 +11,49 @@
     reason = "hosts, nodes and observers are numbered by this room itself"
 )]
 
+mod apply;
+mod daemon;
 mod database;
-mod deeds;
-mod faults;
+mod fact;
+mod failover_command;
+mod fault;
 mod finding;
 mod generate;
-mod judge;
+mod host;
+mod in_flight;
 mod network;
 mod plan;
-mod random;
-mod record;
-pub mod referee;
+mod polling;
+mod promotions;
+mod recording;
 mod remedy;
+mod rng;
 mod setup;
 mod shape;
 mod shrink;
-mod site;
-mod sleep;
+mod single_faults;
+mod state_json;
 mod survey;
-mod tape;
-pub mod told;
 mod trial;
 mod world;
 
 use std::time::Duration;
 
-pub use database::Refusal;
+pub use apply::MOST_SKEW;
+pub use database::{Condition, Database, Refusal};
+pub use fact::Fact;
+pub use fault::{Death, Fault, Lie, Step};
 pub use finding::{Case, Finding};
 pub use generate::Generator;
-pub use plan::{Death, Deed, Ending, Lie, Plan, Step};
-pub use random::Dice;
-pub use record::{Promotion, Record, Violation};
+pub use network::{Network, Path};
+pub use plan::{Ending, Plan};
+pub use promotions::{Promotion, Promotions};
+pub use rng::Rng;
 pub use setup::Setup;
 pub use shrink::shrink;
 pub use survey::{Survey, survey};
-pub use trial::{Outcome, record, run};
+pub use trial::{Outcome, record, run, watch};
+pub use world::World;
 
 /// Microseconds of true time, from the start of a schedule.
 pub type Micros = u64;
@@ -57,6 +65,15 @@ pub type NodeId = usize;
 /// A second.
 pub const SECOND: Micros = 1_000_000;
 
-fn micros(duration: Duration) -> Micros {
+/// Whole microseconds of a duration.
+pub fn micros(duration: Duration) -> Micros {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "for printing; a schedule lasts seconds"
+)]
+fn seconds(micros: Micros) -> f64 {
+    micros as f64 / SECOND as f64
 }

@@ -3,44 +3,49 @@
 
 use super::{HostId, Micros};
 
-/// A way from one host to another.
+/// A path from one host to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Way {
-    pub(super) cut: bool,
+pub struct Path {
+    /// Nothing gets through.
+    pub cut: bool,
     /// Added to the usual delay.
-    pub(super) delay: Micros,
+    pub delay: Micros,
     /// Chance that an exchange is lost, in percent.
-    pub(super) loss: u64,
+    pub loss: u64,
 }
 
-/// All the ways, and when each was last disturbed.
+/// All the paths, and when each was last changed.
 #[derive(Clone, Debug)]
-pub(super) struct Network {
+pub struct Network {
     hosts: usize,
-    ways: Vec<Way>,
-    disturbed: Vec<Option<Micros>>,
+    paths: Vec<Path>,
+    changed_at: Vec<Option<Micros>>,
 }
 
 impl Network {
     pub(super) fn new(hosts: usize) -> Self {
         Self {
             hosts,
-            ways: vec![Way::default(); hosts * hosts],
-            disturbed: vec![None; hosts * hosts],
+            paths: vec![Path::default(); hosts * hosts],
+            changed_at: vec![None; hosts * hosts],
         }
     }
 
     /// A host always reaches itself, if slowly.
-    pub(super) fn way(&self, from: HostId, to: HostId) -> Way {
-        let way = self.ways[from * self.hosts + to];
-        if from == to {
-            Way {
-                delay: way.delay,
-                ..Way::default()
-            }
-        } else {
-            way
+    pub fn path(&self, from: HostId, to: HostId) -> Path {
+        let path = self.paths[from * self.hosts + to];
+        if from != to {
+            return path;
         }
+        Path {
+            delay: path.delay,
+            ..Path::default()
+        }
+    }
+
+    /// When a path was last changed, from the start on.
+    pub fn changed_at(&self, from: HostId, to: HostId) -> Option<Micros> {
+        self.changed_at[from * self.hosts + to]
     }
 
     pub(super) fn change(
@@ -48,29 +53,27 @@ impl Network {
         from: HostId,
         to: HostId,
         now: Micros,
-        change: impl FnOnce(&mut Way),
+        change: impl FnOnce(&mut Path),
     ) {
         let at = from * self.hosts + to;
-        change(&mut self.ways[at]);
-        self.disturbed[at] = Some(now);
+        change(&mut self.paths[at]);
+        self.changed_at[at] = Some(now);
     }
 
-    pub(super) fn change_all(&mut self, now: Micros, change: impl Fn(&mut Way)) {
-        for (way, disturbed) in self.ways.iter_mut().zip(&mut self.disturbed) {
-            change(way);
-            *disturbed = Some(now);
+    /// Cuts every path between this group, a bit per host, and all others.
+    pub(super) fn split(&mut self, group: u32, now: Micros) {
+        for a in 0..self.hosts {
+            for b in 0..self.hosts {
+                if (group >> a & 1) != (group >> b & 1) {
+                    self.change(a, b, now, |path| path.cut = true);
+                }
+            }
         }
     }
 
-    /// Has this way been whole and untouched since then.
-    pub(super) fn is_calm_since(&self, from: HostId, to: HostId, since: Micros) -> bool {
-        let at = from * self.hosts + to;
-        from == to
-            || (self.ways[at] == Way::default() && self.disturbed[at].is_none_or(|at| at < since))
-    }
-
-    /// Has this way been as it is since then.
-    pub(super) fn is_unchanged_since(&self, from: HostId, to: HostId, since: Micros) -> bool {
-        from == to || self.disturbed[from * self.hosts + to].is_none_or(|at| at < since)
+    /// Makes every path whole.
+    pub(super) fn mend(&mut self, now: Micros) {
+        self.paths.fill(Path::default());
+        self.changed_at.fill(Some(now));
     }
 }

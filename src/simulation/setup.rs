@@ -6,22 +6,23 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::plan::seconds;
-use super::{HostId, Micros, NodeId, micros};
+use super::{HostId, Micros, NodeId, SECOND, micros, seconds};
 use crate::config::{Config, HostAddress, NodeName, ObserverName, QuorumRule};
 
 /// The cluster of a schedule.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    pub(super) nodes: Vec<NodeName>,
+    /// The database nodes.
+    pub nodes: Vec<NodeName>,
     /// Each observer, and the host it runs on.
-    pub(super) observers: Vec<(ObserverName, HostId)>,
-    pub(super) configs: Vec<Arc<Config>>,
+    pub observers: Vec<(ObserverName, HostId)>,
+    /// The configuration of each host's daemon.
+    pub configs: Vec<Arc<Config>>,
     /// The primary at the start.
-    pub(super) primary: NodeId,
+    pub primary: NodeId,
     /// The primary writes all the time; otherwise there are only the heartbeats of those who poll
     /// it.
-    pub(super) is_busy: bool,
+    pub is_busy: bool,
 }
 
 impl Setup {
@@ -99,18 +100,20 @@ impl Setup {
             .unwrap_or("?")
     }
 
-    pub(super) fn node_id(&self, name: &NodeName) -> Option<NodeId> {
+    /// The number of a node.
+    pub fn node_id(&self, name: &NodeName) -> Option<NodeId> {
         self.nodes.iter().position(|node| node == name)
     }
 
-    pub(super) fn observer_id(&self, name: &ObserverName) -> Option<usize> {
+    /// The number of an observer.
+    pub fn observer_id(&self, name: &ObserverName) -> Option<usize> {
         self.observers
             .iter()
             .position(|(observer, _)| observer == name)
     }
 
     /// The longest of a setting among all daemons.
-    pub(super) fn longest(&self, setting: impl Fn(&Config) -> std::time::Duration) -> Micros {
+    pub fn longest(&self, setting: impl Fn(&Config) -> std::time::Duration) -> Micros {
         self.configs
             .iter()
             .map(|config| micros(setting(config)))
@@ -119,26 +122,45 @@ impl Setup {
     }
 
     /// The configuration of the whole cluster, as any of its database nodes has it.
-    pub(super) fn any_config(&self) -> &Config {
+    pub fn any_config(&self) -> &Config {
         &self.configs[0]
     }
 
-    /// The votes that a standby counts when the primary is dead and all else is well: known and
-    /// all.
-    pub(super) fn votes_without_primary(&self, primary: NodeId) -> (usize, usize) {
+    /// How long after everything was healed all daemons name the same primary.
+    pub(super) fn time_to_agree(&self) -> Micros {
+        2 * self.longest(|config| config.poll_interval)
+            + self.longest(|config| config.check_interval)
+            + self.longest(|config| config.failover_pause)
+            + 2 * self.longest(|config| config.poll_timeout)
+            + 2 * SECOND
+    }
+
+    /// How long after a clean death of the primary a promotion begins at the latest: the limit, two
+    /// polls and two seconds; where the lag has to show it, the rounds that the warning takes.
+    pub fn time_to_promotion(&self) -> Micros {
         let config = self.any_config();
-        let standbys = self
-            .nodes
-            .iter()
-            .enumerate()
-            .filter(|(id, _)| *id != primary);
-        let standbys = standbys
-            .filter(|(_, name)| !config.never_promote.contains(*name))
-            .count();
-        (
-            standbys + self.observers.len(),
-            standbys + 1 + self.observers.len(),
-        )
+        let time = micros(config.failover_lag) + 2 * micros(config.poll_interval) + 2 * SECOND;
+        if config.failover_on_disconnect && !self.polls_observers_late() {
+            return time;
+        }
+        time + 2 * micros(config.check_interval) + 5 * micros(config.poll_interval) + 2 * SECOND
+    }
+
+    /// Observers are polled only while lag is over the warning limit.
+    pub fn polls_observers_late(&self) -> bool {
+        self.any_config().poll_observers_on_warning_only && !self.observers.is_empty()
+    }
+
+    /// Observers that are lost with a database, or with one before them.
+    pub(super) fn sharing_observers(&self) -> impl Iterator<Item = (ObserverName, HostId)> {
+        let is_shared = |at: usize, host: HostId| {
+            let mut before = self.observers.iter().take(at);
+            host < self.node_count() || before.any(|(_, other)| *other == host)
+        };
+        let observers = self.observers.iter().enumerate();
+        observers
+            .filter(move |(at, (_, host))| is_shared(*at, *host))
+            .map(|(_, (name, host))| (name.clone(), *host))
     }
 }
 

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::setup::Setup;
-use super::{HostId, Micros, micros};
-use crate::config::{CommandLine, Config, ObserverName, QuorumRule};
+use super::{Micros, micros};
+use crate::config::{CommandLine, Config, QuorumRule};
 
 /// A configuration as it is simulated.
 pub(super) struct Shape {
@@ -38,7 +38,7 @@ impl Shape {
         }
         shape.shorten();
         let setup = Setup::new(&shape.config, 0);
-        shape.remarks.extend(setup.remarks());
+        shape.remarks.extend(remarks(&setup));
         shape
     }
 
@@ -71,63 +71,43 @@ impl Shape {
     }
 }
 
-impl Setup {
-    fn remarks(&self) -> Vec<String> {
-        let (nodes, observers) = (self.node_count(), self.observers.len());
-        let votes = nodes + observers;
-        let mut remarks = Vec::new();
-        if nodes < 2 {
-            remarks.push("there is no standby in remote_conns: nothing can be promoted".to_owned());
-        } else if votes == 2 {
-            remarks.push(
-                "two servers and no observer: a standby cannot tell a dead primary from a cut cable; a third place can"
-                    .to_owned(),
-            );
-        } else if self.hosts() % 2 == 0 && self.any_config().quorum == QuorumRule::Half {
-            remarks.push(format!(
-                "{} hosts can fall into two equal halves, and half of the votes suffices",
-                self.hosts()
-            ));
-        }
-        if 2 * observers >= votes {
-            remarks.push(format!(
-                "observers decide: they are {observers} of {votes} votes"
-            ));
-        }
-        remarks.extend(self.shared_hosts());
-        remarks
+fn remarks(setup: &Setup) -> Vec<String> {
+    let (nodes, observers) = (setup.node_count(), setup.observers.len());
+    let votes = nodes + observers;
+    let mut remarks = Vec::new();
+    if nodes < 2 {
+        remarks.push("there is no standby in remote_conns: nothing can be promoted".to_owned());
+    } else if votes == 2 {
+        remarks.push(
+            "two servers and no observer: a standby cannot tell a dead primary from a cut cable; a third place can"
+                .to_owned(),
+        );
+    } else if setup.hosts() % 2 == 0 && setup.any_config().quorum == QuorumRule::Half {
+        remarks.push(format!(
+            "{} hosts can fall into two equal halves, and half of the votes suffices",
+            setup.hosts()
+        ));
     }
+    if 2 * observers >= votes {
+        remarks.push(format!(
+            "observers decide: they are {observers} of {votes} votes"
+        ));
+    }
+    remarks.extend(shared_hosts(setup));
+    remarks
+}
 
-    fn shared_hosts(&self) -> Option<String> {
-        let shared: Vec<_> = self
-            .sharing_observers()
-            .map(|(name, host)| format!("{name} on the host of {}", self.host_name(host)))
-            .collect();
-        (!shared.is_empty()).then(|| {
-            format!(
-                "observers that are lost together with somebody else: {}",
-                shared.join(", ")
-            )
-        })
-    }
-
-    /// Observers that live and die with a database, or with one before them.
-    pub(super) fn sharing_observers(&self) -> impl Iterator<Item = (ObserverName, HostId)> {
-        let is_shared = |at: usize, host: HostId| {
-            host < self.node_count()
-                || self
-                    .observers
-                    .iter()
-                    .take(at)
-                    .any(|(_, other)| *other == host)
-        };
-        let shared = self
-            .observers
-            .iter()
-            .enumerate()
-            .filter(move |(at, (_, host))| is_shared(*at, *host));
-        shared.map(|(_, (name, host))| (name.clone(), *host))
-    }
+fn shared_hosts(setup: &Setup) -> Option<String> {
+    let shared: Vec<_> = setup
+        .sharing_observers()
+        .map(|(name, host)| format!("{name} on the host of {}", setup.host_name(host)))
+        .collect();
+    (!shared.is_empty()).then(|| {
+        format!(
+            "observers that are lost together with somebody else: {}",
+            shared.join(", ")
+        )
+    })
 }
 
 /// A longer wait is cut to so many poll or check intervals.

@@ -6,14 +6,15 @@
 use std::cell::Cell;
 
 use super::Micros;
-use super::faults::Faults;
+use super::fault::Fault;
 use super::finding::{Case, Finding};
 use super::generate::Generator;
-use super::plan::{Deed, Plan};
+use super::plan::Plan;
 use super::remedy::remedies;
 use super::setup::Setup;
 use super::shape::Shape;
 use super::shrink::shrink;
+use super::single_faults::{self, SingleFaults};
 use super::trial::{Outcome, run};
 use crate::config::Config;
 
@@ -58,12 +59,10 @@ pub fn survey(
         survey.drawn += 1;
         tell(survey.single_faults.0 + survey.drawn, all);
     }
-    if survey
-        .findings
-        .iter()
-        .any(|(finding, _)| finding.is_problem() && !matches!(finding, Finding::Broken(_)))
-    {
-        survey.remedies = remedies(&shape.config, seed, work.remedy);
+    if !survey.is_clean() {
+        survey.remedies = remedies(&shape.config, |changed| {
+            Survey::of_single_faults(changed, seed, work.remedy, &mut |_, _| {}).is_clean()
+        });
     }
     survey.findings.sort_by(|a, b| a.0.cmp(&b.0));
     survey.remarks = shape.remarks;
@@ -82,13 +81,13 @@ impl Survey {
             .any(|(finding, _)| finding.is_problem())
     }
 
-    pub(super) fn of_single_faults(
+    fn of_single_faults(
         config: &Config,
         seed: u64,
         most: usize,
         tell: &mut dyn FnMut(usize, usize),
     ) -> Self {
-        let faults = Faults::of(config, seed, most);
+        let faults = SingleFaults::of(config, seed, most);
         let all = faults.plans.len();
         let mut survey = Self {
             single_faults: (all, faults.left_out),
@@ -104,16 +103,15 @@ impl Survey {
 
     fn look_at(&mut self, plan: Plan) {
         let Outcome {
-            record, writers, ..
+            promotions,
+            writers,
+            ..
         } = run(&plan);
-        let rivals = record.rivals().next().is_some();
+        let rivals = promotions.has_rivals();
         let case = Case {
             plan,
-            promotions: record.promotions,
+            promotions: promotions.0,
         };
-        if let Some((_, violation)) = &record.violation {
-            self.note(case.broken(violation), &case);
-        }
         let Some(first) = case.promotions.first().copied() else {
             self.note_silence(&case);
             return;
@@ -151,9 +149,10 @@ impl Survey {
             .plan
             .steps
             .iter()
-            .any(|step| matches!(step.deed, Deed::Dies(node, _) if node == setup.primary));
-        let observers = Some(setup.observer_hosts()).filter(|_| setup.observers.len() > 1);
-        if setup.majority_lives(&case.plan) {
+            .any(|step| matches!(step.fault, Fault::Dies(node, _) if node == setup.primary));
+        let observers =
+            Some(single_faults::observer_hosts(setup)).filter(|_| setup.observers.len() > 1);
+        if single_faults::majority_lives(setup, &case.plan) {
             self.note(Finding::NobodyPromotes, case);
         } else if dies && observers.is_some() && case.split() == observers {
             self.note(Finding::ObserversTogether, case);
@@ -176,37 +175,20 @@ impl Survey {
     }
 
     fn look_at_drawn(&mut self, plan: &Plan, most_runs: usize) {
-        let outcome = run(plan);
-        let patience = Cell::new(most_runs);
-        let run_again = |plan: &Plan| {
-            patience.set(patience.get().checked_sub(1)?);
-            Some(run(plan))
-        };
-        if outcome.record.rivals().next().is_some() && !self.has(&Finding::TwoPromotionsInTheEnd) {
-            let short = shrink(plan, |plan| {
-                run_again(plan).is_some_and(|found| found.record.rivals().next().is_some())
-            });
-            self.note(Finding::TwoPromotionsInTheEnd, &Case::of(short));
-        }
-        let Some((_, violation)) = outcome.record.violation else {
+        let finding = Finding::TwoPromotionsInTheEnd;
+        let is_known = self.findings.iter().any(|(known, _)| *known == finding);
+        if is_known || !run(plan).promotions.has_rivals() {
             return;
-        };
-        if !self.has(&Finding::Broken(String::new())) {
-            let is_like = |found: Outcome| {
-                found
-                    .record
-                    .violation
-                    .is_some_and(|(_, found)| found.is_like(&violation))
-            };
-            let case = Case::of(shrink(plan, |plan| run_again(plan).is_some_and(is_like)));
-            self.note(case.broken(&violation), &case);
         }
-    }
-
-    fn has(&self, finding: &Finding) -> bool {
-        self.findings
-            .iter()
-            .any(|(known, _)| known.is_like(finding))
+        let patience = Cell::new(most_runs);
+        let short = shrink(plan, |plan| {
+            let Some(left) = patience.get().checked_sub(1) else {
+                return false;
+            };
+            patience.set(left);
+            run(plan).promotions.has_rivals()
+        });
+        self.note(finding, &Case::of(short));
     }
 
     /// Keeps the shortest schedule of each kind.
@@ -214,7 +196,7 @@ impl Survey {
         match self
             .findings
             .iter_mut()
-            .find(|(known, _)| known.is_like(&finding))
+            .find(|(known, _)| *known == finding)
         {
             Some((_, known)) if known.plan.steps.len() <= case.plan.steps.len() => {}
             Some(known) => *known = (finding, case.clone()),
@@ -242,7 +224,7 @@ impl Work {
     fn of(config: &Config) -> Self {
         let setup = Setup::new(config, 0);
         let pairs = setup.hosts() * setup.hosts();
-        let length = setup.length_of_a_fault();
+        let length = single_faults::length_of_a_fault(&setup);
         let polls = length / super::micros(config.poll_interval).max(1)
             + length / super::micros(config.check_interval).max(1);
         let cost = pairs

@@ -1,16 +1,23 @@
 //! One schedule from beginning to end: the safety phase, then the liveness phase.
 
-use super::plan::{Death, Deed, Ending, Plan, Step};
-use super::record::{Record, Violation};
-use super::world::World;
-use super::{HostId, Micros, NodeId, SECOND, micros};
-use crate::config::QuorumRule;
+use std::ops::ControlFlow;
+
+use super::apply::{apply, heal};
+use super::database::{Condition, Database};
+use super::fact::Fact;
+use super::fault::{Death, Fault};
+use super::in_flight::{Message, Target};
+use super::plan::{Ending, Plan};
+use super::promotions::{Promotion, Promotions};
+use super::world::{Watcher, World};
+use super::{HostId, Micros, NodeId, SECOND, failover_command, micros, polling};
+use crate::lookout::{CommandPurpose, Effect, Event};
 
 /// What a schedule came to.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// What was written down.
-    pub record: Record,
+    /// The failover commands that were begun.
+    pub promotions: Promotions,
     /// How many nodes were written to at the end of the safety phase.
     pub writers: usize,
     /// From the primary's clean death to the beginning of the promotion.
@@ -19,221 +26,260 @@ pub struct Outcome {
 
 /// Runs a schedule.
 pub fn run(plan: &Plan) -> Outcome {
-    World::new(plan).run(plan)
+    Trial::new(plan, None).run(plan)
+}
+
+/// Runs a schedule under the eyes of a watcher, who may end it.
+pub fn watch(
+    plan: &Plan,
+    mut watcher: impl FnMut(&World<'_>, Fact<'_>) -> ControlFlow<()>,
+) -> Outcome {
+    Trial::new(plan, Some(&mut watcher)).run(plan)
 }
 
 /// Runs a schedule with a recorder beside the daemons of these hosts, and gives their timelines as
-/// a flight recorder would have written them: all that each was told and what it decided, one
+/// a flight recorder would have written them: all that each learned and what it decided, one
 /// timeline for each process.
 pub fn record(plan: &Plan, hosts: &[HostId]) -> String {
-    let mut world = World::new(plan);
-    world.tape(hosts);
-    world.run(plan);
-    world.take_timelines()
+    let mut trial = Trial::new(plan, None);
+    for host in hosts {
+        let host = &mut trial.world.hosts[*host];
+        host.daemon.record(host.clocks.read(0));
+    }
+    trial.run(plan);
+    let world = trial.world;
+    let timelines = world.hosts.into_iter().filter_map(|host| {
+        let ends = host.daemon.is_alive.then(|| host.clocks.read(world.now));
+        Some(host.daemon.recording?.into_text(ends))
+    });
+    timelines.collect()
 }
 
-impl Plan {
-    /// Until when it matters what this daemon saves: afterwards it does not end, or is not started
-    /// again. `None`: never.
-    pub(super) fn saves_matter_until(&self, host: HostId) -> Option<Micros> {
-        let ends = |deed: &Deed| match *deed {
-            Deed::Restarts(at)
-            | Deed::Reboots(at)
-            | Deed::Daemon(at, _)
-            | Deed::Starts(at)
-            | Deed::Dies(at, Death::HostDown) => at == host,
-            _ => false,
-        };
-        self.steps
-            .iter()
-            .filter(|step| ends(&step.deed))
-            .map(|step| step.at)
-            .max()
-    }
-
-    /// A majority is asked for, every daemon has come to know the whole cluster, and then the
-    /// network splits once into islands, before anybody can have begun to promote: the case in
-    /// which no second promotion is possible.
-    fn is_one_split(&self) -> bool {
-        let primary = self.setup.primary;
-        // Nobody was in contact before 0.
-        let earliest_promotion = self.setup.longest(|config| config.failover_lag);
-        let splits = |deed: &Deed| matches!(deed, Deed::Split(_) | Deed::Isolate(_));
-        let harmless = |step: &Step| match step.deed {
-            Deed::Split(_) | Deed::Isolate(_) => step.at <= earliest_promotion,
-            Deed::Dies(node, _) => node == primary,
-            Deed::Restarts(_)
-            | Deed::StepsClock(..)
-            | Deed::Check(_)
-            | Deed::Commands(..)
-            | Deed::Pauses(..)
-            | Deed::Lost(..) => true,
-            _ => false,
-        };
-        let everybody = |rule: QuorumRule| {
-            self.setup
-                .configs
-                .iter()
-                .all(|config| config.quorum == rule)
-        };
-        everybody(QuorumRule::Majority)
-            && self
-                .steps
-                .iter()
-                .all(|step| harmless(step) && step.at > 2 * SECOND)
-            && self.steps.iter().filter(|step| splits(&step.deed)).count() <= 1
-    }
+/// A world on its way through a schedule; the clock jumps from one arrival or deadline to the next.
+struct Trial<'w> {
+    world: World<'w>,
+    /// Turns at one time.
+    turns: (Micros, u32),
+    /// Until when it matters what each daemon saves.
+    saves_until: Vec<Option<Micros>>,
 }
 
-impl World {
+impl<'w> Trial<'w> {
+    fn new(plan: &Plan, watcher: Option<Watcher<'w>>) -> Self {
+        let hosts = 0..plan.setup.hosts();
+        Self {
+            world: World::new(plan, watcher),
+            turns: (0, 0),
+            saves_until: hosts.map(|host| plan.saves_matter_until(host)).collect(),
+        }
+    }
+
     fn run(&mut self, plan: &Plan) -> Outcome {
-        self.islands = plan.is_one_split();
-        self.longest_check = plan.setup.longest(|config| config.check_interval);
         self.run_until(plan.length);
-        self.judge_silence();
-        let writers = self
-            .databases
-            .iter()
-            .filter(|database| database.is_writer())
-            .count();
+        self.world.note(Fact::FaultsAreOver);
+        let writers = self.world.databases().iter();
+        let writers = writers.filter(|one| Database::is_writer(one)).count();
         let mut time_to_promotion = None;
-        if plan.ending != Ending::Abrupt && self.record.violation.is_none() {
+        if plan.ending != Ending::Abrupt && !self.world.is_over {
             self.agree();
             if let Ending::CleanDeath(death) = plan.ending {
                 time_to_promotion = self.outlive(death);
             }
         }
         Outcome {
-            record: std::mem::take(&mut self.record),
+            promotions: std::mem::take(&mut self.world.promotions),
             writers,
             time_to_promotion,
         }
     }
 
-    /// Heals everything, and all must name the same primary in time. Who was about to promote may
-    /// still do so, after which a person has to heal once more.
-    fn agree(&mut self) {
-        let longest = |setting: fn(&crate::config::Config) -> std::time::Duration| {
-            self.setup.longest(setting)
-        };
-        let bound = 2 * longest(|config| config.poll_interval)
-            + longest(|config| config.check_interval)
-            + longest(|config| config.failover_pause)
-            + 2 * longest(|config| config.poll_timeout)
-            + 2 * SECOND;
-        for _ in 0..3 {
-            let promotions = self.wait_for_commands();
-            self.heal();
-            self.run_until(self.now + bound);
-            if self.record.violation.is_some() {
+    /// Lets time pass until then, or until the run is over.
+    fn run_until(&mut self, end: Micros) {
+        while !self.world.is_over {
+            let turns = self.world.hosts.iter().filter_map(|host| host.next_turn());
+            let next = turns.chain(self.world.in_flight.next_at()).min();
+            let next = next.unwrap_or(Micros::MAX).max(self.world.now);
+            if next > end {
+                self.world.now = end;
                 return;
             }
-            let settled = self.record.promotions.len() == promotions && !self.has_commands();
-            if settled && self.sole_writer().is_some() {
+            self.turns = match self.turns {
+                (at, turns) if at == next => (at, turns + 1),
+                _ => (next, 0),
+            };
+            if self.turns.1 > MOST_TURNS_AT_ONE_TIME {
+                self.world.note(Fact::ClockStandsStill);
+                self.world.is_over = true;
+                return;
+            }
+            self.world.now = next;
+            self.turn();
+        }
+    }
+
+    fn turn(&mut self) {
+        let now = self.world.now;
+        while let Some(message) = self.world.in_flight.pop_due(now) {
+            self.arrive(message);
+        }
+        for host in 0..self.world.hosts.len() {
+            let due = self.world.hosts[host].next_turn();
+            if due.is_some_and(|due| due <= now) {
+                self.world.hosts[host].turn(now);
+                self.carry_out(host);
+            }
+        }
+    }
+
+    fn arrive(&mut self, message: Message) {
+        let world = &mut self.world;
+        if let Some(until) = world.waits_until(&message) {
+            return world.send(until, message);
+        }
+        match message {
+            Message::Request(poll) => polling::arrive(world, poll),
+            Message::NodeReport(to, id, probe, outcome) if world.runs(to) => {
+                let node = world.setup.nodes[id].clone();
+                let event = Event::NodeProbed {
+                    node,
+                    probe: Some(probe),
+                    outcome,
+                };
+                polling::end(world, to.host, Target::Node(id, probe), event);
+            }
+            Message::ObserverReport(to, id, probe, outcome) if world.runs(to) => {
+                let observer = world.setup.observers[id].0.clone();
+                let event = Event::ObserverProbed {
+                    observer,
+                    probe: Some(probe),
+                    outcome,
+                };
+                polling::end(world, to.host, Target::Observer(id, probe), event);
+            }
+            Message::ConnectionLost(to, node) if world.runs(to) => {
+                polling::lose(world, to.host, node);
+            }
+            // Whoever it was for is gone.
+            Message::NodeReport(..) | Message::ObserverReport(..) | Message::ConnectionLost(..) => {
+            }
+            Message::CommandEnds(command) => failover_command::end(world, command),
+            Message::CommandExited(command) => failover_command::exited(world, command),
+            Message::Ready(node) => {
+                let database = world.databases.at(node);
+                if database.condition == Condition::Starting {
+                    database.condition = Condition::Up;
+                }
+            }
+            Message::Fault(fault) => apply(world, fault),
+        }
+    }
+
+    fn carry_out(&mut self, host: HostId) {
+        let mut effects = self.world.hosts[host].daemon.take_effects();
+        self.world.note(Fact::Effects {
+            host,
+            effects: &effects,
+        });
+        for effect in effects.drain(..) {
+            self.carry_out_one(host, effect);
+        }
+        self.world.hosts[host].daemon.reuse(effects);
+    }
+
+    fn carry_out_one(&mut self, host: HostId, effect: Effect) {
+        let world = &mut self.world;
+        match effect {
+            Effect::ProbeNode { node, probe } => {
+                if let Some(node) = world.setup.node_id(&node) {
+                    polling::begin(world, host, Target::Node(node, probe));
+                }
+            }
+            Effect::ProbeObserver { observer, probe } => {
+                if let Some(observer) = world.setup.observer_id(&observer) {
+                    polling::begin(world, host, Target::Observer(observer, probe));
+                }
+            }
+            Effect::RunCommand {
+                id,
+                purpose: CommandPurpose::Failover,
+                timeout,
+                ..
+            } => failover_command::begin(world, host, id, timeout.map(micros)),
+            Effect::Save(saved) => {
+                let matters_until = self.saves_until[host];
+                if matters_until.is_some_and(|until| world.now <= until) {
+                    world.note(Fact::Saved(host));
+                    world.hosts[host].daemon.saved = Some(saved.memory);
+                }
+            }
+            // Nothing in this world turns on alerts, log lines, other commands or recovery
+            // settings.
+            Effect::RunCommand { .. }
+            | Effect::PrepareFollow { .. }
+            | Effect::RaiseAlert { .. }
+            | Effect::ClearAlert(_)
+            | Effect::Measure(_)
+            | Effect::Log { .. }
+            | Effect::Decided { .. } => {}
+        }
+    }
+
+    /// Heals everything, after which all must name the same primary in time. Who was about to
+    /// promote may still do so, after which an operator has to heal once more.
+    fn agree(&mut self) {
+        let bound = self.world.setup.time_to_agree();
+        for _ in 0..3 {
+            let promotions = self.wait_for_commands();
+            heal(&mut self.world);
+            self.run_until(self.world.now + bound);
+            if self.world.is_over {
+                return;
+            }
+            let world = &self.world;
+            let settled = world.promotions.0.len() == promotions && !world.promotions.are_running();
+            if settled && world.sole_writer().is_some() {
                 break;
             }
         }
-        let Some(primary) = self.sole_writer() else {
-            return;
-        };
-        for host in 0..self.sites.len() {
-            let named = self.sites[host]
-                .lookout
-                .primary()
-                .and_then(|name| self.setup.node_id(name));
-            if named != Some(primary) {
-                self.record
-                    .fail(self.now, Violation::NoAgreement(host, named));
-            }
-        }
+        self.world.note(Fact::AllIsWell);
     }
 
     fn wait_for_commands(&mut self) -> usize {
         for _ in 0..40 {
-            if !self.has_commands() || self.record.violation.is_some() {
+            if !self.world.promotions.are_running() || self.world.is_over {
                 break;
             }
-            self.run_until(self.now + SECOND);
+            self.run_until(self.world.now + SECOND);
         }
-        self.record.promotions.len()
+        self.world.promotions.0.len()
     }
 
-    fn has_commands(&self) -> bool {
-        self.record
-            .promotions
-            .iter()
-            .any(|promotion| promotion.outcome.is_none())
-    }
-
-    /// The primary dies a clean death: exactly one promotion, in time, if the votes suffice.
+    /// The primary dies a clean death; from then to the beginning of a promotion.
     fn outlive(&mut self, death: Death) -> Option<Micros> {
-        let calm = self.setup.longest(|config| config.missing_primary_timeout)
-            + 3 * self.setup.longest(|config| config.poll_interval)
-            + self.dice.between(0, 3 * SECOND)
-            + if self.orphaned { ORPHANS_TIME } else { 0 };
-        self.run_until(self.now + calm);
-        let primary = self.sole_writer()?;
-        if self.record.violation.is_some() {
+        let setup = &self.world.setup;
+        let calm = setup.longest(|config| config.missing_primary_timeout)
+            + 3 * setup.longest(|config| config.poll_interval)
+            + self.world.rng.between(0, 3 * SECOND)
+            + if self.world.has_orphans {
+                ORPHANS_TIME
+            } else {
+                0
+            };
+        self.run_until(self.world.now + calm);
+        let primary: NodeId = self.world.sole_writer()?;
+        if self.world.is_over {
             return None;
         }
-        let (before, died) = (self.record.promotions.len(), self.now);
-        self.die(primary, death);
-        let allowed = self.allowed_time();
-        self.run_until(died + allowed + 3 * SECOND);
-        let begun = self
-            .record
-            .promotions
-            .get(before..)
-            .unwrap_or_default()
-            .to_vec();
-        let wanted = usize::from(self.has_votes_without(primary));
-        // Observers that are asked late or never make the votes another matter: then at most one.
-        let asks_late = self.setup.any_config().poll_observers_on_warning_only
-            && !self.setup.observers.is_empty();
-        if begun.len() > wanted || (begun.len() < wanted && !asks_late) {
-            self.record
-                .fail(self.now, Violation::Promotions(begun.len(), wanted));
-        }
-        let took = begun.first()?.began - died;
-        if took > allowed {
-            self.record.fail(self.now, Violation::Late(took, allowed));
-        }
-        Some(took)
-    }
-
-    /// The limit, two polls and two seconds; where the lag has to say it, the rounds that the
-    /// warning takes.
-    fn allowed_time(&self) -> Micros {
-        let config = self.setup.any_config();
-        let mut allowed =
-            micros(config.failover_lag) + 2 * micros(config.poll_interval) + 2 * SECOND;
-        let asks_late = config.poll_observers_on_warning_only && !self.setup.observers.is_empty();
-        if !config.failover_on_disconnect || asks_late {
-            allowed +=
-                2 * micros(config.check_interval) + 5 * micros(config.poll_interval) + 2 * SECOND;
-        }
-        allowed
-    }
-
-    fn has_votes_without(&self, primary: NodeId) -> bool {
-        let config = self.setup.any_config();
-        let (known, all) = self.setup.votes_without_primary(primary);
-        let is_met = match config.quorum {
-            QuorumRule::Half => 2 * known >= all,
-            QuorumRule::Majority => 2 * known > all,
-        };
-        let standbys = self
-            .setup
-            .nodes
-            .iter()
-            .enumerate()
-            .filter(|(id, _)| *id != primary);
-        is_met
-            && standbys
-                .into_iter()
-                .any(|(_, name)| !config.never_promote.contains(name))
+        let (before, died) = (self.world.promotions.0.len(), self.world.now);
+        apply(&mut self.world, Fault::Dies(primary, death));
+        self.run_until(died + self.world.setup.time_to_promotion() + 3 * SECOND);
+        self.world.note(Fact::Outlived { primary, died });
+        let first: &Promotion = self.world.promotions.0.get(before)?;
+        Some(first.began - died)
     }
 }
 
-/// So long the next process waits for a failover command of the former one.
+/// More turns than that without time passing are a loop.
+const MOST_TURNS_AT_ONE_TIME: u32 = 60;
+/// So long the next process waits for a failover command of the previous one.
 const ORPHANS_TIME: Micros = 30 * SECOND;

@@ -1,652 +1,302 @@
-//! The machine: hosts, databases and the network under virtual time; the clock jumps from one
-//! happening to the next.
+//! The world of a schedule: hosts, databases and the network under virtual time, and whoever
+//! watches. What everything else in this room works on.
 
-use super::database::{Condition, Database};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::database::{Condition, Database, Databases};
+use super::fact::Fact;
+use super::fault::{Death, Lie};
+use super::host::{Host, true_wall};
+use super::in_flight::{InFlight, Message, ProcessId};
 use super::network::Network;
-use super::plan::{Plan, Step};
-use super::random::Dice;
-use super::record::{Record, Violation};
+use super::plan::Plan;
+use super::promotions::Promotions;
+use super::rng::Rng;
 use super::setup::Setup;
-use super::site::{Site, moment, wall};
-use super::told::Moment;
-use super::{HostId, Micros, NodeId, micros};
-use crate::cluster::{Lsn, NodeReport, ObserverReport, ProbeFailure, ProbeStep, RoleReport};
-use crate::lookout::{CommandId, CommandPurpose, Effect, Event, ProbeId, Process};
+use super::{HostId, Micros, NodeId, SECOND};
+use crate::config::Config;
+use crate::lookout::{Event, Lookout, PreviousCommand};
+use crate::time::Now;
+
+/// Learns every fact of a run; to break ends the run.
+pub(super) type Watcher<'w> = &'w mut dyn FnMut(&World<'_>, Fact<'_>) -> ControlFlow<()>;
 
 /// Everything there is.
-pub(super) struct World {
+pub struct World<'w> {
     pub(super) now: Micros,
     pub(super) setup: Setup,
-    pub(super) sites: Vec<Site>,
-    pub(super) databases: Vec<Database>,
+    pub(super) hosts: Vec<Host>,
+    pub(super) databases: Databases,
     pub(super) network: Network,
-    pub(super) dice: Dice,
-    pub(super) reigns: u32,
-    pub(super) record: Record,
-    /// What is on its way: the last one comes next, and of one moment what was sent first.
-    pub(super) coming: Vec<(Micros, Coming)>,
-    /// Until when the databases' WAL has been brought forward.
-    settled: Micros,
-    turns: (Micros, u32),
-    /// Until when it matters what each daemon saves.
-    saves_until: Vec<Option<Micros>>,
-    /// The schedule is one in which nobody may promote a second time.
-    pub(super) islands: bool,
-    pub(super) longest_check: Micros,
+    pub(super) in_flight: InFlight,
+    pub(super) promotions: Promotions,
+    pub(super) rng: Rng,
     /// A daemon was killed while its failover command ran.
-    pub(super) orphaned: bool,
+    pub(super) has_orphans: bool,
+    /// The run ends here.
+    pub(super) is_over: bool,
+    watcher: Option<Watcher<'w>>,
 }
 
-/// What is on its way.
-pub(super) enum Coming {
-    /// A question arrives at a node or an observer.
-    Question {
-        from: HostId,
-        life: u32,
-        asked: Asked,
-        until: Micros,
-    },
-    /// A node's answer arrives.
-    Answer {
-        to: HostId,
-        life: u32,
-        node: NodeId,
-        probe: ProbeId,
-        outcome: Result<NodeReport, ProbeFailure>,
-    },
-    /// An observer's answer arrives, with the contacts that it truly had.
-    Page {
-        to: HostId,
-        life: u32,
-        observer: usize,
-        probe: ProbeId,
-        outcome: Result<ObserverReport, ProbeFailure>,
-        honest: Vec<Option<Moment>>,
-    },
-    /// A failover command ends.
-    CommandEnds {
-        host: HostId,
-        life: u32,
-        id: CommandId,
-        status: Option<i32>,
-        replaces: usize,
-    },
-    /// A daemon is told that its failover command has ended.
-    Exited {
-        host: HostId,
-        life: u32,
-        id: CommandId,
-        status: Option<i32>,
-        promotion: usize,
-    },
-    /// An idle connection was closed.
-    Lost {
-        host: HostId,
-        life: u32,
-        node: NodeId,
-    },
-    /// A database is done with starting.
-    Ready(NodeId),
-    /// The next fault of the schedule.
-    Step(Step),
+/// What is true, for whoever watches.
+impl World<'_> {
+    /// True time.
+    pub fn now(&self) -> Micros {
+        self.now
+    }
+
+    /// The cluster.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The databases, by node.
+    pub fn databases(&self) -> &[Database] {
+        self.databases.all()
+    }
+
+    /// The paths between hosts.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The failover commands that were begun.
+    pub fn promotions(&self) -> &Promotions {
+        &self.promotions
+    }
+
+    /// The configuration that the daemon of a host has read; its core gets it with its next turn.
+    pub fn config(&self, host: HostId) -> &Arc<Config> {
+        self.hosts[host].daemon.config()
+    }
+
+    /// The core of a host's daemon; of one that is not alive, as it was last.
+    pub fn core(&self, host: HostId) -> &Lookout {
+        &self.hosts[host].daemon.core
+    }
+
+    /// Does the daemon of this host run, or is it only stopped.
+    pub fn is_alive(&self, host: HostId) -> bool {
+        self.hosts[host].daemon.is_alive
+    }
+
+    /// The clocks of a host, now.
+    pub fn clocks(&self, host: HostId) -> Now {
+        self.hosts[host].clocks.read(self.now)
+    }
+
+    /// How far a host's wall clock is ahead of the true time, in microseconds.
+    pub fn wall_offset(&self, host: HostId) -> i64 {
+        self.hosts[host].clocks.wall_offset
+    }
+
+    /// What the daemon of a host reports against the truth.
+    pub fn lie(&self, host: HostId) -> Option<Lie> {
+        self.hosts[host].faults.lie
+    }
+
+    /// Does the maintenance file of a host exist.
+    pub fn maintenance(&self, host: HostId) -> bool {
+        self.hosts[host].faults.maintenance
+    }
+
+    /// The primary that the daemon of a host remembers.
+    pub fn remembered(&self, host: HostId) -> Option<NodeId> {
+        self.setup.node_id(self.core(host).primary()?)
+    }
+
+    /// The database that is written to, if there is exactly one.
+    pub fn sole_writer(&self) -> Option<NodeId> {
+        self.databases.sole_writer()
+    }
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Asked {
-    Node(NodeId, ProbeId),
-    Observer(usize, ProbeId),
-}
-
-impl World {
-    pub(super) fn new(plan: &Plan) -> Self {
+impl<'w> World<'w> {
+    pub(super) fn new(plan: &Plan, watcher: Option<Watcher<'w>>) -> Self {
         let setup = plan.setup.clone();
-        let mut dice = Dice::new(plan.seed ^ 0x5EED);
-        let sites = setup.configs.iter().enumerate().map(|(host, config)| {
-            let offset = if dice.percent(70) {
-                0
-            } else {
-                moment(dice.between(0, 8_000_000)) - 4_000_000
+        let mut rng = Rng::new(plan.seed ^ 0x5EED);
+        let hosts = setup.configs.iter().enumerate().map(|(host, config)| {
+            let offset = match rng.percent(70) {
+                true => 0,
+                false => i64::try_from(rng.between(0, 8_000_000)).unwrap_or(0) - 4_000_000,
             };
-            let whole = dice.percent(50);
-            Site::new(&setup, host, config, offset, whole)
+            Host::new(&setup, host, config, offset, rng.percent(50))
         });
-        let sites: Vec<_> = sites.collect();
-        let mut databases: Vec<_> = (0..setup.node_count())
-            .map(|_| Database::standby_of(setup.primary, 0x0500_0000, wall(0, 0).unix_micros()))
-            .collect();
-        databases[setup.primary].is_primary = true;
-        databases[setup.primary].upstream = None;
-        databases[setup.primary].reign = Some(0);
-        let mut world = Self {
-            now: 0,
-            network: Network::new(setup.hosts()),
-            saves_until: (0..setup.hosts())
-                .map(|host| plan.saves_matter_until(host))
-                .collect(),
-            record: Record::default(),
-            setup,
-            sites,
-            databases,
-            dice,
-            reigns: 1,
-            coming: Vec::new(),
-            settled: 0,
-            turns: (0, 0),
-            islands: false,
-            longest_check: 0,
-            orphaned: false,
-        };
+        let hosts: Vec<_> = hosts.collect();
+        let commit = true_wall(0).unix_micros();
+        let mut in_flight = InFlight::default();
         for step in &plan.steps {
-            world.send(step.at, Coming::Step(*step));
+            in_flight.add(step.at, Message::Fault(step.fault));
         }
-        world
-    }
-
-    /// What lies there for daemons that are stopped.
-    pub(super) fn take_those_for_sleepers(&mut self) -> Vec<Coming> {
-        let waits: Vec<bool> = self
-            .coming
-            .iter()
-            .map(|(_, coming)| self.waits_until(coming).is_some())
-            .collect();
-        let mut waits = waits.into_iter();
-        let all = std::mem::take(&mut self.coming).into_iter();
-        let (lying, coming): (Vec<_>, Vec<_>) = all.partition(|_| waits.next() == Some(true));
-        self.coming = coming;
-        lying.into_iter().rev().map(|(_, coming)| coming).collect()
-    }
-
-    pub(super) fn send(&mut self, at: Micros, coming: Coming) {
-        let at = at.max(self.now);
-        let place = self.coming.partition_point(|(later, _)| *later > at);
-        self.coming.insert(place, (at, coming));
-    }
-
-    /// Lets time pass, happening by happening, until then or until something is wrong.
-    pub(super) fn run_until(&mut self, end: Micros) {
-        while self.record.violation.is_none() {
-            let deadline = self
-                .sites
-                .iter()
-                .filter(|site| site.is_alive)
-                .map(Site::next_turn)
-                .min();
-            let arrival = self.coming.last().map(|(at, _)| *at);
-            let next = deadline
-                .into_iter()
-                .chain(arrival)
-                .min()
-                .unwrap_or(Micros::MAX)
-                .max(self.now);
-            if next > end {
-                self.now = end;
-                return;
-            }
-            self.turns = if self.turns.0 == next {
-                (next, self.turns.1 + 1)
-            } else {
-                (next, 0)
-            };
-            if self.turns.1 > MOST_TURNS_AT_ONE_TIME {
-                self.record.fail(next, Violation::ClockStandsStill);
-                return;
-            }
-            self.now = next;
-            self.turn();
+        Self {
+            now: 0,
+            databases: Databases::new(setup.nodes.len(), setup.primary, commit),
+            network: Network::new(setup.hosts()),
+            promotions: Promotions::default(),
+            setup,
+            hosts,
+            in_flight,
+            rng,
+            has_orphans: false,
+            is_over: false,
+            watcher,
         }
     }
 
-    fn turn(&mut self) {
-        while self.coming.last().is_some_and(|(at, _)| *at <= self.now) {
-            let arrival = self.coming.pop();
-            arrival
-                .into_iter()
-                .for_each(|(_, coming)| self.arrive(coming));
-        }
-        for host in 0..self.sites.len() {
-            if self.sites[host].is_alive && self.sites[host].next_turn() <= self.now {
-                let now = self.now;
-                self.sites[host].take_turn(now);
-                self.carry_out(host);
-            }
+    /// Lets the watcher know.
+    pub(super) fn note(&mut self, fact: Fact<'_>) {
+        // Taken out meanwhile, so that it can look at the world.
+        if let Some(watcher) = self.watcher.take() {
+            self.is_over |= watcher(self, fact).is_break();
+            self.watcher = Some(watcher);
         }
     }
 
-    fn arrive(&mut self, coming: Coming) {
-        if let Some(until) = self.waits_until(&coming) {
-            return self.send(until, coming);
-        }
-        match coming {
-            Coming::Question {
-                from,
-                life,
-                asked,
-                until,
-            } => self.question(from, life, asked, until),
-            Coming::Answer {
-                to,
-                life,
-                node,
-                probe,
-                outcome,
-            } => {
-                if self.is_awaited(to, life) && self.sites[to].asked_nodes[node] == Some(probe) {
-                    self.node_answers(to, node, probe, outcome);
-                }
-            }
-            Coming::Page {
-                to,
-                life,
-                observer,
-                probe,
-                outcome,
-                honest,
-            } => {
-                if self.is_awaited(to, life)
-                    && self.sites[to].asked_observers[observer] == Some(probe)
-                {
-                    self.observer_answers(to, observer, probe, outcome, honest);
-                }
-            }
-            Coming::CommandEnds {
-                host,
-                life,
-                id,
-                status,
-                replaces,
-            } => {
-                // It outlives its daemon, but not its machine.
-                if self.record.is_running(replaces) {
-                    self.command_ends(host, life, id, status, replaces);
-                }
-            }
-            Coming::Exited {
-                host,
-                life,
-                id,
-                status,
-                promotion,
-            } => {
-                self.command_exited(host, life, id, status, promotion);
-            }
-            Coming::Lost { host, life, node } => {
-                if self.is_awaited(host, life) {
-                    self.lose(host, node);
-                }
-            }
-            Coming::Ready(node) => {
-                if self.databases[node].condition == Condition::Starting {
-                    self.databases[node].condition = Condition::Up;
-                }
-            }
-            Coming::Step(step) => self.happen(&step.deed),
-        }
+    pub(super) fn send(&mut self, at: Micros, message: Message) {
+        self.in_flight.add(at.max(self.now), message);
     }
 
-    pub(super) fn is_awaited(&self, host: HostId, life: u32) -> bool {
-        self.sites[host].is_alive && self.sites[host].life == life
-    }
-
-    fn node_answers(
-        &mut self,
-        to: HostId,
-        node: NodeId,
-        probe: ProbeId,
-        outcome: Result<NodeReport, ProbeFailure>,
-    ) {
-        let (now, name) = (self.now, self.setup.nodes[node].clone());
-        let site = &mut self.sites[to];
-        site.asked_nodes[node] = None;
-        site.told.nodes[node].asked = Some(moment(site.asked_at[node]));
-        if node == to && site.succeeded.is_some_and(|at| at <= site.asked_at[node]) {
-            site.succeeded = None;
-        }
-        match &outcome {
-            Ok(report) => site.note_report(node, report, now),
-            Err(failure) => {
-                let refused = matches!(
-                    failure,
-                    ProbeFailure::Refused { .. } | ProbeFailure::AuthenticationRejected { .. }
-                );
-                let remembered = site.lookout.primary() == Some(&name);
-                site.told
-                    .node_failed(node, moment(now), refused, remembered);
-            }
-        }
-        site.tell(Event::NodeProbed {
-            node: name,
-            probe: Some(probe),
-            outcome,
+    /// Gives an event to the core of a host, which takes its turn in this moment.
+    pub(super) fn deliver(&mut self, host: HostId, event: Event) {
+        self.note(Fact::Event {
+            host,
+            event: &event,
         });
+        let host = &mut self.hosts[host];
+        host.daemon.add(event);
+        host.deadline = 0;
     }
 
-    fn observer_answers(
-        &mut self,
-        to: HostId,
-        observer: usize,
-        probe: ProbeId,
-        outcome: Result<ObserverReport, ProbeFailure>,
-        honest: Vec<Option<Moment>>,
-    ) {
-        let now = self.now;
-        let site = &mut self.sites[to];
-        site.asked_observers[observer] = None;
-        match &outcome {
-            Ok(report) => site.note_observer(&self.setup, observer, report, now),
-            Err(_) => site.told.observer_failed(observer, moment(now)),
+    /// The process that runs on a host, or did last.
+    pub(super) fn process(&self, host: HostId) -> ProcessId {
+        ProcessId {
+            host,
+            number: self.hosts[host].daemon.process,
         }
-        for (known, told) in site.told.honest_contacts.iter_mut().zip(honest) {
-            *known = told.max(*known);
-        }
-        let name = self.setup.observers[observer].0.clone();
-        site.tell(Event::ObserverProbed {
-            observer: name,
-            probe: Some(probe),
-            outcome,
+    }
+
+    /// Does this process still run.
+    pub(super) fn runs(&self, process: ProcessId) -> bool {
+        self.is_alive(process.host) && self.process(process.host) == process
+    }
+
+    /// When a message will be looked at, if its addressee is stopped.
+    pub(super) fn waits_until(&self, message: &Message) -> Option<Micros> {
+        let host = &self.hosts[message.addressee()?];
+        let is_stopped = host.daemon.is_alive && host.stopped_until > self.now;
+        is_stopped.then_some(host.stopped_until)
+    }
+
+    /// Brings all WAL forward to now.
+    pub(super) fn advance_databases(&mut self) {
+        let (now, hosts) = (self.now, &self.hosts);
+        self.databases
+            .advance(now, self.setup.is_busy, &self.network, |node| {
+                hosts[node].clocks.wall(now)
+            });
+    }
+
+    /// Starts the daemon of a host anew.
+    pub(super) fn restart(&mut self, host: HostId, boot: bool) {
+        let memory = self.hosts[host].daemon.saved.take();
+        self.note(Fact::Started {
+            host,
+            memory: memory.as_ref(),
+            boot,
         });
-    }
-
-    fn lose(&mut self, host: HostId, node: NodeId) {
-        let (now, name) = (self.now, self.setup.nodes[node].clone());
-        let site = &mut self.sites[host];
-        if !site.rules.configured[node] {
-            return;
+        self.hosts[host].daemon.saved = memory;
+        if boot {
+            self.promotions.kill(host);
         }
-        site.told.node_failed(node, moment(now), false, false);
-        self.network.change(host, node, now, |_| {});
-        let failure = ProbeFailure::Unreachable {
-            reason: "the connection was closed".to_owned(),
-        };
-        site.tell(Event::NodeLost {
-            node: name,
-            failure,
-        });
+        self.has_orphans |= self.promotions.is_promoting(host);
+        // A process that is stopped ends, and with it the signals that it has not taken.
+        let until = self.hosts[host].stopped_until;
+        if until > self.now {
+            self.in_flight.drop_signals(host, until);
+        }
+        self.hosts[host].restart(boot, self.now);
+        // Every other process cannot look at those of its host.
+        if self.process(host).number % 2 == 0 {
+            self.deliver(host, Event::PreviousCommand(PreviousCommand::Unobservable));
+        }
+        // It has ended while no daemon was there.
+        if !self.promotions.is_promoting(host) {
+            self.deliver(host, Event::PreviousCommand(PreviousCommand::Ended));
+        }
     }
 
-    fn carry_out(&mut self, host: HostId) {
-        let mut effects = self.sites[host].take_effects();
-        let (mut decides, mut save) = (false, None);
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::ProbeNode { node, probe } => {
-                    let Some(node) = self.setup.node_id(&node) else {
-                        continue;
-                    };
-                    self.sites[host].asked_nodes[node] = Some(probe);
-                    self.sites[host].asked_at[node] = self.now;
-                    self.ask(host, node, Asked::Node(node, probe));
-                }
-                Effect::ProbeObserver { observer, probe } => {
-                    let Some(observer) = self.setup.observer_id(&observer) else {
-                        continue;
-                    };
-                    self.sites[host].asked_observers[observer] = Some(probe);
-                    self.ask(
-                        host,
-                        self.setup.observers[observer].1,
-                        Asked::Observer(observer, probe),
-                    );
-                }
-                Effect::RunCommand {
-                    id,
-                    purpose: CommandPurpose::Failover,
-                    timeout,
-                    ..
-                } => {
-                    let process = Some(Process { pid: 1, started: 1 });
-                    self.sites[host].tell(Event::CommandStarted { id, process });
-                    self.promote(host, id, timeout.map(micros));
-                }
-                Effect::Decided { .. } => decides = true,
-                Effect::Save(saved) => save = Some(saved.memory),
-                // Nothing in this world turns on alerts, log lines, other commands or recovery
-                // settings.
-                Effect::RunCommand { .. }
-                | Effect::PrepareFollow { .. }
-                | Effect::RaiseAlert { .. }
-                | Effect::ClearAlert(_)
-                | Effect::Measure(_)
-                | Effect::Log { .. } => {}
+    /// Gives the daemon of a host another configuration.
+    pub(super) fn load(&mut self, host: HostId, config: Arc<Config>) {
+        for (node, name) in self.setup.nodes.iter().enumerate() {
+            if !config.nodes.contains_key(name) {
+                self.hosts[host].daemon.drop_node(node);
             }
         }
-        self.sites[host].effects = effects;
-        if decides {
-            self.decided(host);
-        }
-        let is_kept = self.saves_until[host].is_some_and(|until| self.now <= until);
-        if let Some(memory) = save.filter(|_| is_kept) {
-            self.sites[host].save(memory);
+        self.deliver(host, Event::ConfigLoaded(config));
+    }
+
+    /// Stops the daemon of a host (SIGSTOP, a frozen virtual machine): the world goes on without
+    /// it, and what arrives meanwhile lies there when it goes on.
+    pub(super) fn stop(&mut self, host: HostId, time: Micros) {
+        let until = self.now + time;
+        if self.is_alive(host) && self.hosts[host].stopped_until < until {
+            self.note(Fact::Stopped { host, until });
+            self.hosts[host].stopped_until = until;
         }
     }
 
-    fn ask(&mut self, from: HostId, to: HostId, asked: Asked) {
-        let life = self.sites[from].life;
-        let until = self.now + micros(self.sites[from].lookout.config().poll_timeout);
-        let way = self.network.way(from, to);
-        let delay = way.delay
-            + if from == to {
-                1_000
-            } else {
-                self.dice.between(1_000, 20_000)
-            };
-        if way.cut || self.now + delay > until || (way.loss > 0 && self.dice.percent(way.loss)) {
-            self.fail(from, life, asked, until, time_out());
-            return;
+    /// All that are stopped go on at once.
+    pub(super) fn resume_all(&mut self) {
+        let mut in_flight = std::mem::take(&mut self.in_flight);
+        let waiting = in_flight.take_waiting(|message| self.waits_until(message).is_some());
+        self.in_flight = in_flight;
+        for host in 0..self.hosts.len() {
+            if self.hosts[host].stopped_until > self.now {
+                self.note(Fact::Resumed(host));
+                self.hosts[host].stopped_until = self.now;
+            }
         }
-        // The answer is as old as it can be, or as young.
-        if self.dice.bits() & 1 == 0 {
-            self.answer(from, life, asked, self.now + delay, until);
-            return;
+        let faults = |message: &Message| matches!(message, Message::Fault(_));
+        for message in waiting.into_iter().filter(|message| !faults(message)) {
+            self.send(self.now, message);
         }
-        self.send(
-            self.now + delay,
-            Coming::Question {
-                from,
-                life,
-                asked,
-                until,
-            },
-        );
     }
 
-    fn question(&mut self, from: HostId, life: u32, asked: Asked, until: Micros) {
-        let to = match asked {
-            Asked::Node(node, _) => node,
-            Asked::Observer(observer, _) => self.setup.observers[observer].1,
-        };
-        if self.network.way(from, to).cut {
-            self.fail(from, life, asked, until, time_out());
-            return;
-        }
-        self.answer(from, life, asked, self.now, until);
-    }
-
-    /// What is told now, and arrives then.
-    fn answer(&mut self, from: HostId, life: u32, asked: Asked, at: Micros, until: Micros) {
-        match asked {
-            Asked::Node(node, probe) => {
-                self.settle();
-                match self.databases[node].failure() {
-                    None => {
-                        let outcome = Ok(self.status(node));
-                        self.send(
-                            at,
-                            Coming::Answer {
-                                to: from,
-                                life,
-                                node,
-                                probe,
-                                outcome,
-                            },
-                        );
+    pub(super) fn kill_database(&mut self, node: NodeId, death: Death) {
+        self.databases.at(node).condition = Condition::from(death);
+        match death {
+            // Whoever has a connection notices at once.
+            Death::Crash => {
+                for host in 0..self.hosts.len() {
+                    if !self.network.path(host, node).cut {
+                        self.close_connection(host, node);
                     }
-                    Some(Some(failure)) => self.fail(from, life, asked, at, failure),
-                    Some(None) => self.fail(from, life, asked, until, time_out()),
                 }
             }
-            Asked::Observer(observer, probe) => {
-                let host = self.setup.observers[observer].1;
-                let site = &self.sites[host];
-                if !site.is_alive {
-                    let down = self
-                        .databases
-                        .get(host)
-                        .is_some_and(|db| db.condition == Condition::HostDown);
-                    let unreachable = ProbeFailure::Unreachable {
-                        reason: "connection refused".to_owned(),
-                    };
-                    let (at, failure) = if down {
-                        (until, time_out())
-                    } else {
-                        (at, unreachable)
-                    };
-                    self.fail(from, life, asked, at, failure);
-                    return;
-                }
-                if site.stopped_until > self.now {
-                    // It is asked, but answers when it goes on.
-                    let wakes = site.stopped_until;
-                    match wakes < until {
-                        true => self.send(
-                            wakes,
-                            Coming::Question {
-                                from,
-                                life,
-                                asked,
-                                until,
-                            },
-                        ),
-                        false => self.fail(from, life, asked, until, time_out()),
-                    }
-                    return;
-                }
-                let outcome = Ok(site.page(&self.setup, self.now));
-                let honest = self.honest_contacts(host);
-                self.send(
-                    at,
-                    Coming::Page {
-                        to: from,
-                        life,
-                        observer,
-                        probe,
-                        outcome,
-                        honest,
-                    },
-                );
-            }
+            Death::HostDown => self.hosts[node].daemon.is_alive = false,
+            Death::Hang => {}
         }
     }
 
-    fn fail(&mut self, to: HostId, life: u32, asked: Asked, at: Micros, failure: ProbeFailure) {
-        let coming = match asked {
-            Asked::Node(node, probe) => Coming::Answer {
-                to,
-                life,
-                node,
-                probe,
-                outcome: Err(failure),
-            },
-            Asked::Observer(observer, probe) => Coming::Page {
-                to,
-                life,
-                observer,
-                probe,
-                outcome: Err(failure),
-                honest: Vec::new(),
-            },
-        };
-        self.send(at, coming);
-    }
-
-    /// When this host truly reached a primary that it reaches still, if it tells the truth by a
-    /// clock that was not stepped since.
-    fn honest_contacts(&self, host: HostId) -> Vec<Option<Moment>> {
-        let site = &self.sites[host];
-        if site.lie.is_some() {
-            return Vec::new();
+    /// Starts a database, and the daemon beside it if the whole host was down.
+    pub(super) fn start_database(&mut self, node: NodeId) {
+        if self.databases()[node].condition == Condition::Up {
+            return;
         }
-        let contact = |node: &super::told::NodeTold| {
-            // Of one that has become a standby its page does not tell any more.
-            let is_primary = node.answer.is_some_and(|answer| answer.is_primary);
-            let contact = node
-                .contact
-                .filter(|_| is_primary && matches!(node.attempt, Some((_, true))))?;
-            site.stepped
-                .is_none_or(|stepped| moment(stepped) < contact)
-                .then_some(contact)
-        };
-        site.told.nodes.iter().map(contact).collect()
-    }
-
-    /// A database's status; asking a primary beats its heart.
-    fn status(&mut self, node: NodeId) -> NodeReport {
-        let db_time = wall(self.now, self.sites[node].wall_offset);
-        let database = &mut self.databases[node];
-        let role = if database.is_primary {
-            database.position += 64;
-            database.last_commit = db_time.unix_micros();
-            RoleReport::Primary {
-                lsn: Some(Lsn::from_bytes(database.position)),
-                slots: Vec::new(),
-            }
-        } else {
-            RoleReport::Standby {
-                receive: database
-                    .has_received
-                    .then_some(Lsn::from_bytes(database.position)),
-                replay: Some(Lsn::from_bytes(database.replayed)),
-                last_replay: Some(crate::time::WallTime::from_unix_micros(
-                    database.last_replay,
-                )),
-            }
-        };
-        NodeReport { db_time, role }
-    }
-
-    /// Brings all WAL forward to now: what is written, what streams, what is replayed.
-    pub(super) fn settle(&mut self) {
-        let passed = self.now - self.settled;
-        self.settled = self.now;
-        if self.setup.is_busy && passed > 0 {
-            for node in 0..self.databases.len() {
-                let commit = wall(self.now, self.sites[node].wall_offset).unix_micros();
-                let database = &mut self.databases[node];
-                if database.is_primary && database.condition == Condition::Up {
-                    database.position += passed / 1_000;
-                    database.last_commit = commit;
-                }
-            }
+        let before = self.databases.at(node).start();
+        let ready = self.now + self.rng.between(0, SECOND);
+        self.send(ready, Message::Ready(node));
+        if before == Condition::HostDown {
+            self.restart(node, true);
         }
-        for node in 0..self.databases.len() {
-            let Some(upstream) = self.databases[node].upstream else {
-                continue;
-            };
-            let source = &self.databases[upstream];
-            let is_fed = !self.network.way(node, upstream).cut && !self.databases[node].is_starved;
-            let streams = source.condition == Condition::Up && is_fed;
-            let (position, commit) = (source.position, source.last_commit);
-            let database = &mut self.databases[node];
-            if database.condition != Condition::Up || database.is_primary {
-                continue;
-            }
-            if streams && position >= database.position {
-                database.position = position;
-                database.last_commit = commit;
-                database.has_received = true;
-            }
-            if !database.replay_is_paused {
-                database.replayed = database.position;
-                database.last_replay = database.last_commit;
-            }
+    }
+
+    /// Closes the idle connection of a host's daemon to a node, if there is one.
+    pub(super) fn close_connection(&mut self, host: HostId, node: NodeId) {
+        if self.hosts[host].daemon.has_connection(node) {
+            let at = self.now + self.rng.between(500, 5_000);
+            self.send(at, Message::ConnectionLost(self.process(host), node));
         }
     }
 }
-
-fn time_out() -> ProbeFailure {
-    ProbeFailure::TimedOut {
-        step: ProbeStep::Answering,
-    }
-}
-
-/// More turns than that without time passing are a loop.
-const MOST_TURNS_AT_ONE_TIME: u32 = 60;

@@ -12,21 +12,26 @@
     clippy::panic
 )]
 
+mod judge;
+mod rules;
 mod timelines;
+mod told;
+mod violation;
 mod worlds;
 
 use std::time::{Duration, Instant};
 
-use pglookout::simulation::{Generator, Outcome, Plan, run, shrink};
+use judge::{Judgement, judge};
+use pglookout::simulation::{Generator, Plan, shrink};
 
 #[test]
 fn no_schedule_shows_what_must_never_be() {
     if let Some(seed) = number("PGLOOKOUT_SIM_SEED") {
         let plan = Generator::default().plan(seed);
         println!("seed {seed}\n{}", plan.text());
-        let outcome = run(&plan);
-        println!("{:#?}", outcome.record);
-        accept(&plan, &outcome);
+        let judgement = judge(&plan);
+        println!("{judgement:#?}");
+        accept(&plan, &judgement);
         return;
     }
     let first = number("PGLOOKOUT_SIM_FIRST").unwrap_or(1);
@@ -69,13 +74,14 @@ fn many(first: u64, schedules: u64, patience: Option<Duration>) -> Tally {
             break;
         }
         let plan = generator.plan(seed);
-        let outcome = run(&plan);
-        accept(&plan, &outcome);
+        let judgement = judge(&plan);
+        accept(&plan, &judgement);
+        let outcome = judgement.outcome;
         tally.schedules += 1;
-        tally.decisions += outcome.record.decisions;
-        tally.promotions += outcome.record.promotions.len() as u64;
+        tally.decisions += judgement.decisions;
+        tally.promotions += outcome.promotions.0.len() as u64;
         tally.schedules_with_two_promotions_in_one_outage +=
-            u64::from(outcome.record.rivals().next().is_some());
+            u64::from(outcome.promotions.has_rivals());
         if let Some(took) = outcome.time_to_promotion {
             tally.clean_deaths += 1;
             tally.longest_to_promotion = tally
@@ -91,18 +97,16 @@ fn many(first: u64, schedules: u64, patience: Option<Duration>) -> Tally {
     tally
 }
 
-fn accept(plan: &Plan, outcome: &Outcome) {
-    let Some((at, violation)) = &outcome.record.violation else {
+fn accept(plan: &Plan, judgement: &Judgement) {
+    let Some((at, violation)) = &judgement.violation else {
         return;
     };
     let shows = |plan: &Plan| {
-        run(plan)
-            .record
-            .violation
-            .is_some_and(|(_, found)| found.is_like(violation))
+        let found = judge(plan).violation;
+        found.is_some_and(|(_, found)| found.is_like(violation))
     };
     let short = shrink(plan, shows);
-    let (short_at, found) = run(&short).record.violation.unwrap();
+    let (short_at, found) = judge(&short).violation.unwrap();
     let timelines = timelines::write(&short, &found.hosts(&short.setup));
     panic!(
         "seed {} at {:?}: {violation}\nshortest schedule, at {:?}: {found}\n{}\npglookout replay --text {}",

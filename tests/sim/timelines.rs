@@ -8,6 +8,8 @@ use std::time::Duration;
 use pglookout::replay::{Tally, decisions, read, verify};
 use pglookout::simulation::{Generator, HostId, Plan, record, run};
 
+use crate::judge::judge;
+
 /// Writes the timelines of these hosts into `PGLOOKOUT_SIM_OUT`, or into the tests' own directory.
 pub(crate) fn write(plan: &Plan, hosts: &[HostId]) -> PathBuf {
     let folder =
@@ -30,7 +32,7 @@ fn every_decision_of_a_schedule_is_made_again_from_its_timelines() {
         assert_eq!(tally.differ, 0, "seed {seed}: {:#?}", tally.differences);
         assert_eq!(
             tally.checks as u64,
-            run(&plan).record.decisions,
+            judge(&plan).decisions,
             "seed {seed}: {tally}"
         );
         checks += tally.checks;
@@ -49,8 +51,7 @@ fn a_promotion_is_explained_from_its_timeline() {
     let plans = (1..).map(|seed| generator.plan(seed));
     // By a daemon that was never started again.
     let is_alone = |plan: &Plan, host: HostId| read(&record(plan, &[host])).unwrap().len() == 1;
-    let mut promotions =
-        plans.filter_map(|plan| Some((*run(&plan).record.promotions.first()?, plan)));
+    let mut promotions = plans.filter_map(|plan| Some((*run(&plan).promotions.0.first()?, plan)));
     let (promotion, plan) = promotions
         .find(|(promotion, plan)| is_alone(plan, promotion.host))
         .unwrap();

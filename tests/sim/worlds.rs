@@ -11,11 +11,10 @@ use pglookout::cluster::{
 };
 use pglookout::config::{self, Config, Environment, NodeName, ObserverName, QuorumRule};
 use pglookout::failover::{Snapshot, Verdict, decide};
-use pglookout::simulation::referee::{
-    Objection, Rules, Standing, first_candidate, objections, seen_primaries,
-};
-use pglookout::simulation::told::{Answer, Entry, Told};
 use pglookout::time::{Monotonic, WallTime};
+
+use crate::rules::{Objection, Rules, Standing, first_candidate, objections, seen_primaries};
+use crate::told::{Answer, Entry, Told};
 
 /// What we know of a node ourselves.
 #[derive(Clone, Copy, Debug, PartialEq)]

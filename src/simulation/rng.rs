@@ -3,10 +3,10 @@
 
 /// A source of numbers that is wholly determined by its seed, on every platform.
 #[derive(Clone, Debug)]
-pub struct Dice(fastrand::Rng);
+pub struct Rng(fastrand::Rng);
 
-impl Dice {
-    /// Dice that always fall the same way for the same seed.
+impl Rng {
+    /// The same numbers for the same seed.
     pub const fn new(seed: u64) -> Self {
         Self(fastrand::Rng::with_seed(seed))
     }
@@ -46,21 +46,21 @@ mod tests {
     #[test]
     fn a_seed_means_the_same_everywhere() {
         // A schedule is named by its seed: another sequence would be another schedule.
-        let mut dice = Dice::new(1_234_567);
+        let mut rng = Rng::new(1_234_567);
         assert_eq!(
-            [dice.bits(), dice.bits(), dice.below(1_000) as u64],
+            [rng.bits(), rng.bits(), rng.below(1_000) as u64],
             [13_725_641_357_320_173_039, 13_099_500_103_347_697_343, 81]
         );
     }
 
     #[test]
     fn stays_within_its_bounds() {
-        let mut dice = Dice::new(1);
+        let mut rng = Rng::new(1);
         for _ in 0..1000 {
-            assert!(dice.below(3) < 3);
-            assert!((5..=7).contains(&dice.between(5, 7)));
+            assert!(rng.below(3) < 3);
+            assert!((5..=7).contains(&rng.between(5, 7)));
         }
-        assert_eq!(dice.one_of::<u8>(&[]), None);
-        assert!(!dice.percent(0));
+        assert_eq!(rng.one_of::<u8>(&[]), None);
+        assert!(!rng.percent(0));
     }
 }

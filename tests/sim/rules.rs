@@ -4,52 +4,54 @@
 
 use std::fmt;
 
-use super::told::{Entry, Moment, ObserverTold, Told};
-use super::{Micros, NodeId};
+use pglookout::config::{Config, NodeName, QuorumRule};
+use pglookout::simulation::{Micros, NodeId, Setup, micros};
+
+use crate::told::{Entry, Moment, ObserverTold, Told};
 
 /// The settings that matter, by number.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// The node that would be promoted.
-    pub own: NodeId,
+    pub(crate) own: NodeId,
     /// `db_poll_interval`.
-    pub poll: Micros,
+    pub(crate) poll: Micros,
     /// `max_failover_replication_time_lag`.
-    pub limit: Micros,
+    pub(crate) limit: Micros,
     /// More than half must be known, not half.
-    pub majority: bool,
+    pub(crate) majority: bool,
     /// Is it configured, by node.
-    pub configured: Vec<bool>,
+    pub(crate) configured: Vec<bool>,
     /// Is it configured, by observer.
-    pub observers: Vec<bool>,
+    pub(crate) observers: Vec<bool>,
     /// `known_gone_nodes`, by node.
-    pub gone: Vec<bool>,
+    pub(crate) gone: Vec<bool>,
     /// `never_promote_these_nodes`, by node.
-    pub never: Vec<bool>,
+    pub(crate) never: Vec<bool>,
     /// `failover_priorities`, by node.
-    pub priorities: Vec<i64>,
+    pub(crate) priorities: Vec<i64>,
 }
 
 /// What of the daemon's own standing matters.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// The primary that it remembers.
-    pub remembered: Option<NodeId>,
+    pub(crate) remembered: Option<NodeId>,
     /// The maintenance file exists.
-    pub maintenance: bool,
+    pub(crate) maintenance: bool,
     /// Its failover command is running.
-    pub is_running: bool,
+    pub(crate) is_running: bool,
     /// Its failover command has succeeded, and its own node has answered no later poll.
-    pub is_unsettled: bool,
+    pub(crate) is_unsettled: bool,
     /// When the daemon last woke after having been stopped.
-    pub woke: Option<Moment>,
+    pub(crate) woke: Option<Moment>,
     /// The time.
-    pub now: Moment,
+    pub(crate) now: Moment,
 }
 
 /// Why there must be no promotion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Objection {
+pub(crate) enum Objection {
     /// Somebody sees this primary, connected and just now.
     PrimarySeen(NodeId),
     /// This primary lives and turns us away.
@@ -78,8 +80,37 @@ impl fmt::Display for Objection {
     }
 }
 
+impl Rules {
+    /// Those of a daemon with this configuration.
+    pub(crate) fn of(setup: &Setup, own: NodeId, config: &Config) -> Self {
+        let of_nodes = |test: &dyn Fn(&NodeName) -> bool| setup.nodes.iter().map(test).collect();
+        let observers = setup.observers.iter();
+        let priority = |node| config.failover_priorities.get(node).copied();
+        let priorities = setup.nodes.iter().map(priority);
+        Self {
+            own,
+            poll: micros(config.poll_interval),
+            limit: micros(config.failover_lag),
+            majority: config.quorum == QuorumRule::Majority,
+            configured: of_nodes(&|node| config.nodes.contains_key(node)),
+            observers: observers
+                .map(|(name, _)| config.observers.contains_key(name))
+                .collect(),
+            gone: of_nodes(&|node| config.known_gone.contains(node)),
+            never: of_nodes(&|node| config.never_promote.contains(node)),
+            priorities: priorities.map(Option::unwrap_or_default).collect(),
+        }
+    }
+
+    /// The same nodes and observers, and the same of them gone.
+    pub(crate) fn knows_the_same_cluster(&self, other: &Self) -> bool {
+        (&self.configured, &self.observers, &self.gone)
+            == (&other.configured, &other.observers, &other.gone)
+    }
+}
+
 /// Everything that forbids a promotion.
-pub fn objections(told: &Told, rules: &Rules, standing: &Standing) -> Vec<Objection> {
+pub(crate) fn objections(told: &Told, rules: &Rules, standing: &Standing) -> Vec<Objection> {
     let case = Case {
         told,
         rules,
@@ -120,7 +151,7 @@ pub fn objections(told: &Told, rules: &Rules, standing: &Standing) -> Vec<Object
 }
 
 /// The candidate that goes first by what was told.
-pub fn first_candidate(told: &Told, rules: &Rules, standing: &Standing) -> Option<NodeId> {
+pub(crate) fn first_candidate(told: &Told, rules: &Rules, standing: &Standing) -> Option<NodeId> {
     let candidates = Case {
         told,
         rules,
@@ -134,7 +165,7 @@ pub fn first_candidate(told: &Told, rules: &Rules, standing: &Standing) -> Optio
 }
 
 /// The primaries that somebody sees, connected and just now.
-pub fn seen_primaries(told: &Told, rules: &Rules, standing: &Standing) -> Vec<NodeId> {
+pub(crate) fn seen_primaries(told: &Told, rules: &Rules, standing: &Standing) -> Vec<NodeId> {
     let case = Case {
         told,
         rules,

@@ -4,94 +4,94 @@
 //! Deliberately simple, and no part of the core is used: a checker that shares code with what it
 //! checks shares its errors.
 
-use super::NodeId;
+use pglookout::simulation::NodeId;
 
 /// Microseconds of true time, which may lie before the start.
-pub type Moment = i64;
+pub(crate) type Moment = i64;
 
 /// What one daemon was told.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub(crate) struct Told {
     /// By node.
-    pub nodes: Vec<NodeTold>,
+    pub(crate) nodes: Vec<NodeTold>,
     /// By observer.
-    pub observers: Vec<ObserverTold>,
+    pub(crate) observers: Vec<ObserverTold>,
     /// Contacts with primaries of which a former process knew when it last saved, by node.
-    pub previous_contacts: Vec<Option<Moment>>,
+    pub(crate) previous_contacts: Vec<Option<Moment>>,
     /// Who was a standby to a former process.
-    pub previous_standbys: Vec<bool>,
+    pub(crate) previous_standbys: Vec<bool>,
     /// Contacts that an honest observer truly had and has told of, by node.
-    pub honest_contacts: Vec<Option<Moment>>,
+    pub(crate) honest_contacts: Vec<Option<Moment>>,
 }
 
 /// What a node itself told.
 #[derive(Clone, Debug, Default)]
-pub struct NodeTold {
+pub(crate) struct NodeTold {
     /// The last attempt, and whether it was answered.
-    pub attempt: Option<(Moment, bool)>,
+    pub(crate) attempt: Option<(Moment, bool)>,
     /// When that attempt had begun.
-    pub asked: Option<Moment>,
+    pub(crate) asked: Option<Moment>,
     /// The last attempt was turned away for a living server's reason.
-    pub refused: bool,
+    pub(crate) refused: bool,
     /// Its last answer.
-    pub answer: Option<Answer>,
+    pub(crate) answer: Option<Answer>,
     /// When it was last reached as a primary.
-    pub contact: Option<Moment>,
+    pub(crate) contact: Option<Moment>,
     /// When it was last found to have received more WAL.
-    pub received: Option<Moment>,
+    pub(crate) received: Option<Moment>,
 }
 
 /// A status that was told.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// When it came.
-    pub at: Moment,
+    pub(crate) at: Moment,
     /// Is it a primary.
-    pub is_primary: bool,
+    pub(crate) is_primary: bool,
     /// Receive position.
-    pub receive: Option<u64>,
+    pub(crate) receive: Option<u64>,
     /// Replay position.
-    pub replay: Option<u64>,
+    pub(crate) replay: Option<u64>,
 }
 
 /// What an observer told.
 #[derive(Clone, Debug, Default)]
-pub struct ObserverTold {
+pub(crate) struct ObserverTold {
     /// The last attempt, and whether it was answered.
-    pub attempt: Option<(Moment, bool)>,
+    pub(crate) attempt: Option<(Moment, bool)>,
     /// Its last answer was dated too far off.
-    pub is_skewed: bool,
+    pub(crate) is_skewed: bool,
     /// Its last entries, by node.
-    pub entries: Vec<Option<Entry>>,
+    pub(crate) entries: Vec<Option<Entry>>,
     /// Its contacts with primaries, as far as told.
-    pub contacts: Vec<Option<Moment>>,
+    pub(crate) contacts: Vec<Option<Moment>>,
     /// The `db_time` of a lost primary that was heard of already.
-    pub lost: Vec<Option<i64>>,
+    pub(crate) lost: Vec<Option<i64>>,
     /// When its answers last showed that a standby had received more WAL.
-    pub received: Vec<Option<Moment>>,
+    pub(crate) received: Vec<Option<Moment>>,
 }
 
 /// What an observer told of one node.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// When the observer asked the node, by the age that its answer gave it.
-    pub at: Moment,
+    pub(crate) at: Moment,
     /// Could it reach it.
-    pub connected: bool,
+    pub(crate) connected: bool,
     /// Is it a primary, if the observer knows.
-    pub is_primary: Option<bool>,
+    pub(crate) is_primary: Option<bool>,
     /// The node's clock, as an age by the observer's date turned into a moment; with the clock
     /// itself.
-    pub db_time: Option<(Moment, i64)>,
+    pub(crate) db_time: Option<(Moment, i64)>,
     /// Receive position.
-    pub receive: Option<u64>,
+    pub(crate) receive: Option<u64>,
     /// Replay position.
-    pub replay: Option<u64>,
+    pub(crate) replay: Option<u64>,
 }
 
 impl Told {
     /// Nothing yet, of so many nodes and observers.
-    pub fn nothing(nodes: usize, observers: usize) -> Self {
+    pub(crate) fn nothing(nodes: usize, observers: usize) -> Self {
         let observer = ObserverTold {
             attempt: None,
             is_skewed: false,
@@ -110,7 +110,7 @@ impl Told {
     }
 
     /// A node answered.
-    pub fn node_answered(&mut self, node: NodeId, answer: Answer) {
+    pub(crate) fn node_answered(&mut self, node: NodeId, answer: Answer) {
         let told = &mut self.nodes[node];
         let before = told.answer.and_then(|before| before.receive);
         if before.is_some() && answer.receive > before {
@@ -126,7 +126,13 @@ impl Told {
 
     /// A node did not answer, or its connection was lost. `remembered`: it is the remembered
     /// primary.
-    pub fn node_failed(&mut self, node: NodeId, at: Moment, refused: bool, remembered: bool) {
+    pub(crate) fn node_failed(
+        &mut self,
+        node: NodeId,
+        at: Moment,
+        refused: bool,
+        remembered: bool,
+    ) {
         let told = &mut self.nodes[node];
         let is_primary = told.answer.map_or(remembered, |answer| answer.is_primary);
         if refused && is_primary {
@@ -137,12 +143,12 @@ impl Told {
     }
 
     /// An observer did not answer.
-    pub fn observer_failed(&mut self, observer: usize, at: Moment) {
+    pub(crate) fn observer_failed(&mut self, observer: usize, at: Moment) {
         self.observers[observer].attempt = Some((at, false));
     }
 
     /// An observer answered. An entry of one whose date is off counts for primaries only.
-    pub fn observer_answered(
+    pub(crate) fn observer_answered(
         &mut self,
         observer: usize,
         at: Moment,
@@ -168,14 +174,14 @@ impl Told {
 
     /// A node has left the configuration: what it told leaves with it, but not that it was reached
     /// as a primary, or that it was a standby.
-    pub fn node_left(&mut self, node: NodeId) {
+    pub(crate) fn node_left(&mut self, node: NodeId) {
         self.previous_standbys[node] = self.standbys()[node];
         let left = std::mem::take(&mut self.nodes[node]);
         self.previous_contacts[node] = self.previous_contacts[node].max(left.contact);
     }
 
     /// The last contact that anybody had with this node as a primary.
-    pub fn last_contact(&self, node: NodeId) -> Option<Moment> {
+    pub(crate) fn last_contact(&self, node: NodeId) -> Option<Moment> {
         let observers = self
             .observers
             .iter()
@@ -189,7 +195,7 @@ impl Told {
     }
 
     /// Everybody who is known to be a standby by its own word, now or to a former process.
-    pub fn standbys(&self) -> Vec<bool> {
+    pub(crate) fn standbys(&self) -> Vec<bool> {
         let is_standby = |(node, former): (&NodeTold, &bool)| {
             node.answer.map_or(*former, |answer| !answer.is_primary)
         };

@@ -1,41 +1,14 @@
-//! What is written down of a run: promotions, and the first thing that must not be.
+//! What must never be, as the judge finds it.
 
 use std::fmt;
 
-use super::plan::seconds;
-use super::referee::Objection;
-use super::setup::Setup;
-use super::{HostId, Micros, NodeId};
+use pglookout::simulation::{HostId, Micros, NodeId, SECOND, Setup};
 
-/// What happened in a run.
-#[derive(Clone, Debug, Default)]
-pub struct Record {
-    /// Every failover command that was begun.
-    pub promotions: Vec<Promotion>,
-    /// What must not be, and when it was found.
-    pub violation: Option<(Micros, Violation)>,
-    /// Decisions that were made.
-    pub decisions: u64,
-}
-
-/// A failover command that was begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Promotion {
-    /// Whose.
-    pub host: HostId,
-    /// When.
-    pub began: Micros,
-    /// The primary that it replaces, and which reign.
-    pub replaces: Option<(NodeId, u32)>,
-    /// How it ended.
-    pub outcome: Option<bool>,
-    /// The daemon has lost its memory since: it cannot know of it.
-    pub is_forgotten: bool,
-}
+use crate::rules::Objection;
 
 /// What must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Violation {
+pub(crate) enum Violation {
     /// A promotion in spite of all this.
     Forbidden(HostId, Vec<Objection>),
     /// An observer ran the failover command.
@@ -58,82 +31,9 @@ pub enum Violation {
     Late(Micros, Micros),
 }
 
-impl Record {
-    pub(super) fn fail(&mut self, at: Micros, violation: Violation) {
-        self.violation.get_or_insert((at, violation));
-    }
-
-    /// Is a failover command of this host running, whichever process began it, that it can know of.
-    pub(super) fn is_promoting(&self, host: HostId) -> bool {
-        let mut running = self
-            .promotions
-            .iter()
-            .filter(|promotion| promotion.outcome.is_none());
-        running.any(|promotion| promotion.host == host && !promotion.is_forgotten)
-    }
-
-    /// Has this failover command not ended yet.
-    pub(super) fn is_running(&self, index: usize) -> bool {
-        self.promotions
-            .get(index)
-            .is_some_and(|promotion| promotion.outcome.is_none())
-    }
-
-    /// Was it begun by a daemon that has lost its memory since.
-    pub(super) fn is_forgotten(&self, index: usize) -> bool {
-        self.promotions
-            .get(index)
-            .is_some_and(|promotion| promotion.is_forgotten)
-    }
-
-    /// A boot of the machine ends what runs on it.
-    pub(super) fn kill_commands(&mut self, host: HostId) {
-        let own = self
-            .promotions
-            .iter_mut()
-            .filter(|promotion| promotion.host == host);
-        own.for_each(|promotion| promotion.outcome = promotion.outcome.or(Some(false)));
-    }
-
-    pub(super) fn forget_commands(&mut self, host: HostId) {
-        let own = self
-            .promotions
-            .iter_mut()
-            .filter(|promotion| promotion.host == host);
-        own.for_each(|promotion| promotion.is_forgotten = true);
-    }
-
-    pub(super) fn promotion_ended(&mut self, index: usize, success: bool) {
-        if let Some(promotion) = self.promotions.get_mut(index) {
-            promotion.outcome = Some(success);
-        }
-    }
-
-    /// Pairs of different nodes that both replaced the same primary in the same reign, none of them
-    /// in vain.
-    pub fn rivals(&self) -> impl Iterator<Item = (Promotion, Promotion)> {
-        let real: Vec<_> = self
-            .promotions
-            .iter()
-            .filter(|one| one.outcome != Some(false))
-            .copied()
-            .collect();
-        let later = real.clone();
-        real.into_iter().enumerate().flat_map(move |(at, first)| {
-            let others: Vec<_> = later
-                .iter()
-                .skip(at + 1)
-                .filter(|other| other.host != first.host && other.replaces == first.replaces)
-                .copied()
-                .collect();
-            others.into_iter().map(move |other| (first, other))
-        })
-    }
-}
-
 impl Violation {
     /// Whose daemons it is about; all that could promote, if it names nobody.
-    pub fn hosts(&self, setup: &Setup) -> Vec<HostId> {
+    pub(crate) fn hosts(&self, setup: &Setup) -> Vec<HostId> {
         match self {
             Self::Forbidden(host, _)
             | Self::ObserverPromotes(host)
@@ -149,7 +49,7 @@ impl Violation {
     }
 
     /// Is it of the same kind: what a shrunken schedule must still show.
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
         let kind = |objection: &Objection| std::mem::discriminant(objection);
         match (self, other) {
             (Self::Forbidden(_, ours), Self::Forbidden(_, theirs)) => ours
@@ -220,4 +120,12 @@ impl fmt::Display for Violation {
             }
         }
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "for printing; a schedule lasts seconds"
+)]
+fn seconds(micros: Micros) -> f64 {
+    micros as f64 / SECOND as f64
 }

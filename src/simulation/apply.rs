@@ -1,0 +1,153 @@
+//! The faults of a schedule, applied to the world; and everything healed again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fact::Fact;
+use super::fault::{Fault, Lie};
+use super::world::World;
+use super::{HostId, NodeId, state_json};
+use crate::config::Config;
+use crate::lookout::Event;
+
+/// Lets a fault happen.
+pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
+    world.advance_databases();
+    world.note(Fact::Fault(&fault));
+    let now = world.now;
+    let network = &mut world.network;
+    match fault {
+        Fault::Path(a, b, cut) => network.change(a, b, now, |path| path.cut = cut),
+        Fault::Isolate(host) => network.split(1 << host, now),
+        Fault::Split(group) => network.split(group, now),
+        Fault::Mend => network.mend(now),
+        Fault::Slow(a, b, by) => network.change(a, b, now, |path| path.delay = by),
+        Fault::Lossy(a, b, loss) => network.change(a, b, now, |path| path.loss = loss),
+        Fault::Dies(node, death) => world.kill_database(node, death),
+        Fault::Starts(node) => world.start_database(node),
+        Fault::Refuses(node, refusal) => world.databases.at(node).refusal = refusal,
+        Fault::Pauses(node, paused) => world.databases.at(node).replay_is_paused = paused,
+        Fault::LosesSlot(node) => world.databases.at(node).is_starved = true,
+        Fault::Follows(node, upstream) => world.databases.follow(node, upstream),
+        Fault::StepsClock(host, by) => world.hosts[host].clocks.wall_offset += by * 1_000_000,
+        Fault::Stops(host, time) => world.stop(host, time),
+        Fault::Restarts(host) => restart(world, host, false),
+        Fault::Reboots(host) => restart(world, host, true),
+        Fault::Forgets(host) => forget(world, host),
+        Fault::Daemon(host, true) => start_daemon(world, host),
+        Fault::Daemon(host, false) => kill_daemon(world, host),
+        Fault::Lies(host, told) => lie(world, host, told),
+        Fault::Commands(host, status, takes) => world.hosts[host].faults.command = (status, takes),
+        Fault::Maintenance(host, exists) => world.hosts[host].faults.maintenance = exists,
+        Fault::Check(host) => request_check(world, host),
+        Fault::Lost(host, node) => world.close_connection(host, node),
+        Fault::Configured(host, node, known) => configure(world, host, node, known),
+        Fault::Gone(host, node) => declare_gone(world, host, node),
+        Fault::Interval(host, interval) => reload(world, host, |config| {
+            config.poll_interval = Duration::from_micros(interval);
+        }),
+    }
+}
+
+fn restart(world: &mut World<'_>, host: HostId, boot: bool) {
+    if world.is_alive(host) {
+        world.restart(host, boot);
+    }
+}
+
+fn forget(world: &mut World<'_>, host: HostId) {
+    if world.is_alive(host) {
+        world.hosts[host].daemon.saved = None;
+        world.promotions.forget(host);
+        world.restart(host, false);
+    }
+}
+
+fn start_daemon(world: &mut World<'_>, host: HostId) {
+    if !world.is_alive(host) && !world.databases.is_host_down(host) {
+        world.restart(host, false);
+    } else {
+        world.has_orphans |= world.promotions.is_promoting(host);
+    }
+}
+
+fn kill_daemon(world: &mut World<'_>, host: HostId) {
+    world.has_orphans |= world.promotions.is_promoting(host);
+    world.hosts[host].daemon.is_alive = false;
+}
+
+fn lie(world: &mut World<'_>, host: HostId, lie: Option<Lie>) {
+    let frozen = matches!(lie, Some(Lie::Frozen));
+    let report = || state_json::report(&world.hosts[host], &world.setup, world.now);
+    let frozen = frozen.then(report);
+    let faults = &mut world.hosts[host].faults;
+    (faults.lie, faults.frozen) = (lie, frozen);
+}
+
+fn request_check(world: &mut World<'_>, host: HostId) {
+    if world.is_alive(host) {
+        world.deliver(host, Event::CheckRequested);
+    }
+}
+
+/// Leaves a node out of a configuration, or takes it in again. Nobody leaves out its own.
+fn configure(world: &mut World<'_>, host: HostId, node: NodeId, known: bool) {
+    let name = world.setup.nodes[node].clone();
+    let is_known = world.config(host).nodes.contains_key(&name);
+    if node == host || is_known == known {
+        return;
+    }
+    let info = world.setup.any_config().nodes.get(&name).cloned();
+    reload(world, host, |config| {
+        config.nodes.remove(&name);
+        if let Some(info) = info.filter(|_| known) {
+            config.nodes.insert(name, info);
+        }
+    });
+}
+
+fn declare_gone(world: &mut World<'_>, host: HostId, node: NodeId) {
+    let name = world.setup.nodes[node].clone();
+    reload(world, host, |config| config.known_gone.extend([name]));
+}
+
+fn reload(world: &mut World<'_>, host: HostId, change: impl FnOnce(&mut Config)) {
+    if world.is_alive(host) {
+        let mut config = (**world.config(host)).clone();
+        change(&mut config);
+        world.load(host, Arc::new(config));
+    }
+}
+
+/// Everything works again, as an operator would leave it: one primary, everybody else its standby.
+pub(super) fn heal(world: &mut World<'_>) {
+    world.advance_databases();
+    world.note(Fact::Healed);
+    world.network.mend(world.now);
+    world.databases.heal();
+    for node in 0..world.setup.nodes.len() {
+        world.start_database(node);
+    }
+    world.resume_all();
+    for host in 0..world.hosts.len() {
+        heal_host(world, host);
+    }
+}
+
+fn heal_host(world: &mut World<'_>, host: HostId) {
+    let config = Arc::clone(&world.setup.configs[host]);
+    let healed = &mut world.hosts[host];
+    healed.faults.heal();
+    if healed.clocks.wall_offset.abs() > MOST_SKEW {
+        healed.clocks.wall_offset = 0;
+    }
+    if !world.is_alive(host) {
+        world.restart(host, false);
+    }
+    if **world.config(host) != *config {
+        world.load(host, config);
+    }
+}
+
+/// Wall clocks that are no farther off are left alone, in microseconds.
+pub const MOST_SKEW: i64 = 1_000_000;

@@ -1,0 +1,201 @@
+//! What can go wrong in a schedule, one thing at a time, and in a line of text for people.
+
+use std::fmt;
+
+use super::setup::Setup;
+use super::{HostId, Micros, NodeId, Refusal, seconds};
+
+/// One fault and its time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// From the start of the schedule.
+    pub at: Micros,
+    /// What happens then.
+    pub fault: Fault,
+}
+
+/// How a primary dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// Its processes end.
+    Crash,
+    /// The host is gone.
+    HostDown,
+    /// It accepts connections and answers nothing.
+    Hang,
+}
+
+/// What an observer reports against the truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// This node is a primary, reached just now.
+    Primary(NodeId),
+    /// Every node is a standby, reached just now.
+    AllStandbys,
+    /// Nobody can be reached.
+    AllGone,
+    /// It goes on reporting what it knew at this moment, under the date of today.
+    Frozen,
+    /// Its dates are so many seconds off.
+    Date(i64),
+}
+
+/// What happens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// Connections from one host to another are cut, or mended.
+    Path(HostId, HostId, bool),
+    /// Nobody reaches this host, and it reaches nobody.
+    Isolate(HostId),
+    /// Hosts are cut off from those of the other group: a bit per host.
+    Split(u32),
+    /// Every path is whole again.
+    Mend,
+    /// Exchanges take so much longer.
+    Slow(HostId, HostId, Micros),
+    /// So many exchanges out of a hundred are lost.
+    Lossy(HostId, HostId, u64),
+    /// A database dies.
+    Dies(NodeId, Death),
+    /// A database starts again, as what it was.
+    Starts(NodeId),
+    /// A database rejects all connections, or no longer.
+    Refuses(NodeId, Option<Refusal>),
+    /// A standby stops replaying, or goes on.
+    Pauses(NodeId, bool),
+    /// A standby streams from another node; an old primary is made a standby.
+    Follows(NodeId, NodeId),
+    /// The replication slot of a standby is dropped: it gets no more WAL until it is made a standby
+    /// anew.
+    LosesSlot(NodeId),
+    /// The wall clock of a host is stepped by so many seconds.
+    StepsClock(HostId, i64),
+    /// A daemon is killed and started again, with what it has saved.
+    Restarts(HostId),
+    /// A daemon is stopped for so long, and goes on.
+    Stops(HostId, Micros),
+    /// A daemon is killed and started again, and what it has saved is lost.
+    Forgets(HostId),
+    /// A daemon is killed and stays away, or is started again.
+    Daemon(HostId, bool),
+    /// The machine is booted: daemon and monotonic clock start again.
+    Reboots(HostId),
+    /// An observer lies, or no longer.
+    Lies(HostId, Option<Lie>),
+    /// How failover commands of this host end from now on: status (none: it cannot be started) and
+    /// time.
+    Commands(HostId, Option<i32>, Micros),
+    /// The maintenance file of a host appears or goes.
+    Maintenance(HostId, bool),
+    /// POST /check.
+    Check(HostId),
+    /// An idle connection of a daemon to a node is closed.
+    Lost(HostId, NodeId),
+    /// A reload leaves this node out of the configuration of this host, or takes it in again.
+    Configured(HostId, NodeId, bool),
+    /// A reload declares this node gone, on this host.
+    Gone(HostId, NodeId),
+    /// A reload changes the poll interval.
+    Interval(HostId, Micros),
+}
+
+impl Fault {
+    /// In a line, with the names of this cluster.
+    pub(super) fn text(&self, setup: &Setup) -> String {
+        let h = |host: HostId| setup.host_name(host);
+        match *self {
+            Self::Path(a, b, true) => format!("connections from {} to {} are cut", h(a), h(b)),
+            Self::Path(a, b, false) => format!("connections from {} to {} work again", h(a), h(b)),
+            Self::Isolate(a) => format!("{} is cut off from everybody", h(a)),
+            Self::Split(group) => split_text(setup, group),
+            Self::Mend => "the network is whole again".to_owned(),
+            Self::Slow(a, b, by) => format!("{} to {} takes {} s longer", h(a), h(b), seconds(by)),
+            Self::Lossy(a, b, loss) => {
+                format!("{} to {} loses {loss} % of all exchanges", h(a), h(b))
+            }
+            Self::Dies(node, death) => format!("{} {death}", h(node)),
+            Self::Starts(node) => format!("{} starts again as what it was", h(node)),
+            Self::Refuses(node, Some(refusal)) => format!("{} {refusal}", h(node)),
+            Self::Refuses(node, None) => format!("{} takes connections again", h(node)),
+            Self::Pauses(node, true) => format!("{} stops replaying", h(node)),
+            Self::Pauses(node, false) => format!("{} replays again", h(node)),
+            Self::Follows(node, to) => format!("{} is made a standby of {}", h(node), h(to)),
+            Self::LosesSlot(node) => format!("{} loses its replication slot", h(node)),
+            Self::StepsClock(host, by) => format!("the clock of {} is stepped by {by} s", h(host)),
+            Self::Restarts(host) | Self::Stops(host, _) | Self::Forgets(host) => {
+                format!("the daemon of {} is {}", h(host), self.process_text())
+            }
+            Self::Daemon(host, true) => format!("the daemon of {} starts again", h(host)),
+            Self::Daemon(host, false) => {
+                format!("the daemon of {} is killed and stays away", h(host))
+            }
+            Self::Reboots(host) => {
+                format!("the machine of {} is booted anew under its daemon", h(host))
+            }
+            Self::Lies(host, lie) => lie_text(setup, host, lie),
+            Self::Commands(host, status, takes) => {
+                let end = status.map_or("cannot be started".to_owned(), |status| {
+                    format!("end with {status} after {} s", seconds(takes))
+                });
+                format!("failover commands of {} {end}", h(host))
+            }
+            Self::Maintenance(host, true) => format!("the maintenance file of {} appears", h(host)),
+            Self::Maintenance(host, false) => format!("the maintenance file of {} goes", h(host)),
+            Self::Check(host) => format!("{} is asked for a check", h(host)),
+            Self::Lost(host, node) => {
+                format!("{} loses its idle connection to {}", h(host), h(node))
+            }
+            Self::Configured(host, node, false) => {
+                format!("{} is reloaded without {}", h(host), h(node))
+            }
+            Self::Configured(host, node, true) => {
+                format!("{} is reloaded with {} again", h(host), h(node))
+            }
+            Self::Gone(host, node) => {
+                format!("{} is told that {} is gone for good", h(host), h(node))
+            }
+            Self::Interval(host, time) => {
+                format!("{} is told to poll every {} s", h(host), seconds(time))
+            }
+        }
+    }
+
+    fn process_text(&self) -> String {
+        match self {
+            Self::Stops(_, time) => format!("stopped for {} s", seconds(*time)),
+            Self::Forgets(_) => "killed and started again without its state file".to_owned(),
+            _ => "killed and started again".to_owned(),
+        }
+    }
+}
+
+fn split_text(setup: &Setup, group: u32) -> String {
+    let side = |wanted: bool| {
+        let inside = (0..setup.hosts()).filter(|host| (group >> host & 1 == 1) == wanted);
+        let names: Vec<_> = inside.map(|host| setup.host_name(host)).collect();
+        names.join(" ")
+    };
+    format!("the network splits: {} | {}", side(true), side(false))
+}
+
+fn lie_text(setup: &Setup, host: HostId, lie: Option<Lie>) -> String {
+    let name = setup.host_name(host);
+    match lie {
+        None => format!("{name} tells the truth again"),
+        Some(Lie::Primary(node)) => format!("{name} lies: {} is a primary", setup.host_name(node)),
+        Some(Lie::AllStandbys) => format!("{name} lies: everybody is a standby"),
+        Some(Lie::AllGone) => format!("{name} lies: nobody can be reached"),
+        Some(Lie::Frozen) => format!("{name} goes on telling what it knows now"),
+        Some(Lie::Date(by)) => format!("{name} dates its answers {by} s off"),
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Crash => "crashes",
+            Self::HostDown => "goes down with its host",
+            Self::Hang => "hangs",
+        })
+    }
+}

@@ -1,0 +1,136 @@
+//! What is on its way and has not arrived yet, in the order of arrival.
+
+use super::fault::Fault;
+use super::{HostId, Micros, NodeId};
+use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
+use crate::lookout::{CommandId, ProbeId};
+
+/// The process of a daemon. What is for an earlier process is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ProcessId {
+    pub(super) host: HostId,
+    /// Processes of this host before it.
+    pub(super) number: u32,
+}
+
+/// A poll that a daemon has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Poll {
+    pub(super) from: ProcessId,
+    pub(super) target: Target,
+    /// When it times out.
+    pub(super) deadline: Micros,
+}
+
+/// Whom a poll asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target {
+    Node(NodeId, ProbeId),
+    Observer(usize, ProbeId),
+}
+
+/// A failover command that was begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Command {
+    pub(super) by: ProcessId,
+    pub(super) id: CommandId,
+    /// Exit status; `None`: it cannot be started.
+    pub(super) status: Option<i32>,
+    /// Its place in the list of promotions.
+    pub(super) promotion: usize,
+}
+
+/// What arrives.
+pub(super) enum Message {
+    /// A poll reaches whom it asks.
+    Request(Poll),
+    /// A poll of a node ends.
+    NodeReport(ProcessId, NodeId, ProbeId, Result<NodeReport, ProbeFailure>),
+    /// A poll of an observer ends.
+    ObserverReport(
+        ProcessId,
+        usize,
+        ProbeId,
+        Result<ObserverReport, ProbeFailure>,
+    ),
+    /// A failover command ends.
+    CommandEnds(Command),
+    /// A daemon learns that its failover command has ended.
+    CommandExited(Command),
+    /// An idle connection to a node was closed.
+    ConnectionLost(ProcessId, NodeId),
+    /// A database has started.
+    Ready(NodeId),
+    /// The next fault of the schedule.
+    Fault(Fault),
+}
+
+/// Everything that is on its way.
+#[derive(Default)]
+pub(super) struct InFlight {
+    /// The last one arrives next, and of one moment what was sent first.
+    messages: Vec<(Micros, Message)>,
+}
+
+impl Message {
+    /// The daemon that has to look at it. While its process is stopped, it waits.
+    pub(super) fn addressee(&self) -> Option<HostId> {
+        match self {
+            Self::NodeReport(process, ..)
+            | Self::ObserverReport(process, ..)
+            | Self::ConnectionLost(process, _)
+            | Self::CommandExited(Command { by: process, .. }) => Some(process.host),
+            Self::Fault(fault) => signalled(fault),
+            Self::Request(_) | Self::CommandEnds(_) | Self::Ready(_) => None,
+        }
+    }
+
+    fn is_signal_to(&self, host: HostId) -> bool {
+        matches!(self, Self::Fault(fault) if signalled(fault) == Some(host))
+    }
+}
+
+/// The daemon that has to act for this to happen: on a signal, or on a request.
+fn signalled(fault: &Fault) -> Option<HostId> {
+    match *fault {
+        Fault::Check(host)
+        | Fault::Configured(host, ..)
+        | Fault::Gone(host, _)
+        | Fault::Interval(host, _) => Some(host),
+        _ => None,
+    }
+}
+
+impl InFlight {
+    pub(super) fn add(&mut self, at: Micros, message: Message) {
+        let place = self.messages.partition_point(|(later, _)| *later > at);
+        self.messages.insert(place, (at, message));
+    }
+
+    pub(super) fn next_at(&self) -> Option<Micros> {
+        self.messages.last().map(|(at, _)| *at)
+    }
+
+    pub(super) fn pop_due(&mut self, now: Micros) -> Option<Message> {
+        let (_, message) = self.messages.pop_if(|(at, _)| *at <= now)?;
+        Some(message)
+    }
+
+    /// Takes out what waits for daemons that are stopped, by this test, the earliest first.
+    pub(super) fn take_waiting(&mut self, waits: impl Fn(&Message) -> bool) -> Vec<Message> {
+        let all = std::mem::take(&mut self.messages).into_iter();
+        let (waiting, rest): (Vec<_>, Vec<_>) = all.partition(|(_, message)| waits(message));
+        self.messages = rest;
+        waiting
+            .into_iter()
+            .rev()
+            .map(|(_, message)| message)
+            .collect()
+    }
+
+    /// Drops the signals that wait for this daemon until then.
+    pub(super) fn drop_signals(&mut self, host: HostId, until: Micros) {
+        self.messages
+            .retain(|(at, message)| *at != until || !message.is_signal_to(host));
+    }
+}
