@@ -12,6 +12,7 @@
     clippy::panic
 )]
 
+mod daemon;
 mod judge;
 mod rules;
 mod timelines;
