@@ -112,7 +112,8 @@ impl InFlight {
     }
 
     pub(super) fn pop_due(&mut self, now: Micros) -> Option<Message> {
-        let (_, message) = self.messages.pop_if(|(at, _)| *at <= now)?;
+        let is_due = self.next_at().is_some_and(|at| at <= now);
+        let (_, message) = is_due.then(|| self.messages.pop()).flatten()?;
         Some(message)
     }
 

@@ -64,7 +64,7 @@ pub fn survey(
             Survey::of_single_faults(changed, seed, work.remedy, &mut |_, _| {}).is_clean()
         });
     }
-    survey.findings.sort_by(|a, b| a.0.cmp(&b.0));
+    survey.findings.sort_by_key(|(finding, _)| *finding);
     survey.remarks = shape.remarks;
     if let Some((longest, _)) = &mut survey.longest {
         *longest += shape.shortened;
