@@ -98,7 +98,7 @@ fn connect(address: &str, port: u16) -> io::Result<TcpStream> {
 fn stored(path: &Path) -> Result<Value, String> {
     let bytes = files::read_small(path, STATE_FILE_BYTES).map_err(|error| error.to_string())?;
     let mut file: Value =
-        serde_json::from_slice(&bytes).map_err(|error| format!("no state file: {error}"))?;
+        serde_json::from_slice(&bytes).map_err(|error| format!("not a state file: {error}"))?;
     match file.get_mut("decision").map(Value::take) {
         Some(decision @ Value::Object(_)) => Ok(decision),
         _ => Err("no decision in it".to_owned()),

@@ -37,7 +37,7 @@ pub fn main() -> ExitCode {
 
 const USAGE: &str = "\
 Usage: pglookout CONFIG                 watch the cluster described by the file CONFIG
-       pglookout explain CONFIG         say what the daemon with this file decided last, and why
+       pglookout explain CONFIG         print the last decision of the daemon with this file, and why
        pglookout --check-config CONFIG  say all that is wrong with it; exit 0 if it can be used
        pglookout replay [--text | --verify] [--config CONFIG] FILE...
                                         run timelines, as flight_recorder writes them, and tell every decision:

@@ -45,11 +45,11 @@ pub fn read(bytes: &[u8], current_boot_id: Option<&str>) -> Result<Recalled, Str
         return Err(format!("longer than {MAX_FILE_BYTES} bytes"));
     }
     let file: Map<String, Value> =
-        serde_json::from_slice(bytes).map_err(|error| format!("no state file: {error}"))?;
+        serde_json::from_slice(bytes).map_err(|error| format!("not a state file: {error}"))?;
     let file = Stored::from(file);
     if file.db_nodes.is_none() && file.current_master.is_none() && file.memory.is_none() {
         return Err(
-            "no state file: neither db_nodes, current_master nor memory is there".to_owned(),
+            "not a state file: neither db_nodes, current_master nor memory is present".to_owned(),
         );
     }
     let mut reader = Reader {
@@ -75,13 +75,13 @@ impl fmt::Display for Recalled {
         }
         f.write_str(match self.origin {
             Origin::ThisBoot => "",
-            Origin::AnotherBoot => "; written before this boot: its waits begin anew",
-            Origin::Original => "; without a memory, as the original writes it: waits begin anew",
+            Origin::AnotherBoot => "; written before the last boot: all waits start again",
+            Origin::Original => "; written by the Python pglookout: all waits start again",
         })?;
         if let Some(last) = &self.memory.failover {
             write!(
                 f,
-                "; the failover command was run at {}: {}",
+                "; failover_command was run at {}: {}",
                 timestamp::format(last.wall),
                 last.outcome.name()
             )?;
@@ -96,7 +96,7 @@ impl fmt::Display for Recalled {
             .map(String::as_str)
             .collect();
         let more = self.odd.len() - shown.len();
-        write!(f, "; not understood and left out: {}", shown.join(", "))?;
+        write!(f, "; ignored: {}", shown.join(", "))?;
         if more > 0 {
             write!(f, " and {more} more")
         } else {

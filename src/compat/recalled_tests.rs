@@ -143,7 +143,7 @@ fn a_file_of_the_original_tells_the_standbys() {
     assert_eq!(recall(&file).memory.standbys, BTreeSet::from(["s1".into()]));
     check(
         &file,
-        "the primary was p; without a memory, as the original writes it: waits begin anew",
+        "the primary was p; written by the Python pglookout: all waits start again",
     );
 }
 
@@ -188,7 +188,7 @@ fn an_old_file_of_ours_knows_less() {
     let rebooted = read(file.as_bytes(), Some("c")).unwrap();
     assert_eq!(
         rebooted.to_string(),
-        "the primary was p; written before this boot: its waits begin anew"
+        "the primary was p; written before the last boot: all waits start again"
     );
 }
 
@@ -222,13 +222,13 @@ fn what_is_odd_takes_nothing_else_along() {
     assert!(contacts.values().all(|contact| contact.mono.is_none()));
     check(
         &odd,
-        "the primary was p; not understood and left out: db_nodes.x, memory.primary_contacts.q, \
+        "the primary was p; ignored: db_nodes.x, memory.primary_contacts.q, \
          memory.primary_contacts.x, memory.standbys, memory.failover",
     );
     check(
         r#"{"current_master": "p"}"#,
-        "the primary was p; without a memory, as the original writes it: waits begin anew; \
-         not understood and left out: db_nodes",
+        "the primary was p; written by the Python pglookout: all waits start again; \
+         ignored: db_nodes",
     );
 }
 

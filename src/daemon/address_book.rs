@@ -36,7 +36,7 @@ pub(super) fn look_up(name: &str, io: &mut Io) -> Known {
             .start(task, &argv, None, limit, &mut io.registry);
         let failure = started
             .err()
-            .map(|error| format!("no look-up helper: {error}"));
+            .map(|error| format!("cannot start a process to resolve names: {error}"));
         if let Some(reason) = failure.clone() {
             io.addresses.finished(name, Err(reason), now);
         }

@@ -139,7 +139,7 @@ impl Children {
                 Task::Command { purpose, .. } if is_open => {
                     program.read_at = Some(now + REST);
                     let key = purpose.key();
-                    log::info!("{key} is over; what it has started keeps its output open");
+                    log::info!("{key} has exited; its background processes keep its output open");
                 }
                 _ => done.push(*token),
             }
@@ -156,7 +156,7 @@ impl Children {
         let too_many = open.len().saturating_sub(self.max_open_pipes);
         for token in open.iter().take(too_many) {
             log::warn!(
-                "closing the oldest of {} outputs that are open though their commands are over",
+                "closing the oldest of {} outputs left open by commands that have exited",
                 open.len()
             );
             self.remove(*token, registry);
@@ -206,10 +206,7 @@ impl Children {
                 continue;
             };
             if let Err(error) = program.child.leave() {
-                log::warn!(
-                    "{}: nobody reads its output any more: {error}",
-                    purpose.key()
-                );
+                log::warn!("{}: its output is no longer read: {error}", purpose.key());
             }
         }
     }
@@ -273,14 +270,14 @@ impl Program {
         match &self.task {
             Task::Command { purpose, .. } => {
                 let key = purpose.key();
-                log::warn!("{key} has run for too long: sending {signal}");
+                log::warn!("{key} exceeded its time limit: sending {signal}");
                 if let Err(error) = killed {
                     log::error!("{key}: {error}");
                 }
             }
-            Task::RecoverySettings if !was_overdue => log::error!(
-                "the helper that looks at the recovery settings has run for too long: is the disk sick?"
-            ),
+            Task::RecoverySettings if !was_overdue => {
+                log::error!("reading the recovery settings exceeded its time limit: check the disk")
+            }
             Task::RecoverySettings | Task::LookUp(_) => {}
         }
     }

@@ -28,7 +28,7 @@ pub(super) fn start(
     let (children, registry) = (&mut io.children, &mut io.registry);
     match children.start(task, &command.argv, None, limit, registry) {
         Ok(pid) => {
-            log::info!("{} started as process {pid}", purpose.key());
+            log::info!("{} started (pid {pid})", purpose.key());
             let process = process_of(pid);
             io.events.push(Event::CommandStarted { id, process });
         }
@@ -76,11 +76,15 @@ impl PreviousFailover {
         let pid = process.pid;
         match is_running(process) {
             Ok(true) => {
-                log::warn!("the failover command of a former process still runs as process {pid}");
+                log::warn!(
+                    "failover_command of the previous pglookout process is still running (pid {pid})"
+                );
             }
             Ok(false) => {}
             Err(error) => {
-                log::warn!("the failover command of a former process: process {pid}: {error}");
+                log::warn!(
+                    "failover_command of the previous pglookout process (pid {pid}): {error}"
+                );
                 let unobservable = Event::PreviousCommand(PreviousCommand::Unobservable);
                 io.events.push(unobservable);
                 return None;
@@ -116,8 +120,8 @@ impl PreviousFailover {
             return true;
         }
         if let Some(signal) = self.time_limit.run_out(now) {
-            let whose = "the failover command of a former process";
-            log::warn!("{whose} has run for too long: sending {signal}");
+            let whose = "failover_command of the previous pglookout process";
+            log::warn!("{whose} exceeded its time limit: sending {signal}");
             if let Err(error) = process::kill_group(self.process.pid, signal) {
                 log::error!("{whose}: {error}");
             }

@@ -26,9 +26,9 @@ impl Ending {
         *self = match self {
             Self::NotYet if is_needed(lookout) => {
                 log::warn!(
-                    "told to end: waiting for the command that runs; a second signal ends at once"
+                    "shutting down: waiting for the running command; a second signal exits at once"
                 );
-                service.stopping("waiting for the command that runs");
+                service.stopping("waiting for the running command");
                 Self::AfterCommands
             }
             Self::NotYet => {

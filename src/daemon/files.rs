@@ -82,7 +82,7 @@ impl Files {
                     open.stage = Stage::Writing(None);
                     let path = path.display();
                     open.fail(
-                        format!("the disk has not answered for {SLOW:?}: {path}"),
+                        format!("no response from the disk for {SLOW:?}: {path}"),
                         io,
                     );
                 }
@@ -109,7 +109,10 @@ impl Open {
         match io.children.start_writer(path, &self.deed) {
             Ok(()) => self.stage = Stage::Writing(Some(io.now.mono + SLOW)),
             Err(error) => {
-                let reason = format!("no process to write {}: {error}", path.display());
+                let reason = format!(
+                    "cannot start a process to write {}: {error}",
+                    path.display()
+                );
                 self.ended(Err(reason), io);
             }
         }

@@ -91,7 +91,7 @@ impl Flight {
             self.settle(written, now);
         } else {
             log::info!(
-                "flight_recorder: the file was moved, removed or emptied, beginning another"
+                "flight_recorder: the file was moved, removed or truncated, starting a new one"
             );
             self.file = None;
         }

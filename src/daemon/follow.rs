@@ -29,7 +29,7 @@ pub(super) fn prepare(
         .to_input()
         .and_then(|input| children.start(task, &argv, Some(&input), limit, registry));
     if let Err(error) = started {
-        let reason = format!("no helper to look at the recovery settings: {error}");
+        let reason = format!("cannot start a process to read the recovery settings: {error}");
         io.events
             .push(Event::FollowPrepared(FollowOutcome::Failed(reason)));
     }
@@ -42,10 +42,10 @@ pub(super) fn outcome(exit: &Exit) -> FollowOutcome {
         Some(Prepared::NotAStandby(reason)) => FollowOutcome::NotAStandby(reason),
         Some(Prepared::Failed(reason)) => FollowOutcome::Failed(reason),
         None if exit.is_overdue => {
-            FollowOutcome::Unknown("looking at the recovery settings took too long".to_owned())
+            FollowOutcome::Unknown("reading the recovery settings timed out".to_owned())
         }
         None => FollowOutcome::Unknown(
-            "the helper that looks at the recovery settings was ended".to_owned(),
+            "the process that reads the recovery settings was killed".to_owned(),
         ),
     }
 }

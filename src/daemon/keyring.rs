@@ -52,7 +52,7 @@ impl Keyring {
         let must_be_asked = settings.certificate_mode == CertificateMode::Require;
         if must_be_asked && identity.is_none() {
             return Err(ours(
-                "sslcertmode=require, and there is no client certificate",
+                "sslcertmode=require, but there is no client certificate",
             ));
         }
         Ok(Settings {
@@ -110,7 +110,7 @@ impl Keyring {
         let was_given = matches!(settings.roots, Roots::File(_));
         if was_given && !settings.mode.demands_roots() && self.missed.insert(file.clone()) {
             log::warn!(
-                "sslrootcert {}: there is no such file, so no certificate is verified",
+                "sslrootcert {}: no such file, certificates are not verified",
                 file.display()
             );
         }
@@ -201,14 +201,12 @@ fn no_authorities(settings: &TlsSettings) -> Failure {
         .root_file()
         .map_or_else(|| "sslrootcert".to_owned(), |path| shown(&path));
     ours(&format!(
-        "{file}: there is no such file, and without authorities nothing can be verified, as sslmode demands"
+        "{file}: no such file, and sslmode requires certificates to be verified"
     ))
 }
 
 fn no_system() -> Failure {
-    ours(
-        "the system's authorities were not found (SSL_CERT_FILE and SSL_CERT_DIR say where else to look)",
-    )
+    ours("the system's certificate authorities were not found; set SSL_CERT_FILE or SSL_CERT_DIR")
 }
 
 fn ours(reason: &str) -> Failure {

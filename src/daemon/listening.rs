@@ -46,7 +46,7 @@ impl Listening {
         let name = address.filter(|address| Listener::wants_look_up(address));
         self.moving_to = name.map(|name| Remote::new(name, new.http_port, io.now.mono));
         if let Some(name) = name {
-            log::info!("looking up {name}, listening on as before until it is found");
+            log::info!("resolving {name}, keeping the current listen address until then");
         } else if !self.listen_on(address, new.http_port, io) {
             (new.http_address, new.http_port) = (old.http_address.clone(), old.http_port);
         }
@@ -62,7 +62,7 @@ impl Listening {
             Accepting::Wait => {}
             Accepting::Again => io.registry.again(self.token),
             Accepting::OutOfDescriptors(sent_away) => {
-                log::warn!("no descriptor left: {sent_away} HTTP clients were sent away");
+                log::warn!("no file descriptor left: {sent_away} HTTP clients were rejected");
                 self.retry_at = Some(io.now.mono + RETRY_ACCEPT);
             }
         }
@@ -91,7 +91,7 @@ impl Listening {
         match &moved {
             Ok(()) => log_address(address, port),
             Err(error) => {
-                log::error!("{error}; listening on as before");
+                log::error!("{error}; keeping the current listen address");
                 io.trouble(Trouble::Listen, "http_port");
             }
         }
@@ -139,8 +139,8 @@ pub(super) fn log_address(address: Option<&str>, port: u16) {
     match address {
         Some(address) => log::info!("listening for HTTP on {address}, port {port}"),
         None => log::info!(
-            "listening for HTTP on every interface, port {port}: whoever reaches this host may read /state.json and \
-             /decisions.json and ask for a check; http_address names one interface"
+            "listening for HTTP on every interface, port {port}: anyone who reaches this host may read /state.json and \
+             /decisions.json and request a check; set http_address to restrict it"
         ),
     }
 }

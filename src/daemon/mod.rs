@@ -359,7 +359,7 @@ impl Daemon {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.said_of_maintenance, true) {
-                    log::error!("maintenance_mode_file: {error}; taken for present");
+                    log::error!("maintenance_mode_file: {error}; maintenance mode is assumed");
                     self.io.trouble(Trouble::File, "maintenance_mode_file");
                 }
                 true
@@ -372,7 +372,7 @@ impl Daemon {
         self.flight.end(&self.lookout, now);
         self.io.children.leave();
         self.nodes.hang_up(&mut self.io);
-        log::info!("ended");
+        log::info!("stopped");
         crate::sys::log::flush();
     }
 }

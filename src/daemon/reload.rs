@@ -28,7 +28,7 @@ impl Daemon {
                     .to_string()
                     .lines()
                     .for_each(|line| log::error!("{line}"));
-                log::error!("the configuration was not reloaded: the old one stays in force");
+                log::error!("configuration not reloaded: keeping the current configuration");
                 self.io.trouble(Trouble::Configuration, "reload");
             }
         }
@@ -72,7 +72,7 @@ fn say_what_changed(old: &Config, new: &Config) {
         .take(MOST_SAID)
         .for_each(|change| log::info!("{change}"));
     if changes.len() > MOST_SAID {
-        log::info!("and {} other values", changes.len() - MOST_SAID);
+        log::info!("and {} more changes", changes.len() - MOST_SAID);
     }
     our_log::set_level(new.log_level);
 }

@@ -54,7 +54,7 @@ impl Remote {
             }
             Known::Nothing(reason) => {
                 if self.said.as_ref() != Some(&reason) {
-                    log::warn!("looking up {}: {reason}", self.host);
+                    log::warn!("resolving {}: {reason}", self.host);
                 }
                 self.said = Some(reason);
                 AGAIN_AFTER_FAILURE

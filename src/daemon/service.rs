@@ -28,7 +28,7 @@ impl Service {
     /// Whoever has started this process.
     pub(super) fn new() -> Self {
         let manager = ServiceManager::of_this_process().unwrap_or_else(|error| {
-            log::warn!("{error}; the service manager is told nothing");
+            log::warn!("{error}; the service manager is not notified");
             ServiceManager::default()
         });
         Self::of(manager)
@@ -109,7 +109,7 @@ impl Service {
             let again = self.manager.watchdog().map(|limit| limit / 2);
             self.feed_at = again.map(|again| now + if is_taken { again } else { again.min(RETRY) });
         } else if !self.withheld {
-            log::error!("no decision is being made: the watchdog is not fed");
+            log::error!("no decisions are being made: the watchdog is not notified");
         }
         self.withheld = !is_deserved;
     }
@@ -127,7 +127,7 @@ fn status(lookout: &Lookout) -> String {
         Some(own) => match is_standby(own) {
             Some(true) => format!("standby {own}"),
             Some(false) => format!("primary {own}"),
-            None => format!("{own}, role not known yet"),
+            None => format!("{own}, role unknown"),
         },
     };
     let waits = lookout

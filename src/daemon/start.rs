@@ -120,7 +120,7 @@ fn raise_descriptors() -> (Option<InheritedLimit>, u64) {
     match limits::raise_descriptors() {
         Ok((inherited, raised)) => (Some(inherited), raised),
         Err(error) => {
-            log::warn!("the limit on open descriptors stays as it is: {error}");
+            log::warn!("cannot raise the limit on open descriptors: {error}");
             (None, u64::MAX)
         }
     }
@@ -145,7 +145,7 @@ fn recall(config: &Config, boot_id: Option<&str>) -> Memory {
         }
         Err(reason) => {
             log::warn!(
-                "{}: starting without memory: {reason}",
+                "{}: starting without it: {reason}",
                 config.state_file.display()
             );
             Memory::default()
@@ -161,7 +161,7 @@ fn introduce(config: &Config) {
             config.nodes.len()
         ),
         None => log::info!(
-            "pglookout {version} observing {} nodes; an observer takes no action",
+            "pglookout {version} observing {} nodes; an observer never promotes",
             config.nodes.len()
         ),
     }

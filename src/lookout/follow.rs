@@ -119,7 +119,7 @@ impl Following {
             return;
         };
         if !answer.in_recovery {
-            self.refuse(primary, "by its own last word it is a primary", turn);
+            self.refuse(primary, "its last poll reported a primary", turn);
             return;
         }
         let Some(conninfo) = settings.conninfo_to(info) else {
@@ -162,7 +162,7 @@ impl Following {
             }
             FollowOutcome::NotAStandby(reason) => return self.refuse(primary, &reason, turn),
             FollowOutcome::Changed => {
-                turn.warning("the recovery settings of this node were changed".to_owned());
+                turn.warning("the recovery settings of this node were rewritten".to_owned());
                 self.restart_owed = true;
             }
             FollowOutcome::Unchanged => {}
@@ -239,9 +239,8 @@ impl Following {
         if std::mem::replace(&mut self.refused, true) {
             return;
         }
-        let text = format!(
-            "the primary is {primary}, and this node does not follow it, it is no standby: {reason}"
-        );
+        let text =
+            format!("cannot follow the primary {primary}, this node is not a standby: {reason}");
         turn.push(CANNOT_FOLLOW);
         turn.error(text.clone());
         turn.push(Effect::RaiseAlert {
@@ -254,7 +253,7 @@ impl Following {
     fn not_prepared(&mut self, reason: String, turn: &mut Turn<'_>) {
         turn.push(CANNOT_FOLLOW);
         if self.logged.as_ref() != Some(&reason) {
-            turn.error(format!("the new primary cannot be followed yet: {reason}"));
+            turn.error(format!("cannot follow the new primary yet: {reason}"));
         }
         self.wanted = true;
         self.logged = Some(reason);

@@ -260,11 +260,11 @@ fn a_restart_that_a_former_process_owes_is_made() {
 }
 
 #[test]
-fn a_primary_without_a_host_is_an_error_that_is_said_once() {
+fn a_primary_without_a_host_is_an_error_that_is_logged_once() {
     check(
         &format!(r#"{ON}, "remote_conns": {{"p": "port=1", "s1": "host=s1", "s2": "host=s2"}}"#),
         "0 p primary\n45 end",
-        "follow, log the new",
-        "0.01 log the new primary cannot be followed yet: remote_conns.p names no host",
+        "follow, log cannot follow",
+        "0.01 log cannot follow the new primary yet: remote_conns.p names no host",
     );
 }

@@ -57,7 +57,7 @@ impl Health {
         }
         if self.is_overdue {
             let took = now.since(self.began).as_secs_f64();
-            turn.info(format!("the poll cycle is complete, after {took:.3} s"));
+            turn.info(format!("poll cycle complete after {took:.3} s"));
         }
         // The report that completes one cycle is none of the next.
         self.begin_anew(schedule.tick().next(), now);
@@ -83,7 +83,7 @@ impl Health {
         turn.push(Effect::Measure(Metric::HealthTimeout));
         let silent = schedule.unreported(self.since, with_observers);
         turn.warning(format!(
-            "no complete poll cycle for {:.3} s, neither answer nor failure of: {} (incidents since the start: {})",
+            "no complete poll cycle for {:.3} s, no result from: {} (incidents since start: {})",
             now.since(self.began).as_secs_f64(),
             silent.join(", "),
             self.incidents
@@ -107,7 +107,7 @@ mod tests {
         check(
             settings,
             script,
-            "log no complete, log the poll cycle",
+            "log no complete, log poll cycle",
             expected,
         );
     }
@@ -118,7 +118,7 @@ mod tests {
         complaints(
             "",
             "20.5 p silent\n90 end",
-            "40.01 log no complete poll cycle for 20.000 s, neither answer nor failure of: p (incidents since the start: 1)",
+            "40.01 log no complete poll cycle for 20.000 s, no result from: p (incidents since start: 1)",
         );
         complaints("", "20.5 p unreachable\n90 end", "");
         complaints(
@@ -133,10 +133,10 @@ mod tests {
         complaints(
             r#""observers": {"o1": "http://o1"}, "cluster_monitor_health_timeout_seconds": 15"#,
             "20.5 o1 sees in 18\n41 o1 sees\n60 o1 sees in 17\n90 end",
-            "35.01 log no complete poll cycle for 15.000 s, neither answer nor failure of: o1 (incidents since the start: 1)
-             43 log the poll cycle is complete, after 22.990 s
-             75.01 log no complete poll cycle for 15.000 s, neither answer nor failure of: o1 (incidents since the start: 2)
-             80 log the poll cycle is complete, after 19.990 s",
+            "35.01 log no complete poll cycle for 15.000 s, no result from: o1 (incidents since start: 1)
+             43 log poll cycle complete after 22.990 s
+             75.01 log no complete poll cycle for 15.000 s, no result from: o1 (incidents since start: 2)
+             80 log poll cycle complete after 19.990 s",
         );
     }
 

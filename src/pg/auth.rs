@@ -107,7 +107,7 @@ impl Handshake {
     fn check(&self, method: &str, is_accepted: bool) -> Result<(), ProbeFailure> {
         if !is_accepted {
             return Err(rejected(format!(
-                "the server wants {method}, which require_auth excludes"
+                "the server requests {method}, which require_auth does not allow"
             )));
         }
         if self.binding == Binding::Require {
@@ -122,7 +122,7 @@ impl Handshake {
         if self.transport != Transport::Network || self.accepted.cleartext_in_the_open {
             return Ok(());
         }
-        let message = "the server wants the password in cleartext over a connection that is not encrypted; to allow that, \
+        let message = "the server requests the password in cleartext over a connection that is not encrypted; to allow that, \
                        write require_auth=password";
         Err(rejected(message.to_owned()))
     }
@@ -134,13 +134,13 @@ impl Handshake {
     ) -> Result<Stage, ProbeFailure> {
         if !self.accepted.scram {
             return Err(rejected(
-                "the server wants SCRAM, which require_auth excludes".to_owned(),
+                "the server requests SCRAM, which require_auth does not allow".to_owned(),
             ));
         }
         let offered: Vec<&str> = body
             .mechanisms()
             .collect()
-            .map_err(|error| nonsense(format!("a garbled list of mechanisms: {error}")))?;
+            .map_err(|error| nonsense(format!("a malformed list of mechanisms: {error}")))?;
         let (mechanism, channel) = choose(&offered, &self.transport, self.binding)?;
         let scram = ScramSha256::new(self.password_for(SCRAM_SHA_256)?, channel);
         frontend::sasl_initial_response(mechanism, scram.message(), out).map_err(unsendable)?;
@@ -153,7 +153,7 @@ impl Handshake {
         match &self.password {
             Some(password) => Ok(password.reveal().as_bytes()),
             None => Err(rejected(format!(
-                "the server wants a password ({method}), and none is configured"
+                "the server requests a password ({method}), and none is configured"
             ))),
         }
     }
@@ -183,7 +183,7 @@ impl fmt::Display for Stage {
             Self::ScramProved(_) => "the server's SCRAM proof",
             Self::Answered => "AuthenticationOk",
             Self::Accepted => "ReadyForQuery",
-            Self::Over => "nothing any more",
+            Self::Over => "no further message",
         })
     }
 }
@@ -224,7 +224,7 @@ fn not_spoken(message: &Message) -> ProbeFailure {
 
 fn refused(method: &str) -> ProbeFailure {
     ProbeFailure::Refused {
-        message: format!("the server wants {method}, which pglookout does not speak"),
+        message: format!("the server requests {method}, which pglookout does not support"),
     }
 }
 

@@ -35,7 +35,7 @@ pub fn encryption_answer(input: &mut BytesMut) -> Result<Option<Answer>, ProbeFa
         Some(b'E') => return Ok(Some(Answer::Error)),
         Some(other) => {
             let reason = format!(
-                "asked whether it encrypts, it said '{}', neither yes nor no",
+                "answer '{}' to the TLS request, expected S or N",
                 other.escape_ascii()
             );
             return Err(nonsense(reason));
@@ -43,7 +43,7 @@ pub fn encryption_answer(input: &mut BytesMut) -> Result<Option<Answer>, ProbeFa
     };
     if input.len() > 1 {
         return Err(nonsense(
-            "unencrypted bytes came with the answer whether the server encrypts: is this an attack?",
+            "unencrypted bytes after the answer to the TLS request: possible attack",
         ));
     }
     input.clear();
@@ -86,9 +86,9 @@ mod tests {
         check(b"S", Ok(Some(Answer::Willing)), b"");
         check(b"N", Ok(Some(Answer::Unwilling)), b"");
         check(b"ES", Ok(Some(Answer::Error)), b"ES");
-        check(b"H", Err("'H', neither yes nor no"), b"");
-        check(b"SR", Err("is this an attack?"), b"");
-        check(b"NR", Err("is this an attack?"), b"");
+        check(b"H", Err("'H' to the TLS request, expected S or N"), b"");
+        check(b"SR", Err("possible attack"), b"");
+        check(b"NR", Err("possible attack"), b"");
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl ServerError {
         let mut fields = body.fields();
         while let Some(field) = fields
             .next()
-            .map_err(|error| nonsense(format!("a garbled ErrorResponse: {error}")))?
+            .map_err(|error| nonsense(format!("a malformed ErrorResponse: {error}")))?
         {
             match field.type_() {
                 b'V' => severity = Some(printable(field.value_bytes(), MAX_WORD)),

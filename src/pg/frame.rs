@@ -59,7 +59,7 @@ impl Budget {
             }
             self.passing_left = self.passing_left.checked_sub(1).ok_or_else(|| {
                 nonsense(format!(
-                    "more than {MAX_PASSING} unasked messages in one exchange"
+                    "more than {MAX_PASSING} unsolicited messages in one exchange"
                 ))
             })?;
             input.advance(total);
@@ -115,7 +115,7 @@ fn parse(header: Header, input: &mut BytesMut) -> Result<Option<Message>, ProbeF
     let method = unknown_method(header, input);
     Message::parse(input).map_err(|error| match method {
         Some(code) => ProbeFailure::Refused {
-            message: format!("authentication method {code} is wanted, which we do not know"),
+            message: format!("unknown authentication method {code}"),
         },
         None => nonsense(format!(
             "message {} of {} bytes: {error}",
@@ -248,7 +248,7 @@ mod tests {
         check(
             Budget::for_poll(),
             &notice.repeat(MAX_PASSING as usize + 1),
-            "more than 1000 unasked",
+            "more than 1000 unsolicited",
         );
     }
 
@@ -305,12 +305,12 @@ mod tests {
         check(
             Budget::for_login(),
             &wire::authentication(99, b""),
-            "rejected by the server: authentication method 99",
+            "rejected by the server: unknown authentication method 99",
         );
         check(
             Budget::for_login(),
             &wire::authentication(4, b"xx"),
-            "authentication method 4 is wanted",
+            "unknown authentication method 4",
         );
         check(
             Budget::for_login(),

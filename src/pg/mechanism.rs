@@ -42,7 +42,7 @@ pub(super) fn choose(
         )),
         _ if !offered.contains(&SCRAM_SHA_256) => Err(ProbeFailure::Refused {
             message: format!(
-                "the server wants SASL with {}, which pglookout does not speak",
+                "the server requests SASL with {}, which pglookout does not support",
                 printable(offered.join(", ").as_bytes(), MAX_WORD)
             ),
         }),
@@ -57,7 +57,7 @@ pub(super) fn choose(
 pub(super) fn unbound(transport: &Transport, method: &str) -> ProbeFailure {
     match transport {
         Transport::Encrypted { .. } => rejected(&format!(
-            "channel binding is required, and the server wants {method}"
+            "channel binding is required, and the server requests {method}"
         )),
         Transport::Network | Transport::Local => not_encrypted(),
     }

@@ -205,7 +205,9 @@ impl Lessons {
                 (humbler == StateFiles::Unread)
                     .then(|| format!("replication slots are read without state_data: {error}"))
             }
-            Some(_) => Some(format!("state_data could not be read this time: {error}")),
+            Some(_) => Some(format!(
+                "state_data could not be read in this poll: {error}"
+            )),
             None => Some(format!("replication slots could not be read: {error}")),
         }
     }

@@ -192,7 +192,7 @@ fn unasked(message: Message) -> ProbeFailure {
         Message::ErrorResponse(body) => {
             ServerError::read(&body).map_or_else(|failure| failure, ServerError::into_failure)
         }
-        _ => nonsense("a message between two polls, when nothing was asked"),
+        _ => nonsense("an unsolicited message between two polls"),
     }
 }
 

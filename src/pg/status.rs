@@ -136,7 +136,7 @@ use slots;
 type Value<'a> = Option<&'a [u8]>;
 
 fn columns<const N: usize>(row: &DataRowBody) -> Result<[Value<'_>; N], ProbeFailure> {
-    let garbled = |error| nonsense(format!("a garbled row: {error}"));
+    let garbled = |error| nonsense(format!("a malformed row: {error}"));
     let mut columns = [None; N];
     let mut count = 0_usize;
     let mut ranges = row.ranges();

@@ -155,9 +155,9 @@ impl Sinks {
             None => return,
             Some(SyslogChange::Gone(reason)) => (
                 Level::Warn,
-                format!("syslog cannot be reached, records wait: {reason}"),
+                format!("syslog is unreachable, buffering records: {reason}"),
             ),
-            Some(SyslogChange::Back) => (Level::Info, "syslog is reached again".to_owned()),
+            Some(SyslogChange::Back) => (Level::Info, "syslog is reachable again".to_owned()),
         };
         if level <= ::log::max_level() {
             self.lines
@@ -224,7 +224,7 @@ impl Lines {
     fn report_lost(&mut self) {
         let lost = std::mem::take(&mut self.lost);
         if lost > 0 {
-            let message = format!("{lost} log lines were lost: nobody took them in time");
+            let message = format!("{lost} log lines were dropped: they were not read in time");
             let line = self.line(clock::wall(), module_path!(), Level::Warn, &message);
             self.queue.extend_from_slice(line.as_bytes());
         }
@@ -393,7 +393,7 @@ mod tests {
             assert_eq!(line, format!("x\tINFO\t{number} {message}"));
         }
         let expected =
-            format!("sys\tWARNING\t{lost} log lines were lost: nobody took them in time");
+            format!("sys\tWARNING\t{lost} log lines were dropped: they were not read in time");
         assert_eq!(
             text.lines()
                 .skip(usize::try_from(kept).unwrap())

@@ -81,7 +81,7 @@ impl RecordFile {
             ));
         }
         if found.nlink() > 1 {
-            return Err(io::Error::other("it has another name as well (hard link)"));
+            return Err(io::Error::other("it has another hard link"));
         }
         if found.uid() != geteuid().as_raw() {
             return Err(io::Error::other(format!(
@@ -117,7 +117,7 @@ fn drop_unfinished_line(file: &mut File, size: u64) -> io::Result<u64> {
         }
         end = begin;
         if size - end > LONGEST_LINE_BYTES {
-            return Err(io::Error::other("what is in it are no lines"));
+            return Err(io::Error::other("its content is not lines"));
         }
     }
     if end < size {

@@ -97,7 +97,7 @@ impl Syslog {
             }
             if self.queue.is_empty() && self.lost > 0 {
                 let text = format!(
-                    "sys WARNING: {} log lines were lost: nobody took them in time",
+                    "sys WARNING: {} log lines were dropped: they were not read in time",
                     self.lost
                 );
                 self.lost = 0;
@@ -286,7 +286,7 @@ mod tests {
             .map(|number| format!("<150>{number} {text}"))
             .collect();
         let said =
-            format!("<148>sys WARNING: {lost} log lines were lost: nobody took them in time");
+            format!("<148>sys WARNING: {lost} log lines were dropped: they were not read in time");
         assert_eq!(records, [expected, vec![said]].concat());
         assert_eq!((syslog.queued_bytes, syslog.lost), (0, 0));
         daemon.stop();

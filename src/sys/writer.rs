@@ -58,12 +58,10 @@ impl Writer {
             Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => None,
             Ok(WaitStatus::Exited(_, 0)) => Some(Ok(())),
             Ok(WaitStatus::Signaled(_, signal, _)) => {
-                Some(Err(format!("the process that was to write it: {signal}")))
+                Some(Err(format!("the process that writes it: {signal}")))
             }
             Ok(_) => Some(Err(self.reason())),
-            Err(error) => Some(Err(format!(
-                "the process that was to write it is lost: {error}"
-            ))),
+            Err(error) => Some(Err(format!("the process that writes it is lost: {error}"))),
         }
     }
 

@@ -130,7 +130,7 @@ impl TlsStream {
         let how = if self.is_handshaking() {
             "within the TLS handshake"
         } else {
-            "without a good-bye of TLS"
+            "without a TLS close_notify"
         };
         self.connection
             .reader()
@@ -150,12 +150,12 @@ impl TlsStream {
         };
         let confirmed = self.connection.alpn_protocol() == alpn(unchecked.protocol);
         if unchecked.protocol == Protocol::DirectPostgres && !confirmed {
-            let reason = "the server did not confirm PostgreSQL's protocol (ALPN), which sslnegotiation=direct needs";
+            let reason = "the server did not confirm PostgreSQL's protocol (ALPN), which sslnegotiation=direct requires";
             return Err(io::Error::other(Failure::new(Blame::Server, reason)));
         }
         if unchecked.must_be_asked && !self.client_certificate.was_requested() {
             let reason =
-                "the server did not ask for our certificate, which sslcertmode=require demands";
+                "the server did not ask for our certificate, which sslcertmode=require requires";
             return Err(io::Error::other(Failure::new(Blame::Server, reason)));
         }
         Ok(())
@@ -204,7 +204,7 @@ fn server_name(settings: &Settings) -> Result<ServerName<'static>, Failure> {
     match ServerName::try_from(host.to_owned()) {
         Err(_) if settings.verifies_name => Err(Failure::new(
             Blame::Ourselves,
-            "the host's name cannot stand in a certificate",
+            "the host name is not valid in a certificate",
         )),
         // An address is told to nobody.
         Err(_) => Ok(ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0; 4])))),
@@ -266,7 +266,7 @@ fn broken(error: &Error) -> io::Error {
         Error::AlertReceived(alert) => alerted(*alert),
         Error::PeerIncompatible(reason) => Failure::new(
             Blame::Server,
-            format!("the server's TLS and ours have nothing in common: {reason:?}"),
+            format!("no common TLS version or cipher with the server: {reason:?}"),
         ),
         other => Failure::new(Blame::ProtocolError, format!("TLS: {other}")),
     })
@@ -303,10 +303,7 @@ fn alerted(alert: AlertDescription) -> Failure {
             Blame::OurCertificate,
             "the server does not accept our client certificate",
         ),
-        A::ProtocolVersion => (
-            Blame::Server,
-            "the server speaks no version of TLS that we may",
-        ),
+        A::ProtocolVersion => (Blame::Server, "the server supports no allowed TLS version"),
         _ => (Blame::Server, "the server ended the TLS connection"),
     };
     Failure::new(blame, format!("{reason} (TLS alert {alert:?})"))

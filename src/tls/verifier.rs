@@ -204,15 +204,13 @@ fn rejection(error: &webpki::Error, trust: &Trust, certificate: &Certificate<'_>
             "has an unknown issuer: {} is not among the authorities of {place}",
             certificate.issuer_name()
         )),
-        webpki::Error::UnknownRevocationStatus => {
-            unverified("no revocation list tells whether it was revoked")
-        }
+        webpki::Error::UnknownRevocationStatus => unverified("no revocation list covers it"),
         webpki::Error::CrlExpired { .. } => unverified("the revocation list is out of date"),
         webpki::Error::RequiredEkuNotFoundContext(_) => {
             unverified("it was not issued for servers (extended key usage)")
         }
         webpki::Error::CaUsedAsEndEntity => {
-            unverified("it is that of an authority, not of a server")
+            unverified("it belongs to an authority, not to a server")
         }
         other => unverified(&format!("{other:?}")),
     }

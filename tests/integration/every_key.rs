@@ -284,7 +284,7 @@ fn listening(world: &mut World) {
     world.log_before.set(world.daemon().log().len());
     world.daemon().reload();
     wait_until("the error is logged", SOON, || {
-        world.log().contains("listening on as before")
+        world.log().contains("keeping the current listen address")
     });
     assert!(
         answers(&own, free)
@@ -400,7 +400,7 @@ fn following(world: &mut World) {
     world.apply(
         json!({"autofollow": true, "pg_data_directory": world.path("nowhere"), "pg_stop_command": stop,
             "pg_start_command": start, "primary_conninfo_template": "user=one"}),
-        |world| world.log().contains("cannot be followed yet") && world.log().contains("/nowhere"),
+        |world| world.log().contains("cannot follow the new primary yet") && world.log().contains("/nowhere"),
     );
     world.apply(json!({"pg_data_directory": data}), |world| {
         settings().contains("user=one")
@@ -500,7 +500,7 @@ fn deciding(world: &mut World) {
     let slow = world.noting("slow", "exec sleep 1000");
     world.apply(
         json!({"failover_command": slow, "failover_command_timeout": 0.5}),
-        says("failover_command has run for too long"),
+        says("failover_command exceeded its time limit"),
     );
     let other = world.noting("gone", "exit 3");
     world.apply(

@@ -159,18 +159,15 @@ fn every_kind_of_state_file_is_read_with_one_line_in_the_log() {
         r#"{{"db_nodes": {{"p": {node}}}, "observer_nodes": {{}}, "current_master": "p"}}"#
     );
     for (content, line) in [
-        (&original[..40], "starting without memory: no state file"),
-        ("", "starting without memory: no state file"),
-        ("[1, 2]", "starting without memory: no state file"),
-        ("{\"p\": {}}", "starting without memory: no state file"),
+        (&original[..40], "starting without it: not a state file"),
+        ("", "starting without it: not a state file"),
+        ("[1, 2]", "starting without it: not a state file"),
+        ("{\"p\": {}}", "starting without it: not a state file"),
         (
             original.as_str(),
-            "the primary was p; without a memory, as the original writes it: waits begin anew",
+            "the primary was p; written by the Python pglookout: all waits start again",
         ),
-        (
-            &original.replace(node, "5"),
-            "not understood and left out: db_nodes.p",
-        ),
+        (&original.replace(node, "5"), "ignored: db_nodes.p"),
     ] {
         let dir = TestDir::new();
         let mut daemon = lonely(&dir);

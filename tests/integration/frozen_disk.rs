@@ -109,13 +109,13 @@ fn a_disk_that_hangs_delays_nobody() {
     );
     let said = fleet["s1"]
         .log()
-        .matches("the disk has not answered")
+        .matches("no response from the disk")
         .count();
     assert!(said <= 2, "one line for each file: {said}");
     assert!(
         fleet["s1"]
             .log()
-            .contains("json_state_file_path: the disk has not answered for 5s")
+            .contains("json_state_file_path: no response from the disk for 5s")
     );
     let grown = peak_kib(&fleet["s1"]) - before;
     println!(

@@ -251,6 +251,6 @@ fn supervisord_starts_it_reloads_it_and_starts_it_again() {
     });
     control(&["stop", "pglookout"]);
     assert!(
-        control(&["status", "pglookout"]).contains("STOPPED") && daemon.log().contains("ended")
+        control(&["status", "pglookout"]).contains("STOPPED") && daemon.log().contains("\tstopped")
     );
 }

@@ -158,12 +158,12 @@ fn records_wait_for_a_restarted_rsyslog() {
     wait_until("it says that there is none", SOON, || {
         daemon
             .log()
-            .contains("syslog cannot be reached, records wait")
+            .contains("syslog is unreachable, buffering records")
     });
     rsyslog.start();
     rsyslog.wait_for(["local2", "info", "pglookout", " daemon INFO: pglookout "]);
     wait_until("it says so", SOON, || {
-        daemon.log().contains("syslog is reached again")
+        daemon.log().contains("syslog is reachable again")
     });
     for round in 1..=2 {
         rsyslog.stop();
@@ -205,7 +205,7 @@ fn a_syslog_that_takes_nothing_is_not_waited_for_and_is_told_what_it_missed() {
         daemon.log().contains("configuration reloaded")
     });
     assert!(daemon.get("/state.json").is_ok());
-    let told = inbox.wait_for_one("log lines were lost: nobody took them in time");
+    let told = inbox.wait_for_one("log lines were dropped: they were not read in time");
     assert!(
         told.starts_with("<148>pglookout[") && told.contains("]: sys WARNING: "),
         "{told}"

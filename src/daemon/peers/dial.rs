@@ -122,7 +122,7 @@ fn endpoints(place: &Place, io: &mut Io) -> Result<Option<Vec<Endpoint>>, String
         HostAddress::Name(name) => match look_up(name, io) {
             Known::Addresses(ips) => Ok(Some(ips.into_iter().map(tcp).collect())),
             Known::Soon => Ok(None),
-            Known::Nothing(reason) => Err(format!("looking up {name}: {reason}")),
+            Known::Nothing(reason) => Err(format!("resolving {name}: {reason}")),
         },
     }
 }

@@ -141,7 +141,7 @@ impl ObserverConversation {
                 Next::Ended => return std::mem::take(reader).finish_at_eof().map(Some),
                 Next::Full if took_some => {}
                 Next::Full => {
-                    let reason = format!("more than {INPUT_BYTES} bytes that make no sense");
+                    let reason = format!("more than {INPUT_BYTES} bytes that cannot be parsed");
                     return Err(ProbeFailure::ProtocolError { reason });
                 }
                 Next::Again => {

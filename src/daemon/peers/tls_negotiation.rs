@@ -126,7 +126,7 @@ fn begin(
         Opening::Plain => Ok(Stage::Settled),
         Opening::Direct => Ok(Stage::Agreed),
         Opening::Ask if !open.link.input.is_empty() => Err(ProbeFailure::ProtocolError {
-            reason: "it spoke before it was asked anything".to_owned(),
+            reason: "data before the first request".to_owned(),
         }),
         Opening::Ask => {
             open.link.limit_input(pg::ENCRYPTION_ANSWER_BYTES);
@@ -157,7 +157,7 @@ fn read_answer(open: &mut Connection) -> Result<Option<Answer>, ProbeFailure> {
     match (pg::encryption_answer(&mut open.link.input)?, pumped.next) {
         (Some(answer), _) => Ok(Some(answer)),
         (None, Next::Failed(error)) => Err(blame(&error)),
-        (None, Next::Ended) => Err(ended("when asked whether it encrypts")),
+        (None, Next::Ended) => Err(ended("after the TLS request")),
         (None, Next::Wait | Next::Again | Next::Full) => Ok(None),
     }
 }
@@ -176,7 +176,7 @@ fn act_on(
         Step::Encrypt => Ok(Stage::Agreed),
         Step::GoOnPlain => Ok(Stage::Settled),
         Step::Refuse => Err(ProbeFailure::Refused {
-            message: "the server does not support TLS, which sslmode demands".to_owned(),
+            message: "the server does not support TLS, which sslmode requires".to_owned(),
         }),
     }
 }
@@ -186,7 +186,7 @@ fn read_error(open: &mut Connection) -> Result<(), ProbeFailure> {
     pg::encryption_error(&mut open.link.input)?;
     match pumped.next {
         Next::Failed(error) => Err(blame(&error)),
-        Next::Ended => Err(ended("when asked whether it encrypts")),
+        Next::Ended => Err(ended("after the TLS request")),
         Next::Wait | Next::Again | Next::Full => Ok(()),
     }
 }

@@ -41,7 +41,7 @@ fn one_that_runs_is_not_run_a_second_time_however_long_it_takes() {
     fleet["s1"].start();
     let begun = std::time::Instant::now();
     wait_until("it is said that it runs", SOON, || {
-        fleet["s1"].log().contains("still runs as process")
+        fleet["s1"].log().contains("is still running (pid")
     });
     wait_until("nothing else is run", 2 * TAKES, || {
         fleet["s1"].log().contains("exit status unknown")
@@ -50,9 +50,7 @@ fn one_that_runs_is_not_run_a_second_time_however_long_it_takes() {
     let log = fleet["s1"].log();
     let meanwhile = log.split("exit status unknown").next().unwrap();
     assert_eq!(
-        meanwhile
-            .matches("failover_command started as process")
-            .count(),
+        meanwhile.matches("failover_command started (pid").count(),
         1,
         "{log}"
     );
@@ -126,7 +124,7 @@ fn one_that_runs_for_too_long_is_ended_by_the_next_process() {
     let log = fleet["s1"].log();
     assert!(
         log.contains(
-            "the failover command of a former process has run for too long: sending SIGTERM"
+            "failover_command of the previous pglookout process exceeded its time limit: sending SIGTERM"
         ),
         "{log}"
     );

@@ -56,7 +56,7 @@ fn what_commands_leave_behind_delays_nothing_and_holds_no_more_than_so_many_desc
     assert!(during.children.is_empty(), "{during:?}");
     let log = trial.daemon().log();
     assert_eq!(
-        log.matches("failover_command is over; what it has started keeps its output open")
+        log.matches("failover_command has exited; its background processes keep its output open")
             .count(),
         runs
     );

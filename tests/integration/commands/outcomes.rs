@@ -51,7 +51,7 @@ fn a_command_that_ignores_sigterm_is_ended_by_sigkill() {
     let tried = trial.attempt(&deaf, expected, Duration::from_secs(5));
     let told = |signal: &str| {
         tried.log.find(&format!(
-            "failover_command has run for too long: sending {signal}"
+            "failover_command exceeded its time limit: sending {signal}"
         ))
     };
     assert!(

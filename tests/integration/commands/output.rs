@@ -117,7 +117,7 @@ fn who_goes_on_printing_for_ever_is_read_and_not_listened_to() {
         log.len()
     );
     assert_eq!(
-        log.matches("failover_command is over; what it has started keeps its output open")
+        log.matches("failover_command has exited; its background processes keep its output open")
             .count(),
         1
     );

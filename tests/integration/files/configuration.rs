@@ -181,10 +181,7 @@ fn without_roots_eyes() -> Vec<String> {
 }
 
 fn not_reloaded(daemon: &Daemon) -> usize {
-    daemon
-        .log()
-        .matches("the configuration was not reloaded")
-        .count()
+    daemon.log().matches("configuration not reloaded").count()
 }
 
 fn remove(path: &Path) {

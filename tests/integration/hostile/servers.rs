@@ -151,7 +151,7 @@ fn cases() -> Vec<Case> {
         ),
         after_login(
             "notices",
-            "more than 1000 unasked messages",
+            "more than 1000 unsolicited messages",
             &[Flood(message(b'N', b"SNOTICE\0\0").repeat(100), GIGABYTE)],
         ),
         after_login(
@@ -161,7 +161,7 @@ fn cases() -> Vec<Case> {
         ),
         before_login(
             "login-notices",
-            "more than 1000 unasked messages",
+            "more than 1000 unsolicited messages",
             &[Flood(message(b'S', b"a\0b\0").repeat(100), GIGABYTE)],
         ),
         after_login(
@@ -192,7 +192,7 @@ fn cases() -> Vec<Case> {
         ),
         after_login(
             "short-row",
-            "a garbled row",
+            "a malformed row",
             &[
                 Say([described(), message(b'D', b"\0\x06\0\0\0\x09x")].concat()),
                 Hang,

@@ -39,7 +39,7 @@ fn nothing_is_believed_before_the_handshake() {
         (
             "stuffed",
             answering("stuffed", ROW),
-            "unencrypted bytes came with the answer",
+            "unencrypted bytes after the answer",
         ),
         (
             "silent",
@@ -54,7 +54,7 @@ fn nothing_is_believed_before_the_handshake() {
         (
             "stripped",
             answering("stripped", b"N"),
-            "the server does not support TLS, which sslmode demands",
+            "the server does not support TLS, which sslmode requires",
         ),
         (
             "erring",
@@ -113,12 +113,12 @@ fn a_server_that_does_not_encrypt_gets_no_password() {
     });
     let complaint = |node| complaint(&daemon, node);
     assert!(
-        complaint("prefer").contains("unencrypted bytes came with the answer"),
+        complaint("prefer").contains("unencrypted bytes after the answer"),
         "{}",
         complaint("prefer")
     );
     assert!(
-        complaint("disable").contains("wants the password in cleartext"),
+        complaint("disable").contains("requests the password in cleartext"),
         "{}",
         complaint("disable")
     );

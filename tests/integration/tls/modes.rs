@@ -77,7 +77,7 @@ fn each_mode_ends_as_libpqs_does() {
         "",
     );
     let no_entry = "authentication rejected: FATAL 28000: no pg_hba.conf entry";
-    let off = "rejected by the server: the server does not support TLS, which sslmode demands";
+    let off = "rejected by the server: the server does not support TLS, which sslmode requires";
     let demanding = |reason| {
         [
             ("require", reason),
@@ -147,7 +147,7 @@ fn logins_are_bound_and_restricted_as_libpqs_are() {
         "sslmode=disable channel_binding=require",
         Err(unencrypted),
     );
-    let unbound = "channel binding is required, and the server wants";
+    let unbound = "channel binding is required, and the server requests";
     add(
         "trust",
         "sslmode=require channel_binding=require",
@@ -218,9 +218,12 @@ fn a_password_is_not_sent_in_the_clear_unless_allowed() {
         ("encrypted", ""),
         (
             "excluded",
-            "wants the password in cleartext, which require_auth excludes",
+            "wants the password in cleartext, which require_auth does not allow",
         ),
-        ("nothing", "wants nothing, which require_auth excludes"),
+        (
+            "nothing",
+            "wants nothing, which require_auth does not allow",
+        ),
         // PostgreSQL 15 does not know it, and hangs up.
         (
             "direct",

@@ -51,7 +51,9 @@ fn failures_of_a_login_say_who_is_to_blame() {
 #[test]
 fn methods_that_we_do_not_speak_are_named() {
     let refused = |method: &str| {
-        format!("rejected by the server: the server wants {method}, which pglookout does not speak")
+        format!(
+            "rejected by the server: the server requests {method}, which pglookout does not support"
+        )
     };
     login_fails(
         Some("x"),
@@ -82,7 +84,7 @@ fn a_missing_password_is_a_rejection() {
     for password in [None, Some("")] {
         let text = |method| {
             format!(
-                "authentication rejected: the server wants a password ({method}), and none is configured"
+                "authentication rejected: the server requests a password ({method}), and none is configured"
             )
         };
         login_fails(password, &[wire::authentication(3, b"")], &text("password"));
@@ -130,17 +132,17 @@ fn what_the_operator_does_not_accept_is_not_answered() {
         (
             open(none),
             wire::authentication(5, b"salt"),
-            Some("the password as md5, which require_auth excludes"),
+            Some("the password as md5, which require_auth does not allow"),
         ),
         (
             open(none),
             wire::authentication(0, b""),
-            Some("wants nothing, which require_auth excludes"),
+            Some("requests nothing, which require_auth does not allow"),
         ),
         (
             open(none),
             wire::authentication(10, b"SCRAM-SHA-256\0\0"),
-            Some("wants SCRAM, which require_auth excludes"),
+            Some("requests SCRAM, which require_auth does not allow"),
         ),
         (
             bound.clone(),

@@ -103,7 +103,7 @@ fn slots_that_cannot_be_read_do_not_spoil_the_poll() {
     assert_eq!(
         notes,
         [
-            "state_data could not be read this time: ERROR 58P01: could not open file",
+            "state_data could not be read in this poll: ERROR 58P01: could not open file",
             "replication slots could not be read: ERROR XX000: no",
             "true"
         ]
