@@ -149,7 +149,7 @@ fn report(wanted: &Simulate, config: &Config, found: &Survey) -> String {
         _ if found.remedies.is_empty() => write!(text, "\nproblems: {problems}"),
         _ => write!(
             text,
-            "\nproblems: {problems}; what to do was simulated as well, and showed none"
+            "\nproblems: {problems}; with the remedies, which were simulated too, there is none"
         ),
     };
     text
@@ -268,7 +268,7 @@ mod tests {
         check(
             THREE,
             &[
-                "RISK: two writers where the old primary is only cut off",
+                "RISK: two primaries where the old primary is only isolated",
                 "no problem found",
             ],
             true,
@@ -278,15 +278,15 @@ mod tests {
     }
 
     #[test]
-    fn two_alone_are_told_what_they_lack() {
+    fn two_servers_alone_get_a_remedy() {
         let split = [
-            "PROBLEM: two writers: the network splits",
+            "PROBLEM: two primaries: the network splits",
             "do: one more observer",
-            "a cut cable",
+            "a network failure",
         ];
         check(TWO, &split, false);
         let never = [
-            "PROBLEM: no failover: whatever happens",
+            "PROBLEM: no failover: no standby is ever promoted",
             "do: one more observer",
         ];
         check(&format!("{TWO}, {MAJORITY}"), &never, false);
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn an_even_split_is_recognised() {
         let even = [
-            "PROBLEM: two writers: the network splits",
+            "PROBLEM: two primaries: the network splits",
             "do: \"failover_quorum\": \"majority\"",
         ];
         check(FOUR, &even, false);
@@ -314,11 +314,11 @@ mod tests {
             |url: &str| format!(r#"{THREE}, "observers": {{"o": "http://o:1", "o2": "{url}"}}"#);
         check(
             &two("http://o2:1"),
-            &["RISK: no failover where all observers are cut off together"],
+            &["RISK: no failover where all observers are unreachable together"],
             true,
         );
         let shared = [
-            "note: observers that are lost together",
+            "note: observers that share a host",
             "do: every observer on a host of its own",
         ];
         check(&two("http://o:2"), &shared, false);
@@ -326,8 +326,8 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_that_never_promotes_is_told_so() {
-        let never = "PROBLEM: no failover: whatever happens to the primary";
+    fn a_cluster_that_never_promotes_is_reported() {
+        let never = "PROBLEM: no failover: no standby is ever promoted";
         check(
             &format!(r#"{THREE}, "never_promote_these_nodes": ["a", "b", "c"]"#),
             &[never, "do: no \"never_promote"],

@@ -106,9 +106,9 @@ impl Fault {
         match *self {
             Self::Path(a, b, true) => format!("connections from {} to {} are cut", h(a), h(b)),
             Self::Path(a, b, false) => format!("connections from {} to {} work again", h(a), h(b)),
-            Self::Isolate(a) => format!("{} is cut off from everybody", h(a)),
+            Self::Isolate(a) => format!("{} is isolated", h(a)),
             Self::Split(group) => split_text(setup, group),
-            Self::Mend => "the network is whole again".to_owned(),
+            Self::Mend => "the network is restored".to_owned(),
             Self::Slow(a, b, by) => format!("{} to {} takes {} s longer", h(a), h(b), seconds(by)),
             Self::Lossy(a, b, loss) => {
                 format!("{} to {} loses {loss} % of all exchanges", h(a), h(b))
@@ -152,10 +152,10 @@ impl Fault {
                 format!("{} is reloaded with {} again", h(host), h(node))
             }
             Self::Gone(host, node) => {
-                format!("{} is told that {} is gone for good", h(host), h(node))
+                format!("{} gets {} in known_gone_nodes", h(host), h(node))
             }
             Self::Interval(host, time) => {
-                format!("{} is told to poll every {} s", h(host), seconds(time))
+                format!("{} polls every {} s", h(host), seconds(time))
             }
         }
     }
@@ -181,11 +181,11 @@ fn split_text(setup: &Setup, group: u32) -> String {
 fn lie_text(setup: &Setup, host: HostId, lie: Option<Lie>) -> String {
     let name = setup.host_name(host);
     match lie {
-        None => format!("{name} tells the truth again"),
+        None => format!("{name} answers truthfully again"),
         Some(Lie::Primary(node)) => format!("{name} lies: {} is a primary", setup.host_name(node)),
-        Some(Lie::AllStandbys) => format!("{name} lies: everybody is a standby"),
-        Some(Lie::AllGone) => format!("{name} lies: nobody can be reached"),
-        Some(Lie::Frozen) => format!("{name} goes on telling what it knows now"),
+        Some(Lie::AllStandbys) => format!("{name} lies: all servers are standbys"),
+        Some(Lie::AllGone) => format!("{name} lies: no server is reachable"),
+        Some(Lie::Frozen) => format!("{name} repeats its present answer"),
         Some(Lie::Date(by)) => format!("{name} dates its answers {by} s off"),
     }
 }

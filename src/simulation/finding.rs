@@ -61,24 +61,22 @@ impl Finding {
     /// In a sentence.
     pub fn sentence(&self) -> &'static str {
         match self {
-            Self::TwoPromotions => "two writers: after one fault two standbys are promoted",
+            Self::TwoPromotions => "two primaries: one fault promotes two standbys",
             Self::MinorityPromotes => {
-                "two writers: the network splits, and the side without the primary promotes though it is no majority"
+                "two primaries: the network splits, and the side without the primary promotes without a majority"
             }
-            Self::NeverPromotes => {
-                "no failover: whatever happens to the primary, nobody is promoted"
-            }
+            Self::NeverPromotes => "no failover: no standby is ever promoted",
             Self::NobodyPromotes => {
-                "no failover: more than half of the hosts live and reach each other, and nobody is promoted"
+                "no failover: more than half of the hosts are up and connected, and no standby is promoted"
             }
             Self::ObserversTogether => {
-                "no failover where all observers are cut off together: the primary dies, and nobody is promoted"
+                "no failover where all observers are unreachable together: the primary dies, and no standby is promoted"
             }
             Self::OldPrimaryWrites => {
-                "two writers where the old primary is only cut off, or hangs: it is not stopped when another is promoted"
+                "two primaries where the old primary is only isolated, or hangs: it is not stopped when another is promoted"
             }
             Self::TwoPromotionsInTheEnd => {
-                "two writers after several faults in one outage: one more standby is promoted before all is healed"
+                "two primaries after several faults in one outage: one more standby is promoted before all faults are repaired"
             }
         }
     }
@@ -90,13 +88,13 @@ impl Finding {
                 "give every observer a site of its own, and none that of a primary"
             }
             Self::OldPrimaryWrites | Self::TwoPromotionsInTheEnd => {
-                "fence: failover_command has to make sure that the old primary is off, and to fail if it cannot"
+                "fencing: failover_command must ensure that the old primary is off, and fail if it cannot"
             }
             Self::TwoPromotions
             | Self::MinorityPromotes
             | Self::NeverPromotes
             | Self::NobodyPromotes => {
-                "neither one nor two changes of the configuration that were tried end it"
+                "no remedy: none of the tried changes of the configuration helps"
             }
         }
     }
@@ -125,7 +123,7 @@ impl Case {
         };
         all.extend(self.promotions.iter().map(promoted));
         if self.promotions.is_empty() {
-            all.push((self.plan.length, "nobody has been promoted".to_owned()));
+            all.push((self.plan.length, "no standby was promoted".to_owned()));
         }
         all.sort_by_key(|(at, _)| *at);
         let primary = format!(

@@ -66,9 +66,9 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Abrupt => f.write_str("the schedule ends"),
-            Self::Healed => f.write_str("everything is healed"),
+            Self::Healed => f.write_str("all faults are repaired"),
             Self::CleanDeath(death) => {
-                write!(f, "everything is healed, and later the primary {death}")
+                write!(f, "all faults are repaired, and later the primary {death}")
             }
         }
     }

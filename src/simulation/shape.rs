@@ -79,7 +79,7 @@ fn remarks(setup: &Setup) -> Vec<String> {
         remarks.push("there is no standby in remote_conns: nothing can be promoted".to_owned());
     } else if votes == 2 {
         remarks.push(
-            "two servers and no observer: a standby cannot tell a dead primary from a cut cable; a third place can"
+            "two servers and no observer: a standby cannot distinguish a dead primary from a network failure; use an observer on a third host"
                 .to_owned(),
         );
     } else if setup.hosts() % 2 == 0 && setup.any_config().quorum == QuorumRule::Half {
@@ -90,7 +90,7 @@ fn remarks(setup: &Setup) -> Vec<String> {
     }
     if 2 * observers >= votes {
         remarks.push(format!(
-            "observers decide: they are {observers} of {votes} votes"
+            "observers have most votes: {observers} of {votes} votes"
         ));
     }
     remarks.extend(shared_hosts(setup));
@@ -104,7 +104,7 @@ fn shared_hosts(setup: &Setup) -> Option<String> {
         .collect();
     (!shared.is_empty()).then(|| {
         format!(
-            "observers that are lost together with somebody else: {}",
+            "observers that share a host with another node: {}",
             shared.join(", ")
         )
     })

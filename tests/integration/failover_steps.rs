@@ -171,7 +171,7 @@ fn nothing_is_promoted_before_the_old_primary_is_fenced() {
     assert!(
         fleet["s1"]
             .log()
-            .contains("it is not said how to fence 'p'"),
+            .contains("no way to fence is configured for 'p'"),
         "{}",
         fleet["s1"].log()
     );

@@ -68,7 +68,7 @@ fn exit_codes_tell_problems_from_what_cannot_be_simulated() {
         assert_eq!(err.is_empty(), code != 2);
     };
     check(&cluster(3, 0).to_string(), "no problem found", 0);
-    check(&cluster(2, 0).to_string(), "PROBLEM: two writers", 1);
+    check(&cluster(2, 0).to_string(), "PROBLEM: two primaries", 1);
     check("{", "not JSON", 2);
     check("{}", "remote_conns names no database server", 2);
     check(r#"{"http_port": "many"}"#, "http_port", 2);

@@ -283,7 +283,7 @@ fn cases() -> Vec<Case> {
         ),
         before_login(
             "new-method",
-            "authentication method 99 is wanted",
+            "unknown authentication method 99",
             &[Say(authentication(99, b"")), Hang],
         ),
         // Ends.

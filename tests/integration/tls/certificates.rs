@@ -73,13 +73,13 @@ fn a_servers_certificate_is_judged_as_libpq_judges_it() {
         "valid",
         "verify-full",
         "",
-        Err(".postgresql/root.crt: there is no such file"),
+        Err(".postgresql/root.crt: no such file"),
     );
     add(
         "valid",
         "verify-ca",
         "/nonexistent",
-        Err("/nonexistent: there is no such file"),
+        Err("/nonexistent: no such file"),
     );
     add("valid", "require", "/nonexistent", Ok(true));
     let expired = "authentication rejected: the server's certificate has expired (not after 2024-01-01T00:00:00Z)";

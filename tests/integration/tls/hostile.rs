@@ -49,7 +49,7 @@ fn nothing_is_believed_before_the_handshake() {
         (
             "garbage",
             answering("garbage", b"X"),
-            "it said 'X', neither yes nor no",
+            "answer 'X' to the TLS request",
         ),
         (
             "stripped",

@@ -208,21 +208,21 @@ fn a_password_is_not_sent_in_the_clear_unless_allowed() {
     for (node, expected) in [
         (
             "open",
-            "wants the password in cleartext over a connection that is not encrypted",
+            "requests the password in cleartext over a connection that is not encrypted",
         ),
         ("allowed", ""),
         (
             "not-excluded",
-            "wants the password in cleartext over a connection that is not encrypted",
+            "requests the password in cleartext over a connection that is not encrypted",
         ),
         ("encrypted", ""),
         (
             "excluded",
-            "wants the password in cleartext, which require_auth does not allow",
+            "requests the password in cleartext, which require_auth does not allow",
         ),
         (
             "nothing",
-            "wants nothing, which require_auth does not allow",
+            "requests nothing, which require_auth does not allow",
         ),
         // PostgreSQL 15 does not know it, and hangs up.
         (
