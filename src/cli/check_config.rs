@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use super::output;
 use crate::config::{EvenVotes, Findings, Problem};
-use crate::sys::config_file::{self, LoadError};
+use crate::daemon::{self, LoadError};
 
 /// Exit 0 if the configuration can be used, be there warnings or not.
 pub(super) fn main(config: &Path) -> ExitCode {
-    let (findings, note) = match config_file::load(config) {
+    let (findings, note) = match daemon::load_config(config) {
         Ok(loaded) => {
             let note = EvenVotes::of(&loaded.config);
             (

@@ -12,12 +12,13 @@ use lexopt::Parser;
 
 use super::output;
 use crate::config::{self, Findings, MAX_FILE_BYTES};
-use crate::sys::config_file::{LoadError, read_text};
+use crate::daemon::LoadError;
+use crate::sys::text_file::{TextError, read_text};
 
 /// Why the state file tells no primary.
 #[derive(Debug)]
 enum Unknown {
-    Unreadable(LoadError),
+    Unreadable(TextError),
     Stale(PathBuf, Duration),
     NotState(PathBuf),
     NoPrimary(PathBuf),
@@ -63,13 +64,13 @@ fn parse(mut parser: Parser) -> Result<Option<PathBuf>, lexopt::Error> {
 }
 
 fn state_file(config: &Path) -> Result<PathBuf, LoadError> {
-    let text = read_text(config, MAX_FILE_BYTES)?;
+    let text = read_text(config, MAX_FILE_BYTES).map_err(LoadError::Text)?;
     let broken = |findings: Findings| LoadError::Broken(config.to_owned(), Box::new(findings));
     config::state_file_path(&text).map_err(broken)
 }
 
 fn current_primary(path: &Path) -> Result<String, Unknown> {
-    let unreadable = |error| Unknown::Unreadable(LoadError::Unreadable(path.to_owned(), error));
+    let unreadable = |error| Unknown::Unreadable(TextError::Unreadable(path.to_owned(), error));
     let modified = fs::metadata(path)
         .and_then(|metadata| metadata.modified())
         .map_err(unreadable)?;

@@ -12,12 +12,13 @@ use serde_json::Value;
 
 use super::{explained, output};
 use crate::config::Config;
+use crate::daemon;
 use crate::http::{ResponseReader, write_get};
-use crate::sys::{clock, config_file, files, resolve};
+use crate::sys::{clock, files, resolve};
 
 /// Exit 0 if there was something to tell, 1 if neither the daemon nor its state file tell anything.
 pub(super) fn main(config: &Path) -> ExitCode {
-    let config = match config_file::load(config) {
+    let config = match daemon::load_config(config) {
         Ok(loaded) => loaded.config,
         Err(error) => {
             output::complain(error);

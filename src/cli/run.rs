@@ -5,10 +5,9 @@ use std::process::ExitCode;
 
 use super::output;
 use crate::daemon;
-use crate::sys::config_file;
 
 pub(super) fn main(config: &Path) -> ExitCode {
-    match config_file::load(config) {
+    match daemon::load_config(config) {
         Ok(loaded) => daemon::run(config, loaded),
         Err(error) => {
             output::complain(error);

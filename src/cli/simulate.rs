@@ -13,8 +13,9 @@ use lexopt::{Error, Parser, ValueExt};
 
 use super::output;
 use crate::config::Config;
+use crate::daemon;
 use crate::simulation::{Case, Finding, Survey, record, survey};
-use crate::sys::{config_file, files};
+use crate::sys::files;
 
 /// What is wanted of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,7 +68,7 @@ pub(super) fn main(wanted: &Simulate) -> ExitCode {
 }
 
 fn simulate(wanted: &Simulate) -> Result<(Survey, String), String> {
-    let config = config_file::load(&wanted.config)
+    let config = daemon::load_config(&wanted.config)
         .map_err(|error| error.to_string())?
         .config;
     let (nodes, observers) = (config.nodes.len(), config.observers.len());

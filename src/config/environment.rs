@@ -1,8 +1,12 @@
 //! What surrounds the configuration file, as values: environment variables, the operating system's
-//! user, libpq's files. Reads nothing itself; `sys::config_file` fills it in.
+//! user, libpq's files. Reads nothing itself; `daemon::config_loader` fills it in.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
 
 /// Where libpq takes defaults from. The default is an empty world: no variable, no user, no file.
 #[derive(Clone, Debug)]
@@ -14,13 +18,13 @@ pub struct Environment {
     /// That user's home directory, where `.pgpass` and `.pg_service.conf` are.
     pub home: Option<PathBuf>,
     /// Reads a password file, or says why it must not be used.
-    pub read_passfile: fn(&Path) -> FileContent,
+    pub read_passfile: ReadFile,
     /// Reads a connection service file, or says why it cannot be used.
-    pub read_service_file: fn(&Path) -> FileContent,
+    pub read_service_file: ReadFile,
 }
 
 /// What came of reading one of libpq's files.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FileContent {
     /// There is none; nor is there a password file if it cannot be opened, as libpq sees it.
     Absent,
@@ -30,14 +34,35 @@ pub enum FileContent {
     Text(String),
 }
 
+/// How a file is read.
+#[derive(Clone)]
+pub struct ReadFile(Rc<dyn Fn(&Path) -> FileContent>);
+
+impl ReadFile {
+    /// Reads with this function.
+    pub fn new(read: impl Fn(&Path) -> FileContent + 'static) -> Self {
+        Self(Rc::new(read))
+    }
+
+    pub(super) fn read(&self, path: &Path) -> FileContent {
+        (self.0)(path)
+    }
+}
+
+impl fmt::Debug for ReadFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReadFile")
+    }
+}
+
 impl Default for Environment {
     fn default() -> Self {
         Self {
             vars: BTreeMap::new(),
             os_user: None,
             home: None,
-            read_passfile: |_| FileContent::Absent,
-            read_service_file: |_| FileContent::Absent,
+            read_passfile: ReadFile::new(|_| FileContent::Absent),
+            read_service_file: ReadFile::new(|_| FileContent::Absent),
         }
     }
 }

@@ -169,7 +169,7 @@ fn passfile_text(source: &mut Source<'_>) -> Option<String> {
             .map(|home| home.join(".pgpass"))
     };
     let path = source.filled("passfile").map(PathBuf::from).or_else(home)?;
-    match (source.environment.read_passfile)(Path::new(&path)) {
+    match source.environment.read_passfile.read(Path::new(&path)) {
         FileContent::Absent => None,
         FileContent::Text(text) => Some(text),
         FileContent::Refused(reason) => {
@@ -316,14 +316,14 @@ mod tests {
                 .collect(),
             os_user: None,
             home: Some(PathBuf::from("/home/u")),
-            read_passfile: |path| match path.to_str() {
+            read_passfile: crate::config::ReadFile::new(|path| match path.to_str() {
                 Some("/home/u/.pgpass") => {
                     FileContent::Text("localhost:*:*:*:file\nh:7:*:postgres:seven".to_owned())
                 }
                 Some("/other") => FileContent::Text("*:*:*:*:other".to_owned()),
                 Some("/open") => FileContent::Refused("anyone may read it".to_owned()),
                 _ => FileContent::Absent,
-            },
+            }),
             ..Environment::default()
         };
         let hosts = hosts(text, &environment).unwrap();

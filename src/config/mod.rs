@@ -36,7 +36,7 @@ use std::time::Duration;
 pub use change::{Change, changes};
 pub use conninfo::{ChannelBinding, ConnInfo, Host, HostAddress, Keepalives, WantedRole};
 pub use encryption::{CertificateMode, Negotiation, Roots, SslMode, TlsSettings, TlsVersion};
-pub use environment::{Environment, FileContent};
+pub use environment::{Environment, FileContent, ReadFile};
 pub use file::{Loaded, parse, state_file_path};
 pub use keywords::{Keywords, SyntaxError};
 pub use name::{NodeName, ObserverName};

@@ -64,7 +64,7 @@ fn in_files(name: &str, named: Option<&str>, environment: &Environment) -> Resul
         }
     }
     for (at, file) in files.iter().enumerate() {
-        let text = match (environment.read_service_file)(file) {
+        let text = match environment.read_service_file.read(file) {
             FileContent::Absent if at == 0 && named.is_some() => {
                 return Err(format!("there is no {}", file.display()));
             }
@@ -172,7 +172,7 @@ ldap://h/dc=x
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect(),
             home: Some(PathBuf::from("/home/u")),
-            read_service_file: |path| match path.to_str() {
+            read_service_file: crate::config::ReadFile::new(|path| match path.to_str() {
                 Some("/home/u/.pg_service.conf") => FileContent::Text(TEXT.to_owned()),
                 Some("/etc/postgresql-common/pg_service.conf") => {
                     FileContent::Text("[a]\nhost=no\n[system]\nhost=debian".to_owned())
@@ -186,7 +186,7 @@ ldap://h/dc=x
                 Some("/named") => FileContent::Text("[b]\nhost=named\npassword=xyzzy".to_owned()),
                 Some("/pipe") => FileContent::Refused("/pipe: not a regular file".to_owned()),
                 _ => FileContent::Absent,
-            },
+            }),
             ..Environment::default()
         }
     }

@@ -1,10 +1,13 @@
 //! What every component needs of the loop to carry on: where sources are registered, what names
 //! and certificates are known, what time it is, and where events go.
 
+use std::time::Duration;
+
 use mio::Token;
 
 use super::children::Children;
 use super::keyring::Keyring;
+use super::readers::{Question, Readers};
 use super::registry::Registry;
 use crate::dns;
 use crate::lookout::{Event, Metric, Trouble};
@@ -14,6 +17,7 @@ use crate::time::{Monotonic, Now};
 pub(super) struct Io {
     pub(super) registry: Registry,
     pub(super) children: Children,
+    pub(super) readers: Readers,
     pub(super) addresses: dns::Cache,
     pub(super) tls_files: Keyring,
     /// For the core, in this turn or the next.
@@ -30,19 +34,35 @@ impl Io {
         let Self {
             registry,
             children,
+            readers,
             now,
             addresses: _,
             tls_files: _,
             events: _,
             metrics: _,
         } = self;
-        children.tick(registry, now.mono)
+        let deadlines = [
+            children.tick(registry, now.mono),
+            readers.tick(registry, now.mono),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Readiness on a child's pipe.
     pub(super) fn child_ready(&mut self, token: Token) {
         self.children
             .ready(token, &mut self.registry, self.now.mono);
+    }
+
+    /// Has a child look at files, for at most `limit`.
+    pub(super) fn ask(
+        &mut self,
+        question: Question,
+        limit: Duration,
+        work: impl FnOnce() -> Vec<u8>,
+    ) {
+        let (registry, now) = (&mut self.registry, self.now.mono);
+        self.readers.ask(question, limit, work, registry, now);
     }
 
     /// Counts something that went wrong.

@@ -8,6 +8,7 @@
 mod address_book;
 mod children;
 mod commands;
+mod config_loader;
 mod datagrams;
 mod ending;
 mod files;
@@ -17,7 +18,9 @@ mod io;
 mod journal;
 mod keyring;
 mod listening;
+mod maintenance;
 mod peers;
+mod readers;
 mod recovery;
 mod registry;
 mod reload;
@@ -37,21 +40,25 @@ use mio::{Events, Poll, Token};
 
 use children::Task;
 use commands::PreviousFailover;
+pub use config_loader::{LoadError, load as load_config};
 use datagrams::{Statsd, Syslog};
 use ending::Ending;
 use files::Files;
 use flight::Flight;
 use io::Io;
 use journal::Journal;
+use maintenance::Maintenance;
 use peers::{NodeConversation, ObserverConversation, Peers};
+use readers::Question;
 pub use recovery::main as recovery_main;
 use registry::Owner;
+use reload::Reload;
 use service::Service;
 pub use start::run;
 use web::{Content, Web};
 
 use crate::compat;
-use crate::lookout::{Alert, Effect, Event, Lookout, Saved, Trouble};
+use crate::lookout::{Alert, Effect, Event, Lookout, Saved};
 use crate::sys::clock::{self, Clock};
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::text::escape_controls;
@@ -82,8 +89,8 @@ struct Daemon {
     page: Option<Bytes>,
     journal: Journal,
     ending: Ending,
-    /// The maintenance file could not be looked for, and that was said.
-    said_of_maintenance: bool,
+    maintenance: Maintenance,
+    reload: Reload,
 }
 
 impl Daemon {
@@ -113,6 +120,7 @@ impl Daemon {
             self.dispatch(event.token());
         }
         self.tick();
+        self.take_answers();
         self.consult();
         let is_ending = self.ending != Ending::NotYet;
         self.service.tend(&self.lookout, is_ending, now);
@@ -126,7 +134,9 @@ impl Daemon {
     /// Until the earliest deadline; not at all if somebody has more to do.
     fn time_to_wait(&mut self) -> Duration {
         let next = self.tick();
-        if self.io.registry.has_unfinished() || !self.io.events.is_empty() {
+        let is_held = self.maintenance.held_until(self.io.now.mono).is_some();
+        let has_events = !self.io.events.is_empty() && !is_held;
+        if self.io.registry.has_unfinished() || self.io.readers.has_answers() || has_events {
             return Duration::ZERO;
         }
         next.map_or(LONGEST_WAIT, |at| {
@@ -151,6 +161,7 @@ impl Daemon {
             ending,
             page,
             journal,
+            maintenance,
             poll: _,
             signals: _,
             descriptors: _,
@@ -158,9 +169,10 @@ impl Daemon {
             clock: _,
             config_path: _,
             boot_id: _,
-            said_of_maintenance: _,
+            reload: _,
         } = self;
         let now = io.now.mono;
+        let held = maintenance.held_until(now);
         let mut content = Content {
             lookout,
             state: page,
@@ -176,7 +188,8 @@ impl Daemon {
             observers.tick(io),
             service.next_deadline(now),
             ending.last_moment(),
-            (*ending == Ending::NotYet).then(|| lookout.next_deadline()),
+            held,
+            (*ending == Ending::NotYet && held.is_none()).then(|| lookout.next_deadline()),
             crate::sys::log::next_deadline(now),
             // The last: the others may have started a child.
             io.tick(),
@@ -192,6 +205,7 @@ impl Daemon {
         match owner {
             Owner::Signals => self.take_signals(),
             Owner::Child => self.io.child_ready(token),
+            Owner::Reader => self.io.readers.ready(token, &mut self.io.registry),
             Owner::Node(node) => self.nodes.ready(&node, &mut self.io),
             Owner::Observer(observer) => self.observers.ready(&observer, &mut self.io),
             Owner::Listener => {
@@ -218,7 +232,7 @@ impl Daemon {
         let now = self.io.now;
         for signal in self.signals.read() {
             match signal {
-                Signal::Reload => self.reload(now),
+                Signal::Reload => self.reload(),
                 Signal::Terminate => {
                     self.io.events.push(Event::Stopping);
                     self.ending
@@ -248,6 +262,7 @@ impl Daemon {
                 }
             }
         }
+        self.io.readers.reap();
         for (path, outcome) in self.io.children.reap_writers() {
             self.files.ended(&path, outcome, &mut self.io);
         }
@@ -257,21 +272,41 @@ impl Daemon {
         }
     }
 
+    /// What children have read goes to whoever asked.
+    fn take_answers(&mut self) {
+        for (question, answer) in self.io.readers.take_answers() {
+            match question {
+                Question::Configuration => self.configuration_read(answer),
+                Question::Maintenance(path) => {
+                    self.maintenance.answered(&path, answer, &mut self.io);
+                }
+            }
+        }
+    }
+
     /// Hands the events to the core, which then does what is due, and carries out what it wants
     /// done.
     fn consult(&mut self) {
         let now = self.io.now;
-        let events = std::mem::take(&mut self.io.events);
-        if events.is_empty() && self.lookout.next_deadline() > now.mono {
+        let has_events = !self.io.events.is_empty() || self.reload.is_loaded();
+        if !has_events && self.lookout.next_deadline() > now.mono {
             return;
         }
+        if !self.maintenance.is_settled(&mut self.io) {
+            return;
+        }
+        let replaced = self.hand_over_configuration();
+        let events = std::mem::take(&mut self.io.events);
         if !events.is_empty() {
             self.page = None;
         }
-        let maintenance = self.is_in_maintenance();
+        let maintenance = self.maintenance.is_present();
         let effects = self
             .flight
             .turn(&mut self.lookout, events, maintenance, now);
+        if let Some(old) = replaced {
+            self.adopt(&old);
+        }
         self.carry_out(effects);
         // After the effects: no disk holds them up.
         self.flight.write(&self.lookout, now);
@@ -349,22 +384,6 @@ impl Daemon {
         let path = self.lookout.config().state_file.clone();
         let (key, deed) = ("json_state_file_path", FileOp::Replace(content));
         self.files.request(key, path, deed, &mut self.io);
-    }
-
-    fn is_in_maintenance(&mut self) -> bool {
-        match crate::sys::files::exists(&self.lookout.config().maintenance_mode_file) {
-            Ok(exists) => {
-                self.said_of_maintenance = false;
-                exists
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut self.said_of_maintenance, true) {
-                    log::error!("maintenance_mode_file: {error}; maintenance mode is assumed");
-                    self.io.trouble(Trouble::File, "maintenance_mode_file");
-                }
-                true
-            }
-        }
     }
 
     fn say_goodbye(&mut self) {

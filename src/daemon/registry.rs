@@ -25,6 +25,8 @@ pub(super) enum Owner {
     Observer(ObserverName),
     /// The output of a child process.
     Child,
+    /// The answer of a child that reads files.
+    Reader,
 }
 
 /// The registry of sources. Interests are registered once, edge-triggered; tokens are never reused.

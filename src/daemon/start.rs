@@ -18,8 +18,11 @@ use super::io::Io;
 use super::journal::Journal;
 use super::keyring::Keyring;
 use super::listening::log_address;
+use super::maintenance::Maintenance;
 use super::peers::Peers;
+use super::readers::Readers;
 use super::registry::{Owner, Registry};
+use super::reload::Reload;
 use super::service::Service;
 use super::shares::Shares;
 use super::web::Web;
@@ -73,6 +76,7 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
     let mut io = Io {
         registry,
         children: Children::new(limit, shares.left_open),
+        readers: Readers::default(),
         addresses: dns::Cache::default(),
         tls_files: Keyring::default(),
         events: Vec::new(),
@@ -96,6 +100,7 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         syslog,
         flight: Flight::new(&lookout, &memory, now),
         clock,
+        maintenance: Maintenance::of(&lookout.config().maintenance_mode_file),
         lookout,
         poll,
         io,
@@ -111,7 +116,7 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         page: None,
         journal: Journal::default(),
         ending: Ending::NotYet,
-        said_of_maintenance: false,
+        reload: Reload::default(),
     })
 }
 

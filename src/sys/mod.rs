@@ -4,18 +4,19 @@
 pub mod certificates;
 pub mod child;
 pub mod clock;
-pub mod config_file;
 pub mod datagram;
 pub mod files;
 pub mod limits;
 pub mod log;
 pub mod notify;
 pub mod process;
+pub mod reader;
 pub mod record_file;
 pub mod resolve;
 pub mod signals;
 pub mod socket;
 pub mod text;
+pub mod text_file;
 pub mod user;
 pub mod writer;
 

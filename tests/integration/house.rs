@@ -47,8 +47,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("dns", &["time"]),
     // What the configuration demands of an encrypted connection.
     ("tls", &["time", "config"]),
-    // The configuration file is still read here.
-    ("sys", &["time", "config"]),
+    ("sys", &["time"]),
     // Socket options and descriptors are system calls. Encryption is part of a link.
     ("net", &["time", "tls", "sys"]),
     // Where facts and wishes meet the world: it knows everybody but the command line.

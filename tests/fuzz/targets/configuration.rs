@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use pglookout::config::{
-    self, Config, Environment, FileContent, Keywords, Loaded, Placeholders, changes, parse, render,
+    self, Config, Environment, FileContent, Keywords, Loaded, Placeholders, ReadFile, changes,
+    parse, render,
 };
 use serde_json::json;
 
@@ -118,7 +119,7 @@ fn by_service_file(text: String) -> Option<Config> {
     read_in_secret(
         &file.to_string(),
         &Environment {
-            read_service_file,
+            read_service_file: ReadFile::new(read_service_file),
             ..Environment::default()
         },
     )
@@ -138,7 +139,7 @@ fn password_from(text: &str) -> Option<String> {
     let config = parse(
         &file,
         &Environment {
-            read_passfile,
+            read_passfile: ReadFile::new(read_passfile),
             ..Environment::default()
         },
     )

@@ -1,81 +1,149 @@
 //! Reads the configuration file and what surrounds it: environment variables, the user, libpq's
-//! files. Never waits for a file: what is not a regular one is refused.
+//! files. Any of them may hang, so while the daemon runs a child process gathers them, and the
+//! configuration is made of what it has gathered.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::{ffi::OsString, io};
 
-use super::files::read_at_most;
-use crate::config::{self, Environment, FileContent, Findings, Loaded, MAX_FILE_BYTES};
+use serde::{Deserialize, Serialize};
 
-/// Why there is no configuration. Each prints as one line, but for [`LoadError::Broken`] with one
-/// line per error.
+use crate::config::{self, Environment, FileContent, Findings, Loaded, MAX_FILE_BYTES, ReadFile};
+use crate::sys::files::read_at_most;
+use crate::sys::text_file::{TextError, open, read_text};
+use crate::sys::user;
+
+/// Why there is no configuration.
 #[derive(Debug)]
 pub enum LoadError {
-    /// It cannot be opened or read: the system's reason.
-    Unreadable(PathBuf, io::Error),
-    /// It is a directory, a pipe or a device.
-    NotAFile(PathBuf),
-    /// It is longer than the limit in bytes.
-    TooLong(PathBuf, usize),
-    /// It is not UTF-8 from this byte on, counted from 0.
-    NotText(PathBuf, usize),
-    /// It can be read, but not used.
+    /// The file cannot be read.
+    Text(TextError),
+    /// It can be read, but not used. Prints as one line per error.
     Broken(PathBuf, Box<Findings>),
 }
 
-/// Reads and checks the configuration at `path`.
+/// Reads and checks the configuration at `path`, for as long as that takes.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let text = read_text(path, MAX_FILE_BYTES)?;
-    config::parse(&text, &environment())
+    let text = read_text(path, MAX_FILE_BYTES).map_err(LoadError::Text)?;
+    let environment = environment(user::os_user(), read_passfile, read_service_file);
+    parse(path, &text, &environment)
+}
+
+/// All that a configuration is made of: what a child process reads for the daemon.
+#[derive(Serialize, Deserialize)]
+struct Materials {
+    text: Result<String, String>,
+    /// Name and home directory.
+    user: Option<(String, Vec<u8>)>,
+    /// Those that the configuration asks for.
+    passfiles: Vec<(Vec<u8>, FileContent)>,
+    service_files: Vec<(Vec<u8>, FileContent)>,
+}
+
+/// Reads everything that the configuration at `path` is made of, for as long as that takes.
+pub(super) fn gather(path: &Path) -> Vec<u8> {
+    let text = read_text(path, MAX_FILE_BYTES).map_err(|error| error.to_string());
+    let user = user::os_user();
+    let (passfiles, service_files) = (Rc::default(), Rc::default());
+    if let Ok(text) = &text {
+        let environment = environment(
+            user.clone(),
+            noting(&passfiles, read_passfile),
+            noting(&service_files, read_service_file),
+        );
+        // Only to see which files it asks for: the daemon does the same once more, and says what
+        // is wrong.
+        let _ = config::parse(text, &environment);
+    }
+    let materials = Materials {
+        text,
+        user: user.map(|(name, home)| (name, home.into_os_string().into_vec())),
+        passfiles: passfiles.take(),
+        service_files: service_files.take(),
+    };
+    serde_json::to_vec(&materials).unwrap_or_default()
+}
+
+/// The configuration that was gathered from `path`. An error has one line for each reason.
+pub(super) fn load_gathered(path: &Path, gathered: &[u8]) -> Result<Loaded, String> {
+    let materials: Materials = serde_json::from_slice(gathered).map_err(|_| {
+        format!(
+            "{}: the process that was to read it has failed",
+            path.display()
+        )
+    })?;
+    let text = materials.text?;
+    let user = materials
+        .user
+        .map(|(name, home)| (name, PathBuf::from(OsString::from_vec(home))));
+    let environment = environment(
+        user,
+        known(materials.passfiles),
+        known(materials.service_files),
+    );
+    parse(path, &text, &environment).map_err(|error| error.to_string())
+}
+
+type Read = Rc<RefCell<Vec<(Vec<u8>, FileContent)>>>;
+
+/// `read`, and what was read is kept.
+fn noting(notes: &Read, read: fn(&Path) -> FileContent) -> impl Fn(&Path) -> FileContent + use<> {
+    let notes = Rc::clone(notes);
+    move |path| {
+        let mut notes = notes.borrow_mut();
+        let bytes = path.as_os_str().as_bytes();
+        if let Some((_, content)) = notes.iter().find(|(known, _)| known == bytes) {
+            return content.clone();
+        }
+        let content = read(path);
+        notes.push((bytes.to_owned(), content.clone()));
+        content
+    }
+}
+
+/// What was read, once more.
+fn known(files: Vec<(Vec<u8>, FileContent)>) -> impl Fn(&Path) -> FileContent {
+    move |path| {
+        let bytes = path.as_os_str().as_bytes();
+        let found = files.iter().find(|(known, _)| known == bytes);
+        found.map_or(FileContent::Absent, |(_, content)| content.clone())
+    }
+}
+
+fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Loaded, LoadError> {
+    config::parse(text, environment)
         .map_err(|findings| LoadError::Broken(path.to_owned(), Box::new(findings)))
 }
 
-/// The text of a regular file of at most `limit` bytes.
-pub fn read_text(path: &Path, limit: usize) -> Result<String, LoadError> {
-    let unreadable = |error| LoadError::Unreadable(path.to_owned(), error);
-    let file = open(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(LoadError::NotAFile(path.to_owned()));
-    }
-    let bytes = read_at_most(&file, limit).map_err(unreadable)?;
-    let bytes = bytes.ok_or_else(|| LoadError::TooLong(path.to_owned(), limit))?;
-    String::from_utf8(bytes)
-        .map_err(|error| LoadError::NotText(path.to_owned(), error.utf8_error().valid_up_to()))
-}
-
 /// What libpq would find around this process.
-pub fn environment() -> Environment {
+fn environment(
+    user: Option<(String, PathBuf)>,
+    read_passfile: impl Fn(&Path) -> FileContent + 'static,
+    read_service_file: impl Fn(&Path) -> FileContent + 'static,
+) -> Environment {
     let vars = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let user = nix::unistd::User::from_uid(nix::unistd::geteuid())
-        .ok()
-        .flatten();
     let home = std::env::var_os("HOME")
         .filter(|home| !home.is_empty())
         .map(PathBuf::from);
+    let (name, directory) = user.unzip();
     Environment {
         vars: vars.filter(|(name, _)| name.starts_with("PG")).collect(),
-        home: home.or_else(|| user.as_ref().map(|user| user.dir.clone())),
-        os_user: user.map(|user| user.name),
-        read_passfile,
-        read_service_file,
+        home: home.or(directory),
+        os_user: name,
+        read_passfile: ReadFile::new(read_passfile),
+        read_service_file: ReadFile::new(read_service_file),
     }
 }
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::NotAFile(path) => write!(f, "{}: not a regular file", path.display()),
-            Self::TooLong(path, limit) => {
-                write!(f, "{}: longer than {limit} bytes", path.display())
-            }
-            Self::NotText(path, offset) => {
-                write!(f, "{}: not UTF-8 at byte {offset}", path.display())
-            }
+            Self::Text(error) => error.fmt(f),
             Self::Broken(path, findings) => {
                 let lines = findings
                     .errors
@@ -88,14 +156,6 @@ impl fmt::Display for LoadError {
 }
 
 impl std::error::Error for LoadError {}
-
-/// Without `O_NONBLOCK` opening a pipe waits for its writer.
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
-}
 
 /// libpq's rule: a password file that anybody but its owner can read is not used, nor is one that
 /// is no regular file.
@@ -132,7 +192,7 @@ fn read_passfile(path: &Path) -> FileContent {
 fn read_service_file(path: &Path) -> FileContent {
     match read_text(path, SERVICE_FILE_MAX_BYTES) {
         Ok(text) => FileContent::Text(text),
-        Err(LoadError::Unreadable(_, error)) if error.kind() == io::ErrorKind::NotFound => {
+        Err(TextError::Unreadable(_, error)) if error.kind() == io::ErrorKind::NotFound => {
             FileContent::Absent
         }
         Err(error) => FileContent::Refused(error.to_string()),
@@ -157,7 +217,7 @@ mod tests {
     impl Scratch {
         fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!(
-                "pglookout-config_file-{name}-{}",
+                "pglookout-config_loader-{name}-{}",
                 std::process::id()
             ));
             fs::create_dir_all(&path).unwrap();
@@ -176,34 +236,6 @@ mod tests {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.0);
         }
-    }
-
-    #[track_caller]
-    fn check(path: &Path, expected: Result<&str, &str>) {
-        let read = read_text(path, 8).map_err(|error| error.to_string());
-        let expected = expected
-            .map(str::to_owned)
-            .map_err(|reason| format!("{}: {reason}", path.display()));
-        assert_eq!(read, expected);
-    }
-
-    #[test]
-    fn reads_regular_files_of_limited_size_only() {
-        let scratch = Scratch::new("kinds");
-        check(&scratch.file(b"12345678", 0o644), Ok("12345678"));
-        check(
-            &scratch.file(b"123456789", 0o644),
-            Err("longer than 8 bytes"),
-        );
-        check(&scratch.file(b"ab\xff", 0o644), Err("not UTF-8 at byte 2"));
-        check(&scratch.0, Err("not a regular file"));
-        check(
-            &scratch.0.join("none"),
-            Err("No such file or directory (os error 2)"),
-        );
-        let fifo = scratch.0.join("fifo");
-        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        check(&fifo, Err("not a regular file"));
     }
 
     #[track_caller]
