@@ -182,7 +182,7 @@ fn read_statsd_port(reader: &mut Reader<'_>) -> u16 {
 const STATSD_PORT: u16 = 8125;
 /// 16 MiB.
 const RECORDER_BYTES: u64 = 16 << 20;
-/// Less would hold no outage, more is no timeline that a person reads: 64 KiB to 256 MiB.
+/// Less would hold no outage, more is no timeline that anyone reads: 64 KiB to 256 MiB.
 const RECORDER_SPAN: RangeInclusive<u64> = 64 << 10..=256 << 20;
 const LOCAL2: u8 = 18;
 

@@ -48,7 +48,7 @@ pub enum Verdict {
         /// Who reaches it.
         witness: Witness,
     },
-    /// More than one node is a connected primary: a person must look.
+    /// More than one node is a connected primary: an operator must decide.
     SeveralPrimaries {
         /// Who they are.
         primaries: Vec<NodeName>,
