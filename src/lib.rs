@@ -15,10 +15,10 @@ pub mod time;
 
 // Pure: facts in, values out. No clock, file, socket or process.
 pub mod cluster;
-pub mod compat;
 pub mod config;
 pub mod dns;
 pub mod failover;
+pub mod format;
 pub mod http;
 pub mod lookout;
 pub mod pg;

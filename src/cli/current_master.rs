@@ -13,6 +13,8 @@ use lexopt::Parser;
 use super::output;
 use crate::config::{self, Findings, MAX_FILE_BYTES};
 use crate::daemon::LoadError;
+use crate::format::{MAX_STATE_FILE_BYTES, StateFile};
+use crate::sys::files;
 use crate::sys::text_file::{TextError, read_text};
 
 /// Why the state file tells no primary.
@@ -79,15 +81,10 @@ fn current_primary(path: &Path) -> Result<String, Unknown> {
     if age > FRESH {
         return Err(Unknown::Stale(path.to_owned(), age));
     }
-    let text = read_text(path, STATE_FILE_MAX_BYTES).map_err(Unknown::Unreadable)?;
-    let state: serde_json::Value =
-        serde_json::from_str(&text).map_err(|_| Unknown::NotState(path.to_owned()))?;
-    let name = state
-        .get("current_master")
-        .and_then(serde_json::Value::as_str)
-        .filter(|name| !name.is_empty());
-    name.map(str::to_owned)
-        .ok_or_else(|| Unknown::NoPrimary(path.to_owned()))
+    let bytes = files::read_small(path, MAX_STATE_FILE_BYTES).map_err(unreadable)?;
+    let state = StateFile::read(&bytes).map_err(|_| Unknown::NotState(path.to_owned()))?;
+    let name = state.primary().map(str::to_owned);
+    name.ok_or_else(|| Unknown::NoPrimary(path.to_owned()))
 }
 
 impl fmt::Display for Unknown {
@@ -100,7 +97,7 @@ impl fmt::Display for Unknown {
                 path.display(),
                 age.as_secs()
             ),
-            Self::NotState(path) => write!(f, "{}: not JSON", path.display()),
+            Self::NotState(path) => write!(f, "{}: not a state file", path.display()),
             Self::NoPrimary(path) => write!(f, "{}: no primary is known", path.display()),
         }
     }
@@ -111,7 +108,6 @@ const USAGE: &str = "Usage: pglookout_current_master CONFIG\n\nPrints the primar
 const PRIMARY_UNKNOWN: u8 = 255;
 /// The daemon writes the state file after every decision.
 const FRESH: Duration = Duration::from_secs(60);
-const STATE_FILE_MAX_BYTES: usize = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -149,7 +145,7 @@ mod tests {
         check(r#"{"current_master": null}"#, 0, Err("no primary is known"));
         check(r#"{"current_master": ""}"#, 0, Err("no primary is known"));
         check("{}", 0, Err("no primary is known"));
-        check("[]", 0, Err("no primary is known"));
-        check("", 0, Err("not JSON"));
+        check("[]", 0, Err("not a state file"));
+        check("", 0, Err("not a state file"));
     }
 }

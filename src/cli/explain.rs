@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use serde_json::Value;
 
 use super::{explained, output};
 use crate::config::Config;
 use crate::daemon;
+use crate::format::{Decision, MAX_STATE_FILE_BYTES, StateFile};
 use crate::http::{ResponseReader, write_get};
 use crate::sys::{clock, files, resolve};
 
@@ -37,7 +37,7 @@ pub(super) fn main(config: &Path) -> ExitCode {
 }
 
 /// The decisions, the newest first, and where they are from.
-fn told(config: &Config) -> Result<(String, Vec<Value>), String> {
+fn told(config: &Config) -> Result<(String, Vec<Decision>), String> {
     let address = config.http_address.as_deref().unwrap_or(LOOPBACK);
     let daemon = format!("the daemon at {address}, port {}", config.http_port);
     let silence = match ask(address, config.http_port) {
@@ -54,7 +54,7 @@ fn told(config: &Config) -> Result<(String, Vec<Value>), String> {
     }
 }
 
-fn ask(address: &str, port: u16) -> io::Result<Vec<Value>> {
+fn ask(address: &str, port: u16) -> io::Result<Vec<Decision>> {
     let mut stream = connect(address, port)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -96,19 +96,13 @@ fn connect(address: &str, port: u16) -> io::Result<TcpStream> {
     Err(last)
 }
 
-fn stored(path: &Path) -> Result<Value, String> {
-    let bytes = files::read_small(path, STATE_FILE_BYTES).map_err(|error| error.to_string())?;
-    let mut file: Value =
-        serde_json::from_slice(&bytes).map_err(|error| format!("not a state file: {error}"))?;
-    match file.get_mut("decision").map(Value::take) {
-        Some(decision @ Value::Object(_)) => Ok(decision),
-        _ => Err("no decision in it".to_owned()),
-    }
+fn stored(path: &Path) -> Result<Decision, String> {
+    let bytes = files::read_small(path, MAX_STATE_FILE_BYTES).map_err(|error| error.to_string())?;
+    let decision = StateFile::read(&bytes)?.decision();
+    decision.ok_or_else(|| "no decision in it".to_owned())
 }
 
 /// Where a daemon that listens on every interface answers.
 const LOOPBACK: &str = "127.0.0.1";
 /// For connecting, and for each part of the answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// A state file over this is not ours.
-const STATE_FILE_BYTES: usize = 64 << 20;

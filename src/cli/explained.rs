@@ -1,65 +1,54 @@
 //! A decision as text for people. What is read may come from another version: what is not there is
 //! left out.
 
-use std::fmt::Write;
+use std::borrow::Cow;
 
-use serde_json::Value;
-
+use crate::format::{Ballot, Contact, Decision, DecisionFigures, Lag, Primary, Standby};
 use crate::sys::text::escape_controls;
 use crate::time::WallTime;
 use crate::time::timestamp;
 
 /// The newest of these decisions in full, and what came before it in short.
-pub fn text(source: &str, decisions: &[Value], now: WallTime) -> String {
+pub fn text(source: &str, decisions: &[Decision], now: WallTime) -> String {
     let Some((newest, earlier)) = decisions.split_first() else {
         return format!("no decision has been made yet\n{source}");
     };
     let mut lines = vec![
-        string(newest, "sentence"),
+        shown(&newest.sentence).into_owned(),
         format!(
             "verdict {}, reason {}",
-            string(newest, "verdict"),
-            string(newest, "reason")
+            shown(&newest.verdict),
+            shown(&newest.reason)
         ),
         format!(
             "decided {} ({}), {source}",
-            string(newest, "at"),
+            shown(&newest.at),
             age(newest, now)
         ),
     ];
-    let figures = newest.get("figures").unwrap_or(&Value::Null);
-    section(
-        &mut lines,
-        "primary",
-        list(figures, "primaries").iter().map(primary),
-    );
-    section(
-        &mut lines,
-        "last contact with a primary",
-        figures.get("last_contact").and_then(contact),
-    );
-    section(
-        &mut lines,
-        "lag of this node",
-        figures.get("lag").and_then(lag),
-    );
-    section(
-        &mut lines,
-        "standbys",
-        aligned(list(figures, "standbys").iter().map(standby).collect()),
-    );
-    section(
-        &mut lines,
-        "votes",
-        figures.get("votes").map(votes).unwrap_or_default(),
-    );
-    section(
-        &mut lines,
-        "what would change this decision",
-        texts(figures, "would_change"),
-    );
+    if let Some(figures) = &newest.figures {
+        add_figures(&mut lines, figures);
+    }
     section(&mut lines, "earlier decisions", before(earlier, now));
     lines.join("\n")
+}
+
+fn add_figures(lines: &mut Vec<String>, figures: &DecisionFigures) {
+    let standbys = figures.standbys.iter().map(standby).collect();
+    section(lines, "primary", figures.primaries.iter().map(primary));
+    section(
+        lines,
+        "last contact with a primary",
+        figures.last_contact.iter().map(contact),
+    );
+    section(lines, "lag of this node", figures.lag.iter().map(lag));
+    section(lines, "standbys", aligned(standbys));
+    section(lines, "votes", figures.votes.iter().flat_map(votes));
+    section(
+        lines,
+        "what would change this decision",
+        figures.would_change.iter().map(|text| clean(text)),
+    );
 }
 
 fn section(lines: &mut Vec<String>, title: &str, rows: impl IntoIterator<Item = String>) {
@@ -70,90 +59,77 @@ fn section(lines: &mut Vec<String>, title: &str, rows: impl IntoIterator<Item = 
     }
 }
 
-fn primary(primary: &Value) -> String {
-    let mut text = format!(
-        "{}: {}",
-        string(primary, "name"),
-        string(primary, "standing")
-    );
-    for (key, before) in [("source", " by "), ("failure", ", ")] {
-        if primary.get(key).is_some_and(Value::is_string) {
-            let _ = write!(text, "{before}{}", string(primary, key));
-        }
+fn primary(primary: &Primary) -> String {
+    let mut text = format!("{}: {}", shown(&primary.name), shown(&primary.standing));
+    let source = primary.source.iter().map(|source| (" by ", source));
+    let failure = primary.failure.iter().map(|failure| (", ", failure));
+    for (before, what) in source.chain(failure) {
+        text.extend([before, &clean(what)]);
     }
-    if primary.get("remembered") == Some(&Value::Bool(true)) {
+    if primary.remembered {
         text += ", last known primary";
     }
     text
 }
 
-fn contact(contact: &Value) -> Option<String> {
-    let (age, limit) = (number(contact, "age")?, number(contact, "limit")?);
-    let (node, source) = (string(contact, "node"), string(contact, "source"));
-    Some(format!(
-        "{node}: {age:.3} s before the decision by {source}, the limit is {limit:.3} s"
-    ))
+fn contact(contact: &Contact) -> String {
+    format!(
+        "{}: {:.3} s before the decision by {}, the limit is {:.3} s",
+        shown(&contact.node),
+        contact.age,
+        shown(&contact.source),
+        contact.limit
+    )
 }
 
-fn lag(lag: &Value) -> Option<String> {
-    let (warning, failover) = (
-        number(lag, "warning_limit")?,
-        number(lag, "failover_limit")?,
-    );
-    let known =
-        number(lag, "lag").map_or_else(|| "not known".to_owned(), |lag| format!("{lag:.3} s"));
-    let catching_up = if lag.get("catching_up") == Some(&Value::Bool(true)) {
-        ", catching up"
-    } else {
-        ""
-    };
-    Some(format!(
-        "{known}{catching_up}; the warning limit is {warning:.3} s, the failover limit {failover:.3} s"
-    ))
+fn lag(lag: &Lag) -> String {
+    let known = lag
+        .lag
+        .map_or_else(|| "not known".to_owned(), |lag| format!("{lag:.3} s"));
+    let catching_up = if lag.catching_up { ", catching up" } else { "" };
+    format!(
+        "{known}{catching_up}; the warning limit is {:.3} s, the failover limit {:.3} s",
+        lag.warning_limit, lag.failover_limit
+    )
 }
 
-fn standby(standby: &Value) -> Vec<String> {
-    let priority = standby
-        .get("priority")
-        .and_then(Value::as_i64)
-        .unwrap_or_default();
-    let age = number(standby, "age").unwrap_or_default();
+fn standby(standby: &Standby) -> Vec<String> {
+    let (age, source) = (standby.age.unwrap_or_default(), shown(&standby.source));
     vec![
-        string(standby, "name"),
-        string(standby, "position"),
-        format!("priority {priority}"),
-        format!("polled {age:.1} s before by {}", string(standby, "source")),
-        string(standby, "why"),
+        shown(&standby.name).into_owned(),
+        shown(&standby.position).into_owned(),
+        format!("priority {}", standby.priority),
+        format!("polled {age:.1} s before by {source}"),
+        shown(&standby.why).into_owned(),
     ]
 }
 
-fn votes(votes: &Value) -> Vec<String> {
-    let count = |key| votes.get(key).and_then(Value::as_u64).unwrap_or_default();
-    let (known, total, required) = (count("known"), count("total"), count("required"));
+fn votes(votes: &Ballot) -> Vec<String> {
     let mut rows = vec![format!(
-        "{known} of {total} votes, {required} required ({})",
-        string(votes, "rule")
+        "{} of {} votes, {} required ({})",
+        votes.known,
+        votes.total,
+        votes.required,
+        shown(&votes.rule)
     )];
-    let names = texts(votes, "voters").join(", ");
-    if !names.is_empty() {
-        rows.push(format!("votes: {names}"));
+    if !votes.voters.is_empty() {
+        let voters: Vec<_> = votes.voters.iter().map(|text| clean(text)).collect();
+        rows.push(format!("votes: {}", voters.join(", ")));
     }
-    let missing = list(votes, "missing").iter();
+    let missing = votes.missing.iter();
     rows.extend(
-        missing.map(|vote| format!("missing: {}: {}", string(vote, "name"), string(vote, "why"))),
+        missing.map(|vote| format!("missing: {}: {}", shown(&vote.name), shown(&vote.why))),
     );
     rows
 }
 
 /// The earlier decisions in short, those of one kind in one row. The question for fresh facts,
 /// which comes before every decision of an outage, is left out.
-fn before(earlier: &[Value], now: WallTime) -> Vec<String> {
-    let mut rows: Vec<(usize, &Value)> = Vec::new();
-    for decision in earlier
-        .iter()
-        .filter(|decision| string(decision, "verdict") != "wants_fresh_facts")
-    {
-        let kind = |decision: &Value| (string(decision, "verdict"), string(decision, "reason"));
+fn before(earlier: &[Decision], now: WallTime) -> Vec<String> {
+    let mut rows: Vec<(usize, &Decision)> = Vec::new();
+    let asks = |decision: &&Decision| decision.verdict.as_deref() == Some("wants_fresh_facts");
+    for decision in earlier.iter().filter(|decision| !asks(decision)) {
+        let kind = |decision: &Decision| (decision.verdict.clone(), decision.reason.clone());
         let is_full = rows.len() == MAX_EARLIER;
         match rows.last_mut() {
             Some((count, newest)) if kind(newest) == kind(decision) => *count += 1,
@@ -161,18 +137,18 @@ fn before(earlier: &[Value], now: WallTime) -> Vec<String> {
             _ => rows.push((1, decision)),
         }
     }
-    let row = |(count, newest): &(usize, &Value)| {
+    let row = |(count, newest): &(usize, &Decision)| {
         vec![
             age(newest, now),
             format!("{count} x"),
-            string(newest, "sentence"),
+            shown(&newest.sentence).into_owned(),
         ]
     };
     aligned(rows.iter().map(row).collect())
 }
 
-fn age(decision: &Value, now: WallTime) -> String {
-    match timestamp::parse(&string(decision, "at")) {
+fn age(decision: &Decision, now: WallTime) -> String {
+    match decision.at.as_deref().and_then(timestamp::parse) {
         Some(at) => format!("{:.1} s ago", now.since(at).as_secs_f64()),
         None => "at an unknown time".to_owned(),
     }
@@ -199,29 +175,13 @@ fn aligned(rows: Vec<Vec<String>>) -> Vec<String> {
     rows.iter().map(padded).collect()
 }
 
-fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value
-        .get(key)
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default()
+/// A text of the daemon's, if it is there; what a terminal would obey is not in it.
+fn shown(text: &Option<String>) -> Cow<'_, str> {
+    escape_controls(text.as_deref().unwrap_or("?"))
 }
 
-/// A text of the daemon's; what a terminal would obey is not in it.
-fn string(value: &Value, key: &str) -> String {
-    escape_controls(value.get(key).and_then(Value::as_str).unwrap_or("?")).into()
-}
-
-/// Several such texts.
-fn texts(value: &Value, key: &str) -> Vec<String> {
-    list(value, key)
-        .iter()
-        .filter_map(|text| Some(escape_controls(text.as_str()?).into()))
-        .collect()
-}
-
-fn number(value: &Value, key: &str) -> Option<f64> {
-    value.get(key).and_then(Value::as_f64)
+fn clean(text: &str) -> String {
+    escape_controls(text).into_owned()
 }
 
 /// In characters. What is longer breaks its own row alone; and no format takes any width.
@@ -231,14 +191,21 @@ const MAX_EARLIER: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     #[track_caller]
     fn check(decisions: &[Value], expected: &str) {
         let now = timestamp::parse("2024-01-01T00:01:00Z").unwrap();
-        assert_eq!(text("reported by x", decisions, now), expected);
+        assert_eq!(text("reported by x", &read(decisions), now), expected);
+    }
+
+    fn read(decisions: &[Value]) -> Vec<Decision> {
+        let decisions = decisions.iter().cloned();
+        decisions
+            .map(|decision| serde_json::from_value(decision).unwrap_or_default())
+            .collect()
     }
 
     fn short(at: &str, reason: &str) -> Value {

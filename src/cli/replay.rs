@@ -15,7 +15,8 @@ use super::arguments::Replay;
 use super::output;
 use crate::config::{self, Config, Environment, MAX_FILE_BYTES};
 use crate::daemon::LoadError;
-use crate::replay::{MAX_LINE_BYTES, Reader, Tally, Timeline, Told, run, verify};
+use crate::format::{MAX_LINE_BYTES, Reader, Timeline};
+use crate::replay::{Tally, Told, run, verify};
 use crate::sys::text_file::read_text;
 
 /// Exit 0 if all was told, 1 if something differs from what was expected, 2 for what is no

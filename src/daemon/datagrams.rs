@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 
 use super::io::Io;
 use super::remote::Remote;
-use crate::compat;
 use crate::config::{StatsdSettings, SyslogAddress, SyslogSettings};
+use crate::format;
 use crate::lookout::Metric;
 use crate::sys::datagram::{Datagrams, Receiver};
 use crate::sys::log::set_syslog;
@@ -51,7 +51,7 @@ impl Statsd {
         let Some(address) = remote.address() else {
             return;
         };
-        let line = compat::metric::line(metric, &settings.tags);
+        let line = format::metric_line(metric, &settings.tags);
         match send_to(&mut self.socket, address, line.as_bytes()) {
             Ok(()) => self.said = false,
             Err(error) => {

@@ -180,7 +180,7 @@ mod tests {
 
     use super::*;
     use crate::config::{self, Config, Environment};
-    use crate::replay::{Step, Timeline, read};
+    use crate::format::{Step, Timeline, read};
     use crate::time::WallTime;
 
     /// A directory of its own for one test, removed at its end.
@@ -256,7 +256,7 @@ mod tests {
             );
             assert!(matches!(
                 last.lines.iter().map(|line| &line.step).collect::<Vec<_>>()[..],
-                [Step::CheckRequested, Step::Turn(_), Step::End]
+                [Step::Event(Event::CheckRequested), Step::Turn(_), Step::End]
             ));
         }
     }
@@ -339,7 +339,7 @@ mod tests {
         );
         assert!(matches!(
             timelines(&second)[0].lines[0].step,
-            Step::Config(_)
+            Step::Event(Event::ConfigLoaded(_))
         ));
     }
 }

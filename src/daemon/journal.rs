@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::compat::decision_json;
+use crate::format::decisions_json;
 use crate::lookout::Rounds;
 use crate::time::Monotonic;
 
@@ -31,7 +31,7 @@ impl Journal {
         if let Some(page) = self.page.as_ref().filter(is_current) {
             return page.body.clone();
         }
-        let body = Bytes::from(decision_json::page(rounds.iter()));
+        let body = Bytes::from(decisions_json(rounds.iter()));
         self.page = Some(Page {
             made: now,
             count: rounds.count(),

@@ -57,7 +57,7 @@ use service::Service;
 pub use start::run;
 use web::{Content, Web};
 
-use crate::compat;
+use crate::format;
 use crate::lookout::{Alert, Effect, Event, Lookout, Saved};
 use crate::sys::clock::{self, Clock};
 use crate::sys::signals::{Signal, Signals};
@@ -369,13 +369,13 @@ impl Daemon {
 
     fn request_alert(&mut self, alert: Alert, deed: FileOp) {
         let directory = &self.lookout.config().alert_dir;
-        let path = directory.join(compat::alert::file_name(alert));
+        let path = directory.join(format::alert_file(alert));
         self.files
             .request("alert_file_dir", path, deed, &mut self.io);
     }
 
     fn save(&mut self, saved: &Saved) {
-        let content = compat::state_file::render(
+        let content = format::state_file(
             self.lookout.state(),
             &saved.memory,
             saved.round.as_deref(),

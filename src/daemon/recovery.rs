@@ -19,8 +19,8 @@ use nix::sys::stat::{FileStat, Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
 
-use crate::compat::recovery;
 use crate::config::Keywords;
+use crate::format::recovery;
 use crate::sys::clock;
 use crate::sys::files::read_at_most;
 use crate::sys::text::escape_controls;

@@ -26,9 +26,9 @@ use super::reload::Reload;
 use super::service::Service;
 use super::shares::Shares;
 use super::web::Web;
-use crate::compat;
 use crate::config::{Config, Loaded};
 use crate::dns;
+use crate::format::{MAX_STATE_FILE_BYTES, StateFile};
 use crate::lookout::{Lookout, Memory};
 use crate::net::Listener;
 use crate::sys::clock::{self, Clock};
@@ -133,8 +133,8 @@ fn raise_descriptors() -> (Option<InheritedLimit>, u64) {
 
 /// What a former process has left in the state file, as far as it makes sense.
 fn recall(config: &Config, boot_id: Option<&str>) -> Memory {
-    let read = match files::read_own(&config.state_file, STATE_FILE_BYTES) {
-        Ok(bytes) => compat::recalled::read(&bytes, boot_id),
+    let read = match files::read_own(&config.state_file, MAX_STATE_FILE_BYTES) {
+        Ok(bytes) => StateFile::read(&bytes).and_then(|file| file.recall(boot_id)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Memory::default(),
         Err(error) => Err(error.to_string()),
     };
@@ -175,6 +175,3 @@ fn introduce(config: &Config) {
 fn about(what: &str, error: &dyn fmt::Display) -> String {
     format!("{what}: {error}")
 }
-
-/// A state file over this is not ours.
-const STATE_FILE_BYTES: usize = 64 << 20;

@@ -13,7 +13,7 @@ use super::io::Io;
 use super::journal::Journal;
 use super::listening::Listening;
 use super::registry::{BOTH, Owner};
-use crate::compat;
+use crate::format;
 use crate::http::limits::{IDLE_DEADLINE, MAX_REQUEST_HEAD_BYTES, REQUEST_DEADLINE};
 use crate::http::{Answer, Exchange, Refusal, Reply, Request, Route, Step, write_continue};
 use crate::lookout::{Event, Lookout};
@@ -181,7 +181,7 @@ impl Clients {
 impl Content<'_> {
     fn state(&mut self) -> Bytes {
         let nodes = &self.lookout.state().nodes;
-        let render = || compat::state_json::render(nodes).into();
+        let render = || format::state_json(nodes).into();
         self.state.get_or_insert_with(render).clone()
     }
 }

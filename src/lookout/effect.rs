@@ -148,7 +148,7 @@ impl CommandPurpose {
     }
 }
 
-/// The alerts that are files in `alert_file_dir`; their file names are `compat`'s.
+/// The alerts that are files in `alert_file_dir`; their file names are `format`'s.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Alert {
     /// A server rejected our credentials.

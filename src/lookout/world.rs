@@ -38,9 +38,9 @@ use super::{
 use crate::cluster::{
     Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport,
 };
-use crate::compat;
 use crate::config::{self, Config, Environment};
 use crate::failover::Figures;
+use crate::format;
 use crate::time::{Monotonic, Now, WallTime};
 
 /// Runs `script` on the usual cluster (primary p, standbys s1 and s2, we are s2) with other
@@ -383,11 +383,9 @@ impl World {
                 self.send(after, Event::FollowPrepared(outcome));
             }
             Effect::RaiseAlert { alert, .. } => {
-                self.note(&format!("raise {}", compat::alert::file_name(alert)))
+                self.note(&format!("raise {}", format::alert_file(alert)))
             }
-            Effect::ClearAlert(alert) => {
-                self.note(&format!("clear {}", compat::alert::file_name(alert)))
-            }
+            Effect::ClearAlert(alert) => self.note(&format!("clear {}", format::alert_file(alert))),
             Effect::Decided {
                 round, repeated, ..
             } => {
@@ -410,7 +408,7 @@ impl World {
             }
             Effect::Measure(metric) => self.note(&format!(
                 "measure {}",
-                compat::metric::line(&metric, &BTreeMap::new())
+                format::metric_line(&metric, &BTreeMap::new())
             )),
             Effect::Log { text, .. } => self.note(&format!("log {text}")),
         }

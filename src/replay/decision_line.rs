@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
 
-use crate::compat;
+use crate::format::{DecisionFigures, alert_file};
 use crate::lookout::{Effect, Lookout, Metric, Round};
 
 /// A decision line.
@@ -47,7 +46,7 @@ pub struct DecisionLine {
     /// The lag that was measured, in seconds.
     pub lag_gauge: Option<f64>,
     /// What led to the verdict.
-    pub figures: Value,
+    pub figures: DecisionFigures,
 }
 
 impl DecisionLine {
@@ -79,7 +78,7 @@ impl DecisionLine {
             followed: None,
             lag_warning: lookout.lag_warning(),
             lag_gauge: None,
-            figures: compat::decision_json::figures(round),
+            figures: DecisionFigures::from(&round.figures),
         };
         effects.iter().for_each(|effect| line.note(effect));
         line
@@ -99,10 +98,10 @@ impl DecisionLine {
                 self.followed.get_or_insert_with(|| primary.to_string());
             }
             Effect::RaiseAlert { alert, .. } => {
-                self.alerts_raised.insert(compat::alert::file_name(*alert));
+                self.alerts_raised.insert(alert_file(*alert));
             }
             Effect::ClearAlert(alert) => {
-                self.alerts_cleared.insert(compat::alert::file_name(*alert));
+                self.alerts_cleared.insert(alert_file(*alert));
             }
             Effect::Measure(Metric::ReplicationLag(lag)) => {
                 self.lag_gauge.get_or_insert(lag.as_secs_f64());

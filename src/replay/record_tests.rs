@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::{DecisionLine, Outcome, Step, Timeline, decisions, read};
+use super::super::{DecisionLine, Outcome, decisions};
 use super::*;
-use crate::cluster::{ObservedNode, ProbeStep};
+use crate::cluster::{
+    Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport,
+};
 use crate::config::Environment;
+use crate::format::{Step, Timeline, read};
 use crate::lookout::{
-    CommandOutcome, Contact, FailoverOutcome, FollowOutcome, Lookout, PastFailover, ProbeId,
+    CommandOutcome, Contact, FailoverOutcome, FollowOutcome, Lookout, PastFailover,
+    PreviousCommand, ProbeId, Process,
 };
 use crate::testing::draws;
+use crate::time::{Monotonic, WallTime};
 
 const USUAL: &str = r#"{"own_db": "s2", "observers": {"o1": "http://o1"}, "failover_command": "promote",
     "remote_conns": {"p": "host=p password=xyzzy", "s1": "host=s1 password=xyzzy", "s2": "host=s2 password=xyzzy"},
@@ -82,7 +87,12 @@ fn check_node(outcome: Result<NodeReport, ProbeFailure>, line: &str) {
         probe: Some(ProbeId(3)),
         outcome: outcome.clone(),
     };
-    check(event, line, &Step::Node("p".into(), outcome));
+    let read = Event::NodeProbed {
+        node: "p".into(),
+        probe: None,
+        outcome,
+    };
+    check(event, line, &Step::Event(read));
 }
 
 #[test]
@@ -105,7 +115,7 @@ fn reports_of_nodes_are_read_back() {
     };
     check_node(
         Ok(NodeReport { db_time, role }),
-        r#"{"t":1.234567,"node":"p","report":{"db_time":1.2,"in_recovery":true,"last_replay":-1.0,"receive_lsn":"0/6","replay_lsn":null}}"#,
+        r#"{"t":1.234567,"node":"p","report":{"db_time":1.2,"in_recovery":true,"last_replay":-1.0,"receive_lsn":"0/6"}}"#,
     );
 }
 
@@ -127,14 +137,9 @@ fn failures_are_read_back() {
             &format!(r#"{{"t":1.234567,"failure":"{name}","message":"said so","node":"p"}}"#),
         );
         let line = format!(r#"{{"t":1.234567,"failure":"{name}","lost":"p","message":"said so"}}"#);
-        check(
-            Event::NodeLost {
-                node: "p".into(),
-                failure: failure.clone(),
-            },
-            &line,
-            &Step::Lost("p".into(), failure),
-        );
+        let node = "p".into();
+        let event = Event::NodeLost { node, failure };
+        check(event.clone(), &line, &Step::Event(event));
     }
     for (step, name) in [
         (ProbeStep::Resolving, "resolving"),
@@ -166,30 +171,27 @@ fn words_of_observers_are_read_back_as_far_as_they_are_about_us() {
             .collect();
         Ok(ObserverReport { date, nodes })
     };
+    let event = |probe, outcome| Event::ObserverProbed {
+        observer: "o1".into(),
+        probe,
+        outcome,
+    };
     check(
-        Event::ObserverProbed {
-            observer: "o1".into(),
-            probe: Some(ProbeId(4)),
-            outcome: report(&["s1", "foreign"]),
-        },
+        event(Some(ProbeId(4)), report(&["s1", "foreign"])),
         concat!(
             r#"{"t":1.234567,"observer":"o1","report":{"date":1.0,"nodes":{"s1":{"connection":true,"#,
             r#""db_time":"2024-04-30T12:34:56.789017Z","fetch_time":"2024-04-30T12:34:56.789012Z","pg_is_in_recovery":true,"#,
             r#""pg_last_xact_replay_timestamp":null,"pg_last_xlog_receive_location":"0/7","pg_last_xlog_replay_location":null}}}}"#
         ),
-        &Step::Observer("o1".into(), report(&["s1"])),
+        &Step::Event(event(None, report(&["s1"]))),
     );
     let failure = ProbeFailure::Unreachable {
         reason: "gone".to_owned(),
     };
     check(
-        Event::ObserverProbed {
-            observer: "o1".into(),
-            probe: Some(ProbeId(4)),
-            outcome: Err(failure.clone()),
-        },
+        event(Some(ProbeId(4)), Err(failure.clone())),
         r#"{"t":1.234567,"failure":"unreachable","message":"gone","observer":"o1"}"#,
-        &Step::Observer("o1".into(), Err(failure)),
+        &Step::Event(event(None, Err(failure))),
     );
 }
 
@@ -237,17 +239,25 @@ fn commands_and_requests_are_read_back() {
             r#"{"t":1.234567,"follow_prepared":"not_a_standby","message":"x"}"#,
         ),
     ] {
-        check(
-            Event::FollowPrepared(outcome.clone()),
-            line,
-            &Step::FollowPrepared(outcome),
-        );
+        let event = Event::FollowPrepared(outcome);
+        check(event.clone(), line, &Step::Event(event));
     }
-    check(
-        Event::CheckRequested,
-        r#"{"t":1.234567,"check_requested":true}"#,
-        &Step::CheckRequested,
-    );
+    for (event, line) in [
+        (
+            Event::CheckRequested,
+            r#"{"t":1.234567,"check_requested":true}"#,
+        ),
+        (
+            Event::PreviousCommand(PreviousCommand::Ended),
+            r#"{"t":1.234567,"previous_command":"ended"}"#,
+        ),
+        (
+            Event::PreviousCommand(PreviousCommand::Unobservable),
+            r#"{"t":1.234567,"previous_command":"unobservable"}"#,
+        ),
+    ] {
+        check(event.clone(), line, &Step::Event(event));
+    }
 }
 
 #[test]
@@ -267,7 +277,7 @@ fn a_reload_is_read_back_and_tells_that_a_password_was_changed() {
     let timeline = timeline(&recorder.take_lines());
     let mut nodes = vec![&timeline.config.nodes];
     nodes.extend(timeline.lines.iter().filter_map(|line| match &line.step {
-        Step::Config(config) => Some(&config.nodes),
+        Step::Event(Event::ConfigLoaded(config)) => Some(&config.nodes),
         _ => None,
     }));
     let changed: Vec<_> = nodes.windows(2).map(|pair| pair[0] != pair[1]).collect();

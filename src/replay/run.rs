@@ -14,9 +14,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::decision_line::DecisionLine;
-use super::timeline::{CheckLine, Clocks, Follow, Line, Step, Timeline};
-use crate::compat;
 use crate::failover::Verdict;
+use crate::format::{CheckLine, Clocks, Follow, Line, Step, Timeline, alert_file};
 use crate::lookout::{
     CommandId, CommandOutcome, CommandPurpose, Effect, Event, FollowOutcome, GivenTurn, Look,
     Lookout, Round,
@@ -169,24 +168,9 @@ impl<'a> Run<'a> {
     /// their check.
     fn learn(&mut self, step: &Step) {
         match step {
-            Step::Node(node, outcome) => self.turn(Event::NodeProbed {
-                node: node.clone(),
-                probe: None,
-                outcome: outcome.clone(),
-            }),
-            Step::Observer(observer, outcome) => self.turn(Event::ObserverProbed {
-                observer: observer.clone(),
-                probe: None,
-                outcome: outcome.clone(),
-            }),
-            Step::Lost(node, failure) => self.turn(Event::NodeLost {
-                node: node.clone(),
-                failure: failure.clone(),
-            }),
+            Step::Event(event) => self.turn(event.clone()),
             Step::Maintenance(exists) => self.maintenance = *exists,
-            Step::Config(config) => self.turn(Event::ConfigLoaded(Arc::new((**config).clone()))),
             Step::Wall(wall) => self.clocks.set_wall(*wall),
-            Step::CheckRequested => self.turn(Event::CheckRequested),
             Step::Command(purpose, outcome) => {
                 let is_it = |(running, _): &(CommandPurpose, _)| running == purpose;
                 if let Some(at) = self.running.iter().position(is_it) {
@@ -195,8 +179,6 @@ impl<'a> Run<'a> {
                     self.turn(Event::CommandExited { id, outcome });
                 }
             }
-            Step::PreviousCommand(news) => self.turn(Event::PreviousCommand(*news)),
-            Step::FollowPrepared(outcome) => self.turn(Event::FollowPrepared(outcome.clone())),
             Step::Turn(_) if !self.is_script => self.turn(Event::Turn(GivenTurn::Deadlines)),
             Step::Turn(_) | Step::End | Step::Check(_) => {}
         }
@@ -320,10 +302,10 @@ fn tell_news(effects: &[Effect], t: Duration, tell: &mut dyn FnMut(Told)) {
         let text = match effect {
             Effect::Log { level, text } if *level <= log::Level::Info => text.clone(),
             Effect::RaiseAlert { alert, .. } => {
-                format!("alert raised: {}", compat::alert::file_name(*alert))
+                format!("alert raised: {}", alert_file(*alert))
             }
             Effect::ClearAlert(alert) => {
-                format!("alert removed: {}", compat::alert::file_name(*alert))
+                format!("alert removed: {}", alert_file(*alert))
             }
             Effect::ProbeNode { .. }
             | Effect::ProbeObserver { .. }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::decision_line::DecisionLine;
 use super::run::{Endless, Outcome, Told, run};
-use super::timeline::{Decided, Timeline};
+use crate::format::{Decided, Timeline};
 
 /// One key of one check that came out otherwise than expected.
 #[derive(Clone, Debug)]
@@ -174,8 +174,8 @@ fn same(expected: &Value, decided: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::read;
     use super::*;
+    use crate::format::read;
 
     #[test]
     fn every_key_that_came_out_otherwise_is_a_difference() {

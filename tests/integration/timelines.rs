@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use pglookout::replay::{Tally, read, verify};
+use pglookout::format::read;
+use pglookout::replay::{Tally, verify};
 
 use super::harness::or_skip;
 

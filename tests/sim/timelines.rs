@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use pglookout::replay::{Tally, decisions, read, verify};
+use pglookout::format::read;
+use pglookout::replay::{Tally, decisions, verify};
 use pglookout::simulation::{Generator, HostId, Plan, record, run};
 
 use crate::judge::judge;

@@ -80,7 +80,8 @@ fn write_line(out: &mut impl Write, t: Duration, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::{read, run};
+    use crate::format::read;
+    use crate::replay::run;
 
     #[track_caller]
     fn check(lines: &str, expected: &str) {

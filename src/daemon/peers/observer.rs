@@ -7,10 +7,10 @@ use super::dial::Dial;
 use super::outbound::{Connection, Outbound};
 use super::tls_negotiation;
 use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
-use crate::compat;
 use crate::config::{Config, HostAddress, ObserverName, ObserverUrl};
 use crate::daemon::io::Io;
 use crate::daemon::registry::Owner;
+use crate::format::read_state_json;
 use crate::http::{self, Response, ResponseReader};
 use crate::lookout::{Event, ProbeId};
 use crate::net::Next;
@@ -168,7 +168,7 @@ fn idle(open: &mut Connection) -> Step<ObserverReport> {
 }
 
 fn read(response: &Response) -> Result<ObserverReport, ProbeFailure> {
-    compat::observed::read(&response.body, response.date)
+    read_state_json(&response.body, response.date)
         .map_err(|reason| ProbeFailure::ProtocolError { reason })
 }
 

@@ -3,38 +3,34 @@
 
 use pglookout::cli::explained::text;
 use pglookout::cluster::ClusterState;
-use pglookout::compat::recalled::Origin;
-use pglookout::compat::{observed, recalled, state_file as file};
+use pglookout::format::{Decision, Observed, Origin, StateFile, read_state_json};
 use pglookout::time::WallTime;
-use serde_json::{Map, Value};
 
 use super::on_one_line;
 
 pub(super) fn observer(input: &[u8]) {
     let date = WallTime::from_unix_micros(1_714_480_496_000_000);
-    let Ok(report) = observed::read(input, date) else {
+    let Ok(report) = read_state_json(input, date) else {
         return;
     };
-    let entries: Map<String, Value> = report
-        .nodes
-        .iter()
-        .map(|(name, node)| (name.to_string(), observed::entry(node)))
-        .collect();
-    let written = Value::Object(entries).to_string();
+    let written = serde_json::to_string(&Observed(report.nodes.clone())).expect("JSON");
     assert_eq!(
-        observed::read(written.as_bytes(), date),
+        read_state_json(written.as_bytes(), date),
         Ok(report),
         "{written}"
     );
 }
 
 pub(super) fn state_file(input: &[u8]) {
-    let Ok(recalled) = recalled::read(input, BOOT) else {
+    let Ok(recalled) = StateFile::read(input).and_then(|file| file.recall(BOOT)) else {
         return;
     };
     let _ = recalled.to_string();
-    let written = file::render(&ClusterState::default(), &recalled.memory, None, BOOT);
-    let again = recalled::read(&written, BOOT).expect("what we write is read");
+    let written =
+        pglookout::format::state_file(&ClusterState::default(), &recalled.memory, None, BOOT);
+    let again = StateFile::read(&written)
+        .and_then(|file| file.recall(BOOT))
+        .expect("what we write is read");
     assert_eq!(
         (again.memory, again.origin, again.odd),
         (recalled.memory, Origin::ThisBoot, Vec::new())
@@ -43,7 +39,7 @@ pub(super) fn state_file(input: &[u8]) {
 
 /// The decisions of a daemon, of whatever version, as `pglookout explain` shows them.
 pub(super) fn explained(input: &[u8]) {
-    let Ok(decisions) = serde_json::from_slice::<Vec<Value>>(input) else {
+    let Ok(decisions) = serde_json::from_slice::<Vec<Decision>>(input) else {
         return;
     };
     text(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use pglookout::compat::metric;
+use pglookout::format::metric_line;
 use pglookout::http::{write_get, write_request};
 use pglookout::lookout::{Metric, Trouble};
 use pglookout::sys::text::escape_controls;
@@ -30,7 +30,7 @@ pub(super) fn lines(input: &[u8]) {
         Metric::HealthTimeout,
         trouble,
     ] {
-        let line = metric::line(&metric, &tags);
+        let line = metric_line(&metric, &tags);
         let count = |mark: char| line.matches(mark).count();
         assert!(
             (count(':'), count('|')) == (1, 1) && count(',') == count('='),

@@ -1,7 +1,7 @@
 //! PostgreSQL's recovery settings, which may be in any encoding and any state.
 
-use pglookout::compat::recovery::{layout, rewrite};
 use pglookout::config::Keywords;
+use pglookout::format::recovery::{layout, rewrite};
 use pglookout::time::WallTime;
 
 /// The file as it is found, and what is left of it.

@@ -1,6 +1,7 @@
 //! Timelines, as a user hands them to `pglookout replay`.
 
-use pglookout::replay::{Reader, Step, decisions, verify};
+use pglookout::format::{Reader, Step};
+use pglookout::replay::{decisions, verify};
 
 /// Reads the lines, and replays what could be read if it says itself when something was decided:
 /// others may ask for years.

@@ -1,13 +1,21 @@
 //! State files of every kind: our own, the original's, torn, old, foreign, odd in places.
 
+use std::time::Duration;
+
+use serde_json::json;
+
 use super::super::fixtures::*;
-use super::super::state_file::render;
 use super::*;
-use crate::cluster::ClusterState;
+use crate::lookout::{FailoverOutcome, Process};
 use crate::testing::mutations;
+use crate::time::Monotonic;
 
 fn written(mono: Option<Monotonic>) -> Vec<u8> {
-    render(&cluster(), &memory(mono), None, Some("b"))
+    state_file(&cluster(), &memory(mono), None, Some("b"))
+}
+
+fn read(bytes: &[u8], boot_id: Option<&str>) -> Result<Recalled, String> {
+    StateFile::read(bytes)?.recall(boot_id)
 }
 
 fn recall(file: &str) -> Recalled {
@@ -40,7 +48,7 @@ fn what_was_written_is_remembered() {
         remembered(None),
         Ok((memory(None), Origin::AnotherBoot, Vec::new()))
     );
-    let nothing = render(&ClusterState::default(), &Memory::default(), None, None);
+    let nothing = state_file(&ClusterState::default(), &Memory::default(), None, None);
     assert_eq!(read(&nothing, None).unwrap().memory, Memory::default());
 }
 
@@ -50,7 +58,7 @@ fn a_restart_is_owed_until_the_machine_is_started() {
         restart_owed: true,
         ..Memory::default()
     };
-    let file = render(&ClusterState::default(), &owed, None, Some("this boot"));
+    let file = state_file(&ClusterState::default(), &owed, None, Some("this boot"));
     let recalled = |boot| read(&file, boot).unwrap().memory.restart_owed;
     assert!(recalled(Some("this boot")));
     assert!(!recalled(Some("another boot")) && !recalled(None));
@@ -65,7 +73,7 @@ fn a_command_that_was_left_running_is_known_in_its_boot() {
     };
     let last = running.failover.as_mut().unwrap();
     (last.outcome, last.process) = (FailoverOutcome::Running, Some(process));
-    let file = render(&cluster(), &running, None, Some("this boot"));
+    let file = state_file(&cluster(), &running, None, Some("this boot"));
     let recalled = |boot| read(&file, boot).unwrap().memory.failover.unwrap().process;
     assert_eq!(recalled(Some("this boot")), Some(process));
     assert_eq!(
@@ -94,7 +102,7 @@ fn a_command_that_was_left_running_is_known_in_its_boot() {
 
 #[test]
 fn without_a_boot_id_no_monotonic_time_is_believed() {
-    let file = render(&cluster(), &memory(Some(mono(5))), None, None);
+    let file = state_file(&cluster(), &memory(Some(mono(5))), None, None);
     assert_eq!(read(&file, None).unwrap().memory, memory(None));
 }
 
@@ -222,8 +230,8 @@ fn what_is_odd_takes_nothing_else_along() {
     assert!(contacts.values().all(|contact| contact.mono.is_none()));
     check(
         &odd,
-        "the primary was p; ignored: db_nodes.x, memory.primary_contacts.q, \
-         memory.primary_contacts.x, memory.standbys, memory.failover",
+        "the primary was p; ignored: db_nodes.x, memory.contacts.q, \
+         memory.contacts.x, memory.standbys, memory.failover",
     );
     check(
         r#"{"current_master": "p"}"#,
@@ -250,7 +258,7 @@ fn torn_and_foreign_files_are_refused() {
         assert!(read(foreign.as_bytes(), None).is_err(), "{foreign}");
     }
     assert!(
-        read(&vec![b' '; MAX_FILE_BYTES + 1], None)
+        read(&vec![b' '; MAX_STATE_FILE_BYTES + 1], None)
             .unwrap_err()
             .contains("longer than")
     );
@@ -261,4 +269,39 @@ fn no_mutation_panics() {
     mutations(&written(Some(mono(5))), |mutated| {
         let _ = read(mutated, Some("b")).map(|recalled| recalled.to_string());
     });
+}
+
+#[test]
+fn keys_of_the_original_look_as_it_shows_them() {
+    let mut file: Value = serde_json::from_slice(&state_file(
+        &cluster(),
+        &memory(Some(mono(1))),
+        None,
+        Some("b"),
+    ))
+    .unwrap();
+    assert_eq!(
+        file["memory"],
+        json!({"boot_id": "b",
+        "contacts": {"p": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"}}, "standbys": ["s1"],
+        "failover": {"primary": "p", "outcome": "succeeded", "monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"},
+        "failover_failed": true})
+    );
+    assert_eq!(file["decision"], Value::Null);
+    file.as_object_mut()
+        .unwrap()
+        .retain(|key, _| !["memory", "decision"].contains(&key.as_str()));
+    let seen = json!({"connection": true, "fetch_time": "2024-01-01T00:00:05Z",
+        "db_time": "2024-01-01T00:00:05.250000Z", "pg_is_in_recovery": true,
+        "pg_last_xact_replay_timestamp": "2024-01-01T00:00:04.750000Z", "pg_last_xlog_receive_location": "0/5000060",
+        "pg_last_xlog_replay_location": "0/5000060", "replication_time_lag": 0.5});
+    let (p, s1): (Value, Value) = (
+        serde_json::from_str(PRIMARY).unwrap(),
+        serde_json::from_str(STANDBY).unwrap(),
+    );
+    assert_eq!(
+        file,
+        json!({"db_nodes": {"p": p, "s1": s1}, "current_master": "p",
+        "observer_nodes": {"o1": {"fetch_time": "2024-01-01T00:00:05Z", "connection": true, "s1": seen}}})
+    );
 }

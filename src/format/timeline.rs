@@ -1,15 +1,16 @@
-//! A timeline as values: what a node has seen, in order. Reading and writing the lines is done
-//! beside this file.
+//! A timeline as values: what a node has seen, in order, its header and its clocks. The events of its
+//! lines, and how files of them are read, are beside this file.
 
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
-use crate::config::{Config, NodeName, ObserverName};
-use crate::lookout::{CommandOutcome, CommandPurpose, FollowOutcome, Memory, PreviousCommand};
-use crate::time::{Monotonic, Now, WallTime};
+use super::memory::{Clocks as MemoryClocks, MemoryForm};
+use super::moment::{micros_of, seconds};
+use crate::config::{self, Config, Environment};
+use crate::lookout::{CommandOutcome, CommandPurpose, Event, Memory};
+use crate::time::{Monotonic, Now, WallTime, timestamp};
 
 /// One timeline: a header and what follows it.
 #[derive(Clone, Debug)]
@@ -40,26 +41,14 @@ pub struct Line {
 /// What a line tells.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// A poll of a node has ended.
-    Node(NodeName, Result<NodeReport, ProbeFailure>),
-    /// A fetch from an observer has ended.
-    Observer(ObserverName, Result<ObserverReport, ProbeFailure>),
-    /// An open connection was closed under us, and what was said of it.
-    Lost(NodeName, ProbeFailure),
+    /// What happened to the core. Reports answer whichever probe is under way.
+    Event(Event),
     /// The maintenance file appeared or went.
     Maintenance(bool),
-    /// A reload.
-    Config(Box<Config>),
-    /// Our own wall clock reads this from now on.
+    /// The daemon's wall clock reads this from now on.
     Wall(WallTime),
-    /// Somebody asked for a check; not a decision by itself.
-    CheckRequested,
     /// A command that was run for this purpose has ended.
     Command(CommandPurpose, CommandOutcome),
-    /// News of the failover command of the previous process.
-    PreviousCommand(PreviousCommand),
-    /// The look at the recovery settings has ended.
-    FollowPrepared(FollowOutcome),
     /// The daemon looked at its deadlines, and decided this, if it did.
     Turn(Option<Decided>),
     /// Nothing happened up to here.
@@ -114,13 +103,13 @@ impl Timeline {
     }
 
     /// Does it say itself when there is a turn: a script or a recording.
-    pub(super) fn gives_turns(&self) -> bool {
+    pub fn gives_turns(&self) -> bool {
         let is_turn = |line: &Line| matches!(line.step, Step::Turn(_) | Step::Check(_));
         self.lines.iter().any(is_turn)
     }
 
     /// The decisions that it says were made, with their times.
-    pub(super) fn decisions(&self) -> impl Iterator<Item = (Duration, &Decided)> {
+    pub fn decisions(&self) -> impl Iterator<Item = (Duration, &Decided)> {
         self.lines.iter().filter_map(|line| match &line.step {
             Step::Turn(Some(decided)) => Some((line.t, decided)),
             _ => None,
@@ -132,7 +121,7 @@ impl Timeline {
     pub fn reconfigure(&mut self, config: &Config) {
         self.config = config.clone();
         self.lines
-            .retain(|line| !matches!(line.step, Step::Config(_)));
+            .retain(|line| !matches!(line.step, Step::Event(Event::ConfigLoaded(_))));
         for line in self
             .lines
             .iter_mut()
@@ -143,9 +132,47 @@ impl Timeline {
     }
 }
 
+/// The header of a timeline that begins now, all but its name. `config` has no secrets in it.
+/// Contacts are moments before the start, by either clock.
+pub fn header(config: Value, memory: &Memory, now: Now) -> Map<String, Value> {
+    let memory = MemoryForm::of(memory, MemoryClocks::Since(now), None, true);
+    let header = json!({
+        "epoch": timestamp::format(now.wall),
+        "monotonic": seconds(micros_of(now.mono)),
+        "version": env!("CARGO_PKG_VERSION"),
+        "config": config,
+        "memory": memory,
+    });
+    match header {
+        Value::Object(header) => header,
+        _ => Map::new(),
+    }
+}
+
+pub(super) fn read_config(value: &Value) -> Result<Config, String> {
+    let loaded = config::parse(&value.to_string(), &Environment::default());
+    loaded.map(|loaded| loaded.config).map_err(|findings| {
+        let errors: Vec<_> = findings.errors.iter().map(ToString::to_string).collect();
+        format!("config: {}", errors.join("; "))
+    })
+}
+
+pub(super) fn read_memory(value: &Value, start: Now) -> Result<Memory, String> {
+    let form = MemoryForm::deserialize(value).map_err(|cause| format!("memory: {cause}"))?;
+    let mut odd = Vec::new();
+    let read = form.read(MemoryClocks::Since(start), &mut odd);
+    if let Some(key) = read.others.first() {
+        return Err(format!("memory: unknown key {key:?}"));
+    }
+    match odd.first() {
+        Some(key) => Err(format!("{key}: not understood")),
+        None => Ok(read.memory),
+    }
+}
+
 /// The clocks of a timeline as it goes on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clocks {
+pub struct Clocks {
     start: Monotonic,
     t: Duration,
     /// The wall clock was last set, or began, at this `t` and reads this there.
@@ -153,7 +180,8 @@ pub(super) struct Clocks {
 }
 
 impl Clocks {
-    pub(super) fn new(start: Now) -> Self {
+    /// Clocks that read this at `t` 0.
+    pub fn new(start: Now) -> Self {
         Self {
             start: start.mono,
             t: Duration::ZERO,
@@ -161,24 +189,28 @@ impl Clocks {
         }
     }
 
-    pub(super) fn t(&self) -> Duration {
+    /// The time since the start.
+    pub fn t(&self) -> Duration {
         self.t
     }
 
-    pub(super) fn go_to(&mut self, t: Duration) {
+    /// It is this time after the start now.
+    pub fn go_to(&mut self, t: Duration) {
         self.t = t;
     }
 
     /// How long after the start this moment is.
-    pub(super) fn t_of(&self, at: Monotonic) -> Duration {
+    pub fn t_of(&self, at: Monotonic) -> Duration {
         at.since(self.start)
     }
 
-    pub(super) fn set_wall(&mut self, wall: WallTime) {
+    /// The wall clock reads this now, and goes on from there.
+    pub fn set_wall(&mut self, wall: WallTime) {
         self.wall_set = (self.t, wall);
     }
 
-    pub(super) fn now(&self) -> Now {
+    /// Both clocks.
+    pub fn now(&self) -> Now {
         let (set_at, wall) = self.wall_set;
         Now {
             mono: self.start + self.t,

@@ -1,0 +1,286 @@
+//! What a later process must know, as it is written into the state file and into the header of a
+//! timeline, and as it is read from there: one type, both directions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use super::event::OutcomeOfFailover;
+use super::moment::{micros_of, moment, seconds, since};
+use crate::config::NodeName;
+use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, Process};
+use crate::time::{Monotonic, Now, WallTime, timestamp};
+
+/// The memory. Each part stands for itself: what cannot be read takes nothing else along.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct MemoryForm {
+    /// Of the machine, where monotonic times are absolute: they count in this boot only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) boot_id: Option<String>,
+    /// The state file has it elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    primary: Option<String>,
+    /// `None`: the file does not tell.
+    #[serde(default, alias = "primary_contacts")]
+    contacts: Option<Readable<BTreeMap<String, Readable<Moment>>>>,
+    #[serde(default)]
+    standbys: Option<Readable<BTreeSet<String>>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    restart_owed: bool,
+    #[serde(default)]
+    failover: Option<Readable<FailoverForm>>,
+    #[serde(default)]
+    failover_failed: bool,
+    /// Keys of a newer version, or mistakes.
+    #[serde(flatten, skip_serializing)]
+    others: BTreeMap<String, IgnoredAny>,
+}
+
+/// A part that may be odd.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Readable<T> {
+    Good(T),
+    #[serde(skip_serializing)]
+    Odd(IgnoredAny),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct FailoverForm {
+    primary: Option<String>,
+    #[serde(with = "OutcomeOfFailover")]
+    outcome: FailoverOutcome,
+    #[serde(flatten)]
+    at: Moment,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    process: Option<Readable<ProcessForm>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ProcessForm {
+    pid: u32,
+    started: u64,
+}
+
+/// A moment on both clocks.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Moment {
+    /// Of the state file.
+    Absolute {
+        /// Seconds of the machine's monotonic clock.
+        #[serde(default, deserialize_with = "number")]
+        monotonic: Option<f64>,
+        #[serde(with = "iso")]
+        seen: WallTime,
+    },
+    /// Of a timeline: seconds from its start, by either clock.
+    Relative { t: Option<f64>, wall: f64 },
+}
+
+/// What the moments of a memory are measured from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Clocks {
+    /// The machine's own, in this boot or another.
+    Absolute { same_boot: bool },
+    /// Those of a timeline that starts then.
+    Since(Now),
+}
+
+impl MemoryForm {
+    /// `primary`: is it to be told here.
+    pub(super) fn of(
+        memory: &Memory,
+        clocks: Clocks,
+        boot_id: Option<&str>,
+        primary: bool,
+    ) -> Self {
+        let contacts = memory.contacts.iter();
+        let failover = memory.failover.as_ref();
+        let primary = memory.primary.as_ref().filter(|_| primary);
+        Self {
+            boot_id: boot_id.map(str::to_owned),
+            primary: primary.map(ToString::to_string),
+            contacts: Some(Readable::Good(
+                contacts
+                    .map(|(node, contact)| {
+                        let at = clocks.write(contact.mono, contact.wall);
+                        (node.to_string(), Readable::Good(at))
+                    })
+                    .collect(),
+            )),
+            standbys: Some(Readable::Good(
+                memory.standbys.iter().map(NodeName::to_string).collect(),
+            )),
+            restart_owed: memory.restart_owed,
+            failover: failover.map(|last| {
+                Readable::Good(FailoverForm {
+                    primary: last.primary.as_ref().map(NodeName::to_string),
+                    outcome: last.outcome,
+                    at: clocks.write(last.mono, last.wall),
+                    process: last.process.map(|Process { pid, started }| {
+                        Readable::Good(ProcessForm { pid, started })
+                    }),
+                })
+            }),
+            failover_failed: memory.failover_failed,
+            others: BTreeMap::new(),
+        }
+    }
+
+    /// The memory; keys that cannot be read are named in `odd`. Without contacts or standbys in the
+    /// file, those are `None`.
+    pub(super) fn read(self, clocks: Clocks, odd: &mut Vec<String>) -> Read {
+        let contacts = self.contacts.and_then(|it| it.good("contacts", odd));
+        let contacts = contacts.map(|contacts| {
+            let moments = contacts.into_iter().filter_map(|(node, at)| {
+                let key = format!("contacts.{node}");
+                let (mono, wall) = clocks.read(at.good(&key, odd)?, &key, odd)?;
+                Some((node.as_str().into(), Contact { mono, wall }))
+            });
+            moments.collect()
+        });
+        let standbys = self.standbys.and_then(|it| it.good("standbys", odd));
+        let failover = self.failover.and_then(|it| it.good("failover", odd));
+        Read {
+            others: self.others.into_keys().collect(),
+            has_contacts: contacts.is_some(),
+            has_standbys: standbys.is_some(),
+            memory: Memory {
+                primary: self.primary.as_deref().map(NodeName::from),
+                contacts: contacts.unwrap_or_default(),
+                standbys: standbys
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|node| node.as_str().into())
+                    .collect(),
+                // After a boot every server of the machine was started anew.
+                restart_owed: self.restart_owed && clocks.is_same_boot(),
+                failover: failover.and_then(|last| last.read(clocks, odd)),
+                failover_failed: self.failover_failed,
+            },
+        }
+    }
+}
+
+/// What was read of a memory.
+pub(super) struct Read {
+    pub(super) memory: Memory,
+    pub(super) has_contacts: bool,
+    pub(super) has_standbys: bool,
+    /// Keys that are not known.
+    pub(super) others: Vec<String>,
+}
+
+impl FailoverForm {
+    fn read(self, clocks: Clocks, odd: &mut Vec<String>) -> Option<PastFailover> {
+        let (mono, wall) = clocks.read(self.at, "failover", odd)?;
+        // Another boot has other processes.
+        let process = self.process.filter(|_| clocks.is_same_boot());
+        let process = process.and_then(|process| process.good("failover.process", odd));
+        Some(PastFailover {
+            primary: self.primary.as_deref().map(NodeName::from),
+            outcome: self.outcome,
+            mono,
+            wall,
+            process: process.map(|ProcessForm { pid, started }| Process { pid, started }),
+        })
+    }
+}
+
+impl<T> Readable<T> {
+    fn good(self, key: &str, odd: &mut Vec<String>) -> Option<T> {
+        match self {
+            Self::Good(value) => Some(value),
+            Self::Odd(_) => {
+                odd.push(format!("memory.{key}"));
+                None
+            }
+        }
+    }
+}
+
+impl Clocks {
+    fn write(self, mono: Option<Monotonic>, wall: WallTime) -> Moment {
+        match self {
+            Self::Absolute { .. } => Moment::Absolute {
+                monotonic: mono.map(Monotonic::as_secs_f64),
+                seen: wall,
+            },
+            Self::Since(start) => {
+                let t = |at| seconds(micros_of(at).saturating_sub(micros_of(start.mono)));
+                Moment::Relative {
+                    t: mono.map(t),
+                    wall: since(start.wall, wall),
+                }
+            }
+        }
+    }
+
+    fn read(
+        self,
+        at: Moment,
+        key: &str,
+        odd: &mut Vec<String>,
+    ) -> Option<(Option<Monotonic>, WallTime)> {
+        match (self, at) {
+            (Self::Absolute { same_boot }, Moment::Absolute { monotonic, seen }) => {
+                let mono = monotonic.filter(|_| same_boot).and_then(rounded);
+                Some((mono, seen))
+            }
+            (Self::Since(start), Moment::Relative { t, wall }) => {
+                let mono = t.map(|t| moment(start.mono, t));
+                Some((mono, super::moment::at(start.wall, wall)))
+            }
+            (Self::Absolute { .. }, Moment::Relative { .. })
+            | (Self::Since(_), Moment::Absolute { .. }) => {
+                odd.push(format!("memory.{key}"));
+                None
+            }
+        }
+    }
+
+    fn is_same_boot(self) -> bool {
+        match self {
+            Self::Absolute { same_boot } => same_boot,
+            Self::Since(_) => true,
+        }
+    }
+}
+
+/// To the microsecond, as the clock is read.
+fn rounded(seconds: f64) -> Option<Monotonic> {
+    let exact = Duration::try_from_secs_f64(seconds).ok()?;
+    let micros = u64::try_from(exact.saturating_add(HALF_A_MICROSECOND).as_micros()).ok()?;
+    Some(Monotonic::from_duration(Duration::from_micros(micros)))
+}
+
+const HALF_A_MICROSECOND: Duration = Duration::from_nanos(500);
+
+/// A number, or `None` for anything else.
+fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    Ok(match Readable::<f64>::deserialize(deserializer)? {
+        Readable::Good(number) => Some(number),
+        Readable::Odd(_) => None,
+    })
+}
+
+mod iso {
+    use super::*;
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        time: &WallTime,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        timestamp::format(*time).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<WallTime, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        timestamp::parse(&text).ok_or_else(|| serde::de::Error::custom("expected an ISO timestamp"))
+    }
+}

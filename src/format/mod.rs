@@ -1,0 +1,44 @@
+//! What is written down and read back, one type for each fact and both directions: state file,
+//! `/state.json`, `/decisions.json`, timelines, recovery settings; and the names of alert files and
+//! metrics. Beside the mirror of the configuration file the only room that says master and xlog. It
+//! makes and reads text; files and connections are other rooms' business.
+
+mod decision;
+mod event;
+#[cfg(test)]
+mod fixtures;
+mod memory;
+mod moment;
+mod names;
+mod node;
+pub mod recovery;
+mod state_file;
+mod timeline;
+mod timeline_reader;
+
+pub use decision::{
+    Ballot, Contact, Decision, DecisionFigures, Lag, MissingVote, Primary, Standby, decisions_json,
+};
+pub use event::{Recording, write_event, write_turn};
+pub use moment::since;
+pub use names::{alert_file, metric_line};
+pub use node::{Observed, read_state_json, state_json};
+pub use state_file::{MAX_STATE_FILE_BYTES, Origin, Recalled, StateFile, state_file};
+pub use timeline::{CheckLine, Clocks, Decided, Follow, Line, Step, Timeline, header};
+pub use timeline_reader::{FormatError, MAX_LINE_BYTES, Reader, read};
+
+use serde::Serialize;
+use serde_json::ser::{PrettyFormatter, Serializer};
+
+/// The original's layout: indented by 4, no final newline.
+fn indented(value: &impl Serialize) -> Vec<u8> {
+    let mut text = Vec::new();
+    let formatter = PrettyFormatter::with_indent(b"    ");
+    let mut serializer = Serializer::with_formatter(&mut text, formatter);
+    #[expect(
+        clippy::expect_used,
+        reason = "a Vec takes every write, and our maps have strings for keys"
+    )]
+    value.serialize(&mut serializer).expect("JSON into memory");
+    text
+}
