@@ -1,17 +1,16 @@
 //! Events as lines of a timeline, both directions: the words for reports, failures, ends of commands
 //! and what else happens to the core.
 
-use std::fmt::Display;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::moment::{at, since};
 use super::node::Observed;
+use super::report::{ObserversReport, Report};
 use super::timeline::{CheckLine, Decided, Step, read_config};
-use crate::cluster::{Lsn, NodeReport, ObserverReport, ProbeFailure, ProbeStep, RoleReport};
+use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
 use crate::config::{Config, NodeName};
 use crate::lookout::{
     CommandId, CommandOutcome, CommandPurpose, Event, FailoverOutcome, FollowOutcome,
@@ -115,30 +114,6 @@ enum Followed {
     Unknown(String),
     #[serde(rename = "not_a_standby")]
     NotAStandby(String),
-}
-
-/// One report of a node; times are seconds from the timeline's epoch.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Report {
-    in_recovery: bool,
-    db_time: f64,
-    #[serde(default, with = "text", skip_serializing_if = "Option::is_none")]
-    lsn: Option<Lsn>,
-    #[serde(default, with = "text", skip_serializing_if = "Option::is_none")]
-    receive_lsn: Option<Lsn>,
-    #[serde(default, with = "text", skip_serializing_if = "Option::is_none")]
-    replay_lsn: Option<Lsn>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_replay: Option<f64>,
-}
-
-/// One report of an observer.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ObserversReport {
-    date: f64,
-    nodes: Observed,
 }
 
 /// A key that is there or not, and then true.
@@ -391,51 +366,6 @@ fn answering() -> ProbeStep {
     ProbeStep::Answering
 }
 
-impl Report {
-    fn of(report: &NodeReport, epoch: WallTime) -> Self {
-        let db_time = since(epoch, report.db_time);
-        match &report.role {
-            RoleReport::Primary { lsn, .. } => Self {
-                in_recovery: false,
-                db_time,
-                lsn: *lsn,
-                receive_lsn: None,
-                replay_lsn: None,
-                last_replay: None,
-            },
-            RoleReport::Standby {
-                receive,
-                replay,
-                last_replay,
-            } => Self {
-                in_recovery: true,
-                db_time,
-                lsn: None,
-                receive_lsn: *receive,
-                replay_lsn: *replay,
-                last_replay: last_replay.map(|time| since(epoch, time)),
-            },
-        }
-    }
-
-    fn read(self, epoch: WallTime) -> NodeReport {
-        let role = if self.in_recovery {
-            RoleReport::Standby {
-                receive: self.receive_lsn,
-                replay: self.replay_lsn,
-                last_replay: self.last_replay.map(|seconds| at(epoch, seconds)),
-            }
-        } else {
-            RoleReport::Primary {
-                lsn: self.lsn,
-                slots: Vec::new(),
-            }
-        };
-        let db_time = at(epoch, self.db_time);
-        NodeReport { db_time, role }
-    }
-}
-
 impl From<&CommandOutcome> for Outcome {
     fn from(outcome: &CommandOutcome) -> Self {
         match outcome {
@@ -487,31 +417,6 @@ fn keys(line: &Map<String, Value>, of: &[&str]) -> Map<String, Value> {
         .iter()
         .filter_map(|key| Some(((*key).to_owned(), line.get(*key)?.clone())));
     found.collect()
-}
-
-mod text {
-    use super::*;
-
-    pub(super) fn serialize<T: Display, S: Serializer>(
-        value: &Option<T>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        value
-            .as_ref()
-            .map(ToString::to_string)
-            .serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<T>, D::Error> {
-        let text: Option<String> = Option::deserialize(deserializer)?;
-        let parse = |text: &str| {
-            text.parse()
-                .map_err(|cause| serde::de::Error::custom(format!("{text:?}: {cause}")))
-        };
-        text.as_deref().map(parse).transpose()
-    }
 }
 
 /// The keys of a failure.

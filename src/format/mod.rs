@@ -12,6 +12,7 @@ mod moment;
 mod names;
 mod node;
 pub mod recovery;
+mod report;
 mod state_file;
 mod timeline;
 mod timeline_reader;

@@ -118,7 +118,7 @@ fn all_daemons_killed_in_mid_outage_promote_once_and_not_before_the_limit() {
     };
     for name in ["p", "s1", "s2"] {
         wait_until("the outage is in the state file", SOON, || {
-            fleet[name].state_file()["memory"]["primary_contacts"]["p"]["monotonic"].is_f64()
+            fleet[name].state_file()["memory"]["contacts"]["p"]["monotonic"].is_f64()
         });
     }
     pause(2000);
