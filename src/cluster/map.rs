@@ -11,17 +11,17 @@ use super::state::{ClusterState, NodeState, ObserverState, Sighting};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::time::Monotonic;
 
-/// Every configured node by role. A node may stand in two lists: an observer's word is added to
+/// Every configured node by role. A node may stand in two lists: an observer's report is added to
 /// ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeMap {
-    /// Primaries that somebody reaches now, and by whose word.
+    /// Primaries that somebody reaches now, and by whose report.
     pub connected_primaries: BTreeMap<NodeName, Witness>,
     /// Nodes last known to be primary that cannot be reached now.
     pub disconnected_primaries: BTreeSet<NodeName>,
-    /// Nodes that have told that they are standbys.
+    /// Nodes that report that they are standbys.
     pub standbys: BTreeMap<NodeName, Standby>,
-    /// Nodes that never told anybody their role.
+    /// Nodes that never reported a role to anyone.
     pub unknown: BTreeSet<NodeName>,
     /// Observers with a vote: their last answer is good and young.
     pub connected_observers: BTreeSet<ObserverName>,
@@ -29,7 +29,7 @@ pub struct NodeMap {
     pub disconnected_observers: BTreeSet<ObserverName>,
 }
 
-/// By whose word something is known.
+/// By whose report something is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Witness {
     /// Our own poll.
@@ -41,7 +41,7 @@ pub enum Witness {
 /// A standby's facts, ours or an observer's, whichever count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standby {
-    /// By whose word.
+    /// By whose report.
     pub witness: Witness,
     /// Was it reached at the last attempt of that witness.
     pub connected: bool,
@@ -163,17 +163,18 @@ impl NodeMap {
         young: Duration,
         now: Monotonic,
     ) {
-        let words: Vec<_> = state
+        let observations: Vec<_> = state
             .observers
             .iter()
-            .filter_map(|(name, observer)| Word::of(name, observer, node))
+            .filter_map(|(name, observer)| Observation::of(name, observer, node))
             .collect();
-        let is_young =
-            |word: &Word<'_>| word.sighting.connected && now.since(word.sighting.at) < young;
+        let is_young = |observation: &Observation<'_>| {
+            observation.sighting.connected && now.since(observation.sighting.at) < young
+        };
         let telling = |in_recovery| {
-            words
+            observations
                 .iter()
-                .filter(move |word| word.sighting.in_recovery == Some(in_recovery))
+                .filter(move |observation| observation.sighting.in_recovery == Some(in_recovery))
         };
         self.place_seen_primary(node, own, telling(false), is_young);
         self.place_seen_standby(node, own, telling(true));
@@ -186,23 +187,28 @@ impl NodeMap {
         &mut self,
         node: &NodeName,
         own: &NodeState,
-        mut words: impl Iterator<Item = &'a Word<'a>> + Clone,
-        is_young: impl Fn(&Word<'_>) -> bool,
+        mut observations: impl Iterator<Item = &'a Observation<'a>> + Clone,
+        is_young: impl Fn(&Observation<'_>) -> bool,
     ) {
-        if words.clone().next().is_none() {
+        if observations.clone().next().is_none() {
             return;
         }
         self.unknown.remove(node);
-        if let Some(word) = words.clone().find(|word| is_young(word)) {
-            let witness = || Witness::Observer(word.name.clone());
+        if let Some(observation) = observations
+            .clone()
+            .find(|observation| is_young(observation))
+        {
+            let witness = || Witness::Observer(observation.name.clone());
             self.connected_primaries
                 .entry(node.clone())
                 .or_insert_with(witness);
             return;
         }
         let our_standby = own.answer.as_ref().filter(|answer| answer.in_recovery);
-        let stands = |word: &Word<'_>| our_standby.is_none_or(|ours| ours.at <= word.told_at());
-        if !own.is_connected() && words.any(stands) {
+        let stands = |observation: &Observation<'_>| {
+            our_standby.is_none_or(|ours| ours.at <= observation.reported_at())
+        };
+        if !own.is_connected() && observations.any(stands) {
             self.disconnected_primaries.insert(node.clone());
         }
     }
@@ -213,23 +219,24 @@ impl NodeMap {
         &mut self,
         node: &NodeName,
         own: &NodeState,
-        words: impl Iterator<Item = &'a Word<'a>>,
+        observations: impl Iterator<Item = &'a Observation<'a>>,
     ) {
         let ours = own.answer.as_ref();
         if own.is_connected() && ours.is_some_and(|answer| answer.in_recovery) {
             return;
         }
-        let newer = words.filter(|word| ours.is_none_or(|answer| word.sighting.at >= answer.at));
+        let newer = observations
+            .filter(|observation| ours.is_none_or(|answer| observation.sighting.at >= answer.at));
         // An observer that we have lost as well is no way to the standby any more: who is cut off
         // must not count, as if they stood behind it, the nodes that it last heard of through
         // others.
-        let reaches = |word: &Word<'_>| {
-            word.sighting.connected && self.connected_observers.contains(word.name)
+        let reaches = |observation: &Observation<'_>| {
+            observation.sighting.connected && self.connected_observers.contains(observation.name)
         };
         let best = newer
-            .map(|word| (reaches(word), word))
-            .max_by_key(|(reaches, word)| (*reaches, word.sighting.at));
-        let Some((connected, Word { name, sighting, .. })) = best else {
+            .map(|observation| (reaches(observation), observation))
+            .max_by_key(|(reaches, observation)| (*reaches, observation.sighting.at));
+        let Some((connected, Observation { name, sighting, .. })) = best else {
             return;
         };
         self.unknown.remove(node);
@@ -243,7 +250,7 @@ impl NodeMap {
         self.standbys.insert(node.clone(), standby);
     }
 
-    /// While it is configured and nobody told another role of it, the remembered primary is a
+    /// While it is configured and no other role of it was reported, the remembered primary is a
     /// disconnected one.
     fn place_remembered(&mut self, remembered: Option<&NodeName>) {
         if let Some(node) = remembered.and_then(|node| self.unknown.take(node)) {
@@ -253,14 +260,14 @@ impl NodeMap {
 }
 
 /// What one observer says of one node.
-struct Word<'a> {
+struct Observation<'a> {
     name: &'a ObserverName,
     sighting: &'a Sighting,
     /// When that observer last reached it as a connected primary.
     sighted: Option<Monotonic>,
 }
 
-impl<'a> Word<'a> {
+impl<'a> Observation<'a> {
     fn of(name: &'a ObserverName, observer: &'a ObserverState, node: &NodeName) -> Option<Self> {
         let sighted = observer
             .primary_contacts
@@ -273,9 +280,9 @@ impl<'a> Word<'a> {
         })
     }
 
-    /// When the node told the observer that it is a primary.
-    fn told_at(&self) -> Monotonic {
-        self.sighted.map_or(self.sighting.told_at, |sighted| {
+    /// When the node reported to the observer that it is a primary.
+    fn reported_at(&self) -> Monotonic {
+        self.sighted.map_or(self.sighting.reported_at, |sighted| {
             sighted.min(self.sighting.at)
         })
     }

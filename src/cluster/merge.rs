@@ -257,7 +257,9 @@ impl ObserverState {
         if known.is_some_and(|known| known.lost_db_time == Some(db_time)) {
             return;
         }
-        let at = known.map_or(sighting.told_at, |known| known.at.max(sighting.told_at));
+        let at = known.map_or(sighting.reported_at, |known| {
+            known.at.max(sighting.reported_at)
+        });
         let sighted = known.and_then(|known| known.sighted);
         self.primary_contacts.insert(
             node.clone(),
@@ -287,7 +289,7 @@ fn sighting(observed: ObservedNode, date: WallTime, now: Monotonic) -> Sighting 
     let lost = observed.db_time.filter(|_| !observed.connection);
     Sighting {
         at,
-        told_at: lost.map_or(at, |db_time| at.min(carried_over(db_time, date, now))),
+        reported_at: lost.map_or(at, |db_time| at.min(carried_over(db_time, date, now))),
         fetch_time: observed.fetch_time,
         connected: observed.connection,
         db_time: observed.db_time,

@@ -77,7 +77,7 @@ pub struct ObservedNode {
     pub connection: bool,
     /// The node's clock at its last answer.
     pub db_time: Option<WallTime>,
-    /// What the node last told of its role; `None`: it never told the observer.
+    /// The role that the node last reported; `None`: never to this observer.
     pub in_recovery: Option<bool>,
     /// Receive position of a standby.
     pub receive: Option<Lsn>,

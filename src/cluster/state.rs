@@ -72,7 +72,7 @@ impl ClusterState {
     }
 }
 
-/// What our own polls of one node have told. Facts of the last good answer stay when a later
+/// What our own polls of one node have brought. Facts of the last good answer stay when a later
 /// attempt fails.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeState {
@@ -80,7 +80,7 @@ pub struct NodeState {
     pub attempt: Option<Attempt>,
     /// Why the last attempt failed; `None` after a good one.
     pub failure: Option<ProbeFailure>,
-    /// The last good answer; `None`: the node never told its role.
+    /// The last good answer; `None`: the node never reported its role.
     pub answer: Option<NodeAnswer>,
     /// Lag in seconds, `|db_time - last replay timestamp|`, as last known; `None` on a primary.
     pub replication_lag: Option<Duration>,
@@ -131,7 +131,7 @@ pub struct NodeAnswer {
     pub slots: Vec<ReplicationSlot>,
 }
 
-/// What one observer has told. Its last known entries stay when a later attempt fails.
+/// What one observer has reported. Its last known entries stay when a later attempt fails.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObserverState {
     /// The last attempt, good or failed; `None`: never asked.
@@ -170,16 +170,16 @@ pub struct Sighting {
     /// When the observer last asked the node, carried over to our monotonic clock by the age it had
     /// when answered.
     pub at: Monotonic,
-    /// When the node last told the observer what it is: the same, or for one that the observer has
+    /// When the node last reported to the observer what it is: the same, or for one that it has
     /// lost its `db_time`, carried over likewise.
-    pub told_at: Monotonic,
+    pub reported_at: Monotonic,
     /// When the observer last asked the node, as the observer printed it.
     pub fetch_time: WallTime,
     /// Did the observer's attempt succeed.
     pub connected: bool,
     /// The node's clock at its last answer to the observer.
     pub db_time: Option<WallTime>,
-    /// What it told the observer of its role.
+    /// The role that it reported to the observer.
     pub in_recovery: Option<bool>,
     /// Receive position.
     pub receive: Option<Lsn>,

@@ -101,7 +101,7 @@ impl Daemon {
         while self.ending != Ending::Now {
             self.turn(&mut ready)?;
         }
-        self.say_goodbye();
+        self.log_stop();
         Ok(())
     }
 
@@ -386,7 +386,7 @@ impl Daemon {
         self.files.request(key, path, deed, &mut self.io);
     }
 
-    fn say_goodbye(&mut self) {
+    fn log_stop(&mut self) {
         let now = self.clock.now();
         self.flight.end(&self.lookout, now);
         self.io.children.leave();

@@ -101,7 +101,7 @@ impl Daemon {
     pub(super) fn adopt(&mut self, replaced: &Replaced) {
         let now = self.io.now;
         let config = Arc::clone(self.lookout.config());
-        say_what_changed(&replaced.old, &config);
+        log_changes(&replaced.old, &config);
         self.syslog.adopt(config.syslog.as_ref(), now.mono);
         self.statsd.adopt(config.statsd.as_ref(), now.mono);
         self.io.tls_files = Keyring::default();
@@ -125,7 +125,7 @@ pub(super) struct Replaced {
 }
 
 /// At the more talkative of both levels, so that a change of it is seen either way.
-fn say_what_changed(old: &Config, new: &Config) {
+fn log_changes(old: &Config, new: &Config) {
     our_log::set_level(old.log_level.max(new.log_level));
     let changes = changes(old, new);
     let mut keys: Vec<&str> = changes.iter().map(Change::key).collect();

@@ -12,8 +12,8 @@ use crate::config::{NodeName, ObserverName, QuorumRule};
 pub struct Quorum {
     /// Candidates and connected observers.
     pub known: usize,
-    /// The standbys that may be promoted (also those that a former process knew), the primary, and
-    /// all observers that were ever asked.
+    /// The standbys that may be promoted (also those that the previous process knew), the primary,
+    /// and all observers that were ever asked.
     pub total: usize,
     /// `failover_quorum`.
     pub rule: QuorumRule,
@@ -84,7 +84,7 @@ pub enum NoVote {
         /// The highest age.
         limit: Duration,
     },
-    /// The standby was one to a former process, and has told nobody anything since.
+    /// The standby was one to the previous process, and nobody has reached it since.
     NotSeenSinceRestart,
     /// The observer's last answer failed.
     NoAnswer,
@@ -170,12 +170,12 @@ pub(super) fn count(snapshot: &Snapshot<'_>, contenders: &[Contender]) -> Votes 
         votes.count(Voter::Standby(contender.node.clone()), why_not);
     }
     // A daemon that was restarted must not take its corner for the whole: who was a standby before,
-    // and has told nobody anything since, is one still.
-    let untold = snapshot
+    // and has not been reached since, is one still.
+    let unreached = snapshot
         .previous_standbys
         .iter()
         .filter(|node| map.unknown.contains(*node));
-    for node in untold
+    for node in unreached
         .filter(|node| !config.never_promote.contains(*node) && !config.known_gone.contains(*node))
     {
         votes.count(

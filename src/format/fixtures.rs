@@ -142,7 +142,7 @@ pub(super) fn memory(mono: Option<Monotonic>) -> Memory {
 fn sighting() -> Sighting {
     Sighting {
         at: mono(10_005),
-        told_at: mono(10_005),
+        reported_at: mono(10_005),
         fetch_time: wall("2024-01-01T00:00:05Z"),
         connected: true,
         db_time: Some(wall("2024-01-01T00:00:05.25Z")),

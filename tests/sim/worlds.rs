@@ -526,7 +526,7 @@ fn add_observer(
             Word::Standby { position, age } => (age, true, position),
             _ => (1, false, OURS),
         };
-        let told_at = if let Word::LostPrimary { age } = word {
+        let reported_at = if let Word::LostPrimary { age } = word {
             age
         } else {
             age
@@ -534,31 +534,31 @@ fn add_observer(
         if is_primary {
             let sighted = connected.then(|| mono(age));
             let contact = PrimaryContact {
-                at: mono(told_at),
+                at: mono(reported_at),
                 sighted,
                 lost_db_time: None,
             };
             observer
                 .primary_contacts
                 .insert(names[node].clone(), contact);
-            observed.contacts[node] = Some(moment(told_at));
+            observed.contacts[node] = Some(moment(reported_at));
         }
         let (receive, replay) = ((!is_primary).then_some(position), Some(position));
         observer.nodes.insert(
             names[node].clone(),
             Sighting {
                 at: mono(age),
-                told_at: mono(told_at),
+                reported_at: mono(reported_at),
                 fetch_time: wall(age),
                 connected,
-                db_time: Some(wall(told_at)),
+                db_time: Some(wall(reported_at)),
                 in_recovery: Some(!is_primary),
                 receive: receive.map(Lsn::from_bytes),
                 replay: replay.map(Lsn::from_bytes),
                 last_replay: None,
             },
         );
-        let db_time = Some((moment(told_at), 0));
+        let db_time = Some((moment(reported_at), 0));
         let entry = Entry {
             at: moment(age),
             connected,

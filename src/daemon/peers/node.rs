@@ -227,7 +227,7 @@ impl NodeConversation {
                     Progress::LoggedIn => {}
                     Progress::Answered(answer) => report = Some(answer),
                     Progress::Warned(text) => {
-                        let news = self.warnings.hear(&text, io.now.mono);
+                        let news = self.warnings.news(&text, io.now.mono);
                         news.iter()
                             .for_each(|news| log::warn!("node {}: {news}", self.name));
                     }

@@ -20,7 +20,7 @@ struct Warning {
 impl Warnings {
     /// The line to be logged, if this is news. Nobody says that a warning is over: one that was not
     /// heard for a while is.
-    pub(super) fn hear(&mut self, text: &str, now: Monotonic) -> Option<String> {
+    pub(super) fn news(&mut self, text: &str, now: Monotonic) -> Option<String> {
         self.0.retain(|_, warning| now.since(warning.heard) < OVER);
         let about = text.split(": ").next().unwrap_or_default();
         let fresh = || Warning {
@@ -62,7 +62,7 @@ mod tests {
         ] {
             let now = Monotonic::from_duration(Duration::from_secs(second));
             assert_eq!(
-                warnings.hear(text, now).as_deref(),
+                warnings.news(text, now).as_deref(),
                 expected,
                 "{text} at {second}"
             );
