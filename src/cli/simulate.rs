@@ -53,9 +53,9 @@ pub(super) fn parse(parser: &mut Parser) -> Result<Simulate, Error> {
 pub(super) fn main(wanted: &Simulate) -> ExitCode {
     match simulate(wanted) {
         Ok((found, text)) => {
-            let said = output::answer(&text);
+            let printed = output::answer(&text);
             if found.is_clean() {
-                said
+                printed
             } else {
                 ExitCode::FAILURE
             }
@@ -85,7 +85,7 @@ fn simulate(wanted: &Simulate) -> Result<(Survey, String), String> {
     }
     let mut progress = Progress::new();
     let found = survey(&config, wanted.seed, wanted.schedules, |done, all| {
-        progress.tell(done, all)
+        progress.show(done, all)
     });
     progress.end();
     let written = wanted
@@ -123,7 +123,7 @@ fn report(wanted: &Simulate, config: &Config, found: &Survey) -> String {
         let _ = writeln!(text, "note: {remark}");
     }
     for (finding, case) in &found.findings {
-        text += &told(finding, case, found);
+        text += &describe(finding, case, found);
         if let Some(folder) = &wanted.timelines {
             let _ = writeln!(
                 text,
@@ -175,7 +175,7 @@ fn summary(wanted: &Simulate, config: &Config, found: &Survey) -> String {
     )
 }
 
-fn told(finding: &Finding, case: &Case, found: &Survey) -> String {
+fn describe(finding: &Finding, case: &Case, found: &Survey) -> String {
     let label = if finding.is_problem() {
         "PROBLEM"
     } else {
@@ -197,21 +197,21 @@ fn told(finding: &Finding, case: &Case, found: &Survey) -> String {
 /// A line on a terminal that tells how far we are.
 struct Progress {
     is_shown: bool,
-    said: usize,
+    shown: usize,
 }
 
 impl Progress {
     fn new() -> Self {
         Self {
             is_shown: io::stderr().is_terminal(),
-            said: 0,
+            shown: 0,
         }
     }
 
-    fn tell(&mut self, done: usize, all: usize) {
+    fn show(&mut self, done: usize, all: usize) {
         let percent = done.saturating_mul(100) / all.max(1);
-        if self.is_shown && percent > self.said {
-            self.said = percent;
+        if self.is_shown && percent > self.shown {
+            self.shown = percent;
             let _ = write!(io::stderr(), "\r{percent:3} % of {all} schedules");
         }
     }

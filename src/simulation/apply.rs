@@ -36,7 +36,7 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
         Fault::Forgets(host) => forget(world, host),
         Fault::Daemon(host, true) => start_daemon(world, host),
         Fault::Daemon(host, false) => kill_daemon(world, host),
-        Fault::Lies(host, told) => lie(world, host, told),
+        Fault::Lies(host, lie) => set_lie(world, host, lie),
         Fault::Commands(host, status, takes) => world.hosts[host].faults.command = (status, takes),
         Fault::Maintenance(host, exists) => world.hosts[host].faults.maintenance = exists,
         Fault::Check(host) => request_check(world, host),
@@ -76,7 +76,7 @@ fn kill_daemon(world: &mut World<'_>, host: HostId) {
     world.hosts[host].daemon.is_alive = false;
 }
 
-fn lie(world: &mut World<'_>, host: HostId, lie: Option<Lie>) {
+fn set_lie(world: &mut World<'_>, host: HostId, lie: Option<Lie>) {
     let frozen = matches!(lie, Some(Lie::Frozen));
     let report = || state_json::report(&world.hosts[host], &world.setup, world.now);
     let frozen = frozen.then(report);

@@ -1,9 +1,7 @@
 //! The databases as they truly are: role, life, write-ahead log. What anybody believes of them is
 //! not here.
 
-use std::fmt;
-
-use super::fault::Death;
+use super::fault::{Death, Refusal};
 use super::network::Network;
 use super::{Micros, NodeId};
 use crate::cluster::{Lsn, NodeReport, ProbeFailure, RoleReport};
@@ -54,15 +52,6 @@ pub enum Condition {
     Starting,
 }
 
-/// How a running server rejects connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Rejected credentials.
-    Login,
-    /// Too many connections.
-    Slots,
-}
-
 /// What a poll of a database comes to.
 pub(super) enum Reaction {
     /// It reports its status.
@@ -79,15 +68,6 @@ pub(super) struct Databases {
     next_term: u32,
     /// Until when their WAL has been brought forward.
     advanced_to: Micros,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Login => "rejects our login",
-            Self::Slots => "is out of connections",
-        })
-    }
 }
 
 impl From<Death> for Condition {

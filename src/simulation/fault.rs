@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::setup::Setup;
-use super::{HostId, Micros, NodeId, Refusal, seconds};
+use super::{HostId, Micros, NodeId, seconds};
 
 /// One fault and its time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +23,15 @@ pub enum Death {
     HostDown,
     /// It accepts connections and answers nothing.
     Hang,
+}
+
+/// How a running server rejects connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Rejected credentials.
+    Login,
+    /// Too many connections.
+    Slots,
 }
 
 /// What an observer reports against the truth.
@@ -196,6 +205,15 @@ impl fmt::Display for Death {
             Self::Crash => "crashes",
             Self::HostDown => "goes down with its host",
             Self::Hang => "hangs",
+        })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Login => "rejects our login",
+            Self::Slots => "is out of connections",
         })
     }
 }

@@ -131,10 +131,10 @@ impl Case {
             "0.0 s",
             setup.host_name(setup.primary)
         );
-        let told = all
+        let lines = all
             .into_iter()
             .map(|(at, text)| format!("{:>7.1} s    {text}", seconds(at)));
-        std::iter::once(primary).chain(told).collect()
+        std::iter::once(primary).chain(lines).collect()
     }
 
     /// What happened first, in a few words.

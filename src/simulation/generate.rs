@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::fault::{Death, Fault, Lie, Step};
+use super::fault::{Death, Fault, Lie, Refusal, Step};
 use super::plan::{Ending, Plan};
 use super::rng::Rng;
 use super::setup::Setup;
-use super::{HostId, Micros, NodeId, Refusal, SECOND};
+use super::{HostId, Micros, NodeId, SECOND};
 use crate::config::{self, Config, Environment, NodeName, QuorumRule};
 
 /// Makes schedules.

@@ -40,9 +40,9 @@ mod world;
 use std::time::Duration;
 
 pub use apply::MOST_SKEW;
-pub use database::{Condition, Database, Refusal};
+pub use database::{Condition, Database};
 pub use fact::Fact;
-pub use fault::{Death, Fault, Lie, Step};
+pub use fault::{Death, Fault, Lie, Refusal, Step};
 pub use finding::{Case, Finding};
 pub use generate::Generator;
 pub use network::{Network, Path};

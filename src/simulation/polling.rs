@@ -37,7 +37,7 @@ pub(super) fn begin(world: &mut World<'_>, host: HostId, target: Target) {
 }
 
 /// A poll reaches the host that it asks.
-pub(super) fn arrive(world: &mut World<'_>, poll: Poll) {
+pub(super) fn receive(world: &mut World<'_>, poll: Poll) {
     let to = host_of(world, poll.target);
     match world.network.path(poll.from.host, to).cut {
         true => time_out(world, poll),

@@ -35,19 +35,19 @@ pub struct Survey {
     pub drawn: usize,
 }
 
-/// Surveys a cluster of at least one server. `tell` is told how many schedules of how many have
+/// Surveys a cluster of at least one server. `progress` is given how many schedules of how many have
 /// been run.
 pub fn survey(
     config: &Config,
     seed: u64,
     schedules: usize,
-    mut tell: impl FnMut(usize, usize),
+    mut progress: impl FnMut(usize, usize),
 ) -> Survey {
     let shape = Shape::of(config);
     let work = Work::of(&shape.config);
     let schedules = schedules.min(work.drawn);
-    let mut told = |done, all| tell(done, all + schedules);
-    let mut survey = Survey::of_single_faults(&shape.config, seed, work.single, &mut told);
+    let mut single = |done, all| progress(done, all + schedules);
+    let mut survey = Survey::of_single_faults(&shape.config, seed, work.single, &mut single);
     let all = survey.single_faults.0 + schedules;
     let generator = Generator::default();
     for number in 0..schedules {
@@ -57,7 +57,7 @@ pub fn survey(
             work.shrinking,
         );
         survey.drawn += 1;
-        tell(survey.single_faults.0 + survey.drawn, all);
+        progress(survey.single_faults.0 + survey.drawn, all);
     }
     if !survey.is_clean() {
         survey.remedies = remedies(&shape.config, |changed| {
@@ -85,7 +85,7 @@ impl Survey {
         config: &Config,
         seed: u64,
         most: usize,
-        tell: &mut dyn FnMut(usize, usize),
+        progress: &mut dyn FnMut(usize, usize),
     ) -> Self {
         let faults = SingleFaults::of(config, seed, most);
         let all = faults.plans.len();
@@ -95,7 +95,7 @@ impl Survey {
         };
         for (done, plan) in faults.plans.into_iter().enumerate() {
             survey.look_at(plan);
-            tell(done + 1, all);
+            progress(done + 1, all);
         }
         survey.sum_up();
         survey

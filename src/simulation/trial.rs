@@ -120,7 +120,7 @@ impl<'w> Trial<'w> {
     fn turn(&mut self) {
         let now = self.world.now;
         while let Some(message) = self.world.in_flight.pop_due(now) {
-            self.arrive(message);
+            self.deliver(message);
         }
         for host in 0..self.world.hosts.len() {
             let due = self.world.hosts[host].next_turn();
@@ -131,13 +131,13 @@ impl<'w> Trial<'w> {
         }
     }
 
-    fn arrive(&mut self, message: Message) {
+    fn deliver(&mut self, message: Message) {
         let world = &mut self.world;
         if let Some(until) = world.waits_until(&message) {
             return world.send(until, message);
         }
         match message {
-            Message::Request(poll) => polling::arrive(world, poll),
+            Message::Request(poll) => polling::receive(world, poll),
             Message::NodeReport(to, id, probe, outcome) if world.runs(to) => {
                 let node = world.setup.nodes[id].clone();
                 let event = Event::NodeProbed {
