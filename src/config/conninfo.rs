@@ -37,8 +37,8 @@ pub struct ConnInfo {
     pub tls: TlsSettings,
     /// `channel_binding`.
     pub channel_binding: ChannelBinding,
-    /// `require_auth`; `None`: any method.
-    pub require_auth: Option<AuthMethods>,
+    /// `require_auth`.
+    pub require_auth: AuthMethods,
     /// `requirepeer`: the account that a server behind a Unix socket must run as.
     pub required_peer: Option<String>,
     /// `target_session_attrs`: which of several hosts goes first; `None`: the first that answers.
@@ -74,7 +74,7 @@ pub enum HostAddress {
 }
 
 /// `keepalives_*`: `None` is the system's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keepalives {
     /// `keepalives_idle`: silence before the first probe.
     pub idle: Option<Duration>,

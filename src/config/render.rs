@@ -144,7 +144,9 @@ fn connection(info: &ConnInfo, password: Option<String>) -> Value {
         ),
         (
             "require_auth",
-            info.require_auth.map(|methods| json!(methods.to_keyword())),
+            Some(info.require_auth.to_keyword())
+                .filter(|methods| !methods.is_empty())
+                .map(Value::from),
         ),
     ];
     let mut keywords = json!({

@@ -2,7 +2,7 @@
 
 use super::resolve::Source;
 
-/// The methods that a server may ask for.
+/// The methods that a server may ask for; by default all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthMethods {
     allowed: [bool; METHODS.len()],
@@ -29,6 +29,15 @@ pub enum AuthMethod {
     Nothing,
 }
 
+impl Default for AuthMethods {
+    fn default() -> Self {
+        Self {
+            allowed: [true; METHODS.len()],
+            listed: false,
+        }
+    }
+}
+
 impl AuthMethods {
     /// May the server ask for it.
     pub fn allows(&self, method: AuthMethod) -> bool {
@@ -43,7 +52,7 @@ impl AuthMethods {
         self.listed && self.allows(method)
     }
 
-    /// As libpq reads it back.
+    /// As libpq reads it back; empty: any method.
     pub fn to_keyword(&self) -> String {
         let (sign, wanted) = if self.listed {
             ("", true)
@@ -61,13 +70,14 @@ impl AuthMethods {
     }
 }
 
-/// `None`: any method.
-pub(super) fn resolve(source: &mut Source<'_>) -> Option<AuthMethods> {
-    let text = source.filled("require_auth")?;
-    let parsed = parse(text);
+pub(super) fn resolve(source: &mut Source<'_>) -> AuthMethods {
+    let parsed = source.filled("require_auth").map(parse);
     parsed
-        .map_err(|message| source.error("require_auth", message))
-        .ok()
+        .unwrap_or_else(|| Ok(AuthMethods::default()))
+        .unwrap_or_else(|message| {
+            source.error("require_auth", message);
+            AuthMethods::default()
+        })
 }
 
 /// Methods, or `!` methods, separated by commas; not both, and none twice.

@@ -15,33 +15,53 @@ use postgres_protocol::message::backend::{AuthenticationSaslBody, Message};
 use postgres_protocol::message::frontend;
 
 use super::error::{MAX_MESSAGE, ServerError, nonsense, printable};
-use super::login::{Accepted, Binding, Login, Password, Transport};
-use super::mechanism::{choose, unbound};
+use super::mechanism::{Transport, choose, unbound};
 use crate::cluster::ProbeFailure;
+use crate::config::{AuthMethod, AuthMethods, ChannelBinding, ConnInfo, Secret};
 
 /// Logging in: whom as, and how far it has come.
 pub(super) struct Handshake {
     user: String,
-    password: Option<Password>,
+    /// None of an empty one, as in libpq.
+    password: Option<Secret>,
     transport: Transport,
-    binding: Binding,
-    accepted: Accepted,
+    binding: ChannelBinding,
+    accepted: AuthMethods,
     stage: Stage,
 }
 
 impl Handshake {
-    /// The start-up message is on its way.
-    pub(super) fn new(login: Login) -> Self {
-        Self {
-            user: login.user,
-            password: login
-                .password
-                .filter(|password| !password.reveal().is_empty()),
-            transport: login.transport,
-            binding: login.binding,
-            accepted: login.accepted,
+    /// Queues the StartupMessage (Protocol, "Message Formats") for the host at index `host`. Nothing
+    /// is queued when a value holds a zero byte, which the message cannot carry.
+    ///
+    /// Protocol 3.0, though newer servers speak 3.2: nothing of it is needed here, and poolers know
+    /// 3.0. Only parameters that pgbouncer accepts from everybody are sent; `options` is there only
+    /// if it was configured.
+    pub(super) fn begin(
+        info: &ConnInfo,
+        host: usize,
+        transport: Transport,
+        out: &mut BytesMut,
+    ) -> io::Result<Self> {
+        let begin = out.len();
+        let parameters = [
+            ("user", info.user.as_str()),
+            ("database", info.dbname.as_str()),
+            ("application_name", info.application_name.as_str()),
+            ("client_encoding", "UTF8"),
+        ];
+        let options = info.options.as_deref().map(|options| ("options", options));
+        frontend::startup_message(parameters.into_iter().chain(options), out)
+            .inspect_err(|_| out.truncate(begin))?;
+        let password = info.hosts.get(host).and_then(|host| host.password.clone());
+        Ok(Self {
+            user: info.user.clone(),
+            password: password.filter(|password| !password.reveal().is_empty()),
+            transport,
+            binding: info.channel_binding,
+            accepted: info.require_auth,
             stage: Stage::Asked,
-        }
+        })
     }
 
     /// The server has not let us in yet.
@@ -82,17 +102,17 @@ impl Handshake {
     fn answer(&self, message: Message, out: &mut BytesMut) -> Result<Stage, ProbeFailure> {
         match message {
             Message::AuthenticationOk => {
-                self.check("nothing", self.accepted.nothing)?;
+                self.check("nothing", AuthMethod::Nothing)?;
                 return Ok(Stage::Accepted);
             }
             Message::AuthenticationCleartextPassword => {
-                self.check("the password in cleartext", self.accepted.cleartext)?;
+                self.check("the password in cleartext", AuthMethod::Password)?;
                 self.check_nobody_listens()?;
                 frontend::password_message(self.password_for("password")?, out)
                     .map_err(unsendable)?;
             }
             Message::AuthenticationMd5Password(body) => {
-                self.check("the password as md5", self.accepted.md5)?;
+                self.check("the password as md5", AuthMethod::Md5)?;
                 let hash = md5_hash(self.user.as_bytes(), self.password_for("md5")?, body.salt());
                 frontend::password_message(hash.as_bytes(), out).map_err(unsendable)?;
             }
@@ -104,14 +124,14 @@ impl Handshake {
 
     /// What the operator does not accept, and what cannot be bound although it must be, goes no
     /// further.
-    fn check(&self, method: &str, is_accepted: bool) -> Result<(), ProbeFailure> {
-        if !is_accepted {
+    fn check(&self, name: &str, method: AuthMethod) -> Result<(), ProbeFailure> {
+        if !self.accepted.allows(method) {
             return Err(rejected(format!(
-                "the server requests {method}, which require_auth does not allow"
+                "the server requests {name}, which require_auth does not allow"
             )));
         }
-        if self.binding == Binding::Require {
-            return Err(unbound(&self.transport, method));
+        if self.binding == ChannelBinding::Require {
+            return Err(unbound(&self.transport, name));
         }
         Ok(())
     }
@@ -119,7 +139,7 @@ impl Handshake {
     /// Any server that is asked in plaintext, and whoever stands in its place, could have the
     /// password by asking for it.
     fn check_nobody_listens(&self) -> Result<(), ProbeFailure> {
-        if self.transport != Transport::Network || self.accepted.cleartext_in_the_open {
+        if self.transport != Transport::Network || self.accepted.lists(AuthMethod::Password) {
             return Ok(());
         }
         let message = "the server requests the password in cleartext over a connection that is not encrypted; to allow that, \
@@ -132,7 +152,7 @@ impl Handshake {
         body: &AuthenticationSaslBody,
         out: &mut BytesMut,
     ) -> Result<Stage, ProbeFailure> {
-        if !self.accepted.scram {
+        if !self.accepted.allows(AuthMethod::Scram) {
             return Err(rejected(
                 "the server requests SCRAM, which require_auth does not allow".to_owned(),
             ));
@@ -240,4 +260,38 @@ fn quoted(error: &io::Error) -> String {
 /// A password with a zero byte: the server cannot have it either.
 fn unsendable(error: io::Error) -> ProbeFailure {
     rejected(format!("the configured password cannot be sent: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pg::wire;
+
+    fn start(info: &ConnInfo, out: &mut BytesMut) -> bool {
+        Handshake::begin(info, 0, Transport::Network, out).is_ok()
+    }
+
+    #[test]
+    fn the_start_up_message_is_protocol_3_0() {
+        let mut out = BytesMut::new();
+        let mut info = wire::info("user=u dbname=d");
+        assert!(start(&info, &mut out));
+        let expected =
+            b"\0\0\0\x4b\0\x03\0\0user\0u\0database\0d\0application_name\0pglookout\0client_encoding\0UTF8\0\0";
+        assert_eq!(&out[..], expected);
+
+        out.clear();
+        info.options = Some("-c x=y".to_owned());
+        assert!(start(&info, &mut out));
+        assert!(out.ends_with(b"UTF8\0options\0-c x=y\0\0"));
+    }
+
+    #[test]
+    fn a_zero_byte_queues_nothing() {
+        let mut out = BytesMut::from(&b"before"[..]);
+        let mut info = wire::info("");
+        info.user = "u\0superuser\0yes".to_owned();
+        assert!(!start(&info, &mut out));
+        assert_eq!(&out[..], b"before");
+    }
 }

@@ -3,8 +3,23 @@
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 
 use super::error::{MAX_WORD, printable};
-use super::login::{Binding, Transport};
 use crate::cluster::ProbeFailure;
+use crate::config;
+
+/// How the bytes of a session get to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Over a network, unencrypted: anybody on the way can read them.
+    Network,
+    /// Over a socket of this machine.
+    Local,
+    /// Encrypted.
+    Encrypted {
+        /// What the login can be bound to: `tls-server-end-point` (RFC 5929), if the certificate
+        /// gives one.
+        end_point: Option<Vec<u8>>,
+    },
+}
 
 /// The mechanism, and what its first message says of the connection.
 ///
@@ -14,8 +29,9 @@ use crate::cluster::ProbeFailure;
 pub(super) fn choose(
     offered: &[&str],
     transport: &Transport,
-    binding: Binding,
+    binding: config::ChannelBinding,
 ) -> Result<(&'static str, ChannelBinding), ProbeFailure> {
+    use config::ChannelBinding::{Disable, Prefer, Require};
     let plus = offered.contains(&SCRAM_SHA_256_PLUS);
     let end_point = match transport {
         Transport::Encrypted { end_point } => end_point.clone(),
@@ -27,17 +43,15 @@ pub(super) fn choose(
         Transport::Network | Transport::Local => None,
     };
     match (binding, end_point) {
-        (Binding::Prefer | Binding::Require, Some(hash)) if plus => Ok((
+        (Prefer | Require, Some(hash)) if plus => Ok((
             SCRAM_SHA_256_PLUS,
             ChannelBinding::tls_server_end_point(hash),
         )),
-        (Binding::Require, _) if !matches!(transport, Transport::Encrypted { .. }) => {
-            Err(not_encrypted())
-        }
-        (Binding::Require, None) => Err(rejected(
+        (Require, _) if !matches!(transport, Transport::Encrypted { .. }) => Err(not_encrypted()),
+        (Require, None) => Err(rejected(
             "channel binding is required, and the server's certificate has no hash to bind to",
         )),
-        (Binding::Require, Some(_)) => Err(rejected(
+        (Require, Some(_)) => Err(rejected(
             "channel binding is required, and the server does not offer it",
         )),
         _ if !offered.contains(&SCRAM_SHA_256) => Err(ProbeFailure::Refused {
@@ -46,10 +60,8 @@ pub(super) fn choose(
                 printable(offered.join(", ").as_bytes(), MAX_WORD)
             ),
         }),
-        (Binding::Prefer, Some(_)) => Ok((SCRAM_SHA_256, ChannelBinding::unrequested())),
-        (Binding::Prefer | Binding::Disable, _) => {
-            Ok((SCRAM_SHA_256, ChannelBinding::unsupported()))
-        }
+        (Prefer, Some(_)) => Ok((SCRAM_SHA_256, ChannelBinding::unrequested())),
+        (Prefer | Disable, _) => Ok((SCRAM_SHA_256, ChannelBinding::unsupported())),
     }
 }
 
@@ -78,6 +90,7 @@ mod tests {
     use postgres_protocol::authentication::sasl::ScramSha256;
 
     use super::*;
+    use crate::config::ChannelBinding as Binding;
 
     /// The mechanism and the first message's letter, or why there is none.
     #[track_caller]

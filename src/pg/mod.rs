@@ -10,7 +10,6 @@ mod auth;
 mod encryption;
 mod error;
 mod frame;
-mod login;
 mod mechanism;
 mod poll;
 mod session;
@@ -22,5 +21,5 @@ mod wire;
 pub use encryption::{
     Answer, ENCRYPTION_ANSWER_BYTES, ask_for_encryption, encryption_answer, encryption_error,
 };
-pub use login::{Accepted, Binding, Login, Password, Transport};
+pub use mechanism::Transport;
 pub use session::{Progress, Session};

@@ -9,9 +9,10 @@ use postgres_protocol::message::frontend;
 use super::auth::Handshake;
 use super::error::{ServerError, nonsense};
 use super::frame::Budget;
-use super::login::Login;
+use super::mechanism::Transport;
 use super::poll::{Brought, Lessons, Poll};
 use crate::cluster::{NodeReport, ProbeFailure, ProbeStep};
+use crate::config::ConnInfo;
 
 /// A session with a PostgreSQL server (Protocol, "Message Flow"). It owns no connection:
 /// [`receive`](Self::receive) is fed what came in, and what shall be sent is appended to `out`.
@@ -35,10 +36,10 @@ pub enum Progress {
 }
 
 impl Session {
-    /// Queues the start-up message.
-    pub fn start(login: Login, out: &mut BytesMut) -> Self {
-        let state = match login.queue_start(out) {
-            Ok(()) => State::LoggingIn(Box::new(Handshake::new(login))),
+    /// Queues the start-up message for the host at index `host` of `info`.
+    pub fn start(info: &ConnInfo, host: usize, transport: Transport, out: &mut BytesMut) -> Self {
+        let state = match Handshake::begin(info, host, transport, out) {
+            Ok(handshake) => State::LoggingIn(Box::new(handshake)),
             // Nobody has been asked, so nobody can be said to live.
             Err(error) => State::Failed(ProbeFailure::Unreachable {
                 reason: format!(

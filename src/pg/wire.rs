@@ -2,6 +2,8 @@
 
 use bytes::{BufMut, BytesMut};
 
+use crate::config::{ConnInfo, Environment, parse};
+
 /// Any message: type, length, body.
 pub(super) fn message(tag: u8, body: &[u8]) -> BytesMut {
     let mut bytes = BytesMut::new();
@@ -73,4 +75,11 @@ pub(super) fn answer(rows: &[&[Option<&str>]]) -> BytesMut {
 /// ReadyForQuery, outside a transaction.
 pub(super) fn ready() -> BytesMut {
     message(b'Z', b"I")
+}
+
+/// What `remote_conns` says of one node.
+pub(super) fn info(text: &str) -> ConnInfo {
+    let file = format!(r#"{{"remote_conns": {{"n": "{text}"}}}}"#);
+    let mut nodes = parse(&file, &Environment::default()).unwrap().config.nodes;
+    nodes.pop_first().unwrap().1
 }

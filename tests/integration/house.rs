@@ -39,8 +39,8 @@ const ROOMS: [(&str, &[&str]); 16] = [
         "simulation",
         &["time", "config", "cluster", "failover", "lookout", "replay"],
     ),
-    // Whatever asks others reports in cluster's words. Who logs in as whom is handed in: no config.
-    ("pg", &["time", "cluster"]),
+    // Whatever polls others reports in cluster's types.
+    ("pg", &["time", "config", "cluster"]),
     ("http", &["time", "cluster"]),
     ("dns", &["time"]),
     // What the configuration demands of an encrypted connection.

@@ -8,12 +8,12 @@ use super::outbound::{Connection, Outbound};
 use super::tls_negotiation::{self, TlsNegotiation};
 use super::warnings::Warnings;
 use crate::cluster::{NodeReport, ProbeFailure, ProbeStep, RoleReport};
-use crate::config::{AuthMethod, ChannelBinding, Config, ConnInfo, NodeName, WantedRole};
+use crate::config::{Config, ConnInfo, NodeName, WantedRole};
 use crate::daemon::io::Io;
 use crate::daemon::registry::Owner;
 use crate::lookout::{Event, ProbeId};
 use crate::net::Next;
-use crate::pg::{Accepted, Binding, Login, Progress, Session};
+use crate::pg::{Progress, Session};
 use crate::sys::socket::KeepAlive;
 use crate::time::Monotonic;
 
@@ -38,7 +38,7 @@ impl Conversation for NodeConversation {
     }
 
     fn new(name: &NodeName, info: &ConnInfo) -> (Self, Outbound) {
-        let known = info.keepalives.clone().unwrap_or_default();
+        let known = info.keepalives.unwrap_or_default();
         let keepalive = KeepAlive {
             enabled: info.keepalives.is_some(),
             idle: known.idle,
@@ -190,8 +190,9 @@ impl NodeConversation {
             if !self.negotiation.go_on(open, &self.info, INPUT_BYTES, io)? {
                 return Ok(None);
             }
-            let login = login(&self.info, open);
-            self.session = Some(Session::start(login, &mut open.link.output));
+            let transport = tls_negotiation::transport(open);
+            let out = &mut open.link.output;
+            self.session = Some(Session::start(&self.info, open.host, transport, out));
         }
         let report = self.exchange(open, io)?;
         let (Some(session), Some(probe), None) = (&mut self.session, probe, &report) else {
@@ -265,40 +266,6 @@ fn is_outage(failure: &ProbeFailure) -> bool {
         failure,
         Unreachable { .. } | TimedOut { .. } | NotReady { .. }
     )
-}
-
-fn login(info: &ConnInfo, open: &Connection) -> Login {
-    let password = info
-        .hosts
-        .get(open.host)
-        .and_then(|host| host.password.as_ref());
-    Login {
-        user: info.user.clone(),
-        dbname: info.dbname.clone(),
-        password: password.map(|password| password.reveal().into()),
-        application_name: info.application_name.clone(),
-        options: info.options.clone(),
-        transport: tls_negotiation::transport(open),
-        binding: match info.channel_binding {
-            ChannelBinding::Disable => Binding::Disable,
-            ChannelBinding::Prefer => Binding::Prefer,
-            ChannelBinding::Require => Binding::Require,
-        },
-        accepted: accepted(info),
-    }
-}
-
-fn accepted(info: &ConnInfo) -> Accepted {
-    let Some(methods) = info.require_auth else {
-        return Accepted::default();
-    };
-    Accepted {
-        nothing: methods.allows(AuthMethod::Nothing),
-        cleartext: methods.allows(AuthMethod::Password),
-        cleartext_in_the_open: methods.lists(AuthMethod::Password),
-        md5: methods.allows(AuthMethod::Md5),
-        scram: methods.allows(AuthMethod::Scram),
-    }
 }
 
 /// What the end of a connection means: what the server said before, if it said something.

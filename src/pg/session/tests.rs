@@ -5,7 +5,8 @@ use bytes::{BufMut, BytesMut};
 
 use super::*;
 use crate::cluster::{Lsn, ReplicationSlot, RoleReport};
-use crate::pg::{Accepted, Binding, Transport, wire};
+use crate::config::Secret;
+use crate::pg::wire;
 use crate::time::WallTime;
 
 mod login;
@@ -39,17 +40,10 @@ const SLOT: &[Option<&str>] = &[
     Some("oRwFAQ=="),
 ];
 
-fn login(password: Option<&str>) -> Login {
-    Login {
-        user: "md5_user".to_owned(),
-        dbname: "d".to_owned(),
-        password: password.map(Into::into),
-        application_name: "pglookout".to_owned(),
-        options: None,
-        transport: Transport::Local,
-        binding: Binding::Prefer,
-        accepted: Accepted::default(),
-    }
+fn login(password: Option<&str>) -> ConnInfo {
+    let mut info = wire::info("user=md5_user dbname=d");
+    info.hosts[0].password = password.map(Secret::new);
+    info
 }
 
 /// One end of a wire: the session, what it shall read and what it has written.
@@ -61,12 +55,12 @@ struct Bench {
 
 impl Bench {
     fn start(password: Option<&str>) -> Self {
-        Self::start_as(login(password))
+        Self::start_as(&login(password), Transport::Local)
     }
 
-    fn start_as(login: Login) -> Self {
+    fn start_as(info: &ConnInfo, transport: Transport) -> Self {
         let mut out = BytesMut::new();
-        let session = Session::start(login, &mut out);
+        let session = Session::start(info, 0, transport, &mut out);
         out.clear();
         Self {
             session,

@@ -2,7 +2,8 @@
 
 use bytes::{BufMut, BytesMut};
 use pglookout::cluster::ProbeFailure;
-use pglookout::pg::{self, Accepted, Binding, Login, Progress, Session, Transport};
+use pglookout::config::{Environment, parse};
+use pglookout::pg::{self, Progress, Session, Transport};
 
 use super::{SECRET, hides_secret, however_delivered, on_one_line};
 
@@ -78,19 +79,12 @@ struct Talk {
 
 impl Talk {
     fn begin(transport: Transport) -> Self {
-        let login = Login {
-            user: "u".to_owned(),
-            dbname: "d".to_owned(),
-            password: Some(SECRET.into()),
-            application_name: "pglookout".to_owned(),
-            options: None,
-            transport,
-            binding: Binding::Prefer,
-            accepted: Accepted::default(),
-        };
+        let file = format!(r#"{{"remote_conns": {{"n": "user=u dbname=d password={SECRET}"}}}}"#);
+        let loaded = parse(&file, &Environment::default()).expect("a configuration");
+        let (_, info) = loaded.config.nodes.first_key_value().expect("a node");
         let mut out = BytesMut::new();
         Self {
-            session: Session::start(login, &mut out),
+            session: Session::start(info, 0, transport, &mut out),
             input: BytesMut::new(),
             out,
             told: Vec::new(),

@@ -1,6 +1,7 @@
 //! Logins: each method, each failure and whom it blames.
 
 use super::*;
+use crate::config::ChannelBinding;
 
 #[track_caller]
 fn login_fails(password: Option<&str>, stream: &[BytesMut], expected: &str) {
@@ -99,63 +100,46 @@ fn a_missing_password_is_a_rejection() {
 
 #[test]
 fn what_the_operator_does_not_accept_is_not_answered() {
-    let open = |accepted| Login {
-        transport: Transport::Network,
-        accepted,
-        ..login(Some("x"))
-    };
-    let (all, none) = (
-        Accepted::default(),
-        Accepted {
-            nothing: false,
-            md5: false,
-            scram: false,
-            ..Accepted::default()
-        },
-    );
-    let allowed = Accepted {
-        cleartext_in_the_open: true,
-        ..all
-    };
-    let bound = Login {
-        binding: Binding::Require,
-        ..open(all)
-    };
+    let accepting =
+        |methods: &str| wire::info(&format!("user=u password=x require_auth='{methods}'"));
+    let (all, none) = (accepting(""), accepting("!none,!md5,!scram-sha-256"));
+    let mut bound = all.clone();
+    bound.channel_binding = ChannelBinding::Require;
     for (login, request, expected) in [
         (
-            open(all),
+            &all,
             wire::authentication(3, b""),
             Some("the password in cleartext over a connection that is not encrypted"),
         ),
-        (open(allowed), wire::authentication(3, b""), None),
-        (open(all), wire::authentication(5, b"salt"), None),
+        (&accepting("password"), wire::authentication(3, b""), None),
+        (&all, wire::authentication(5, b"salt"), None),
         (
-            open(none),
+            &none,
             wire::authentication(5, b"salt"),
             Some("the password as md5, which require_auth does not allow"),
         ),
         (
-            open(none),
+            &none,
             wire::authentication(0, b""),
             Some("requests nothing, which require_auth does not allow"),
         ),
         (
-            open(none),
+            &none,
             wire::authentication(10, b"SCRAM-SHA-256\0\0"),
             Some("requests SCRAM, which require_auth does not allow"),
         ),
         (
-            bound.clone(),
+            &bound,
             wire::authentication(0, b""),
             Some("channel binding is required, and the connection is not"),
         ),
         (
-            bound,
+            &bound,
             wire::authentication(5, b"salt"),
             Some("channel binding is required, and the connection is not"),
         ),
     ] {
-        let mut bench = Bench::start_as(login);
+        let mut bench = Bench::start_as(login, Transport::Network);
         let told = bench.feed(&request).map_err(|failure| failure.to_string());
         match expected {
             None => assert_eq!((told, bench.sent().len()), (Ok(vec![]), 1)),
@@ -321,13 +305,9 @@ fn an_absurd_challenge_is_nonsense() {
 #[test]
 fn a_login_that_cannot_be_sent_is_not_sent() {
     let mut out = BytesMut::new();
-    let mut session = Session::start(
-        Login {
-            user: "u\0x".to_owned(),
-            ..login(None)
-        },
-        &mut out,
-    );
+    let mut login = login(None);
+    login.user = "u\0x".to_owned();
+    let mut session = Session::start(&login, 0, Transport::Local, &mut out);
     assert!(out.is_empty());
     let failure = session.receive(&mut BytesMut::new(), &mut out).unwrap_err();
     assert!(!failure.is_living_refusal(), "{failure}");
