@@ -9,6 +9,7 @@ use super::children::Children;
 use super::keyring::Keyring;
 use super::readers::{Question, Readers};
 use super::registry::Registry;
+use super::tls_files::TlsFiles;
 use crate::dns;
 use crate::lookout::{Event, Metric, Trouble};
 use crate::time::{Monotonic, Now};
@@ -19,7 +20,8 @@ pub(super) struct Io {
     pub(super) children: Children,
     pub(super) readers: Readers,
     pub(super) addresses: dns::Cache,
-    pub(super) tls_files: Keyring,
+    pub(super) tls_files: TlsFiles,
+    pub(super) keyring: Keyring,
     /// For the core, in this turn or the next.
     pub(super) events: Vec<Event>,
     /// To be sent at the end of this turn.
@@ -37,13 +39,15 @@ impl Io {
             readers,
             now,
             addresses: _,
-            tls_files: _,
+            tls_files,
+            keyring: _,
             events: _,
             metrics: _,
         } = self;
         let deadlines = [
             children.tick(registry, now.mono),
             readers.tick(registry, now.mono),
+            tls_files.tick(now.mono),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -63,6 +67,11 @@ impl Io {
     ) {
         let (registry, now) = (&mut self.registry, self.now.mono);
         self.readers.ask(question, limit, work, registry, now);
+    }
+
+    /// Has somebody been answered who does not know it yet.
+    pub(super) fn has_answers(&self) -> bool {
+        self.readers.has_answers() || self.tls_files.has_news()
     }
 
     /// Counts something that went wrong.

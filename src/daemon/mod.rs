@@ -29,6 +29,7 @@ mod service;
 mod shares;
 mod start;
 mod time_limit;
+mod tls_files;
 mod web;
 
 use std::io::{Error, ErrorKind};
@@ -136,7 +137,7 @@ impl Daemon {
         let next = self.tick();
         let is_held = self.maintenance.held_until(self.io.now.mono).is_some();
         let has_events = !self.io.events.is_empty() && !is_held;
-        if self.io.registry.has_unfinished() || self.io.readers.has_answers() || has_events {
+        if self.io.registry.has_unfinished() || self.io.has_answers() || has_events {
             return Duration::ZERO;
         }
         next.map_or(LONGEST_WAIT, |at| {
@@ -280,7 +281,12 @@ impl Daemon {
                 Question::Maintenance(path) => {
                     self.maintenance.answered(&path, answer, &mut self.io);
                 }
+                Question::TlsFiles(wanted) => tls_files::answered(&wanted, answer, &mut self.io),
             }
+        }
+        if self.io.tls_files.take_news() {
+            self.nodes.files_read(&mut self.io);
+            self.observers.files_read(&mut self.io);
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use mio::{Interest, Token};
 
 use super::registry::{Owner, Registry};
+use super::tls_files::Wanted;
 use crate::sys::reader::{Progress, Reader};
 use crate::time::Monotonic;
 
@@ -20,6 +21,8 @@ pub(super) enum Question {
     Configuration,
     /// Does the maintenance file exist.
     Maintenance(PathBuf),
+    /// What is in these files.
+    TlsFiles(Wanted),
 }
 
 /// What came of a question: the child's answer, or why there is none.

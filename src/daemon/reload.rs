@@ -104,7 +104,8 @@ impl Daemon {
         log_changes(&replaced.old, &config);
         self.syslog.adopt(config.syslog.as_ref(), now.mono);
         self.statsd.adopt(config.statsd.as_ref(), now.mono);
-        self.io.tls_files = Keyring::default();
+        self.io.tls_files.adopt(&config);
+        self.io.keyring = Keyring::default();
         self.nodes.adopt(&config, &mut self.io);
         self.observers.adopt(&config, &mut self.io);
         let shares = Shares::of(self.descriptors, &config);

@@ -25,6 +25,7 @@ use super::registry::{Owner, Registry};
 use super::reload::Reload;
 use super::service::Service;
 use super::shares::Shares;
+use super::tls_files::TlsFiles;
 use super::web::Web;
 use crate::config::{Config, Loaded};
 use crate::dns;
@@ -78,7 +79,8 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         children: Children::new(limit, shares.left_open),
         readers: Readers::default(),
         addresses: dns::Cache::default(),
-        tls_files: Keyring::default(),
+        tls_files: TlsFiles::default(),
+        keyring: Keyring::default(),
         events: Vec::new(),
         metrics: Vec::new(),
         now: clock.now(),

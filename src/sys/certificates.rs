@@ -1,31 +1,10 @@
-//! Where the operating system keeps the certificates of the authorities that it trusts, and whether
-//! a file has changed.
+//! Where the operating system keeps the certificates of the authorities that it trusts. To be read
+//! by a child process: a directory may hang.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::files;
-
-/// The version of a file: another one whenever it was written or replaced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    changed: (i64, i64),
-}
-
-/// The version of the file or directory at `path`, links followed.
-pub fn stamp(path: &Path) -> io::Result<Stamp> {
-    let found = std::fs::metadata(path)?;
-    Ok(Stamp {
-        device: found.dev(),
-        inode: found.ino(),
-        size: found.size(),
-        changed: (found.ctime(), found.ctime_nsec()),
-    })
-}
 
 /// Where the system's authorities are, as OpenSSL finds them: `SSL_CERT_FILE` and the directories
 /// of `SSL_CERT_DIR`; if neither is set, the bundle of the distribution. `None`: there is none.
@@ -91,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_is_read_file_by_file_and_a_changed_one_has_another_stamp() {
+    fn a_directory_is_read_file_by_file() {
         let room =
             std::env::temp_dir().join(format!("pglookout-certificates-{}", std::process::id()));
         fs::create_dir_all(room.join("below")).unwrap();
@@ -101,12 +80,6 @@ mod tests {
         assert_eq!(text.len(), 4);
         text.retain(|letter| letter != '\n');
         assert!(text == "ab" || text == "ba", "{text}");
-        let before = stamp(&room.join("a.pem")).unwrap();
-        assert_eq!(stamp(&room.join("a.pem")).unwrap(), before);
-        fs::write(room.join("a.new"), "a").unwrap();
-        fs::rename(room.join("a.new"), room.join("a.pem")).unwrap();
-        assert_ne!(stamp(&room.join("a.pem")).unwrap(), before);
-        assert!(stamp(&room.join("none")).is_err());
         fs::File::create(room.join("huge"))
             .and_then(|file| file.set_len(1 << 30))
             .unwrap();

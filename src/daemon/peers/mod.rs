@@ -88,6 +88,14 @@ impl<C: Conversation> Peers<C> {
         waiting.for_each(|peer| peer.go_on(io));
     }
 
+    /// Files of certificates were read: those who wait for them go on, the others find nothing to
+    /// do.
+    pub(super) fn files_read(&mut self, io: &mut Io) {
+        let peers = self.peers.values_mut();
+        let waiting = peers.filter(|peer| peer.probe.is_some() && peer.outbound.step().is_none());
+        waiting.for_each(|peer| peer.go_on(io));
+    }
+
     /// Whose time is up has failed, or tries the next address. Gives the next deadline.
     pub(super) fn tick(&mut self, io: &mut Io) -> Option<Monotonic> {
         let now = io.now.mono;

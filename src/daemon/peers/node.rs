@@ -130,6 +130,7 @@ impl Conversation for NodeConversation {
     /// A host that refuses us ends the search, as with libpq; one that is down or starting up does
     /// not.
     fn fail(&mut self, failure: ProbeFailure) -> Step<NodeReport> {
+        let failure = self.negotiation.blame_files(failure);
         if self.is_logged_in() || !is_outage(&failure) {
             Step::Failed(failure)
         } else {

@@ -9,6 +9,7 @@ use super::tls_negotiation;
 use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
 use crate::config::{Config, HostAddress, ObserverName, ObserverUrl};
 use crate::daemon::io::Io;
+use crate::daemon::keyring;
 use crate::daemon::registry::Owner;
 use crate::format::read_state_json;
 use crate::http::{self, Response, ResponseReader};
@@ -175,9 +176,10 @@ fn read(response: &Response) -> Result<ObserverReport, ProbeFailure> {
 /// Brings the handshake on. True: it is over.
 fn encrypted(url: &ObserverUrl, open: &mut Connection, io: &mut Io) -> Result<bool, ProbeFailure> {
     if open.link.tls().is_none() {
-        let terms = io.tls_files.for_observer(&url.host, io.now.wall);
-        let begun = terms.and_then(|terms| tls_negotiation::start_handshake(open, terms));
-        begun.map_err(|failure| tls_negotiation::explained(&failure))?;
+        let settings = keyring::for_observer(&url.host, io);
+        if !tls_negotiation::start_handshake(open, settings)? {
+            return Ok(false);
+        }
     }
     tls_negotiation::continue_handshake(open, io)
 }

@@ -7,6 +7,7 @@ use super::outbound::Connection;
 use crate::cluster::ProbeFailure;
 use crate::config::ConnInfo;
 use crate::daemon::io::Io;
+use crate::daemon::keyring;
 use crate::net::{Endpoint, Next};
 use crate::pg::{self, Answer};
 use crate::sys::user;
@@ -62,10 +63,8 @@ impl TlsNegotiation {
                     None => return Ok(false),
                     Some(answer) => act_on(answer, open, info, input_limit)?,
                 },
-                Stage::Agreed => {
-                    encrypt(open, info, io)?;
-                    Stage::Handshaking
-                }
+                Stage::Agreed if !encrypt(open, info, io)? => return Ok(false),
+                Stage::Agreed => Stage::Handshaking,
                 Stage::ReadingError => return read_error(open).map(|()| false),
                 Stage::Handshaking if continue_handshake(open, io)? => Stage::Settled,
                 Stage::Handshaking => return Ok(false),
@@ -97,6 +96,17 @@ impl TlsNegotiation {
             first: Some(failure.clone()),
         };
         self.first.is_none().then_some(second)
+    }
+
+    /// Our own files keep it waiting: that its time is over says nothing of the server.
+    pub(super) fn blame_files(&self, failure: ProbeFailure) -> ProbeFailure {
+        match (&self.stage, failure) {
+            (Stage::Agreed, ProbeFailure::TimedOut { .. }) => explained(&Failure::new(
+                Blame::Ourselves,
+                "the files for TLS have not been read in time",
+            )),
+            (_, failure) => failure,
+        }
     }
 
     /// A failure of the second attempt, with the first one's reason: that is often the one to look
@@ -191,20 +201,27 @@ fn read_error(open: &mut Connection) -> Result<(), ProbeFailure> {
     }
 }
 
-fn encrypt(open: &mut Connection, info: &ConnInfo, io: &mut Io) -> Result<(), ProbeFailure> {
+/// False: the files that this takes are still being read.
+fn encrypt(open: &mut Connection, info: &ConnInfo, io: &mut Io) -> Result<bool, ProbeFailure> {
     let host = info
         .hosts
         .get(open.host)
         .map_or("", |host| host.name.as_str());
-    let terms = io.tls_files.for_node(&info.tls, host, io.now.wall);
-    terms
-        .and_then(|terms| start_handshake(open, terms))
-        .map_err(|failure| explained(&failure))
+    start_handshake(open, keyring::for_node(&info.tls, host, io))
 }
 
-/// Begins the handshake.
-pub(super) fn start_handshake(open: &mut Connection, terms: Settings) -> Result<(), Failure> {
-    TlsStream::new(terms).and_then(|tls| open.link.start_tls(tls))
+/// Begins the handshake, once its settings are known. False: they are not yet.
+pub(super) fn start_handshake(
+    open: &mut Connection,
+    settings: Result<Option<Settings>, Failure>,
+) -> Result<bool, ProbeFailure> {
+    let begun = settings.and_then(|settings| {
+        let tls = settings.map(TlsStream::new).transpose()?;
+        let is_known = tls.is_some();
+        tls.map_or(Ok(()), |tls| open.link.start_tls(tls))?;
+        Ok(is_known)
+    });
+    begun.map_err(|failure| explained(&failure))
 }
 
 /// Brings the handshake on. True: it is over, and what is said from now on is encrypted.
