@@ -25,6 +25,7 @@ mod failover_steps;
 mod files;
 mod following;
 mod frozen_disk;
+mod hangs;
 mod hostile;
 mod house;
 mod ipv6;
