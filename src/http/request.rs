@@ -50,13 +50,13 @@ pub enum Refusal {
     Malformed,
     /// 408: not complete at its deadline. The caller's to find.
     TimedOut,
-    /// 413: a body beyond [`MAX_REQUEST_BODY_BYTES`].
+    /// 413: a body beyond `MAX_REQUEST_BODY_BYTES`.
     BodyTooLarge,
-    /// 414: a target beyond [`MAX_TARGET_BYTES`].
+    /// 414: a target beyond `MAX_TARGET_BYTES`.
     TargetTooLong,
     /// 417: an expectation other than `100-continue`.
     UnknownExpectation,
-    /// 431: a head beyond `MAX_REQUEST_HEAD_BYTES`, or more than [`MAX_HEADERS`] fields.
+    /// 431: a head beyond `MAX_REQUEST_HEAD_BYTES`, or more than `MAX_HEADERS` fields.
     HeadTooLarge,
     /// 501: a transfer coding other than chunked.
     UnknownCoding,

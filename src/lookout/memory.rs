@@ -37,7 +37,7 @@ pub struct PastFailover {
     /// The same by the wall clock of the process that wrote it.
     pub wall: WallTime,
     /// While it runs, the process that does it, where that is known: its end will be told
-    /// ([`Event::FormerCommandEnded`](super::Event::FormerCommandEnded)). Otherwise it is given a
+    /// ([`Event::PreviousCommand`](super::Event::PreviousCommand)). Otherwise it is given a
     /// time.
     pub process: Option<Process>,
 }

@@ -288,7 +288,7 @@ impl World {
             .unwrap_or_default();
         let failure = match () {
             () if !daemon.is_running() => Outcome::Broken,
-            () if ["authentication rejected", "refused by"]
+            () if ["authentication rejected", "rejected by the server"]
                 .iter()
                 .any(|words| last.contains(words)) =>
             {
