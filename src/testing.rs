@@ -1,5 +1,38 @@
-//! Test support for parsers of every room: the ways in which bytes arrive, and seeded damage to
-//! them.
+//! Test support for every room: the ways in which bytes arrive, seeded damage to them, and a place
+//! for files.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A directory of its own for one test, removed at its end.
+pub(crate) struct Scratch(pub(crate) PathBuf);
+
+impl Scratch {
+    pub(crate) fn new(name: &str) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(format!("pglookout-{name}-{process}-{count}"));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    /// The one file in it, with this content and mode.
+    pub(crate) fn file(&self, content: &[u8], mode: u32) -> PathBuf {
+        let path = self.0.join("file");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
 
 /// `text` in pieces as a connection may deliver them: whole, in two at every offset, byte by byte.
 pub(crate) fn deliveries(text: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {

@@ -175,32 +175,14 @@ const RETRY: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
     use std::sync::Arc;
 
     use super::*;
     use crate::config::{self, Config, Environment};
     use crate::format::{Step, Timeline, read};
+    use crate::testing::Scratch;
     use crate::time::WallTime;
-
-    /// A directory of its own for one test, removed at its end.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir()
-                .join(format!("pglookout-flight-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
 
     fn config(path: &Path) -> Config {
         let text = serde_json::json!({"remote_conns": {"p": "host=p password=xyzzy"}, "flight_recorder": path,

@@ -135,42 +135,23 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::testing::Scratch;
 
-    /// A directory of its own for one test, removed at its end.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!(
-                "pglookout-record_file-{name}-{}",
-                std::process::id()
-            ));
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
-        }
-
-        fn file(&self) -> PathBuf {
-            self.0.join("record")
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+    fn record(scratch: &Scratch) -> PathBuf {
+        scratch.0.join("record")
     }
 
     #[test]
     fn lines_are_appended_to_what_is_there() {
         let scratch = Scratch::new("append");
         for (lines, content) in [("a\nb\n", "a\nb\n"), ("c\n", "a\nb\nc\n")] {
-            let mut file = RecordFile::open(&scratch.file()).unwrap();
+            let mut file = RecordFile::open(&record(&scratch)).unwrap();
             file.append(lines).unwrap();
-            assert_eq!(fs::read_to_string(scratch.file()).unwrap(), content);
+            assert_eq!(fs::read_to_string(record(&scratch)).unwrap(), content);
             assert_eq!(file.size(), u64::try_from(content.len()).unwrap());
         }
         assert_eq!(
-            fs::metadata(scratch.file()).unwrap().permissions().mode() & 0o777,
+            fs::metadata(record(&scratch)).unwrap().permissions().mode() & 0o777,
             0o600
         );
     }
@@ -186,19 +167,19 @@ mod tests {
             ("torn", ""),
             (&format!("a\n{long}"), "a\n"),
         ] {
-            fs::write(scratch.file(), content).unwrap();
+            fs::write(record(&scratch), content).unwrap();
             assert_eq!(
-                RecordFile::open(&scratch.file()).unwrap().size(),
+                RecordFile::open(&record(&scratch)).unwrap().size(),
                 u64::try_from(left.len()).unwrap()
             );
-            assert_eq!(fs::read_to_string(scratch.file()).unwrap(), left);
+            assert_eq!(fs::read_to_string(record(&scratch)).unwrap(), left);
         }
     }
 
     #[test]
     fn a_rotation_keeps_one_older_file() {
         let scratch = Scratch::new("rotate");
-        let mut file = RecordFile::open(&scratch.file()).unwrap();
+        let mut file = RecordFile::open(&record(&scratch)).unwrap();
         for line in ["one\n", "two\n", "three\n"] {
             file.append(line).unwrap();
             file = file.rotate().unwrap();
@@ -236,23 +217,23 @@ mod tests {
     #[test]
     fn a_file_that_was_moved_away_is_noticed() {
         let scratch = Scratch::new("moved");
-        let file = RecordFile::open(&scratch.file()).unwrap();
+        let file = RecordFile::open(&record(&scratch)).unwrap();
         assert!(file.is_in_place());
-        fs::rename(scratch.file(), scratch.0.join("elsewhere")).unwrap();
+        fs::rename(record(&scratch), scratch.0.join("elsewhere")).unwrap();
         assert!(!file.is_in_place());
-        fs::write(scratch.file(), "").unwrap();
+        fs::write(record(&scratch), "").unwrap();
         assert!(!file.is_in_place());
     }
 
     #[test]
     fn a_file_that_was_emptied_is_noticed() {
         let scratch = Scratch::new("emptied");
-        let mut file = RecordFile::open(&scratch.file()).unwrap();
+        let mut file = RecordFile::open(&record(&scratch)).unwrap();
         file.append("a line\n").unwrap();
         assert!(file.is_in_place());
         File::options()
             .write(true)
-            .open(scratch.file())
+            .open(record(&scratch))
             .unwrap()
             .set_len(0)
             .unwrap();
