@@ -189,15 +189,18 @@ impl Case<'_> {
         u64::try_from(self.standing.now.saturating_sub(moment)).unwrap_or(0)
     }
 
+    /// Those that are configured.
+    fn observers(&self) -> impl Iterator<Item = &ObserverTold> {
+        let observers = self.told.observers.iter().zip(&self.rules.observers);
+        observers
+            .filter(|(_, configured)| **configured)
+            .map(|(observer, _)| observer)
+    }
+
     /// What the observers say of a node, each entry with its observer.
     fn words(&self, node: NodeId) -> impl Iterator<Item = Entry> {
-        let heard = self
-            .told
-            .observers
-            .iter()
-            .zip(&self.rules.observers)
-            .filter(|(_, configured)| **configured);
-        heard.filter_map(move |(observer, _)| observer.entries[node])
+        self.observers()
+            .filter_map(move |observer| observer.entries[node])
     }
 
     fn reaches(&self, node: NodeId) -> bool {
@@ -260,12 +263,8 @@ impl Case<'_> {
         }
         self.nodes().find(|node| {
             let heard = self
-                .told
-                .observers
-                .iter()
-                .zip(&self.rules.observers)
-                .filter(|(_, configured)| **configured);
-            let heard = heard.filter_map(|(observer, _)| observer.received[*node]);
+                .observers()
+                .filter_map(|observer| observer.received[*node]);
             heard
                 .chain(self.told.nodes[*node].received)
                 .any(|at| self.since(at) < self.rules.poll)
@@ -289,13 +288,7 @@ impl Case<'_> {
             return ours;
         }
         // Who cannot be asked is no way to anybody.
-        let heard = self
-            .told
-            .observers
-            .iter()
-            .zip(&self.rules.observers)
-            .filter(|(_, configured)| **configured);
-        let words = heard.filter_map(|(observer, _)| {
+        let words = self.observers().filter_map(|observer| {
             let word = observer.entries[node]
                 .as_ref()
                 .filter(|word| word.is_primary == Some(false))?;
@@ -336,14 +329,8 @@ impl Case<'_> {
         let standbys = voters
             .filter(|node| self.standby(*node).is_some() || is_former(*node))
             .count();
-        let observers = self
-            .told
-            .observers
-            .iter()
-            .zip(&self.rules.observers)
-            .filter(|(_, configured)| **configured);
-        let asked: Vec<_> = observers
-            .map(|(observer, _)| observer)
+        let asked: Vec<_> = self
+            .observers()
             .filter(|observer| observer.attempt.is_some())
             .collect();
         let connected = asked
