@@ -11,6 +11,7 @@ use crate::harness::cluster::PRIMARY;
 use crate::harness::fleet::LIMIT;
 use crate::harness::host::Host;
 use crate::harness::node::Server;
+use crate::harness::postgres::PASSWORD;
 use crate::harness::{Cluster, Daemon, Fleet, SOON, wait_until};
 
 fn nobody_sees_the_primary(fleet: &Fleet) -> bool {
@@ -127,5 +128,35 @@ fn a_wrong_password_raises_an_alert_and_is_shown_nowhere() {
     assert!(
         daemon.log().contains("28P01"),
         "the server's code is logged"
+    );
+}
+
+#[test]
+fn the_loss_of_an_idle_connection_is_noticed_though_a_host_of_the_other_role_answered_first() {
+    let Some(cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    let (standby, primary) = (cluster["s1"].host.address, cluster["p"].host.address);
+    let config = json!({
+        "remote_conns": {
+            "n": format!(
+                "host={standby},{primary} target_session_attrs=primary dbname=postgres \
+                 user=pglookout password={PASSWORD}"
+            ),
+        },
+        "db_poll_interval": 600.0,
+        "poll_timeout": 5.0,
+    });
+    let mut daemon = Daemon::prepare(cluster.observer.clone(), cluster.dir(), config);
+    daemon.start();
+    wait_until("the primary is found behind the standby", SOON, || {
+        let node = &daemon.state()["n"];
+        node["connection"] == true && node["pg_is_in_recovery"] == false
+    });
+    cluster["p"].disconnect_daemons();
+    wait_until(
+        "the loss is logged, long before the next poll",
+        SOON,
+        || daemon.log().contains("57P01"),
     );
 }

@@ -102,10 +102,14 @@ impl Conversation for NodeConversation {
     ) -> Step<NodeReport> {
         match self.converse(open, probe, io) {
             Ok(None) => Step::Wait,
-            Ok(Some(report)) if self.has_wanted_role(&report) => Step::Answer {
-                outcome: Ok(report),
-                keep_connection: true,
-            },
+            Ok(Some(report)) if self.has_wanted_role(&report) => {
+                // Kept, it would stand in for this host when the idle connection is lost.
+                self.second_best = None;
+                Step::Answer {
+                    outcome: Ok(report),
+                    keep_connection: true,
+                }
+            }
             Ok(Some(report)) => {
                 self.second_best.get_or_insert(report);
                 Step::Redial(Redial::NextHost(ProbeFailure::Refused {
