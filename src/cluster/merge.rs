@@ -137,6 +137,8 @@ impl NodeState {
             replay: None,
             last_replay: None,
             slots: Vec::new(),
+            identity: report.identity,
+            daemons: report.daemons,
         };
         match report.role {
             RoleReport::Primary { lsn, slots } => {
@@ -297,6 +299,8 @@ fn sighting(observed: ObservedNode, date: WallTime, now: Monotonic) -> Sighting 
         receive: observed.receive,
         replay: observed.replay,
         last_replay: observed.last_replay,
+        identity: observed.identity,
+        daemons: observed.daemons,
     }
 }
 

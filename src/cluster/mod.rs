@@ -4,6 +4,7 @@
 mod lsn;
 mod map;
 mod merge;
+mod presence;
 mod report;
 #[cfg(test)]
 pub(crate) mod scenario;
@@ -12,8 +13,10 @@ mod state;
 pub use lsn::{Lsn, ParseLsnError};
 pub use map::{NodeMap, Standby, Witness};
 pub use merge::clock_skew;
+pub use presence::{DaemonState, Presence, SESSION_PREFIX, daemon_name, fingerprint};
 pub use report::{
-    NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, ReplicationSlot, RoleReport,
+    Identity, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, ReplicationSlot,
+    RoleReport,
 };
 pub use state::{
     Attempt, ClusterState, NodeAnswer, NodeState, ObserverState, PrimaryContact, Sighting,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::Lsn;
+use super::{Lsn, Presence};
 use crate::config::NodeName;
 use crate::time::WallTime;
 
@@ -15,6 +15,22 @@ pub struct NodeReport {
     pub db_time: WallTime,
     /// What the server says it is, with the facts that only such a server has.
     pub role: RoleReport,
+    /// Which server it is.
+    pub identity: Identity,
+    /// The daemons whose sessions the server shows, ours among them; `None` where it shows none.
+    pub daemons: Option<Vec<Presence>>,
+}
+
+/// Which server this is, and of which history its data are. What a server does not let us read is
+/// `None`, and rules that need it are skipped.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Identity {
+    /// `pg_control_system().system_identifier`: the same for a primary and its standbys.
+    pub system: Option<String>,
+    /// `pg_postmaster_start_time()`.
+    pub started: Option<WallTime>,
+    /// The timeline of the server's data.
+    pub timeline: Option<u32>,
 }
 
 /// `pg_is_in_recovery()` and what goes with each answer.
@@ -85,6 +101,10 @@ pub struct ObservedNode {
     pub replay: Option<Lsn>,
     /// Commit time of the last replayed transaction.
     pub last_replay: Option<WallTime>,
+    /// Which server it is.
+    pub identity: Identity,
+    /// The daemons whose sessions the node showed at its last answer.
+    pub daemons: Option<Vec<Presence>>,
 }
 
 /// Why a probe brought nothing home, grouped by who is to blame.

@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use super::{
-    ClusterState, Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep,
+    ClusterState, Identity, Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep,
     RoleReport,
 };
 use crate::config::{self, Config, Environment};
@@ -110,6 +110,8 @@ fn node_outcome(what: &str, rest: &[&str], now: Now) -> Result<NodeReport, Probe
     Ok(NodeReport {
         db_time: now.wall,
         role,
+        identity: Identity::default(),
+        daemons: None,
     })
 }
 
@@ -138,6 +140,8 @@ fn observer_report(words: &[&str]) -> ObserverReport {
             receive: position,
             replay: position,
             last_replay: None,
+            identity: Identity::default(),
+            daemons: None,
         };
         (node.into(), observed)
     });

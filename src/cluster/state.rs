@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Lsn, ProbeFailure, ReplicationSlot, Witness};
+use super::{Identity, Lsn, Presence, ProbeFailure, ReplicationSlot, Witness};
 use crate::config::{NodeName, ObserverName};
 use crate::time::{Monotonic, WallTime};
 
@@ -129,6 +129,10 @@ pub struct NodeAnswer {
     pub last_replay: Option<WallTime>,
     /// Logical slots, on a primary.
     pub slots: Vec<ReplicationSlot>,
+    /// Which server it is.
+    pub identity: Identity,
+    /// The daemons whose sessions it showed; `None` where it shows none.
+    pub daemons: Option<Vec<Presence>>,
 }
 
 /// What one observer has reported. Its last known entries stay when a later attempt fails.
@@ -187,4 +191,8 @@ pub struct Sighting {
     pub replay: Option<Lsn>,
     /// Commit time of the last replayed transaction.
     pub last_replay: Option<WallTime>,
+    /// Which server it is.
+    pub identity: Identity,
+    /// The daemons whose sessions it showed to the observer.
+    pub daemons: Option<Vec<Presence>>,
 }

@@ -323,7 +323,7 @@ impl Daemon {
         let now = self.io.now;
         for effect in effects {
             match effect {
-                Effect::ProbeNode { node, probe } => {
+                Effect::ProbeNode { node, probe, .. } => {
                     self.nodes
                         .probe(&node, probe, self.lookout.config(), &mut self.io);
                 }

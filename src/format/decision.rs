@@ -285,7 +285,7 @@ mod tests {
 
     use super::super::fixtures::{lsn, wall};
     use super::*;
-    use crate::cluster::{NodeReport, ProbeFailure, RoleReport};
+    use crate::cluster::{Identity, NodeReport, ProbeFailure, RoleReport};
     use crate::config::{self, Environment};
     use crate::lookout::{Event, GivenTurn, Look, Lookout, Memory};
     use crate::time::{Monotonic, Now};
@@ -322,7 +322,12 @@ mod tests {
         };
         let report = |role, at| {
             let db_time = now(at).wall;
-            Ok(NodeReport { db_time, role })
+            Ok(NodeReport {
+                db_time,
+                role,
+                identity: Identity::default(),
+                daemons: None,
+            })
         };
         let primary = RoleReport::Primary {
             lsn: lsn("0/50"),

@@ -233,9 +233,11 @@ pub(super) fn read_step(
         "observer" => Event::ObserverProbed {
             observer: name()?.into(),
             probe: None,
-            outcome: outcome(line, |report: ObserversReport| ObserverReport {
-                date: at(epoch, report.date),
-                nodes: report.nodes.0,
+            outcome: outcome(line, |report: ObserversReport| {
+                Ok(ObserverReport {
+                    date: at(epoch, report.date),
+                    nodes: report.nodes.0,
+                })
             })?,
         },
         "lost" => Event::NodeLost {
@@ -298,12 +300,13 @@ fn decided(line: &Map<String, Value>) -> Result<Option<Decided>, String> {
 
 fn outcome<'a, Form: Deserialize<'a>, T>(
     line: &'a Map<String, Value>,
-    read: impl Fn(Form) -> T,
+    read: impl Fn(Form) -> Result<T, String>,
 ) -> Result<Result<T, ProbeFailure>, String> {
     match (line.get("report"), failure(line)?) {
         (Some(report), None) => {
             let form = Form::deserialize(report).map_err(|cause| format!("report: {cause}"))?;
-            Ok(Ok(read(form)))
+            let report = read(form).map_err(|cause| format!("report: {cause}"))?;
+            Ok(Ok(report))
         }
         (None, Some(failure)) => Ok(Err(failure)),
         _ => Err("expected either a report or a failure".to_owned()),

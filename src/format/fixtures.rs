@@ -58,6 +58,8 @@ pub(super) fn primary() -> NodeState {
         replay,
         last_replay,
         slots: Vec::new(),
+        identity: crate::cluster::Identity::default(),
+        daemons: None,
     };
     NodeState {
         attempt: Some(attempt(true)),
@@ -150,6 +152,8 @@ fn sighting() -> Sighting {
         receive: lsn("0/5000060"),
         replay: lsn("0/5000060"),
         last_replay: Some(wall("2024-01-01T00:00:04.75Z")),
+        identity: crate::cluster::Identity::default(),
+        daemons: None,
     }
 }
 

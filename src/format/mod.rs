@@ -11,6 +11,7 @@ mod memory;
 mod moment;
 mod names;
 mod node;
+mod presence;
 pub mod recovery;
 mod report;
 mod state_file;

@@ -10,8 +10,10 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visi
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::indented;
+use super::presence::{Daemon, MAX_DAEMONS, readable};
 use crate::cluster::{
-    Lsn, NodeAnswer, NodeState, ObservedNode, ObserverReport, ReplicationSlot, Sighting,
+    Identity, Lsn, NodeAnswer, NodeState, ObservedNode, ObserverReport, Presence, ReplicationSlot,
+    Sighting,
 };
 use crate::config::NodeName;
 use crate::time::{Monotonic, WallTime, timestamp};
@@ -50,6 +52,16 @@ pub(super) struct Fields<'a> {
     replication_start_time: Option<f64>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     replication_slots: Option<Vec<Slot<'a>>>,
+    /// Which server it is, where it may be read.
+    #[serde(deserialize_with = "words", skip_serializing_if = "Option::is_none")]
+    system_identifier: Option<String>,
+    #[serde(with = "time", skip_serializing_if = "Option::is_none")]
+    postmaster_start_time: Option<WallTime>,
+    #[serde(deserialize_with = "number", skip_serializing_if = "Option::is_none")]
+    timeline: Option<u32>,
+    /// The daemons whose sessions the server showed.
+    #[serde(deserialize_with = "readable", skip_serializing_if = "Option::is_none")]
+    daemons: Option<Vec<Daemon>>,
 }
 
 /// `None`: the key is not there, as the node has not answered. `Some(None)` is null.
@@ -93,6 +105,7 @@ impl<'a> Fields<'a> {
         self.min_replication_time_lag = node.min_replication_lag.map(|lag| lag.as_secs_f64());
         self.replication_start_time = node.streaming_since.map(Monotonic::as_secs_f64);
         self.replication_slots = (!answer.in_recovery).then(slots);
+        self.identify(&answer.identity, answer.daemons.as_deref());
     }
 
     /// What an observer reported of a node.
@@ -106,7 +119,7 @@ impl<'a> Fields<'a> {
             return head;
         }
         let lag = |replayed: WallTime| Some(sighting.db_time?.distance(replayed).as_secs_f64());
-        Self {
+        let mut fields = Self {
             db_time: Some(sighting.db_time),
             pg_is_in_recovery: sighting.in_recovery,
             pg_last_xact_replay_timestamp: Some(sighting.last_replay),
@@ -114,12 +127,14 @@ impl<'a> Fields<'a> {
             pg_last_xlog_replay_location: Some(sighting.replay),
             replication_time_lag: Some(sighting.last_replay.and_then(lag)),
             ..head
-        }
+        };
+        fields.identify(&sighting.identity, sighting.daemons.as_deref());
+        fields
     }
 
     /// An observer's entry, as it would be read again.
     fn of_observed(observed: &ObservedNode) -> Self {
-        Self {
+        let mut fields = Self {
             connection: Some(observed.connection),
             fetch_time: Some(observed.fetch_time),
             db_time: Some(observed.db_time),
@@ -128,7 +143,16 @@ impl<'a> Fields<'a> {
             pg_last_xlog_receive_location: Some(observed.receive),
             pg_last_xlog_replay_location: Some(observed.replay),
             ..Self::default()
-        }
+        };
+        fields.identify(&observed.identity, observed.daemons.as_deref());
+        fields
+    }
+
+    fn identify(&mut self, identity: &Identity, daemons: Option<&[Presence]>) {
+        self.system_identifier.clone_from(&identity.system);
+        self.postmaster_start_time = identity.started;
+        self.timeline = identity.timeline;
+        self.daemons = daemons.map(Daemon::list);
     }
 
     /// An entry without a valid `fetch_time` or `connection` is none.
@@ -141,6 +165,15 @@ impl<'a> Fields<'a> {
             receive: self.pg_last_xlog_receive_location.flatten(),
             replay: self.pg_last_xlog_replay_location.flatten(),
             last_replay: self.pg_last_xact_replay_timestamp.flatten(),
+            identity: Identity {
+                system: self.system_identifier.clone(),
+                started: self.postmaster_start_time,
+                timeline: self.timeline,
+            },
+            daemons: self.daemons.as_ref().map(|daemons| {
+                let read = daemons.iter().take(MAX_DAEMONS).cloned();
+                read.filter_map(|daemon| daemon.read().ok()).collect()
+            }),
         })
     }
 
@@ -255,6 +288,14 @@ fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::
     Ok(Scalar::deserialize(deserializer)?.truth())
 }
 
+fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Scalar::deserialize(deserializer)?.text().map(str::to_owned))
+}
+
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    Ok(Scalar::deserialize(deserializer)?.number())
+}
+
 mod time {
     use super::*;
 
@@ -312,6 +353,7 @@ mod location {
 enum Scalar {
     Truth(bool),
     Text(String),
+    Number(u64),
     Other,
 }
 
@@ -327,6 +369,14 @@ impl Scalar {
     fn text(&self) -> Option<&str> {
         if let Self::Text(text) = self {
             Some(text)
+        } else {
+            None
+        }
+    }
+
+    fn number(&self) -> Option<u32> {
+        if let Self::Number(number) = self {
+            u32::try_from(*number).ok()
         } else {
             None
         }
@@ -372,8 +422,8 @@ impl<'de> Visitor<'de> for ScalarVisitor {
         Ok(Scalar::Other)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Scalar, E> {
-        Ok(Scalar::Other)
+    fn visit_u64<E>(self, number: u64) -> Result<Scalar, E> {
+        Ok(Scalar::Number(number))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Scalar, E> {

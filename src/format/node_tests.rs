@@ -19,6 +19,8 @@ fn standby_entry() -> ObservedNode {
         receive: lsn("0/5000060"),
         replay: lsn("0/5000060"),
         last_replay: Some(wall("2024-01-01T00:00:04.75Z")),
+        identity: crate::cluster::Identity::default(),
+        daemons: None,
     }
 }
 

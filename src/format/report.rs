@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::moment::{at, since};
 use super::node::Observed;
-use crate::cluster::{Lsn, NodeReport, RoleReport};
+use super::presence::{Daemon, MAX_DAEMONS};
+use crate::cluster::{Identity, Lsn, NodeReport, RoleReport};
 use crate::time::WallTime;
 
 /// One report of a node.
@@ -24,6 +25,14 @@ pub(super) struct Report {
     replay_lsn: Option<Lsn>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_replay: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeline: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daemons: Option<Vec<Daemon>>,
 }
 
 /// One report of an observer.
@@ -36,15 +45,27 @@ pub(super) struct ObserversReport {
 
 impl Report {
     pub(super) fn of(report: &NodeReport, epoch: WallTime) -> Self {
-        let db_time = since(epoch, report.db_time);
+        let Identity {
+            system,
+            started,
+            timeline,
+        } = &report.identity;
+        let common = Self {
+            in_recovery: false,
+            db_time: since(epoch, report.db_time),
+            lsn: None,
+            receive_lsn: None,
+            replay_lsn: None,
+            last_replay: None,
+            system: system.clone(),
+            started: started.map(|time| since(epoch, time)),
+            timeline: *timeline,
+            daemons: report.daemons.as_deref().map(Daemon::list),
+        };
         match &report.role {
             RoleReport::Primary { lsn, .. } => Self {
-                in_recovery: false,
-                db_time,
                 lsn: *lsn,
-                receive_lsn: None,
-                replay_lsn: None,
-                last_replay: None,
+                ..common
             },
             RoleReport::Standby {
                 receive,
@@ -52,16 +73,15 @@ impl Report {
                 last_replay,
             } => Self {
                 in_recovery: true,
-                db_time,
-                lsn: None,
                 receive_lsn: *receive,
                 replay_lsn: *replay,
                 last_replay: last_replay.map(|time| since(epoch, time)),
+                ..common
             },
         }
     }
 
-    pub(super) fn read(self, epoch: WallTime) -> NodeReport {
+    pub(super) fn read(self, epoch: WallTime) -> Result<NodeReport, String> {
         let role = if self.in_recovery {
             RoleReport::Standby {
                 receive: self.receive_lsn,
@@ -74,8 +94,20 @@ impl Report {
                 slots: Vec::new(),
             }
         };
-        let db_time = at(epoch, self.db_time);
-        NodeReport { db_time, role }
+        let daemons = self.daemons.map(|daemons| {
+            let read = daemons.into_iter().take(MAX_DAEMONS).map(Daemon::read);
+            read.collect::<Result<Vec<_>, String>>()
+        });
+        Ok(NodeReport {
+            db_time: at(epoch, self.db_time),
+            role,
+            identity: Identity {
+                system: self.system,
+                started: self.started.map(|seconds| at(epoch, seconds)),
+                timeline: self.timeline,
+            },
+            daemons: daemons.transpose()?,
+        })
     }
 }
 

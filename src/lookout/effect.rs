@@ -17,6 +17,9 @@ pub enum Effect {
         node: NodeName,
         /// The answer carries the same.
         probe: ProbeId,
+        /// The name that our session on the server is to bear while it is polled (behaviour.md,
+        /// "Presence").
+        session: Arc<str>,
     },
     /// Fetch this observer's `/state.json` now (the prober); answered by `ObserverProbed`.
     ProbeObserver {

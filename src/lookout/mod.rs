@@ -16,6 +16,7 @@ mod lag;
 mod log_once;
 mod memory;
 mod metric;
+mod presence;
 mod promotion;
 mod round;
 mod schedule;
@@ -36,6 +37,7 @@ use check::{Checks, Ended};
 use decisions::Decisions;
 use health::Health;
 use log_once::FailureLog;
+use presence::OwnPresence;
 use schedule::Schedule;
 use turn::Turn;
 
@@ -54,6 +56,7 @@ pub struct Lookout {
     health: Health,
     checks: Checks,
     failures: FailureLog,
+    presence: OwnPresence,
     next_command: u64,
     /// A timeline says when there is a turn.
     turns_are_given: bool,
@@ -67,6 +70,7 @@ impl Lookout {
         schedule.adopt(&config, now.mono);
         Self {
             decisions: Decisions::recall(memory, &config, now.mono),
+            presence: OwnPresence::new(&config),
             config,
             started_at: now.mono,
             health: Health::new(&schedule, now.mono),
@@ -300,6 +304,7 @@ impl Lookout {
         let now = turn.now.mono;
         self.decisions.facts.adopt(&self.config, &config, now);
         self.failures.adopt(&config);
+        self.presence.adopt(&config);
         self.schedule.drop_readdressed(&self.config, &config);
         self.schedule.adopt(&config, now);
         self.config = config;
@@ -407,8 +412,13 @@ impl Lookout {
     fn take_due_probes(&mut self, turn: &mut Turn<'_>) {
         let with_observers = self.polls_observers();
         let now = turn.now.mono;
-        self.schedule
-            .take_due(&self.config, with_observers, now, turn.effects);
+        self.schedule.take_due(
+            &self.config,
+            with_observers,
+            self.presence.session(),
+            now,
+            turn.effects,
+        );
     }
 
     /// Everything whose time has come: probes, a finished or overdue check, a decision.

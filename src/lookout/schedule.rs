@@ -2,6 +2,7 @@
 //! way while the others are polled again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Effect, ProbeId};
@@ -231,11 +232,12 @@ impl Schedule {
             .min()
     }
 
-    /// Starts the probes that are due.
+    /// Starts the probes that are due, with sessions of this name.
     pub(super) fn take_due(
         &mut self,
         config: &Config,
         with_observers: bool,
+        session: &Arc<str>,
         now: Monotonic,
         effects: &mut Vec<Effect>,
     ) {
@@ -257,6 +259,7 @@ impl Schedule {
                 effects.push(Effect::ProbeNode {
                     node: node.clone(),
                     probe,
+                    session: Arc::clone(session),
                 });
             }
         }

@@ -36,7 +36,7 @@ use super::{
     PreviousCommand, ProbeId, Process, Round,
 };
 use crate::cluster::{
-    Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport,
+    Identity, Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport,
 };
 use crate::config::{self, Config, Environment};
 use crate::failover::Figures;
@@ -319,7 +319,7 @@ impl World {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::ProbeNode { node, probe } => {
+            Effect::ProbeNode { node, probe, .. } => {
                 self.note(&format!("ask {node}"));
                 let Some((after, outcome)) = self.node_answer(node.as_str()) else {
                     return;
@@ -450,7 +450,15 @@ impl World {
             }
             name => return Some((*after, Err(failure(name)?))),
         };
-        Some((*after, Ok(NodeReport { db_time, role })))
+        Some((
+            *after,
+            Ok(NodeReport {
+                db_time,
+                role,
+                identity: Identity::default(),
+                daemons: None,
+            }),
+        ))
     }
 
     fn observer_answer(
@@ -514,6 +522,8 @@ fn observed(word: &str, at: WallTime) -> (config::NodeName, ObservedNode) {
         receive: None,
         replay: lsn("0/5000000"),
         last_replay: None,
+        identity: Identity::default(),
+        daemons: None,
     };
     (node.into(), entry)
 }

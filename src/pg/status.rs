@@ -11,7 +11,7 @@ use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::DataRowBody;
 
 use super::error::{MAX_WORD, nonsense, printable};
-use crate::cluster::{Lsn, NodeReport, ProbeFailure, ReplicationSlot, RoleReport};
+use crate::cluster::{Identity, Lsn, NodeReport, ProbeFailure, ReplicationSlot, RoleReport};
 use crate::time::WallTime;
 
 /// Who the server is and how far it has come: one row, see [`status_row`].
@@ -92,7 +92,12 @@ pub(super) fn status_row(row: &DataRowBody) -> Result<NodeReport, ProbeFailure> 
         },
         other => return Err(odd("pg_is_in_recovery()", other, "t or f")),
     };
-    Ok(NodeReport { db_time, role })
+    Ok(NodeReport {
+        db_time,
+        role,
+        identity: Identity::default(),
+        daemons: None,
+    })
 }
 
 /// One row of [`StateFiles::query`]. Names may hold bytes that are no UTF-8 (an SQL_ASCII
@@ -226,7 +231,15 @@ mod tests {
             last_replay: Some(WallTime::from_unix_micros(1_714_486_461_000_000)),
         };
         let db_time = WallTime::from_unix_micros(1_714_486_462_789_012);
-        assert_eq!(status_row(&row), Ok(NodeReport { db_time, role }));
+        assert_eq!(
+            status_row(&row),
+            Ok(NodeReport {
+                db_time,
+                role,
+                identity: Identity::default(),
+                daemons: None,
+            })
+        );
     }
 
     #[test]
@@ -247,7 +260,9 @@ mod tests {
             status_row(&row),
             Ok(NodeReport {
                 db_time: WallTime::from_unix_micros(1),
-                role
+                role,
+                identity: Identity::default(),
+                daemons: None,
             })
         );
     }

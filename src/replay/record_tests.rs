@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::{DecisionLine, Outcome, decisions};
 use super::*;
 use crate::cluster::{
-    Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport,
+    Identity, Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport,
 };
 use crate::config::Environment;
 use crate::format::{Step, Timeline, read};
@@ -105,6 +105,8 @@ fn reports_of_nodes_are_read_back() {
                 lsn: lsn("0/5"),
                 slots: Vec::new(),
             },
+            identity: Identity::default(),
+            daemons: None,
         }),
         r#"{"t":1.234567,"node":"p","report":{"db_time":1.2,"in_recovery":false,"lsn":"0/5"}}"#,
     );
@@ -114,7 +116,12 @@ fn reports_of_nodes_are_read_back() {
         last_replay: Some(now(0).wall - Duration::from_secs(1)),
     };
     check_node(
-        Ok(NodeReport { db_time, role }),
+        Ok(NodeReport {
+            db_time,
+            role,
+            identity: Identity::default(),
+            daemons: None,
+        }),
         r#"{"t":1.234567,"node":"p","report":{"db_time":1.2,"in_recovery":true,"last_replay":-1.0,"receive_lsn":"0/6"}}"#,
     );
 }
@@ -162,6 +169,8 @@ fn words_of_observers_are_read_back_as_far_as_they_are_about_us() {
         receive: lsn("0/7"),
         replay: None,
         last_replay: None,
+        identity: Identity::default(),
+        daemons: None,
     };
     let date = now(1_000_000).wall;
     let report = |names: &[&str]| {
@@ -505,7 +514,7 @@ impl Daemon {
         }
         for effect in &effects {
             match effect {
-                Effect::ProbeNode { node, probe } => {
+                Effect::ProbeNode { node, probe, .. } => {
                     let outcome = self.answer(node.as_str());
                     self.send(Event::NodeProbed {
                         node: node.clone(),
@@ -568,7 +577,12 @@ impl Daemon {
                 }
             }
         };
-        Ok(NodeReport { db_time, role })
+        Ok(NodeReport {
+            db_time,
+            role,
+            identity: Identity::default(),
+            daemons: None,
+        })
     }
 
     fn observed(&mut self) -> Result<ObserverReport, ProbeFailure> {
@@ -587,6 +601,8 @@ impl Daemon {
             receive: lsn("0/64"),
             replay: None,
             last_replay: None,
+            identity: Identity::default(),
+            daemons: None,
         };
         Ok(ObserverReport {
             date,

@@ -4,7 +4,7 @@
 use super::fault::{Death, Refusal};
 use super::network::Network;
 use super::{Micros, NodeId};
-use crate::cluster::{Lsn, NodeReport, ProbeFailure, RoleReport};
+use crate::cluster::{Identity, Lsn, NodeReport, ProbeFailure, RoleReport};
 use crate::time::WallTime;
 
 /// One database.
@@ -142,7 +142,12 @@ impl Database {
                 last_replay: Some(WallTime::from_unix_micros(self.last_replay)),
             }
         };
-        NodeReport { db_time, role }
+        NodeReport {
+            db_time,
+            role,
+            identity: Identity::default(),
+            daemons: None,
+        }
     }
 
     /// Begins to start; how it had ended before.

@@ -45,6 +45,10 @@ fn observed(node: &NodeState) -> Option<ObservedNode> {
         receive: answer.and_then(|answer| answer.receive),
         replay: answer.and_then(|answer| answer.replay),
         last_replay: answer.and_then(|answer| answer.last_replay),
+        identity: answer
+            .map(|answer| answer.identity.clone())
+            .unwrap_or_default(),
+        daemons: answer.and_then(|answer| answer.daemons.clone()),
     })
 }
 

@@ -189,7 +189,7 @@ impl<'w> Trial<'w> {
     fn carry_out_one(&mut self, host: HostId, effect: Effect) {
         let world = &mut self.world;
         match effect {
-            Effect::ProbeNode { node, probe } => {
+            Effect::ProbeNode { node, probe, .. } => {
                 if let Some(node) = world.setup.node_id(&node) {
                     polling::begin(world, host, Target::Node(node, probe));
                 }

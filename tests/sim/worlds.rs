@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pglookout::cluster::{
-    Attempt, ClusterState, Lsn, NodeAnswer, NodeMap, NodeState, ObserverState, PrimaryContact,
-    ProbeFailure, Sighting,
+    Attempt, ClusterState, Identity, Lsn, NodeAnswer, NodeMap, NodeState, ObserverState,
+    PrimaryContact, ProbeFailure, Sighting,
 };
 use pglookout::config::{self, Config, Environment, NodeName, ObserverName, QuorumRule};
 use pglookout::failover::{Snapshot, Verdict, decide};
@@ -449,6 +449,8 @@ fn answer(age: u64, in_recovery: bool, position: u64) -> NodeAnswer {
         replay: Some(Lsn::from_bytes(position)),
         last_replay: None,
         slots: Vec::new(),
+        identity: Identity::default(),
+        daemons: None,
     }
 }
 
@@ -556,6 +558,8 @@ fn add_observer(
                 receive: receive.map(Lsn::from_bytes),
                 replay: replay.map(Lsn::from_bytes),
                 last_replay: None,
+                identity: Identity::default(),
+                daemons: None,
             },
         );
         let db_time = Some((moment(reported_at), 0));

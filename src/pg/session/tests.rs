@@ -158,6 +158,8 @@ fn report(role: RoleReport) -> Progress {
     Progress::Answered(NodeReport {
         db_time: WallTime::from_unix_micros(1_714_486_462_789_012),
         role,
+        identity: crate::cluster::Identity::default(),
+        daemons: None,
     })
 }
 

@@ -1,0 +1,80 @@
+//! What this daemon shows of itself on the servers that it polls.
+
+use std::sync::Arc;
+
+use crate::cluster::{DaemonState, Presence, daemon_name, fingerprint};
+use crate::config::{Config, NodeName};
+
+/// The name of our sessions, renewed when the state or the settings change.
+#[derive(Debug)]
+pub(super) struct OwnPresence {
+    daemon: String,
+    settings: String,
+    state: DaemonState,
+    session: Arc<str>,
+}
+
+impl OwnPresence {
+    pub(super) fn new(config: &Config) -> Self {
+        let mut presence = Self {
+            daemon: String::new(),
+            settings: String::new(),
+            state: DaemonState::default(),
+            session: Arc::from(""),
+        };
+        presence.adopt(config);
+        presence
+    }
+
+    /// Other settings are in force.
+    pub(super) fn adopt(&mut self, config: &Config) {
+        let own = config.own_db.as_ref().map_or("observer", NodeName::as_str);
+        self.daemon = daemon_name(own);
+        self.settings = settings(config);
+        self.rename();
+    }
+
+    /// The name of our sessions.
+    pub(super) fn session(&self) -> &Arc<str> {
+        &self.session
+    }
+
+    fn rename(&mut self) {
+        let name = Presence::session_name(&self.daemon, self.state, &self.settings);
+        self.session = Arc::from(name);
+    }
+}
+
+/// The fingerprint of the settings on which daemons of one cluster must agree.
+fn settings(config: &Config) -> String {
+    let Config {
+        nodes,
+        poll_interval,
+        check_interval,
+        warning_lag,
+        failover_lag,
+        missing_primary_timeout,
+        quorum,
+        never_promote,
+        failover_priorities,
+        known_gone,
+        ..
+    } = config;
+    let nodes: Vec<_> = nodes.keys().collect();
+    let times = [
+        poll_interval,
+        check_interval,
+        warning_lag,
+        failover_lag,
+        missing_primary_timeout,
+    ];
+    let agreed = (
+        nodes,
+        times,
+        quorum,
+        never_promote,
+        failover_priorities,
+        known_gone,
+    );
+    fingerprint(format!("{agreed:?}").as_bytes())
+}
