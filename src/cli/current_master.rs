@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,13 +15,12 @@ use super::output;
 use crate::config::{self, Findings, MAX_FILE_BYTES};
 use crate::daemon::LoadError;
 use crate::format::{MAX_STATE_FILE_BYTES, StateFile};
-use crate::sys::files;
-use crate::sys::text_file::{TextError, read_text};
+use crate::sys::files::{self, read_text};
 
 /// Why the state file tells no primary.
 #[derive(Debug)]
 enum Unknown {
-    Unreadable(TextError),
+    Unreadable(PathBuf, io::Error),
     Stale(PathBuf, Duration),
     NotState(PathBuf),
     NoPrimary(PathBuf),
@@ -72,7 +72,7 @@ fn state_file(config: &Path) -> Result<PathBuf, LoadError> {
 }
 
 fn current_primary(path: &Path) -> Result<String, Unknown> {
-    let unreadable = |error| Unknown::Unreadable(TextError::Unreadable(path.to_owned(), error));
+    let unreadable = |error| Unknown::Unreadable(path.to_owned(), error);
     let modified = fs::metadata(path)
         .and_then(|metadata| metadata.modified())
         .map_err(unreadable)?;
@@ -90,7 +90,7 @@ fn current_primary(path: &Path) -> Result<String, Unknown> {
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(error) => error.fmt(f),
+            Self::Unreadable(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Stale(path, age) => write!(
                 f,
                 "{}: {} s old, is pglookout running?",

@@ -17,7 +17,7 @@ use crate::config::{self, Config, Environment, MAX_FILE_BYTES};
 use crate::daemon::LoadError;
 use crate::format::{MAX_LINE_BYTES, Reader, Timeline};
 use crate::replay::{Tally, Told, run, verify};
-use crate::sys::text_file::read_text;
+use crate::sys::files::read_text;
 
 /// Exit 0 if all was told, 1 if something differs from what was expected, 2 for what is no
 /// timeline.

@@ -16,8 +16,8 @@ use super::registry::{Owner, Registry};
 use super::time_limit::TimeLimit;
 use crate::lookout::{CommandId, CommandPurpose};
 use crate::sys::child::{Child, Reading, own_program};
-use crate::sys::limits::InheritedLimit;
-use crate::sys::writer::{FileOp, Writer};
+use crate::sys::forked::{FileOp, FileWriter};
+use crate::sys::process::InheritedLimit;
 use crate::time::Monotonic;
 
 /// All children.
@@ -26,7 +26,7 @@ pub(super) struct Children {
     /// open.
     programs: BTreeMap<Token, Program>,
     /// One for each file.
-    writers: BTreeMap<PathBuf, Writer>,
+    writers: BTreeMap<PathBuf, FileWriter>,
     /// Pipes of commands that are over. Of a command that leaves something behind at every attempt
     /// the latest are kept; who writes to an older one gets SIGPIPE, as without a reader.
     max_open_pipes: usize,
@@ -108,7 +108,7 @@ impl Children {
 
     /// Has one of our small files written or removed.
     pub(super) fn start_writer(&mut self, path: &Path, deed: &FileOp) -> io::Result<()> {
-        let writer = Writer::start(path, deed)?;
+        let writer = FileWriter::start(path, deed)?;
         self.writers.insert(path.to_owned(), writer);
         Ok(())
     }

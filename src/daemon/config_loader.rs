@@ -13,15 +13,14 @@ use std::{ffi::OsString, io};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{self, Environment, FileContent, Findings, Loaded, MAX_FILE_BYTES, ReadFile};
-use crate::sys::files::read_at_most;
-use crate::sys::text_file::{TextError, open, read_text};
-use crate::sys::user;
+use crate::sys::files::{open, read_text, text_of};
+use crate::sys::process::os_user;
 
 /// Why there is no configuration.
 #[derive(Debug)]
 pub enum LoadError {
     /// The file cannot be read.
-    Text(TextError),
+    Text(io::Error),
     /// It can be read, but not used. Prints as one line per error.
     Broken(PathBuf, Box<Findings>),
 }
@@ -29,7 +28,7 @@ pub enum LoadError {
 /// Reads and checks the configuration at `path`, for as long as that takes.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let text = read_text(path, MAX_FILE_BYTES).map_err(LoadError::Text)?;
-    let environment = environment(user::os_user(), read_passfile, read_service_file);
+    let environment = environment(os_user(), read_passfile, read_service_file);
     parse(path, &text, &environment)
 }
 
@@ -47,7 +46,7 @@ struct Materials {
 /// Reads everything that the configuration at `path` is made of, for as long as that takes.
 pub(super) fn gather(path: &Path) -> Vec<u8> {
     let text = read_text(path, MAX_FILE_BYTES).map_err(|error| error.to_string());
-    let user = user::os_user();
+    let user = os_user();
     let (passfiles, service_files) = (Rc::default(), Rc::default());
     if let Ok(text) = &text {
         let environment = environment(
@@ -166,25 +165,14 @@ fn read_passfile(path: &Path) -> FileContent {
     let Ok(metadata) = file.metadata() else {
         return FileContent::Absent;
     };
-    if !metadata.is_file() {
-        return FileContent::Refused("not a regular file".to_owned());
-    }
-    if metadata.mode() & OTHERS_BITS != 0 {
+    if metadata.is_file() && metadata.mode() & OTHERS_BITS != 0 {
         return FileContent::Refused(
             "group or others have access; expected mode 0600 or less".to_owned(),
         );
     }
-    let refused = FileContent::Refused;
-    match read_at_most(&file, PASSFILE_MAX_BYTES) {
-        Err(error) => refused(error.to_string()),
-        Ok(None) => refused(format!("longer than {PASSFILE_MAX_BYTES} bytes")),
-        Ok(Some(bytes)) => match String::from_utf8(bytes) {
-            Ok(text) => FileContent::Text(text),
-            Err(error) => refused(format!(
-                "not UTF-8 at byte {}",
-                error.utf8_error().valid_up_to()
-            )),
-        },
+    match text_of(&file, PASSFILE_MAX_BYTES) {
+        Ok(text) => FileContent::Text(text),
+        Err(error) => FileContent::Refused(error.to_string()),
     }
 }
 
@@ -192,9 +180,7 @@ fn read_passfile(path: &Path) -> FileContent {
 fn read_service_file(path: &Path) -> FileContent {
     match read_text(path, SERVICE_FILE_MAX_BYTES) {
         Ok(text) => FileContent::Text(text),
-        Err(TextError::Unreadable(_, error)) if error.kind() == io::ErrorKind::NotFound => {
-            FileContent::Absent
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => FileContent::Absent,
         Err(error) => FileContent::Refused(error.to_string()),
     }
 }

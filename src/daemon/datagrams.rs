@@ -9,8 +9,8 @@ use super::remote::Remote;
 use crate::config::{StatsdSettings, SyslogAddress, SyslogSettings};
 use crate::format;
 use crate::lookout::Metric;
-use crate::sys::datagram::{Datagrams, Receiver};
 use crate::sys::log::set_syslog;
+use crate::sys::socket::{Datagrams, Receiver};
 use crate::time::Monotonic;
 
 /// Statsd, on or off.

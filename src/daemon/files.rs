@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::io::Io;
 use crate::lookout::Trouble;
-use crate::sys::writer::FileOp;
+use crate::sys::forked::FileOp;
 use crate::time::Monotonic;
 
 /// Every file that is being written, or could not be.

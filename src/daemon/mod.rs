@@ -61,9 +61,9 @@ use web::{Content, Web};
 use crate::format;
 use crate::lookout::{Alert, Effect, Event, Lookout, Saved};
 use crate::sys::clock::{self, Clock};
+use crate::sys::forked::FileOp;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::text::escape_controls;
-use crate::sys::writer::FileOp;
 use crate::time::{Monotonic, timestamp};
 
 /// A running daemon.

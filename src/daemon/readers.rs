@@ -11,7 +11,8 @@ use mio::{Interest, Token};
 
 use super::registry::{Owner, Registry};
 use super::tls_files::Wanted;
-use crate::sys::reader::{Progress, Reader};
+use crate::sys::child::Reading;
+use crate::sys::forked::Worker;
 use crate::time::Monotonic;
 
 /// What is asked.
@@ -39,14 +40,14 @@ pub(super) struct Readers {
 
 struct Running {
     question: Question,
-    reader: Reader,
+    reader: Worker,
     until: Monotonic,
     limit: Duration,
 }
 
 struct Leaving {
     question: Question,
-    reader: Reader,
+    reader: Worker,
     is_killed: bool,
 }
 
@@ -80,7 +81,7 @@ impl Readers {
         question: &Question,
         work: impl FnOnce() -> Vec<u8>,
         registry: &mut Registry,
-    ) -> Result<(Token, Reader), String> {
+    ) -> Result<(Token, Worker), String> {
         let kind = discriminant(question);
         let killed = self.leaving.iter().filter(|leaving| leaving.is_killed);
         let hanging = killed.filter(|killed| discriminant(&killed.question) == kind);
@@ -88,7 +89,7 @@ impl Readers {
             return Err(format!("{MOST_HANGING} processes hang that asked before"));
         }
         let failed = |error| format!("no process to ask: {error}");
-        let reader = Reader::start(work).map_err(failed)?;
+        let reader = Worker::start(work).map_err(failed)?;
         let token = registry.register(&reader, Owner::Reader, Interest::READABLE);
         Ok((token.map_err(failed)?, reader))
     }
@@ -99,9 +100,10 @@ impl Readers {
             return;
         };
         match running.reader.read() {
-            Ok(Progress::Waiting) => {}
-            Ok(Progress::Unfinished) => registry.again(token),
-            Ok(Progress::Answered(answer)) => {
+            Ok(Reading::Drained) => {}
+            Ok(Reading::Unfinished) => registry.again(token),
+            Ok(Reading::Ended) => {
+                let answer = running.reader.take_result();
                 let answer = answer.ok_or_else(|| "the process that asked has failed".to_owned());
                 self.end(token, answer, false, registry);
             }

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, Environment, parse};
     use crate::lookout::{Event, GivenTurn, Memory};
-    use crate::sys::datagram::Receiver;
+    use crate::sys::socket::Receiver;
     use crate::time::WallTime;
 
     fn at(seconds: f64) -> Now {

@@ -34,7 +34,7 @@ use crate::lookout::{Lookout, Memory};
 use crate::net::Listener;
 use crate::sys::clock::{self, Clock};
 use crate::sys::files;
-use crate::sys::limits::{self, InheritedLimit};
+use crate::sys::process::{self, InheritedLimit};
 use crate::sys::signals::Signals;
 
 /// Runs the daemon on a configuration until it is told to end. Exit status 1 if it cannot begin.
@@ -124,7 +124,7 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
 
 /// What commands get back, and how many there may be now.
 fn raise_descriptors() -> (Option<InheritedLimit>, u64) {
-    match limits::raise_descriptors() {
+    match process::raise_descriptors() {
         Ok((inherited, raised)) => (Some(inherited), raised),
         Err(error) => {
             log::warn!("cannot raise the limit on open descriptors: {error}");

@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::io::Io;
 use super::readers::{Answer, Question};
 use crate::config::{CertificateMode, Config, Roots, TlsSettings};
-use crate::sys::certificates::{self, MAX_BUNDLE_BYTES};
-use crate::sys::files;
+use crate::sys::files::{self, MAX_BUNDLE_BYTES};
 use crate::time::{Monotonic, Now, timestamp};
 
 /// Which files are read together.
@@ -260,7 +259,7 @@ impl Wanted {
 fn read(wanted: &Wanted) -> Vec<u8> {
     let exists = |path: &PathBuf| path.metadata().is_ok();
     let roots = match &wanted.roots {
-        WantedRoots::System => certificates::system_places()
+        WantedRoots::System => files::system_authorities()
             .map(|places| Some(read_roots(&places)))
             .ok_or_else(|| NO_SYSTEM.to_owned()),
         WantedRoots::File(path) => {
@@ -291,7 +290,7 @@ fn read_roots(places: &[PathBuf]) -> Pem {
     let mut all = Ok(Vec::new());
     for path in places {
         all = all.and_then(|mut all: Vec<u8>| {
-            all.extend(certificates::read_place(path)?);
+            all.extend(files::read_bundle(path)?);
             all.push(b'\n');
             Ok(all)
         });

@@ -3,8 +3,8 @@
 //!
 //! A child gets an empty signal mask and default dispositions (Rust's `Command` passes ours on, and
 //! the script would be deaf to SIGTERM), a process group of its own, the descriptor limit that we
-//! were started with, `/dev/null` to read from unless we have something to say, one pipe to us for
-//! both outputs, no other descriptor, no word of the service manager and not the password of our
+//! were started with, `/dev/null` to read from unless it gets an input, one pipe to us for
+//! both outputs, no other descriptor, no variable of the service manager and not the password of our
 //! environment. A root that holds this program and nothing else has neither `/dev/null` nor
 //! `/proc`; our helpers start there too.
 //!
@@ -28,9 +28,8 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::unistd::pipe2;
 
-use super::limits::{InheritedLimit, close_on_exec_above_stderr};
-use super::output::Output;
-use super::process;
+use super::process::{self, InheritedLimit, close_on_exec_above_stderr};
+use super::text::Output;
 
 /// A child process and the pipe to which it writes. It is a source of the loop: readable means
 /// [`Child::read_output`].
@@ -43,7 +42,7 @@ pub struct Child {
     output: Output,
 }
 
-/// What one call of [`Child::read_output`] came to.
+/// What reading a pipe came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// All that was there is read; the pipe will be readable again or end.
@@ -114,26 +113,15 @@ impl Child {
     /// Reads what the child has printed and appends the complete lines: cut, without control
     /// characters, and no more of them than a log should bear.
     pub fn read_output(&mut self, lines: &mut Vec<String>) -> io::Result<Reading> {
-        let mut left = READ_BUDGET;
-        let mut buffer = [0; READ_BYTES];
-        while !self.pipe_has_ended {
-            match self.pipe.read(&mut buffer) {
-                Ok(0) => self.pipe_has_ended = true,
-                Ok(n) => {
-                    self.output.take(buffer.get(..n).unwrap_or_default(), lines);
-                    left = left.saturating_sub(n);
-                    if left == 0 {
-                        return Ok(Reading::Unfinished);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Reading::Drained);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        if self.pipe_has_ended {
+            return Ok(Reading::Ended);
         }
-        Ok(Reading::Ended)
+        let output = &mut self.output;
+        let reading = read_pipe(&mut self.pipe, READ_BUDGET, |bytes| {
+            output.take(bytes, lines)
+        })?;
+        self.pipe_has_ended = reading == Reading::Ended;
+        Ok(reading)
     }
 
     /// The exit status once the child has ended. Never waits.
@@ -147,7 +135,7 @@ impl Child {
     /// To be called once [`Child::try_wait`] has given a status: reads what the pipe still holds,
     /// once and bounded, and appends the last lines.
     pub fn finish(&mut self, lines: &mut Vec<String>) {
-        // A pipe that cannot be read has no more to tell; the status stands.
+        // A pipe that cannot be read holds nothing more for us; the status stands.
         let _ = self.read_output(lines);
         self.output.end(lines);
     }
@@ -186,6 +174,32 @@ impl AsFd for Child {
     }
 }
 
+/// Hands on what a non-blocking pipe holds, of which `budget` bytes are read at once, or a little
+/// more.
+pub(super) fn read_pipe(
+    pipe: &mut Receiver,
+    budget: usize,
+    mut take: impl FnMut(&[u8]),
+) -> io::Result<Reading> {
+    let mut left = budget;
+    let mut buffer = [0; READ_BYTES];
+    while left > 0 {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return Ok(Reading::Ended),
+            Ok(n) => {
+                take(buffer.get(..n).unwrap_or_default());
+                left = left.saturating_sub(n);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Ok(Reading::Drained);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Reading::Unfinished)
+}
+
 /// What starts this very program once more, also when its file was replaced by a newer version.
 /// Without `/proc` it is the name that we were started by.
 pub fn own_program() -> OsString {
@@ -210,7 +224,7 @@ fn nothing_to_read(null: &str) -> io::Result<Stdio> {
 const READ_BYTES: usize = 16 * 1024;
 /// Bytes per call; a little more than a pipe holds by default.
 const READ_BUDGET: usize = 128 * 1024;
-/// What the service manager told us alone, and the one of libpq's variables that is a secret itself
+/// What the service manager meant for us alone, and the one of libpq's variables that is a secret itself
 /// and no path to one.
 const OUR_VARIABLES: [&str; 4] = [
     "NOTIFY_SOCKET",

@@ -9,8 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// Both clocks, read together. The wall clock is read off the monotonic one, and set anew when the
-/// two have drifted apart or it was stepped: a recording need not tell the time of every turn
-/// twice.
+/// two have drifted apart or it was stepped: a recording need not hold both times of every turn.
 #[derive(Debug)]
 pub struct Clock {
     start: Now,
@@ -19,20 +18,12 @@ pub struct Clock {
 impl Clock {
     /// Reads the clocks for the first time.
     pub fn start() -> Self {
-        Self {
-            start: Now {
-                mono: monotonic(),
-                wall: wall(),
-            },
-        }
+        Self { start: read() }
     }
 
     /// Reads the clocks.
     pub fn now(&mut self) -> Now {
-        self.reading(Now {
-            mono: monotonic(),
-            wall: wall(),
-        })
+        self.reading(read())
     }
 
     fn reading(&mut self, read: Now) -> Now {
@@ -45,6 +36,13 @@ impl Clock {
             mono: read.mono,
             wall: expected,
         }
+    }
+}
+
+fn read() -> Now {
+    Now {
+        mono: monotonic(),
+        wall: wall(),
     }
 }
 

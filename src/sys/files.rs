@@ -1,12 +1,13 @@
-//! The daemon's own small files: state file, alert files, the maintenance file, and bounded
-//! reading.
+//! Small files: the daemon's own (state file, alert files, the maintenance file) and those that an
+//! operator placed. Reading is bounded. Every error names its path.
 //!
 //! The defaults live in `/tmp`, where anybody may have put something under our names first: a link
 //! to follow, a FIFO to wait for, a directory. None of them is followed, waited for or written to.
-//! Every error names its path.
 //!
-//! What writes waits for the disk, and is done in a child process ([`super::writer`]).
+//! A disk may hang: what writes is done in a child process ([`super::forked`]), and so is reading
+//! where the daemon could be held up.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::text::about_path;
+use super::text::escape_controls;
 
 /// Puts a new file with this content in the place of `path`, so that a reader sees the old one or
 /// the new one, and after a power loss as well: it is on disk under a name that nobody can have
@@ -80,9 +81,7 @@ pub fn read_own(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
         libc::O_NONBLOCK | libc::O_NOFOLLOW,
         |found| match found.uid() {
             owner if owner == us || owner == 0 => Ok(()),
-            other => Err(io::Error::other(format!(
-                "belongs to another user (uid {other})"
-            ))),
+            other => Err(of_another_user(other)),
         },
     )
 }
@@ -100,6 +99,78 @@ pub fn read_key(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
             format!("others may read it (mode {mode:04o}); expected 0600, or 0640 if it is root's");
         Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
     })
+}
+
+/// The text of a regular file of at most `limit` bytes, for files that an operator placed.
+pub fn read_text(path: &Path, limit: usize) -> io::Result<String> {
+    open(path)
+        .and_then(|file| text_of(&file, limit))
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+/// The same of an open file; the error does not name it.
+pub fn text_of(file: &File, limit: usize) -> io::Result<String> {
+    if !file.metadata()?.is_file() {
+        return Err(not_a_file());
+    }
+    let bytes = read_at_most(file, limit)?
+        .ok_or_else(|| io::Error::other(format!("longer than {limit} bytes")))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        io::Error::other(format!("not UTF-8 at byte {offset}"))
+    })
+}
+
+/// Opens a file to be read. Without `O_NONBLOCK` opening a pipe waits for its writer.
+pub fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+}
+
+/// Where the system's authorities are, as OpenSSL finds them: `SSL_CERT_FILE` and the directories
+/// of `SSL_CERT_DIR`; if neither is set, the bundle of the distribution. `None`: there is none.
+pub fn system_authorities() -> Option<Vec<PathBuf>> {
+    let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
+    let (file, directories) = (variable("SSL_CERT_FILE"), variable("SSL_CERT_DIR"));
+    let candidates: Vec<PathBuf> = match (&file, &directories) {
+        (None, None) => BUNDLES
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+            .into_iter()
+            .collect(),
+        _ => file
+            .iter()
+            .map(PathBuf::from)
+            .chain(directories.iter().flat_map(env::split_paths))
+            .collect(),
+    };
+    let places: Vec<PathBuf> = candidates
+        .into_iter()
+        .filter(|path| path.exists())
+        .collect();
+    Some(places).filter(|places| !places.is_empty())
+}
+
+/// The PEM text at `path`: a file's, or that of all files in a directory.
+pub fn read_bundle(path: &Path) -> io::Result<Vec<u8>> {
+    if !path.is_dir() {
+        return read_small(path, MAX_BUNDLE_BYTES);
+    }
+    let mut all = Vec::new();
+    for entry in fs::read_dir(path)?.take(MAX_FILES) {
+        let entry = entry?.path();
+        if entry.is_file() {
+            all.extend(read_small(
+                &entry,
+                MAX_BUNDLE_BYTES.saturating_sub(all.len()),
+            )?);
+            all.push(b'\n');
+        }
+    }
+    Ok(all)
 }
 
 fn read_with(
@@ -167,9 +238,33 @@ fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-fn not_a_file() -> io::Error {
+pub(super) fn of_another_user(uid: u32) -> io::Error {
+    io::Error::other(format!("belongs to another user (uid {uid})"))
+}
+
+pub(super) fn not_a_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
 }
+
+/// `error` with what could not be done to which path before it.
+pub(super) fn about_path(path: &Path, what: &str, error: &io::Error) -> io::Error {
+    let path = path.to_string_lossy();
+    let text = format!("{what} {}: {error}", escape_controls(&path));
+    io::Error::new(error.kind(), text)
+}
+
+/// Debian and Ubuntu; Fedora, RHEL; the same, newer; SUSE; Alpine.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+/// Bytes of one place; the largest bundles have a quarter of a million.
+pub const MAX_BUNDLE_BYTES: usize = 4 << 20;
+/// Files of one directory.
+const MAX_FILES: usize = 1_000;
 
 #[cfg(test)]
 #[path = "files_tests.rs"]

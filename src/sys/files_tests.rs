@@ -6,6 +6,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::*;
+use crate::testing::Scratch;
 
 /// A directory of its own, removed with what is in it.
 struct Room(PathBuf);
@@ -198,4 +199,54 @@ fn a_private_key_must_be_its_owners_alone() {
         "{text}"
     );
     assert!(!text.contains("secret"));
+}
+
+#[track_caller]
+fn check(path: &Path, expected: Result<&str, &str>) {
+    let read = read_text(path, 8).map_err(|error| error.to_string());
+    let expected = expected
+        .map(str::to_owned)
+        .map_err(|reason| format!("{}: {reason}", path.display()));
+    assert_eq!(read, expected);
+}
+
+#[test]
+fn reads_regular_files_of_limited_size_only() {
+    let scratch = Scratch::new("kinds");
+    check(&scratch.file(b"12345678", 0o644), Ok("12345678"));
+    check(
+        &scratch.file(b"123456789", 0o644),
+        Err("longer than 8 bytes"),
+    );
+    check(&scratch.file(b"ab\xff", 0o644), Err("not UTF-8 at byte 2"));
+    check(&scratch.0, Err("not a regular file"));
+    check(
+        &scratch.0.join("none"),
+        Err("No such file or directory (os error 2)"),
+    );
+    let fifo = scratch.0.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    check(&fifo, Err("not a regular file"));
+}
+
+#[test]
+fn a_directory_is_read_file_by_file() {
+    let scratch = Scratch::new("bundle");
+    let room = &scratch.0;
+    fs::create_dir_all(room.join("below")).unwrap();
+    fs::write(room.join("a.pem"), "a").unwrap();
+    fs::write(room.join("b.0"), "b").unwrap();
+    let mut text = String::from_utf8(read_bundle(room).unwrap()).unwrap();
+    assert_eq!(text.len(), 4);
+    text.retain(|letter| letter != '\n');
+    assert!(text == "ab" || text == "ba", "{text}");
+    fs::File::create(room.join("huge"))
+        .and_then(|file| file.set_len(1 << 30))
+        .unwrap();
+    assert!(
+        read_bundle(room)
+            .unwrap_err()
+            .to_string()
+            .contains("is larger than")
+    );
 }

@@ -14,8 +14,8 @@ use ::log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 use bytes::{Buf, BytesMut};
 
 use super::clock;
-use super::datagram::Receiver;
 use super::sink::Sink;
+use super::socket::Receiver;
 use super::syslog::{Syslog, SyslogChange};
 use super::text::escape_controls;
 use crate::time::timestamp;

@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::time::Duration;
 
-use super::datagram::{Datagrams, Receiver};
+use super::socket::{Datagrams, Receiver};
 
 /// A service manager that wants to be notified, or none.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::text::about_path;
+use super::files::{about_path, not_a_file, of_another_user};
 
 /// An open file of whole lines.
 #[derive(Debug)]
@@ -75,19 +75,13 @@ impl RecordFile {
         let mut file = options.open(path)?;
         let found = file.metadata()?;
         if !found.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a regular file",
-            ));
+            return Err(not_a_file());
         }
         if found.nlink() > 1 {
             return Err(io::Error::other("it has another hard link"));
         }
         if found.uid() != geteuid().as_raw() {
-            return Err(io::Error::other(format!(
-                "belongs to another user (uid {})",
-                found.uid()
-            )));
+            return Err(of_another_user(found.uid()));
         }
         let size = drop_unfinished_line(&mut file, found.size())?;
         Ok(Self {

@@ -6,14 +6,13 @@
 //! Where a pipe cannot be opened again (it is another user's), it is asked first and given no more
 //! than it then surely takes.
 
-#![allow(unsafe_code)]
-
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{SFlag, fstat};
 use nix::unistd::write;
@@ -97,18 +96,10 @@ fn open_again(file: &OwnedFd) -> Option<OwnedFd> {
 
 /// EAGAIN unless `file` takes a write now.
 fn ask(file: &OwnedFd) -> nix::Result<()> {
-    let mut asked = libc::pollfd {
-        fd: file.as_raw_fd(),
-        events: libc::POLLOUT,
-        revents: 0,
-    };
-    // SAFETY: `asked` is one valid entry that outlives the call, and the call is told that there is
-    // one.
-    Errno::result(unsafe { libc::poll(&raw mut asked, 1, 0) })?;
-    if asked.revents == 0 {
-        Err(Errno::EAGAIN)
-    } else {
-        Ok(())
+    let mut asked = [PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
+    match poll(&mut asked, PollTimeout::ZERO)? {
+        0 => Err(Errno::EAGAIN),
+        _ => Ok(()),
     }
 }
 

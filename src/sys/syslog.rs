@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ::log::Level;
 
-use super::datagram::{Datagrams, Receiver};
+use super::socket::{Datagrams, Receiver};
 use crate::time::Monotonic;
 
 /// Records on their way to one receiver.

@@ -10,7 +10,7 @@ use crate::daemon::io::Io;
 use crate::daemon::keyring;
 use crate::net::{Endpoint, Next};
 use crate::pg::{self, Answer};
-use crate::sys::user;
+use crate::sys::process::local_name;
 use crate::tls::{self, AttemptFailure, Blame, Failure, Opening, Settings, Step, TlsStream};
 
 /// How far the negotiation with a server has come.
@@ -151,7 +151,7 @@ fn check_peer(required: &str, account: io::Result<u32>) -> Result<(), ProbeFailu
     let account = account.map_err(|error| ProbeFailure::Unreachable {
         reason: error.to_string(),
     })?;
-    match user::local_name(account) {
+    match local_name(account) {
         Some(name) if name == required => Ok(()),
         name => {
             let name = name.unwrap_or_else(|| "not in /etc/passwd".to_owned());

@@ -1,0 +1,258 @@
+//! Child processes that are forked without exec: what hangs in a file system or in a name service
+//! hangs in them.
+//!
+//! Only a program of one thread may fork as freely as this. The child has everything in its memory
+//! already, and a fork costs a tenth of starting a program. It gives up every descriptor but a pipe
+//! to us, so that a child that is stuck holds neither our port nor a connection.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use mio::unix::pipe::Receiver;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, pipe2};
+
+use super::child::{Reading, read_pipe};
+use super::files;
+use super::process::close_above_stderr;
+
+/// A child that looks at files, or asks a name service, and ends with the daemon. It is a source of
+/// the loop: readable means [`Worker::read`].
+#[derive(Debug)]
+pub struct Worker {
+    child: Forked,
+    result: Vec<u8>,
+}
+
+impl Worker {
+    /// Has `work` done in a child. To be called by the only thread of a process.
+    pub fn start(work: impl FnOnce() -> Vec<u8>) -> io::Result<Self> {
+        let child = Forked::start(|| {
+            set_pdeathsig(Signal::SIGKILL)?;
+            SigSet::empty().thread_set_mask()?;
+            let mut result = work();
+            result.push(END);
+            // Without the buffer of stdout, which is the parent's.
+            let pipe = io::stdout().as_fd().try_clone_to_owned()?;
+            File::from(pipe).write_all(&result)
+        })?;
+        Ok(Self {
+            child,
+            result: Vec::new(),
+        })
+    }
+
+    /// Takes what the child has written. Never waits.
+    pub fn read(&mut self) -> io::Result<Reading> {
+        let result = &mut self.result;
+        let reading = read_pipe(&mut self.child.pipe, READ_BUDGET, |bytes| {
+            result.extend_from_slice(bytes);
+        })?;
+        if self.result.len() > MAX_RESULT_BYTES {
+            return Err(io::Error::other("the answer is too long"));
+        }
+        Ok(reading)
+    }
+
+    /// All that was written, once that is [`Reading::Ended`]; `None` if the child ended before it
+    /// had written all.
+    pub fn take_result(&mut self) -> Option<Vec<u8>> {
+        let mut result = std::mem::take(&mut self.result);
+        (result.pop() == Some(END)).then_some(result)
+    }
+
+    /// Ends it, which the kernel may put off for as long as a file system hangs.
+    pub fn kill(&self) {
+        // The child was not reaped yet, so the id is its own; there is nothing else to be done.
+        let _ = kill(self.child.pid, Signal::SIGKILL);
+    }
+
+    /// Whether the child has ended and is reaped. Never waits.
+    pub fn try_reap(&self) -> bool {
+        !matches!(
+            waitpid(self.child.pid, Some(WaitPidFlag::WNOHANG)),
+            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR)
+        )
+    }
+}
+
+impl AsFd for Worker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.child.pipe.as_fd()
+    }
+}
+
+/// What is to be done with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileOp {
+    /// See [`files::replace`].
+    Replace(Vec<u8>),
+    /// See [`files::remove`].
+    Remove,
+}
+
+/// A child that puts one of our small files in place, or removes it, and survives the daemon: a
+/// disk may take seconds for an fsync.
+#[derive(Debug)]
+pub struct FileWriter(Forked);
+
+impl FileWriter {
+    /// Has `op` done with `path`. To be called by the only thread of a process.
+    pub fn start(path: &Path, op: &FileOp) -> io::Result<Self> {
+        let work = || match op {
+            FileOp::Replace(content) => files::replace(path, content),
+            FileOp::Remove => files::remove(path),
+        };
+        Forked::start(work).map(Self)
+    }
+
+    /// Whether it was done, once the child has ended. Never waits.
+    pub fn try_end(&mut self) -> Option<Result<(), String>> {
+        match waitpid(self.0.pid, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => None,
+            Ok(WaitStatus::Exited(_, 0)) => Some(Ok(())),
+            Ok(WaitStatus::Signaled(_, signal, _)) => {
+                Some(Err(format!("the process that writes it: {signal}")))
+            }
+            Ok(_) => Some(Err(self.reason())),
+            Err(error) => Some(Err(format!("the process that writes it is lost: {error}"))),
+        }
+    }
+
+    fn reason(&mut self) -> String {
+        let mut reason = Vec::new();
+        // What was read before an error is still of use.
+        let _ = read_pipe(&mut self.0.pipe, REASON_BYTES, |bytes| {
+            reason.extend_from_slice(bytes);
+        });
+        String::from_utf8_lossy(&reason).into_owned()
+    }
+}
+
+/// A forked child and the pipe from it.
+#[derive(Debug)]
+struct Forked {
+    pid: Pid,
+    pipe: Receiver,
+}
+
+impl Forked {
+    fn start(work: impl FnOnce() -> io::Result<()>) -> io::Result<Self> {
+        // Only our end may be non-blocking: the child waits until a long result is taken.
+        let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
+        let pipe = Receiver::from(ours);
+        pipe.set_nonblocking(true)?;
+        // SAFETY: there is no other thread, so the child may do whatever we may. It never returns
+        // from here.
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => Ok(Self { pid: child, pipe }),
+            ForkResult::Child => in_child(&theirs, work),
+        }
+    }
+}
+
+/// The child's whole life.
+fn in_child(pipe: &OwnedFd, work: impl FnOnce() -> io::Result<()>) -> ! {
+    // SAFETY: descriptors are only replaced and closed, and nothing of this process uses the others
+    // any more: it ends below without dropping anything. The pipe takes the place of all three, so
+    // that even a panic is a reason that arrives.
+    let done = unsafe {
+        (0..=2).for_each(|standard| _ = libc::dup2(pipe.as_raw_fd(), standard));
+        close_above_stderr()
+    }
+    .and_then(|()| work());
+    if let Err(error) = &done {
+        // A pipe that is empty takes this, and there is nobody else to report it to.
+        let _ = io::stderr().write_all(error.to_string().as_bytes());
+    }
+    // SAFETY: ends the process; handlers and buffers of the parent must not be run or flushed here.
+    unsafe { libc::_exit(i32::from(done.is_err())) }
+}
+
+/// The last byte of every whole result, which no message of an error or a panic ends with.
+const END: u8 = 0;
+/// Bytes per call.
+const READ_BUDGET: usize = 1 << 20;
+/// Several bundles of certificates.
+const MAX_RESULT_BYTES: usize = 64 << 20;
+/// Longer than any path and its error.
+const REASON_BYTES: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::testing::Scratch;
+
+    fn result(mut worker: Worker) -> Option<Vec<u8>> {
+        while worker.read().unwrap() != Reading::Ended {
+            std::thread::yield_now();
+        }
+        while !worker.try_reap() {
+            std::thread::yield_now();
+        }
+        worker.take_result()
+    }
+
+    #[test]
+    fn long_and_empty_results_arrive_whole() {
+        let long = vec![b'x'; 3 << 20];
+        let copy = long.clone();
+        assert_eq!(result(Worker::start(move || copy).unwrap()), Some(long));
+        assert_eq!(result(Worker::start(Vec::new).unwrap()), Some(Vec::new()));
+    }
+
+    #[test]
+    fn a_killed_worker_has_no_result() {
+        let hang = || {
+            nix::unistd::pause();
+            Vec::new()
+        };
+        let mut worker = Worker::start(hang).unwrap();
+        assert_eq!(worker.read().unwrap(), Reading::Drained);
+        assert!(!worker.try_reap());
+        worker.kill();
+        assert_eq!(result(worker), None);
+    }
+
+    fn written(path: &Path, op: &FileOp) -> Result<(), String> {
+        let mut writer = FileWriter::start(path, op).unwrap();
+        loop {
+            if let Some(outcome) = writer.try_end() {
+                return outcome;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_child_writes_and_removes_files() {
+        let scratch = Scratch::new("forked");
+        let path = scratch.0.join("file");
+        let content = vec![b'x'; 1 << 20];
+        assert_eq!(written(&path, &FileOp::Replace(content.clone())), Ok(()));
+        assert_eq!(fs::read(&path).unwrap(), content);
+        assert_eq!(written(&path, &FileOp::Remove), Ok(()));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_failed_write_is_reported_with_its_path() {
+        let scratch = Scratch::new("forked-absent");
+        let path = scratch.0.join("not-there/file");
+        let reason = written(&path, &FileOp::Replace(Vec::new())).unwrap_err();
+        assert!(
+            reason.contains(&*path.to_string_lossy()) && reason.contains("No such file"),
+            "{reason}"
+        );
+    }
+}
