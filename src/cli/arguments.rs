@@ -1,4 +1,4 @@
-//! The command line of `pglookout` as a closed list of what can be wanted.
+//! The command line of `pglookout`.
 
 use std::path::PathBuf;
 
@@ -7,43 +7,35 @@ use lexopt::{Error, Parser, ValueExt};
 
 use super::simulate::{self, Simulate};
 
-/// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Invocation {
-    /// Run the daemon with this configuration.
+    /// The daemon.
     Run(PathBuf),
-    /// Say what the daemon with this configuration decided last, and why.
     Explain(PathBuf),
-    /// Check this configuration.
     CheckConfig(PathBuf),
-    /// Run timelines through the core.
     Replay(Replay),
-    /// Look this name up and print its addresses; how the daemon starts itself as a helper.
+    /// As a helper of the daemon: print the addresses of this name.
     Resolve(String),
-    /// Look at recovery settings as stdin says; how the daemon starts itself as a helper.
+    /// As a helper of the daemon: rewrite the recovery settings of the job on stdin.
     Recovery,
-    /// Say what can happen to the cluster of a configuration.
     Simulate(Simulate),
-    /// Say how it is used.
     Help,
-    /// Say which version it is.
     Version,
 }
 
-/// What is to be replayed, and how it is told.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Replay {
     /// At least one.
     pub(super) files: Vec<PathBuf>,
-    /// Takes the place of every timeline's own configuration.
+    /// In place of the recorded ones.
     pub(super) config: Option<PathBuf>,
-    /// Sentences for people.
+    /// Print sentences.
     pub(super) text: bool,
-    /// Compare with what is expected.
+    /// Compare with the expected decisions.
     pub(super) verify: bool,
 }
 
-/// Reads the command line; help and version win over whatever stands behind them.
+/// Arguments after help and version are ignored.
 pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
     let mut invocation = None;
     while let Some(argument) = parser.next()? {
@@ -52,12 +44,12 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Short('V') | Long("version") => return Ok(Invocation::Version),
             Long("check-config") => Invocation::CheckConfig(parser.value()?.into()),
             Long("resolve") => Invocation::Resolve(parser.value()?.string()?),
-            Value(word) if word == "replay" && invocation.is_none() => return parse_replay(parser),
+            Value(name) if name == "replay" && invocation.is_none() => return parse_replay(parser),
             Long("recovery") => Invocation::Recovery,
-            Value(word) if word == "explain" && invocation.is_none() => {
+            Value(name) if name == "explain" && invocation.is_none() => {
                 Invocation::Explain(parser.value()?.into())
             }
-            Value(word) if word == "simulate" && invocation.is_none() => {
+            Value(name) if name == "simulate" && invocation.is_none() => {
                 Invocation::Simulate(simulate::parse(&mut parser)?)
             }
             Value(config) => Invocation::Run(config.into()),
@@ -128,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn understands_what_is_to_be_replayed() {
+    fn understands_the_options_of_replay() {
         let files = vec!["a".into(), "b".into()];
         let replay = Replay {
             files,

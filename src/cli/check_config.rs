@@ -1,4 +1,4 @@
-//! `pglookout --check-config CONFIG`: every error and warning at once, and what is worth a note.
+//! `pglookout --check-config CONFIG`: every error, warning and note.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -7,28 +7,20 @@ use super::output;
 use crate::config::{EvenVotes, Findings, Problem};
 use crate::daemon::{self, LoadError};
 
-/// Exit 0 if the configuration can be used, be there warnings or not.
+/// Exit 0 if the configuration can be used, with or without warnings.
 pub(super) fn main(config: &Path) -> ExitCode {
     let (findings, note) = match daemon::load_config(config) {
         Ok(loaded) => {
             let note = EvenVotes::of(&loaded.config);
-            (
-                Findings {
-                    errors: Vec::new(),
-                    warnings: loaded.warnings,
-                },
-                note,
-            )
+            let (errors, warnings) = (Vec::new(), loaded.warnings);
+            (Findings { errors, warnings }, note)
         }
         Err(LoadError::Broken(_, findings)) => (*findings, None),
-        Err(error) => {
-            output::complain(error);
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return output::fail(error),
     };
-    let said = output::answer(&report(config, &findings, note.as_ref()));
+    let printed = output::print(&report(config, &findings, note.as_ref()));
     if findings.errors.is_empty() {
-        said
+        printed
     } else {
         ExitCode::FAILURE
     }

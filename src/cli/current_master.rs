@@ -1,5 +1,4 @@
-//! `pglookout_current_master CONFIG`: which node the daemon holds for the primary, by its state
-//! file.
+//! `pglookout_current_master CONFIG`: the primary according to the daemon's state file.
 
 use std::fmt;
 use std::fs;
@@ -17,7 +16,7 @@ use crate::daemon::LoadError;
 use crate::format::{MAX_STATE_FILE_BYTES, StateFile};
 use crate::sys::files::{self, read_text};
 
-/// Why the state file tells no primary.
+/// Why the primary is not known.
 #[derive(Debug)]
 enum Unknown {
     Unreadable(PathBuf, io::Error),
@@ -31,20 +30,17 @@ enum Unknown {
 pub fn main() -> ExitCode {
     let config = match parse(Parser::from_env()) {
         Ok(Some(config)) => config,
-        Ok(None) => return output::answer(USAGE),
+        Ok(None) => return output::print(USAGE),
         Err(error) => return output::usage_error(PROGRAM, &error),
     };
     let state_file = match state_file(&config) {
         Ok(path) => path,
-        Err(error) => {
-            output::complain(error);
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return output::fail(error),
     };
     match current_primary(&state_file) {
-        Ok(name) => output::answer(&name),
+        Ok(name) => output::print(&name),
         Err(reason) => {
-            output::complain(reason);
+            output::print_error(reason);
             ExitCode::from(PRIMARY_UNKNOWN)
         }
     }
@@ -113,7 +109,7 @@ const FRESH: Duration = Duration::from_secs(60);
 mod tests {
     use super::*;
 
-    /// What is said of a state file with this content and age.
+    /// The result for a state file with this content and age.
     #[track_caller]
     fn check(content: &str, age: u64, expected: Result<&str, &str>) {
         let path =
@@ -123,10 +119,10 @@ mod tests {
         let written = file.metadata().unwrap().modified().unwrap();
         file.set_modified(written - Duration::from_secs(age))
             .unwrap();
-        let told = current_primary(&path).map_err(|reason| reason.to_string());
+        let found = current_primary(&path).map_err(|reason| reason.to_string());
         fs::remove_file(&path).unwrap();
         assert_eq!(
-            told,
+            found,
             expected
                 .map(str::to_owned)
                 .map_err(|reason| format!("{}: {reason}", path.display()))
@@ -134,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_the_primary_of_a_fresh_state_file_only() {
+    fn prints_the_primary_of_a_fresh_state_file_only() {
         check(r#"{"current_master": "p"}"#, 0, Ok("p"));
         check(r#"{"current_master": "p"}"#, 55, Ok("p"));
         check(

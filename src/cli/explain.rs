@@ -1,5 +1,5 @@
-//! `pglookout explain CONFIG`: what the daemon decided last, and why; from the running daemon, or
-//! from its state file when it is down.
+//! `pglookout explain CONFIG`: the last decision and its reasons, from the running daemon, or from its
+//! state file when the daemon is down.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,53 +11,40 @@ use bytes::BytesMut;
 
 use super::{explained, output};
 use crate::config::Config;
-use crate::daemon;
 use crate::format::{Decision, MAX_STATE_FILE_BYTES, StateFile};
 use crate::http::{ResponseReader, write_get};
 use crate::sys::{clock, files, resolve};
 
-/// Exit 0 if there was something to tell, 1 if neither the daemon nor its state file tell anything.
+/// Exit 1 if neither the daemon nor its state file has a decision.
 pub(super) fn main(config: &Path) -> ExitCode {
-    let config = match daemon::load_config(config) {
-        Ok(loaded) => loaded.config,
-        Err(error) => {
-            output::complain(error);
-            return ExitCode::FAILURE;
-        }
-    };
-    match told(&config) {
+    match super::load(config).and_then(|config| decisions(&config)) {
         Ok((source, decisions)) => {
-            output::answer(&explained::text(&source, &decisions, clock::wall()))
+            output::print(&explained::text(&source, &decisions, clock::wall()))
         }
-        Err(reason) => {
-            output::complain(reason);
-            ExitCode::FAILURE
-        }
+        Err(reason) => output::fail(reason),
     }
 }
 
-/// The decisions, the newest first, and where they are from.
-fn told(config: &Config) -> Result<(String, Vec<Decision>), String> {
+/// The newest first, and their source.
+fn decisions(config: &Config) -> Result<(String, Vec<Decision>), String> {
     let address = config.http_address.as_deref().unwrap_or(LOOPBACK);
     let daemon = format!("the daemon at {address}, port {}", config.http_port);
-    let silence = match ask(address, config.http_port) {
+    let failure = match request(address, config.http_port) {
         Ok(decisions) => return Ok((format!("reported by {daemon}"), decisions)),
         Err(error) => format!("{daemon}: {error}"),
     };
     let path = config.state_file.display();
-    match stored(&config.state_file) {
-        Ok(decision) => Ok((
-            format!("from the state file {path}; {silence}"),
-            vec![decision],
-        )),
-        Err(error) => Err(format!("{silence}\n{path}: {error}")),
-    }
+    let stored = stored(&config.state_file).map_err(|error| format!("{failure}\n{path}: {error}"));
+    Ok((
+        format!("from the state file {path}; {failure}"),
+        vec![stored?],
+    ))
 }
 
-fn ask(address: &str, port: u16) -> io::Result<Vec<Decision>> {
+fn request(address: &str, port: u16) -> io::Result<Vec<Decision>> {
     let mut stream = connect(address, port)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(TIME_LIMIT))?;
+    stream.set_write_timeout(Some(TIME_LIMIT))?;
     let mut request = BytesMut::new();
     write_get(address, Some(port), "/decisions.json", &mut request);
     stream.write_all(&request)?;
@@ -84,11 +71,11 @@ fn read_answer(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     }
 }
 
-/// A program for people may wait a moment.
+/// May block: this is not the daemon.
 fn connect(address: &str, port: u16) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for ip in resolve::addresses(address)? {
-        match TcpStream::connect_timeout(&SocketAddr::new(ip, port), PATIENCE) {
+        match TcpStream::connect_timeout(&SocketAddr::new(ip, port), TIME_LIMIT) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
@@ -102,7 +89,7 @@ fn stored(path: &Path) -> Result<Decision, String> {
     decision.ok_or_else(|| "no decision in it".to_owned())
 }
 
-/// Where a daemon that listens on every interface answers.
+/// For a daemon that listens on every interface.
 const LOOPBACK: &str = "127.0.0.1";
 /// For connecting, and for each part of the answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIME_LIMIT: Duration = Duration::from_secs(3);

@@ -1,5 +1,4 @@
-//! A decision as text for people. What is read may come from another version: what is not there is
-//! left out.
+//! A decision as text. It may come from another version: fields that are missing are left out.
 
 use std::borrow::Cow;
 
@@ -8,7 +7,7 @@ use crate::sys::text::escape_controls;
 use crate::time::WallTime;
 use crate::time::timestamp;
 
-/// The newest of these decisions in full, and what came before it in short.
+/// The newest decision in full, the earlier ones in one line each.
 pub fn text(source: &str, decisions: &[Decision], now: WallTime) -> String {
     let Some((newest, earlier)) = decisions.split_first() else {
         return format!("no decision has been made yet\n{source}");
@@ -123,12 +122,12 @@ fn votes(votes: &Ballot) -> Vec<String> {
     rows
 }
 
-/// The earlier decisions in short, those of one kind in one row. The question for fresh facts,
-/// which comes before every decision of an outage, is left out.
+/// Decisions with the same verdict and reason share a row. Those that only wait for new polls, which
+/// precede every decision of an outage, are left out.
 fn before(earlier: &[Decision], now: WallTime) -> Vec<String> {
     let mut rows: Vec<(usize, &Decision)> = Vec::new();
-    let asks = |decision: &&Decision| decision.verdict.as_deref() == Some("wants_fresh_facts");
-    for decision in earlier.iter().filter(|decision| !asks(decision)) {
+    let is_poll = |decision: &&Decision| decision.verdict.as_deref() == Some("wants_fresh_facts");
+    for decision in earlier.iter().filter(|decision| !is_poll(decision)) {
         let kind = |decision: &Decision| (decision.verdict.clone(), decision.reason.clone());
         let is_full = rows.len() == MAX_EARLIER;
         match rows.last_mut() {
@@ -154,7 +153,7 @@ fn age(decision: &Decision, now: WallTime) -> String {
     }
 }
 
-/// Rows with their columns one below the other.
+/// Rows with aligned columns.
 fn aligned(rows: Vec<Vec<String>>) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
@@ -166,16 +165,14 @@ fn aligned(rows: Vec<Vec<String>>) -> Vec<String> {
         .map(|column| width(column).unwrap_or_default().min(WIDEST_COLUMN))
         .collect();
     let padded = |row: &Vec<String>| {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row.iter().zip(&widths);
+        let cells = cells.map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ")
     };
     rows.iter().map(padded).collect()
 }
 
-/// A text of the daemon's, if it is there; what a terminal would obey is not in it.
+/// A text of the daemon with control characters escaped, or `?`.
 fn shown(text: &Option<String>) -> Cow<'_, str> {
     escape_controls(text.as_deref().unwrap_or("?"))
 }
@@ -184,7 +181,7 @@ fn clean(text: &str) -> String {
     escape_controls(text).into_owned()
 }
 
-/// In characters. What is longer breaks its own row alone; and no format takes any width.
+/// In characters. A longer cell shifts its own row only.
 const WIDEST_COLUMN: usize = 200;
 /// Rows of earlier decisions.
 const MAX_EARLIER: usize = 8;
@@ -274,7 +271,7 @@ earlier decisions
     }
 
     #[test]
-    fn what_is_not_there_is_left_out() {
+    fn missing_fields_are_left_out() {
         check(&[], "no decision has been made yet\nreported by x");
         check(
             &[

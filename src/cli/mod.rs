@@ -1,4 +1,4 @@
-//! Argument parsing, one file per subcommand. Everything said to the terminal goes through
+//! The command line: its arguments, and one file for each subcommand. Everything printed goes through
 //! `output`.
 
 mod arguments;
@@ -8,48 +8,65 @@ mod explain;
 pub mod explained;
 mod output;
 mod replay;
-mod resolve;
-mod run;
 mod simulate;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use arguments::Invocation;
 pub use current_master::main as current_master_main;
 
+use crate::config::Config;
+use crate::{daemon, sys};
+
 /// `pglookout`.
 pub fn main() -> ExitCode {
     match arguments::parse(lexopt::Parser::from_env()) {
-        Ok(Invocation::Run(config)) => run::main(&config),
+        Ok(Invocation::Run(config)) => run(&config),
         Ok(Invocation::Explain(config)) => explain::main(&config),
         Ok(Invocation::CheckConfig(config)) => check_config::main(&config),
-        Ok(Invocation::Replay(what)) => replay::main(&what),
-        Ok(Invocation::Simulate(wanted)) => simulate::main(&wanted),
-        Ok(Invocation::Resolve(name)) => resolve::main(&name),
-        Ok(Invocation::Recovery) => crate::daemon::recovery_main(),
-        Ok(Invocation::Help) => output::answer(USAGE),
+        Ok(Invocation::Replay(options)) => replay::main(&options),
+        Ok(Invocation::Simulate(options)) => simulate::main(&options),
+        Ok(Invocation::Resolve(name)) => sys::resolve::main(&name),
+        Ok(Invocation::Recovery) => daemon::recovery_main(),
+        Ok(Invocation::Help) => output::print(USAGE),
         Ok(Invocation::Version) => {
-            output::answer(&format!("pglookout {}", env!("CARGO_PKG_VERSION")))
+            output::print(&format!("pglookout {}", env!("CARGO_PKG_VERSION")))
         }
         Err(error) => output::usage_error("pglookout", &error),
     }
 }
 
+fn run(path: &Path) -> ExitCode {
+    match daemon::load_config(path) {
+        Ok(loaded) => daemon::run(path, loaded),
+        Err(error) => output::fail(error),
+    }
+}
+
+/// The configuration at `path` without its warnings. An error is a line for each reason.
+fn load(path: &Path) -> Result<Config, String> {
+    let loaded = daemon::load_config(path);
+    loaded
+        .map(|loaded| loaded.config)
+        .map_err(|error| error.to_string())
+}
+
 const USAGE: &str = "\
-Usage: pglookout CONFIG                 watch the cluster described by the file CONFIG
+Usage: pglookout CONFIG                 run the daemon
        pglookout explain CONFIG         print the last decision of the daemon with this file, and why
-       pglookout --check-config CONFIG  say all that is wrong with it; exit 0 if it can be used
+       pglookout --check-config CONFIG  print its errors and warnings; exit 0 if it can be used
        pglookout replay [--text | --verify] [--config CONFIG] FILE...
-                                        run timelines, as flight_recorder writes them, and tell every decision:
-                                        a line of JSON each; --text: for people; --config: with these settings
-                                        in place of the recorded ones; --verify: compare with what the files
-                                        expect, or recorded; exit 1 if something differs. Exit 2 for what is no timeline
+                                        run timelines, as flight_recorder writes them, and print each decision:
+                                        one line of JSON; --text: one sentence; --config: with these settings
+                                        in place of the recorded ones; --verify: compare with the expected or
+                                        recorded decisions; exit 1 if one differs, 2 for a file without timelines
        pglookout simulate CONFIG [--seed N] [--schedules N] [--timelines DIR]
-                                        say what can happen to this cluster: every split and crash, and schedules of
-                                        faults drawn from a seed. Exit 0 if no problem is found, 1 if another
-                                        configuration would do better, 2 for what cannot be simulated.
-                                        --timelines: write what each finding is about, for replay --text
+                                        simulate every split and crash of this cluster, and random schedules of
+                                        faults. Exit 0 if no problem is found, 1 if another configuration would
+                                        do better, 2 if the cluster cannot be simulated.
+                                        --timelines: write the timelines of each finding, for replay --text
        pglookout --version | --help
 
-SIGHUP reads the file again; SIGTERM and SIGINT end the daemon. A configuration whose name is a
-subcommand's is ./replay.";
+SIGHUP reloads the file; SIGTERM and SIGINT end the daemon. A configuration file that is named like
+a subcommand is given as ./replay.";

@@ -1,4 +1,4 @@
-//! Words to the terminal. A stream that is closed or full is no reason to panic.
+//! Output to the terminal. A stream that is closed or full is no reason to panic.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -6,31 +6,38 @@ use std::process::ExitCode;
 
 use crate::sys::text::escape_controls;
 
-/// Prints what was asked for; fails if it could not be said.
-pub(super) fn answer(text: &str) -> ExitCode {
+/// Prints to stdout.
+pub(super) fn print(text: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
-    match writeln!(stdout, "{}", harmless(text)).and_then(|()| stdout.flush()) {
+    match writeln!(stdout, "{}", escaped(text)).and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// Says on stderr what went wrong. If nobody listens, the exit status has to do.
-pub(super) fn complain(text: impl Display) {
-    let _ = writeln!(io::stderr(), "{}", harmless(&text.to_string()));
+/// Prints to stderr.
+pub(super) fn print_error(text: impl Display) {
+    // If stderr is closed, the exit status remains.
+    let _ = writeln!(io::stderr(), "{}", escaped(&text.to_string()));
 }
 
-/// Line by line what may go to a terminal: names and reasons were written by others.
-pub(super) fn harmless(text: &str) -> String {
+/// The same, for the end of a program with exit status 1.
+pub(super) fn fail(text: impl Display) -> ExitCode {
+    print_error(text);
+    ExitCode::FAILURE
+}
+
+/// With control characters escaped, line by line: names and reasons come from other programs.
+pub(super) fn escaped(text: &str) -> String {
     text.split('\n')
         .map(escape_controls)
         .collect::<Vec<_>>()
         .join("\n")
 }
 
-/// Says what is wrong with the command line and where help is.
+/// For a wrong command line.
 pub(super) fn usage_error(program: &str, error: &impl Display) -> ExitCode {
-    complain(format_args!("{program}: {error}; see {program} --help"));
+    print_error(format_args!("{program}: {error}; see {program} --help"));
     ExitCode::from(WRONG_USAGE)
 }
 
@@ -38,10 +45,10 @@ const WRONG_USAGE: u8 = 2;
 
 #[cfg(test)]
 mod tests {
-    use super::harmless;
+    use super::escaped;
 
     #[test]
-    fn no_text_steers_the_terminal_and_lines_stay() {
-        assert_eq!(harmless("a\tb\r\n\x1b[2Jc\n"), "a\\tb\\r\n\\x1b[2Jc\n");
+    fn control_characters_are_escaped_and_lines_stay() {
+        assert_eq!(escaped("a\tb\r\n\x1b[2Jc\n"), "a\\tb\\r\n\\x1b[2Jc\n");
     }
 }

@@ -1,5 +1,4 @@
-//! `pglookout replay FILE...`: timelines in, decisions out. Reads the files line by line; what is
-//! made of them is `replay`'s.
+//! `pglookout replay FILE...`: reads timelines line by line, runs them, and prints the decisions.
 
 mod story;
 
@@ -12,84 +11,85 @@ use std::process::ExitCode;
 use story::Story;
 
 use super::arguments::Replay;
-use super::output;
+use super::output::{self, escaped};
 use crate::config::{self, Config, Environment, MAX_FILE_BYTES};
 use crate::daemon::LoadError;
 use crate::format::{MAX_LINE_BYTES, Reader, Timeline};
 use crate::replay::{Tally, Told, run, verify};
 use crate::sys::files::read_text;
 
-/// Exit 0 if all was told, 1 if something differs from what was expected, 2 for what is no
-/// timeline.
-pub(super) fn main(what: &Replay) -> ExitCode {
-    let told = tell_all(what, &mut BufWriter::new(io::stdout().lock()));
-    match told {
+/// Exit 1 if a decision differs from the expected one or cannot be printed, 2 for a file without
+/// timelines.
+pub(super) fn main(options: &Replay) -> ExitCode {
+    match replay(options, &mut BufWriter::new(io::stdout().lock())) {
         Ok(tally) if tally.differ > 0 => ExitCode::FAILURE,
         Ok(_) => ExitCode::SUCCESS,
-        Err(Stop::Unheard) => ExitCode::FAILURE,
-        Err(Stop::Wrong(reason)) => {
-            output::complain(reason);
+        Err(Failure::Output) => ExitCode::FAILURE,
+        Err(Failure::Input(reason)) => {
+            output::print_error(reason);
             ExitCode::from(NO_TIMELINE)
         }
     }
 }
 
-/// Why it does not go on.
-enum Stop {
-    /// Nobody takes what we print.
-    Unheard,
+enum Failure {
+    /// Stdout is closed or full.
+    Output,
     /// What is wrong, and where.
-    Wrong(String),
+    Input(String),
 }
 
-impl From<io::Error> for Stop {
+impl From<io::Error> for Failure {
     fn from(_: io::Error) -> Self {
-        Self::Unheard
+        Self::Output
     }
 }
 
-fn tell_all(what: &Replay, out: &mut impl Write) -> Result<Tally, Stop> {
-    let config = what.config.as_deref().map(load).transpose()?;
+fn replay(options: &Replay, out: &mut impl Write) -> Result<Tally, Failure> {
+    let config = options.config.as_deref().map(load).transpose()?;
     let mut tally = Tally::default();
-    for path in &what.files {
-        let told = read_timelines(path, &mut |mut timeline, line| {
+    for path in &options.files {
+        let read = read_timelines(path, &mut |mut timeline, line| {
             if let Some(config) = &config {
                 timeline.reconfigure(config);
             }
-            let told = match (what.verify, what.text) {
-                (true, _) => tell_differences(&timeline, &mut tally, out),
-                (_, true) => tell_story(&timeline, out),
-                _ => tell_decisions(&timeline, out),
+            let printed = match (options.verify, options.text) {
+                (true, _) => print_differences(&timeline, &mut tally, out),
+                (_, true) => print_sentences(&timeline, out),
+                _ => print_decisions(&timeline, out),
             };
-            told.map_err(|stop| at_line(stop, path, line))
+            printed.map_err(|failure| match failure {
+                Failure::Input(reason) => at_line(path, line, reason),
+                Failure::Output => failure,
+            })
         });
-        if let Err(stop) = told {
+        if let Err(failure) = read {
             out.flush()?;
-            return Err(stop);
+            return Err(failure);
         }
     }
-    if what.verify {
+    if options.verify {
         writeln!(out, "{tally}")?;
     }
     out.flush()?;
     Ok(tally)
 }
 
-/// Passwords and environment are nothing to a replay, so none is looked for.
-fn load(path: &Path) -> Result<Config, Stop> {
-    let text = read_text(path, MAX_FILE_BYTES).map_err(wrong)?;
-    let loaded = config::parse(&text, &Environment::default());
-    loaded
-        .map(|loaded| loaded.config)
-        .map_err(|findings| wrong(LoadError::Broken(path.to_owned(), Box::new(findings))))
+/// Without passwords and environment, which a replay does not need.
+fn load(path: &Path) -> Result<Config, Failure> {
+    let text = read_text(path, MAX_FILE_BYTES).map_err(invalid)?;
+    let broken = |findings| invalid(LoadError::Broken(path.to_owned(), Box::new(findings)));
+    let loaded = config::parse(&text, &Environment::default()).map_err(broken)?;
+    Ok(loaded.config)
 }
 
-/// Hands on each timeline of a file, with the number of its last line, as soon as it is complete.
+/// Hands each timeline of a file to `take` as soon as it is complete, with the number of its last
+/// line.
 fn read_timelines(
     path: &Path,
-    take: &mut dyn FnMut(Timeline, usize) -> Result<(), Stop>,
-) -> Result<(), Stop> {
-    let unreadable = |error: io::Error| wrong(format_args!("{}: {error}", path.display()));
+    take: &mut dyn FnMut(Timeline, usize) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let unreadable = |error: io::Error| invalid(format_args!("{}: {error}", path.display()));
     let mut file = BufReader::new(File::open(path).map_err(unreadable)?);
     let mut reader = Reader::default();
     let mut line = Vec::new();
@@ -100,88 +100,73 @@ fn read_timelines(
             Ok(None) => {}
             // A daemon that is writing it, or that was killed.
             Err(error) if error.is_cut_short && !is_whole && reader.has_begun() => {
-                output::complain(format_args!(
-                    "{}:{}: unfinished, left out",
-                    path.display(),
-                    error.line
-                ));
+                let (path, line) = (path.display(), error.line);
+                output::print_error(format_args!("{path}:{line}: unfinished, left out"));
             }
-            Err(error) => {
-                return Err(wrong(format_args!(
-                    "{}:{}: {}",
-                    path.display(),
-                    error.line,
-                    error.reason
-                )));
-            }
+            Err(error) => return Err(at_line(path, error.line, error.reason)),
         }
     }
     let lines = reader.lines();
     match reader.finish() {
         Some(timeline) => take(timeline, lines),
-        None => Err(wrong(format_args!(
-            "{}:1: no timeline: expected a header with the key timeline",
-            path.display()
-        ))),
+        None => {
+            let reason = "no timeline: expected a header with the key timeline";
+            Err(at_line(path, 1, reason))
+        }
     }
 }
 
-/// The next line with its end, as much of it as is needed to see that it is too long; false at the
+/// The next line with its end; of a line that is too long a little more than the limit. False at the
 /// end of the file.
 fn read_line(file: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
-    let most = u64::try_from(MAX_LINE_BYTES)
-        .unwrap_or(u64::MAX)
-        .saturating_add(3);
-    Ok(file.take(most).read_until(b'\n', line)? > 0)
+    let limit = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX);
+    Ok(file.take(limit.saturating_add(3)).read_until(b'\n', line)? > 0)
 }
 
-fn tell_differences(
+fn print_differences(
     timeline: &Timeline,
     tally: &mut Tally,
     out: &mut impl Write,
-) -> Result<(), Stop> {
-    verify(std::slice::from_ref(timeline), tally).map_err(wrong)?;
+) -> Result<(), Failure> {
+    verify(std::slice::from_ref(timeline), tally).map_err(invalid)?;
     for difference in tally.differences.drain(..) {
-        writeln!(out, "{}", output::harmless(&difference.to_string()))?;
+        writeln!(out, "{}", escaped(&difference.to_string()))?;
     }
     Ok(())
 }
 
-fn tell_decisions(timeline: &Timeline, out: &mut impl Write) -> Result<(), Stop> {
+fn print_decisions(timeline: &Timeline, out: &mut impl Write) -> Result<(), Failure> {
     let mut written = Ok(());
-    let endless = run(timeline, &mut |told| {
-        if let (Told::Decision(outcome), Ok(())) = (told, &written) {
-            let line = serde_json::to_string(&outcome.line).map_err(io::Error::from);
+    let endless = run(timeline, &mut |outcome| {
+        if let (Told::Decision(decision), Ok(())) = (outcome, &written) {
+            let line = serde_json::to_string(&decision.line).map_err(io::Error::from);
             written = line.and_then(|line| writeln!(out, "{line}"));
         }
     });
     written?;
-    endless.map_err(wrong)
+    endless.map_err(invalid)
 }
 
-fn tell_story(timeline: &Timeline, out: &mut impl Write) -> Result<(), Stop> {
-    let mut written = writeln!(out, "{}", output::harmless(&timeline.name));
+fn print_sentences(timeline: &Timeline, out: &mut impl Write) -> Result<(), Failure> {
+    let mut written = writeln!(out, "{}", escaped(&timeline.name));
     let mut story = Story::default();
-    let endless = run(timeline, &mut |told| {
+    let endless = run(timeline, &mut |outcome| {
         if written.is_ok() {
-            written = story.tell(&told, out);
+            written = story.add(&outcome, out);
         }
     });
     written?;
     story.end(out)?;
-    endless.map_err(wrong)
+    endless.map_err(invalid)
 }
 
-fn wrong(reason: impl Display) -> Stop {
-    Stop::Wrong(reason.to_string())
+fn invalid(reason: impl Display) -> Failure {
+    Failure::Input(reason.to_string())
 }
 
-fn at_line(stop: Stop, path: &Path, line: usize) -> Stop {
-    match stop {
-        Stop::Wrong(reason) => wrong(format_args!("{}:{line}: {reason}", path.display())),
-        Stop::Unheard => stop,
-    }
+fn at_line(path: &Path, line: usize, reason: impl Display) -> Failure {
+    invalid(format_args!("{}:{line}: {reason}", path.display()))
 }
 
 const NO_TIMELINE: u8 = 2;

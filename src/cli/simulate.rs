@@ -13,21 +13,19 @@ use lexopt::{Error, Parser, ValueExt};
 
 use super::output;
 use crate::config::Config;
-use crate::daemon;
 use crate::simulation::{Case, Finding, Survey, record, survey};
 use crate::sys::files;
 
-/// What is wanted of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Simulate {
     config: PathBuf,
     seed: u64,
     schedules: usize,
-    /// A directory for the timelines of what was found.
+    /// A directory for the timelines of the findings.
     timelines: Option<PathBuf>,
 }
 
-/// Reads what stands behind the word `simulate`.
+/// Reads the arguments after `simulate`.
 pub(super) fn parse(parser: &mut Parser) -> Result<Simulate, Error> {
     let (mut config, mut seed, mut schedules, mut timelines) = (None, 1, SCHEDULES, None);
     while let Some(argument) = parser.next()? {
@@ -48,12 +46,11 @@ pub(super) fn parse(parser: &mut Parser) -> Result<Simulate, Error> {
     })
 }
 
-/// Exit 0 if no other configuration would do better, 1 if one would, 2 if nothing could be
-/// simulated.
-pub(super) fn main(wanted: &Simulate) -> ExitCode {
-    match simulate(wanted) {
+/// Exit 1 if another configuration would do better, 2 if the cluster cannot be simulated.
+pub(super) fn main(options: &Simulate) -> ExitCode {
+    match simulate(options) {
         Ok((found, text)) => {
-            let printed = output::answer(&text);
+            let printed = output::print(&text);
             if found.is_clean() {
                 printed
             } else {
@@ -61,44 +58,42 @@ pub(super) fn main(wanted: &Simulate) -> ExitCode {
             }
         }
         Err(reason) => {
-            output::complain(reason);
+            output::print_error(reason);
             ExitCode::from(NOTHING_SIMULATED)
         }
     }
 }
 
-fn simulate(wanted: &Simulate) -> Result<(Survey, String), String> {
-    let config = daemon::load_config(&wanted.config)
-        .map_err(|error| error.to_string())?
-        .config;
+fn simulate(options: &Simulate) -> Result<(Survey, String), String> {
+    let config = super::load(&options.config)?;
     let (nodes, observers) = (config.nodes.len(), config.observers.len());
-    let path = wanted.config.display();
+    let path = options.config.display();
     if nodes == 0 {
         return Err(format!(
             "{path}: remote_conns names no database server: there is nothing to simulate"
         ));
     }
-    if nodes + observers > MOST_HOSTS {
+    if nodes + observers > MAX_HOSTS {
         return Err(format!(
-            "{path}: {nodes} servers and {observers} observers; at most {MOST_HOSTS} can be simulated"
+            "{path}: {nodes} servers and {observers} observers; at most {MAX_HOSTS} can be simulated"
         ));
     }
     let mut progress = Progress::new();
-    let found = survey(&config, wanted.seed, wanted.schedules, |done, all| {
+    let found = survey(&config, options.seed, options.schedules, |done, all| {
         progress.show(done, all)
     });
     progress.end();
-    let written = wanted
+    let written = options
         .timelines
         .as_deref()
         .map(|folder| write_timelines(folder, &found))
         .transpose();
     written.map_err(|error| format!("--timelines: {error}"))?;
-    let text = report(wanted, &config, &found);
+    let text = report(options, &config, &found);
     Ok((found, text))
 }
 
-/// A file for each finding, with the timelines of the daemons that it is about.
+/// One file for each finding, with the timelines of the daemons involved.
 fn write_timelines(folder: &Path, found: &Survey) -> io::Result<()> {
     DirBuilder::new()
         .recursive(true)
@@ -117,14 +112,14 @@ fn timeline_path(folder: &Path, finding: &Finding) -> PathBuf {
     folder.join(finding.name()).with_extension("jsonl")
 }
 
-fn report(wanted: &Simulate, config: &Config, found: &Survey) -> String {
-    let mut text = summary(wanted, config, found);
+fn report(options: &Simulate, config: &Config, found: &Survey) -> String {
+    let mut text = summary(options, config, found);
     for remark in &found.remarks {
         let _ = writeln!(text, "note: {remark}");
     }
     for (finding, case) in &found.findings {
         text += &describe(finding, case, found);
-        if let Some(folder) = &wanted.timelines {
+        if let Some(folder) = &options.timelines {
             let _ = writeln!(
                 text,
                 "  why: pglookout replay --text {}",
@@ -156,8 +151,8 @@ fn report(wanted: &Simulate, config: &Config, found: &Survey) -> String {
     text
 }
 
-fn summary(wanted: &Simulate, config: &Config, found: &Survey) -> String {
-    let (path, seed) = (wanted.config.display(), wanted.seed);
+fn summary(options: &Simulate, config: &Config, found: &Survey) -> String {
+    let (path, seed) = (options.config.display(), options.seed);
     let (nodes, observers) = (config.nodes.len(), config.observers.len());
     let (single, left_out) = found.single_faults;
     let which = match left_out {
@@ -194,7 +189,7 @@ fn describe(finding: &Finding, case: &Case, found: &Survey) -> String {
     )
 }
 
-/// A line on a terminal that tells how far we are.
+/// A line on a terminal.
 struct Progress {
     is_shown: bool,
     shown: usize,
@@ -223,10 +218,10 @@ impl Progress {
     }
 }
 
-/// Random schedules, unless another number is asked for.
+/// The default.
 const SCHEDULES: usize = 500;
-/// A split is a number of so many bits, and more would take too long.
-const MOST_HOSTS: usize = 30;
+/// More would take too long; and a split is a number of so many bits.
+const MAX_HOSTS: usize = 30;
 /// As for wrong usage.
 const NOTHING_SIMULATED: u8 = 2;
 

@@ -1,7 +1,7 @@
-//! The processes that we have started, in one table: the commands of the configuration, the helpers
-//! that look up names or look at recovery settings, and the writers of small files. How they are
-//! started, read, ended when they take too long, and reaped is the same for all; what an end means
-//! is for whoever wanted the child. Nothing waits for any of them.
+//! Child processes: the commands of the configuration, the helpers that look up names or rewrite
+//! recovery settings, and the writers of small files. Here they are started, read, ended when their
+//! time is over, and reaped; what an exit means is for the component that started the child. Nothing
+//! waits for any of them.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -11,25 +11,22 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use mio::{Interest, Token};
+use nix::sys::signal::Signal;
 
-use super::registry::{Owner, Registry};
-use super::time_limit::TimeLimit;
+use super::io::{Owner, Registry};
 use crate::lookout::{CommandId, CommandPurpose};
 use crate::sys::child::{Child, Reading, own_program};
 use crate::sys::forked::{FileOp, FileWriter};
 use crate::sys::process::InheritedLimit;
 use crate::time::Monotonic;
 
-/// All children.
 pub(super) struct Children {
-    /// Those that run, and commands that are over though what they have started keeps their pipe
-    /// open.
     programs: BTreeMap<Token, Program>,
-    /// One for each file.
+    /// At most one for each file.
     writers: BTreeMap<PathBuf, FileWriter>,
-    /// Pipes of commands that are over. Of a command that leaves something behind at every attempt
-    /// the latest are kept; who writes to an older one gets SIGPIPE, as without a reader.
-    max_open_pipes: usize,
+    /// Of commands that have exited, whose background processes keep the pipe open. The latest are
+    /// kept; a process that writes to an older one gets SIGPIPE, as without a reader.
+    pub(super) max_open_outputs: usize,
     /// The limit on descriptors that programs get.
     limit: Option<InheritedLimit>,
 }
@@ -37,11 +34,14 @@ pub(super) struct Children {
 struct Program {
     task: Task,
     child: Child,
-    time_limit: TimeLimit,
-    /// Its end is known; what it left running may still write.
-    is_over: bool,
-    /// When that is read next.
-    read_at: Option<Monotonic>,
+    state: ProgramState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ProgramState {
+    Running(TimeLimit),
+    /// Background processes of a command keep its output open, which is read next at this time.
+    Exited(Option<Monotonic>),
 }
 
 /// What a program was started for.
@@ -51,7 +51,6 @@ pub(super) enum Task {
         id: CommandId,
         purpose: CommandPurpose,
     },
-    /// The addresses of this name.
     LookUp(String),
     RecoverySettings,
 }
@@ -59,28 +58,23 @@ pub(super) enum Task {
 /// How a program has ended.
 pub(super) struct Exit {
     pub(super) status: io::Result<ExitStatus>,
-    /// Its time was over.
+    /// Its time was over before it exited.
     pub(super) is_overdue: bool,
-    /// The end of what it has printed.
+    /// The end of its output.
     pub(super) printed: Vec<u8>,
 }
 
 impl Children {
-    pub(super) fn new(limit: Option<InheritedLimit>, max_open_pipes: usize) -> Self {
+    pub(super) fn new(limit: Option<InheritedLimit>, max_open_outputs: usize) -> Self {
         Self {
             programs: BTreeMap::new(),
             writers: BTreeMap::new(),
-            max_open_pipes,
+            max_open_outputs,
             limit,
         }
     }
 
-    /// From the next end of a command on.
-    pub(super) fn set_max_open_pipes(&mut self, max: usize) {
-        self.max_open_pipes = max;
-    }
-
-    /// Starts a program, which may read `input`, and gives its process id.
+    /// See [`Io::start_program`](super::io::Io::start_program).
     pub(super) fn start(
         &mut self,
         task: Task,
@@ -98,34 +92,31 @@ impl Children {
         let program = Program {
             task,
             child,
-            time_limit,
-            is_over: false,
-            read_at: None,
+            state: ProgramState::Running(time_limit),
         };
         self.programs.insert(token, program);
         Ok(pid)
     }
 
-    /// Has one of our small files written or removed.
-    pub(super) fn start_writer(&mut self, path: &Path, deed: &FileOp) -> io::Result<()> {
-        let writer = FileWriter::start(path, deed)?;
+    pub(super) fn start_writer(&mut self, path: &Path, op: &FileOp) -> io::Result<()> {
+        let writer = FileWriter::start(path, op)?;
         self.writers.insert(path.to_owned(), writer);
         Ok(())
     }
 
-    /// A child has printed something, or its pipe was closed. Only its status says that it is over.
+    /// A program has written output, or closed it. Only its exit status means that it has exited.
     pub(super) fn ready(&mut self, token: Token, registry: &mut Registry, now: Monotonic) {
         let Some(program) = self.programs.get_mut(&token) else {
             return;
         };
-        if program.is_over {
-            program.read_at.get_or_insert(now + REST);
+        if let ProgramState::Exited(read_at) = &mut program.state {
+            read_at.get_or_insert(now + READ_INTERVAL);
         } else if program.read() == Reading::Unfinished {
             registry.again(token);
         }
     }
 
-    /// Asks every program whether it has ended.
+    /// The programs that have exited since the last call.
     pub(super) fn reap(&mut self, registry: &mut Registry, now: Monotonic) -> Vec<(Task, Exit)> {
         let mut exits = Vec::new();
         let mut done = Vec::new();
@@ -137,7 +128,7 @@ impl Children {
             let is_open = program.read() != Reading::Ended;
             match program.task {
                 Task::Command { purpose, .. } if is_open => {
-                    program.read_at = Some(now + REST);
+                    program.state = ProgramState::Exited(Some(now + READ_INTERVAL));
                     let key = purpose.key();
                     log::info!("{key} has exited; its background processes keep its output open");
                 }
@@ -151,9 +142,10 @@ impl Children {
 
     fn close_oldest(&mut self, registry: &mut Registry) {
         // Tokens grow: the first are the oldest.
-        let over = self.programs.iter().filter(|(_, program)| program.is_over);
-        let open: Vec<Token> = over.map(|(token, _)| *token).collect();
-        let too_many = open.len().saturating_sub(self.max_open_pipes);
+        let programs = self.programs.iter();
+        let exited = programs.filter(|(_, program)| program.has_exited());
+        let open: Vec<Token> = exited.map(|(token, _)| *token).collect();
+        let too_many = open.len().saturating_sub(self.max_open_outputs);
         for token in open.iter().take(too_many) {
             log::warn!(
                 "closing the oldest of {} outputs left open by commands that have exited",
@@ -169,7 +161,7 @@ impl Children {
         }
     }
 
-    /// Asks every writer whether it has ended.
+    /// The writers that have exited since the last call.
     pub(super) fn reap_writers(&mut self) -> Vec<(PathBuf, Result<(), String>)> {
         let writers = self.writers.iter_mut();
         let done = writers.filter_map(|(path, writer)| Some((path.clone(), writer.try_end()?)));
@@ -179,27 +171,26 @@ impl Children {
         done
     }
 
-    /// Ends those that have run for too long ([`Children::reap`] sees their end), and reads what
-    /// others have left behind. Gives the next deadline.
+    /// Ends programs whose time is over ([`Children::reap`] sees their exit), and reads outputs that
+    /// background processes keep open. Returns the next deadline.
     pub(super) fn tick(&mut self, registry: &mut Registry, now: Monotonic) -> Option<Monotonic> {
         let programs = self.programs.iter_mut();
         let done = programs.filter_map(|(token, program)| program.tick(now).then_some(*token));
         for token in done.collect::<Vec<_>>() {
             self.remove(token, registry);
         }
-        let next = |program: &Program| match program.is_over {
-            true => program.read_at,
-            false => program.time_limit.at,
+        let next = |program: &Program| match program.state {
+            ProgramState::Running(limit) => limit.at,
+            ProgramState::Exited(read_at) => read_at,
         };
         self.programs.values().filter_map(next).min()
     }
 
-    /// Is a file being written.
     pub(super) fn is_writing(&self) -> bool {
         !self.writers.is_empty()
     }
 
-    /// We are about to end: a command that still writes to us must not be ended by a closed pipe.
+    /// Before this process exits: a command that still writes must not be ended by a closed pipe.
     pub(super) fn leave(&mut self) {
         for program in std::mem::take(&mut self.programs).into_values() {
             let Task::Command { purpose, .. } = program.task else {
@@ -213,7 +204,7 @@ impl Children {
 }
 
 impl Program {
-    /// What a command prints is for the log; a helper's output is kept by [`Child`] until its end.
+    /// Logs a command's output; [`Child`] keeps a helper's.
     fn read(&mut self) -> Reading {
         let mut lines = Vec::new();
         let reading = self.child.read_output(&mut lines).unwrap_or(Reading::Ended);
@@ -221,51 +212,57 @@ impl Program {
         reading
     }
 
-    /// How it has ended, once.
+    fn has_exited(&self) -> bool {
+        matches!(self.state, ProgramState::Exited(_))
+    }
+
+    /// Returned once.
     fn exit(&mut self) -> Option<Exit> {
-        if self.is_over {
+        let ProgramState::Running(limit) = self.state else {
             return None;
-        }
-        // A status that cannot be had will never be had.
+        };
+        // An error is final: the status is lost.
         let status = self.child.try_wait().transpose()?;
-        self.is_over = true;
-        self.read_the_last();
+        self.state = ProgramState::Exited(None);
+        self.read_rest();
         Some(Exit {
             status,
-            is_overdue: self.time_limit.is_over,
+            is_overdue: limit.is_over,
             printed: self.child.tail().0,
         })
     }
 
-    fn read_the_last(&mut self) {
+    fn read_rest(&mut self) {
         let mut lines = Vec::new();
         self.child.finish(&mut lines);
         self.log(&lines);
     }
 
-    /// Does what is due. True: nothing will come of it any more.
+    /// True: the output has ended after the exit.
     fn tick(&mut self, now: Monotonic) -> bool {
-        if !self.is_over {
-            self.end_in_time(now);
-            return false;
+        match self.state {
+            ProgramState::Running(limit) => self.enforce(limit, now),
+            ProgramState::Exited(Some(at)) if at <= now => {
+                // Endless output is read in small portions.
+                let reading = self.read();
+                let next = (reading == Reading::Unfinished).then_some(now + READ_INTERVAL);
+                self.state = ProgramState::Exited(next);
+                if reading == Reading::Ended {
+                    self.read_rest();
+                    return true;
+                }
+            }
+            ProgramState::Exited(_) => {}
         }
-        if self.read_at.is_none_or(|at| at > now) {
-            return false;
-        }
-        // One that writes without end is read in measured portions: nobody waits for it any more.
-        let reading = self.read();
-        self.read_at = (reading == Reading::Unfinished).then_some(now + REST);
-        if reading == Reading::Ended {
-            self.read_the_last();
-        }
-        reading == Reading::Ended
+        false
     }
 
-    fn end_in_time(&mut self, now: Monotonic) {
-        let was_overdue = self.time_limit.is_over;
-        let Some(signal) = self.time_limit.run_out(now) else {
+    fn enforce(&mut self, mut limit: TimeLimit, now: Monotonic) {
+        let was_overdue = limit.is_over;
+        let Some(signal) = limit.due_signal(now) else {
             return;
         };
+        self.state = ProgramState::Running(limit);
         let killed = self.child.kill_group(signal);
         match &self.task {
             Task::Command { purpose, .. } => {
@@ -290,11 +287,87 @@ impl Program {
     }
 }
 
-/// The command line of this very program as a helper.
+/// How long a process may run, and how it is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TimeLimit {
+    /// When the next signal is due.
+    pub(super) at: Option<Monotonic>,
+    signals: Signals,
+    /// A signal was due.
+    is_over: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signals {
+    /// SIGTERM, which a script can act on, then SIGKILL.
+    TermThenKill,
+    /// SIGKILL at this interval: a process that hangs in a disk takes it when the disk answers.
+    KillEvery(Duration),
+}
+
+impl TimeLimit {
+    /// For a command of the configuration; `None`: without limit.
+    pub(super) fn terminate_at(deadline: Option<Monotonic>) -> Self {
+        Self {
+            at: deadline,
+            signals: Signals::TermThenKill,
+            is_over: false,
+        }
+    }
+
+    /// For a helper.
+    pub(super) fn kill_after(time: Duration, now: Monotonic) -> Self {
+        Self {
+            at: Some(now + time),
+            signals: Signals::KillEvery(time),
+            is_over: false,
+        }
+    }
+
+    /// Each signal is returned once.
+    pub(super) fn due_signal(&mut self, now: Monotonic) -> Option<Signal> {
+        self.at.filter(|at| *at <= now)?;
+        let (signal, next) = match self.signals {
+            Signals::TermThenKill if !self.is_over => (Signal::SIGTERM, Some(now + KILL_DELAY)),
+            Signals::TermThenKill => (Signal::SIGKILL, None),
+            Signals::KillEvery(time) => (Signal::SIGKILL, Some(now + time)),
+        };
+        (self.at, self.is_over) = (next, true);
+        Some(signal)
+    }
+}
+
+/// The command line of this program as a helper.
 pub(super) fn helper(arguments: &[&str]) -> Vec<OsString> {
     let arguments = arguments.iter().map(OsString::from);
     std::iter::once(own_program()).chain(arguments).collect()
 }
 
-/// From one reading of a pipe whose command is over to the next.
-const REST: Duration = Duration::from_millis(10);
+/// Between two reads of the output of a command that has exited.
+const READ_INTERVAL: Duration = Duration::from_millis(10);
+/// From SIGTERM to SIGKILL.
+const KILL_DELAY: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::from_duration(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_command_gets_sigterm_first_and_a_helper_gets_sigkill_repeatedly() {
+        let (term, kill) = (Some(Signal::SIGTERM), Some(Signal::SIGKILL));
+        let check = |mut limit: TimeLimit, expected: [Option<Signal>; 5]| {
+            let seconds = [9, 10, 14, 15, 20];
+            let signals = seconds.map(|second| limit.due_signal(at(second)));
+            assert_eq!(signals, expected, "at {seconds:?}");
+        };
+        check(TimeLimit::terminate_at(None), [None; 5]);
+        let command = TimeLimit::terminate_at(Some(at(10)));
+        check(command, [None, term, None, kill, None]);
+        let helper = TimeLimit::kill_after(Duration::from_secs(5), at(5));
+        check(helper, [None, kill, None, kill, kill]);
+    }
+}

@@ -1,20 +1,19 @@
-//! The commands of the configuration: what their start and their end mean to the core, also of the
-//! failover command that the previous process has left running.
+//! The commands of the configuration, and the failover command that the previous process has left
+//! running: what their start and exit mean to the core.
 
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
-use super::children::{Exit, Task};
+use super::children::{Exit, Task, TimeLimit};
 use super::io::Io;
-use super::time_limit::TimeLimit;
 use crate::config::{CommandLine, Config};
 use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, Event};
 use crate::lookout::{FailoverOutcome, Memory, PastFailover, PreviousCommand, Process};
 use crate::sys::process;
 use crate::time::Monotonic;
 
-/// Starts a command, to be ended after `timeout`. Which process it is, or that it could not be
-/// started, is an event.
+/// Starts a command, to be ended after `timeout`. An event names its process, or why it was not
+/// started.
 pub(super) fn start(
     id: CommandId,
     purpose: CommandPurpose,
@@ -25,8 +24,7 @@ pub(super) fn start(
     let task = Task::Command { id, purpose };
     let deadline = timeout.map(|timeout| io.now.mono + timeout);
     let limit = TimeLimit::terminate_at(deadline);
-    let (children, registry) = (&mut io.children, &mut io.registry);
-    match children.start(task, &command.argv, None, limit, registry) {
+    match io.start_program(task, &command.argv, None, limit) {
         Ok(pid) => {
             log::info!("{} started (pid {pid})", purpose.key());
             let process = process_of(pid);
@@ -40,7 +38,7 @@ pub(super) fn start(
     }
 }
 
-/// Which process this is to a later process of ours, where processes can be seen.
+/// By which a later pglookout process recognises it; `None` where `/proc` does not show it.
 fn process_of(pid: u32) -> Option<Process> {
     let started = process::started(pid).ok()??;
     Some(Process { pid, started })
@@ -57,18 +55,18 @@ pub(super) fn outcome(exit: Exit) -> CommandOutcome {
     }
 }
 
-/// The failover command that the previous process has left running, as far as we know. It is no
-/// child of this one, so nobody reports how it ends; that it does is looked for.
+/// The failover command that the previous process has left running. It is no child of this process,
+/// so its exit status is lost; whether it still runs is checked now and then.
 #[derive(Debug)]
 pub(super) struct PreviousFailover {
     process: Process,
     time_limit: TimeLimit,
-    look_at: Monotonic,
+    check_at: Monotonic,
 }
 
 impl PreviousFailover {
-    /// The one that the memory names, if there is one. If processes cannot be seen here, that is an
-    /// event: then the command is given a time.
+    /// The one that the memory names. If processes cannot be observed here, that is an event: the
+    /// core then waits for a fixed time.
     pub(super) fn recall(memory: &Memory, config: &Config, io: &mut Io) -> Option<Self> {
         let is_running_one = |last: &&PastFailover| last.outcome == FailoverOutcome::Running;
         let last = memory.failover.as_ref().filter(is_running_one)?;
@@ -96,43 +94,42 @@ impl PreviousFailover {
         Some(Self {
             process,
             time_limit: TimeLimit::terminate_at(deadline),
-            look_at: now,
+            check_at: now,
         })
     }
 
-    /// Looks whether it still runs, if it is time, and ends it if it has run for too long. That it
-    /// has ended is an event. Gives the next deadline.
+    /// Checks whether it still runs, and ends it when its time is over. Its exit is an event. Returns
+    /// the next deadline.
     pub(super) fn tick(this: &mut Option<Self>, io: &mut Io) -> Option<Monotonic> {
-        let is_over = |previous: &mut Self| previous.is_over(io.now.mono);
-        if this.take_if(is_over).is_some() {
+        if this.take_if(|this| this.has_exited(io.now.mono)).is_some() {
             let ended = Event::PreviousCommand(PreviousCommand::Ended);
             io.events.push(ended);
         }
         this.as_ref().map(Self::next_deadline)
     }
 
-    fn is_over(&mut self, now: Monotonic) -> bool {
+    fn has_exited(&mut self, now: Monotonic) -> bool {
         if self.next_deadline() > now {
             return false;
         }
-        // What was seen once and cannot be seen now has at least not been seen to end.
+        // A process that cannot be observed any more counts as running.
         if !is_running(self.process).unwrap_or(true) {
             return true;
         }
-        if let Some(signal) = self.time_limit.run_out(now) {
-            let whose = "failover_command of the previous pglookout process";
-            log::warn!("{whose} exceeded its time limit: sending {signal}");
+        if let Some(signal) = self.time_limit.due_signal(now) {
+            let command = "failover_command of the previous pglookout process";
+            log::warn!("{command} exceeded its time limit: sending {signal}");
             if let Err(error) = process::kill_group(self.process.pid, signal) {
-                log::error!("{whose}: {error}");
+                log::error!("{command}: {error}");
             }
         }
-        self.look_at = now + BETWEEN_LOOKS;
+        self.check_at = now + CHECK_INTERVAL;
         false
     }
 
     fn next_deadline(&self) -> Monotonic {
         let signal = self.time_limit.at;
-        signal.map_or(self.look_at, |signal| signal.min(self.look_at))
+        signal.map_or(self.check_at, |signal| signal.min(self.check_at))
     }
 }
 
@@ -140,5 +137,5 @@ fn is_running(process: Process) -> std::io::Result<bool> {
     Ok(process::started(process.pid)? == Some(process.started))
 }
 
-/// A look is one file of `/proc`.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// A check reads one file of `/proc`.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);

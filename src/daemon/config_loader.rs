@@ -1,6 +1,6 @@
-//! Reads the configuration file and what surrounds it: environment variables, the user, libpq's
-//! files. Any of them may hang, so while the daemon runs a child process gathers them, and the
-//! configuration is made of what it has gathered.
+//! Reads the configuration file and what it depends on: environment variables, the user, libpq's
+//! files. Any of them may hang, so while the daemon runs a child process collects them, and the
+//! configuration is made of what it has collected.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -25,87 +25,82 @@ pub enum LoadError {
     Broken(PathBuf, Box<Findings>),
 }
 
-/// Reads and checks the configuration at `path`, for as long as that takes.
+/// Reads and checks the configuration at `path`. May block.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let text = read_text(path, MAX_FILE_BYTES).map_err(LoadError::Text)?;
     let environment = environment(os_user(), read_passfile, read_service_file);
     parse(path, &text, &environment)
 }
 
-/// All that a configuration is made of: what a child process reads for the daemon.
+/// What a child process reads for the daemon.
 #[derive(Serialize, Deserialize)]
-struct Materials {
+struct Sources {
     text: Result<String, String>,
     /// Name and home directory.
     user: Option<(String, Vec<u8>)>,
-    /// Those that the configuration asks for.
+    /// Those that the configuration refers to.
     passfiles: Vec<(Vec<u8>, FileContent)>,
     service_files: Vec<(Vec<u8>, FileContent)>,
 }
 
-/// Reads everything that the configuration at `path` is made of, for as long as that takes.
-pub(super) fn gather(path: &Path) -> Vec<u8> {
+/// Runs in the child.
+pub(super) fn collect(path: &Path) -> Vec<u8> {
     let text = read_text(path, MAX_FILE_BYTES).map_err(|error| error.to_string());
     let user = os_user();
     let (passfiles, service_files) = (Rc::default(), Rc::default());
     if let Ok(text) = &text {
         let environment = environment(
             user.clone(),
-            noting(&passfiles, read_passfile),
-            noting(&service_files, read_service_file),
+            recording(&passfiles, read_passfile),
+            recording(&service_files, read_service_file),
         );
-        // Only to see which files it asks for: the daemon does the same once more, and says what
-        // is wrong.
+        // Only to see which files it refers to: the daemon parses it once more and logs the errors.
         let _ = config::parse(text, &environment);
     }
-    let materials = Materials {
+    let sources = Sources {
         text,
         user: user.map(|(name, home)| (name, home.into_os_string().into_vec())),
         passfiles: passfiles.take(),
         service_files: service_files.take(),
     };
-    serde_json::to_vec(&materials).unwrap_or_default()
+    serde_json::to_vec(&sources).unwrap_or_default()
 }
 
-/// The configuration that was gathered from `path`. An error has one line for each reason.
-pub(super) fn load_gathered(path: &Path, gathered: &[u8]) -> Result<Loaded, String> {
-    let materials: Materials = serde_json::from_slice(gathered).map_err(|_| {
-        format!(
-            "{}: the process that was to read it has failed",
-            path.display()
-        )
-    })?;
-    let text = materials.text?;
-    let user = materials
+/// The configuration at `path`, as it was collected. An error has one line for each reason.
+pub(super) fn load_collected(path: &Path, collected: &[u8]) -> Result<Loaded, String> {
+    let failed = |_| format!("{}: the reader process failed", path.display());
+    let sources: Sources = serde_json::from_slice(collected).map_err(failed)?;
+    let text = sources.text?;
+    let home = |home| PathBuf::from(OsString::from_vec(home));
+    let user = sources
         .user
-        .map(|(name, home)| (name, PathBuf::from(OsString::from_vec(home))));
-    let environment = environment(
-        user,
-        known(materials.passfiles),
-        known(materials.service_files),
-    );
+        .map(|(name, directory)| (name, home(directory)));
+    let (passfiles, service_files) = (sources.passfiles, sources.service_files);
+    let environment = environment(user, recorded(passfiles), recorded(service_files));
     parse(path, &text, &environment).map_err(|error| error.to_string())
 }
 
-type Read = Rc<RefCell<Vec<(Vec<u8>, FileContent)>>>;
+type Record = Rc<RefCell<Vec<(Vec<u8>, FileContent)>>>;
 
-/// `read`, and what was read is kept.
-fn noting(notes: &Read, read: fn(&Path) -> FileContent) -> impl Fn(&Path) -> FileContent + use<> {
-    let notes = Rc::clone(notes);
+/// `read`, whose results are recorded.
+fn recording(
+    record: &Record,
+    read: fn(&Path) -> FileContent,
+) -> impl Fn(&Path) -> FileContent + use<> {
+    let record = Rc::clone(record);
     move |path| {
-        let mut notes = notes.borrow_mut();
+        let mut record = record.borrow_mut();
         let bytes = path.as_os_str().as_bytes();
-        if let Some((_, content)) = notes.iter().find(|(known, _)| known == bytes) {
+        if let Some((_, content)) = record.iter().find(|(known, _)| known == bytes) {
             return content.clone();
         }
         let content = read(path);
-        notes.push((bytes.to_owned(), content.clone()));
+        record.push((bytes.to_owned(), content.clone()));
         content
     }
 }
 
-/// What was read, once more.
-fn known(files: Vec<(Vec<u8>, FileContent)>) -> impl Fn(&Path) -> FileContent {
+fn recorded(files: Vec<(Vec<u8>, FileContent)>) -> impl Fn(&Path) -> FileContent {
     move |path| {
         let bytes = path.as_os_str().as_bytes();
         let found = files.iter().find(|(known, _)| known == bytes);
@@ -118,7 +113,7 @@ fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Loaded, L
         .map_err(|findings| LoadError::Broken(path.to_owned(), Box::new(findings)))
 }
 
-/// What libpq would find around this process.
+/// What libpq finds in the environment of this process.
 fn environment(
     user: Option<(String, PathBuf)>,
     read_passfile: impl Fn(&Path) -> FileContent + 'static,
@@ -156,8 +151,8 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// libpq's rule: a password file that anybody but its owner can read is not used, nor is one that
-/// is no regular file.
+/// As libpq: a password file with access for group or others is not used, nor is one that is no
+/// regular file.
 fn read_passfile(path: &Path) -> FileContent {
     let Ok(file) = open(path) else {
         return FileContent::Absent;
@@ -176,7 +171,7 @@ fn read_passfile(path: &Path) -> FileContent {
     }
 }
 
-/// As libpq reads it, whoever may read it too.
+/// As libpq: with any mode.
 fn read_service_file(path: &Path) -> FileContent {
     match read_text(path, SERVICE_FILE_MAX_BYTES) {
         Ok(text) => FileContent::Text(text),
@@ -187,7 +182,6 @@ fn read_service_file(path: &Path) -> FileContent {
 
 const PASSFILE_MAX_BYTES: usize = 1024 * 1024;
 const SERVICE_FILE_MAX_BYTES: usize = 1024 * 1024;
-/// Any access for group or others.
 const OTHERS_BITS: u32 = 0o077;
 
 #[cfg(test)]
@@ -219,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn loads_with_warnings_or_says_all_that_is_wrong() {
+    fn loads_with_warnings_or_reports_every_error() {
         let scratch = Scratch::new("load");
         assert_eq!(
             load(&scratch.file(b"{\"x\": 1}", 0o600))

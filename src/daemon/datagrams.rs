@@ -1,11 +1,11 @@
-//! What leaves as datagrams, at once or never: metrics for statsd, and where the log sends its
-//! records to besides stderr. A receiver that is slow, dead or absent costs nothing.
+//! Metrics for statsd, and the syslog receiver of the log. Datagrams are sent at once or lost: a
+//! receiver that is slow, dead or absent delays nothing.
 
 use std::io;
 use std::net::SocketAddr;
 
 use super::io::Io;
-use super::remote::Remote;
+use super::names::Remote;
 use crate::config::{StatsdSettings, SyslogAddress, SyslogSettings};
 use crate::format;
 use crate::lookout::Metric;
@@ -13,50 +13,47 @@ use crate::sys::log::set_syslog;
 use crate::sys::socket::{Datagrams, Receiver};
 use crate::time::Monotonic;
 
-/// Statsd, on or off.
 #[derive(Debug, Default)]
 pub(super) struct Statsd {
-    on: Option<(StatsdSettings, Remote)>,
-    /// A socket, and whom it leads to.
+    receiver: Option<(StatsdSettings, Remote)>,
+    /// Connected to this address.
     socket: Option<(SocketAddr, Datagrams)>,
-    /// Something could not be sent, and that was said.
-    said: bool,
+    /// The last metric was lost, which was logged.
+    is_failing: bool,
 }
 
 impl Statsd {
-    /// Takes over a configuration.
     pub(super) fn adopt(&mut self, settings: Option<&StatsdSettings>, now: Monotonic) {
-        if self.on.as_ref().map(|(known, _)| known) != settings {
+        if self.receiver.as_ref().map(|(known, _)| known) != settings {
             let remote =
                 |settings: &StatsdSettings| Remote::new(&settings.host, settings.port, now);
             *self = Self {
-                on: settings.map(|settings| (settings.clone(), remote(settings))),
+                receiver: settings.map(|settings| (settings.clone(), remote(settings))),
                 ..Self::default()
             };
         }
     }
 
-    /// Keeps up with where the receiver is. Gives the next deadline.
+    /// Returns the next deadline.
     pub(super) fn tick(&mut self, io: &mut Io) -> Option<Monotonic> {
-        let (_, remote) = self.on.as_mut()?;
-        remote.tend(io);
-        remote.next_deadline()
+        let (_, remote) = self.receiver.as_mut()?;
+        remote.tick(io);
+        remote.look_up_at
     }
 
-    /// Sends one metric. What cannot be sent now is lost, which is said the first time.
     pub(super) fn send(&mut self, metric: &Metric) {
-        let Some((settings, remote)) = &self.on else {
+        let Some((settings, remote)) = &self.receiver else {
             return;
         };
-        let Some(address) = remote.address() else {
+        let Some(address) = remote.address else {
             return;
         };
         let line = format::metric_line(metric, &settings.tags);
         match send_to(&mut self.socket, address, line.as_bytes()) {
-            Ok(()) => self.said = false,
+            Ok(()) => self.is_failing = false,
             Err(error) => {
                 self.socket = None;
-                if !std::mem::replace(&mut self.said, true) {
+                if !std::mem::replace(&mut self.is_failing, true) {
                     log::warn!("statsd: metrics for {address} are lost: {error}");
                 }
             }
@@ -64,16 +61,14 @@ impl Statsd {
     }
 }
 
-/// Syslog, on or off.
 #[derive(Debug, Default)]
 pub(super) struct Syslog {
     settings: Option<SyslogSettings>,
-    /// A receiver by UDP, and what the log was told of it.
+    /// A receiver by UDP, and the address that the log uses.
     remote: Option<(Remote, Option<SocketAddr>)>,
 }
 
 impl Syslog {
-    /// Takes over a configuration.
     pub(super) fn adopt(&mut self, settings: Option<&SyslogSettings>, now: Monotonic) {
         if self.settings.as_ref() == settings {
             return;
@@ -89,24 +84,24 @@ impl Syslog {
             }
             Some((facility, SyslogAddress::Udp(host, port))) => {
                 let remote = Remote::new(host, *port, now);
-                let address = remote.address();
+                let address = remote.address;
                 set_syslog(Some((facility, address.map(Receiver::Udp))));
                 self.remote = Some((remote, address));
             }
         }
     }
 
-    /// Keeps up with where the receiver is. Gives the next deadline.
+    /// Returns the next deadline.
     pub(super) fn tick(&mut self, io: &mut Io) -> Option<Monotonic> {
         let (Some(settings), Some((remote, known))) = (&self.settings, &mut self.remote) else {
             return None;
         };
-        remote.tend(io);
-        if *known != remote.address() {
-            *known = remote.address();
+        remote.tick(io);
+        if *known != remote.address {
+            *known = remote.address;
             set_syslog(Some((settings.facility, known.map(Receiver::Udp))));
         }
-        remote.next_deadline()
+        remote.look_up_at
     }
 }
 

@@ -1,27 +1,32 @@
-//! What every component needs of the loop to carry on: where sources are registered, what names
-//! and certificates are known, what time it is, and where events go.
+//! What every component shares: the sources registered with epoll and who owns them, the child
+//! processes, what is known of names and TLS files, the time of this turn, the events for the core.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
-use mio::Token;
+use mio::unix::SourceFd;
+use mio::{Interest, Token};
 
-use super::children::Children;
-use super::keyring::Keyring;
-use super::readers::{Question, Readers};
-use super::registry::Registry;
+use super::children::{Children, Task, TimeLimit};
+use super::readers::{ReadRequest, Readers};
 use super::tls_files::TlsFiles;
+use super::tls_settings::TrustCache;
+use crate::config::{NodeName, ObserverName};
 use crate::dns;
 use crate::lookout::{Event, Metric, Trouble};
 use crate::time::{Monotonic, Now};
 
-/// The one context that is handed around.
+/// The one context that every component gets.
 pub(super) struct Io {
     pub(super) registry: Registry,
     pub(super) children: Children,
     pub(super) readers: Readers,
-    pub(super) addresses: dns::Cache,
+    pub(super) names: dns::Cache,
     pub(super) tls_files: TlsFiles,
-    pub(super) keyring: Keyring,
+    pub(super) trust: TrustCache,
     /// For the core, in this turn or the next.
     pub(super) events: Vec<Event>,
     /// To be sent at the end of this turn.
@@ -31,51 +36,121 @@ pub(super) struct Io {
 }
 
 impl Io {
-    /// Gives the next deadline.
+    /// Returns the next deadline.
     pub(super) fn tick(&mut self) -> Option<Monotonic> {
-        let Self {
-            registry,
-            children,
-            readers,
-            now,
-            addresses: _,
-            tls_files,
-            keyring: _,
-            events: _,
-            metrics: _,
-        } = self;
+        let now = self.now.mono;
         let deadlines = [
-            children.tick(registry, now.mono),
-            readers.tick(registry, now.mono),
-            tls_files.tick(now.mono),
+            self.children.tick(&mut self.registry, now),
+            self.readers.tick(&mut self.registry, now),
+            self.tls_files.tick(now),
         ];
         deadlines.into_iter().flatten().min()
     }
 
-    /// Readiness on a child's pipe.
-    pub(super) fn child_ready(&mut self, token: Token) {
-        self.children
-            .ready(token, &mut self.registry, self.now.mono);
+    /// Starts a program, which may read `input`, and returns its process id.
+    pub(super) fn start_program(
+        &mut self,
+        task: Task,
+        argv: &[impl AsRef<OsStr>],
+        input: Option<&[u8]>,
+        limit: TimeLimit,
+    ) -> io::Result<u32> {
+        let Self {
+            children, registry, ..
+        } = self;
+        children.start(task, argv, input, limit, registry)
     }
 
-    /// Has a child look at files, for at most `limit`.
-    pub(super) fn ask(
+    /// Runs `work` in a child process, for at most `limit`.
+    pub(super) fn read_in_child(
         &mut self,
-        question: Question,
+        request: ReadRequest,
         limit: Duration,
         work: impl FnOnce() -> Vec<u8>,
     ) {
         let (registry, now) = (&mut self.registry, self.now.mono);
-        self.readers.ask(question, limit, work, registry, now);
+        self.readers.start(request, limit, work, registry, now);
     }
 
-    /// Has somebody been answered who does not know it yet.
-    pub(super) fn has_answers(&self) -> bool {
-        self.readers.has_answers() || self.tls_files.has_news()
-    }
-
-    /// Counts something that went wrong.
+    /// Counts a failure.
     pub(super) fn trouble(&mut self, trouble: Trouble, about: &'static str) {
         self.metrics.push(Metric::Trouble { trouble, about });
     }
 }
+
+/// The component that handles the readiness of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Signals,
+    HttpListener,
+    HttpClient,
+    Node(NodeName),
+    Observer(ObserverName),
+    /// The output of a command or helper.
+    Child,
+    /// The answer of a child that reads files.
+    Reader,
+}
+
+/// The registered sources. Each is registered once, edge-triggered; tokens are never reused.
+#[derive(Debug)]
+pub(super) struct Registry {
+    poll: mio::Registry,
+    next_token: Token,
+    owners: BTreeMap<Token, Owner>,
+    unfinished: Vec<Token>,
+}
+
+impl Registry {
+    pub(super) fn new(poll: mio::Registry) -> Self {
+        Self {
+            poll,
+            next_token: Token(0),
+            owners: BTreeMap::new(),
+            unfinished: Vec::new(),
+        }
+    }
+
+    pub(super) fn register(
+        &mut self,
+        source: &impl AsFd,
+        owner: Owner,
+        interest: Interest,
+    ) -> io::Result<Token> {
+        // At a million a second 64 bits last for half a million years.
+        let token = self.next_token;
+        self.next_token = Token(token.0.wrapping_add(1));
+        let descriptor = source.as_fd().as_raw_fd();
+        self.poll
+            .register(&mut SourceFd(&descriptor), token, interest)?;
+        self.owners.insert(token, owner);
+        Ok(token)
+    }
+
+    /// To be called before the source is dropped; events that are still queued for it have no owner.
+    pub(super) fn forget(&mut self, source: &impl AsFd, token: Token) {
+        // A closed descriptor leaves epoll by itself; an error here changes nothing.
+        let descriptor = source.as_fd().as_raw_fd();
+        let _ = self.poll.deregister(&mut SourceFd(&descriptor));
+        self.owners.remove(&token);
+    }
+
+    pub(super) fn owner(&self, token: Token) -> Option<Owner> {
+        self.owners.get(&token).cloned()
+    }
+
+    /// The source has more to do in the next turn, for which no event will come.
+    pub(super) fn again(&mut self, token: Token) {
+        self.unfinished.push(token);
+    }
+
+    pub(super) fn has_unfinished(&self) -> bool {
+        !self.unfinished.is_empty()
+    }
+
+    pub(super) fn take_unfinished(&mut self) -> Vec<Token> {
+        std::mem::take(&mut self.unfinished)
+    }
+}
+
+pub(super) const READ_WRITE: Interest = Interest::READABLE.add(Interest::WRITABLE);

@@ -1,33 +1,33 @@
-//! Where the HTTP server listens. Another address while we run: the new listener is bound before
-//! the old one is closed, and an address that cannot be had leaves the old one in force.
+//! The HTTP listener. When a reload changes its address, the new listener is bound before the old one
+//! is closed; if that fails, the old one stays in use.
 
 use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 use mio::Token;
 use mio::net::TcpStream;
 
-use super::io::Io;
-use super::registry::{BOTH, Owner};
-use super::remote::Remote;
+use super::io::{Io, Owner, READ_WRITE};
+use super::names::Remote;
 use crate::config::Config;
 use crate::lookout::Trouble;
 use crate::net::{Accepting, Listener};
 use crate::time::Monotonic;
-use std::time::Duration;
 
-/// The listener.
 pub(super) struct Listening {
     listener: Option<Listener>,
     token: Token,
-    /// Where to listen once the name is found.
+    /// A new address, whose name is being looked up.
     moving_to: Option<Remote>,
-    /// Accept again then: no descriptor was left.
+    /// After no descriptor was left.
     retry_at: Option<Monotonic>,
 }
 
 impl Listening {
     pub(super) fn new(listener: Listener, io: &mut Io) -> io::Result<Self> {
-        let token = io.registry.register(&listener, Owner::Listener, BOTH)?;
+        let token = io
+            .registry
+            .register(&listener, Owner::HttpListener, READ_WRITE)?;
         Ok(Self {
             listener: Some(listener),
             token,
@@ -36,8 +36,8 @@ impl Listening {
         })
     }
 
-    /// Moves to where `new` says, and corrects it if that is not to be had. A name is looked up
-    /// first, beside all else.
+    /// Moves to the address in `new`, in which the old one is put back if that fails. A name is
+    /// looked up first, and the old address stays in use meanwhile.
     pub(super) fn adopt(&mut self, old: &Config, new: &mut Config, io: &mut Io) {
         if (&old.http_address, old.http_port) == (&new.http_address, new.http_port) {
             return;
@@ -52,28 +52,28 @@ impl Listening {
         }
     }
 
-    /// Lets in those who wait.
-    pub(super) fn accept(&mut self, io: &mut Io, mut let_in: impl FnMut(TcpStream, &mut Io)) {
+    /// Hands each client that waits to `add`.
+    pub(super) fn accept(&mut self, io: &mut Io, mut add: impl FnMut(TcpStream, &mut Io)) {
         let Some(listener) = &mut self.listener else {
             return;
         };
         self.retry_at = None;
-        match listener.accept(|stream| let_in(stream, io)) {
+        match listener.accept(|stream| add(stream, io)) {
             Accepting::Wait => {}
             Accepting::Again => io.registry.again(self.token),
-            Accepting::OutOfDescriptors(sent_away) => {
-                log::warn!("no file descriptor left: {sent_away} HTTP clients were rejected");
+            Accepting::OutOfDescriptors(rejected) => {
+                log::warn!("no file descriptor left: {rejected} HTTP clients were rejected");
                 self.retry_at = Some(io.now.mono + RETRY_ACCEPT);
             }
         }
     }
 
-    /// Moves if the name of the new address has been found, again and again until that succeeds.
-    /// Gives the next deadline.
+    /// Moves once the name of the new address is found, and tries again until that succeeds.
+    /// Returns the next deadline.
     pub(super) fn tick(&mut self, io: &mut Io) -> Option<Monotonic> {
         if let Some(remote) = &mut self.moving_to
-            && remote.tend(io)
-            && let Some(address) = remote.address()
+            && remote.tick(io)
+            && let Some(address) = remote.address
             && self.listen_on(Some(&address.ip().to_string()), address.port(), io)
         {
             self.moving_to = None;
@@ -81,7 +81,7 @@ impl Listening {
         if self.retry_at.take_if(|at| *at <= io.now.mono).is_some() {
             io.registry.again(self.token);
         }
-        let moving = self.moving_to.as_ref().and_then(Remote::next_deadline);
+        let moving = self.moving_to.as_ref().and_then(|remote| remote.look_up_at);
         moving.into_iter().chain(self.retry_at).min()
     }
 
@@ -98,8 +98,7 @@ impl Listening {
         moved.is_ok()
     }
 
-    /// It may be our own listener that is in the way: every interface and one of them are two
-    /// addresses.
+    /// The old listener may be in the way: every interface and one of them are two addresses.
     fn bind(&mut self, address: Option<&str>, port: u16, io: &mut Io) -> io::Result<Listener> {
         let bound = Listener::bind(address, port);
         let ours = self.listener.as_ref();
@@ -120,7 +119,9 @@ impl Listening {
     }
 
     fn listen(&mut self, listener: Listener, io: &mut Io) -> io::Result<()> {
-        let token = io.registry.register(&listener, Owner::Listener, BOTH)?;
+        let token = io
+            .registry
+            .register(&listener, Owner::HttpListener, READ_WRITE)?;
         self.stop(io);
         (self.listener, self.token) = (Some(listener), token);
         io.registry.again(token);
@@ -134,7 +135,7 @@ impl Listening {
     }
 }
 
-/// Says where we listen; and what it means to listen everywhere, which is the default.
+/// Warns of what it means to listen on every interface, the default.
 pub(super) fn log_address(address: Option<&str>, port: u16) {
     match address {
         Some(address) => log::info!("listening for HTTP on {address}, port {port}"),
@@ -145,5 +146,4 @@ pub(super) fn log_address(address: Option<&str>, port: u16) {
     }
 }
 
-/// How soon to accept again when no descriptor was left.
 const RETRY_ACCEPT: Duration = Duration::from_millis(100);

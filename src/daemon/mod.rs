@@ -1,62 +1,53 @@
-//! The loop: the only place where facts and wishes meet the world. One thread; nothing in a turn
-//! waits but the poll at its beginning.
+//! The loop: the only place where the core meets sockets, files and processes. One thread; nothing in
+//! a turn waits but the poll at its beginning.
 //!
-//! One turn: wait for readiness or the earliest deadline, read the clock, let the owners of what is
-//! ready consume it, let time limits strike, hand the events to the core, carry out its wishes,
-//! tidy up.
+//! One turn: wait for readiness or the earliest deadline, read the clock, let the owners of ready
+//! sources consume them, let time limits expire, hand the events to the core, carry out its effects.
 
-mod address_book;
 mod children;
 mod commands;
 mod config_loader;
 mod datagrams;
-mod ending;
-mod files;
-mod flight;
-mod follow;
+mod descriptors;
+mod file_writes;
+mod flight_recorder;
 mod io;
-mod journal;
-mod keyring;
 mod listening;
 mod maintenance;
+mod names;
 mod peers;
 mod readers;
 mod recovery;
-mod registry;
 mod reload;
-mod remote;
 mod service;
-mod shares;
+mod shutdown;
 mod start;
-mod time_limit;
 mod tls_files;
+mod tls_settings;
 mod web;
 
 use std::io::{Error, ErrorKind};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytes::Bytes;
 use mio::{Events, Poll, Token};
 
 use children::Task;
 use commands::PreviousFailover;
 pub use config_loader::{LoadError, load as load_config};
 use datagrams::{Statsd, Syslog};
-use ending::Ending;
-use files::Files;
-use flight::Flight;
-use io::Io;
-use journal::Journal;
+use file_writes::FileWrites;
+use flight_recorder::FlightRecorder;
+use io::{Io, Owner};
 use maintenance::Maintenance;
 use peers::{NodeConversation, ObserverConversation, Peers};
-use readers::Question;
+use readers::ReadRequest;
 pub use recovery::main as recovery_main;
-use registry::Owner;
 use reload::Reload;
 use service::Service;
+use shutdown::Shutdown;
 pub use start::run;
-use web::{Content, Web};
+use web::Web;
 
 use crate::format;
 use crate::lookout::{Alert, Effect, Event, Lookout, Saved};
@@ -66,7 +57,6 @@ use crate::sys::signals::{Signal, Signals};
 use crate::sys::text::escape_controls;
 use crate::time::{Monotonic, timestamp};
 
-/// A running daemon.
 struct Daemon {
     poll: Poll,
     io: Io,
@@ -75,34 +65,30 @@ struct Daemon {
     nodes: Peers<NodeConversation>,
     observers: Peers<ObserverConversation>,
     previous_failover: Option<PreviousFailover>,
-    files: Files,
+    files: FileWrites,
     web: Web,
-    /// How many the process may have open.
-    descriptors: u64,
-    flight: Flight,
+    /// The limit of this process.
+    max_descriptors: u64,
+    recorder: FlightRecorder,
     service: Service,
     statsd: Statsd,
     syslog: Syslog,
     clock: Clock,
     config_path: PathBuf,
     boot_id: Option<String>,
-    /// `/state.json` as last rendered; `None` once the facts have changed.
-    page: Option<Bytes>,
-    journal: Journal,
-    ending: Ending,
+    shutdown: Shutdown,
     maintenance: Maintenance,
     reload: Reload,
 }
 
 impl Daemon {
-    /// Turns until it is told to end.
     fn run(&mut self) -> Result<(), Error> {
         let mut ready = Events::with_capacity(READY_PER_TURN);
         self.service.ready(self.clock.now().mono);
-        while self.ending != Ending::Now {
+        while self.shutdown != Shutdown::Now {
             self.turn(&mut ready)?;
         }
-        self.log_stop();
+        self.stop();
         Ok(())
     }
 
@@ -121,23 +107,24 @@ impl Daemon {
             self.dispatch(event.token());
         }
         self.tick();
-        self.take_answers();
-        self.consult();
-        let is_ending = self.ending != Ending::NotYet;
-        self.service.tend(&self.lookout, is_ending, now);
+        self.take_read_results();
+        self.turn_core();
+        let is_stopping = self.shutdown != Shutdown::NotRequested;
+        self.service.notify(&self.lookout, is_stopping, now);
         let metrics = std::mem::take(&mut self.io.metrics);
         metrics.iter().for_each(|metric| self.statsd.send(metric));
-        self.ending.advance(&self.lookout, &self.io);
+        self.shutdown.advance(&self.lookout, &self.io);
         crate::sys::log::flush();
         Ok(())
     }
 
-    /// Until the earliest deadline; not at all if somebody has more to do.
+    /// Until the earliest deadline; zero if there is more to do at once.
     fn time_to_wait(&mut self) -> Duration {
         let next = self.tick();
-        let is_held = self.maintenance.held_until(self.io.now.mono).is_some();
+        let is_held = self.maintenance.wait_until(self.io.now.mono).is_some();
         let has_events = !self.io.events.is_empty() && !is_held;
-        if self.io.registry.has_unfinished() || self.io.has_answers() || has_events {
+        let has_results = self.io.readers.has_results() || self.io.tls_files.has_news();
+        if self.io.registry.has_unfinished() || has_results || has_events {
             return Duration::ZERO;
         }
         next.map_or(LONGEST_WAIT, |at| {
@@ -145,9 +132,9 @@ impl Daemon {
         })
     }
 
-    /// Everybody for whom time passes does what is due. Gives the next deadline of all.
+    /// Every component with deadlines does what is due. Returns the next deadline of all.
     fn tick(&mut self) -> Option<Monotonic> {
-        // Without `..`: whoever is new does not compile before it has its place here.
+        // Without `..`: a new component does not compile before it has its place here.
         let Self {
             io,
             lookout,
@@ -159,38 +146,32 @@ impl Daemon {
             service,
             statsd,
             syslog,
-            ending,
-            page,
-            journal,
+            shutdown,
             maintenance,
             poll: _,
             signals: _,
-            descriptors: _,
-            flight: _,
+            max_descriptors: _,
+            recorder: _,
             clock: _,
             config_path: _,
             boot_id: _,
             reload: _,
         } = self;
         let now = io.now.mono;
-        let held = maintenance.held_until(now);
-        let mut content = Content {
-            lookout,
-            state: page,
-            journal,
-        };
+        let held = maintenance.wait_until(now);
+        let is_deciding = *shutdown == Shutdown::NotRequested && held.is_none();
         let deadlines = [
             PreviousFailover::tick(previous_failover, io),
             files.tick(io),
-            web.tick(&mut content, io),
+            web.tick(lookout, io),
             statsd.tick(io),
             syslog.tick(io),
             nodes.tick(io),
             observers.tick(io),
             service.next_deadline(now),
-            ending.last_moment(),
+            shutdown.deadline(),
             held,
-            (*ending == Ending::NotYet && held.is_none()).then(|| lookout.next_deadline()),
+            is_deciding.then(|| lookout.next_deadline()),
             crate::sys::log::next_deadline(now),
             // The last: the others may have started a child.
             io.tick(),
@@ -198,35 +179,21 @@ impl Daemon {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Lets the owner of a token consume its readiness.
+    /// The owner of a ready source consumes it.
     fn dispatch(&mut self, token: Token) {
         let Some(owner) = self.io.registry.owner(token) else {
             return;
         };
+        let (io, lookout) = (&mut self.io, &self.lookout);
         match owner {
             Owner::Signals => self.take_signals(),
-            Owner::Child => self.io.child_ready(token),
-            Owner::Reader => self.io.readers.ready(token, &mut self.io.registry),
-            Owner::Node(node) => self.nodes.ready(&node, &mut self.io),
-            Owner::Observer(observer) => self.observers.ready(&observer, &mut self.io),
-            Owner::Listener => {
-                let (web, mut content, io) = self.web();
-                web.accept(&mut content, io);
-            }
-            Owner::Client => {
-                let (web, mut content, io) = self.web();
-                web.ready(token, &mut content, io);
-            }
+            Owner::Child => io.children.ready(token, &mut io.registry, io.now.mono),
+            Owner::Reader => io.readers.ready(token, &mut io.registry),
+            Owner::Node(node) => self.nodes.ready(&node, io),
+            Owner::Observer(observer) => self.observers.ready(&observer, io),
+            Owner::HttpListener => self.web.accept(lookout, io),
+            Owner::HttpClient => self.web.clients.ready(token, lookout, io),
         }
-    }
-
-    fn web(&mut self) -> (&mut Web, Content<'_>, &mut Io) {
-        let content = Content {
-            lookout: &self.lookout,
-            state: &mut self.page,
-            journal: &mut self.journal,
-        };
-        (&mut self.web, content, &mut self.io)
     }
 
     fn take_signals(&mut self) {
@@ -236,8 +203,8 @@ impl Daemon {
                 Signal::Reload => self.reload(),
                 Signal::Terminate => {
                     self.io.events.push(Event::Stopping);
-                    self.ending
-                        .signal(&self.lookout, &mut self.service, now.mono);
+                    let service = &mut self.service;
+                    self.shutdown.signal(&self.lookout, service, now.mono);
                 }
                 Signal::ChildExited => self.reap(),
             }
@@ -254,18 +221,18 @@ impl Daemon {
                     self.io.events.push(Event::CommandExited { id, outcome });
                 }
                 Task::LookUp(name) => {
-                    address_book::finished(&name, &exit, &mut self.io);
+                    names::finished(&name, &exit, &mut self.io);
                     found_names = true;
                 }
                 Task::RecoverySettings => {
-                    let outcome = follow::outcome(&exit);
+                    let outcome = recovery::outcome(&exit);
                     self.io.events.push(Event::FollowPrepared(outcome));
                 }
             }
         }
         self.io.readers.reap();
         for (path, outcome) in self.io.children.reap_writers() {
-            self.files.ended(&path, outcome, &mut self.io);
+            self.files.finished(&path, outcome, &mut self.io);
         }
         if found_names {
             self.nodes.names_found(&mut self.io);
@@ -273,15 +240,13 @@ impl Daemon {
         }
     }
 
-    /// What children have read goes to whoever asked.
-    fn take_answers(&mut self) {
-        for (question, answer) in self.io.readers.take_answers() {
-            match question {
-                Question::Configuration => self.configuration_read(answer),
-                Question::Maintenance(path) => {
-                    self.maintenance.answered(&path, answer, &mut self.io);
-                }
-                Question::TlsFiles(wanted) => tls_files::answered(&wanted, answer, &mut self.io),
+    fn take_read_results(&mut self) {
+        for (request, result) in self.io.readers.take_results() {
+            let io = &mut self.io;
+            match request {
+                ReadRequest::Configuration => self.configuration_read(result),
+                ReadRequest::Maintenance(path) => self.maintenance.finished(&path, result, io),
+                ReadRequest::TlsFiles(files) => io.tls_files.finished(&files, result, io.now),
             }
         }
         if self.io.tls_files.take_news() {
@@ -290,71 +255,62 @@ impl Daemon {
         }
     }
 
-    /// Hands the events to the core, which then does what is due, and carries out what it wants
-    /// done.
-    fn consult(&mut self) {
+    /// Hands the events to the core, which does what is due, and carries out its effects.
+    fn turn_core(&mut self) {
         let now = self.io.now;
         let has_events = !self.io.events.is_empty() || self.reload.is_loaded();
         if !has_events && self.lookout.next_deadline() > now.mono {
             return;
         }
-        if !self.maintenance.is_settled(&mut self.io) {
+        if !self.maintenance.is_ready(&mut self.io) {
             return;
         }
-        let replaced = self.hand_over_configuration();
+        let replaced = self.push_loaded_configuration();
         let events = std::mem::take(&mut self.io.events);
         if !events.is_empty() {
-            self.page = None;
+            self.web.clients.pages.facts_changed();
         }
         let maintenance = self.maintenance.is_present();
         let effects = self
-            .flight
+            .recorder
             .turn(&mut self.lookout, events, maintenance, now);
         if let Some(old) = replaced {
             self.adopt(&old);
         }
         self.carry_out(effects);
-        // After the effects: no disk holds them up.
-        self.flight.write(&self.lookout, now);
+        // After the effects: a slow disk does not delay them.
+        self.recorder.write(&self.lookout, now);
     }
 
-    /// One match, in order. Nothing here calls the core; what comes of an effect is a later event.
+    /// In order. Nothing here calls the core; the outcome of an effect is a later event.
     fn carry_out(&mut self, effects: Vec<Effect>) {
         let now = self.io.now;
         for effect in effects {
+            let (config, io) = (self.lookout.config(), &mut self.io);
             match effect {
                 Effect::ProbeNode { node, probe, .. } => {
-                    self.nodes
-                        .probe(&node, probe, self.lookout.config(), &mut self.io);
+                    self.nodes.probe(&node, probe, config, io);
                 }
                 Effect::ProbeObserver { observer, probe } => {
-                    self.observers
-                        .probe(&observer, probe, self.lookout.config(), &mut self.io);
+                    self.observers.probe(&observer, probe, config, io);
                 }
                 Effect::RunCommand {
                     id,
                     purpose,
                     command,
                     timeout,
-                } => {
-                    commands::start(id, purpose, &command, timeout, &mut self.io);
-                }
+                } => commands::start(id, purpose, &command, timeout, io),
                 Effect::PrepareFollow {
                     primary,
                     conninfo,
                     data_directory,
-                } => {
-                    follow::prepare(&primary, &conninfo, data_directory, &mut self.io);
-                }
+                } => recovery::start(&primary, &conninfo, data_directory, io),
                 Effect::RaiseAlert { alert, text } => {
-                    let line = format!(
-                        "{} {}\n",
-                        timestamp::format_millis(now.wall),
-                        escape_controls(&text)
-                    );
-                    self.request_alert(alert, FileOp::Replace(line.into()));
+                    let (at, text) = (timestamp::format_millis(now.wall), escape_controls(&text));
+                    let content = format!("{at} {text}\n").into();
+                    self.write_alert(alert, FileOp::Replace(content));
                 }
-                Effect::ClearAlert(alert) => self.request_alert(alert, FileOp::Remove),
+                Effect::ClearAlert(alert) => self.write_alert(alert, FileOp::Remove),
                 Effect::Save(saved) => self.save(&saved),
                 Effect::Measure(metric) => self.statsd.send(&metric),
                 Effect::Log { level, text } => log::log!(target: "lookout", level, "{text}"),
@@ -363,7 +319,7 @@ impl Daemon {
                     level,
                     repeated,
                 } => {
-                    self.journal.tidy(now.mono);
+                    self.web.clients.pages.tidy(now.mono);
                     if let Some(repeated) = repeated {
                         log::info!(target: "lookout", "{repeated}");
                     }
@@ -373,11 +329,10 @@ impl Daemon {
         }
     }
 
-    fn request_alert(&mut self, alert: Alert, deed: FileOp) {
+    fn write_alert(&mut self, alert: Alert, op: FileOp) {
         let directory = &self.lookout.config().alert_dir;
         let path = directory.join(format::alert_file(alert));
-        self.files
-            .request("alert_file_dir", path, deed, &mut self.io);
+        self.files.request("alert_file_dir", path, op, &mut self.io);
     }
 
     fn save(&mut self, saved: &Saved) {
@@ -388,13 +343,13 @@ impl Daemon {
             self.boot_id.as_deref(),
         );
         let path = self.lookout.config().state_file.clone();
-        let (key, deed) = ("json_state_file_path", FileOp::Replace(content));
-        self.files.request(key, path, deed, &mut self.io);
+        let (key, op) = ("json_state_file_path", FileOp::Replace(content));
+        self.files.request(key, path, op, &mut self.io);
     }
 
-    fn log_stop(&mut self) {
+    fn stop(&mut self) {
         let now = self.clock.now();
-        self.flight.end(&self.lookout, now);
+        self.recorder.end(&self.lookout, now);
         self.io.children.leave();
         self.nodes.hang_up(&mut self.io);
         log::info!("stopped");
@@ -402,7 +357,7 @@ impl Daemon {
     }
 }
 
-/// Events that one poll may bring; the rest comes with the next.
+/// The rest comes with the next poll.
 const READY_PER_TURN: usize = 1024;
-/// When nothing at all is to be done, look around all the same.
+/// Without any deadline.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);

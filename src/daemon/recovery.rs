@@ -1,6 +1,8 @@
-//! The recovery settings of a data directory, rewritten on disk. This is the body of `pglookout
-//! --recovery`: a disk that does not answer, or an fsync that takes its time, holds this helper up
-//! and not the daemon that started it.
+//! The recovery settings of a data directory, rewritten on disk by a helper, `pglookout --recovery`: a
+//! disk that does not answer, or an fsync that takes its time, delays the helper and not the daemon.
+//! Considered and left: doing it in the loop, since the server on that disk is about to be restarted
+//! anyway; but this daemon may have to promote it first, and settings that need no change are read
+//! on every reload as well.
 //!
 //! Everything is opened relative to the data directory, which may be a link; in it no link is
 //! followed, because what is in it belongs to another account. The new file has its whole content,
@@ -12,6 +14,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
@@ -19,70 +22,71 @@ use nix::sys::stat::{FileStat, Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Keywords;
+use super::children::{Exit, Task, TimeLimit, helper};
+use super::io::Io;
+use crate::config::{Keywords, NodeName};
 use crate::format::recovery;
+use crate::lookout::{Event, FollowOutcome};
 use crate::sys::clock;
 use crate::sys::files::read_at_most;
 use crate::sys::text::escape_controls;
 use crate::time::WallTime;
 
-/// What is to be done; it reaches the helper on its stdin, because it holds a password.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Job {
-    /// PostgreSQL's data directory.
+/// Starts the helper that makes the settings name this primary. One that hangs in the disk exits only
+/// when the disk answers; until then the core requests no second one.
+pub(super) fn start(primary: &NodeName, conninfo: &Keywords, data_directory: PathBuf, io: &mut Io) {
+    let job = Job {
+        data_directory,
+        primary: primary.to_string(),
+        conninfo: conninfo.to_conninfo_string(),
+    };
+    let limit = TimeLimit::kill_after(HELPER_TIME, io.now.mono);
+    let (argv, task) = (helper(&["--recovery"]), Task::RecoverySettings);
+    let input = serde_json::to_vec(&job).map_err(io::Error::from);
+    let started = input.and_then(|input| io.start_program(task, &argv, Some(&input), limit));
+    if let Err(error) = started {
+        let reason = format!("cannot start a process to read the recovery settings: {error}");
+        let outcome = FollowOutcome::Failed(reason);
+        io.events.push(Event::FollowPrepared(outcome));
+    }
+}
+
+/// What the exit of the helper means.
+pub(super) fn outcome(exit: &Exit) -> FollowOutcome {
+    match serde_json::from_slice(&exit.printed) {
+        Ok(Prepared::Changed) => FollowOutcome::Changed,
+        Ok(Prepared::Unchanged) => FollowOutcome::Unchanged,
+        Ok(Prepared::NotAStandby(reason)) => FollowOutcome::NotAStandby(reason),
+        Ok(Prepared::Failed(reason)) => FollowOutcome::Failed(reason),
+        Err(_) => FollowOutcome::Unknown(match exit.is_overdue {
+            true => "reading the recovery settings timed out".to_owned(),
+            false => "the process that reads the recovery settings was killed".to_owned(),
+        }),
+    }
+}
+
+/// The helper reads it on stdin, because it holds a password. For the same reason it has no `Debug`.
+#[derive(Serialize, Deserialize)]
+struct Job {
     data_directory: PathBuf,
     /// The new primary's name, for the comment line.
     primary: String,
     /// `primary_conninfo`.
-    conninfo: Hidden,
+    conninfo: String,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Hidden(String);
-
-/// What came of it.
+/// What the helper prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Prepared {
-    /// The settings are others now.
+enum Prepared {
     Changed,
-    /// They said the same already.
     Unchanged,
-    /// The directory is no standby's: why. Nothing was written.
+    /// Nothing was written, for this reason.
     NotAStandby(String),
-    /// They could not be read or written: why. The old ones are in place.
+    /// The old settings are in place, for this reason.
     Failed(String),
 }
 
-impl Job {
-    /// Point the server in `data_directory` to `primary`.
-    pub(super) fn new(data_directory: PathBuf, primary: String, conninfo: &Keywords) -> Self {
-        Self {
-            data_directory,
-            primary,
-            conninfo: Hidden(conninfo.to_conninfo_string()),
-        }
-    }
-
-    /// What the helper reads.
-    pub(super) fn to_input(&self) -> io::Result<Vec<u8>> {
-        Ok(serde_json::to_vec(self)?)
-    }
-}
-
-impl std::fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Hidden")
-    }
-}
-
-impl Prepared {
-    /// Reads what the helper printed; `None` if it did not get that far.
-    pub(super) fn from_output(printed: &[u8]) -> Option<Self> {
-        serde_json::from_slice(printed).ok()
-    }
-}
-
-/// Does the job that stdin holds and prints what came of it.
+/// `pglookout --recovery`: carries out the job on stdin and prints the outcome.
 pub fn main() -> ExitCode {
     let mut input = Vec::new();
     let read = io::stdin().lock().take(INPUT_BYTES).read_to_end(&mut input);
@@ -99,7 +103,6 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Does the job, or says why it cannot be done.
 fn prepare(job: &Job, at: WallTime) -> Prepared {
     rewrite(job, at).unwrap_or_else(|error| {
         let directory = job.data_directory.to_string_lossy();
@@ -119,7 +122,7 @@ fn rewrite(job: &Job, at: WallTime) -> io::Result<Prepared> {
         return Ok(Prepared::NotAStandby(escape_controls(&reason).into_owned()));
     }
     let conninfo =
-        Keywords::parse(&job.conninfo.0).map_err(|error| io::Error::other(error.to_string()))?;
+        Keywords::parse(&job.conninfo).map_err(|error| io::Error::other(error.to_string()))?;
     let (file, old) = read(&directory, layout.settings, SETTINGS_BYTES)?;
     match recovery::rewrite(&old, &conninfo, &job.primary, at) {
         None => Ok(Prepared::Unchanged),
@@ -132,35 +135,30 @@ fn replace(directory: &File, name: &str, old: &File, new: &[u8]) -> io::Result<(
     let beside = format!("{name}.pglookout");
     let placed = write_beside(directory, &beside, old, new).and_then(|()| {
         if !is_still(directory, name, old)? {
-            return Err(about(name, &"somebody else changed it just now"));
+            return Err(about(name, &"another process changed it just now"));
         }
         renameat(directory, beside.as_str(), directory, name).map_err(|error| about(name, &error))
     });
     if let Err(error) = placed {
-        // What could not be put in place must not stay: it holds a password.
+        // It holds a password, so it must not stay.
         let _ = unlinkat(directory, beside.as_str(), UnlinkatFlags::NoRemoveDir);
         return Err(error);
     }
-    // The new settings are in force from here on, whatever the disk says to this.
+    // The new settings are in force from here on, even if this fails.
     let _ = directory.sync_all();
     Ok(())
 }
 
-/// Makes the file `name` with the owner and the mode of `model`, and waits until it is on disk.
+/// Creates the file `name` with the owner and mode of `model`, and waits until it is on disk.
 fn write_beside(directory: &File, name: &str, model: &File, content: &[u8]) -> io::Result<()> {
     let like = model.metadata()?;
     let mut file = create(directory, name).map_err(|error| about(name, &error))?;
     let ours = file.metadata()?;
     if (ours.uid(), ours.gid()) != (like.uid(), like.gid()) {
         fchown(&file, Some(like.uid()), Some(like.gid())).map_err(|error| {
-            about(
-                name,
-                &format!(
-                    "cannot be given to the owner of the old one ({}:{}): {error}",
-                    like.uid(),
-                    like.gid()
-                ),
-            )
+            let owner = format!("{}:{}", like.uid(), like.gid());
+            let reason = format!("cannot be given to the owner of the old one ({owner}): {error}");
+            about(name, &reason)
         })?;
     }
     let written = file.set_permissions(Permissions::from_mode(like.mode() & PERMISSIONS));
@@ -170,8 +168,7 @@ fn write_beside(directory: &File, name: &str, model: &File, content: &[u8]) -> i
         .map_err(|error| about(name, &error))
 }
 
-/// A file that was not there before, readable by us alone. What a killed helper left is removed
-/// first.
+/// A new file, readable by this account alone. A leftover of a killed helper is removed first.
 fn create(directory: &File, name: &str) -> nix::Result<File> {
     let flags =
         OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -223,11 +220,12 @@ fn about(name: &str, error: &dyn std::fmt::Display) -> io::Error {
     io::Error::other(format!("{name}: {error}"))
 }
 
-/// A job over this is not ours.
+/// An fsync on a busy disk has been seen to take seconds.
+const HELPER_TIME: Duration = Duration::from_secs(30);
 const INPUT_BYTES: u64 = 1024 * 1024;
 /// `PG_VERSION` holds a few characters.
 const VERSION_BYTES: usize = 64;
-/// Settings over this are not rewritten: ALTER SYSTEM makes files of a few hundred lines at most.
+/// ALTER SYSTEM makes files of a few hundred lines at most.
 const SETTINGS_BYTES: usize = 1024 * 1024;
 /// The bits of a mode that are permissions.
 const PERMISSIONS: u32 = 0o7777;

@@ -1,25 +1,24 @@
-//! SIGHUP: the configuration read again, beside all else, handed to the core, and then taken over by
-//! everybody. One that cannot be used changes nothing.
+//! SIGHUP: a child process reads the configuration, the core gets it as an event, and then every
+//! component adopts it. One that cannot be used changes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::keyring::Keyring;
-use super::readers::{Answer, Question};
-use super::shares::Shares;
-use super::{Daemon, address_book, config_loader};
+use super::descriptors::DescriptorLimits;
+use super::readers::{ReadRequest, ReadResult};
+use super::tls_settings::TrustCache;
+use super::{Daemon, config_loader, names};
 use crate::config::{Change, Config, changes};
 use crate::lookout::{Event, Trouble};
 use crate::sys::log as our_log;
 
-/// How far a reload has come.
 #[derive(Default)]
 pub(super) enum Reload {
     #[default]
     Idle,
     /// A child reads the files. `again`: there was another SIGHUP meanwhile.
     Reading { again: bool },
-    /// To be handed to the core in its next turn.
+    /// For the next turn of the core.
     Loaded { config: Box<Config>, again: bool },
 }
 
@@ -30,7 +29,7 @@ impl Reload {
 }
 
 impl Daemon {
-    /// Begins to read the files anew, or remembers to do so after the reload that is under way.
+    /// At once, or after the reload that is in progress.
     pub(super) fn reload(&mut self) {
         self.service.reloading(self.io.now.mono);
         match &mut self.reload {
@@ -42,24 +41,24 @@ impl Daemon {
     fn read_configuration(&mut self) {
         self.reload = Reload::Reading { again: false };
         let path = &self.config_path;
-        let gather = || config_loader::gather(path);
-        self.io.ask(Question::Configuration, TIME_TO_READ, gather);
+        let collect = || config_loader::collect(path);
+        self.io
+            .read_in_child(ReadRequest::Configuration, TIME_LIMIT, collect);
     }
 
-    /// The files were read, or could not be in time.
-    pub(super) fn configuration_read(&mut self, answer: Answer) {
+    pub(super) fn configuration_read(&mut self, result: ReadResult) {
         let Reload::Reading { again } = self.reload else {
             return;
         };
         let path = &self.config_path;
-        let loaded = answer
+        let loaded = result
             .map_err(|reason| format!("{}: {reason}", path.display()))
-            .and_then(|gathered| config_loader::load_gathered(path, &gathered));
+            .and_then(|collected| config_loader::load_collected(path, &collected));
         match loaded {
             Ok(loaded) => {
                 let warnings = loaded.warnings.iter();
                 warnings.for_each(|warning| log::warn!("{warning}"));
-                self.maintenance.watch(&loaded.config.maintenance_mode_file);
+                self.maintenance.adopt(&loaded.config.maintenance_mode_file);
                 let config = Box::new(loaded.config);
                 self.reload = Reload::Loaded { config, again };
             }
@@ -81,14 +80,15 @@ impl Daemon {
         }
     }
 
-    /// Makes a configuration that was loaded the core's next event. An address that cannot be
-    /// listened on is corrected first.
-    pub(super) fn hand_over_configuration(&mut self) -> Option<Replaced> {
-        if !self.reload.is_loaded() {
-            return None;
-        }
-        let Reload::Loaded { mut config, again } = std::mem::take(&mut self.reload) else {
-            return None;
+    /// Makes a loaded configuration the next event of the core. A listen address that cannot be used
+    /// is replaced by the current one first.
+    pub(super) fn push_loaded_configuration(&mut self) -> Option<Replaced> {
+        let (mut config, again) = match std::mem::take(&mut self.reload) {
+            Reload::Loaded { config, again } => (config, again),
+            other => {
+                self.reload = other;
+                return None;
+            }
         };
         let old = Arc::clone(self.lookout.config());
         let listening = &mut self.web.listening;
@@ -97,7 +97,7 @@ impl Daemon {
         Some(Replaced { old, again })
     }
 
-    /// The core has the new configuration: everybody else takes it over.
+    /// After the core: every component takes over the new configuration.
     pub(super) fn adopt(&mut self, replaced: &Replaced) {
         let now = self.io.now;
         let config = Arc::clone(self.lookout.config());
@@ -105,27 +105,27 @@ impl Daemon {
         self.syslog.adopt(config.syslog.as_ref(), now.mono);
         self.statsd.adopt(config.statsd.as_ref(), now.mono);
         self.io.tls_files.adopt(&config);
-        self.io.keyring = Keyring::default();
+        self.io.trust = TrustCache::default();
         self.nodes.adopt(&config, &mut self.io);
         self.observers.adopt(&config, &mut self.io);
-        let shares = Shares::of(self.descriptors, &config);
-        self.web.set_max_clients(shares.clients);
-        self.io.children.set_max_open_pipes(shares.left_open);
+        let limits = DescriptorLimits::of(self.max_descriptors, &config);
+        self.web.clients.max = limits.http_clients;
+        self.io.children.max_open_outputs = limits.open_outputs;
         self.files
             .retain(|path| path == config.state_file || path.parent() == Some(&config.alert_dir));
-        address_book::adopt(&config, &mut self.io);
+        names::adopt(&config, &mut self.io);
         self.end_reload(replaced.again);
     }
 }
 
-/// A configuration was replaced in this turn.
+/// The configuration that was replaced in this turn.
 pub(super) struct Replaced {
     old: Arc<Config>,
     /// There was another SIGHUP meanwhile.
     again: bool,
 }
 
-/// At the more talkative of both levels, so that a change of it is seen either way.
+/// At the lower of both log levels, so that a change of the level is always seen.
 fn log_changes(old: &Config, new: &Config) {
     our_log::set_level(old.log_level.max(new.log_level));
     let changes = changes(old, new);
@@ -137,17 +137,16 @@ fn log_changes(old: &Config, new: &Config) {
         keys.join(", ")
     };
     log::info!("configuration reloaded; changed: {keys}");
-    changes
-        .iter()
-        .take(MOST_SAID)
-        .for_each(|change| log::info!("{change}"));
-    if changes.len() > MOST_SAID {
-        log::info!("and {} more changes", changes.len() - MOST_SAID);
+    for change in changes.iter().take(MAX_LOGGED) {
+        log::info!("{change}");
+    }
+    if changes.len() > MAX_LOGGED {
+        log::info!("and {} more changes", changes.len() - MAX_LOGGED);
     }
     our_log::set_level(new.log_level);
 }
 
-/// Changes that get a line each.
-const MOST_SAID: usize = 50;
-/// After which a reload is given up.
-const TIME_TO_READ: Duration = Duration::from_secs(10);
+/// Changes with a line each.
+const MAX_LOGGED: usize = 50;
+/// For reading all files of a configuration.
+const TIME_LIMIT: Duration = Duration::from_secs(10);

@@ -1,6 +1,5 @@
-//! What the service manager is told: that we are ready, that we reload, that we end, how things
-//! stand in one sentence, and, by the watchdog, that decisions are being made. A loop that merely
-//! turns does not feed the watchdog.
+//! Notifications for the service manager: ready, reloading, stopping, the status in one sentence, and
+//! the watchdog's keep-alives, which are sent as long as decisions are made.
 
 use std::time::Duration;
 
@@ -10,22 +9,20 @@ use crate::sys::notify::ServiceManager;
 use crate::sys::text::escape_controls;
 use crate::time::{Monotonic, Now};
 
-/// The service manager's side of the daemon.
 #[derive(Debug)]
 pub(super) struct Service {
     manager: ServiceManager,
-    /// The sentence that it was told last.
+    /// As last sent.
     status: String,
-    /// Of which round it was made.
+    /// The time of the decision that it is about.
     status_of: Option<Now>,
-    /// When the watchdog is fed next.
-    feed_at: Option<Monotonic>,
-    /// It should be fed, and is not.
-    withheld: bool,
+    /// The next keep-alive.
+    keep_alive_at: Option<Monotonic>,
+    /// A keep-alive is due, and no decisions are made.
+    is_withheld: bool,
 }
 
 impl Service {
-    /// Whoever has started this process.
     pub(super) fn new() -> Self {
         let manager = ServiceManager::of_this_process().unwrap_or_else(|error| {
             log::warn!("{error}; the service manager is not notified");
@@ -39,18 +36,18 @@ impl Service {
             manager,
             status: String::new(),
             status_of: None,
-            feed_at: None,
-            withheld: false,
+            keep_alive_at: None,
+            is_withheld: false,
         }
     }
 
-    /// The listener is bound and the former process's memory is loaded: the loop is about to begin.
+    /// The start or a reload is complete.
     pub(super) fn ready(&mut self, now: Monotonic) {
         self.manager.send("READY=1".to_owned());
-        self.feed_at = self.manager.watchdog().map(|_| now);
+        self.keep_alive_at = self.manager.watchdog().map(|_| now);
     }
 
-    /// A reload begins; what is said of it ends with [`Service::ready`].
+    /// A reload begins, to be completed by [`Service::ready`].
     pub(super) fn reloading(&mut self, now: Monotonic) {
         self.manager.send(format!(
             "RELOADING=1\nMONOTONIC_USEC={}",
@@ -58,29 +55,27 @@ impl Service {
         ));
     }
 
-    /// We end, perhaps not at once.
-    pub(super) fn stopping(&mut self, sentence: &str) {
-        self.status = sentence.to_owned();
-        self.manager.send(format!("STOPPING=1\nSTATUS={sentence}"));
+    pub(super) fn stopping(&mut self, status: &str) {
+        self.status = status.to_owned();
+        self.manager.send(format!("STOPPING=1\nSTATUS={status}"));
     }
 
-    /// At the end of each turn: the sentence if it is another, and the watchdog's food if it is
-    /// time for it and deserved. While we end no decisions are made, and turning is enough.
-    pub(super) fn tend(&mut self, lookout: &Lookout, is_ending: bool, now: Now) {
+    /// At the end of each turn. During the shutdown no decisions are made, and each turn counts.
+    pub(super) fn notify(&mut self, lookout: &Lookout, is_stopping: bool, now: Now) {
         if !self.manager.is_there() {
             return;
         }
         self.manager.flush();
-        if !is_ending {
-            self.tell_status(lookout);
+        if !is_stopping {
+            self.send_status(lookout);
         }
-        if self.feed_at.is_some_and(|at| at <= now.mono) {
-            self.feed(is_ending || lookout.is_deciding(now.mono), now.mono);
+        if self.keep_alive_at.is_some_and(|at| at <= now.mono) {
+            self.keep_alive(is_stopping || lookout.is_deciding(now.mono), now.mono);
         }
     }
 
-    /// There is a new sentence when there was a decision.
-    fn tell_status(&mut self, lookout: &Lookout) {
+    /// The status changes with a decision.
+    fn send_status(&mut self, lookout: &Lookout) {
         let round = lookout.last_round().map(|round| round.at);
         if !self.status.is_empty() && round == self.status_of {
             return;
@@ -93,29 +88,29 @@ impl Service {
         }
     }
 
-    /// While the watchdog is not fed somebody else's deadlines make the turns.
     pub(super) fn next_deadline(&self, now: Monotonic) -> Option<Monotonic> {
         let backlog = self.manager.has_backlog().then_some(now + RETRY);
-        self.feed_at
-            .filter(|_| !self.withheld)
+        self.keep_alive_at
+            .filter(|_| !self.is_withheld)
             .into_iter()
             .chain(backlog)
             .min()
     }
 
-    fn feed(&mut self, is_deserved: bool, now: Monotonic) {
-        if is_deserved {
-            let is_taken = self.manager.send_now("WATCHDOG=1");
-            let again = self.manager.watchdog().map(|limit| limit / 2);
-            self.feed_at = again.map(|again| now + if is_taken { again } else { again.min(RETRY) });
-        } else if !self.withheld {
+    fn keep_alive(&mut self, is_deciding: bool, now: Monotonic) {
+        if is_deciding {
+            let is_sent = self.manager.send_now("WATCHDOG=1");
+            let interval = self.manager.watchdog().map(|limit| limit / 2);
+            let interval = interval.map(|half| if is_sent { half } else { half.min(RETRY) });
+            self.keep_alive_at = interval.map(|interval| now + interval);
+        } else if !self.is_withheld {
             log::error!("no decisions are being made: the watchdog is not notified");
         }
-        self.withheld = !is_deserved;
+        self.is_withheld = !is_deciding;
     }
 }
 
-/// Who is the primary, what we are, and what we wait for.
+/// The primary, this node's role, and the last verdict.
 fn status(lookout: &Lookout) -> String {
     let primary = lookout
         .primary()
@@ -130,20 +125,20 @@ fn status(lookout: &Lookout) -> String {
             None => format!("{own}, role unknown"),
         },
     };
-    let waits = lookout
+    let verdict = lookout
         .last_round()
         .map(|round| format!("; {}", round.decision.verdict))
         .unwrap_or_default();
-    let sentence: String = format!("primary: {primary}; this node: {own}{waits}")
+    let status: String = format!("primary: {primary}; this node: {own}{verdict}")
         .chars()
         .take(STATUS_CHARS)
         .collect();
-    escape_controls(&sentence).into_owned()
+    escape_controls(&status).into_owned()
 }
 
-/// A longer sentence is cut: systemd takes 4 KiB.
+/// The rest is cut: systemd takes 4 KiB.
 const STATUS_CHARS: usize = 500;
-/// How soon to try again where the service manager took nothing.
+/// After a notification that the service manager did not take.
 const RETRY: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -166,8 +161,8 @@ mod tests {
         }
     }
 
-    /// Everything that was said since.
-    fn heard(socket: &UnixDatagram) -> Vec<String> {
+    /// The notifications since the last call.
+    fn received(socket: &UnixDatagram) -> Vec<String> {
         let mut buffer = [0; 4096];
         let next = || {
             socket
@@ -176,7 +171,7 @@ mod tests {
                 .map(|n| String::from_utf8_lossy(&buffer[..n]).into_owned())
         };
         std::iter::from_fn(next)
-            .filter(|words| !words.starts_with("STATUS="))
+            .filter(|text| !text.starts_with("STATUS="))
             .collect()
     }
 
@@ -190,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_watchdog_hungers_when_decisions_stop_though_the_loop_turns() {
+    fn the_watchdog_is_not_notified_when_decisions_stop_though_the_loop_turns() {
         let name = format!("pglookout-service-{}", std::process::id());
         let socket =
             UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
@@ -203,15 +198,15 @@ mod tests {
         let mut lookout =
             Lookout::with_given_turns(Arc::new(config()), &Memory::default(), at(0.0));
         service.ready(at(0.0).mono);
-        assert_eq!(heard(&socket), ["READY=1"]);
+        assert_eq!(received(&socket), ["READY=1"]);
         let mut effects = Vec::new();
         let mut turn = |decides: bool, seconds: f64| {
             let deadlines = decides.then_some(Event::Turn(GivenTurn::Deadlines));
             let events = std::iter::once(Event::CheckRequested).chain(deadlines);
             lookout.turn(events, false, at(seconds), &mut effects);
-            service.tend(&lookout, false, at(seconds));
+            service.notify(&lookout, false, at(seconds));
             (
-                heard(&socket).len(),
+                received(&socket).len(),
                 service
                     .next_deadline(at(seconds).mono)
                     .map(|next| next.since_boot().as_secs_f64()),

@@ -11,21 +11,19 @@ use super::Daemon;
 use super::children::Children;
 use super::commands::PreviousFailover;
 use super::datagrams::{Statsd, Syslog};
-use super::ending::Ending;
-use super::files::Files;
-use super::flight::Flight;
-use super::io::Io;
-use super::journal::Journal;
-use super::keyring::Keyring;
+use super::descriptors::DescriptorLimits;
+use super::file_writes::FileWrites;
+use super::flight_recorder::FlightRecorder;
+use super::io::{Io, Owner, Registry};
 use super::listening::log_address;
 use super::maintenance::Maintenance;
 use super::peers::Peers;
 use super::readers::Readers;
-use super::registry::{Owner, Registry};
 use super::reload::Reload;
 use super::service::Service;
-use super::shares::Shares;
+use super::shutdown::Shutdown;
 use super::tls_files::TlsFiles;
+use super::tls_settings::TrustCache;
 use super::web::Web;
 use crate::config::{Config, Loaded};
 use crate::dns;
@@ -37,7 +35,7 @@ use crate::sys::files;
 use crate::sys::process::{self, InheritedLimit};
 use crate::sys::signals::Signals;
 
-/// Runs the daemon on a configuration until it is told to end. Exit status 1 if it cannot begin.
+/// Runs the daemon until a signal ends it. Exit status 1 if it cannot start.
 pub fn run(config_path: &Path, loaded: Loaded) -> ExitCode {
     if crate::sys::log::init(loaded.config.log_level).is_err() {
         return ExitCode::FAILURE;
@@ -48,7 +46,7 @@ pub fn run(config_path: &Path, loaded: Loaded) -> ExitCode {
         .warnings
         .iter()
         .for_each(|warning| log::warn!("{warning}"));
-    let outcome = begin(config_path, loaded.config, syslog)
+    let outcome = start(config_path, loaded.config, syslog)
         .and_then(|mut daemon| daemon.run().map_err(|error| about("the loop", &error)));
     let exit = match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,9 +59,9 @@ pub fn run(config_path: &Path, loaded: Loaded) -> ExitCode {
     exit
 }
 
-fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, String> {
+fn start(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, String> {
     let signals = Signals::block().map_err(|error| about("signals", &error))?;
-    let (limit, descriptors) = raise_descriptors();
+    let (inherited, max_descriptors) = raise_descriptors();
     let poll = Poll::new().map_err(|error| about("epoll", &error))?;
     let registry = poll.registry().try_clone();
     let mut registry = Registry::new(registry.map_err(|error| about("epoll", &error))?);
@@ -72,23 +70,24 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         .map_err(|error| about("signals", &error))?;
     let listener = Listener::bind(config.http_address.as_deref(), config.http_port)
         .map_err(|error| error.to_string())?;
-    let shares = Shares::of(descriptors, &config);
+    let limits = DescriptorLimits::of(max_descriptors, &config);
     let mut clock = Clock::start();
     let mut io = Io {
         registry,
-        children: Children::new(limit, shares.left_open),
+        children: Children::new(inherited, limits.open_outputs),
         readers: Readers::default(),
-        addresses: dns::Cache::default(),
+        names: dns::Cache::default(),
         tls_files: TlsFiles::default(),
-        keyring: Keyring::default(),
+        trust: TrustCache::default(),
         events: Vec::new(),
         metrics: Vec::new(),
         now: clock.now(),
     };
-    let web = Web::new(listener, shares.clients, &mut io).map_err(|error| about("HTTP", &error))?;
+    let web = Web::new(listener, limits.http_clients, &mut io);
+    let web = web.map_err(|error| about("HTTP", &error))?;
     let boot_id = clock::boot_id();
-    let memory = recall(&config, boot_id.as_deref());
-    introduce(&config);
+    let memory = load_memory(&config, boot_id.as_deref());
+    log_version(&config);
     log_address(config.http_address.as_deref(), config.http_port);
     let now = clock.now();
     io.now = now;
@@ -100,9 +99,9 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         service: Service::new(),
         statsd,
         syslog,
-        flight: Flight::new(&lookout, &memory, now),
+        recorder: FlightRecorder::new(&lookout, &memory, now),
         clock,
-        maintenance: Maintenance::of(&lookout.config().maintenance_mode_file),
+        maintenance: Maintenance::new(&lookout.config().maintenance_mode_file),
         lookout,
         poll,
         io,
@@ -110,19 +109,17 @@ fn begin(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         nodes: Peers::default(),
         observers: Peers::default(),
         previous_failover,
-        files: Files::default(),
+        files: FileWrites::default(),
         web,
-        descriptors,
+        max_descriptors,
         config_path: config_path.to_owned(),
         boot_id,
-        page: None,
-        journal: Journal::default(),
-        ending: Ending::NotYet,
+        shutdown: Shutdown::NotRequested,
         reload: Reload::default(),
     })
 }
 
-/// What commands get back, and how many there may be now.
+/// The limit that commands get back, and the limit of this process.
 fn raise_descriptors() -> (Option<InheritedLimit>, u64) {
     match process::raise_descriptors() {
         Ok((inherited, raised)) => (Some(inherited), raised),
@@ -133,8 +130,8 @@ fn raise_descriptors() -> (Option<InheritedLimit>, u64) {
     }
 }
 
-/// What a former process has left in the state file, as far as it makes sense.
-fn recall(config: &Config, boot_id: Option<&str>) -> Memory {
+/// What the previous process has left in the state file.
+fn load_memory(config: &Config, boot_id: Option<&str>) -> Memory {
     let read = match files::read_own(&config.state_file, MAX_STATE_FILE_BYTES) {
         Ok(bytes) => StateFile::read(&bytes).and_then(|file| file.recall(boot_id)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Memory::default(),
@@ -160,7 +157,7 @@ fn recall(config: &Config, boot_id: Option<&str>) -> Memory {
     }
 }
 
-fn introduce(config: &Config) {
+fn log_version(config: &Config) {
     let version = env!("CARGO_PKG_VERSION");
     match &config.own_db {
         Some(own) => log::info!(

@@ -1,5 +1,5 @@
-//! The HTTP server: clients, their deadlines and what they are told. A client that is slow, idle,
-//! greedy or hostile costs nobody else anything.
+//! The HTTP server: its clients, their deadlines, and the pages. A client that is slow, idle, greedy
+//! or hostile costs the others nothing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,41 +9,48 @@ use bytes::{Buf, Bytes};
 use mio::Token;
 use mio::net::TcpStream;
 
-use super::io::Io;
-use super::journal::Journal;
+use super::io::{Io, Owner, READ_WRITE};
 use super::listening::Listening;
-use super::registry::{BOTH, Owner};
 use crate::format;
 use crate::http::limits::{IDLE_DEADLINE, MAX_REQUEST_HEAD_BYTES, REQUEST_DEADLINE};
 use crate::http::{Answer, Exchange, Refusal, Reply, Request, Route, Step, write_continue};
-use crate::lookout::{Event, Lookout};
+use crate::lookout::{Event, Lookout, Rounds};
 use crate::net::{Link, Listener, Next};
 use crate::time::{Monotonic, Now};
 
-/// The listener and its clients.
 pub(super) struct Web {
     pub(super) listening: Listening,
-    clients: Clients,
+    pub(super) clients: Clients,
 }
 
-/// What the answers are made of.
-pub(super) struct Content<'a> {
-    pub(super) lookout: &'a Lookout,
-    /// `/state.json` as last rendered; `None` once the facts have changed.
-    pub(super) state: &'a mut Option<Bytes>,
-    pub(super) journal: &'a mut Journal,
-}
-
-struct Clients {
+pub(super) struct Clients {
+    pub(super) pages: Pages,
+    /// Those over this number are disconnected as others come.
+    pub(super) max: usize,
     clients: BTreeMap<Token, Client>,
-    /// At once.
-    max: usize,
+}
+
+/// The last rendering of each page.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    /// `/state.json`; `None` once the facts have changed.
+    state: Option<Bytes>,
+    /// `/decisions.json`
+    decisions: Option<DecisionsPage>,
+}
+
+#[derive(Debug)]
+struct DecisionsPage {
+    rendered_at: Monotonic,
+    /// The number of decisions until then.
+    count: u64,
+    body: Bytes,
 }
 
 struct Client {
     link: Link,
     exchange: Exchange,
-    /// What of an answer's body is not in the link's output yet.
+    /// The part of an answer's body that is not in the link's output yet.
     body: Bytes,
     phase: Phase,
     deadline: Monotonic,
@@ -56,63 +63,46 @@ enum Phase {
     /// A request is coming in.
     Reading,
     /// An answer is going out.
-    Answering { then: Then },
-    /// The last answer is out; what still comes is thrown away, so that the client can read it.
+    Answering { keep_alive: bool },
+    /// The last answer is out; further input is discarded, so that the client can read the answer.
     Lingering,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
-    ReadOn,
-    Close,
 }
 
 impl Web {
     pub(super) fn new(listener: Listener, max_clients: usize, io: &mut Io) -> io::Result<Self> {
-        let clients = Clients {
-            clients: BTreeMap::new(),
-            max: max_clients,
-        };
         Ok(Self {
             listening: Listening::new(listener, io)?,
-            clients,
+            clients: Clients {
+                pages: Pages::default(),
+                max: max_clients,
+                clients: BTreeMap::new(),
+            },
         })
     }
 
-    /// For so many clients from now on. Those who are too many now give way as others come.
-    pub(super) fn set_max_clients(&mut self, max: usize) {
-        self.clients.max = max;
-    }
-
-    /// Takes in those who wait.
-    pub(super) fn accept(&mut self, content: &mut Content<'_>, io: &mut Io) {
+    pub(super) fn accept(&mut self, lookout: &Lookout, io: &mut Io) {
         let clients = &mut self.clients;
         self.listening
-            .accept(io, |stream, io| clients.take_in(stream, content, io));
+            .accept(io, |stream, io| clients.add(stream, lookout, io));
     }
 
-    /// Readiness on a client's connection.
-    pub(super) fn ready(&mut self, token: Token, content: &mut Content<'_>, io: &mut Io) {
-        self.clients.ready(token, content, io);
-    }
-
-    /// Whose time is up is told so if that helps, and closed. Gives the next deadline.
-    pub(super) fn tick(&mut self, content: &mut Content<'_>, io: &mut Io) -> Option<Monotonic> {
+    /// Returns the next deadline.
+    pub(super) fn tick(&mut self, lookout: &Lookout, io: &mut Io) -> Option<Monotonic> {
         let listening = self.listening.tick(io);
-        self.clients.expire(content, io);
-        let clients = self.clients.clients.values();
-        let deadlines = clients.map(|client| client.deadline);
-        deadlines.chain(listening).min()
+        listening
+            .into_iter()
+            .chain(self.clients.tick(lookout, io))
+            .min()
     }
 }
 
 impl Clients {
-    fn take_in(&mut self, stream: TcpStream, content: &mut Content<'_>, io: &mut Io) {
+    fn add(&mut self, stream: TcpStream, lookout: &Lookout, io: &mut Io) {
         if self.clients.len() >= self.max && !self.make_room(io) {
             return;
         }
         let link = Link::accepted(stream, INPUT_BYTES);
-        let Ok(token) = io.registry.register(&link, Owner::Client, BOTH) else {
+        let Ok(token) = io.registry.register(&link, Owner::HttpClient, READ_WRITE) else {
             return;
         };
         let client = Client {
@@ -123,48 +113,46 @@ impl Clients {
             deadline: io.now.mono + REQUEST_DEADLINE,
         };
         self.clients.insert(token, client);
-        self.ready(token, content, io);
+        self.ready(token, lookout, io);
     }
 
-    fn ready(&mut self, token: Token, content: &mut Content<'_>, io: &mut Io) {
-        let client = self.clients.get_mut(&token);
-        if client.is_some_and(|client| !client.go_on(token, content, io)) {
+    pub(super) fn ready(&mut self, token: Token, lookout: &Lookout, io: &mut Io) {
+        let (client, pages) = (self.clients.get_mut(&token), &mut self.pages);
+        if client.is_some_and(|client| !client.go_on(token, lookout, pages, io)) {
             self.drop_client(token, io);
         }
     }
 
-    fn expire(&mut self, content: &mut Content<'_>, io: &mut Io) {
+    /// Closes connections whose time is over; an unfinished request gets an answer first.
+    fn tick(&mut self, lookout: &Lookout, io: &mut Io) -> Option<Monotonic> {
         let now = io.now;
-        let late = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.deadline <= now.mono);
-        for token in late.map(|(token, _)| *token).collect::<Vec<_>>() {
-            let Some(client) = self.clients.get_mut(&token) else {
-                continue;
-            };
-            if client.phase == Phase::Reading {
+        let clients = self.clients.iter_mut();
+        let late = clients.filter(|(_, client)| client.deadline <= now.mono);
+        let mut closed = Vec::new();
+        for (token, client) in late {
+            let is_reading = client.phase == Phase::Reading;
+            if is_reading {
                 client.answer(Answer::refused(Refusal::TimedOut), Reply::CLOSE, now);
                 client.deadline = now.mono + LINGER;
-                if client.go_on(token, content, io) {
-                    continue;
-                }
             }
+            if !is_reading || !client.go_on(*token, lookout, &mut self.pages, io) {
+                closed.push(*token);
+            }
+        }
+        for token in closed {
             self.drop_client(token, io);
         }
+        self.clients.values().map(|client| client.deadline).min()
     }
 
-    /// The one nearest its deadline that is not being answered gives way, so that a new client with
-    /// an honest request gets through a crowd of idle ones.
+    /// Closes the connection nearest its deadline of those that are not being answered, so that a
+    /// proper request gets through a crowd of idle clients.
     fn make_room(&mut self, io: &mut Io) -> bool {
-        let waiting = self
-            .clients
-            .iter()
-            .filter(|(_, client)| !matches!(client.phase, Phase::Answering { .. }));
-        let Some(token) = waiting
-            .min_by_key(|(_, client)| client.deadline)
-            .map(|(token, _)| *token)
-        else {
+        let clients = self.clients.iter();
+        let waiting =
+            clients.filter(|(_, client)| !matches!(client.phase, Phase::Answering { .. }));
+        let first = waiting.min_by_key(|(_, client)| client.deadline);
+        let Some(token) = first.map(|(token, _)| *token) else {
             return false;
         };
         self.drop_client(token, io);
@@ -178,22 +166,48 @@ impl Clients {
     }
 }
 
-impl Content<'_> {
-    fn state(&mut self) -> Bytes {
-        let nodes = &self.lookout.state().nodes;
-        let render = || format::state_json(nodes).into();
+impl Pages {
+    pub(super) fn facts_changed(&mut self) {
+        self.state = None;
+    }
+
+    /// Frees a rendering of the decisions that is too old to be served again.
+    pub(super) fn tidy(&mut self, now: Monotonic) {
+        self.decisions
+            .take_if(|page| now.since(page.rendered_at) >= DECISIONS_LIFETIME);
+    }
+
+    fn state(&mut self, lookout: &Lookout) -> Bytes {
+        let render = || format::state_json(&lookout.state().nodes).into();
         self.state.get_or_insert_with(render).clone()
+    }
+
+    /// May be a little old: clients that read slowly and ask often share one rendering, or each
+    /// would hold one of its own in memory.
+    fn decisions(&mut self, rounds: &Rounds, now: Monotonic) -> Bytes {
+        let is_current = |page: &&DecisionsPage| {
+            page.count == rounds.count() || now.since(page.rendered_at) < DECISIONS_LIFETIME
+        };
+        if let Some(page) = self.decisions.as_ref().filter(is_current) {
+            return page.body.clone();
+        }
+        let page = self.decisions.insert(DecisionsPage {
+            rendered_at: now,
+            count: rounds.count(),
+            body: format::decisions_json(rounds.iter()).into(),
+        });
+        page.body.clone()
     }
 }
 
 impl Client {
     /// Moves bytes, takes requests and answers them, until there is nothing to do without waiting.
-    /// False: the client has gone.
-    fn go_on(&mut self, token: Token, content: &mut Content<'_>, io: &mut Io) -> bool {
+    /// False: the connection is over.
+    fn go_on(&mut self, token: Token, lookout: &Lookout, pages: &mut Pages, io: &mut Io) -> bool {
         for _ in 0..STEPS_PER_TURN {
             self.feed();
             let pumped = self.link.pump();
-            let took_request = self.take_requests(content, io);
+            let took_request = self.take_requests(lookout, pages, io);
             let moved = pumped.read > 0 || pumped.written > 0 || took_request;
             match pumped.next {
                 Next::Failed(_) => return false,
@@ -210,7 +224,6 @@ impl Client {
         true
     }
 
-    /// The next part of the body goes to the link.
     fn feed(&mut self) {
         let room = OUTPUT_BYTES
             .saturating_sub(self.link.output.len())
@@ -226,12 +239,12 @@ impl Client {
     }
 
     /// Takes the next request if the last answer is out. True if one was taken, or another can be.
-    fn take_requests(&mut self, content: &mut Content<'_>, io: &mut Io) -> bool {
-        if let Phase::Answering { then } = self.phase {
+    fn take_requests(&mut self, lookout: &Lookout, pages: &mut Pages, io: &mut Io) -> bool {
+        if let Phase::Answering { keep_alive } = self.phase {
             if !self.is_sent() {
                 return false;
             }
-            self.answered(then, io.now);
+            self.answered(keep_alive, io.now);
         }
         match self.exchange.receive(&mut self.link.input) {
             Step::NeedMore => {
@@ -243,7 +256,7 @@ impl Client {
                 true
             }
             Step::Request(request) => {
-                self.serve(request, content, io);
+                self.serve(request, lookout, pages, io);
                 true
             }
             Step::Refused(refusal) => {
@@ -253,15 +266,13 @@ impl Client {
         }
     }
 
-    fn answered(&mut self, then: Then, now: Now) {
-        (self.phase, self.deadline) = match then {
-            Then::ReadOn => (Phase::Idle, now.mono + IDLE_DEADLINE),
-            Then::Close => {
-                // The other side reads the answer and closes; a client that has gone already needs
-                // no goodbye.
-                let _ = self.link.end_output();
-                (Phase::Lingering, now.mono + LINGER)
-            }
+    fn answered(&mut self, keep_alive: bool, now: Now) {
+        (self.phase, self.deadline) = if keep_alive {
+            (Phase::Idle, now.mono + IDLE_DEADLINE)
+        } else {
+            // The client reads the answer and closes. An error: it has closed already.
+            let _ = self.link.end_output();
+            (Phase::Lingering, now.mono + LINGER)
         };
     }
 
@@ -273,12 +284,10 @@ impl Client {
         }
     }
 
-    fn serve(&mut self, request: Request, content: &mut Content<'_>, io: &mut Io) {
+    fn serve(&mut self, request: Request, lookout: &Lookout, pages: &mut Pages, io: &mut Io) {
         let answer = match request.route {
-            Route::State => Answer::json(content.state()),
-            Route::Decisions => {
-                Answer::json(content.journal.page(content.lookout.rounds(), io.now.mono))
-            }
+            Route::State => Answer::json(pages.state(lookout)),
+            Route::Decisions => Answer::json(pages.decisions(lookout.rounds(), io.now.mono)),
             Route::Check => {
                 io.events.push(Event::CheckRequested);
                 Answer::no_content()
@@ -291,23 +300,22 @@ impl Client {
 
     fn answer(&mut self, answer: Answer, reply: Reply, now: Now) {
         self.body = answer.write(reply, now.wall, &mut self.link.output);
-        let then = if reply.keep_alive {
-            Then::ReadOn
-        } else {
-            Then::Close
-        };
         if self.phase == Phase::Idle {
             self.deadline = now.mono + REQUEST_DEADLINE;
         }
-        self.phase = Phase::Answering { then };
+        self.phase = Phase::Answering {
+            keep_alive: reply.keep_alive,
+        };
     }
 }
 
-/// Bytes of requests that may wait.
+/// Of requests that wait.
 const INPUT_BYTES: usize = 2 * MAX_REQUEST_HEAD_BYTES;
-/// Bytes of an answer that are copied for sending at a time.
+/// Of an answer that are copied for sending at a time.
 const OUTPUT_BYTES: usize = 64 << 10;
 /// Requests, or parts of an answer, that one client gets per turn.
 const STEPS_PER_TURN: usize = 16;
 /// How long a client has to read the last answer.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long the page of decisions is served although there are newer ones.
+const DECISIONS_LIFETIME: Duration = Duration::from_millis(500);

@@ -1,38 +1,36 @@
-//! Decisions as people read them: one sentence each, with its time; what says the same again and
-//! again is counted.
+//! Decisions as text: one sentence each, with its time; repetitions are counted.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::replay::{Outcome, Told};
 
-/// What was told so far, as far as the next sentence depends on it.
+/// What the next line depends on.
 #[derive(Default)]
 pub(super) struct Story {
-    /// Name and reason of the verdict that was told last.
-    said: Option<(&'static str, &'static str)>,
-    /// How often it came out again, and when for the last time.
-    again: Option<(usize, f64)>,
-    /// Why everybody was asked again, if that was told: while a failover is held up, it goes before
-    /// every decision.
-    asked: Option<&'static str>,
+    /// Name and reason of the last printed verdict.
+    printed: Option<(&'static str, &'static str)>,
+    /// How often it was repeated, and when last.
+    repeated: Option<(usize, f64)>,
+    /// The printed reason for polling again, which precedes every decision while a failover waits.
+    poll_reason: Option<&'static str>,
 }
 
 impl Story {
-    /// Tells one thing, unless it only says again what was said.
-    pub(super) fn tell(&mut self, told: &Told, out: &mut impl Write) -> io::Result<()> {
-        match told {
+    /// Prints a line, unless it repeats the last one.
+    pub(super) fn add(&mut self, next: &Told, out: &mut impl Write) -> io::Result<()> {
+        match next {
             Told::News { t, text } => {
                 self.end(out)?;
                 write_line(out, *t, text)
             }
-            Told::Decision(outcome) => self.tell_decision(outcome, out),
+            Told::Decision(outcome) => self.add_decision(outcome, out),
         }
     }
 
-    /// Tells how often the last sentence was true, if more than once.
+    /// Prints the repetitions of the last sentence.
     pub(super) fn end(&mut self, out: &mut impl Write) -> io::Result<()> {
-        match self.again.take() {
+        match self.repeated.take() {
             Some((1, t)) => writeln!(out, "{:>14}  the same at {t:.3}", ""),
             Some((times, t)) => {
                 writeln!(out, "{:>14}  the same {times} times more, until {t:.3}", "")
@@ -41,21 +39,23 @@ impl Story {
         }
     }
 
-    fn tell_decision(&mut self, outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
+    fn add_decision(&mut self, outcome: &Outcome, out: &mut impl Write) -> io::Result<()> {
         let Outcome { line, sentence, .. } = outcome;
         let verdict = (line.verdict, line.reason);
-        let asks = line.verdict == ASKS;
-        if asks && self.asked.replace(line.reason) == Some(line.reason) {
+        let is_poll = line.verdict == POLL_AGAIN;
+        if is_poll && self.poll_reason.replace(line.reason) == Some(line.reason) {
             return Ok(());
         }
-        if self.said == Some(verdict) {
-            let times = self.again.map_or(1, |(times, _)| times.saturating_add(1));
-            self.again = Some((times, line.t));
+        if self.printed == Some(verdict) {
+            let times = self
+                .repeated
+                .map_or(1, |(times, _)| times.saturating_add(1));
+            self.repeated = Some((times, line.t));
             return Ok(());
         }
         self.end(out)?;
-        self.asked = self.asked.filter(|_| asks || line.verdict == HOLD);
-        self.said = Some(verdict);
+        self.poll_reason = self.poll_reason.filter(|_| is_poll || line.verdict == HOLD);
+        self.printed = Some(verdict);
         write_line(
             out,
             Duration::try_from_secs_f64(line.t).unwrap_or_default(),
@@ -64,10 +64,10 @@ impl Story {
     }
 }
 
-/// The verdict that may come out again and again for one cause.
+/// May be repeated for one cause.
 const HOLD: &str = "hold";
-/// The verdict that goes before a decision about a failover.
-const ASKS: &str = "wants_fresh_facts";
+/// Precedes a decision about a failover.
+const POLL_AGAIN: &str = "wants_fresh_facts";
 
 fn write_line(out: &mut impl Write, t: Duration, text: &str) -> io::Result<()> {
     let text: String = text
@@ -93,8 +93,8 @@ mod tests {
         );
         let timelines = read(&format!("{header}\n{lines}")).unwrap();
         let (mut out, mut story) = (Vec::new(), Story::default());
-        run(&timelines[0], &mut |told| {
-            story.tell(&told, &mut out).unwrap()
+        run(&timelines[0], &mut |next| {
+            story.add(&next, &mut out).unwrap()
         })
         .unwrap();
         story.end(&mut out).unwrap();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_a_failover_by_hand_on_the_cores_own_deadlines() {
+    fn a_failover_is_printed_with_the_deadlines_of_the_core() {
         check(
             r#"{"t": 0.1, "node": "p", "report": {"in_recovery": false, "db_time": 0.1, "lsn": "0/5"}}
                {"t": 0.1, "node": "s", "report": {"in_recovery": true, "db_time": 0.1, "receive_lsn": "0/5", "last_replay": 0}}

@@ -1,27 +1,23 @@
-//! The prober: one connection to each peer, kept open, a probe whenever the core wants one, and an
-//! answer to every probe. Who is late, what is dialled next and what becomes an event is written
-//! once; what is said on the connection to a database node and to an observer are two
-//! [`Conversation`]s.
+//! Probes: one connection to each peer, kept open, and an outcome for every probe. Deadlines, the next
+//! address and the events are the same for all peers; the protocols spoken with database nodes and
+//! with observers are two [`Conversation`]s.
 
-mod conversation;
-mod dial;
 mod node;
 mod observer;
 mod outbound;
 mod tls_negotiation;
-mod warnings;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use conversation::{Conversation, Probe, Redial, Step};
 pub(super) use node::NodeConversation;
 pub(super) use observer::ObserverConversation;
-use outbound::Outbound;
+use outbound::{Connection, Dial, Outbound};
 
 use super::io::Io;
-use crate::cluster::ProbeFailure;
+use crate::cluster::{ProbeFailure, ProbeStep};
 use crate::config::Config;
-use crate::lookout::ProbeId;
+use crate::lookout::{Event, ProbeId};
 use crate::time::Monotonic;
 
 /// The connections to all peers of one kind.
@@ -45,7 +41,7 @@ impl<C: Conversation> Default for Peers<C> {
 }
 
 impl<C: Conversation> Peers<C> {
-    /// Takes over a configuration: a connection is kept as long as its own settings are the same.
+    /// A connection is kept as long as its own settings are the same.
     pub(super) fn adopt(&mut self, config: &Config, io: &mut Io) {
         let configured = C::configured(config);
         self.peers.retain(|name, peer| {
@@ -57,7 +53,7 @@ impl<C: Conversation> Peers<C> {
         });
     }
 
-    /// Probes a peer. What comes of it is an event with this id, in this turn or a later one.
+    /// The outcome is an event with this id, in this turn or a later one.
     pub(super) fn probe(&mut self, name: &C::Name, id: ProbeId, config: &Config, io: &mut Io) {
         let Some(settings) = C::configured(config).get(name) else {
             return;
@@ -74,29 +70,27 @@ impl<C: Conversation> Peers<C> {
         peer.begin(io);
     }
 
-    /// Readiness on a peer's connection.
     pub(super) fn ready(&mut self, name: &C::Name, io: &mut Io) {
         if let Some(peer) = self.peers.get_mut(name) {
             peer.go_on(io);
         }
     }
 
-    /// Names were found: those who wait for one go on.
+    /// Names were looked up: peers that wait for one go on.
     pub(super) fn names_found(&mut self, io: &mut Io) {
         let peers = self.peers.values_mut();
-        let waiting = peers.filter(|peer| peer.outbound.is_awaiting());
+        let waiting = peers.filter(|peer| peer.outbound.is_resolving());
         waiting.for_each(|peer| peer.go_on(io));
     }
 
-    /// Files of certificates were read: those who wait for them go on, the others find nothing to
-    /// do.
+    /// TLS files were read: peers that wait for them go on, the others find nothing to do.
     pub(super) fn files_read(&mut self, io: &mut Io) {
         let peers = self.peers.values_mut();
         let waiting = peers.filter(|peer| peer.probe.is_some() && peer.outbound.step().is_none());
         waiting.for_each(|peer| peer.go_on(io));
     }
 
-    /// Whose time is up has failed, or tries the next address. Gives the next deadline.
+    /// Peers whose time is over fail, or try the next address. Returns the next deadline.
     pub(super) fn tick(&mut self, io: &mut Io) -> Option<Monotonic> {
         let now = io.now.mono;
         let late = |at: Option<Monotonic>| at.is_some_and(|at| at <= now);
@@ -104,8 +98,8 @@ impl<C: Conversation> Peers<C> {
             if late(peer.answer_deadline()) {
                 let step = peer.outbound.step();
                 let step = step.unwrap_or_else(|| peer.conversation.step());
-                let step = peer.conversation.fail(ProbeFailure::TimedOut { step });
-                peer.act_on(step, io);
+                let action = peer.conversation.fail(ProbeFailure::TimedOut { step });
+                peer.act_on(action, io);
             } else if late(peer.next_deadline()) {
                 peer.go_on(io);
             }
@@ -114,7 +108,7 @@ impl<C: Conversation> Peers<C> {
         peers.filter_map(Peer::next_deadline).min()
     }
 
-    /// Says goodbye on every connection, as far as that goes without waiting.
+    /// As far as that goes without waiting.
     pub(super) fn hang_up(&mut self, io: &mut Io) {
         self.peers.values_mut().for_each(|peer| peer.hang_up(io));
     }
@@ -131,30 +125,28 @@ impl<C: Conversation> Peer<C> {
         }
     }
 
-    /// Asks over the open connection, or dials.
+    /// Over the open connection, or a new one.
     fn begin(&mut self, io: &mut Io) {
         if self.conversation.begin(self.outbound.open()) {
             self.go_on(io);
         } else {
-            self.act_on(Step::Redial(Redial::FirstHost), io);
+            self.act_on(NextAction::Redial(Redial::FirstHost), io);
         }
     }
 
-    /// Goes on with whatever it is at.
     fn go_on(&mut self, io: &mut Io) {
-        let step = match self.outbound.go_on(io) {
+        let action = match self.outbound.go_on(io) {
             Ok(Some(open)) => self.conversation.go_on(open, self.probe.as_mut(), io),
-            Ok(None) => Step::Wait,
-            Err(failure) => Step::Failed(failure),
+            Ok(None) => NextAction::Wait,
+            Err(failure) => NextAction::Failed(failure),
         };
-        self.act_on(step, io);
+        self.act_on(action, io);
     }
 
-    /// The one place where an outcome is acted on: another connection, or an event.
-    fn act_on(&mut self, step: Step<C::Report>, io: &mut Io) {
-        let dialled = match step {
-            Step::Wait => return,
-            Step::Answer {
+    fn act_on(&mut self, action: NextAction<C::Report>, io: &mut Io) {
+        let dialled = match action {
+            NextAction::Wait => return,
+            NextAction::Answer {
                 outcome,
                 keep_connection,
             } => {
@@ -163,8 +155,8 @@ impl<C: Conversation> Peer<C> {
                 }
                 return self.answer(outcome, io);
             }
-            Step::Failed(failure) => Err(failure),
-            Step::Redial(redial) => self.redial(redial, io),
+            NextAction::Failed(failure) => Err(failure),
+            NextAction::Redial(redial) => self.redial(redial, io),
         };
         if let Err(failure) = dialled {
             let outcome = self.conversation.give_up(failure);
@@ -196,7 +188,7 @@ impl<C: Conversation> Peer<C> {
         io.events.extend(event);
     }
 
-    /// When the peer has failed if it has not answered, or has not let us in.
+    /// Until then the peer must have answered, and before that accepted the login.
     fn answer_deadline(&mut self) -> Option<Monotonic> {
         let open = self.outbound.open();
         let connection = open.and_then(|open| self.conversation.deadline(open));
@@ -220,4 +212,80 @@ impl<C: Conversation> Peer<C> {
         }
         self.close(io);
     }
+}
+
+/// The protocol on the connection to one peer. It owns no connection.
+pub(in crate::daemon) trait Conversation: Sized {
+    type Name: Clone + Ord;
+    /// How the peer is reached.
+    type Settings: PartialEq;
+    /// The result of a probe.
+    type Report;
+
+    fn configured(config: &Config) -> &BTreeMap<Self::Name, Self::Settings>;
+    fn new(name: &Self::Name, settings: &Self::Settings) -> (Self, Outbound);
+    fn settings(&self) -> &Self::Settings;
+    /// For the outcome of a probe, or for the end of an idle connection.
+    fn event(
+        name: Self::Name,
+        probe: Option<ProbeId>,
+        outcome: Result<Self::Report, ProbeFailure>,
+    ) -> Option<Event>;
+
+    /// The addresses of the peer.
+    fn dial(&self, deadline: Monotonic) -> Dial;
+    /// A probe begins. False: it needs a new connection.
+    fn begin(&mut self, open: Option<&mut Connection>) -> bool;
+    /// Moves and interprets bytes, until there is nothing to do without waiting.
+    fn go_on(
+        &mut self,
+        open: &mut Connection,
+        probe: Option<&mut Probe>,
+        io: &mut Io,
+    ) -> NextAction<Self::Report>;
+    /// The step that an open connection waits for.
+    fn step(&self) -> ProbeStep;
+    /// Of this connection alone, beside the one of the probe.
+    fn deadline(&self, _open: &Connection) -> Option<Monotonic> {
+        None
+    }
+    /// After the connection has failed, or has timed out.
+    fn fail(&mut self, failure: ProbeFailure) -> NextAction<Self::Report> {
+        NextAction::Failed(failure)
+    }
+    /// The outcome of a probe that has failed.
+    fn give_up(&mut self, failure: ProbeFailure) -> Result<Self::Report, ProbeFailure> {
+        Err(failure)
+    }
+    /// The connection is closed: the next one begins from the start.
+    fn reset(&mut self);
+    /// Queues the protocol's good-bye.
+    fn hang_up(&self, _open: &mut Connection) {}
+}
+
+pub(in crate::daemon) enum NextAction<Report> {
+    Wait,
+    Answer {
+        outcome: Result<Report, ProbeFailure>,
+        keep_connection: bool,
+    },
+    Failed(ProbeFailure),
+    Redial(Redial),
+}
+
+pub(in crate::daemon) enum Redial {
+    /// Once more.
+    SameServer,
+    /// This host has failed.
+    NextHost(ProbeFailure),
+    FirstHost,
+}
+
+/// A probe in progress.
+pub(in crate::daemon) struct Probe {
+    id: ProbeId,
+    /// When it has failed.
+    deadline: Monotonic,
+    /// For each of its two parts: to log in, and to get the answer.
+    timeout: Duration,
 }

@@ -1,29 +1,26 @@
-//! What is said to a database node: agreeing on TLS, logging in, then poll after poll.
+//! The conversation with a database node: agreeing on TLS, logging in, then poll after poll.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::conversation::{Conversation, Probe, Redial, Step};
-use super::dial::Dial;
-use super::outbound::{Connection, Outbound};
+use super::outbound::{Connection, Dial, Outbound};
 use super::tls_negotiation::{self, TlsNegotiation};
-use super::warnings::Warnings;
+use super::{Conversation, NextAction, Probe, Redial};
 use crate::cluster::{NodeReport, ProbeFailure, ProbeStep, RoleReport};
 use crate::config::{Config, ConnInfo, NodeName, WantedRole};
-use crate::daemon::io::Io;
-use crate::daemon::registry::Owner;
-use crate::lookout::{Event, ProbeId};
+use crate::daemon::io::{Io, Owner};
+use crate::lookout::{Event, LogOnce, ProbeId};
 use crate::net::Next;
 use crate::pg::{Progress, Session};
 use crate::sys::socket::KeepAlive;
 use crate::time::Monotonic;
 
-/// The conversation with one node.
 pub(in crate::daemon) struct NodeConversation {
     name: NodeName,
     info: ConnInfo,
     negotiation: TlsNegotiation,
     session: Option<Session>,
-    /// The report of a host that has not the wanted role, while the others are asked.
+    /// The report of a host of another role than the wanted one, while further hosts are tried.
     second_best: Option<NodeReport>,
     warnings: Warnings,
 }
@@ -67,21 +64,21 @@ impl Conversation for NodeConversation {
         probe: Option<ProbeId>,
         outcome: Result<NodeReport, ProbeFailure>,
     ) -> Option<Event> {
-        match (probe, outcome) {
-            (Some(probe), outcome) => Some(Event::NodeProbed {
+        if probe.is_some() {
+            return Some(Event::NodeProbed {
                 node,
-                probe: Some(probe),
+                probe,
                 outcome,
-            }),
-            (None, Err(failure)) => Some(Event::NodeLost { node, failure }),
-            (None, Ok(_)) => None,
+            });
         }
+        let failure = outcome.err()?;
+        Some(Event::NodeLost { node, failure })
     }
 
     fn dial(&self, deadline: Monotonic) -> Dial {
         let hosts = self.info.hosts.iter();
-        let places = hosts.map(|host| (host.address.clone(), host.port));
-        Dial::new(places, self.info.connect_timeout, deadline)
+        let addresses = hosts.map(|host| (host.address.clone(), host.port));
+        Dial::new(addresses, self.info.connect_timeout, deadline)
     }
 
     fn begin(&mut self, open: Option<&mut Connection>) -> bool {
@@ -93,30 +90,30 @@ impl Conversation for NodeConversation {
         true
     }
 
-    /// Of several hosts the first that lets us in, and of those the first of the wanted role.
+    /// Of several hosts the first that accepts the login, and of those the first of the wanted role.
     fn go_on(
         &mut self,
         open: &mut Connection,
         probe: Option<&mut Probe>,
         io: &mut Io,
-    ) -> Step<NodeReport> {
+    ) -> NextAction<NodeReport> {
         match self.converse(open, probe, io) {
-            Ok(None) => Step::Wait,
+            Ok(None) => NextAction::Wait,
             Ok(Some(report)) if self.has_wanted_role(&report) => {
-                // Kept, it would stand in for this host when the idle connection is lost.
+                // Kept, it would hide a later loss of the idle connection.
                 self.second_best = None;
-                Step::Answer {
+                NextAction::Answer {
                     outcome: Ok(report),
                     keep_connection: true,
                 }
             }
             Ok(Some(report)) => {
                 self.second_best.get_or_insert(report);
-                Step::Redial(Redial::NextHost(ProbeFailure::Refused {
+                NextAction::Redial(Redial::NextHost(ProbeFailure::Refused {
                     message: "not of the role that target_session_attrs asks for".to_owned(),
                 }))
             }
-            Err(failure) => self.try_the_other_way(open, failure),
+            Err(failure) => self.try_other_encryption(open, failure),
         }
     }
 
@@ -125,25 +122,23 @@ impl Conversation for NodeConversation {
         session.map_or(ProbeStep::LoggingIn, Session::step)
     }
 
-    /// The host that has been reached must let us in within `connect_timeout`, or its share of the
-    /// time.
+    /// A connected host must accept the login within `connect_timeout`, or its share of the time.
     fn deadline(&self, open: &Connection) -> Option<Monotonic> {
-        (!self.is_logged_in()).then_some(open.until)
+        (!self.is_logged_in()).then_some(open.deadline)
     }
 
-    /// A host that refuses us ends the search, as with libpq; one that is down or starting up does
-    /// not.
-    fn fail(&mut self, failure: ProbeFailure) -> Step<NodeReport> {
-        let failure = self.negotiation.blame_files(failure);
+    /// A host that rejects the login ends the search, as with libpq; one that is down or starting up
+    /// does not.
+    fn fail(&mut self, failure: ProbeFailure) -> NextAction<NodeReport> {
+        let failure = self.negotiation.blame_unread_files(failure);
         if self.is_logged_in() || !is_outage(&failure) {
-            Step::Failed(failure)
+            NextAction::Failed(failure)
         } else {
-            Step::Redial(Redial::NextHost(failure))
+            NextAction::Redial(Redial::NextHost(failure))
         }
     }
 
-    /// The next poll begins another search, so a host of the wanted role is found once there is
-    /// one.
+    /// The next poll searches again, so a host of the wanted role is found once there is one.
     fn give_up(&mut self, failure: ProbeFailure) -> Result<NodeReport, ProbeFailure> {
         self.second_best.take().ok_or(failure)
     }
@@ -161,15 +156,20 @@ impl Conversation for NodeConversation {
 }
 
 impl NodeConversation {
-    /// Encrypted if that was plaintext, and the other way round, where `sslmode` leaves it open.
-    fn try_the_other_way(&mut self, open: &Connection, failure: ProbeFailure) -> Step<NodeReport> {
-        let turned_away = self.session.as_ref().is_some_and(Session::was_turned_away);
+    /// With TLS if the failed attempt was plaintext, and the other way round, if `sslmode` allows.
+    fn try_other_encryption(
+        &mut self,
+        open: &Connection,
+        failure: ProbeFailure,
+    ) -> NextAction<NodeReport> {
+        let is_rejected = self.session.as_ref().is_some_and(Session::was_turned_away);
         let negotiation = &self.negotiation;
-        let Some(second) = negotiation.other_way(open, &self.info, &failure, turned_away) else {
+        let Some(second) = negotiation.second_attempt(open, &self.info, &failure, is_rejected)
+        else {
             return self.fail(negotiation.explain(failure));
         };
         (self.session, self.negotiation) = (None, second);
-        Step::Redial(Redial::SameServer)
+        NextAction::Redial(Redial::SameServer)
     }
 
     fn has_wanted_role(&self, report: &NodeReport) -> bool {
@@ -206,7 +206,7 @@ impl NodeConversation {
         if !session.is_idle() {
             return Ok(None);
         }
-        // Just logged in. The time for the query begins now, once, however many hosts there are.
+        // Just logged in: the time for the query begins, once for all hosts.
         if self.second_best.is_none() {
             probe.deadline = io.now.mono + probe.timeout;
         }
@@ -214,7 +214,7 @@ impl NodeConversation {
         self.exchange(open, io)
     }
 
-    /// Moves bytes and listens to what they say, until there is nothing to do without waiting.
+    /// Moves bytes and hands them to the session, until there is nothing to do without waiting.
     fn exchange(
         &mut self,
         open: &mut Connection,
@@ -227,24 +227,24 @@ impl NodeConversation {
         let mut report = None;
         loop {
             let pumped = link.pump();
-            let waiting = link.input.len();
+            let before = link.input.len();
             while let Some(progress) = session.receive(&mut link.input, &mut link.output)? {
                 match progress {
                     Progress::LoggedIn => {}
                     Progress::Answered(answer) => report = Some(answer),
                     Progress::Warned(text) => {
-                        let news = self.warnings.news(&text, io.now.mono);
-                        news.iter()
-                            .for_each(|news| log::warn!("node {}: {news}", self.name));
+                        if let Some(line) = self.warnings.line(&text, io.now.mono) {
+                            log::warn!("node {}: {line}", self.name);
+                        }
                     }
                 }
             }
-            let took_some = link.input.len() < waiting;
+            let is_consumed = link.input.len() < before;
             match pumped.next {
                 Next::Failed(error) if report.is_none() => return Err(lost(session, Some(&error))),
                 Next::Ended if report.is_none() => return Err(lost(session, None)),
                 Next::Failed(_) | Next::Ended => break,
-                Next::Full if took_some => {}
+                Next::Full if is_consumed => {}
                 Next::Full => {
                     return Err(ProbeFailure::ProtocolError {
                         reason: format!("a message over {INPUT_BYTES} bytes"),
@@ -273,11 +273,11 @@ fn is_outage(failure: &ProbeFailure) -> bool {
     )
 }
 
-/// What the end of a connection means: what the server said before, if it said something.
+/// The failure that the end of a connection means; an error that the server sent before comes first.
 fn lost(session: &Session, error: Option<&std::io::Error>) -> ProbeFailure {
     match (
         session.connection_closed(),
-        error.map(tls_negotiation::blame),
+        error.map(tls_negotiation::failure_of),
     ) {
         (
             ProbeFailure::Unreachable { reason },
@@ -290,6 +290,67 @@ fn lost(session: &Session, error: Option<&std::io::Error>) -> ProbeFailure {
     }
 }
 
-/// Bytes of a server's messages that may wait: the longest message that the session takes, and
-/// some.
+/// Of a server's messages: more than the longest that the session accepts.
 const INPUT_BYTES: usize = 2 << 20;
+const WARNING_LIFETIME: Duration = Duration::from_secs(600);
+
+/// What sessions warn of beside good answers, each logged when it begins and not while it lasts. The
+/// key is the subject, the text before the first colon.
+#[derive(Debug, Default)]
+struct Warnings(BTreeMap<String, Warning>);
+
+#[derive(Debug)]
+struct Warning {
+    log: LogOnce<()>,
+    received_at: Monotonic,
+}
+
+impl Warnings {
+    /// The line to be logged, if any. A warning that was not repeated for a while has ended.
+    fn line(&mut self, text: &str, now: Monotonic) -> Option<String> {
+        self.0
+            .retain(|_, warning| now.since(warning.received_at) < WARNING_LIFETIME);
+        let subject = text.split(": ").next().unwrap_or_default();
+        let fresh = || Warning {
+            log: LogOnce::default(),
+            received_at: now,
+        };
+        let warning = self.0.entry(subject.to_owned()).or_insert_with(fresh);
+        warning.received_at = now;
+        warning.log.line((), text, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_logged_once_and_a_changed_text_once_a_minute() {
+        let mut warnings = Warnings::default();
+        for (second, text, expected) in [
+            (0, "heartbeat: a", Some("heartbeat: a")),
+            (0, "slots: a", Some("slots: a")),
+            (5, "heartbeat: a", None),
+            (10, "heartbeat: b", None),
+            (15, "heartbeat: c: d", None),
+            (60, "heartbeat: a", None),
+            (
+                60,
+                "heartbeat: c: d",
+                Some("heartbeat: c: d (2 similar messages suppressed)"),
+            ),
+            (120, "heartbeat: e", Some("heartbeat: e")),
+            (599, "slots: a", None),
+            (1198, "slots: a", None),
+            (1798, "slots: a", Some("slots: a")),
+        ] {
+            let now = Monotonic::from_duration(Duration::from_secs(second));
+            assert_eq!(
+                warnings.line(text, now).as_deref(),
+                expected,
+                "{text} at {second}"
+            );
+        }
+    }
+}

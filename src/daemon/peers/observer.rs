@@ -1,16 +1,13 @@
-//! What is said to an observer: one request for its state after the other.
+//! The conversation with an observer: one HTTP request for its state after the other.
 
 use std::collections::BTreeMap;
 
-use super::conversation::{Conversation, Probe, Redial, Step};
-use super::dial::Dial;
-use super::outbound::{Connection, Outbound};
-use super::tls_negotiation;
+use super::outbound::{Connection, Dial, Outbound};
+use super::{Conversation, NextAction, Probe, Redial, tls_negotiation};
 use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
 use crate::config::{Config, HostAddress, ObserverName, ObserverUrl};
-use crate::daemon::io::Io;
-use crate::daemon::keyring;
-use crate::daemon::registry::Owner;
+use crate::daemon::io::{Io, Owner};
+use crate::daemon::tls_settings;
 use crate::format::read_state_json;
 use crate::http::{self, Response, ResponseReader};
 use crate::lookout::{Event, ProbeId};
@@ -18,13 +15,12 @@ use crate::net::Next;
 use crate::sys::socket::KeepAlive;
 use crate::time::Monotonic;
 
-/// The conversation with one observer.
 pub(in crate::daemon) struct ObserverConversation {
     url: ObserverUrl,
-    /// The answer as far as it has come; `None` until the request is sent.
+    /// Of the answer; `None` until the request is sent.
     reader: Option<ResponseReader>,
-    /// The connection is an old one: if it ends before an answer begins, the other side has just
-    /// closed it for idleness, and the request may be sent again over a new one.
+    /// The connection is an old one: if it ends before an answer begins, the observer has just closed
+    /// it because it was idle, and the request may be sent again over a new one.
     may_redial: bool,
 }
 
@@ -86,21 +82,21 @@ impl Conversation for ObserverConversation {
         open: &mut Connection,
         probe: Option<&mut Probe>,
         io: &mut Io,
-    ) -> Step<ObserverReport> {
+    ) -> NextAction<ObserverReport> {
         if probe.is_none() {
             return idle(open);
         }
         match self.converse(open, io) {
-            Ok(None) => Step::Wait,
-            Ok(Some(response)) => Step::Answer {
+            Ok(None) => NextAction::Wait,
+            Ok(Some(response)) => NextAction::Answer {
                 outcome: read(&response),
                 keep_connection: response.keep_alive,
             },
             Err(_) if self.may_redial => {
                 self.may_redial = false;
-                Step::Redial(Redial::FirstHost)
+                NextAction::Redial(Redial::FirstHost)
             }
-            Err(failure) => Step::Failed(failure),
+            Err(failure) => NextAction::Failed(failure),
         }
     }
 
@@ -131,16 +127,16 @@ impl ObserverConversation {
         loop {
             let pumped = link.pump();
             self.may_redial &= pumped.read == 0;
-            let waiting = link.input.len();
+            let before = link.input.len();
             if let Some(response) = reader.receive(&mut link.input)? {
                 link.tidy();
                 return Ok(Some(response));
             }
-            let took_some = link.input.len() < waiting;
+            let is_consumed = link.input.len() < before;
             match pumped.next {
-                Next::Failed(error) => return Err(tls_negotiation::blame(&error)),
+                Next::Failed(error) => return Err(tls_negotiation::failure_of(&error)),
                 Next::Ended => return std::mem::take(reader).finish_at_eof().map(Some),
-                Next::Full if took_some => {}
+                Next::Full if is_consumed => {}
                 Next::Full => {
                     let reason = format!("more than {INPUT_BYTES} bytes that cannot be parsed");
                     return Err(ProbeFailure::ProtocolError { reason });
@@ -157,13 +153,13 @@ impl ObserverConversation {
     }
 }
 
-/// Nothing is asked. If the other side closes, or talks out of turn, this connection is of no use.
-fn idle(open: &mut Connection) -> Step<ObserverReport> {
+/// Without a request. A connection that is closed or brings data is of no use.
+fn idle(open: &mut Connection) -> NextAction<ObserverReport> {
     let pumped = open.link.pump();
     if pumped.read == 0 && matches!(pumped.next, Next::Wait) {
-        return Step::Wait;
+        return NextAction::Wait;
     }
-    Step::Failed(ProbeFailure::Unreachable {
+    NextAction::Failed(ProbeFailure::Unreachable {
         reason: "the observer closed an idle connection".to_owned(),
     })
 }
@@ -173,10 +169,10 @@ fn read(response: &Response) -> Result<ObserverReport, ProbeFailure> {
         .map_err(|reason| ProbeFailure::ProtocolError { reason })
 }
 
-/// Brings the handshake on. True: it is over.
+/// Continues the handshake. True: it is complete.
 fn encrypted(url: &ObserverUrl, open: &mut Connection, io: &mut Io) -> Result<bool, ProbeFailure> {
     if open.link.tls().is_none() {
-        let settings = keyring::for_observer(&url.host, io);
+        let settings = tls_settings::for_observer(&url.host, io);
         if !tls_negotiation::start_handshake(open, settings)? {
             return Ok(false);
         }
@@ -184,5 +180,5 @@ fn encrypted(url: &ObserverUrl, open: &mut Connection, io: &mut Io) -> Result<bo
     tls_negotiation::continue_handshake(open, io)
 }
 
-/// Bytes of an answer that may wait before they are taken.
+/// Of an answer that waits to be parsed.
 const INPUT_BYTES: usize = 64 << 10;

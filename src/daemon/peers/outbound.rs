@@ -1,35 +1,36 @@
-//! One outgoing connection from the first dial to its end, without a word of what is said on it.
-//! Nodes and observers use it alike.
+//! One outgoing connection from the first attempt to its end, without the protocol spoken on it.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use mio::Token;
 
-use super::dial::Dial;
 use crate::cluster::{ProbeFailure, ProbeStep};
-use crate::daemon::io::Io;
-use crate::daemon::registry::{BOTH, Owner};
+use crate::config::HostAddress;
+use crate::daemon::io::{Io, Owner, READ_WRITE};
+use crate::daemon::names::look_up;
 use crate::net::{Endpoint, Link, Next};
 use crate::sys::socket::KeepAlive;
 use crate::time::Monotonic;
 
-/// A connection: none, in the making, or made.
 pub(in crate::daemon) struct Outbound {
     owner: Owner,
-    /// Bytes of input that may wait.
+    /// In bytes.
     input_limit: usize,
     keepalive: KeepAlive,
-    /// What else can be tried.
+    /// The addresses that were not tried yet.
     dial: Dial,
-    stage: Stage,
+    state: OutboundState,
     connection: Option<Connection>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum OutboundState {
     Closed,
-    /// Waiting for a name.
-    Awaiting,
-    /// An endpoint is being tried.
-    Trying,
+    /// A name is being looked up.
+    Resolving,
+    Connecting,
     Open,
 }
 
@@ -37,10 +38,10 @@ pub(in crate::daemon) struct Connection {
     pub(super) link: Link,
     pub(super) token: Token,
     pub(super) endpoint: Endpoint,
-    /// Which host of the connection info that is.
+    /// The index of the host in the connection info.
     pub(super) host: usize,
-    /// When the next one is tried, if nobody has let us in here.
-    pub(super) until: Monotonic,
+    /// When the next host is tried, if the login is not complete here.
+    pub(super) deadline: Monotonic,
 }
 
 impl Outbound {
@@ -50,18 +51,17 @@ impl Outbound {
             input_limit,
             keepalive,
             dial: Dial::default(),
-            stage: Stage::Closed,
+            state: OutboundState::Closed,
             connection: None,
         }
     }
 
-    /// Begins to dial.
     pub(super) fn dial(&mut self, dial: Dial, io: &mut Io) -> Result<(), ProbeFailure> {
         self.dial = dial;
         self.try_next(io)
     }
 
-    /// Tries the next host, until `deadline`; `failure`: what is wrong with this one.
+    /// Tries the next host, until `deadline`; `failure` is this one's.
     pub(super) fn next_host(
         &mut self,
         failure: ProbeFailure,
@@ -69,9 +69,9 @@ impl Outbound {
         io: &mut Io,
     ) -> Result<(), ProbeFailure> {
         if let Some(connection) = &self.connection {
-            self.dial.leave(connection.host, deadline);
+            self.dial.skip_host(connection.host, deadline);
         }
-        self.dial.note(failure);
+        self.dial.failed(failure);
         self.try_next(io)
     }
 
@@ -84,50 +84,51 @@ impl Outbound {
         self.try_next(io)
     }
 
-    /// Goes on: after an event, after a name was found, or because time has passed. Gives the
-    /// connection once it is made.
+    /// Goes on after readiness, a look-up, or a deadline. Returns an open connection.
     pub(super) fn go_on(&mut self, io: &mut Io) -> Result<Option<&mut Connection>, ProbeFailure> {
-        match self.stage {
-            Stage::Awaiting if self.dial.deadline <= io.now.mono => {
+        match self.state {
+            OutboundState::Resolving if self.dial.deadline <= io.now.mono => {
                 return Err(timed_out(ProbeStep::Resolving));
             }
-            Stage::Awaiting => self.try_next(io)?,
-            Stage::Trying => self.pump_trying(io)?,
-            Stage::Closed | Stage::Open => {}
+            OutboundState::Resolving => self.try_next(io)?,
+            OutboundState::Connecting => self.pump_connecting(io)?,
+            OutboundState::Closed | OutboundState::Open => {}
         }
         Ok(self.open())
     }
 
     pub(super) fn open(&mut self) -> Option<&mut Connection> {
-        let is_open = self.stage == Stage::Open;
+        let is_open = self.state == OutboundState::Open;
         self.connection.as_mut().filter(|_| is_open)
     }
 
-    pub(super) fn is_awaiting(&self) -> bool {
-        self.stage == Stage::Awaiting
+    pub(super) fn is_resolving(&self) -> bool {
+        self.state == OutboundState::Resolving
     }
 
-    /// What is being waited for; `None`: something that is said on it.
+    /// `None` if the connection is open.
     pub(super) fn step(&self) -> Option<ProbeStep> {
-        match self.stage {
-            Stage::Awaiting => Some(ProbeStep::Resolving),
-            Stage::Trying | Stage::Closed => Some(ProbeStep::Connecting),
-            Stage::Open => None,
+        match self.state {
+            OutboundState::Resolving => Some(ProbeStep::Resolving),
+            OutboundState::Connecting | OutboundState::Closed => Some(ProbeStep::Connecting),
+            OutboundState::Open => None,
         }
     }
 
-    /// When something is to be done although nothing happens. An open connection's time is
-    /// its owner's.
+    /// The deadline of an open connection is the conversation's.
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
-        match self.stage {
-            Stage::Awaiting => Some(self.dial.deadline),
-            Stage::Trying => self.connection.as_ref().map(|connection| connection.until),
-            Stage::Closed | Stage::Open => None,
+        match self.state {
+            OutboundState::Resolving => Some(self.dial.deadline),
+            OutboundState::Connecting => self
+                .connection
+                .as_ref()
+                .map(|connection| connection.deadline),
+            OutboundState::Closed | OutboundState::Open => None,
         }
     }
 
     pub(super) fn close(&mut self, io: &mut Io) {
-        self.stage = Stage::Closed;
+        self.state = OutboundState::Closed;
         if let Some(connection) = self.connection.take() {
             io.registry.forget(&connection.link, connection.token);
         }
@@ -135,23 +136,23 @@ impl Outbound {
 
     fn try_next(&mut self, io: &mut Io) -> Result<(), ProbeFailure> {
         self.close(io);
-        while let Some((endpoint, host, until)) = self.dial.next(io)? {
+        while let Some((endpoint, host, deadline)) = self.dial.next(io)? {
             match self.connect(&endpoint, io) {
                 Ok((link, token)) => {
-                    self.stage = Stage::Trying;
+                    self.state = OutboundState::Connecting;
                     self.connection = Some(Connection {
                         link,
                         token,
                         endpoint,
                         host,
-                        until,
+                        deadline,
                     });
                     return Ok(());
                 }
-                Err(error) => self.dial.note(unreachable(&endpoint, &error)),
+                Err(error) => self.dial.failed(unreachable(&endpoint, &error)),
             }
         }
-        self.stage = Stage::Awaiting;
+        self.state = OutboundState::Resolving;
         Ok(())
     }
 
@@ -159,28 +160,28 @@ impl Outbound {
         let link = Link::connect(endpoint, self.input_limit)?;
         link.set_keepalive(&self.keepalive)?;
         let registry = &mut io.registry;
-        let token = registry.register(&link, self.owner.clone(), BOTH)?;
+        let token = registry.register(&link, self.owner.clone(), READ_WRITE)?;
         Ok((link, token))
     }
 
-    fn pump_trying(&mut self, io: &mut Io) -> Result<(), ProbeFailure> {
-        let Some(Connection { link, until, .. }) = &mut self.connection else {
+    fn pump_connecting(&mut self, io: &mut Io) -> Result<(), ProbeFailure> {
+        let Some(Connection { link, deadline, .. }) = &mut self.connection else {
             return Ok(());
         };
         let pumped = link.pump();
         if !link.is_connecting() {
-            // Connected, whatever came after: the owner pumps on and sees it.
-            self.stage = Stage::Open;
+            // What happened after that is left to the conversation, which pumps again.
+            self.state = OutboundState::Open;
             return Ok(());
         }
         let failure = match pumped.next {
             Next::Failed(error) => ProbeFailure::Unreachable {
                 reason: error.to_string(),
             },
-            _ if io.now.mono < *until => return Ok(()),
+            _ if io.now.mono < *deadline => return Ok(()),
             _ => timed_out(ProbeStep::Connecting),
         };
-        self.dial.note(failure);
+        self.dial.failed(failure);
         self.try_next(io)
     }
 }
@@ -197,4 +198,110 @@ fn unreachable(endpoint: &Endpoint, error: &std::io::Error) -> ProbeFailure {
     };
     let reason = format!("{place}: {error}");
     ProbeFailure::Unreachable { reason }
+}
+
+#[derive(Clone, Debug)]
+struct DialHost {
+    address: HostAddress,
+    port: u16,
+    /// The index in the connection info: the password goes with it.
+    host: usize,
+}
+
+/// The hosts of a peer in their order, each with all of its addresses, until one accepts a connection
+/// or the time is over.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct Dial {
+    hosts: VecDeque<DialHost>,
+    endpoints: VecDeque<(Endpoint, usize)>,
+    deadline: Monotonic,
+    /// For one endpoint.
+    connect_timeout: Option<Duration>,
+    /// Of the last endpoint.
+    failure: Option<ProbeFailure>,
+}
+
+impl Dial {
+    /// Each endpoint gets at most `connect_timeout`.
+    pub(super) fn new(
+        hosts: impl IntoIterator<Item = (HostAddress, u16)>,
+        connect_timeout: Option<Duration>,
+        deadline: Monotonic,
+    ) -> Self {
+        let hosts = hosts.into_iter().enumerate();
+        let place = |(host, (address, port))| DialHost {
+            address,
+            port,
+            host,
+        };
+        Self {
+            hosts: hosts.map(place).collect(),
+            deadline,
+            connect_timeout,
+            ..Self::default()
+        }
+    }
+
+    /// The last endpoint has failed.
+    fn failed(&mut self, failure: ProbeFailure) {
+        self.failure = Some(failure);
+    }
+
+    /// The last endpoint is to be returned once more.
+    fn put_back(&mut self, endpoint: Endpoint, host: usize) {
+        self.endpoints.push_front((endpoint, host));
+    }
+
+    /// Drops the other addresses of this host and sets the deadline of the rest.
+    fn skip_host(&mut self, host: usize, deadline: Monotonic) {
+        self.endpoints.retain(|(_, of)| *of != host);
+        self.deadline = deadline;
+    }
+
+    /// The next endpoint, its host and its deadline. `Ok(None)`: a name is being looked up. An error:
+    /// every endpoint has failed.
+    fn next(&mut self, io: &mut Io) -> Result<Option<(Endpoint, usize, Monotonic)>, ProbeFailure> {
+        loop {
+            if let Some((endpoint, host)) = self.endpoints.pop_front() {
+                return Ok(Some((endpoint, host, self.endpoint_deadline(io.now.mono))));
+            }
+            let Some(next) = self.hosts.front() else {
+                let failure = self.failure.take();
+                return Err(failure.unwrap_or(timed_out(ProbeStep::Connecting)));
+            };
+            match endpoints(next, io) {
+                Ok(None) => return Ok(None),
+                Ok(Some(found)) => {
+                    let host = next.host;
+                    let found = found.into_iter().map(|endpoint| (endpoint, host));
+                    self.endpoints.extend(found);
+                }
+                Err(reason) => self.failure = Some(ProbeFailure::Unreachable { reason }),
+            }
+            self.hosts.pop_front();
+        }
+    }
+
+    /// After a share of the remaining time, so that one dead address leaves time for the others.
+    fn endpoint_deadline(&self, now: Monotonic) -> Monotonic {
+        let left = self.deadline.since(now);
+        let others = u32::try_from(self.endpoints.len() + self.hosts.len()).unwrap_or(u32::MAX);
+        let share = left / others.saturating_add(1);
+        now + self.connect_timeout.map_or(share, |most| most.min(share))
+    }
+}
+
+/// `Ok(None)`: the name is being looked up. An error: it has no address.
+fn endpoints(host: &DialHost, io: &mut Io) -> Result<Option<Vec<Endpoint>>, String> {
+    let tcp = |ip: IpAddr| Endpoint::Tcp(SocketAddr::new(ip, host.port));
+    let one = |endpoint| Ok(Some(vec![endpoint]));
+    match &host.address {
+        HostAddress::Ip(ip) => one(tcp(*ip)),
+        HostAddress::Socket(path) => one(Endpoint::Unix(path.clone())),
+        HostAddress::Abstract(name) => one(Endpoint::Abstract(name.clone())),
+        HostAddress::Name(name) => match look_up(name, io) {
+            Ok(ips) => Ok(ips.map(|ips| ips.into_iter().map(tcp).collect())),
+            Err(reason) => Err(format!("resolving {name}: {reason}")),
+        },
+    }
 }

@@ -1,21 +1,18 @@
-//! How the descriptors that the process may have open are shared out: first to what a failover
-//! needs, then to those who would take as many as they could get.
+//! How many of the open descriptors each use may take: what a failover needs comes first, then HTTP
+//! clients and the outputs of commands, which would take any number.
 
 use crate::config::Config;
 use crate::http::limits::MAX_CONNECTIONS;
 
-/// Who may hold how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shares {
-    /// HTTP connections.
-    pub(super) clients: usize,
-    /// Pipes of commands that are over and have left something running.
-    pub(super) left_open: usize,
+pub(super) struct DescriptorLimits {
+    pub(super) http_clients: usize,
+    /// Outputs of commands that have exited, kept open by their background processes.
+    pub(super) open_outputs: usize,
 }
 
-impl Shares {
-    /// Of a process with this configuration that may have `limit` descriptors open. Logs if those
-    /// are too few.
+impl DescriptorLimits {
+    /// For a process that may have `limit` descriptors open. Logs if those are too few.
     pub(super) fn of(limit: u64, config: &Config) -> Self {
         let peers = config.nodes.len() + config.observers.len();
         let needed = needed(peers);
@@ -31,34 +28,32 @@ impl Shares {
         let spare = usize::try_from(limit)
             .unwrap_or(usize::MAX)
             .saturating_sub(needed);
-        let left_open = (spare / 8).min(MAX_LEFT_OPEN);
+        let open_outputs = (spare / 8).min(MAX_OPEN_OUTPUTS);
         Self {
-            clients: (spare - left_open).clamp(1, MAX_CONNECTIONS),
-            left_open,
+            http_clients: (spare - open_outputs).clamp(1, MAX_CONNECTIONS),
+            open_outputs,
         }
     }
 }
 
-/// A connection to each peer and the pipe of a helper that looks its name up, and what is open for
-/// everything else.
+/// A connection to each peer and the pipe of the helper that resolves its name, and `OWN`.
 fn needed(peers: usize) -> usize {
     peers.saturating_mul(2).saturating_add(OWN)
 }
 
 /// Standard streams 3, epoll 2, signals, listener and its spare, statsd, syslog, service manager,
-/// recorder, a command that runs; then for a moment a client that is sent away, the pipes of those
-/// who write the state file and six alerts, and the six that starting a command takes.
+/// recorder, a running command; for a moment a client that is rejected, the pipes of the writers of
+/// the state file and six alerts, and the six that starting a command takes.
 const OWN: usize = 27;
-/// Of a command that leaves something behind at every attempt this many are enough.
-const MAX_LEFT_OPEN: usize = 16;
+const MAX_OPEN_OUTPUTS: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn peers_come_first_and_clients_before_what_is_left_behind() {
-        for (limit, peers, clients, left_open) in [
+    fn peers_come_first_and_clients_before_outputs_of_commands() {
+        for (limit, peers, http_clients, open_outputs) in [
             (8, 4, 1, 0),
             (32, 4, 1, 0),
             (64, 4, 26, 3),
@@ -69,8 +64,11 @@ mod tests {
             (u64::MAX, usize::MAX, 1, 0),
         ] {
             assert_eq!(
-                Shares::beside(needed(peers), limit),
-                Shares { clients, left_open },
+                DescriptorLimits::beside(needed(peers), limit),
+                DescriptorLimits {
+                    http_clients,
+                    open_outputs
+                },
                 "{limit} for {peers}"
             );
         }

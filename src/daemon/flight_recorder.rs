@@ -1,5 +1,4 @@
-//! The flight recorder: what reaches the core, on disk, for as long as there is room. Whatever goes
-//! wrong here costs nothing but the record.
+//! The flight recorder: the input of the core, on disk. A failure costs nothing but the record.
 
 use std::io;
 use std::time::Duration;
@@ -10,32 +9,30 @@ use crate::replay::Recorder;
 use crate::sys::record_file::RecordFile;
 use crate::time::{Monotonic, Now};
 
-/// The recorder, on or off.
-pub(super) struct Flight {
+/// On or off.
+pub(super) struct FlightRecorder {
     recorder: Recorder,
-    /// Where it was told to write to.
     settings: Option<RecorderSettings>,
     file: Option<RecordFile>,
-    /// After a failure: not before then.
+    /// After a failure.
     retry_at: Option<Monotonic>,
 }
 
-impl Flight {
-    /// Begins with the process: the timeline starts with what the core was told to remember.
+impl FlightRecorder {
+    /// To be called at the start of the process: the timeline begins with `memory`.
     pub(super) fn new(lookout: &Lookout, memory: &Memory, now: Now) -> Self {
-        let mut flight = Self {
+        let mut recorder = Self {
             recorder: Recorder::new(now),
             settings: None,
             file: None,
             retry_at: None,
         };
-        flight.adopt(lookout);
-        flight.begin(lookout, memory, now);
-        flight
+        recorder.adopt(lookout);
+        recorder.begin(lookout, memory, now);
+        recorder
     }
 
-    /// Lets the core take a turn, and writes down what it got and whether it looked at its
-    /// deadlines.
+    /// A turn of the core, recorded.
     pub(super) fn turn(
         &mut self,
         lookout: &mut Lookout,
@@ -55,7 +52,7 @@ impl Flight {
         effects
     }
 
-    /// Writes what was taken in this turn; begins another file where that is due.
+    /// Writes the record of this turn; begins another file if that is due.
     pub(super) fn write(&mut self, lookout: &Lookout, now: Now) {
         self.append_lines(now);
         if lookout.config().flight_recorder != self.settings {
@@ -67,7 +64,7 @@ impl Flight {
         }
     }
 
-    /// The process ends.
+    /// At the end of the process.
     pub(super) fn end(&mut self, lookout: &Lookout, now: Now) {
         if self.file.is_some() {
             self.recorder.end(now);
@@ -75,7 +72,6 @@ impl Flight {
         }
     }
 
-    /// What a reload says of it.
     fn adopt(&mut self, lookout: &Lookout) {
         self.settings = lookout.config().flight_recorder.clone();
         (self.file, self.retry_at) = (None, None);
@@ -87,8 +83,9 @@ impl Flight {
             return;
         };
         if file.is_in_place() {
-            let written = file.append(&lines);
-            self.settle(written, now);
+            if let Err(error) = file.append(&lines) {
+                self.failed(&error, now);
+            }
         } else {
             log::info!(
                 "flight_recorder: the file was moved, removed or truncated, starting a new one"
@@ -97,13 +94,12 @@ impl Flight {
         }
     }
 
-    /// There is no file, or an empty one, and it is on, and has not failed just now.
     fn is_beginning_due(&self, now: Now) -> bool {
         let has_begun = self.file.as_ref().is_some_and(|file| file.size() > 0);
         self.settings.is_some() && !has_begun && self.retry_at.is_none_or(|at| at <= now.mono)
     }
 
-    /// Begins a timeline, if it is on.
+    /// Begins a timeline.
     fn begin(&mut self, lookout: &Lookout, memory: &Memory, now: Now) {
         let Some(settings) = &self.settings else {
             return;
@@ -111,55 +107,45 @@ impl Flight {
         let had_failed = self.retry_at.is_some();
         self.recorder.begin(lookout.config(), memory, now);
         let header = self.recorder.take_lines();
-        let begun = self
-            .file
-            .take()
-            .map_or_else(|| open(settings), Ok)
-            .and_then(|mut file| {
-                file.append(&header)?;
-                Ok(file)
-            });
+        let file = self.file.take().map_or_else(|| open(settings), Ok);
+        let begun = file.and_then(|mut file| {
+            file.append(&header)?;
+            Ok(file)
+        });
         match begun {
             Ok(file) => {
                 if had_failed {
-                    log::info!(
-                        "flight_recorder: recording to {} again",
-                        settings.path.display()
-                    );
+                    let path = settings.path.display();
+                    log::info!("flight_recorder: recording to {path} again");
                 }
                 (self.file, self.retry_at) = (Some(file), None);
             }
-            Err(error) => self.settle(Err(error), now),
+            Err(error) => self.failed(&error, now),
         }
     }
 
     fn rotate_if_full(&mut self, now: Now) {
-        let limit = self
-            .settings
-            .as_ref()
-            .map_or(u64::MAX, |settings| settings.max_bytes);
+        let settings = self.settings.as_ref();
+        let limit = settings.map_or(u64::MAX, |settings| settings.max_bytes);
         if let Some(full) = self.file.take_if(|file| file.size() >= limit) {
             match full.rotate() {
                 Ok(file) => self.file = Some(file),
-                Err(error) => self.settle(Err(error), now),
+                Err(error) => self.failed(&error, now),
             }
         }
     }
 
-    /// A failure is said once; what happens until it is over is lost to the record.
-    fn settle(&mut self, outcome: io::Result<()>, now: Now) {
-        let Err(error) = outcome else { return };
+    /// A failure is logged once; turns until it is over are missing in the record.
+    fn failed(&mut self, error: &io::Error, now: Now) {
         if self.retry_at.is_none() {
-            log::error!(
-                "flight_recorder: {error}; trying again every {} s",
-                RETRY.as_secs()
-            );
+            let interval = RETRY.as_secs();
+            log::error!("flight_recorder: {error}; trying again every {interval} s");
         }
         (self.file, self.retry_at) = (None, Some(now.mono + RETRY));
     }
 }
 
-/// The file, with room in it.
+/// A full file is rotated first.
 fn open(settings: &RecorderSettings) -> io::Result<RecordFile> {
     let file = RecordFile::open(&settings.path)?;
     if file.size() >= settings.max_bytes {
@@ -169,7 +155,7 @@ fn open(settings: &RecorderSettings) -> io::Result<RecordFile> {
     }
 }
 
-/// How soon to try again where writing has failed.
+/// After a failure.
 const RETRY: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -207,18 +193,18 @@ mod tests {
     }
 
     /// One turn at which this happens.
-    fn turn(flight: &mut Flight, lookout: &mut Lookout, event: Event, seconds: u64) {
+    fn turn(flight: &mut FlightRecorder, lookout: &mut Lookout, event: Event, seconds: u64) {
         flight.turn(lookout, vec![event], false, now(seconds));
         flight.write(lookout, now(seconds));
     }
 
-    fn start(config: Config) -> (Flight, Lookout) {
+    fn start(config: Config) -> (FlightRecorder, Lookout) {
         let memory = Memory {
             primary: Some("p".into()),
             ..Memory::default()
         };
         let lookout = Lookout::new(Arc::new(config), &memory, now(1));
-        (Flight::new(&lookout, &memory, now(1)), lookout)
+        (FlightRecorder::new(&lookout, &memory, now(1)), lookout)
     }
 
     #[test]
