@@ -57,7 +57,7 @@ fn never_promotes_the_excluded_one() {
 }
 
 #[test]
-fn promotes_nobody_when_everybody_is_excluded() {
+fn promotes_nothing_when_every_standby_is_excluded() {
     let Some(mut cluster) = Cluster::start(&["s1"]) else {
         return;
     };

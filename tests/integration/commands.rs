@@ -1,12 +1,12 @@
 //! Commands that fail, are missing, print too much, never end or leave something behind; what they
 //! inherit; and how often one that fails is tried again.
 
-mod former;
 mod hanging;
 mod inherited;
 mod left;
 mod outcomes;
 mod output;
+mod previous;
 mod spacing;
 
 use std::time::{Duration, Instant};

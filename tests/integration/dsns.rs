@@ -9,8 +9,8 @@ mod vectors;
 use asking::{Case, Outcome::*, World, case};
 
 /// `{...}` stands for what is only known when the servers run: addresses `{p}` of the primary,
-/// `{s}` of the standby, `{dead}` (refuses), `{hole}` (swallows); ports on 127.0.0.1 `{starting}`
-/// (answers 57P03), `{full}` (53300), `{silent}` (says nothing), `{closing}` (hangs up); `{v6}` the
+/// `{s}` of the standby, `{dead}` (refuses), `{hole}` (drops packets); ports on 127.0.0.1 `{starting}`
+/// (answers 57P03), `{full}` (53300), `{silent}` (sends nothing), `{closing}` (closes); `{v6}` the
 /// port on `::1` that leads to `{p}`; `{dir}` and `{abstract}` the primary's sockets; `{pw}` the
 /// password of `pglookout`; `{files}` where the case's files are; `{server}` the account servers
 /// run as.
@@ -144,7 +144,7 @@ fn cases() -> Vec<Case> {
             .ours(by_ip),
         case("host={p} target_session_attrs=prefer-standby user=pglookout password={pw} dbname=postgres", by_ip),
         case("host={p} target_session_attrs=master user=pglookout password={pw} dbname=postgres", Broken),
-        // Patience.
+        // Time limits.
         case("host={hole} connect_timeout=2 user=pglookout password={pw} dbname=postgres", Unreached),
         case("host={hole},{p} connect_timeout=2 user=pglookout password={pw} dbname=postgres", by_ip),
         case("host=127.0.0.1 port={silent} connect_timeout=2 user=pglookout password={pw} dbname=postgres", Unreached),
@@ -203,13 +203,13 @@ fn every_connection_string_ends_as_with_libpq() {
         .collect();
     let mut wrong = Vec::new();
     for (number, (case, mut daemon)) in cases.iter().zip(daemons).enumerate() {
-        let (libpq, said) = world.psql(number, case);
+        let (libpq, message) = world.psql(number, case);
         let (ours, logged) = world.outcome(number, &mut daemon);
         if !case.is_as_expected(&libpq, &ours) {
             wrong.push(format!(
                 "{}\n    libpq: {libpq}: {}\n    we: {ours}: {}",
-                case.told(&world),
-                said.trim(),
+                case.described(&world),
+                message.trim(),
                 logged.trim()
             ));
         }
@@ -225,7 +225,7 @@ fn every_connection_string_ends_as_with_libpq() {
 
 /// Where libpq waits for as long as the system does.
 #[test]
-fn a_host_that_says_nothing_leaves_time_for_the_next() {
+fn a_silent_host_leaves_time_for_the_next() {
     let Some(world) = World::new() else { return };
     let by_ip = In("pglookout|postgres|p|ip");
     let cases = [
@@ -252,7 +252,7 @@ fn a_host_that_says_nothing_leaves_time_for_the_next() {
         assert!(
             case.is_as_expected(&ours, &ours),
             "{}: {ours}: {logged}",
-            case.told(&world)
+            case.described(&world)
         );
     }
 }

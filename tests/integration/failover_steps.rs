@@ -243,7 +243,7 @@ fn as_daemons_run_it(daemon: &crate::harness::Daemon, command: &Command) -> serd
 }
 
 #[test]
-fn an_address_is_taken_over_and_the_neighbours_are_told() {
+fn an_address_is_taken_over_and_announced_to_the_neighbours() {
     const ADDRESS: &str = "10.77.7.100";
     let Some(network) = or_skip(Network::of(&["old", "new", "neighbour"])) else {
         return;

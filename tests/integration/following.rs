@@ -174,7 +174,7 @@ fn the_other_standby_follows_the_one_that_was_promoted_and_the_old_primary_is_le
 }
 
 #[test]
-fn a_daemon_that_starts_beside_a_dead_former_primary_waits() {
+fn a_daemon_that_starts_beside_a_stopped_previous_primary_waits() {
     let Some(mut cluster) = cluster_of(&["s1"]) else {
         return;
     };

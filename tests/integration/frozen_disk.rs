@@ -64,7 +64,7 @@ impl Drop for Disk {
 /// The state file and the alert files of `s1` are on a disk that freezes before the primary dies.
 /// Nothing is delayed; and when the disk thaws it has the last state, and the alert.
 #[test]
-fn a_disk_that_hangs_delays_nobody() {
+fn a_disk_that_hangs_delays_no_failover() {
     let Some(mut cluster) = Cluster::start(&["s1"]) else {
         return;
     };

@@ -27,7 +27,7 @@ struct Hung {
 
 impl Hung {
     /// Everything answers. `adjust` is given the directory of the cluster and the configuration of
-    /// `s1`. `None`: the test cannot run here, which has been said.
+    /// `s1`. `None`: the test cannot run here, which was printed.
     fn start(hangs_from_the_start: bool, adjust: impl Fn(&Path, &mut Value)) -> Option<Self> {
         let library = or_skip(library())?;
         let cluster = Cluster::start(&["s1"])?;
@@ -55,7 +55,7 @@ impl Hung {
         Some(hung)
     }
 
-    /// From now on whoever wants one of these hangs.
+    /// From now on a process that opens one of these hangs.
     fn hang(&self, what: &[&str]) {
         fs::write(&self.list, what.join("\n")).unwrap();
     }
@@ -65,8 +65,8 @@ impl Hung {
         path.as_str().unwrap().to_owned()
     }
 
-    fn wait_log(&self, words: &str) {
-        wait_until(words, SOON, || self.fleet["s1"].log().contains(words));
+    fn wait_log(&self, text: &str) {
+        wait_until(text, SOON, || self.fleet["s1"].log().contains(text));
     }
 
     /// The primary dies, and the standby is promoted as if nothing hung.
@@ -102,7 +102,7 @@ impl Hung {
 }
 
 #[test]
-fn a_name_service_that_hangs_delays_nobody() {
+fn a_name_service_that_hangs_delays_no_failover() {
     let Some(mut hung) = Hung::start(false, |_, _| ()) else {
         return;
     };
@@ -110,7 +110,7 @@ fn a_name_service_that_hangs_delays_nobody() {
 }
 
 #[test]
-fn a_configuration_file_that_hangs_delays_nobody() {
+fn a_configuration_file_that_hangs_delays_no_failover() {
     let Some(mut hung) = Hung::start(false, |_, _| ()) else {
         return;
     };
@@ -119,7 +119,7 @@ fn a_configuration_file_that_hangs_delays_nobody() {
 }
 
 #[test]
-fn a_password_file_that_hangs_delays_nobody() {
+fn a_password_file_that_hangs_delays_no_failover() {
     let Some(mut hung) = Hung::start(false, |dir, config| {
         // Only who has no password looks for one.
         let own = config["remote_conns"]["s1"].as_str().unwrap();
@@ -139,7 +139,7 @@ fn a_password_file_that_hangs_delays_nobody() {
 }
 
 #[test]
-fn a_service_file_that_hangs_delays_nobody() {
+fn a_service_file_that_hangs_delays_no_failover() {
     let Some(mut hung) = Hung::start(false, |dir, config| {
         let text = "[ours]\nconnect_timeout=5\n";
         fs::write(dir.join(".pg_service.conf"), text).unwrap();
@@ -153,7 +153,7 @@ fn a_service_file_that_hangs_delays_nobody() {
 }
 
 #[test]
-fn a_maintenance_file_that_hangs_delays_nobody() {
+fn a_maintenance_file_that_hangs_delays_no_failover() {
     let Some(mut hung) = Hung::start(false, |_, _| ()) else {
         return;
     };
@@ -163,20 +163,22 @@ fn a_maintenance_file_that_hangs_delays_nobody() {
     hung.wait_log("maintenance_mode_file: ");
     hung.wait_log("still not in maintenance mode");
     hung.hang(&[]);
-    hung.wait_log(&format!("maintenance_mode_file: {path} answers again"));
+    hung.wait_log(&format!(
+        "maintenance_mode_file: {path} can be examined again"
+    ));
     assert_eq!(
         hung.fleet["s1"].log().matches("no answer for 5s").count(),
         1
     );
 }
 
-/// Nobody promotes on what was never known.
+/// Without a known maintenance mode nothing is promoted.
 #[test]
-fn a_maintenance_file_that_was_never_seen_counts_as_there() {
+fn a_maintenance_file_that_was_never_examined_counts_as_present() {
     let Some(mut hung) = Hung::start(true, |_, _| ()) else {
         return;
     };
-    hung.wait_log("never looked at yet, maintenance mode is assumed");
+    hung.wait_log("not examined before, maintenance mode is assumed");
     hung.cluster[PRIMARY].kill_nine_all();
     hung.fleet.nobody_promotes_for(6.0);
     hung.hang(&[]);
@@ -186,7 +188,7 @@ fn a_maintenance_file_that_was_never_seen_counts_as_there() {
 /// Connections to the standby are made anew with the authorities that were read before.
 #[cfg(feature = "tls")]
 #[test]
-fn authorities_that_hang_delay_nobody() {
+fn authorities_that_hang_delay_no_failover() {
     use crate::harness::certificates::{Authority, write, write_for_server};
     use crate::harness::postgres::append;
 

@@ -3,8 +3,8 @@
 
 mod clients;
 mod idlers;
+mod log_lines;
 mod observers;
 mod outcome;
 mod requests;
 mod servers;
-mod words;

@@ -13,7 +13,7 @@ fn is_connected(fleet: &Fleet, daemon: &str, node: &str) -> bool {
 }
 
 #[test]
-fn a_standby_that_is_cut_off_from_everybody_does_not_promote() {
+fn an_isolated_standby_does_not_promote() {
     let Some(cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else {
         return;
     };

@@ -14,7 +14,7 @@ use crate::harness::node::Server;
 use crate::harness::postgres::PASSWORD;
 use crate::harness::{Cluster, Daemon, Fleet, SOON, wait_until};
 
-fn nobody_sees_the_primary(fleet: &Fleet) -> bool {
+fn no_daemon_reaches_the_primary(fleet: &Fleet) -> bool {
     ["p", "s1", "s2", "o"]
         .iter()
         .all(|daemon| fleet[daemon].state()[PRIMARY]["connection"] == false)
@@ -41,7 +41,7 @@ fn holds_while_the_primary_rejects_the_daemons_but_feeds_its_standbys() {
     let_daemons_in(&cluster["p"], false);
     wait_until("no daemon gets in", SOON, || {
         cluster["p"].disconnect_daemons();
-        nobody_sees_the_primary(&fleet)
+        no_daemon_reaches_the_primary(&fleet)
     });
     fleet.nobody_promotes_for(2.0 * LIMIT + 1.0);
     cluster.wait_streaming(2);
@@ -87,7 +87,7 @@ fn holds_while_the_primary_is_out_of_connection_slots() {
     wait_until("the guests have taken all slots", SOON, || {
         cluster["p"].disconnect_daemons();
         guests.extend(std::iter::from_fn(|| log_in_as_guest(&cluster["p"].host)));
-        nobody_sees_the_primary(&fleet)
+        no_daemon_reaches_the_primary(&fleet)
     });
     fleet.nobody_promotes_for(2.0 * LIMIT + 1.0);
     drop(guests);

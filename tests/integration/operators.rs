@@ -44,7 +44,7 @@ fn warns_of_paused_replay_and_does_not_promote() {
 }
 
 #[test]
-fn promotes_without_the_wait_when_the_dead_primary_is_known_to_be_gone() {
+fn promotes_without_the_wait_when_the_failed_primary_is_known_to_be_gone() {
     let Some(mut cluster) = Cluster::start(&["s1"]) else {
         return;
     };

@@ -23,7 +23,7 @@ fn man_page(name: &str) -> String {
 }
 
 /// What `--help` tells of options and subcommands.
-fn words_of_the_command_line() -> BTreeSet<String> {
+fn options_of_the_command_line() -> BTreeSet<String> {
     let help = run(Command::new(env!("CARGO_BIN_EXE_pglookout")).arg("--help")).unwrap();
     let options = help
         .split(|c: char| !(c.is_ascii_lowercase() || c == '-'))
@@ -71,7 +71,7 @@ fn the_man_page_and_every_shell_know_the_command_line() {
     let shells = ["pglookout", "_pglookout", "pglookout.fish"];
     let shells =
         shells.map(|name| fs::read_to_string(packaging("completions").join(name)).unwrap());
-    for word in words_of_the_command_line() {
+    for word in options_of_the_command_line() {
         // mdoc puts the first dash there itself; fish wants none.
         let (in_man, in_fish) = match word.strip_prefix("--") {
             Some(option) => (format!("Fl -{option}"), format!("-l {option} ")),

@@ -11,7 +11,7 @@ use crate::harness::vitals::longest_unasked;
 use crate::harness::{Cluster, Fleet, SOON, wait_until};
 
 #[test]
-fn dead_hosts_and_unknown_names_delay_nobody_else() {
+fn unreachable_hosts_and_unknown_names_do_not_delay_other_nodes() {
     let Some(cluster) = Cluster::start(&["s1"]) else {
         return;
     };

@@ -44,7 +44,7 @@ fn a_broken_configuration_at_the_start_ends_with_one() {
 }
 
 #[test]
-fn all_mistakes_of_a_configuration_are_told_at_once() {
+fn all_errors_of_a_configuration_are_printed_at_once() {
     let dir = TestDir::new();
     let config = dir.path().join("config.json");
     let check = |text: &str| {
@@ -106,7 +106,7 @@ fn current_master(state: Option<&str>, age: Duration) -> (String, Option<i32>) {
 }
 
 #[test]
-fn current_master_tells_the_primary_of_a_fresh_state_file_only() {
+fn current_master_prints_the_primary_of_a_fresh_state_file_only() {
     const STATE: &str = r#"{"db_nodes": {}, "observer_nodes": {}, "current_master": "p"}"#;
     let (fresh, stale) = (Duration::from_secs(30), Duration::from_secs(90));
     assert_eq!(

@@ -27,9 +27,9 @@ fn observer(dir: &TestDir, socket: &str, watchdog_micros: u32) -> Daemon {
     daemon
 }
 
-fn words(inbox: &Inbox, name: &str) -> Vec<String> {
-    let words = inbox.wait_for(&format!("{name}="));
-    words.lines().map(str::to_owned).collect()
+fn assignments(inbox: &Inbox, name: &str) -> Vec<String> {
+    let text = inbox.wait_for(&format!("{name}="));
+    text.lines().map(str::to_owned).collect()
 }
 
 fn monotonic_micros() -> u128 {
@@ -38,7 +38,7 @@ fn monotonic_micros() -> u128 {
 }
 
 #[test]
-fn a_service_manager_is_told_how_things_stand() {
+fn the_service_manager_is_notified_of_readiness_status_reload_and_stop() {
     let dir = TestDir::new();
     let path = dir.path().join("notify");
     for named in [false, true] {
@@ -50,19 +50,19 @@ fn a_service_manager_is_told_how_things_stand() {
         let mut daemon = observer(&dir, &socket, 400_000);
         let log = fs::File::create(daemon.log_path()).unwrap();
         daemon.start_with_stderr(log.into());
-        assert_eq!(words(&inbox, "READY"), ["READY=1"]);
+        assert_eq!(assignments(&inbox, "READY"), ["READY=1"]);
         assert!(
             daemon.get("/state.json").is_ok(),
-            "it said that it was ready"
+            "READY=1 was sent before HTTP answered"
         );
         inbox.wait_for("STATUS=primary: no primary is known; this node: observer; observing: no primary is reachable");
         for _ in 0..3 {
-            assert_eq!(words(&inbox, "WATCHDOG"), ["WATCHDOG=1"]);
+            assert_eq!(assignments(&inbox, "WATCHDOG"), ["WATCHDOG=1"]);
         }
         let before = monotonic_micros();
         for text in [daemon.config.to_string(), "{".to_owned()] {
             daemon.reload_text(&text);
-            let reloading = words(&inbox, "RELOADING");
+            let reloading = assignments(&inbox, "RELOADING");
             let micros: u128 = reloading[1]
                 .strip_prefix("MONOTONIC_USEC=")
                 .unwrap()
@@ -70,10 +70,13 @@ fn a_service_manager_is_told_how_things_stand() {
                 .unwrap();
             assert_eq!((reloading.len(), reloading[0].as_str()), (2, "RELOADING=1"));
             assert!((before..=monotonic_micros()).contains(&micros), "{micros}");
-            assert_eq!(words(&inbox, "READY"), ["READY=1"]);
+            assert_eq!(assignments(&inbox, "READY"), ["READY=1"]);
         }
         daemon.signal(Signal::SIGTERM);
-        assert_eq!(words(&inbox, "STOPPING"), ["STOPPING=1", "STATUS=ending"]);
+        assert_eq!(
+            assignments(&inbox, "STOPPING"),
+            ["STOPPING=1", "STATUS=shutting down"]
+        );
         assert_eq!(daemon.wait_exit(SOON).code(), Some(0));
         assert!(
             daemon.log().starts_with("daemon\tINFO\t"),
@@ -125,7 +128,7 @@ fn unit(dir: &TestDir, drop_in: bool) -> PathBuf {
 }
 
 #[test]
-fn systemd_has_nothing_to_say_against_the_unit() {
+fn systemd_accepts_the_unit() {
     let Some(analyze) =
         or_skip(which("systemd-analyze").ok_or("there is no systemd-analyze".to_owned()))
     else {

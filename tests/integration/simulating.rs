@@ -40,8 +40,8 @@ fn simulate(config: &Path, options: &[&str]) -> Command {
     command
 }
 
-/// What it prints, says on stderr, and ends with.
-fn told(output: &Output) -> (String, String, Option<i32>) {
+/// Stdout, stderr and exit status.
+fn outcome(output: &Output) -> (String, String, Option<i32>) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (
         text(&output.stdout),
@@ -51,10 +51,10 @@ fn told(output: &Output) -> (String, String, Option<i32>) {
 }
 
 #[test]
-fn exit_codes_tell_problems_from_what_cannot_be_simulated() {
+fn exit_codes_distinguish_problems_from_clusters_that_cannot_be_simulated() {
     let dir = TestDir::new();
     let check = |text: &str, expected: &str, code: i32| {
-        let (out, err, found) = told(
+        let (out, err, found) = outcome(
             &simulate(&write(&dir, text), &["--schedules", "20"])
                 .output()
                 .unwrap(),
@@ -73,7 +73,7 @@ fn exit_codes_tell_problems_from_what_cannot_be_simulated() {
     check("{}", "remote_conns names no database server", 2);
     check(r#"{"http_port": "many"}"#, "http_port", 2);
     check(&cluster(30, 1).to_string(), "at most 30", 2);
-    let (_, err, code) = told(
+    let (_, err, code) = outcome(
         &simulate(Path::new("/nonexistent/c.json"), &[])
             .output()
             .unwrap(),
@@ -85,11 +85,11 @@ fn exit_codes_tell_problems_from_what_cannot_be_simulated() {
 }
 
 #[test]
-fn the_same_seed_tells_the_same() {
+fn the_same_seed_prints_the_same_report() {
     let dir = TestDir::new();
     let config = write(&dir, &cluster(4, 0).to_string());
     let run = |seed: &str| {
-        told(
+        outcome(
             &simulate(&config, &["--schedules", "100", "--seed", seed])
                 .output()
                 .unwrap(),
@@ -110,7 +110,7 @@ fn findings_are_explained_by_timelines() {
     )
     .output()
     .unwrap();
-    let (out, err, code) = told(&output);
+    let (out, err, code) = outcome(&output);
     assert_eq!(code, Some(1), "{err}");
     let files: Vec<_> = out
         .lines()
@@ -120,7 +120,7 @@ fn findings_are_explained_by_timelines() {
     for file in files {
         assert!(!fs::read_to_string(file).unwrap().contains("xyzzy"));
         let replay = |option: &str| {
-            told(
+            outcome(
                 &Command::new(env!("CARGO_BIN_EXE_pglookout"))
                     .args(["replay", option, file])
                     .output()
@@ -144,7 +144,7 @@ fn findings_are_explained_by_timelines() {
 fn progress_is_for_terminals() {
     let dir = TestDir::new();
     let config = write(&dir, &cluster(3, 0).to_string());
-    let (_, err, _) = told(&simulate(&config, &[]).output().unwrap());
+    let (_, err, _) = outcome(&simulate(&config, &[]).output().unwrap());
     assert_eq!(err, "");
     let line = format!(
         "{} simulate {}",
@@ -159,7 +159,7 @@ fn progress_is_for_terminals() {
         println!("no script(1) here");
         return;
     };
-    let (out, ..) = told(&output);
+    let (out, ..) = outcome(&output);
     assert!(
         out.contains(" % of ") && out.contains("no problem found"),
         "{out}"
@@ -175,7 +175,7 @@ fn a_closed_pipe_is_no_panic_and_an_interrupt_ends_it() {
         .spawn()
         .unwrap();
     drop(child.stdout.take());
-    let (_, err, code) = told(&child.wait_with_output().unwrap());
+    let (_, err, code) = outcome(&child.wait_with_output().unwrap());
     assert_eq!((err.as_str(), code), ("", Some(1)));
     // Whoever started the tests in the background may ignore the signal, and so would the child.
     let mut child = Command::new("env")

@@ -117,7 +117,7 @@ fn full_pipe() -> (OwnedFd, OwnedFd) {
 }
 
 #[test]
-fn a_stderr_that_nobody_reads_costs_no_time() {
+fn an_unread_stderr_delays_nothing() {
     let Some(mut cluster) = Cluster::start(&["s1"]) else {
         return;
     };

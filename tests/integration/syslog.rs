@@ -189,7 +189,7 @@ fn records_wait_for_a_restarted_rsyslog() {
 }
 
 #[test]
-fn a_syslog_that_takes_nothing_is_not_waited_for_and_is_told_what_it_missed() {
+fn a_blocked_syslog_delays_nothing_and_later_gets_the_number_of_lost_records() {
     let dir = TestDir::new();
     let path = dir.path().join("log.sock");
     let inbox = Inbox::at(&path);

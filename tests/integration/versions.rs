@@ -69,7 +69,7 @@ fn a_bare_user_sees_roles_positions_and_slots_and_its_polls_are_a_heartbeat() {
 }
 
 #[test]
-fn a_dead_primary_leads_to_one_promotion_and_writes_go_on() {
+fn a_crashed_primary_leads_to_one_promotion_and_writes_continue() {
     let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
         return;
     };

@@ -17,7 +17,7 @@ const RUNS: usize = 40;
 const MOST_LEFT_OPEN: usize = 16;
 
 #[test]
-fn what_commands_leave_behind_delays_nothing_and_holds_no_more_than_so_many_descriptors() {
+fn background_processes_of_commands_delay_nothing_and_hold_a_limited_number_of_descriptors() {
     // What is held is looked at while decisions, and files with them, are written seldom.
     let [often, seldom] =
         [0.1, 3.0].map(|interval| json!({ "replication_state_check_interval": interval }));
@@ -78,7 +78,7 @@ fn what_commands_leave_behind_delays_nothing_and_holds_no_more_than_so_many_desc
 }
 
 #[test]
-fn what_is_printed_after_the_command_is_logged_to_its_last_word() {
+fn output_after_the_exit_of_a_command_is_logged_to_its_end() {
     let Some(mut trial) = Trial::start(&json!({ "replication_state_check_interval": 3.0 })) else {
         return;
     };

@@ -12,7 +12,7 @@ use super::{Trial, sh};
 type Case = (&'static str, Value, String);
 
 #[test]
-fn whatever_comes_of_a_command_the_alert_says_why_and_nothing_else_suffers() {
+fn each_outcome_of_a_command_is_in_its_alert_and_delays_nothing() {
     let Some(mut trial) = Trial::start(&json!({ "failover_command_timeout": 0.5 })) else {
         return;
     };

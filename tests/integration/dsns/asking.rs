@@ -114,7 +114,7 @@ impl Case {
         same(libpq, self.libpq) && same(ours, self.ours)
     }
 
-    pub(super) fn told(&self, world: &World) -> String {
+    pub(super) fn described(&self, world: &World) -> String {
         format!(
             "{:?} {} {:?} {:?}, expected {:?}",
             world.fill(self.dsn, 0),

@@ -86,7 +86,7 @@ fn strings_are_read_and_masked_as_by_the_original() {
                 found.says_the_same_as(&pairs(&vector["info"]))
                     && vector["masked"]
                         .as_str()
-                        .is_none_or(|masked| same_words(masked, &found.masked()))
+                        .is_none_or(|masked| same_text(masked, &found.masked()))
             }),
         };
         read += 1;
@@ -102,7 +102,7 @@ fn strings_are_read_and_masked_as_by_the_original() {
 }
 
 /// The order within a URL is libpq's here.
-fn same_words(one: &str, other: &str) -> bool {
+fn same_text(one: &str, other: &str) -> bool {
     let sorted = |text: &str| {
         let mut words: Vec<String> = text.split([' ', ';']).map(str::to_owned).collect();
         words.sort();

@@ -138,7 +138,7 @@ fn refuses(daemon: &Daemon, (name, replace, reason): &Case, count: usize) {
 }
 
 #[test]
-fn nobody_starts_with_what_is_no_configuration() {
+fn an_invalid_configuration_starts_no_daemon() {
     let dir = crate::harness::run_dir::TestDir::new();
     let path = dir.path().join("config.json");
     let mut words = without_roots_eyes();

@@ -15,7 +15,7 @@ use crate::harness::or_skip;
 use crate::harness::run_dir::run;
 
 #[test]
-fn disks_that_take_nothing_cost_nobody_anything() {
+fn full_and_read_only_disks_delay_nothing() {
     if or_skip(
         Uid::effective()
             .is_root()

@@ -97,7 +97,7 @@ fn replaced(name: &'static str, take: fn(&Path, &Path)) -> Case {
 }
 
 #[test]
-fn other_things_where_files_belong_cost_nobody_anything() {
+fn directories_and_special_files_in_place_of_files_delay_nothing() {
     let cases = [
         case(
             "missing",

@@ -18,7 +18,7 @@ use crate::harness::scripted::{Scripted, Step};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, or_skip, pause, wait_until};
 
 #[test]
-fn crowds_of_clients_cost_nobody_anything() {
+fn crowds_of_clients_delay_no_failover() {
     let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
         return;
     };

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::log_lines::{counting, other_status};
 use super::outcome::{WATCHED, lines_about, wait_for_the_real, watch_and_fail_over};
-use super::words::{counting, other_status};
 use crate::harness::daemon::HTTP_PORT;
 use crate::harness::fleet::LIMIT;
 use crate::harness::scripted::{Scripted, Step, reply};
@@ -23,7 +23,7 @@ struct Case {
 }
 
 #[test]
-fn observers_that_answer_anything_cost_nobody_anything() {
+fn observers_with_invalid_answers_delay_no_failover() {
     let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
         return;
     };

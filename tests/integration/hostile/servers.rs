@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::log_lines::counting;
 use super::outcome::{LITTLE_KIB, WATCHED, lines_about, wait_for_the_real, watch_and_fail_over};
-use super::words::counting;
 use crate::harness::messages::{
     authentication, complete, described, error, login, message, promise, row,
 };
@@ -20,7 +20,7 @@ struct Case {
 }
 
 #[test]
-fn servers_that_break_the_protocol_cost_nobody_anything() {
+fn servers_that_break_the_protocol_delay_no_failover() {
     let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
         return;
     };

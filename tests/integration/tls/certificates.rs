@@ -213,7 +213,7 @@ fn a_client_certificate_is_shown_where_it_is_asked_for() {
 }
 
 #[test]
-fn renewed_files_are_read_again_and_strange_ones_wait_for_nobody() {
+fn renewed_files_are_read_again_and_special_files_delay_nothing() {
     let Some(mut servers) = Servers::new() else {
         return;
     };

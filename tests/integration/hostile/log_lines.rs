@@ -65,7 +65,7 @@ fn failing_heartbeats() -> Vec<Step> {
 }
 
 #[test]
-fn other_words_at_every_poll_are_one_line() {
+fn a_message_that_changes_at_every_poll_is_one_line() {
     let node = |name, script| Scripted::start(name, 5432, script);
     let server = |name, words: fn(usize) -> Vec<u8>| node(name, vec![Hear, counting(words)]);
     let nodes = [
