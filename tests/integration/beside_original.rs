@@ -81,7 +81,7 @@ impl Mixed {
     }
 
     /// What both programs print for one daemon's state file, each followed by how it ended.
-    fn told(&self, daemon: &Daemon) -> [String; 2] {
+    fn reported(&self, daemon: &Daemon) -> [String; 2] {
         let mut ours = Command::new(env!("CARGO_BIN_EXE_pglookout_current_master"));
         let mut theirs = Command::new("python3");
         theirs
@@ -108,8 +108,9 @@ impl Mixed {
                     &format!("{name} has read what {observer} says of {seen_by}"),
                     SOON,
                     || {
-                        let said = &self.fleet[name].state_file()["observer_nodes"][observer];
-                        said["connection"] == true && said[seen_by]["pg_is_in_recovery"] == true
+                        let printed = &self.fleet[name].state_file()["observer_nodes"][observer];
+                        printed["connection"] == true
+                            && printed[seen_by]["pg_is_in_recovery"] == true
                     },
                 );
             }
@@ -125,9 +126,9 @@ impl Mixed {
             (expected, vec![winner])
         );
         for name in EVERYBODY {
-            let told = self.told(&self.fleet[name]);
+            let reported = self.reported(&self.fleet[name]);
             assert_eq!(
-                told,
+                reported,
                 [format!("{winner}\nSome(0)"), format!("{winner}\nSome(0)")],
                 "{name}"
             );
@@ -200,7 +201,7 @@ fn make_old(daemon: &mut Daemon, original: &str) {
 }
 
 /// The original answers in HTTP/1.0, which the harness does not take for an answer; its state file
-/// says that it runs.
+/// reports that it runs.
 fn start(daemon: &mut Daemon) {
     if daemon.variables.is_empty() {
         return daemon.start();

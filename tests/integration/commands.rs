@@ -27,7 +27,7 @@ struct Trial {
 
 /// What came of a command.
 struct Tried {
-    /// Until the alert told of it.
+    /// Until the alert was raised.
     took: Duration,
     attempts: usize,
     /// What the daemon has logged meanwhile.
@@ -43,7 +43,7 @@ impl Trial {
         let mut fleet = Fleet::prepare(&cluster, |_, _| ());
         let daemon = &mut fleet["s1"];
         let promoting = daemon.config["failover_command"].clone();
-        // Nothing is tried before a test says what.
+        // Nothing is tried before a test sets a command.
         daemon.config["failover_command"] = json!("");
         fleet.start_all();
         fleet.wait_settled();
@@ -68,7 +68,7 @@ impl Trial {
         self.fleet["s1"].reload();
     }
 
-    /// Has the command tried until the alert says `expected`, and watches for `time` whether our
+    /// Has the command tried until the alert reports `expected`, and watches for `time` whether our
     /// own node is asked.
     fn attempt(&mut self, command: &Value, expected: &str, time: Duration) -> Tried {
         let (begun, logged) = (Instant::now(), self.daemon().log().len());
@@ -96,7 +96,7 @@ impl Trial {
         }
     }
 
-    /// What `failover_failed` says, without its time.
+    /// What `failover_failed` reports, without its time.
     fn alert(&self) -> String {
         let text = self.daemon().alert("failover_failed").unwrap_or_default();
         text.trim_end()

@@ -458,7 +458,7 @@ fn lagging(world: &mut World) {
 
 /// The primary has been shut down: both standbys have received the same.
 fn deciding(world: &mut World) {
-    let says = |text: &'static str| move |world: &World| world.log().contains(text);
+    let reports = |text: &'static str| move |world: &World| world.log().contains(text);
     let ran = |name: &'static str| move |world: &World| !world.notes(name).is_empty();
     world.log_before.set(world.daemon().log().len());
     world.cluster["p"].stop_fast();
@@ -469,28 +469,28 @@ fn deciding(world: &mut World) {
     });
     world.apply(
         json!({"failover_on_disconnect": false}),
-        says("p is unreachable, but failover_on_disconnect is false"),
+        reports("p is unreachable, but failover_on_disconnect is false"),
     );
     world.apply(
         json!({"failover_on_disconnect": true, "max_failover_replication_time_lag": 1}),
-        says("not promoting: the preferred candidate is s2 "),
+        reports("not promoting: the preferred candidate is s2 "),
     );
     world.apply(
         json!({"never_promote_these_nodes": ["s1", "s2"]}),
-        says("no reachable standby with a recent poll may be"),
+        reports("no reachable standby with a recent poll may be"),
     );
     fs::write(world.path("closed"), "").unwrap();
     world.apply(
         json!({"never_promote_these_nodes": null, "failover_priorities": {"s1": 1},
             "maintenance_mode_file": world.path("closed")}),
-        says("/closed exists"),
+        reports("/closed exists"),
     );
     // Two standbys of two, one observer of three, and the primary: 3 of 6.
     let observers =
         json!({"c": world.observer.url(), "d": "http://127.0.0.1:1", "e": "http://127.0.0.1:1"});
     world.apply(
         json!({"maintenance_mode_file": world.path("open"), "failover_quorum": "majority", "observers": observers}),
-        says("3 of 6 votes, 4 required"),
+        reports("3 of 6 votes, 4 required"),
     );
     let refusing = world.noting("refused", "exit 3");
     world.apply(
@@ -500,12 +500,12 @@ fn deciding(world: &mut World) {
     let slow = world.noting("slow", "exec sleep 1000");
     world.apply(
         json!({"failover_command": slow, "failover_command_timeout": 0.5}),
-        says("failover_command exceeded its time limit"),
+        reports("failover_command exceeded its time limit"),
     );
     let other = world.noting("gone", "exit 3");
     world.apply(
         json!({"failover_command": other, "failover_command_timeout": null, "max_failover_replication_time_lag": 1000}),
-        says("the limit is 1000.000 s"),
+        reports("the limit is 1000.000 s"),
     );
     assert_eq!(world.notes("gone"), "");
     world.apply(json!({"known_gone_nodes": ["p"]}), ran("gone"));
@@ -515,7 +515,7 @@ fn deciding(world: &mut World) {
     world.apply(
         json!({"remote_conns": nodes, "known_gone_nodes": null, "missing_master_from_config_timeout": 77,
             "failover_command": last}),
-        says("a missing primary is waited for 77.000 s"),
+        reports("a missing primary is waited for 77.000 s"),
     );
     world.apply(
         json!({"missing_master_from_config_timeout": 0, "failover_sleep_time": 1000}),

@@ -1,4 +1,4 @@
-//! What a daemon tells of its decisions, and of what it remembers.
+//! What a daemon reports of its decisions and its memory.
 
 use std::fs;
 use std::process::Output;
@@ -23,7 +23,7 @@ fn explain(daemon: &Daemon) -> Output {
         .unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
@@ -48,7 +48,7 @@ fn an_outage_in_maintenance_is_explained_everywhere_alike() {
     };
     let fleet = Fleet::start(&cluster, |_, config| config["observers"] = json!({}));
     let daemon = &fleet["s1"];
-    assert!(said(&explain(daemon)).starts_with("primary p is reachable (own poll)"));
+    assert!(printed(&explain(daemon)).starts_with("primary p is reachable (own poll)"));
     fs::write(daemon.path("maintenance"), "").unwrap();
     cluster["p"].kill_nine_all();
     let is_held =
@@ -87,9 +87,9 @@ fn an_outage_in_maintenance_is_explained_everywhere_alike() {
         );
     }
     wait_until("it is told", SOON, || {
-        said(&explain(daemon)).contains(&remedy)
+        printed(&explain(daemon)).contains(&remedy)
     });
-    assert!(said(&explain(daemon)).contains("reported by the daemon at 127."));
+    assert!(printed(&explain(daemon)).contains("reported by the daemon at 127."));
     assert!(fleet.promoted().is_empty());
 }
 
@@ -135,8 +135,8 @@ fn a_daemon_that_is_down_is_explained_by_its_state_file() {
     });
     daemon.stop();
     let output = explain(&daemon);
-    assert!(output.status.success(), "{}", said(&output));
-    let text = said(&output);
+    assert!(output.status.success(), "{}", printed(&output));
+    let text = printed(&output);
     assert!(
         text.starts_with("observing: no primary is reachable")
             && text.contains("state.json; the daemon at"),
@@ -148,7 +148,11 @@ fn a_daemon_that_is_down_is_explained_by_its_state_file() {
         (output.status.code(), output.stdout.as_slice()),
         (Some(1), &b""[..])
     );
-    assert!(said(&output).contains("state.json"), "{}", said(&output));
+    assert!(
+        printed(&output).contains("state.json"),
+        "{}",
+        printed(&output)
+    );
 }
 
 #[test]

@@ -53,9 +53,9 @@ fn check(command: &mut Command, dir: &Path, succeeds: bool) {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.success(), succeeds, "{said}");
-    assert_eq!(mark.exists(), succeeds, "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.success(), succeeds, "{printed}");
+    assert_eq!(mark.exists(), succeeds, "{printed}");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn nothing_is_promoted_before_the_old_primary_is_fenced() {
     );
     assert!(cluster["s1"].is_in_recovery());
 
-    // One that is told to, and notes whom.
+    // A command that records its arguments.
     let text = format!(
         "#!/bin/sh\ntest -e {} && echo \"$1\" >>{}\n",
         allowed.display(),

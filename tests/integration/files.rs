@@ -1,5 +1,5 @@
 //! Nothing is as it should be where the daemon writes its files, looks for one or reads its
-//! configuration: the failover comes as if nothing were there, and the log says once what is wrong.
+//! configuration: the failover is not delayed, and the log reports once what is wrong.
 
 mod beside;
 mod configuration;

@@ -115,7 +115,7 @@ fn the_other_standby_follows_the_one_that_was_promoted_and_the_old_primary_is_le
         |cluster: &Cluster, name: &str| cluster[name].recovery_settings("postgresql.auto.conf");
     let like = fs::metadata(settings(&cluster, "s1")).unwrap();
     let fleet = fleet_of(&cluster, 2.0 * LIMIT, "");
-    // At first sight: what postgresql.conf says is not what the template says.
+    // At the first check: postgresql.conf differs from the template.
     wait_followed(&cluster, "p", &["s1", "s2"]);
     fleet.wait_settled();
     assert_eq!(
@@ -190,7 +190,7 @@ fn a_daemon_that_starts_beside_a_stopped_previous_primary_waits() {
     });
     pause(2000);
     assert_eq!(restarts(&fleet["p"]), "");
-    // Made a standby, its role told: it follows like any other. Its history has branched off, so
+    // Made a standby, its role known: it follows like any other. Its history has branched off, so
     // that is all that it can do.
     cluster["p"].make_standby();
     cluster["p"].start();

@@ -107,11 +107,11 @@ fn a_disk_that_hangs_delays_no_failover() {
         !alert.exists() && remembered().contains("\"current_master\": \"p\""),
         "the disk was not frozen"
     );
-    let said = fleet["s1"]
+    let printed = fleet["s1"]
         .log()
         .matches("no response from the disk")
         .count();
-    assert!(said <= 2, "one line for each file: {said}");
+    assert!(printed <= 2, "one line for each file: {printed}");
     assert!(
         fleet["s1"]
             .log()

@@ -59,7 +59,7 @@ fn log_in_as_guest(host: &Host) -> Option<TcpStream> {
     startup.extend_from_slice(parameters);
     let mut stream = host.connect(5432, SOON).unwrap();
     stream.write_all(&startup).unwrap();
-    // The server says only after the login (AuthenticationOk) that no slot is left.
+    // The server reports only after the login (AuthenticationOk) that no slot is left.
     loop {
         let mut head = [0; 5];
         stream.read_exact(&mut head).unwrap();

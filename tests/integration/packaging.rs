@@ -1,4 +1,4 @@
-//! What the packages hold says what the program does: man pages, completions, examples; and how it
+//! What the packages hold agrees with the program: man pages, completions, examples; and how it
 //! is linked.
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ fn man_page(name: &str) -> String {
     run(Command::new(packaging("man/render")).arg(packaging("man").join(name))).unwrap()
 }
 
-/// What `--help` tells of options and subcommands.
+/// The options and subcommands of `--help`.
 fn options_of_the_command_line() -> BTreeSet<String> {
     let help = run(Command::new(env!("CARGO_BIN_EXE_pglookout")).arg("--help")).unwrap();
     let options = help
@@ -98,13 +98,13 @@ fn the_examples_can_be_used_as_they_are() {
     let mut count = 0;
     for entry in fs::read_dir(packaging("examples")).unwrap() {
         let path = entry.unwrap().path();
-        let said = run(Command::new(env!("CARGO_BIN_EXE_pglookout"))
+        let printed = run(Command::new(env!("CARGO_BIN_EXE_pglookout"))
             .arg("--check-config")
             .arg(&path))
         .unwrap();
         assert!(
-            said.ends_with("can be used: errors 0, warnings 0"),
-            "{said}"
+            printed.ends_with("can be used: errors 0, warnings 0"),
+            "{printed}"
         );
         let text = fs::read_to_string(&path).unwrap();
         for step in text
@@ -125,7 +125,7 @@ fn the_examples_can_be_used_as_they_are() {
 #[test]
 fn a_static_build_against_glibc_is_refused() {
     let dir = TestDir::new();
-    // Without the crates it cannot be compiled either way; only one of them says why it must not.
+    // Without the crates it cannot be compiled either way; only one of them explains why it must not.
     let complaints = |arguments: &[&str]| {
         let mut rustc = Command::new(std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned()));
         rustc
@@ -193,11 +193,11 @@ fn names_are_looked_up_without_proc_and_dev_null() {
         .arg(&config)
         .arg(&log);
     let mut daemon = command.current_dir(dir.path()).spawn().unwrap();
-    let told = || fs::read_to_string(&log).unwrap_or_default();
+    let reported = || fs::read_to_string(&log).unwrap_or_default();
     wait_until("the node is asked", SOON, || {
-        told().contains("node p: unreachable")
+        reported().contains("node p: unreachable")
     });
     daemon.kill().unwrap();
     daemon.wait().unwrap();
-    assert!(told().contains("Connection refused"), "{}", told());
+    assert!(reported().contains("Connection refused"), "{}", reported());
 }

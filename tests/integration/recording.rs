@@ -34,7 +34,7 @@ fn json_lines(text: &str) -> Vec<Value> {
         .collect()
 }
 
-/// When, what verdict, and why: of each decision that a recording or a replay tells.
+/// When, what verdict, and why: of each decision that a recording or a replay reports.
 fn decisions(text: &str) -> Vec<(f64, String, String)> {
     let decided = |line: &Value| {
         let word = |key: &str| line.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -43,7 +43,7 @@ fn decisions(text: &str) -> Vec<(f64, String, String)> {
     json_lines(text).iter().filter_map(decided).collect()
 }
 
-/// What a log says, without the times.
+/// A log without the times.
 fn sentences(log: &str) -> Vec<&str> {
     log.lines()
         .filter_map(|line| line.rsplit('\t').next())
@@ -140,12 +140,13 @@ fn other_settings_are_tried_on_a_recording() {
         let mut config = fleet["s1"].config.clone();
         config["max_failover_replication_time_lag"] = json!(limit);
         fs::write(&other, config.to_string()).unwrap();
-        let told = json_lines(&stdout(&replay(&[
+        let reported = json_lines(&stdout(&replay(&[
             "--config",
             other.to_str().unwrap(),
             path,
         ])));
-        told.into_iter()
+        reported
+            .into_iter()
             .find(|line| line["verdict"] == "promote")
             .map(|line| line["t"].as_f64().unwrap())
     };
@@ -165,7 +166,7 @@ const HEADER: &str =
 const FACTS: &str = r#"{"t": 5, "node": "p", "report": {"in_recovery": false, "db_time": 5}}
 {"t": 5, "node": "s", "report": {"in_recovery": true, "db_time": 5, "receive_lsn": "0/5", "last_replay": 5}}"#;
 
-/// Runs `pglookout replay` with `options` on a file of these lines: what it prints, says on stderr,
+/// Runs `pglookout replay` with `options` on a file of these lines: its stdout, stderr,
 /// and ends with. The file's name is `FILE` in both.
 #[track_caller]
 fn check(options: &[&str], lines: &str, expected: (&str, &str, i32)) {

@@ -1,4 +1,4 @@
-//! What a service manager is told, and what it sees: systemd's protocol, its unit, a real
+//! Notifications for a service manager, and what it sees: systemd's protocol, its unit, a real
 //! supervisord.
 
 use std::fs;
@@ -14,7 +14,7 @@ use crate::harness::receivers::Inbox;
 use crate::harness::run_dir::{TestDir, run};
 use crate::harness::{Daemon, SOON, or_skip, pause, wait_until};
 
-/// A daemon that watches nothing, told of this service manager.
+/// A daemon that watches nothing, with this service manager.
 fn observer(dir: &TestDir, socket: &str, watchdog_micros: u32) -> Daemon {
     let config = json!({"replication_state_check_interval": 0.2});
     let mut daemon = Daemon::prepare(Host::on_loopback("o"), dir.path(), config);
@@ -97,10 +97,10 @@ fn a_watchdog_that_is_meant_for_another_process_is_not_fed() {
         .push(("WATCHDOG_PID".to_owned(), "1".to_owned()));
     daemon.start();
     pause(1000);
-    let heard = inbox.drain();
+    let received = inbox.drain();
     assert!(
-        heard.contains(&"READY=1".to_owned()) && !heard.contains(&"WATCHDOG=1".to_owned()),
-        "{heard:?}"
+        received.contains(&"READY=1".to_owned()) && !received.contains(&"WATCHDOG=1".to_owned()),
+        "{received:?}"
     );
 }
 
@@ -142,8 +142,8 @@ fn systemd_accepts_the_unit() {
             .arg(&path)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&verified.stderr).into_owned();
-        assert!(verified.status.success() && said.is_empty(), "{said}");
+        let printed = String::from_utf8_lossy(&verified.stderr).into_owned();
+        assert!(verified.status.success() && printed.is_empty(), "{printed}");
         let security = run(Command::new(&analyze)
             .args(["security", "--offline=true"])
             .arg(&path))

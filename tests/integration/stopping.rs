@@ -25,12 +25,12 @@ fn ends_at_once_beside_idle_clients() {
         let clients: Vec<_> = (0..50)
             .map(|number| {
                 let mut stream = fleet["s1"].host.connect(HTTP_PORT, SOON).unwrap();
-                let said: &[u8] = [
+                let printed: &[u8] = [
                     b"",
                     b"GET /sta".as_slice(),
                     b"GET /state.json HTTP/1.1\r\nHost: x\r\n\r\n",
                 ][number % 3];
-                stream.write_all(said).unwrap();
+                stream.write_all(printed).unwrap();
                 stream
             })
             .collect();
@@ -42,7 +42,7 @@ fn ends_at_once_beside_idle_clients() {
     }
 }
 
-/// A daemon whose failover command, which takes three seconds and then says so in the file `done`,
+/// A daemon whose failover command, which takes three seconds and then writes the file `done`,
 /// has just begun.
 fn failover_under_way() -> Option<(Cluster, Fleet)> {
     let mut cluster = Cluster::start(&["s1"])?;

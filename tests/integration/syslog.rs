@@ -37,10 +37,10 @@ impl Rsyslog {
              module(load=\"imuxsock\" SysSock.Use=\"off\")\n\
              input(type=\"imuxsock\" Socket=\"{socket}\" CreatePath=\"on\" RateLimit.Interval=\"0\")\n\
              module(load=\"imudp\")\ninput(type=\"imudp\" address=\"127.0.0.1\" port=\"{port}\")\n\
-             *.* action(type=\"omfile\" file=\"{told}\" template=\"told\" asyncWriting=\"off\")\n",
+             *.* action(type=\"omfile\" file=\"{reported}\" template=\"told\" asyncWriting=\"off\")\n",
             dir = dir.display(),
             socket = rsyslog.socket().display(),
-            told = dir.join("told").display(),
+            reported = dir.join("told").display(),
         );
         fs::write(rsyslog.dir.join("rsyslog.conf"), text).unwrap();
         Some(rsyslog)
@@ -84,7 +84,7 @@ impl Rsyslog {
     }
 
     /// Facility, severity, program name and message of each record.
-    fn told(&self) -> Vec<Vec<String>> {
+    fn reported(&self) -> Vec<Vec<String>> {
         let text = fs::read_to_string(self.dir.join("told")).unwrap_or_default();
         text.lines()
             .map(|line| line.splitn(4, '|').map(str::to_owned).collect())
@@ -93,9 +93,9 @@ impl Rsyslog {
 
     fn wait_for(&self, record: [&str; 4]) {
         wait_until(&format!("rsyslog has {record:?}"), SOON, || {
-            self.told()
+            self.reported()
                 .iter()
-                .any(|told| told[..3] == record[..3] && told[3].starts_with(record[3]))
+                .any(|reported| reported[..3] == record[..3] && reported[3].starts_with(record[3]))
         });
     }
 }
@@ -205,9 +205,9 @@ fn a_blocked_syslog_delays_nothing_and_later_gets_the_number_of_lost_records() {
         daemon.log().contains("configuration reloaded")
     });
     assert!(daemon.get("/state.json").is_ok());
-    let told = inbox.wait_for_one("log lines were dropped: they were not read in time");
+    let reported = inbox.wait_for_one("log lines were dropped: they were not read in time");
     assert!(
-        told.starts_with("<148>pglookout[") && told.contains("]: sys WARNING: "),
-        "{told}"
+        reported.starts_with("<148>pglookout[") && reported.contains("]: sys WARNING: "),
+        "{reported}"
     );
 }

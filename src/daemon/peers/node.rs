@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::outbound::{Connection, Dial, Outbound};
+use super::outbound::{Connection, Dial, Outbound, unreachable};
 use super::tls_negotiation::{self, TlsNegotiation};
 use super::{Conversation, NextAction, Probe, Redial};
 use crate::cluster::{NodeReport, ProbeFailure, ProbeStep, RoleReport};
@@ -275,17 +275,13 @@ fn is_outage(failure: &ProbeFailure) -> bool {
 
 /// The failure that the end of a connection means; an error that the server sent before comes first.
 fn lost(session: &Session, error: Option<&std::io::Error>) -> ProbeFailure {
-    match (
-        session.connection_closed(),
-        error.map(tls_negotiation::failure_of),
-    ) {
-        (
-            ProbeFailure::Unreachable { reason },
-            Some(ProbeFailure::Unreachable { reason: cause }),
-        ) => ProbeFailure::Unreachable {
-            reason: format!("{reason}: {cause}"),
-        },
-        (ProbeFailure::Unreachable { .. }, Some(failure)) => failure,
+    use ProbeFailure::Unreachable;
+    let cause = error.map(tls_negotiation::failure_of);
+    match (session.connection_closed(), cause) {
+        (Unreachable { reason }, Some(Unreachable { reason: cause })) => {
+            unreachable(format_args!("{reason}: {cause}"))
+        }
+        (Unreachable { .. }, Some(failure)) => failure,
         (failure, _) => failure,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::outbound::{Connection, Dial, Outbound};
+use super::outbound::{Connection, Dial, Outbound, unreachable};
 use super::{Conversation, NextAction, Probe, Redial, tls_negotiation};
 use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
 use crate::config::{Config, HostAddress, ObserverName, ObserverUrl};
@@ -159,9 +159,7 @@ fn idle(open: &mut Connection) -> NextAction<ObserverReport> {
     if pumped.read == 0 && matches!(pumped.next, Next::Wait) {
         return NextAction::Wait;
     }
-    NextAction::Failed(ProbeFailure::Unreachable {
-        reason: "the observer closed an idle connection".to_owned(),
-    })
+    NextAction::Failed(unreachable("the observer closed an idle connection"))
 }
 
 fn read(response: &Response) -> Result<ObserverReport, ProbeFailure> {

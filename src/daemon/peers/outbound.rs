@@ -1,6 +1,7 @@
 //! One outgoing connection from the first attempt to its end, without the protocol spoken on it.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -149,7 +150,7 @@ impl Outbound {
                     });
                     return Ok(());
                 }
-                Err(error) => self.dial.failed(unreachable(&endpoint, &error)),
+                Err(error) => self.dial.failed(connect_failure(&endpoint, &error)),
             }
         }
         self.state = OutboundState::Resolving;
@@ -175,9 +176,7 @@ impl Outbound {
             return Ok(());
         }
         let failure = match pumped.next {
-            Next::Failed(error) => ProbeFailure::Unreachable {
-                reason: error.to_string(),
-            },
+            Next::Failed(error) => unreachable(error),
             _ if io.now.mono < *deadline => return Ok(()),
             _ => timed_out(ProbeStep::Connecting),
         };
@@ -190,13 +189,17 @@ fn timed_out(step: ProbeStep) -> ProbeFailure {
     ProbeFailure::TimedOut { step }
 }
 
-fn unreachable(endpoint: &Endpoint, error: &std::io::Error) -> ProbeFailure {
+fn connect_failure(endpoint: &Endpoint, error: &std::io::Error) -> ProbeFailure {
     let place = match endpoint {
         Endpoint::Tcp(address) => address.to_string(),
         Endpoint::Unix(path) => path.display().to_string(),
         Endpoint::Abstract(name) => format!("@{}", name.escape_ascii()),
     };
-    let reason = format!("{place}: {error}");
+    unreachable(format_args!("{place}: {error}"))
+}
+
+pub(super) fn unreachable(reason: impl Display) -> ProbeFailure {
+    let reason = reason.to_string();
     ProbeFailure::Unreachable { reason }
 }
 
@@ -276,7 +279,7 @@ impl Dial {
                     let found = found.into_iter().map(|endpoint| (endpoint, host));
                     self.endpoints.extend(found);
                 }
-                Err(reason) => self.failure = Some(ProbeFailure::Unreachable { reason }),
+                Err(reason) => self.failure = Some(unreachable(reason)),
             }
             self.hosts.pop_front();
         }

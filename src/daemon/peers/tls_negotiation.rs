@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::outbound::Connection;
+use super::outbound::{Connection, unreachable};
 use crate::cluster::ProbeFailure;
 use crate::config::ConnInfo;
 use crate::daemon::io::Io;
@@ -142,9 +142,7 @@ fn begin(
 
 /// As with a certificate: the server is alive, and is not the expected one.
 fn check_peer(required: &str, account: io::Result<u32>) -> Result<(), ProbeFailure> {
-    let account = account.map_err(|error| ProbeFailure::Unreachable {
-        reason: error.to_string(),
-    })?;
+    let account = account.map_err(unreachable)?;
     match local_name(account) {
         Some(name) if name == required => Ok(()),
         name => {
@@ -158,12 +156,11 @@ fn check_peer(required: &str, account: io::Result<u32>) -> Result<(), ProbeFailu
 
 fn read_answer(open: &mut Connection) -> Result<Option<Answer>, ProbeFailure> {
     let pumped = open.link.pump();
-    match (pg::encryption_answer(&mut open.link.input)?, pumped.next) {
-        (Some(answer), _) => Ok(Some(answer)),
-        (None, Next::Failed(error)) => Err(failure_of(&error)),
-        (None, Next::Ended) => Err(ended("after the TLS request")),
-        (None, Next::Wait | Next::Again | Next::Full) => Ok(None),
+    let answer = pg::encryption_answer(&mut open.link.input)?;
+    if answer.is_none() {
+        check_open(&pumped.next, "after the TLS request")?;
     }
+    Ok(answer)
 }
 
 fn act_on(
@@ -188,9 +185,16 @@ fn act_on(
 fn read_error(open: &mut Connection) -> Result<(), ProbeFailure> {
     let pumped = open.link.pump();
     pg::encryption_error(&mut open.link.input)?;
-    match pumped.next {
-        Next::Failed(error) => Err(failure_of(&error)),
-        Next::Ended => Err(ended("after the TLS request")),
+    check_open(&pumped.next, "after the TLS request")
+}
+
+/// An error if the connection has ended.
+fn check_open(next: &Next, when: &str) -> Result<(), ProbeFailure> {
+    match next {
+        Next::Failed(error) => Err(failure_of(error)),
+        Next::Ended => Err(unreachable(format_args!(
+            "the server closed the connection {when}"
+        ))),
         Next::Wait | Next::Again | Next::Full => Ok(()),
     }
 }
@@ -228,33 +232,23 @@ pub(super) fn continue_handshake(open: &mut Connection, io: &mut Io) -> Result<b
     if open.link.tls().is_some_and(|tls| !tls.is_handshaking()) {
         return Ok(true);
     }
-    match pumped.next {
-        Next::Failed(error) => Err(failure_of(&error)),
-        Next::Ended => Err(ended("within the TLS handshake")),
-        Next::Again => {
-            io.registry.again(open.token);
-            Ok(false)
-        }
-        Next::Wait | Next::Full => Ok(false),
+    check_open(&pumped.next, "within the TLS handshake")?;
+    if matches!(pumped.next, Next::Again) {
+        io.registry.again(open.token);
     }
+    Ok(false)
 }
 
 /// What the end of a connection by this error means.
 pub(super) fn failure_of(error: &io::Error) -> ProbeFailure {
-    match error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<Failure>())
-    {
-        Some(failure) => explained(failure),
-        None => ProbeFailure::Unreachable {
-            reason: error.to_string(),
-        },
-    }
+    let inner = error.get_ref();
+    let failure = inner.and_then(|inner| inner.downcast_ref::<Failure>());
+    failure.map_or_else(|| unreachable(error), explained)
 }
 
 /// An expired certificate is no reason to regard a primary as failed. So a server counts as alive if
 /// its certificate, or ours, is not accepted by the other side.
-pub(super) fn explained(failure: &Failure) -> ProbeFailure {
+fn explained(failure: &Failure) -> ProbeFailure {
     let message = failure.reason.clone();
     match failure.blame {
         Blame::Certificate | Blame::OurCertificate | Blame::Ourselves => {
@@ -277,10 +271,4 @@ pub(super) fn transport(open: &Connection) -> pg::Transport {
 
 fn is_local(open: &Connection) -> bool {
     !matches!(open.endpoint, Endpoint::Tcp(_))
-}
-
-fn ended(when: &str) -> ProbeFailure {
-    ProbeFailure::Unreachable {
-        reason: format!("the server closed the connection {when}"),
-    }
 }

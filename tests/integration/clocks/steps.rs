@@ -17,7 +17,7 @@ enum Of {
     Daemon(&'static str),
 }
 
-/// What is said of it: lag as a standby computes it, from two clocks, and observers that have lost
+/// What it reports: lag as a standby computes it, from two clocks, and observers that have lost
 /// their vote.
 #[derive(Debug, PartialEq)]
 struct Said {
@@ -147,9 +147,9 @@ fn check(of: Of, steps: [i64; 2], expected: &Said) {
         assert_eq!(cluster.primaries(), [PRIMARY]);
         println!(
             "{of:?}, {seconds:+} s, {WATCH_SECONDS} s later: {:?}",
-            said(&fleet)
+            printed(&fleet)
         );
-        assert_eq!(said(&fleet), *expected);
+        assert_eq!(printed(&fleet), *expected);
     }
     cluster[PRIMARY].kill_nine_all();
     let dead_at = seconds_now();
@@ -167,9 +167,9 @@ fn check(of: Of, steps: [i64; 2], expected: &Said) {
     assert_eq!(fleet.promoted(), [who.as_str()]);
 }
 
-/// By how many seconds a wall clock is ahead of ours, as its owner tells the time.
+/// By how many seconds a wall clock is ahead of ours, as its owner reports the time.
 fn ahead_by(of: Of, cluster: &Cluster, fleet: &Fleet) -> i64 {
-    let told = match of {
+    let reported = match of {
         Of::Server(name) => cluster[name]
             .query("SELECT extract(epoch FROM now())::bigint")
             .parse()
@@ -186,10 +186,10 @@ fn ahead_by(of: Of, cluster: &Cluster, fleet: &Fleet) -> i64 {
         }
     };
     let ours: Duration = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    told - ours.as_secs() as i64
+    reported - ours.as_secs() as i64
 }
 
-fn said(fleet: &Fleet) -> Said {
+fn printed(fleet: &Fleet) -> Said {
     let has_warned = |name: &&str| fleet[*name].has_alert("replication_delay_warning");
     let skews = |name: &str| {
         fleet[name]

@@ -18,7 +18,7 @@ pub(super) struct WallClock {
 }
 
 impl WallClock {
-    /// A clock that goes right. `None`: the test cannot run here, which has been said.
+    /// A clock that goes right. `None`: the test cannot run here, which was printed.
     pub(super) fn in_dir(dir: &Path) -> Option<Self> {
         let library = or_skip(library())?;
         let path = dir.join("wall-clock");

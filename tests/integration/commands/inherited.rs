@@ -15,11 +15,11 @@ fn no_descriptor_and_no_secret_of_the_daemon_is_inherited() {
     let name = format!("pglookout-test-{}-inherited", std::process::id());
     let _manager = Inbox::named(&name);
     let daemon = &mut fleet["s1"];
-    let (told, kept) = (
+    let (reported, kept) = (
         variables(&name),
         KEPT.map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
-    daemon.variables = told.iter().chain(&kept).cloned().collect();
+    daemon.variables = reported.iter().chain(&kept).cloned().collect();
     // Whoever started the daemon has left descriptors open.
     let leaking = r#"exec 7</etc/passwd 9>/dev/zero; exec "$0" "$@""#;
     daemon.program = ["sh", "-c", leaking]
@@ -50,7 +50,7 @@ fn no_descriptor_and_no_secret_of_the_daemon_is_inherited() {
         env.lines()
             .any(|line| line.starts_with(&format!("{name}=")))
     };
-    for (name, _) in &told {
+    for (name, _) in &reported {
         assert!(!has(name), "{name} is inherited");
     }
     assert!(!env.contains(SECRET), "{env}");
@@ -97,7 +97,7 @@ fn open_in(daemon: &Daemon) -> Vec<String> {
         .collect()
 }
 
-/// Not for children: what the service manager said, and the password.
+/// Not for children: the variables of the service manager, and the password.
 fn variables(manager: &str) -> Vec<(String, String)> {
     [
         ("NOTIFY_SOCKET", &format!("@{manager}")[..]),

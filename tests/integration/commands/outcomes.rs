@@ -1,4 +1,4 @@
-//! Every way in which a command can come to nothing, and what the alert says of it.
+//! Every way in which a command can fail, and the alert about it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -49,13 +49,13 @@ fn a_command_that_ignores_sigterm_is_ended_by_sigkill() {
     let expected = "failover_command timed out and was killed";
     let deaf = sh("trap '' TERM; while :; do sleep 0.1; done");
     let tried = trial.attempt(&deaf, expected, Duration::from_secs(5));
-    let told = |signal: &str| {
+    let reported = |signal: &str| {
         tried.log.find(&format!(
             "failover_command exceeded its time limit: sending {signal}"
         ))
     };
     assert!(
-        told("SIGTERM").unwrap() < told("SIGKILL").unwrap(),
+        reported("SIGTERM").unwrap() < reported("SIGKILL").unwrap(),
         "{}",
         tried.log
     );

@@ -37,11 +37,11 @@ pub(super) enum Outcome {
     In(&'static str),
     /// This server has answered, and is not kept: one of the other role is wished for.
     Seen(&'static str),
-    /// Somebody is there who says no, or to whom we do.
+    /// The server rejects the login, or is rejected.
     TurnedAway,
-    /// Nobody is there.
+    /// There is no server.
     Unreached,
-    /// Nobody was asked: the settings make no sense.
+    /// Nothing was tried: the settings are invalid.
     Broken,
 }
 
@@ -97,7 +97,7 @@ impl Case {
         }
     }
 
-    /// Ours differs, on purpose: vendor-notes/differences.md says why.
+    /// Ours differs, on purpose: see vendor-notes/differences.md.
     pub(super) fn ours(self, outcome: Outcome) -> Self {
         Self {
             ours: outcome,
@@ -259,7 +259,7 @@ impl World {
         daemon
     }
 
-    /// What came of the daemon's first poll, by the servers' own word, and what it said.
+    /// The outcome of the daemon's first poll as the servers show it, and the log.
     pub(super) fn outcome(&self, number: usize, daemon: &mut Daemon) -> (Found, String) {
         let mut state = Value::Null;
         wait_until(&format!("case {number} was polled"), SOON, || {
@@ -322,10 +322,10 @@ impl World {
                 String::new(),
             );
         }
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        let reports = |words: &[&str]| words.iter().any(|words| printed.contains(words));
         let failure = match () {
-            () if says(&[
+            () if reports(&[
                 "FATAL",
                 "no password supplied",
                 "session is",
@@ -335,19 +335,19 @@ impl World {
             {
                 Outcome::TurnedAway
             }
-            () if says(&[
+            () if reports(&[
                 "could not translate",
                 "could not parse network",
                 "refused",
                 "timeout expired",
                 "No such file",
-            ]) || says(&["closed the connection"]) =>
+            ]) || reports(&["closed the connection"]) =>
             {
                 Outcome::Unreached
             }
             () => Outcome::Broken,
         };
-        (Found(Err(failure)), said)
+        (Found(Err(failure)), printed)
     }
 }
 

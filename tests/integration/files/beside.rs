@@ -23,7 +23,7 @@ pub(super) struct Beside {
 
 impl Beside {
     /// A running cluster and a daemon of each name, not started. `None`: the test cannot run here,
-    /// which has been said.
+    /// which was printed.
     pub(super) fn prepare<'a>(names: impl Iterator<Item = &'a str>) -> Option<Self> {
         let cluster = Cluster::start(&[STANDBY])?;
         let daemon = |name: &str| {

@@ -126,14 +126,14 @@ fn refuses(daemon: &Daemon, (name, replace, reason): &Case, count: usize) {
     });
     pause(400);
     let log = daemon.log();
-    let said: Vec<&str> = log[begun..]
+    let printed: Vec<&str> = log[begun..]
         .lines()
         .filter(|line| line.contains(path.to_str().unwrap()))
         .collect();
-    println!("{name}: {}", said.join(" / "));
+    println!("{name}: {}", printed.join(" / "));
     assert!(
-        said.len() == 1 && said[0].contains(reason),
-        "{name}: {said:#?}"
+        printed.len() == 1 && printed[0].contains(reason),
+        "{name}: {printed:#?}"
     );
 }
 
@@ -155,12 +155,12 @@ fn an_invalid_configuration_starts_no_daemon() {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
-        assert_eq!(said.lines().count(), 1, "{name}: {said}");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{name}: {printed}");
+        assert_eq!(printed.lines().count(), 1, "{name}: {printed}");
         assert!(
-            said.contains(reason) && said.contains(path.to_str().unwrap()),
-            "{name}: {said}"
+            printed.contains(reason) && printed.contains(path.to_str().unwrap()),
+            "{name}: {printed}"
         );
     }
     println!("{} starts refused in {:.1?}", CASES.len(), begun.elapsed());
@@ -170,7 +170,7 @@ fn an_invalid_configuration_starts_no_daemon() {
 /// As long as all of them take.
 const WATCH: Duration = Duration::from_secs(6);
 
-/// Root may read everything, unless it is told not to.
+/// Root may read everything, unless the capability is dropped.
 fn without_roots_eyes() -> Vec<String> {
     let setpriv = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"];
     setpriv

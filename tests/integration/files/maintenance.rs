@@ -20,7 +20,7 @@ struct Case {
     setting: Setting,
     /// Is it taken for present.
     keeps: bool,
-    /// What the log says of it, once.
+    /// What the log reports, once.
     complaint: &'static str,
 }
 
@@ -110,22 +110,23 @@ fn check(cases: &[Case], adjust: impl Fn(&mut crate::harness::Daemon)) {
     beside.start();
     beside.watch_and_fail_over(|name| cases.iter().any(|case| case.name == name && case.keeps));
     for (case, daemon) in cases.iter().zip(&beside.daemons) {
-        let said = complaints(daemon, "maintenance_mode_file");
+        let printed = complaints(daemon, "maintenance_mode_file");
         println!(
             "{}: {}",
             case.name,
-            said.first().map_or("no complaint", |line| line.as_str())
+            printed.first().map_or("no complaint", |line| line.as_str())
         );
         assert_eq!(
-            said.len(),
+            printed.len(),
             usize::from(!case.complaint.is_empty()),
-            "{said:#?}"
+            "{printed:#?}"
         );
         let path = daemon.config["maintenance_mode_file"].as_str().unwrap();
         assert!(
-            said.iter()
+            printed
+                .iter()
                 .all(|line| line.contains(path) && line.contains(case.complaint)),
-            "{said:#?}"
+            "{printed:#?}"
         );
         let held = daemon.log().matches("maintenance").count();
         assert!(

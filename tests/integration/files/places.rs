@@ -162,18 +162,18 @@ pub(super) fn check(cases: &[Case], adjust: impl Fn(&mut Daemon)) {
     beside.watch_and_fail_over(|_| false);
     for ((case, place), daemon) in cases.iter().zip(&places).zip(&beside.daemons) {
         for (key, path) in KEYS.iter().zip(place.files()) {
-            let said = complaints(daemon, key);
+            let printed = complaints(daemon, key);
             println!(
                 "{} {key}: {}",
                 case.name,
-                said.first().map_or("no complaint", |line| line.as_str())
+                printed.first().map_or("no complaint", |line| line.as_str())
             );
             let expected = usize::from(!case.reason.is_empty());
-            assert_eq!(said.len(), expected, "{}: {said:#?}", case.name);
+            assert_eq!(printed.len(), expected, "{}: {printed:#?}", case.name);
             let reason = case.reason.replace("PATH", &path.display().to_string());
             assert!(
-                said.iter().all(|line| line.contains(&reason)),
-                "{}: {said:#?} / {reason}",
+                printed.iter().all(|line| line.contains(&reason)),
+                "{}: {printed:#?} / {reason}",
                 case.name
             );
         }

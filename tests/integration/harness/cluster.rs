@@ -28,7 +28,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// A running primary `p` with these standbys streaming from it, each with an address of its own
-    /// on loopback. `None`: the test cannot run here, which has been said.
+    /// on loopback. `None`: the test cannot run here, which was printed.
     pub(crate) fn start(standbys: &[&str]) -> Option<Self> {
         let mut cluster = Self::prepare(standbys)?;
         cluster.start_all();

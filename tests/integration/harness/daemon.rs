@@ -113,7 +113,7 @@ impl Daemon {
         kill(self.pid(), signal).expect("a running daemon");
     }
 
-    /// Waits for the end of a daemon that has been told to end.
+    /// Waits for the exit of a daemon that got a signal to stop.
     pub(crate) fn wait_exit(&mut self, limit: Duration) -> ExitStatus {
         let mut child = self.child.take().expect("a started daemon");
         let mut status = None;
@@ -144,7 +144,7 @@ impl Daemon {
         }
     }
 
-    /// Replaces the configuration file, with whatever text, and says so.
+    /// Replaces the configuration file with any text, and sends SIGHUP.
     pub(crate) fn reload_text(&self, text: &str) {
         self.write_config(text);
         self.signal(Signal::SIGHUP);

@@ -15,7 +15,7 @@ use super::node::Server;
 use super::postgres::{PASSWORD, USER};
 use super::wait::{SOON, pause, wait_until};
 
-/// The `max_failover_replication_time_lag` of every daemon, unless a test says otherwise.
+/// The `max_failover_replication_time_lag` of every daemon, unless a test sets another.
 pub(crate) const LIMIT: f64 = 3.0;
 /// Their `db_poll_interval` and `replication_state_check_interval`.
 pub(crate) const INTERVAL: f64 = 0.5;

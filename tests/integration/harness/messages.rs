@@ -1,4 +1,4 @@
-//! What a server says, for those who play one (Protocol, "Message Formats").
+//! Messages of a server (Protocol, "Message Formats").
 
 pub(crate) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     [

@@ -29,7 +29,7 @@ pub(crate) use daemon::Daemon;
 pub(crate) use fleet::Fleet;
 pub(crate) use wait::{SOON, pause, wait_until};
 
-/// What a test needs, or a line on stderr that says why it is skipped. `PGLOOKOUT_TESTS_SKIP=never`
+/// What a test needs, or a line on stderr that reports why it is skipped. `PGLOOKOUT_TESTS_SKIP=never`
 /// makes that a failure.
 pub(crate) fn or_skip<T>(needed: Result<T, String>) -> Option<T> {
     use std::io::Write;

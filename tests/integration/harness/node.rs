@@ -16,7 +16,7 @@ use super::wait::{SOON, wait_until};
 pub(crate) struct Server {
     pub(crate) host: Host,
     pub(crate) data: PathBuf,
-    /// Where it listens: at its host's address, unless a test says otherwise.
+    /// Where it listens: at its host's address, unless a test sets another.
     pub(crate) listen_addresses: String,
     /// What is in its environment besides the tests' own.
     pub(crate) variables: Vec<(String, String)>,
@@ -146,7 +146,7 @@ impl Server {
         );
     }
 
-    /// As a power cut ends it: no process of it says another word.
+    /// As a power cut: no process of it sends anything more.
     pub(crate) fn kill_nine_all(&mut self) {
         if let Some(mut child) = self.child.take() {
             // Stopped first, so that it starts no child while its children are killed.

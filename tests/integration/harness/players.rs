@@ -13,7 +13,7 @@ use super::messages::{complete, described, error, login, row};
 use super::scripted::reset;
 use super::wait::pause;
 
-/// What a player says that it is.
+/// The role that a player reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     Primary,
@@ -34,7 +34,7 @@ pub(crate) enum Trouble {
     Slow,
     /// The login is answered by an error with this SQLSTATE.
     Turned(&'static str),
-    /// What is said is no PostgreSQL.
+    /// The answer is not PostgreSQL protocol.
     Garbage,
 }
 
@@ -147,7 +147,7 @@ impl Player {
                         Conversation {
                             player,
                             stream,
-                            heard: Vec::new(),
+                            received: Vec::new(),
                         }
                         .go_on()
                     });
@@ -161,7 +161,7 @@ impl Player {
 struct Conversation {
     player: Player,
     stream: TcpStream,
-    heard: Vec<u8>,
+    received: Vec<u8>,
 }
 
 impl Conversation {
@@ -243,11 +243,11 @@ impl Conversation {
     /// The next message, its length included; the very first has no type before its length.
     fn hear(&mut self, kind: usize) -> io::Result<Vec<u8>> {
         loop {
-            if let Some(length) = self.heard.get(kind..kind + 4) {
+            if let Some(length) = self.received.get(kind..kind + 4) {
                 let length =
                     u32::from_be_bytes(length.try_into().expect("four bytes")) as usize + kind;
-                if length <= self.heard.len() {
-                    return Ok(self.heard.drain(..length).collect());
+                if length <= self.received.len() {
+                    return Ok(self.received.drain(..length).collect());
                 }
             }
             if !self.heard_more()? || self.player.trouble() == Some(Trouble::Refused) {
@@ -261,7 +261,7 @@ impl Conversation {
         let mut buffer = [0; 4096];
         match self.stream.read(&mut buffer) {
             Ok(length) => {
-                self.heard.extend_from_slice(&buffer[..length]);
+                self.received.extend_from_slice(&buffer[..length]);
                 Ok(length > 0)
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {

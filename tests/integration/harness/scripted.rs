@@ -13,27 +13,26 @@ use super::host::Host;
 /// One line of a script. After the last one the connection is closed.
 #[derive(Clone)]
 pub(crate) enum Step {
-    /// Waits until the other side has said something.
-    Hear,
-    Say(Vec<u8>),
-    /// Says what follows from what was heard last.
+    /// Waits for data from the other side.
+    Receive,
+    SendBytes(Vec<u8>),
+    /// Sends the answer to what was received last.
     Reply(Arc<Answering>),
-    /// Says this one byte a second.
+    /// Sends this, one byte a second.
     Drip(Vec<u8>),
-    /// Says this until so many bytes are sent, or nobody takes them.
+    /// Sends this until so many bytes are sent, or the other side stops reading.
     Flood(Vec<u8>, u64),
-    /// Says nothing until the other side closes.
+    /// Sends nothing until the other side closes.
     Hang,
     /// Ends the connection as a crash does.
     Reset,
 }
 
-/// Says what this makes of what was heard last.
 pub(crate) fn reply(answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Step {
     Step::Reply(Arc::new(answer))
 }
 
-/// From what was heard to what is said.
+/// From what was received to what is sent.
 type Answering = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
 
 /// A server that plays a script. It ends with the test program.
@@ -71,33 +70,33 @@ impl Scripted {
         self.counts.connections.load(Ordering::Relaxed)
     }
 
-    /// Bytes that it got rid of.
+    /// Bytes that it has sent.
     pub(crate) fn bytes(&self) -> u64 {
         self.counts.bytes.load(Ordering::Relaxed)
     }
 }
 
 fn play(mut stream: TcpStream, script: &[Step], sent: &AtomicU64) -> io::Result<()> {
-    let mut heard = vec![0; 64 << 10];
+    let mut received = vec![0; 64 << 10];
     let mut length = 0;
-    let say = |stream: &mut TcpStream, bytes: &[u8]| -> io::Result<()> {
+    let send = |stream: &mut TcpStream, bytes: &[u8]| -> io::Result<()> {
         stream.write_all(bytes)?;
         sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(())
     };
     for step in script {
         match step {
-            Step::Hear => {
-                length = stream.read(&mut heard)?;
+            Step::Receive => {
+                length = stream.read(&mut received)?;
                 if length == 0 {
                     return Ok(());
                 }
             }
-            Step::Say(bytes) => say(&mut stream, bytes)?,
-            Step::Reply(reply) => say(&mut stream, &reply(&heard[..length]))?,
+            Step::SendBytes(bytes) => send(&mut stream, bytes)?,
+            Step::Reply(reply) => send(&mut stream, &reply(&received[..length]))?,
             Step::Drip(bytes) => {
                 for byte in bytes {
-                    say(&mut stream, &[*byte])?;
+                    send(&mut stream, &[*byte])?;
                     if has_ended(&mut stream)? {
                         return Ok(());
                     }
@@ -106,7 +105,7 @@ fn play(mut stream: TcpStream, script: &[Step], sent: &AtomicU64) -> io::Result<
             Step::Flood(bytes, limit) => {
                 let mut left = *limit;
                 while left > 0 {
-                    say(&mut stream, bytes)?;
+                    send(&mut stream, bytes)?;
                     left = left.saturating_sub(bytes.len() as u64);
                 }
             }

@@ -92,7 +92,7 @@ fn a_crowd_takes_no_descriptor_that_a_failover_needs() {
 
 #[test]
 fn a_burst_of_checks_asks_each_server_once_a_second() {
-    let server = Scripted::start("server", 5432, vec![Step::Hear]);
+    let server = Scripted::start("server", 5432, vec![Step::Receive]);
     let dir = TestDir::new();
     let config = json!({
         "remote_conns": { "x": format!("host={} user=u sslmode=disable", server.host.address) },
@@ -166,7 +166,7 @@ fn a_port_that_is_forbidden_ends_the_start() {
     daemon.config["http_port"] = json!(80);
     daemon.write_config(&daemon.config.to_string());
     let program = env!("CARGO_BIN_EXE_pglookout");
-    // Root may, unless it is told not to.
+    // Root may, unless the capability is dropped.
     let mut command = match Uid::effective().is_root() {
         true => {
             let mut command = daemon.host.command("setpriv", Account::Own);
@@ -176,19 +176,19 @@ fn a_port_that_is_forbidden_ends_the_start() {
         false => daemon.host.command(program, Account::Own),
     };
     let output = command.arg(daemon.config_path()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stderr);
     let expected = format!(
         "cannot listen for HTTP on {}, port 80: Permission denied",
         daemon.host.address
     );
     assert!(
-        output.status.code() == Some(1) && said.contains(&expected),
-        "{}: {said}",
+        output.status.code() == Some(1) && printed.contains(&expected),
+        "{}: {printed}",
         output.status
     );
 }
 
-/// So many clients of a daemon: each says the same, if anything, and one more byte a second, reads
+/// So many clients of a daemon: each sends the same, if anything, and one more byte a second, reads
 /// no answer, and comes back within a second when it is sent away.
 struct Crowd {
     target: SocketAddr,
@@ -202,14 +202,14 @@ impl Crowd {
     fn of(host: &Host, size: usize, greeting: &[u8]) -> Self {
         let (connections, is_over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let target = SocketAddr::from((host.address, HTTP_PORT));
-        let (counted, told, greeting) = (
+        let (counted, reported, greeting) = (
             Arc::clone(&connections),
             Arc::clone(&is_over),
             greeting.to_owned(),
         );
         let thread = std::thread::spawn(move || {
             let mut clients: Vec<TcpStream> = Vec::new();
-            while !told.load(Ordering::Relaxed) {
+            while !reported.load(Ordering::Relaxed) {
                 clients.retain(|client| {
                     if greeting.is_empty() {
                         is_kept(client)
@@ -256,7 +256,7 @@ fn open(target: SocketAddr, greeting: &[u8]) -> io::Result<TcpStream> {
     Ok(client)
 }
 
-/// Is one who says nothing still there.
+/// Is a silent client still connected.
 fn is_kept(mut client: &TcpStream) -> bool {
     matches!(client.read(&mut [0; 16]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

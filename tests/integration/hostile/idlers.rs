@@ -14,7 +14,7 @@ use crate::harness::host::Host;
 use crate::harness::run_dir::TestDir;
 use crate::harness::{Daemon, SOON, pause, wait_until};
 
-/// A client: what it says first, then, after so many seconds, byte by byte, one a second; and what
+/// A client: what it sends first, then, after so many seconds, byte by byte, one a second; and what
 /// it must hear, by when.
 struct Case {
     name: &'static str,
@@ -22,7 +22,7 @@ struct Case {
     pause: u64,
     drips: &'static str,
     /// The status line of its last answer; empty: none.
-    hears: &'static str,
+    receives: &'static str,
     /// When the other side closes, in seconds.
     closed: std::ops::Range<f64>,
 }
@@ -39,12 +39,12 @@ fn clients_that_take_their_time_are_sent_away_in_time() {
     // there may be 30 s.
     let (request, idle) = (9.0..14.0, 29.0..36.0);
     let (late, ok) = ("HTTP/1.1 408 ", "HTTP/1.1 200 ");
-    let case = |name, first: &str, pause, drips, hears, closed: &std::ops::Range<f64>| Case {
+    let case = |name, first: &str, pause, drips, receives, closed: &std::ops::Range<f64>| Case {
         name,
         first: first.to_owned(),
         pause,
         drips,
-        hears,
+        receives,
         closed: closed.clone(),
     };
     let endless =
@@ -107,12 +107,12 @@ fn clients_that_take_their_time_are_sent_away_in_time() {
             slowest,
         )
     });
-    for (case, (heard, after)) in cases.iter().zip(outcomes) {
-        let last = heard
+    for (case, (received, after)) in cases.iter().zip(outcomes) {
+        let last = received
             .rfind("HTTP/1.1 ")
-            .map_or("", |at| heard[at..].lines().next().unwrap());
+            .map_or("", |at| received[at..].lines().next().unwrap());
         println!("{}: closed after {after:.1} s, {last}", case.name);
-        assert!(last.starts_with(case.hears), "{}: {last}", case.name);
+        assert!(last.starts_with(case.receives), "{}: {last}", case.name);
         assert!(
             case.closed.contains(&after),
             "{}: closed after {after:.1} s, {:?}",
@@ -132,28 +132,28 @@ fn clients_that_take_their_time_are_sent_away_in_time() {
     );
 }
 
-/// All that is heard, and after how many seconds the other side closed.
+/// All that is received, and after how many seconds the other side closed.
 fn play(host: &Host, case: &Case) -> (String, f64) {
     let mut stream = host.connect(HTTP_PORT, SOON).unwrap();
     let begun = Instant::now();
     stream.write_all(case.first.as_bytes()).unwrap();
-    let mut heard = listen(&mut stream, Duration::from_secs(case.pause));
+    let mut received = listen(&mut stream, Duration::from_secs(case.pause));
     for byte in case.drips.bytes() {
-        if heard.1 || stream.write_all(&[byte]).is_err() {
+        if received.1 || stream.write_all(&[byte]).is_err() {
             break;
         }
         let more = listen(&mut stream, Duration::from_secs(1));
-        heard = (heard.0 + &more.0, more.1);
+        received = (received.0 + &more.0, more.1);
     }
-    if !heard.1 {
-        heard.0 += &listen(&mut stream, Duration::from_secs(40)).0;
+    if !received.1 {
+        received.0 += &listen(&mut stream, Duration::from_secs(40)).0;
     }
-    (heard.0, begun.elapsed().as_secs_f64())
+    (received.0, begun.elapsed().as_secs_f64())
 }
 
-/// What is heard in so much time, and whether it ended with the connection.
+/// What is received in so much time, and whether it ended with the connection.
 fn listen(stream: &mut TcpStream, time: Duration) -> (String, bool) {
-    let (begun, mut heard, mut buffer) = (Instant::now(), Vec::new(), [0; 4096]);
+    let (begun, mut received, mut buffer) = (Instant::now(), Vec::new(), [0; 4096]);
     let mut has_ended = false;
     while let Some(left) = time
         .checked_sub(begun.elapsed())
@@ -161,14 +161,14 @@ fn listen(stream: &mut TcpStream, time: Duration) -> (String, bool) {
     {
         stream.set_read_timeout(Some(left)).unwrap();
         match stream.read(&mut buffer) {
-            Ok(length) if length > 0 => heard.extend_from_slice(&buffer[..length]),
+            Ok(length) if length > 0 => received.extend_from_slice(&buffer[..length]),
             outcome => {
                 has_ended = !is_timeout(&outcome);
                 break;
             }
         }
     }
-    (String::from_utf8_lossy(&heard).into_owned(), has_ended)
+    (String::from_utf8_lossy(&received).into_owned(), has_ended)
 }
 
 fn is_timeout(outcome: &io::Result<usize>) -> bool {

@@ -1,4 +1,4 @@
-//! Peers that fail in other words at every poll: the log says it in the first ones, and then not
+//! Peers whose failure has another message at every poll: the log has the first ones, and then not
 //! for a minute.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use crate::harness::run_dir::TestDir;
 use crate::harness::scripted::{Scripted, Step, reply};
 use crate::harness::{Daemon, SOON, pause, wait_until};
 
-use Step::{Hang, Hear, Say};
+use Step::{Hang, Receive, SendBytes};
 
 /// Of a living server.
 const REFUSALS: [&str; 4] = ["53300", "3D000", "57014", "42501"];
@@ -45,15 +45,15 @@ fn failing_heartbeats() -> Vec<Step> {
         [failed, described(), complete()].concat()
     };
     let first = [
-        Hear,
-        Say(login()),
-        Hear,
-        Say(status(PRIMARY)),
-        Hear,
+        Receive,
+        SendBytes(login()),
+        Receive,
+        SendBytes(status(PRIMARY)),
+        Receive,
         counting(rest),
     ];
     let later = [
-        Hear,
+        Receive,
         counting(move |count| [status(PRIMARY), rest(count + 1)].concat()),
     ];
     [
@@ -67,7 +67,7 @@ fn failing_heartbeats() -> Vec<Step> {
 #[test]
 fn a_message_that_changes_at_every_poll_is_one_line() {
     let node = |name, script| Scripted::start(name, 5432, script);
-    let server = |name, words: fn(usize) -> Vec<u8>| node(name, vec![Hear, counting(words)]);
+    let server = |name, words: fn(usize) -> Vec<u8>| node(name, vec![Receive, counting(words)]);
     let nodes = [
         (
             "attempts",
@@ -99,7 +99,7 @@ fn a_message_that_changes_at_every_poll_is_one_line() {
         ),
         ("heartbeats", node("heartbeats", failing_heartbeats())),
     ];
-    let observer = Scripted::start("fickle", HTTP_PORT, vec![Hear, counting(other_status)]);
+    let observer = Scripted::start("fickle", HTTP_PORT, vec![Receive, counting(other_status)]);
     let dir = TestDir::new();
     let mut config = json!({
         "db_poll_interval": 0.1,

@@ -13,7 +13,7 @@ use crate::harness::fleet::LIMIT;
 use crate::harness::scripted::{Scripted, Step, reply};
 use crate::harness::{Cluster, Fleet, SOON, wait_until};
 
-use Step::{Drip, Flood, Hang, Hear, Say};
+use Step::{Drip, Flood, Hang, Receive, SendBytes};
 
 /// An observer, and what the log must say of it, once; nothing if that is empty.
 struct Case {
@@ -101,7 +101,7 @@ fn an_observer_holds_a_failover_only_as_long_as_it_lies() {
         };
         ok(&text.to_string())
     };
-    let liar = Scripted::start("liar", HTTP_PORT, vec![Hear, reply(answer)]);
+    let liar = Scripted::start("liar", HTTP_PORT, vec![Receive, reply(answer)]);
     let mut fleet = Fleet::prepare(&cluster, |name, config| {
         if name != "o" {
             config["observers"]["liar"] = json!(url(&liar.host.address.to_string()));
@@ -112,9 +112,9 @@ fn an_observer_holds_a_failover_only_as_long_as_it_lies() {
     cluster["p"].kill_nine_all();
     fleet.nobody_promotes_for(LIMIT + 2.0);
     lies.store(false, Ordering::Relaxed);
-    let told = SystemTime::now();
+    let reported = SystemTime::now();
     fleet.wait_promotion();
-    let took = told.elapsed().unwrap();
+    let took = reported.elapsed().unwrap();
     println!(
         "{} lies were told; promoted {took:.1?} after the last",
         liar.connections()
@@ -132,7 +132,7 @@ fn cases(trap: &Scripted) -> Vec<Case> {
     let case = |name, expected, script: &[Step]| Case {
         name,
         expected,
-        script: [&[Hear], script].concat(),
+        script: [&[Receive], script].concat(),
     };
     let body = |name, expected, body: String| case(name, expected, &[reply(move |_| ok(&body))]);
     let head = |name, expected, rest: String| {
@@ -171,7 +171,7 @@ fn cases(trap: &Scripted) -> Vec<Case> {
         case(
             "trailers",
             "longer than 8388608 bytes",
-            &[chunked(), Say(b"0\r\n".to_vec()), Flood(b"a: b\r\n".to_vec(), 1 << 30)],
+            &[chunked(), SendBytes(b"0\r\n".to_vec()), Flood(b"a: b\r\n".to_vec(), 1 << 30)],
         ),
         // Slowness.
         case("silent", "timed out while waiting for the answer", &[Hang]),
@@ -186,28 +186,28 @@ fn cases(trap: &Scripted) -> Vec<Case> {
         case(
             "redirect",
             "bad status 302",
-            &[Say(format!(
+            &[SendBytes(format!(
                 "HTTP/1.1 302 Found\r\nLocation: {}/\r\nContent-Length: 0\r\n\r\n",
                 url(&trap.host.address.to_string())
             )
             .into_bytes())],
         ),
-        case("broken", "bad status 500", &[Say(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n".to_vec())]),
+        case("broken", "bad status 500", &[SendBytes(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n".to_vec())]),
         case("fickle", "bad status 4", &[counting(other_status)]),
-        case("undated", "no Date header", &[Say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".to_vec())]),
+        case("undated", "no Date header", &[SendBytes(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".to_vec())]),
         case(
             "misdated",
             "bad Date header",
-            &[Say(b"HTTP/1.1 200 OK\r\nDate: Foo, 99 Bar 2024 33:77:99 GMT\r\nContent-Length: 2\r\n\r\n{}".to_vec())],
+            &[SendBytes(b"HTTP/1.1 200 OK\r\nDate: Foo, 99 Bar 2024 33:77:99 GMT\r\nContent-Length: 2\r\n\r\n{}".to_vec())],
         ),
         case(
             "antique",
             " s: this observer has no vote",
-            &[Say(b"HTTP/1.1 200 OK\r\nDate: Mon, 30 Apr 1990 12:34:56 GMT\r\nContent-Length: 2\r\n\r\n{}".to_vec())],
+            &[SendBytes(b"HTTP/1.1 200 OK\r\nDate: Mon, 30 Apr 1990 12:34:56 GMT\r\nContent-Length: 2\r\n\r\n{}".to_vec())],
         ),
-        case("tls", "expected an answer of HTTP/1", &[Say(b"\x15\x03\x03\0\x02\x02\x28".to_vec()), Hang]),
+        case("tls", "expected an answer of HTTP/1", &[SendBytes(b"\x15\x03\x03\0\x02\x02\x28".to_vec()), Hang]),
         case("gone", "closed the connection without an answer", &[]),
-        // Lies that are no veto: dropped where they stand, and what else is said is heard.
+        // Invalid values: dropped, and the rest of the answer counts.
         body(
             "gossip",
             "",
@@ -251,7 +251,7 @@ fn crowd() -> String {
     nodes.collect::<Value>().to_string()
 }
 
-/// What an observer says of a primary that it sees.
+/// What an observer reports of a primary that it sees.
 fn primary() -> Value {
     json!({ "fetch_time": now(), "connection": true, "db_time": now(), "pg_is_in_recovery": false })
 }

@@ -1,5 +1,5 @@
 //! What must come of it: the healthy are asked on time, memory stays flat, the failover comes as
-//! ever, the log says once what is wrong with whom.
+//! ever, the log reports once what is wrong with whom.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Requests that are none, or two at once: each answered or closed as RFC 9112 says.
+//! Invalid requests, or two at once: each answered or closed as RFC 9112 requires.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

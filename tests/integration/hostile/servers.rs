@@ -10,7 +10,7 @@ use crate::harness::messages::{
 use crate::harness::scripted::{Scripted, Step, reply};
 use crate::harness::{Cluster, Fleet, SOON, wait_until};
 
-use Step::{Drip, Flood, Hang, Hear, Reset, Say};
+use Step::{Drip, Flood, Hang, Receive, Reset, SendBytes};
 
 /// A server, and what the log must say of it, once.
 struct Case {
@@ -82,12 +82,12 @@ fn cases() -> Vec<Case> {
         script,
     };
     let before_login =
-        |name, expected, script: &[Step]| case(name, expected, [&[Hear], script].concat());
+        |name, expected, script: &[Step]| case(name, expected, [&[Receive], script].concat());
     let after_login = |name, expected, script: &[Step]| {
         case(
             name,
             expected,
-            [&[Hear, Say(login()), Hear], script].concat(),
+            [&[Receive, SendBytes(login()), Receive], script].concat(),
         )
     };
     vec![
@@ -96,35 +96,35 @@ fn cases() -> Vec<Case> {
         before_login(
             "web",
             "message 'H' announces",
-            &[Say(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())],
+            &[SendBytes(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())],
         ),
         before_login(
             "ssh",
             "message 'S' announces",
-            &[Say(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), Hang],
+            &[SendBytes(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()), Hang],
         ),
         // Silence at each step.
         case("deaf", "timed out while logging in", vec![Hang]),
         before_login(
             "no-ready",
             "timed out while logging in",
-            &[Say(message(b'R', &[0; 4])), Hang],
+            &[SendBytes(message(b'R', &[0; 4])), Hang],
         ),
         before_login(
             "no-scram",
             "timed out while logging in",
-            &[Say(sasl()), Hang],
+            &[SendBytes(sasl()), Hang],
         ),
         after_login("no-row", "timed out while waiting for the answer", &[Hang]),
         after_login(
             "half-row",
             "timed out while waiting for the answer",
-            &[Say(status(PRIMARY)[..30].to_vec()), Hang],
+            &[SendBytes(status(PRIMARY)[..30].to_vec()), Hang],
         ),
         after_login(
             "no-end",
             "timed out while waiting for the answer",
-            &[Say([described(), row(PRIMARY)].concat()), Hang],
+            &[SendBytes([described(), row(PRIMARY)].concat()), Hang],
         ),
         // Slowness.
         before_login("slow-login", "timed out while logging in", &[Drip(login())]),
@@ -142,12 +142,18 @@ fn cases() -> Vec<Case> {
         after_login(
             "huge-row",
             "message 'D' announces 1073741824 bytes",
-            &[Say(described()), Flood(promise(b'D', 1 << 30), GIGABYTE)],
+            &[
+                SendBytes(described()),
+                Flood(promise(b'D', 1 << 30), GIGABYTE),
+            ],
         ),
         after_login(
             "many-rows",
             "more than one status row",
-            &[Say(described()), Flood(row(PRIMARY).repeat(100), GIGABYTE)],
+            &[
+                SendBytes(described()),
+                Flood(row(PRIMARY).repeat(100), GIGABYTE),
+            ],
         ),
         after_login(
             "notices",
@@ -173,7 +179,7 @@ fn cases() -> Vec<Case> {
         before_login(
             "negative",
             "'R' announces a length of less than 4 bytes",
-            &[Say(promise(b'R', -1)), Hang],
+            &[SendBytes(promise(b'R', -1)), Hang],
         ),
         before_login(
             "endless-word",
@@ -183,18 +189,21 @@ fn cases() -> Vec<Case> {
         after_login(
             "three-columns",
             "a row of 3 columns, expected 6",
-            &[Say([described(), row(&PRIMARY[..3])].concat()), Hang],
+            &[SendBytes([described(), row(&PRIMARY[..3])].concat()), Hang],
         ),
         after_login(
             "many-columns",
             "a row of 60000 columns, expected 6",
-            &[Say([described(), row(&[None; 60_000])].concat()), Hang],
+            &[
+                SendBytes([described(), row(&[None; 60_000])].concat()),
+                Hang,
+            ],
         ),
         after_login(
             "short-row",
             "a malformed row",
             &[
-                Say([described(), message(b'D', b"\0\x06\0\0\0\x09x")].concat()),
+                SendBytes([described(), message(b'D', b"\0\x06\0\0\0\x09x")].concat()),
                 Hang,
             ],
         ),
@@ -203,7 +212,7 @@ fn cases() -> Vec<Case> {
             "yesterday",
             "now() is \"yesterday\", expected microseconds",
             &[
-                Say(status(&[
+                SendBytes(status(&[
                     Some("yesterday"),
                     Some("f"),
                     None,
@@ -218,7 +227,7 @@ fn cases() -> Vec<Case> {
             "perhaps",
             "pg_is_in_recovery() is \"perhaps\", expected t or f",
             &[
-                Say(status(&[
+                SendBytes(status(&[
                     Some("1"),
                     Some("perhaps"),
                     None,
@@ -233,7 +242,7 @@ fn cases() -> Vec<Case> {
             "nowhere",
             "pg_last_wal_receive_lsn() is \"F/FFFFFFFFF\", expected an LSN",
             &[
-                Say(status(&[
+                SendBytes(status(&[
                     Some("1"),
                     Some("t"),
                     None,
@@ -248,13 +257,15 @@ fn cases() -> Vec<Case> {
             "open",
             "a transaction is open",
             &[
-                Say([
-                    described(),
-                    row(PRIMARY),
-                    message(b'C', b"SELECT 1\0"),
-                    message(b'Z', b"T"),
-                ]
-                .concat()),
+                SendBytes(
+                    [
+                        described(),
+                        row(PRIMARY),
+                        message(b'C', b"SELECT 1\0"),
+                        message(b'Z', b"T"),
+                    ]
+                    .concat(),
+                ),
                 Hang,
             ],
         ),
@@ -263,9 +274,9 @@ fn cases() -> Vec<Case> {
             "work",
             "the server's SCRAM challenge: ",
             &[
-                Say(sasl()),
-                Hear,
-                reply(|heard| challenge(heard, 1 << 31)),
+                SendBytes(sasl()),
+                Receive,
+                reply(|received| challenge(received, 1 << 31)),
                 Hang,
             ],
         ),
@@ -273,18 +284,18 @@ fn cases() -> Vec<Case> {
             "impostor",
             "the server's proof is wrong",
             &[
-                Say(sasl()),
-                Hear,
-                reply(|heard| challenge(heard, 4096)),
-                Hear,
-                Say(authentication(12, b"v=AAAA")),
+                SendBytes(sasl()),
+                Receive,
+                reply(|received| challenge(received, 4096)),
+                Receive,
+                SendBytes(authentication(12, b"v=AAAA")),
                 Hang,
             ],
         ),
         before_login(
             "new-method",
             "unknown authentication method 99",
-            &[Say(authentication(99, b"")), Hang],
+            &[SendBytes(authentication(99, b"")), Hang],
         ),
         // Ends.
         before_login(
@@ -295,7 +306,7 @@ fn cases() -> Vec<Case> {
         before_login(
             "reset-2",
             "closed the connection while logging in: Connection reset by peer",
-            &[Say(sasl()), Hear, Reset],
+            &[SendBytes(sasl()), Receive, Reset],
         ),
         after_login(
             "reset-3",
@@ -305,7 +316,7 @@ fn cases() -> Vec<Case> {
         after_login(
             "gone",
             "closed the connection before it answered",
-            &[Say(described())],
+            &[SendBytes(described())],
         ),
         // Words for the log.
         before_login(
@@ -318,7 +329,7 @@ fn cases() -> Vec<Case> {
         before_login(
             "forger",
             "rejected by the server: FATAL 53300: no\\nFORGED\\tall\\r is well \\u{1b}[2J\u{FFFD}",
-            &[Say(message(
+            &[SendBytes(message(
                 b'E',
                 b"SFATAL\0C53300\0Mno\nFORGED\tall\r is well \x1b[2J\xff\0\0",
             ))],
@@ -326,7 +337,7 @@ fn cases() -> Vec<Case> {
         before_login(
             "wordy",
             "rejected by the server: FATAL 53300: xxxx",
-            &[Say(message(
+            &[SendBytes(message(
                 b'E',
                 &[b"SFATAL\0C53300\0M", &[b'x'; 60_000][..], b"\0\0"].concat(),
             ))],
@@ -369,12 +380,12 @@ fn many_slots() -> Vec<Step> {
     let heartbeat = [described(), row(&[Some("off"), Some("1")]), complete()].concat();
     let slots = row(&slot).repeat(100_000);
     vec![
-        Say(status(PRIMARY)),
-        Hear,
-        Say(heartbeat),
-        Say(described()),
-        Say(slots),
-        Say(complete()),
+        SendBytes(status(PRIMARY)),
+        Receive,
+        SendBytes(heartbeat),
+        SendBytes(described()),
+        SendBytes(slots),
+        SendBytes(complete()),
         Hang,
     ]
 }
@@ -393,9 +404,9 @@ fn sasl() -> Vec<u8> {
     authentication(10, b"SCRAM-SHA-256\0\0")
 }
 
-/// Goes on with the nonce that was heard.
-fn challenge(heard: &[u8], iterations: u32) -> Vec<u8> {
-    let text = String::from_utf8_lossy(heard);
+/// Goes on with the nonce that was received.
+fn challenge(received: &[u8], iterations: u32) -> Vec<u8> {
+    let text = String::from_utf8_lossy(received);
     let nonce = text.split("r=").nth(1).unwrap_or_default();
     authentication(
         11,

@@ -98,7 +98,7 @@ impl Day {
     }
 
     /// Faults for so long, and until every node but the primary, who is away for much of the time,
-    /// has heard so many polls.
+    /// has received so many polls.
     fn go_on(&mut self, time: Duration, polls: u64) {
         self.daemon.reload();
         let (begun, before) = (Instant::now(), self.polls());
@@ -205,7 +205,7 @@ impl Day {
                 Whom::Maintenance => _ = fs::remove_file(self.daemon.path("maintenance")),
             }
         }
-        // Our own server does what the failover command told it; after a while the old primary is
+        // The own server does what the failover command requested; after a while the old primary is
         // it again.
         if self.promoted_at.is_none() && self.promoted.exists() {
             self.promoted_at = Some(now);
@@ -357,7 +357,7 @@ impl Day {
             .host
             .connect(HTTP_PORT, SOON)
             .expect("a connection");
-        let said: &[u8] = self
+        let printed: &[u8] = self
             .random
             .choice([
                 b"".as_slice(),
@@ -367,7 +367,7 @@ impl Day {
                 b"\0\xff\r\n\r\n",
             ])
             .unwrap();
-        let _ = stream.write_all(said);
+        let _ = stream.write_all(printed);
         self.clients.push(stream);
         if self.clients.len() > 20 {
             self.clients.remove(0);

@@ -1,4 +1,4 @@
-//! An observer that tells the truth about the players, unless it is in a mood.
+//! An observer that reports the state of the players, unless it is set to misbehave.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

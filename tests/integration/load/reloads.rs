@@ -105,7 +105,7 @@ fn configs(base: &Value, cluster: &Cluster) -> Vec<Value> {
     ]
 }
 
-/// Does something while the daemon reloads, and says how often it did. It ends with the
+/// Does something while the daemon reloads, and returns how often it did. It ends with the
 /// configuration that it began with.
 fn while_reloading<T>(daemon: &Daemon, configs: &[Value], act: impl FnOnce() -> T) -> (T, u32) {
     let (done, count) = (AtomicBool::new(false), AtomicU32::new(0));

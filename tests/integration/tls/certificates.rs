@@ -1,4 +1,4 @@
-//! Certificates of servers and of ours: each that does not do says why.
+//! Certificates of servers and of ours: each that is rejected is rejected for its reason.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

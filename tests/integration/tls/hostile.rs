@@ -92,7 +92,7 @@ fn nothing_is_believed_before_the_handshake() {
 
 #[test]
 fn a_server_that_does_not_encrypt_gets_no_password() {
-    // Asked whether it encrypts it says no, and then it asks for the password in cleartext.
+    // It answers SSLRequest with `N`, and then it asks for the password in cleartext.
     let host = answering("greedy", b"NR\0\0\0\x08\0\0\0\x03");
     let plain = answering("greedy-too", b"R\0\0\0\x08\0\0\0\x03");
     let dir = TestDir::new();

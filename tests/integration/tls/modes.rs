@@ -14,7 +14,7 @@ const MODES: [&str; 6] = [
 ];
 
 /// What comes of each mode, in the order of [`MODES`]: `p` plaintext, `t` TLS, and what the log
-/// says of a failure.
+/// reports of a failure.
 fn cases(
     servers: &Servers,
     server: &'static str,
