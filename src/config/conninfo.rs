@@ -23,8 +23,9 @@ pub struct ConnInfo {
     pub dbname: String,
     /// `user`; by default the operating system's.
     pub user: String,
-    /// `application_name`; empty: none is sent.
-    pub application_name: String,
+    /// `application_name`, also that of the environment; empty: none is sent. `None`: nobody has
+    /// chosen one.
+    pub application_name: Option<String>,
     /// `options`: command-line options for the server.
     pub options: Option<String>,
     /// `connect_timeout`, for each host; `None`: only `poll_timeout` limits it.

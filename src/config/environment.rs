@@ -17,6 +17,8 @@ pub struct Environment {
     pub os_user: Option<String>,
     /// That user's home directory, where `.pgpass` and `.pg_service.conf` are.
     pub home: Option<PathBuf>,
+    /// What this host calls itself.
+    pub host_name: Option<String>,
     /// Reads a password file, or says why it must not be used.
     pub read_passfile: ReadFile,
     /// Reads a connection service file, or says why it cannot be used.
@@ -61,6 +63,7 @@ impl Default for Environment {
             vars: BTreeMap::new(),
             os_user: None,
             home: None,
+            host_name: None,
             read_passfile: ReadFile::new(|_| FileContent::Absent),
             read_service_file: ReadFile::new(|_| FileContent::Absent),
         }

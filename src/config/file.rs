@@ -93,6 +93,7 @@ fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
     Config {
         nodes: read_nodes(reader, environment),
         own_db: read_own(reader),
+        host_name: environment.host_name.clone(),
         observers: read_observers(reader),
         poll_observers_on_warning_only: reader.boolean("poll_observers_on_warning_only", false),
         poll_interval: reader.seconds("db_poll_interval", 5.0, Span::Positive),

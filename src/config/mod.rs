@@ -54,6 +54,8 @@ pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 pub struct Config {
     /// `own_db`: this node's entry of `remote_conns`; `None` makes an observer.
     pub own_db: Option<NodeName>,
+    /// What this host calls itself: an observer's name among daemons.
+    pub host_name: Option<String>,
     /// `remote_conns`: how each database node is reached.
     pub nodes: BTreeMap<NodeName, ConnInfo>,
     /// `observers`: base URL of each other pglookout.

@@ -111,6 +111,10 @@ fn connection(info: &ConnInfo, password: Option<String>) -> Value {
     let keepalives = info.keepalives.as_ref();
     let whole_seconds = |time: Option<Duration>| time.map(|time| json!(time.as_secs()));
     let optional = [
+        (
+            "application_name",
+            info.application_name.as_deref().map(Value::from),
+        ),
         ("password", password.map(Value::from)),
         ("options", info.options.as_deref().map(Value::from)),
         ("connect_timeout", whole_seconds(info.connect_timeout)),
@@ -152,7 +156,6 @@ fn connection(info: &ConnInfo, password: Option<String>) -> Value {
     let mut keywords = json!({
         "dbname": info.dbname,
         "user": info.user,
-        "application_name": info.application_name,
         "channel_binding": named(&CHANNEL_BINDINGS, info.channel_binding),
     });
     if let Value::Object(keywords) = &mut keywords {

@@ -44,8 +44,7 @@ pub(super) fn resolve(
         application_name: source
             .value("application_name")
             .or_else(|| source.value("fallback_application_name"))
-            .unwrap_or(APPLICATION_NAME)
-            .to_owned(),
+            .map(str::to_owned),
         options: source.filled("options").map(str::to_owned),
         connect_timeout: source.positive("connect_timeout").map(Duration::from_secs),
         keepalives: keepalives(&mut source),
@@ -268,7 +267,6 @@ fn keepalives(source: &mut Source<'_>) -> Option<Keepalives> {
 }
 
 const FALLBACK_USER: &str = "postgres";
-const APPLICATION_NAME: &str = "pglookout";
 
 /// The first word for each meaning is the one that is written.
 pub(super) const TARGETS: [(&str, Option<WantedRole>); 6] = [
@@ -358,8 +356,8 @@ mod tests {
                     keepalives_interval=2 keepalives_count=4 sslmode=allow sslcert=c sslkey=k channel_binding=disable";
         let info = resolved(text, &[]).0.unwrap();
         assert_eq!(
-            (info.application_name.as_str(), info.options.as_deref()),
-            ("a", Some("-c x=y"))
+            (info.application_name.as_deref(), info.options.as_deref()),
+            (Some("a"), Some("-c x=y"))
         );
         assert_eq!(info.connect_timeout, Some(Duration::from_secs(7)));
         assert_eq!(info.tcp_user_timeout, Some(Duration::from_millis(1500)));
@@ -383,7 +381,11 @@ mod tests {
             (defaults.keepalives, defaults.connect_timeout),
             (None, None)
         );
-        assert_eq!(defaults.application_name, "e");
+        assert_eq!(defaults.application_name.as_deref(), Some("e"));
+        let chosen = |text: &str| resolved(text, &[]).0.unwrap().application_name;
+        assert_eq!(chosen("host=h"), None);
+        assert_eq!(chosen("application_name=''").as_deref(), Some(""));
+        assert_eq!(chosen("fallback_application_name=f").as_deref(), Some("f"));
     }
 
     #[track_caller]

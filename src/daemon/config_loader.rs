@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{self, Environment, FileContent, Findings, Loaded, MAX_FILE_BYTES, ReadFile};
 use crate::sys::files::{open, read_text, text_of};
-use crate::sys::process::os_user;
+use crate::sys::process::{host_name, os_user};
 
 /// Why there is no configuration.
 #[derive(Debug)]
@@ -129,6 +129,7 @@ fn environment(
         vars: vars.filter(|(name, _)| name.starts_with("PG")).collect(),
         home: home.or(directory),
         os_user: name,
+        host_name: host_name(),
         read_passfile: ReadFile::new(read_passfile),
         read_service_file: ReadFile::new(read_service_file),
     }

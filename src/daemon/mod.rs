@@ -288,11 +288,15 @@ impl Daemon {
         for effect in effects {
             let (config, io) = (self.lookout.config(), &mut self.io);
             match effect {
-                Effect::ProbeNode { node, probe, .. } => {
-                    self.nodes.probe(&node, probe, config, io);
+                Effect::ProbeNode {
+                    node,
+                    probe,
+                    session,
+                } => {
+                    self.nodes.probe(&node, probe, session, config, io);
                 }
                 Effect::ProbeObserver { observer, probe } => {
-                    self.observers.probe(&observer, probe, config, io);
+                    self.observers.probe(&observer, probe, (), config, io);
                 }
                 Effect::RunCommand {
                     id,

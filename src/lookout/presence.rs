@@ -28,7 +28,8 @@ impl OwnPresence {
 
     /// Other settings are in force.
     pub(super) fn adopt(&mut self, config: &Config) {
-        let own = config.own_db.as_ref().map_or("observer", NodeName::as_str);
+        let host = config.host_name.as_deref().unwrap_or("observer");
+        let own = config.own_db.as_ref().map_or(host, NodeName::as_str);
         self.daemon = daemon_name(own);
         self.settings = settings(config);
         self.rename();

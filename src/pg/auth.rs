@@ -44,11 +44,13 @@ impl Handshake {
         out: &mut BytesMut,
     ) -> io::Result<Self> {
         let begin = out.len();
+        let name = info.application_name.as_deref();
         let parameters = [
             ("user", info.user.as_str()),
             ("database", info.dbname.as_str()),
-            ("application_name", info.application_name.as_str()),
-            ("client_encoding", "UTF8"),
+            ("application_name", name.unwrap_or(APPLICATION_NAME)),
+            // The server's own bytes: what it cannot convert would be an error.
+            ("client_encoding", "SQL_ASCII"),
         ];
         let options = info.options.as_deref().map(|options| ("options", options));
         frontend::startup_message(parameters.into_iter().chain(options), out)
@@ -262,6 +264,9 @@ fn unsendable(error: io::Error) -> ProbeFailure {
     rejected(format!("the configured password cannot be sent: {error}"))
 }
 
+/// What a session is called before it has a name of its own.
+const APPLICATION_NAME: &str = "pglookout";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -277,13 +282,13 @@ mod tests {
         let mut info = wire::info("user=u dbname=d");
         assert!(start(&info, &mut out));
         let expected =
-            b"\0\0\0\x4b\0\x03\0\0user\0u\0database\0d\0application_name\0pglookout\0client_encoding\0UTF8\0\0";
+            b"\0\0\0\x50\0\x03\0\0user\0u\0database\0d\0application_name\0pglookout\0client_encoding\0SQL_ASCII\0\0";
         assert_eq!(&out[..], expected);
 
         out.clear();
         info.options = Some("-c x=y".to_owned());
         assert!(start(&info, &mut out));
-        assert!(out.ends_with(b"UTF8\0options\0-c x=y\0\0"));
+        assert!(out.ends_with(b"SQL_ASCII\0options\0-c x=y\0\0"));
     }
 
     #[test]

@@ -112,6 +112,13 @@ pub(super) fn nonsense(reason: impl Into<String>) -> ProbeFailure {
     }
 }
 
+/// Something came that the protocol allows, and we do not take: it is a living server that says it.
+pub(super) fn declined(what: impl fmt::Display) -> ProbeFailure {
+    ProbeFailure::Refused {
+        message: format!("pglookout does not accept {what}"),
+    }
+}
+
 /// Foreign bytes as one line of at most `limit` bytes: invalid UTF-8 replaced, and whatever breaks
 /// a line, moves the cursor or turns the direction of writing escaped, so that no server can forge
 /// a log line.

@@ -16,6 +16,7 @@ pub(super) struct Budget {
     stage: Stage,
     bytes_left: usize,
     passing_left: u32,
+    backend: Option<i32>,
 }
 
 impl Budget {
@@ -25,6 +26,7 @@ impl Budget {
             stage: Stage::Login,
             bytes_left: MAX_EXCHANGE,
             passing_left: MAX_PASSING,
+            backend: None,
         }
     }
 
@@ -34,7 +36,13 @@ impl Budget {
             stage: Stage::LoggedIn,
             bytes_left: MAX_EXCHANGE,
             passing_left: MAX_PASSING,
+            backend: None,
         }
+    }
+
+    /// The server process that has introduced itself while logging in, by its number.
+    pub(super) fn backend(&self) -> Option<i32> {
+        self.backend
     }
 
     /// The next message that means something to us; `None`: not all of it is there yet. What is not
@@ -62,6 +70,10 @@ impl Budget {
                     "more than {MAX_PASSING} unsolicited messages in one exchange"
                 ))
             })?;
+            if header.tag() == BACKEND_KEY_DATA_TAG {
+                let process = input.get(5..total).and_then(|body| body.first_chunk());
+                self.backend = process.copied().map(i32::from_be_bytes);
+            }
             input.advance(total);
         }
         Ok(None)
@@ -101,7 +113,7 @@ impl Stage {
 
     /// Protocol, "Asynchronous Operations": notices, parameter reports and notifications may come
     /// at any time. The key for cancelling and the answer to an offered protocol version belong to
-    /// the start-up, and their form depends on the version; we need neither.
+    /// the start-up, and their form depends on the version; of the key we need the process only.
     fn is_passing(self, tag: u8) -> bool {
         match tag {
             NOTICE_RESPONSE_TAG | PARAMETER_STATUS_TAG | NOTIFICATION_RESPONSE_TAG => true,

@@ -10,8 +10,11 @@ mod auth;
 mod encryption;
 mod error;
 mod frame;
+mod identity;
 mod mechanism;
+mod naming;
 mod poll;
+mod row;
 mod session;
 mod status;
 
@@ -22,4 +25,5 @@ pub use encryption::{
     Answer, ENCRYPTION_ANSWER_BYTES, ask_for_encryption, encryption_answer, encryption_error,
 };
 pub use mechanism::Transport;
+pub use poll::{Ask, Topic};
 pub use session::{Progress, Session};

@@ -2,44 +2,87 @@
 //!
 //! The questions are separate messages of one write, so that a failed heartbeat or an unreadable
 //! slot leaves the position standing, and each ends with its own ReadyForQuery (Protocol, "Simple
-//! Query").
+//! Query"). The first of them is what the poll asks for; whatever becomes of the others, its answer
+//! stands.
 
+use std::collections::VecDeque;
 use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use postgres_protocol::message::backend::{DataRowBody, Message};
 use postgres_protocol::message::frontend;
 
-use super::error::{ServerError, SqlState, nonsense};
+use super::error::{ServerError, SqlState, declined, nonsense};
+use super::identity::{IdentityFunctions, identity_row};
+use super::naming::{Naming, SESSIONS, Sessions};
 use super::status::{HEARTBEAT, STATUS, StateFiles, slot_row, status_row};
 use crate::cluster::{NodeReport, ProbeFailure, ReplicationSlot, RoleReport};
+
+/// How a server is to be asked.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// What the session shall be called, unless the operator has named it.
+    pub session: Arc<str>,
+    /// How long the whole poll may take.
+    pub timeout: Duration,
+    /// From here on nothing is asked this time. The status is asked for whatever this is.
+    pub below: Option<Topic>,
+}
+
+/// What a question is about, in the order in which they are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// The role and the position.
+    Status,
+    /// The name of our session, which is not asked for but set.
+    Name,
+    /// The daemons' sessions.
+    Sessions,
+    /// Which server it is.
+    Identity,
+    /// A transaction of our own on a primary.
+    Heartbeat,
+    /// A primary's replication slots.
+    Slots,
+}
 
 /// A poll that is under way.
 #[derive(Debug)]
 pub(super) struct Poll {
-    asked: Asked,
-    question: Question,
+    ask: Ask,
+    /// Questions that were sent, the one first whose answer is coming in.
+    questions: VecDeque<Question>,
     answer: Answer,
+    rows: usize,
     report: Option<NodeReport>,
+    sessions: Sessions,
     slots: Vec<ReplicationSlot>,
 }
 
 /// What the polls of one session have taught so far.
 #[derive(Debug)]
 pub(super) struct Lessons {
-    /// The last answer came from a primary. Nothing but its status is asked of a server that may be
-    /// a standby: that has no heartbeat and no slots of interest, and would write refused questions
-    /// into its log.
+    /// The last answer came from a primary. A server that may be a standby is asked for no
+    /// heartbeat and no slots: it has none of interest, and would write refused questions into its
+    /// log.
     primary: bool,
+    /// How this account may ask for the identity.
+    identity: IdentityFunctions,
     /// How this account may read state files.
     state_files: StateFiles,
+    /// What our session is called.
+    pub(super) naming: Naming,
 }
 
-impl Default for Lessons {
-    fn default() -> Self {
+impl Lessons {
+    pub(super) fn new(naming: Naming) -> Self {
         Self {
             primary: false,
+            identity: IdentityFunctions::All,
             state_files: StateFiles::Tolerant,
+            naming,
         }
     }
 }
@@ -57,26 +100,41 @@ pub(super) enum Brought {
 
 impl Poll {
     /// Queues the questions: all of them, if the server was a primary when last asked.
-    pub(super) fn begin(lessons: &Lessons, out: &mut BytesMut) -> Self {
-        ask(STATUS, out);
-        let asked = if lessons.primary {
-            Asked::Everything
-        } else {
-            Asked::StatusOnly
-        };
-        if asked == Asked::Everything {
-            ask_as_of_a_primary(lessons, out);
-        }
-        Self {
-            asked,
-            question: Question::Status,
+    pub(super) fn begin(ask: Ask, lessons: &Lessons, out: &mut BytesMut) -> Self {
+        let mut poll = Self {
+            ask,
+            questions: VecDeque::new(),
             answer: Answer::Awaited,
+            rows: 0,
             report: None,
+            sessions: Sessions::default(),
             slots: Vec::new(),
+        };
+        poll.queue(Question::Status, STATUS, out);
+        if let Some(setup) = lessons.naming.setup(&poll.ask.session) {
+            poll.queue(Question::Name, &setup, out);
         }
+        if lessons.naming.is_shown() {
+            poll.queue(Question::Sessions, SESSIONS, out);
+        }
+        poll.ask_for_identity(lessons.identity, out);
+        if lessons.primary {
+            poll.ask_as_of_a_primary(lessons, out);
+        }
+        poll
     }
 
-    /// Takes one message.
+    /// The report as far as it has come, and what is being waited for. `None`: not even the status
+    /// is there.
+    pub(super) fn unfinished(mut self) -> Option<(NodeReport, Topic)> {
+        let topic = self
+            .questions
+            .front()
+            .map_or(Topic::Status, |question| question.topic());
+        self.finish().map(|report| (report, topic))
+    }
+
+    /// Takes one message. An error ends the session.
     pub(super) fn receive(
         &mut self,
         message: Message,
@@ -87,9 +145,14 @@ impl Poll {
             (_, Message::ErrorResponse(body)) => {
                 return self.complain(ServerError::read(&body)?, lessons);
             }
+            // What goes before each question.
+            (Answer::Awaited, Message::CommandComplete(body)) if body.tag().ok() == Some("SET") => {
+            }
             (Answer::Awaited, Message::RowDescription(_)) => self.answer = Answer::Rows,
-            (Answer::Rows, Message::DataRow(row)) => self.take_row(&row)?,
+            (Answer::Rows, Message::DataRow(row)) => return self.take_row(&row),
             (Answer::Rows, Message::CommandComplete(_)) => self.answer = Answer::Complete,
+            (Answer::Spoiled, Message::DataRow(_)) => {}
+            (Answer::Spoiled, Message::CommandComplete(_)) => self.answer = Answer::Failed,
             (Answer::Complete | Answer::Failed, Message::ReadyForQuery(body)) => {
                 if body.status() != b'I' {
                     return Err(nonsense(
@@ -107,19 +170,40 @@ impl Poll {
         Ok(Brought::Nothing)
     }
 
-    fn take_row(&mut self, row: &DataRowBody) -> Result<(), ProbeFailure> {
-        match self.question {
-            Question::Status if self.report.is_some() => {
-                return Err(nonsense("more than one status row"));
-            }
-            Question::Status => self.report = Some(status_row(row)?),
-            Question::Heartbeat => {}
+    /// Only the status must make sense.
+    fn take_row(&mut self, row: &DataRowBody) -> Result<Brought, ProbeFailure> {
+        self.rows = self.rows.saturating_add(1);
+        let Some(question) = self.questions.front() else {
+            return Ok(Brought::Nothing);
+        };
+        let taken = match question {
+            Question::Status if self.report.is_some() => Err(nonsense("more than one status row")),
+            Question::Status => status_row(row).map(|report| self.report = Some(report)),
+            Question::Name | Question::Heartbeat => Ok(()),
+            Question::Sessions => self.sessions.take(row),
+            Question::Identity(_) => identity_row(row).map(|identity| {
+                self.report
+                    .iter_mut()
+                    .for_each(|report| report.identity = identity.clone());
+            }),
             Question::Slots(_) if self.slots.len() >= MAX_SLOTS => {
-                return Err(nonsense(format!("more than {MAX_SLOTS} replication slots")));
+                Err(declined(format!("more than {MAX_SLOTS} replication slots")))
             }
-            Question::Slots(_) => self.slots.push(slot_row(row)?),
+            Question::Slots(_) => slot_row(row).map(|slot| self.slots.push(slot)),
+        };
+        match taken {
+            Ok(()) => Ok(Brought::Nothing),
+            Err(failure) if question.topic() == Topic::Status => Err(failure),
+            Err(failure) => {
+                self.answer = Answer::Spoiled;
+                self.slots.clear();
+                self.sessions = Sessions::default();
+                Ok(Brought::Note(format!(
+                    "{}: {failure}",
+                    question.topic().failed()
+                )))
+            }
         }
-        Ok(())
     }
 
     /// Only the status must be answered; of the rest a complaint is noted.
@@ -128,73 +212,138 @@ impl Poll {
         error: ServerError,
         lessons: &mut Lessons,
     ) -> Result<Brought, ProbeFailure> {
-        if error.is_fatal() {
+        let question = self.questions.front().copied();
+        if error.is_fatal() || self.report.is_none() {
             return Err(error.into_failure());
         }
         self.answer = Answer::Failed;
-        let note = match self.question {
-            Question::Status => return Err(error.into_failure()),
-            Question::Heartbeat => Some(format!("the heartbeat failed: {error}")),
-            Question::Slots(files) => {
+        let note = match question {
+            Some(Question::Identity(functions)) => lessons.note_identity(functions, &error),
+            Some(Question::Slots(files)) => {
                 self.slots.clear();
                 lessons.note_slots(files, &error)
             }
+            Some(question) => Some(format!("{}: {error}", question.topic().failed())),
+            None => None,
         };
         Ok(note.map_or(Brought::Nothing, Brought::Note))
     }
 
-    /// One question is over: what comes next, and is anything left to be sent.
+    /// One question is over: what comes of it, and is anything left to be asked.
     fn next_question(
         &mut self,
         lessons: &mut Lessons,
         out: &mut BytesMut,
     ) -> Result<Brought, ProbeFailure> {
         let answer = mem::replace(&mut self.answer, Answer::Awaited);
-        self.question = match (self.question, answer) {
-            (Question::Status, _) => {
-                let report = self
-                    .report
-                    .as_ref()
-                    .ok_or_else(|| nonsense("no status row, expected one"))?;
+        let rows = mem::take(&mut self.rows);
+        let is_whole = answer == Answer::Complete;
+        let question = self.questions.pop_front();
+        let report = self
+            .report
+            .as_mut()
+            .ok_or_else(|| nonsense("no status row, expected one"))?;
+        match question {
+            Some(Question::Status) => {
+                let was_primary = lessons.primary;
                 lessons.primary = matches!(report.role, RoleReport::Primary { .. });
-                if self.asked == Asked::StatusOnly {
-                    if !lessons.primary {
-                        return self.finish();
-                    }
-                    ask_as_of_a_primary(lessons, out);
+                if lessons.primary && !was_primary {
+                    self.ask_as_of_a_primary(lessons, out);
                 }
-                Question::Heartbeat
             }
-            (Question::Heartbeat, _) => Question::Slots(lessons.state_files),
-            (Question::Slots(StateFiles::Unread), Answer::Failed) => return self.finish(),
-            (Question::Slots(files), Answer::Failed) => {
-                // Refused: the way that is left. Failed for once: without the files for once.
-                let next = if lessons.state_files == files {
-                    StateFiles::Unread
-                } else {
-                    lessons.state_files
-                };
-                ask(next.query(), out);
-                Question::Slots(next)
+            Some(Question::Name) if is_whole => lessons.naming.set(&self.ask.session, rows > 0),
+            Some(Question::Sessions) if is_whole => {
+                let sessions = mem::take(&mut self.sessions);
+                report.daemons = lessons.naming.daemons(&self.ask.session, sessions);
             }
-            (Question::Slots(_), _) => return self.finish(),
-        };
-        Ok(Brought::Nothing)
+            Some(Question::Identity(functions)) if functions != lessons.identity => {
+                self.ask_for_identity(lessons.identity, out);
+            }
+            Some(Question::Slots(files)) if answer == Answer::Failed => {
+                self.ask_for_slots_otherwise(files, lessons, out);
+            }
+            _ => {}
+        }
+        if !self.questions.is_empty() {
+            return Ok(Brought::Nothing);
+        }
+        let report = self.finish();
+        Ok(report.map_or(Brought::Nothing, Brought::Report))
     }
 
-    fn finish(&mut self) -> Result<Brought, ProbeFailure> {
-        let mut report = self
-            .report
-            .take()
-            .ok_or_else(|| nonsense("no status row, expected one"))?;
+    fn finish(&mut self) -> Option<NodeReport> {
+        let mut report = self.report.take()?;
         if let RoleReport::Primary { slots, .. } = &mut report.role {
             *slots = mem::take(&mut self.slots);
         }
-        Ok(Brought::Report(report))
+        Some(report)
+    }
+
+    fn ask_for_identity(&mut self, functions: IdentityFunctions, out: &mut BytesMut) {
+        self.queue(Question::Identity(functions), functions.query(), out);
+    }
+
+    fn ask_as_of_a_primary(&mut self, lessons: &Lessons, out: &mut BytesMut) {
+        self.queue(Question::Heartbeat, HEARTBEAT, out);
+        let files = lessons.state_files;
+        self.queue(Question::Slots(files), files.query(), out);
+    }
+
+    /// Refused: the way that is left. Failed for once: without the files for once.
+    fn ask_for_slots_otherwise(
+        &mut self,
+        failed: StateFiles,
+        lessons: &Lessons,
+        out: &mut BytesMut,
+    ) {
+        let next = match failed {
+            StateFiles::Unread => return,
+            _ if lessons.state_files == failed => StateFiles::Unread,
+            _ => lessons.state_files,
+        };
+        self.queue(Question::Slots(next), next.query(), out);
+    }
+
+    /// Each question chooses its own isolation: on a standby none can be asked as serializable. What
+    /// is beside the point waits for no lock longer than its share of the time.
+    fn queue(&mut self, question: Question, query: &str, out: &mut BytesMut) {
+        let topic = question.topic();
+        if topic > Topic::Status && self.ask.below.is_some_and(|below| topic >= below) {
+            return;
+        }
+        let wait = self.ask.timeout.as_millis() / LOCK_SHARES;
+        let query = if topic == Topic::Status {
+            format!("{ISOLATION}; {query}")
+        } else {
+            format!(
+                "{ISOLATION}; SET LOCAL lock_timeout = {}; {query}",
+                wait.max(1)
+            )
+        };
+        let queued = frontend::query(&query, out);
+        debug_assert!(queued.is_ok(), "our queries hold no zero byte");
+        self.questions.push_back(question);
     }
 }
 
 impl Lessons {
+    /// A question for the identity failed: remember what this account may not do, and find the
+    /// words.
+    fn note_identity(
+        &mut self,
+        functions: IdentityFunctions,
+        error: &ServerError,
+    ) -> Option<String> {
+        let forbidden = error.sqlstate() == SqlState::INSUFFICIENT_PRIVILEGE;
+        if functions == IdentityFunctions::All && forbidden {
+            self.identity = IdentityFunctions::WithoutControl;
+            return Some(format!(
+                "system_identifier and timeline are not known: {error}"
+            ));
+        }
+        Some(format!("{}: {error}", Topic::Identity.failed()))
+    }
+
     /// A question for slots failed: remember what this account may not do, and find the words.
     fn note_slots(&mut self, files: StateFiles, error: &ServerError) -> Option<String> {
         let forbidden = error.sqlstate() == SqlState::INSUFFICIENT_PRIVILEGE;
@@ -213,19 +362,42 @@ impl Lessons {
     }
 }
 
-/// Which questions one write holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    StatusOnly,
-    Everything,
-}
-
-/// The question whose answer is coming in.
+/// One question, and how it is asked.
 #[derive(Clone, Copy, Debug)]
 enum Question {
     Status,
+    Name,
+    Sessions,
+    Identity(IdentityFunctions),
     Heartbeat,
     Slots(StateFiles),
+}
+
+impl Question {
+    fn topic(self) -> Topic {
+        match self {
+            Self::Status => Topic::Status,
+            Self::Name => Topic::Name,
+            Self::Sessions => Topic::Sessions,
+            Self::Identity(_) => Topic::Identity,
+            Self::Heartbeat => Topic::Heartbeat,
+            Self::Slots(_) => Topic::Slots,
+        }
+    }
+}
+
+impl Topic {
+    /// That it has failed.
+    fn failed(self) -> &'static str {
+        match self {
+            Self::Status => "the status query failed after its row",
+            Self::Name => "the session could not be named",
+            Self::Sessions => "sessions could not be read",
+            Self::Identity => "the identity could not be read",
+            Self::Heartbeat => "the heartbeat failed",
+            Self::Slots => "replication slots could not be read",
+        }
+    }
 }
 
 /// How far an answer has come.
@@ -233,19 +405,15 @@ enum Question {
 enum Answer {
     Awaited,
     Rows,
+    /// A row makes no sense, and the others are of no interest.
+    Spoiled,
     Complete,
     Failed,
 }
 
-fn ask_as_of_a_primary(lessons: &Lessons, out: &mut BytesMut) {
-    ask(HEARTBEAT, out);
-    ask(lessons.state_files.query(), out);
-}
-
-fn ask(query: &str, out: &mut BytesMut) {
-    let queued = frontend::query(query, out);
-    debug_assert!(queued.is_ok(), "our queries hold no zero byte");
-}
-
+const ISOLATION: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
+/// Each question beside the point may wait for locks for the poll's time by this: one more than
+/// there are of them.
+const LOCK_SHARES: u128 = 6;
 /// Replication slots of one server.
 const MAX_SLOTS: usize = 10_000;

@@ -1,6 +1,6 @@
 //! One conversation with one server: logging in, then poll after poll.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use bytes::BytesMut;
 use postgres_protocol::message::backend::Message;
@@ -10,7 +10,8 @@ use super::auth::Handshake;
 use super::error::{ServerError, nonsense};
 use super::frame::Budget;
 use super::mechanism::Transport;
-use super::poll::{Brought, Lessons, Poll};
+use super::naming::Naming;
+use super::poll::{Ask, Brought, Lessons, Poll, Topic};
 use crate::cluster::{NodeReport, ProbeFailure, ProbeStep};
 use crate::config::ConnInfo;
 
@@ -20,6 +21,8 @@ pub struct Session {
     state: State,
     budget: Budget,
     lessons: Lessons,
+    /// What a poll had brought when the session failed.
+    unfinished: Option<(NodeReport, Topic)>,
     turned_away: bool,
     logged_in: bool,
 }
@@ -38,6 +41,8 @@ pub enum Progress {
 impl Session {
     /// Queues the start-up message for the host at index `host` of `info`.
     pub fn start(info: &ConnInfo, host: usize, transport: Transport, out: &mut BytesMut) -> Self {
+        let is_remote = transport != Transport::Local;
+        let naming = Naming::new(info.application_name.is_some(), is_remote);
         let state = match Handshake::begin(info, host, transport, out) {
             Ok(handshake) => State::LoggingIn(Box::new(handshake)),
             // Nobody has been asked, so nobody can be said to live.
@@ -50,7 +55,8 @@ impl Session {
         Self {
             state,
             budget: Budget::for_login(),
-            lessons: Lessons::default(),
+            lessons: Lessons::new(naming),
+            unfinished: None,
             turned_away: false,
             logged_in: false,
         }
@@ -71,14 +77,29 @@ impl Session {
             return Err(failure.clone());
         }
         self.advance(input, out)
-            .inspect_err(|failure| self.state = State::Failed(failure.clone()))
+            .inspect_err(|failure| self.unfinished = self.end(failure.clone()))
     }
 
     /// Queues one poll. Does nothing unless the session is idle.
-    pub fn ask(&mut self, out: &mut BytesMut) {
+    pub fn ask(&mut self, ask: Ask, out: &mut BytesMut) {
         if self.is_idle() {
             self.budget = Budget::for_poll();
-            self.state = State::Answering(Poll::begin(&self.lessons, out));
+            self.state = State::Answering(Box::new(Poll::begin(ask, &self.lessons, out)));
+        }
+    }
+
+    /// Gives the poll up because of `failure`, or after the session has failed, and the session
+    /// with it. What the poll has brought so far, if that is the status at least, and what was
+    /// waited for.
+    pub fn give_up(&mut self, failure: &ProbeFailure) -> Option<(NodeReport, Topic)> {
+        let unfinished = self.end(failure.clone());
+        unfinished.or_else(|| self.unfinished.take())
+    }
+
+    fn end(&mut self, failure: ProbeFailure) -> Option<(NodeReport, Topic)> {
+        match mem::replace(&mut self.state, State::Failed(failure)) {
+            State::Answering(poll) => poll.unfinished(),
+            _ => None,
         }
     }
 
@@ -150,6 +171,7 @@ impl Session {
                 if !handshake.receive(message, out)? {
                     return Ok(None);
                 }
+                self.lessons.naming.logged_in(self.budget.backend());
                 self.rest();
                 self.logged_in = true;
                 Ok(Some(Progress::LoggedIn))
@@ -182,7 +204,7 @@ impl fmt::Debug for Session {
 enum State {
     LoggingIn(Box<Handshake>),
     Idle,
-    Answering(Poll),
+    Answering(Box<Poll>),
     Failed(ProbeFailure),
 }
 

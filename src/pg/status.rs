@@ -4,15 +4,10 @@
 //! schema of our search path can answer in their place. Rows come as text, the only form that
 //! simple queries have.
 
-use std::borrow::Cow;
-use std::str::FromStr;
-
-use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::DataRowBody;
 
-use super::error::{MAX_WORD, nonsense, printable};
+use super::row::{Value, columns, odd, parsed, text, time};
 use crate::cluster::{Identity, Lsn, NodeReport, ProbeFailure, ReplicationSlot, RoleReport};
-use crate::time::WallTime;
 
 /// Who the server is and how far it has come: one row, see [`status_row`].
 ///
@@ -138,76 +133,15 @@ macro_rules! slots {
 }
 use slots;
 
-type Value<'a> = Option<&'a [u8]>;
-
-fn columns<const N: usize>(row: &DataRowBody) -> Result<[Value<'_>; N], ProbeFailure> {
-    let garbled = |error| nonsense(format!("a malformed row: {error}"));
-    let mut columns = [None; N];
-    let mut count = 0_usize;
-    let mut ranges = row.ranges();
-    while let Some(range) = ranges.next().map_err(garbled)? {
-        if let Some(column) = columns.get_mut(count) {
-            *column = range.and_then(|range| row.buffer().get(range));
-        }
-        count = count.saturating_add(1);
-    }
-    if count != N {
-        return Err(nonsense(format!("a row of {count} columns, expected {N}")));
-    }
-    Ok(columns)
-}
-
-fn text(value: Value<'_>) -> Option<String> {
-    value.map(String::from_utf8_lossy).map(Cow::into_owned)
-}
-
 fn lsn(column: &str, value: Value<'_>) -> Result<Option<Lsn>, ProbeFailure> {
     parsed(column, value, "an LSN")
 }
 
-fn time(column: &str, value: Value<'_>) -> Result<Option<WallTime>, ProbeFailure> {
-    let expected = "microseconds between the years 1970 and 9999";
-    match parsed::<i64>(column, value, expected)? {
-        Some(micros) if !(0..END_OF_9999).contains(&micros) => Err(odd(column, value, expected)),
-        micros => Ok(micros.map(WallTime::from_unix_micros)),
-    }
-}
-
-fn parsed<T: FromStr>(
-    column: &str,
-    value: Value<'_>,
-    expected: &str,
-) -> Result<Option<T>, ProbeFailure> {
-    let Some(bytes) = value else { return Ok(None) };
-    let parsed = std::str::from_utf8(bytes)
-        .ok()
-        .and_then(|text| text.parse().ok());
-    parsed.map(Some).ok_or_else(|| odd(column, value, expected))
-}
-
-fn odd(column: &str, value: Value<'_>, expected: &str) -> ProbeFailure {
-    let value = value.map_or_else(
-        || "null".to_owned(),
-        |value| format!("\"{}\"", printable(value, MAX_WORD)),
-    );
-    nonsense(format!("{column} is {value}, expected {expected}"))
-}
-
-/// 10000-01-01T00:00:00Z in microseconds: later times have no form that other nodes can read.
-const END_OF_9999: i64 = 253_402_300_800_000_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pg::wire;
-    use postgres_protocol::message::backend::Message;
-
-    fn body(values: &[Option<&str>]) -> DataRowBody {
-        match Message::parse(&mut wire::row(values)).unwrap() {
-            Some(Message::DataRow(body)) => body,
-            _ => panic!("not one row"),
-        }
-    }
+    use crate::pg::wire::row_body as body;
+    use crate::time::WallTime;
 
     #[track_caller]
     fn wrong(values: &[Option<&str>], expected: &str) {

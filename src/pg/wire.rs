@@ -1,6 +1,7 @@
 //! Backend messages built by hand, for the tests of this room.
 
 use bytes::{BufMut, BytesMut};
+use postgres_protocol::message::backend::{DataRowBody, Message};
 
 use crate::config::{ConnInfo, Environment, parse};
 
@@ -54,6 +55,14 @@ pub(super) fn row(values: &[Option<&str>]) -> BytesMut {
         }
     }
     message(b'D', &body)
+}
+
+/// The same as it comes out of the parser.
+pub(super) fn row_body(values: &[Option<&str>]) -> DataRowBody {
+    match Message::parse(&mut row(values)).unwrap() {
+        Some(Message::DataRow(body)) => body,
+        _ => panic!("not one row"),
+    }
 }
 
 /// RowDescription without columns: nobody here looks into it.

@@ -1,5 +1,5 @@
-//! What a process is to the system: its descriptors, its user, and processes that are not our
-//! children, as proc(5) shows them.
+//! What a process is to the system: its descriptors, its user, its host, and processes that are not
+//! our children, as proc(5) shows them.
 
 #![allow(unsafe_code)]
 
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::{Pid, Uid, User, geteuid};
+use nix::unistd::{Pid, Uid, User, geteuid, gethostname};
 
 use super::files::read_small;
 
@@ -129,6 +129,12 @@ pub fn os_user() -> Option<(String, PathBuf)> {
     })
 }
 
+/// What the kernel calls this host. No name service is asked, so this may be called at any time.
+pub fn host_name() -> Option<String> {
+    let name = gethostname().ok()?.into_string().ok()?;
+    (!name.is_empty()).then_some(name)
+}
+
 /// The name of a user in `/etc/passwd`. No name service is used, so this may be called at any time.
 pub fn local_name(uid: u32) -> Option<String> {
     local_user(Uid::from_raw(uid)).map(|(name, _)| name)
@@ -241,5 +247,6 @@ mod tests {
     fn somebody_runs_these_tests() {
         assert!(os_user().is_some_and(|(name, _)| !name.is_empty()));
         assert_eq!(local_name(0).as_deref(), Some("root"));
+        assert!(host_name().is_some_and(|name| !name.contains('\0')));
     }
 }

@@ -54,7 +54,14 @@ impl<C: Conversation> Peers<C> {
     }
 
     /// The outcome is an event with this id, in this turn or a later one.
-    pub(super) fn probe(&mut self, name: &C::Name, id: ProbeId, config: &Config, io: &mut Io) {
+    pub(super) fn probe(
+        &mut self,
+        name: &C::Name,
+        id: ProbeId,
+        request: C::Request,
+        config: &Config,
+        io: &mut Io,
+    ) {
         let Some(settings) = C::configured(config).get(name) else {
             return;
         };
@@ -62,12 +69,12 @@ impl<C: Conversation> Peers<C> {
             .peers
             .entry(name.clone())
             .or_insert_with(|| Peer::new(name, settings));
-        peer.probe = Some(Probe {
+        let probe = Probe {
             id,
             deadline: io.now.mono + config.poll_timeout,
             timeout: config.poll_timeout,
-        });
-        peer.begin(io);
+        };
+        peer.begin(request, probe, io);
     }
 
     pub(super) fn ready(&mut self, name: &C::Name, io: &mut Io) {
@@ -98,7 +105,7 @@ impl<C: Conversation> Peers<C> {
             if late(peer.answer_deadline()) {
                 let step = peer.outbound.step();
                 let step = step.unwrap_or_else(|| peer.conversation.step());
-                let action = peer.conversation.fail(ProbeFailure::TimedOut { step });
+                let action = peer.conversation.fail(ProbeFailure::TimedOut { step }, now);
                 peer.act_on(action, io);
             } else if late(peer.next_deadline()) {
                 peer.go_on(io);
@@ -126,8 +133,10 @@ impl<C: Conversation> Peer<C> {
     }
 
     /// Over the open connection, or a new one.
-    fn begin(&mut self, io: &mut Io) {
-        if self.conversation.begin(self.outbound.open()) {
+    fn begin(&mut self, request: C::Request, probe: Probe, io: &mut Io) {
+        let probe = self.probe.insert(probe);
+        let (open, now) = (self.outbound.open(), io.now.mono);
+        if self.conversation.begin(request, probe, open, now) {
             self.go_on(io);
         } else {
             self.act_on(NextAction::Redial(Redial::FirstHost), io);
@@ -221,6 +230,8 @@ pub(in crate::daemon) trait Conversation: Sized {
     type Settings: PartialEq;
     /// The result of a probe.
     type Report;
+    /// What a probe is made with.
+    type Request;
 
     fn configured(config: &Config) -> &BTreeMap<Self::Name, Self::Settings>;
     fn new(name: &Self::Name, settings: &Self::Settings) -> (Self, Outbound);
@@ -235,7 +246,13 @@ pub(in crate::daemon) trait Conversation: Sized {
     /// The addresses of the peer.
     fn dial(&self, deadline: Monotonic) -> Dial;
     /// A probe begins. False: it needs a new connection.
-    fn begin(&mut self, open: Option<&mut Connection>) -> bool;
+    fn begin(
+        &mut self,
+        request: Self::Request,
+        probe: &Probe,
+        open: Option<&mut Connection>,
+        now: Monotonic,
+    ) -> bool;
     /// Moves and interprets bytes, until there is nothing to do without waiting.
     fn go_on(
         &mut self,
@@ -250,7 +267,7 @@ pub(in crate::daemon) trait Conversation: Sized {
         None
     }
     /// After the connection has failed, or has timed out.
-    fn fail(&mut self, failure: ProbeFailure) -> NextAction<Self::Report> {
+    fn fail(&mut self, failure: ProbeFailure, _now: Monotonic) -> NextAction<Self::Report> {
         NextAction::Failed(failure)
     }
     /// The outcome of a probe that has failed.

@@ -1,6 +1,7 @@
 //! The conversation with a database node: agreeing on TLS, logging in, then poll after poll.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::outbound::{Connection, Dial, Outbound, unreachable};
@@ -11,7 +12,7 @@ use crate::config::{Config, ConnInfo, NodeName, WantedRole};
 use crate::daemon::io::{Io, Owner};
 use crate::lookout::{Event, LogOnce, ProbeId};
 use crate::net::Next;
-use crate::pg::{Progress, Session};
+use crate::pg::{Ask, Progress, Session, Topic};
 use crate::sys::socket::KeepAlive;
 use crate::time::Monotonic;
 
@@ -20,6 +21,9 @@ pub(in crate::daemon) struct NodeConversation {
     info: ConnInfo,
     negotiation: TlsNegotiation,
     session: Option<Session>,
+    /// What our sessions are to be called.
+    session_name: Arc<str>,
+    omitted: Option<Omitted>,
     /// The report of a host of another role than the wanted one, while further hosts are tried.
     second_best: Option<NodeReport>,
     warnings: Warnings,
@@ -29,6 +33,8 @@ impl Conversation for NodeConversation {
     type Name = NodeName;
     type Settings = ConnInfo;
     type Report = NodeReport;
+    /// The name of the session.
+    type Request = Arc<str>;
 
     fn configured(config: &Config) -> &BTreeMap<NodeName, ConnInfo> {
         &config.nodes
@@ -49,6 +55,8 @@ impl Conversation for NodeConversation {
             info: info.clone(),
             negotiation: TlsNegotiation::new(),
             session: None,
+            session_name: Arc::from(""),
+            omitted: None,
             second_best: None,
             warnings: Warnings::default(),
         };
@@ -81,12 +89,20 @@ impl Conversation for NodeConversation {
         Dial::new(addresses, self.info.connect_timeout, deadline)
     }
 
-    fn begin(&mut self, open: Option<&mut Connection>) -> bool {
+    fn begin(
+        &mut self,
+        session_name: Arc<str>,
+        probe: &Probe,
+        open: Option<&mut Connection>,
+        now: Monotonic,
+    ) -> bool {
         self.second_best = None;
+        self.session_name = session_name;
+        let ask = self.how_to_ask(probe, now);
         let (Some(open), Some(session)) = (open, &mut self.session) else {
             return false;
         };
-        session.ask(&mut open.link.output);
+        session.ask(ask, &mut open.link.output);
         true
     }
 
@@ -99,21 +115,17 @@ impl Conversation for NodeConversation {
     ) -> NextAction<NodeReport> {
         match self.converse(open, probe, io) {
             Ok(None) => NextAction::Wait,
-            Ok(Some(report)) if self.has_wanted_role(&report) => {
-                // Kept, it would hide a later loss of the idle connection.
-                self.second_best = None;
-                NextAction::Answer {
-                    outcome: Ok(report),
-                    keep_connection: true,
-                }
-            }
             Ok(Some(report)) => {
-                self.second_best.get_or_insert(report);
-                NextAction::Redial(Redial::NextHost(ProbeFailure::Refused {
-                    message: "not of the role that target_session_attrs asks for".to_owned(),
-                }))
+                self.omitted
+                    .take_if(|omitted| omitted.until <= io.now.mono);
+                // The server may have ended the session right after its answer.
+                let keep_connection = self.session.as_ref().is_some_and(Session::is_idle);
+                self.answer(report, keep_connection)
             }
-            Err(failure) => self.try_other_encryption(open, failure),
+            Err(failure) => match self.unfinished(&failure, io.now.mono) {
+                Some(report) => self.answer(report, false),
+                None => self.try_other_encryption(open, failure, io.now.mono),
+            },
         }
     }
 
@@ -129,7 +141,10 @@ impl Conversation for NodeConversation {
 
     /// A host that rejects the login ends the search, as with libpq; one that is down or starting up
     /// does not.
-    fn fail(&mut self, failure: ProbeFailure) -> NextAction<NodeReport> {
+    fn fail(&mut self, failure: ProbeFailure, now: Monotonic) -> NextAction<NodeReport> {
+        if let Some(report) = self.unfinished(&failure, now) {
+            return self.answer(report, false);
+        }
         let failure = self.negotiation.blame_unread_files(failure);
         if self.is_logged_in() || !is_outage(&failure) {
             NextAction::Failed(failure)
@@ -161,15 +176,60 @@ impl NodeConversation {
         &mut self,
         open: &Connection,
         failure: ProbeFailure,
+        now: Monotonic,
     ) -> NextAction<NodeReport> {
         let is_rejected = self.session.as_ref().is_some_and(Session::was_turned_away);
         let negotiation = &self.negotiation;
         let Some(second) = negotiation.second_attempt(open, &self.info, &failure, is_rejected)
         else {
-            return self.fail(negotiation.explain(failure));
+            return self.fail(negotiation.explain(failure), now);
         };
         (self.session, self.negotiation) = (None, second);
         NextAction::Redial(Redial::SameServer)
+    }
+
+    fn answer(&mut self, report: NodeReport, keep_connection: bool) -> NextAction<NodeReport> {
+        if !self.has_wanted_role(&report) {
+            self.second_best.get_or_insert(report);
+            return NextAction::Redial(Redial::NextHost(ProbeFailure::Refused {
+                message: "not of the role that target_session_attrs asks for".to_owned(),
+            }));
+        }
+        // Kept, it would hide a later loss of the idle connection.
+        self.second_best = None;
+        NextAction::Answer {
+            outcome: Ok(report),
+            keep_connection,
+        }
+    }
+
+    /// The report of a poll that was answered in part: the status, and not all of the rest. The
+    /// session cannot be used any more, and its server process may hang in what it was asked. So
+    /// the same is not asked again for a while, or such processes would pile up.
+    fn unfinished(&mut self, failure: &ProbeFailure, now: Monotonic) -> Option<NodeReport> {
+        let (report, topic) = self.session.as_mut()?.give_up(failure)?;
+        let before = self.omitted.as_ref().map(|omitted| omitted.pause);
+        let pause = before.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
+        self.omitted = Some(Omitted {
+            from: topic,
+            until: now + pause,
+            pause,
+        });
+        let text = format!("poll answered in part: {failure}");
+        if let Some(line) = self.warnings.line(&text, now) {
+            log::warn!("node {}: {line}", self.name);
+        }
+        Some(report)
+    }
+
+    fn how_to_ask(&self, probe: &Probe, now: Monotonic) -> Ask {
+        let omitted = self.omitted.as_ref();
+        let omitted = omitted.filter(|omitted| now < omitted.until);
+        Ask {
+            session: Arc::clone(&self.session_name),
+            timeout: probe.timeout,
+            below: omitted.map(|omitted| omitted.from),
+        }
     }
 
     fn has_wanted_role(&self, report: &NodeReport) -> bool {
@@ -200,17 +260,18 @@ impl NodeConversation {
             self.session = Some(Session::start(&self.info, open.host, transport, out));
         }
         let report = self.exchange(open, io)?;
-        let (Some(session), Some(probe), None) = (&mut self.session, probe, &report) else {
+        let is_idle = self.session.as_ref().is_some_and(Session::is_idle);
+        let (Some(probe), true, None) = (probe, is_idle, &report) else {
             return Ok(report);
         };
-        if !session.is_idle() {
-            return Ok(None);
-        }
         // Just logged in: the time for the query begins, once for all hosts.
         if self.second_best.is_none() {
             probe.deadline = io.now.mono + probe.timeout;
         }
-        session.ask(&mut open.link.output);
+        let ask = self.how_to_ask(probe, io.now.mono);
+        if let Some(session) = &mut self.session {
+            session.ask(ask, &mut open.link.output);
+        }
         self.exchange(open, io)
     }
 
@@ -228,7 +289,14 @@ impl NodeConversation {
         loop {
             let pumped = link.pump();
             let before = link.input.len();
-            while let Some(progress) = session.receive(&mut link.input, &mut link.output)? {
+            loop {
+                let progress = match session.receive(&mut link.input, &mut link.output) {
+                    Ok(Some(progress)) => progress,
+                    Ok(None) => break,
+                    // What has been answered stays answered.
+                    Err(_) if report.is_some() => return Ok(report),
+                    Err(failure) => return Err(failure),
+                };
                 match progress {
                     Progress::LoggedIn => {}
                     Progress::Answered(answer) => report = Some(answer),
@@ -286,6 +354,16 @@ fn lost(session: &Session, error: Option<&std::io::Error>) -> ProbeFailure {
     }
 }
 
+/// The questions that are not asked for a while, since the session ended before they were answered.
+#[derive(Debug)]
+struct Omitted {
+    from: Topic,
+    until: Monotonic,
+    pause: Duration,
+}
+
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Of a server's messages: more than the longest that the session accepts.
 const INPUT_BYTES: usize = 2 << 20;
 const WARNING_LIFETIME: Duration = Duration::from_secs(600);

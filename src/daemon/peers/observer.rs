@@ -28,6 +28,7 @@ impl Conversation for ObserverConversation {
     type Name = ObserverName;
     type Settings = ObserverUrl;
     type Report = ObserverReport;
+    type Request = ();
 
     fn configured(config: &Config) -> &BTreeMap<ObserverName, ObserverUrl> {
         &config.observers
@@ -71,7 +72,13 @@ impl Conversation for ObserverConversation {
         Dial::new([(address, self.url.port)], None, deadline)
     }
 
-    fn begin(&mut self, open: Option<&mut Connection>) -> bool {
+    fn begin(
+        &mut self,
+        (): (),
+        _probe: &Probe,
+        open: Option<&mut Connection>,
+        _now: Monotonic,
+    ) -> bool {
         self.reader = None;
         self.may_redial = open.is_some();
         self.may_redial

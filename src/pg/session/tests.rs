@@ -1,16 +1,22 @@
 //! Whole conversations, the server's side built by hand: fed whole, split at every offset, byte by
 //! byte, and mutated.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::{BufMut, BytesMut};
 
 use super::*;
 use crate::cluster::{Lsn, ReplicationSlot, RoleReport};
 use crate::config::Secret;
+use crate::pg::poll::{Ask, Topic};
 use crate::pg::wire;
 use crate::time::WallTime;
 
+mod later;
 mod login;
 mod poll;
+mod presence;
 mod scram;
 
 const PRIMARY: &[Option<&str>] = &[
@@ -29,6 +35,9 @@ const STANDBY: &[Option<&str>] = &[
     Some("0/1"),
     None,
 ];
+/// An identity of which nothing may be read.
+const UNKNOWN: &[Option<&str>] = &[None; 6];
+const SESSION: &str = "pglookout:s1:ok:00ab12cd";
 const SLOT: &[Option<&str>] = &[
     Some("s"),
     Some("test_decoding"),
@@ -79,14 +88,27 @@ impl Bench {
     /// Known to be a primary, and asked again.
     fn asked() -> Self {
         let mut bench = Self::idle();
-        bench.session.ask(&mut bench.out);
+        bench.ask();
         assert_eq!(
             bench.feed(&joined(&primary())).map(|told| told.len()),
             Ok(1)
         );
         bench.out.clear();
-        bench.session.ask(&mut bench.out);
+        bench.ask();
         bench
+    }
+
+    fn ask(&mut self) {
+        self.ask_below(None);
+    }
+
+    fn ask_below(&mut self, below: Option<Topic>) {
+        let ask = Ask {
+            session: Arc::from(SESSION),
+            timeout: Duration::from_secs(6),
+            below,
+        };
+        self.session.ask(ask, &mut self.out);
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Progress>, ProbeFailure> {
@@ -116,7 +138,11 @@ impl Bench {
             let text = String::from_utf8_lossy(message).into_owned();
             assert!(text.starts_with('Q') && text.ends_with('\0'), "{text:?}");
             match () {
-                () if text.contains("pg_current_wal_lsn") => "status",
+                () if text.contains("pg_last_wal_receive_lsn") => "status",
+                () if text.contains("application_name', E") => "name",
+                () if text.contains("pg_stat_get_activity") => "sessions",
+                () if text.contains("pg_control_system") => "identity",
+                () if text.contains("pg_postmaster_start_time") => "identity, bare",
                 () if text.contains("txid_current") => "heartbeat",
                 () if text.contains("65536, true") => "slots",
                 () if text.contains("pg_read_binary_file") => "slots, plain",
@@ -135,7 +161,15 @@ fn greeting() -> BytesMut {
     joined(&[
         wire::authentication(0, b""),
         wire::message(b'S', b"server_version\x0018.0\0"),
-        wire::message(b'K', &[0; 8]),
+        wire::ready(),
+    ])
+}
+
+/// The same of a server process that introduces itself.
+fn introduction() -> BytesMut {
+    joined(&[
+        wire::authentication(0, b""),
+        wire::message(b'K', b"\0\0\0\x07key!"),
         wire::ready(),
     ])
 }
@@ -145,10 +179,11 @@ fn failed(sqlstate: &str, text: &str) -> BytesMut {
     joined(&[wire::error("ERROR", sqlstate, text), wire::ready()])
 }
 
-/// A primary's good answers to the three questions of a poll.
-fn primary() -> [BytesMut; 3] {
+/// A primary's good answers to the questions of a poll over a session that has no name of its own.
+fn primary() -> [BytesMut; 4] {
     [
         wire::answer(&[PRIMARY]),
+        wire::answer(&[UNKNOWN]),
         wire::answer(&[&[Some("off"), Some("725")]]),
         wire::answer(&[SLOT]),
     ]
@@ -229,7 +264,11 @@ fn mutated_streams_never_panic() {
     ];
     let polls = [
         joined(&primary()),
-        joined(&[wire::answer(&[STANDBY]), failed("42501", "no")]),
+        joined(&[
+            wire::answer(&[STANDBY]),
+            failed("42501", "no"),
+            wire::answer(&[UNKNOWN]),
+        ]),
     ];
     for seed in 1..20_000_u64 {
         println!("seed {seed}");
@@ -272,7 +311,7 @@ fn an_error_while_idle_says_why_the_connection_ends() {
         }
     );
     assert_eq!(bench.session.connection_closed(), failure);
-    bench.session.ask(&mut bench.out);
+    bench.ask();
     assert!(bench.out.is_empty() && !bench.session.is_idle());
 
     let mut bench = Bench::idle();

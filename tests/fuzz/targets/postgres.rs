@@ -1,9 +1,12 @@
 //! What a server says: whole sessions, the answer to the question whether it encrypts, SCRAM.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::{BufMut, BytesMut};
 use pglookout::cluster::ProbeFailure;
 use pglookout::config::{Environment, parse};
-use pglookout::pg::{self, Progress, Session, Transport};
+use pglookout::pg::{self, Ask, Progress, Session, Transport};
 
 use super::{SECRET, hides_secret, however_delivered, on_one_line};
 
@@ -102,7 +105,12 @@ impl Talk {
                         on_one_line(text);
                     }
                     self.told.push(progress);
-                    self.session.ask(&mut self.out);
+                    let ask = Ask {
+                        session: Arc::from("pglookout:s1:ok:00ab12cd"),
+                        timeout: Duration::from_secs(5),
+                        below: None,
+                    };
+                    self.session.ask(ask, &mut self.out);
                 }
                 Err(failure) => {
                     on_one_line(&failure.to_string());

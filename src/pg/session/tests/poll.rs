@@ -5,7 +5,10 @@ use super::*;
 #[test]
 fn a_poll_of_a_primary_is_one_round_trip() {
     let mut bench = Bench::asked();
-    assert_eq!(bench.queries(), ["status", "heartbeat", "slots"]);
+    assert_eq!(
+        bench.queries(),
+        ["status", "identity", "heartbeat", "slots"]
+    );
     assert!(!bench.session.is_idle());
     let told = bench.feed(&joined(&primary()));
     assert_eq!(told, Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])]));
@@ -16,39 +19,44 @@ fn a_poll_of_a_primary_is_one_round_trip() {
 fn a_server_is_asked_for_its_status_only_until_it_is_known_to_be_a_primary() {
     let mut bench = Bench::idle();
     for _ in 0..2 {
-        bench.session.ask(&mut bench.out);
-        assert_eq!(bench.queries(), ["status"]);
-        assert_eq!(bench.feed(&wire::answer(&[STANDBY])), Ok(vec![standby()]));
+        bench.ask();
+        assert_eq!(bench.queries(), ["status", "identity"]);
+        assert_eq!(bench.feed(&wire::answer(&[STANDBY])), Ok(vec![]));
+        assert_eq!(bench.feed(&wire::answer(&[UNKNOWN])), Ok(vec![standby()]));
     }
     // Promoted meanwhile: the rest is asked for within the same poll.
-    bench.session.ask(&mut bench.out);
+    bench.ask();
     bench.out.clear();
-    let [status, heartbeat, slots] = primary();
+    let [status, identity, heartbeat, slots] = primary();
     assert_eq!(bench.feed(&status), Ok(vec![]));
     assert_eq!(bench.queries(), ["heartbeat", "slots"]);
     assert_eq!(
-        bench.feed(&joined(&[heartbeat, slots])),
+        bench.feed(&joined(&[identity.clone(), heartbeat, slots])),
         Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])])
     );
     // And back, behind an address that moves: the questions were on their way.
-    bench.session.ask(&mut bench.out);
-    assert_eq!(bench.queries(), ["status", "heartbeat", "slots"]);
+    bench.ask();
+    assert_eq!(
+        bench.queries(),
+        ["status", "identity", "heartbeat", "slots"]
+    );
     let nothing = wire::answer(&[]);
     let told = bench.feed(&joined(&[
         wire::answer(&[STANDBY]),
+        identity,
         wire::answer(&[&[Some("off"), None]]),
         nothing,
     ]));
     assert_eq!(told, Ok(vec![standby()]));
-    bench.session.ask(&mut bench.out);
-    assert_eq!(bench.queries(), ["status"]);
+    bench.ask();
+    assert_eq!(bench.queries(), ["status", "identity"]);
 }
 
 #[test]
 fn an_account_that_may_not_read_files_is_told_of_once() {
     let mut bench = Bench::asked();
     bench.out.clear();
-    let [status, heartbeat, _] = primary();
+    let [status, identity, heartbeat, _] = primary();
     let denied = failed(
         "42501",
         "permission denied for function pg_read_binary_file",
@@ -56,6 +64,7 @@ fn an_account_that_may_not_read_files_is_told_of_once() {
     assert_eq!(
         bench.feed(&joined(&[
             status.clone(),
+            identity.clone(),
             heartbeat.clone(),
             denied.clone()
         ])),
@@ -77,10 +86,13 @@ fn an_account_that_may_not_read_files_is_told_of_once() {
         Ok(vec![primary_with(vec![slot(None)])])
     );
 
-    bench.session.ask(&mut bench.out);
-    assert_eq!(bench.queries(), ["status", "heartbeat", "slots, unread"]);
+    bench.ask();
     assert_eq!(
-        bench.feed(&joined(&[status, heartbeat, unread])),
+        bench.queries(),
+        ["status", "identity", "heartbeat", "slots, unread"]
+    );
+    assert_eq!(
+        bench.feed(&joined(&[status, identity, heartbeat, unread])),
         Ok(vec![primary_with(vec![slot(None)])])
     );
 }
@@ -88,10 +100,16 @@ fn an_account_that_may_not_read_files_is_told_of_once() {
 #[test]
 fn slots_that_cannot_be_read_do_not_spoil_the_poll() {
     let mut bench = Bench::asked();
-    let [status, heartbeat, slots] = primary();
+    let [status, identity, heartbeat, slots] = primary();
     let gone = failed("58P01", "could not open file");
     let broken = failed("XX000", "no");
-    let told = bench.feed(&joined(&[status.clone(), heartbeat.clone(), gone, broken]));
+    let told = bench.feed(&joined(&[
+        status.clone(),
+        identity.clone(),
+        heartbeat.clone(),
+        gone,
+        broken,
+    ]));
     let notes: Vec<String> = told
         .unwrap()
         .iter()
@@ -110,11 +128,14 @@ fn slots_that_cannot_be_read_do_not_spoil_the_poll() {
     );
     // A passing error is not remembered.
     bench.out.clear();
-    bench.session.ask(&mut bench.out);
-    assert_eq!(bench.queries(), ["status", "heartbeat", "slots"]);
+    bench.ask();
+    assert_eq!(
+        bench.queries(),
+        ["status", "identity", "heartbeat", "slots"]
+    );
     assert_eq!(
         bench
-            .feed(&joined(&[status, heartbeat, slots]))
+            .feed(&joined(&[status, identity, heartbeat, slots]))
             .map(|told| told.len()),
         Ok(1)
     );
@@ -123,10 +144,11 @@ fn slots_that_cannot_be_read_do_not_spoil_the_poll() {
 #[test]
 fn a_failed_heartbeat_is_told_and_the_position_counts() {
     let mut bench = Bench::asked();
-    let [status, heartbeat, slots] = primary();
+    let [status, identity, heartbeat, slots] = primary();
     let whole = Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])]);
     let failing = joined(&[
         status.clone(),
+        identity.clone(),
         failed("54000", "database is not accepting commands"),
         slots.clone(),
     ]);
@@ -135,9 +157,12 @@ fn a_failed_heartbeat_is_told_and_the_position_counts() {
         let note = "the heartbeat failed: ERROR 54000: database is not accepting commands";
         assert_eq!(told[0], Progress::Warned(note.to_owned()));
         assert_eq!(told.len(), 2);
-        bench.session.ask(&mut bench.out);
+        bench.ask();
     }
-    assert_eq!(bench.feed(&joined(&[status, heartbeat, slots])), whole);
+    assert_eq!(
+        bench.feed(&joined(&[status, identity, heartbeat, slots])),
+        whole
+    );
 }
 
 #[track_caller]
@@ -148,7 +173,6 @@ fn poll_fails(stream: &[BytesMut], expected: &str) {
 
 #[test]
 fn failures_of_a_poll_say_who_is_to_blame() {
-    let [status, heartbeat, _] = primary();
     let text = "rejected by the server: ERROR 57014: canceling statement due to statement timeout";
     poll_fails(
         &[failed(
@@ -158,14 +182,7 @@ fn failures_of_a_poll_say_who_is_to_blame() {
         text,
     );
     let stopping = wire::error("FATAL", "57P01", "stop");
-    poll_fails(
-        &[status.clone(), stopping.clone()],
-        "not ready: FATAL 57P01: stop",
-    );
-    poll_fails(
-        &[status.clone(), heartbeat, stopping],
-        "not ready: FATAL 57P01: stop",
-    );
+    poll_fails(&[stopping], "not ready: FATAL 57P01: stop");
     poll_fails(
         &[wire::answer(&[])],
         "protocol error: no status row, expected one",
@@ -197,16 +214,21 @@ fn failures_of_a_poll_say_who_is_to_blame() {
 
 #[test]
 fn slots_have_a_limit() {
-    let [status, heartbeat, _] = primary();
-    let flood = wire::answer(&vec![SLOT; 10_001]);
-    poll_fails(
-        &[status.clone(), heartbeat.clone(), flood],
-        "protocol error: more than 10000 replication slots",
-    );
-    let told = Bench::asked().feed(&joined(&[
-        status,
-        heartbeat,
-        wire::answer(&vec![SLOT; 10_000]),
+    let [status, identity, heartbeat, _] = primary();
+    let up_to_slots = joined(&[status, identity, heartbeat]);
+    let mut bench = Bench::asked();
+    bench.out.clear();
+    let told = bench.feed(&joined(&[
+        up_to_slots.clone(),
+        wire::answer(&vec![SLOT; 10_002]),
     ]));
+    let note = "replication slots could not be read: rejected by the server: pglookout does not accept \
+                more than 10000 replication slots";
+    assert_eq!(told, Ok(vec![Progress::Warned(note.to_owned())]));
+    assert_eq!(bench.queries(), ["slots, unread"]);
+    let told = bench.feed(&failed("42501", "no")).unwrap();
+    assert_eq!(told.last(), Some(&primary_with(Vec::new())));
+
+    let told = Bench::asked().feed(&joined(&[up_to_slots, wire::answer(&vec![SLOT; 10_000])]));
     assert_eq!(told.map(|told| told.len()), Ok(1));
 }
