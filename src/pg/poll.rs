@@ -124,13 +124,17 @@ impl Poll {
         poll
     }
 
-    /// The report as far as it has come, and what is being waited for. `None`: not even the status
-    /// is there.
-    pub(super) fn unfinished(mut self) -> Option<(NodeReport, Topic)> {
+    /// The report as far as it has come when the session ended by `failure`, and what was being
+    /// waited for. `None`: not even the status is there, or what brought it is no answer.
+    pub(super) fn unfinished(mut self, failure: &ProbeFailure) -> Option<(NodeReport, Topic)> {
         let topic = self
             .questions
             .front()
             .map_or(Topic::Status, |question| question.topic());
+        let is_nonsense = matches!(failure, ProbeFailure::ProtocolError { .. });
+        if topic == Topic::Status && is_nonsense {
+            return None;
+        }
         self.finish().map(|report| (report, topic))
     }
 

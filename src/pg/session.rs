@@ -97,8 +97,8 @@ impl Session {
     }
 
     fn end(&mut self, failure: ProbeFailure) -> Option<(NodeReport, Topic)> {
-        match mem::replace(&mut self.state, State::Failed(failure)) {
-            State::Answering(poll) => poll.unfinished(),
+        match mem::replace(&mut self.state, State::Failed(failure.clone())) {
+            State::Answering(poll) => poll.unfinished(&failure),
             _ => None,
         }
     }

@@ -37,6 +37,7 @@ mod operators;
 mod outages;
 mod packaging;
 mod peers;
+mod presence;
 mod programs;
 mod recording;
 mod reloading;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::harness::postgres::append;
 use crate::harness::{Cluster, Fleet, SOON, wait_until};
+use crate::presence::shown;
 
 /// A decoder that is part of every version.
 const MAKE_SLOT: &str = "SELECT pg_create_logical_replication_slot('reports', 'pgoutput')";
@@ -65,6 +66,39 @@ fn a_bare_user_sees_roles_positions_and_slots_and_its_polls_are_a_heartbeat() {
     let before = replayed(&standby);
     wait_until("the polls are replayed", SOON, || {
         replayed(&node(&fleet, "p", "s1")) > before
+    });
+}
+
+#[test]
+fn a_bare_user_sees_which_server_it_is_and_which_daemons_are_there() {
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    let fleet = Fleet::start(&cluster, |_, _| ());
+    for (daemon, of) in [("s1", "p"), ("p", "s1"), ("s1", "s1"), ("o", "p")] {
+        wait_until("the servers show the daemons", SOON, || {
+            let shown = shown(&fleet[daemon], of);
+            shown.len() == 3 && shown.contains("p") && shown.contains("s1")
+        });
+        let state = node(&fleet, daemon, of);
+        let system = "SELECT system_identifier FROM pg_control_system()";
+        assert_eq!(
+            state["system_identifier"],
+            cluster[of].query(system),
+            "{state}"
+        );
+        let started = "SELECT to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS')";
+        let known = state["postmaster_start_time"].as_str().unwrap();
+        assert!(known.starts_with(&cluster[of].query(started)), "{state}");
+        assert_eq!(state["timeline"], 1, "{state}");
+        let own = state["daemons"].as_array().unwrap().iter();
+        let young = own.filter(|daemon| daemon["age"].as_f64().unwrap() < 30.0);
+        assert_eq!(young.count(), 3, "{state}");
+    }
+    cluster["p"].kill_nine_all();
+    fleet.wait_promotion();
+    wait_until("the new timeline is known", SOON, || {
+        node(&fleet, "o", "s1")["timeline"] == 2 && node(&fleet, "s1", "s1")["timeline"] == 2
     });
 }
 

@@ -116,8 +116,7 @@ impl Conversation for NodeConversation {
         match self.converse(open, probe, io) {
             Ok(None) => NextAction::Wait,
             Ok(Some(report)) => {
-                self.omitted
-                    .take_if(|omitted| omitted.until <= io.now.mono);
+                self.omitted.take_if(|omitted| omitted.until <= io.now.mono);
                 // The server may have ended the session right after its answer.
                 let keep_connection = self.session.as_ref().is_some_and(Session::is_idle);
                 self.answer(report, keep_connection)

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::servers::{PRIMARY, status};
 use crate::harness::daemon::HTTP_PORT;
 use crate::harness::host::Host;
-use crate::harness::messages::{authentication, complete, described, error, login, ready};
+use crate::harness::messages::{authentication, complete, described, error, login, ready, row};
 use crate::harness::run_dir::TestDir;
 use crate::harness::scripted::{Scripted, Step, reply};
 use crate::harness::{Daemon, SOON, pause, wait_until};
@@ -42,7 +42,8 @@ fn failing_heartbeats() -> Vec<Step> {
             ready(),
         ]
         .concat();
-        [failed, described(), complete()].concat()
+        let identity = [described(), row(&[None; 6]), complete()].concat();
+        [identity, failed, described(), complete()].concat()
     };
     let first = [
         Receive,

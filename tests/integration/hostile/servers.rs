@@ -122,9 +122,9 @@ fn cases() -> Vec<Case> {
             &[SendBytes(status(PRIMARY)[..30].to_vec()), Hang],
         ),
         after_login(
-            "no-end",
+            "no-row-yet",
             "timed out while waiting for the answer",
-            &[SendBytes([described(), row(PRIMARY)].concat()), Hang],
+            &[SendBytes(described()), Hang],
         ),
         // Slowness.
         before_login("slow-login", "timed out while logging in", &[Drip(login())]),
@@ -169,11 +169,6 @@ fn cases() -> Vec<Case> {
             "login-notices",
             "more than 1000 unsolicited messages",
             &[Flood(message(b'S', b"a\0b\0").repeat(100), GIGABYTE)],
-        ),
-        after_login(
-            "many-slots",
-            "more than 10000 replication slots",
-            &many_slots(),
         ),
         // Lengths and counts.
         before_login(
@@ -364,30 +359,6 @@ fn noise(_: &[u8]) -> Vec<u8> {
     bytes[0] |= 0x80;
     bytes[1] |= 0x01;
     bytes
-}
-
-fn many_slots() -> Vec<Step> {
-    let slot = [
-        Some("s"),
-        Some("p"),
-        Some("logical"),
-        Some("d"),
-        None,
-        None,
-        None,
-        None,
-    ];
-    let heartbeat = [described(), row(&[Some("off"), Some("1")]), complete()].concat();
-    let slots = row(&slot).repeat(100_000);
-    vec![
-        SendBytes(status(PRIMARY)),
-        Receive,
-        SendBytes(heartbeat),
-        SendBytes(described()),
-        SendBytes(slots),
-        SendBytes(complete()),
-        Hang,
-    ]
 }
 
 pub(super) const PRIMARY: &[Option<&str>] = &[
