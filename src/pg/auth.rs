@@ -14,7 +14,7 @@ use postgres_protocol::authentication::sasl::{SCRAM_SHA_256, ScramSha256};
 use postgres_protocol::message::backend::{AuthenticationSaslBody, Message};
 use postgres_protocol::message::frontend;
 
-use super::error::{MAX_MESSAGE, ServerError, nonsense, printable};
+use super::error::{MAX_MESSAGE, ServerError, declined, nonsense, printable};
 use super::mechanism::{Transport, choose, unbound};
 use crate::cluster::ProbeFailure;
 use crate::config::{AuthMethod, AuthMethods, ChannelBinding, ConnInfo, Secret};
@@ -216,11 +216,23 @@ fn prove(
     challenge: &[u8],
     out: &mut BytesMut,
 ) -> Result<Stage, ProbeFailure> {
-    scram
-        .update(challenge)
-        .map_err(|error| nonsense(format!("the server's SCRAM challenge: {}", quoted(&error))))?;
+    scram.update(challenge).map_err(|error| {
+        let reason = format!("the server's SCRAM challenge: {}", quoted(&error));
+        if iterations(challenge).is_some_and(|count| count > MAX_ITERATIONS) {
+            declined(reason)
+        } else {
+            nonsense(reason)
+        }
+    })?;
     frontend::sasl_response(scram.message(), out).map_err(unsendable)?;
     Ok(Stage::ScramProved(scram))
+}
+
+/// The number of iterations that a challenge asks for (RFC 5802, section 7, `server-first-message`).
+fn iterations(challenge: &[u8]) -> Option<u128> {
+    let text = std::str::from_utf8(challenge).ok()?;
+    let mut attributes = text.split(',');
+    attributes.find_map(|attribute| attribute.strip_prefix("i=")?.parse().ok())
 }
 
 /// The server's proof that it knows the password too (RFC 5802, section 3, ServerSignature).
@@ -264,6 +276,8 @@ fn unsendable(error: io::Error) -> ProbeFailure {
     rejected(format!("the configured password cannot be sent: {error}"))
 }
 
+/// postgres-protocol computes no more.
+const MAX_ITERATIONS: u128 = 100_000;
 /// What a session is called before it has a name of its own.
 const APPLICATION_NAME: &str = "pglookout";
 

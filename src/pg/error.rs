@@ -27,6 +27,10 @@ impl SqlState {
     const ADMIN_SHUTDOWN: Self = Self(*b"57P01");
     const CRASH_SHUTDOWN: Self = Self(*b"57P02");
     const CANNOT_CONNECT_NOW: Self = Self(*b"57P03");
+    const UNABLE_TO_ESTABLISH_CONNECTION: Self = Self(*b"08001");
+    const CONNECTION_DOES_NOT_EXIST: Self = Self(*b"08003");
+    const CONNECTION_REJECTED: Self = Self(*b"08004");
+    const CONNECTION_FAILURE: Self = Self(*b"08006");
 
     fn read(text: &[u8]) -> Option<Self> {
         let code = <[u8; 5]>::try_from(text).ok()?;
@@ -88,14 +92,28 @@ impl ServerError {
         let message = self.to_string();
         match self.sqlstate {
             SqlState([b'2', b'8', ..]) => ProbeFailure::AuthenticationRejected { message },
-            // Class 08, "connection exception", comes from a pooler that cannot reach its server:
-            // nobody is there.
-            SqlState([b'0', b'8', ..])
-            | SqlState::ADMIN_SHUTDOWN
+            // "Connection exceptions" come from a pooler that has lost its server.
+            SqlState::ADMIN_SHUTDOWN
             | SqlState::CRASH_SHUTDOWN
-            | SqlState::CANNOT_CONNECT_NOW => ProbeFailure::NotReady { message },
+            | SqlState::CANNOT_CONNECT_NOW
+            | SqlState::UNABLE_TO_ESTABLISH_CONNECTION
+            | SqlState::CONNECTION_DOES_NOT_EXIST
+            | SqlState::CONNECTION_REJECTED
+            | SqlState::CONNECTION_FAILURE => ProbeFailure::NotReady { message },
+            // Other codes of poolers mean little: pgbouncer has long had 08P01 for everything.
+            _ if self.has_one_of(&WORDS_FOR_A_LOST_SERVER) => ProbeFailure::NotReady { message },
+            _ if self.has_one_of(&WORDS_FOR_A_REJECTED_LOGIN) => {
+                ProbeFailure::AuthenticationRejected { message }
+            }
+            // A code that is not listed comes from a server that lives.
             _ => ProbeFailure::Refused { message },
         }
+    }
+}
+
+impl ServerError {
+    fn has_one_of(&self, words: &[&str]) -> bool {
+        words.iter().any(|words| self.message.contains(words))
     }
 }
 
@@ -112,10 +130,10 @@ pub(super) fn nonsense(reason: impl Into<String>) -> ProbeFailure {
     }
 }
 
-/// Something came that the protocol allows, and we do not take: it is a living server that says it.
+/// Something came that the protocol allows, and we do not accept: a living server has sent it.
 pub(super) fn declined(what: impl fmt::Display) -> ProbeFailure {
     ProbeFailure::Refused {
-        message: format!("pglookout does not accept {what}"),
+        message: format!("pglookout does not accept the answer: {what}"),
     }
 }
 
@@ -147,6 +165,32 @@ fn breaks_the_line(character: char) -> bool {
         || matches!(character, '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
+/// What poolers write when they have no server behind them. Of pgbouncer: what it keeps of the last
+/// failure ("server login has been failing, cached error: ...") may also be a living server's
+/// refusal, so what follows there decides.
+const WORDS_FOR_A_LOST_SERVER: [&str; 15] = [
+    // pgbouncer
+    "pgbouncer cannot connect to server",
+    "client_login_timeout (server down)",
+    "server login has been failing, try again later",
+    "server conn crashed?",
+    "server DNS lookup failed",
+    "connect failed",
+    "connect timeout",
+    "the database system is ",
+    // Pgpool-II
+    "all backend nodes are down",
+    "pgpool is not accepting any new connections",
+    "failed to create a backend connection",
+    "unable to read data from DB node",
+    // Odyssey
+    "failed to get remote server connection",
+    "failed to connect to remote server",
+    "remote server read/write error",
+];
+/// What poolers write when they do not accept who we are.
+const WORDS_FOR_A_REJECTED_LOGIN: [&str; 3] =
+    ["authentication failed", "auth failed", "no such user"];
 /// A server's message is logged up to this many bytes.
 pub(super) const MAX_MESSAGE: usize = 1_000;
 /// A severity, a column's value or another single word is shown up to this many bytes.
@@ -185,6 +229,70 @@ mod tests {
         check("3D000", "rejected by the server");
         check("53300", "rejected by the server");
         check("42501", "rejected by the server");
+        check("08001", "not ready");
+        check("08003", "not ready");
+        check("08004", "not ready");
+        check("08006", "not ready");
+        check("08000", "rejected by the server");
+        check("08007", "rejected by the server");
+        check("08P01", "rejected by the server");
+        check("XX000", "rejected by the server");
+        check("58000", "rejected by the server");
+    }
+
+    #[test]
+    fn poolers_are_taken_by_their_words() {
+        let retried = "server login has been failing, cached error: ";
+        let retry = |error: &str| format!("{retried}{error} (server_login_retry)");
+        for (text, expected) in [
+            ("pgbouncer cannot connect to server", "not ready"),
+            ("client_login_timeout (server down)", "not ready"),
+            ("server conn crashed?", "not ready"),
+            (&retry("connect failed"), "not ready"),
+            (&retry("the database system is starting up"), "not ready"),
+            (
+                &retry("database \"d\" does not exist"),
+                "rejected by the server",
+            ),
+            (
+                &retry("password authentication failed for user \"u\""),
+                "authentication rejected",
+            ),
+            ("no such user: u", "authentication rejected"),
+            ("SASL authentication failed", "authentication rejected"),
+            (
+                "no more connections allowed (max_client_conn)",
+                "rejected by the server",
+            ),
+            ("unsupported startup parameter: x", "rejected by the server"),
+            (
+                "all backend nodes are down, pgpool requires at least one valid node",
+                "not ready",
+            ),
+            (
+                "pgpool is not accepting any more connections",
+                "rejected by the server",
+            ),
+            (
+                "odyssey: c1: failed to get remote server connection",
+                "not ready",
+            ),
+            (
+                "odyssey: c1: too many active clients for user",
+                "rejected by the server",
+            ),
+        ] {
+            for code in ["08P01", "XX000"] {
+                let fields = [
+                    (b'S', &b"FATAL"[..]),
+                    (b'C', code.as_bytes()),
+                    (b'M', text.as_bytes()),
+                ];
+                let failure = read(&fields).unwrap().into_failure();
+                let shown = format!("{expected}: FATAL {code}: {text}");
+                assert_eq!(failure.to_string(), shown);
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use postgres_protocol::message::backend::{
     NOTICE_RESPONSE_TAG, NOTIFICATION_RESPONSE_TAG, PARAMETER_STATUS_TAG,
 };
 
-use super::error::{MAX_MESSAGE, nonsense, printable};
+use super::error::{MAX_MESSAGE, declined, nonsense, printable};
 use crate::cluster::ProbeFailure;
 
 /// What one exchange (logging in, or one poll) may still cost us.
@@ -17,6 +17,8 @@ pub(super) struct Budget {
     bytes_left: usize,
     passing_left: u32,
     backend: Option<i32>,
+    /// Something that makes sense has come in.
+    is_postgres: bool,
 }
 
 impl Budget {
@@ -27,6 +29,7 @@ impl Budget {
             bytes_left: MAX_EXCHANGE,
             passing_left: MAX_PASSING,
             backend: None,
+            is_postgres: false,
         }
     }
 
@@ -37,6 +40,7 @@ impl Budget {
             bytes_left: MAX_EXCHANGE,
             passing_left: MAX_PASSING,
             backend: None,
+            is_postgres: true,
         }
     }
 
@@ -60,13 +64,15 @@ impl Budget {
                 return Ok(None);
             }
             self.bytes_left = self.bytes_left.checked_sub(total).ok_or_else(|| {
-                nonsense(format!("more than {MAX_EXCHANGE} bytes for one exchange"))
+                declined(format!("more than {MAX_EXCHANGE} bytes for one exchange"))
             })?;
             if !self.stage.is_passing(header.tag()) {
-                return parse(header, input);
+                let message = parse(header, input)?;
+                self.is_postgres = true;
+                return Ok(message);
             }
             self.passing_left = self.passing_left.checked_sub(1).ok_or_else(|| {
-                nonsense(format!(
+                declined(format!(
                     "more than {MAX_PASSING} unsolicited messages in one exchange"
                 ))
             })?;
@@ -83,12 +89,19 @@ impl Budget {
         if matches!(self.stage, Stage::Login) && header.tag() == ERROR_RESPONSE_TAG {
             return bare_error(input);
         }
-        Err(nonsense(format!(
+        let reason = format!(
             "message {} announces {} bytes, at most {} are expected here",
             name(header.tag()),
             header.len(),
             self.stage.longest()
-        )))
+        );
+        // What is no PostgreSQL begins with text, which as a length is absurd.
+        let is_possible = matches!(header.tag(), AUTHENTICATION_TAG | NOTICE_RESPONSE_TAG)
+            && header.len() < FIRST_LENGTH_OF_TEXT;
+        if self.is_postgres || is_possible {
+            return Err(declined(reason));
+        }
+        Err(nonsense(reason))
     }
 }
 
@@ -182,6 +195,8 @@ const NEGOTIATE_PROTOCOL_VERSION_TAG: u8 = b'v';
 const MAX_LOGIN_MESSAGE: usize = 64 * 1024;
 /// The longest message afterwards, in bytes: a row, whose largest value is a slot's state file.
 const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// A blank and three zero bytes, as a length.
+const FIRST_LENGTH_OF_TEXT: i32 = 0x2000_0000;
 /// All messages of one login or one poll together, in bytes.
 const MAX_EXCHANGE: usize = 16 * 1024 * 1024;
 /// Messages of one login or one poll that nobody asked for.
@@ -237,6 +252,23 @@ mod tests {
             b"HTTP/1.1 400 Bad Request\r\n",
             "'H' announces 1414811695 bytes",
         );
+    }
+
+    #[test]
+    fn what_is_too_long_is_a_refusal_where_a_server_must_have_sent_it() {
+        let http = b"HTTP/1.1 400 Bad Request\r\n";
+        let ssh = b"SSH-2.0-OpenSSH_9.2\r\n";
+        let notice = b"N\0\x01\0\0";
+        let text = b"Not for you.\r\n";
+        let row = b"D\x7f\xff\xff\xff";
+        let (refused, outage) = ("rejected by the server: pglookout does", "protocol error: ");
+        check(Budget::for_login(), http, outage);
+        check(Budget::for_login(), ssh, outage);
+        check(Budget::for_login(), text, outage);
+        check(Budget::for_login(), notice, refused);
+        check(Budget::for_poll(), row, refused);
+        let after_a_request = [&wire::authentication(0, b"")[..], ssh].concat();
+        check(Budget::for_login(), &after_a_request, refused);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::DataRowBody;
 
-use super::error::{MAX_WORD, nonsense, printable};
+use super::error::{MAX_WORD, declined, nonsense, printable};
 use crate::cluster::ProbeFailure;
 use crate::time::WallTime;
 
@@ -58,13 +58,13 @@ pub(super) fn parsed<T: FromStr>(
     parsed.map(Some).ok_or_else(|| odd(column, value, expected))
 }
 
-/// A value that is not what was expected.
+/// A value that is not what was expected: the server answers, if in a way that is of no use.
 pub(super) fn odd(column: &str, value: Value<'_>, expected: &str) -> ProbeFailure {
     let value = value.map_or_else(
         || "null".to_owned(),
         |value| format!("\"{}\"", printable(value, MAX_WORD)),
     );
-    nonsense(format!("{column} is {value}, expected {expected}"))
+    declined(format!("{column} is {value}, expected {expected}"))
 }
 
 /// 10000-01-01T00:00:00Z in microseconds: later times have no form that other nodes can read.

@@ -8,9 +8,10 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::harness::cluster::PRIMARY;
+use crate::harness::fleet::conninfo;
 use crate::harness::host::{Account, Host, give_to_server};
 use crate::harness::messages::{complete, described, error, login, row};
-use crate::harness::postgres::{PASSWORD, USER, which};
+use crate::harness::postgres::{PASSWORD, USER, append, which};
 use crate::harness::run_dir::{TestDir, run};
 use crate::harness::scripted::{Scripted, Step};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, or_skip, pause, wait_until};
@@ -230,11 +231,23 @@ const STATUS: &[Option<&str>] = &[
     Some("0/5000060"),
 ];
 
+const STANDBY: &[Option<&str>] = &[
+    Some("1714486462789012"),
+    Some("t"),
+    None,
+    Some("0/5000060"),
+    Some("0/5000060"),
+    None,
+];
+/// Those of the servers below that answer the status of every poll, and nothing else.
+const STAYING: [&str; 2] = ["silent", "row-only"];
+
 #[test]
 fn a_status_stands_whatever_comes_after_it() {
     let dir = TestDir::new();
     let mut daemon = Daemon::prepare(Host::on_loopback("o"), dir.path(), json!({}));
     let whole = [described(), row(STATUS), complete()].concat();
+    let standby = [described(), row(STANDBY), complete()].concat();
     let nothing = [described(), row(&[None; 6]), complete()].concat();
     let heartbeat = [described(), row(&[Some("off"), Some("1")]), complete()].concat();
     let slot = [&[Some("s"), Some("p"), Some("logical")][..], &[None; 5]].concat();
@@ -248,13 +261,13 @@ fn a_status_stands_whatever_comes_after_it() {
         ),
         (
             "silent",
-            whole.clone(),
+            standby.clone(),
             Step::Hang,
             "timed out while waiting",
         ),
         (
             "row-only",
-            whole[..whole.len() - 15].to_vec(),
+            standby[..standby.len() - complete().len()].to_vec(),
             Step::Hang,
             "timed out while waiting",
         ),
@@ -276,13 +289,11 @@ fn a_status_stands_whatever_comes_after_it() {
     let servers: Vec<_> = later
         .iter()
         .map(|(name, bytes, end, _)| {
-            let script = vec![
-                Step::Receive,
-                Step::SendBytes(login()),
-                Step::Receive,
-                Step::SendBytes(bytes.clone()),
-                end.clone(),
-            ];
+            let answers = [Step::Receive, Step::SendBytes(bytes.clone())].into_iter();
+            let polls = if STAYING.contains(name) { 1_000 } else { 1 };
+            let answers = answers.cycle().take(2 * polls).chain([end.clone()]);
+            let login = [Step::Receive, Step::SendBytes(login())];
+            let script = login.into_iter().chain(answers).collect();
             let server = Scripted::start(name, 5432, script);
             let info = format!("host={} user=u sslmode=disable", server.host.address);
             daemon.config["remote_conns"][*name] = json!(info);
@@ -295,8 +306,9 @@ fn a_status_stands_whatever_comes_after_it() {
             is_fine(&daemon, name)
         });
     }
+    // What the others send in the end belongs to no question any more.
     for _ in 0..40 {
-        for (name, ..) in &later {
+        for name in STAYING {
             assert!(is_fine(&daemon, name), "{name}: {}", daemon.log());
         }
         pause(100);
@@ -323,11 +335,11 @@ fn behind_a_pooler_nothing_is_left_in_its_sessions() {
     else {
         return;
     };
-    let Some(cluster) = Cluster::start(&["s1"]) else {
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
         return;
     };
-    let (dir, host) = (cluster.dir(), &cluster.observer);
-    give_to_server(dir);
+    let (dir, host) = (cluster.dir().to_owned(), cluster.observer.clone());
+    give_to_server(&dir);
     let (ini, users) = (dir.join("pgbouncer.ini"), dir.join("users"));
     fs::write(&users, format!("\"{USER}\" \"{PASSWORD}\"\n")).unwrap();
     let text = format!(
@@ -339,23 +351,23 @@ fn behind_a_pooler_nothing_is_left_in_its_sessions() {
     );
     fs::write(&ini, text).unwrap();
     let mut pgbouncer = host.command(program, Account::Server);
-    pgbouncer.arg("-q").arg(&ini).current_dir(dir);
+    pgbouncer.arg("-q").arg(&ini).current_dir(&dir);
     pgbouncer.stdin(Stdio::null()).stderr(Stdio::null());
     let _pgbouncer = End(pgbouncer.spawn().unwrap());
     let target = format!(
         "host={} port=6432 dbname=postgres user={USER}",
         host.address
     );
-    let ask = |sql: &str| {
-        run(Command::new(&cluster.postgres.psql).args(["-X", "-A", "-t", "-d", &target, "-c", sql]))
-    };
+    let psql = &cluster.postgres.psql;
+    let ask =
+        |sql: &str| run(Command::new(psql).args(["-X", "-A", "-t", "-d", &target, "-c", sql]));
     wait_until("pgbouncer answers", SOON, || ask("SELECT 1").is_ok());
 
     let config = json!({
-        "remote_conns": { "p": target.clone(), "s1": crate::harness::fleet::conninfo(&cluster["s1"]) },
+        "remote_conns": { "p": target.clone(), "s1": conninfo(&cluster["s1"]) },
         "db_poll_interval": 0.2,
     });
-    let mut daemon = Daemon::prepare(host.clone(), dir, config);
+    let mut daemon = Daemon::prepare(host.clone(), &dir, config);
     daemon.start();
     wait_until("both are known", SOON, || {
         is_fine(&daemon, "p") && !shown(&daemon, "s1").is_empty()
@@ -376,4 +388,54 @@ fn behind_a_pooler_nothing_is_left_in_its_sessions() {
     ] {
         assert_ne!(ask(&format!("SHOW {setting}")).unwrap(), ours, "{setting}");
     }
+    // What the pooler writes about a server that is lost is an outage, and no sign of life.
+    cluster[PRIMARY].kill_nine_all();
+    wait_until("the loss is known", SOON, || !is_fine(&daemon, "p"));
+    pause(1000);
+    let written = lines(&daemon, "node p: ");
+    let is_refusal = |line: &&String| line.contains("rejected");
+    assert_eq!(written.iter().find(is_refusal), None, "{written:#?}");
+    assert!(
+        written.iter().any(|line| line.contains("not ready: ")),
+        "{written:#?}"
+    );
+}
+
+#[test]
+fn names_that_are_not_utf_8_are_shown() {
+    let Some(mut cluster) = Cluster::prepare(&[]) else {
+        return;
+    };
+    let settings = cluster[PRIMARY].data.join("postgresql.conf");
+    append(&settings, "wal_level = logical\n");
+    cluster[PRIMARY].start();
+    cluster[PRIMARY].query("CREATE DATABASE plain TEMPLATE template0 ENCODING 'SQL_ASCII'");
+    let script = cluster.dir().join("script.sql");
+    let text = b"CREATE DATABASE \"gr\xf6\xdfer\" TEMPLATE template0 ENCODING 'SQL_ASCII';\n\\c \"gr\xf6\xdfer\"\n\
+        SELECT pg_create_logical_replication_slot('reports', 'pgoutput');\n";
+    fs::write(&script, text).unwrap();
+    let mut psql = Command::new(&cluster.postgres.psql);
+    psql.args([
+        "-X",
+        "-q",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-U",
+        "postgres",
+        "-d",
+        "plain",
+        "-f",
+    ])
+    .arg(&script)
+    .arg("-h")
+    .arg(cluster[PRIMARY].host.address.to_string())
+    .env("PGCLIENTENCODING", "SQL_ASCII");
+    run(&mut psql).unwrap();
+    let info = conninfo(&cluster[PRIMARY]).replace("dbname=postgres", "dbname=plain");
+    let config = json!({ "remote_conns": { "p": info }, "db_poll_interval": 0.2 });
+    let mut daemon = Daemon::prepare(cluster.observer.clone(), cluster.dir(), config);
+    daemon.start();
+    wait_until("the slot is shown", SOON, || {
+        daemon.state()["p"]["replication_slots"][0]["database"] == "gr\u{FFFD}\u{FFFD}er"
+    });
 }

@@ -202,6 +202,8 @@ impl Conversation {
                     .store(now_micros(), Ordering::Relaxed);
             }
             status(self.player.role())
+        } else if question.contains("pg_postmaster_start_time") {
+            row(&[None; 6])
         } else if question.contains("pg_replication_slots") {
             Vec::new()
         } else {

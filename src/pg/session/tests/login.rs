@@ -283,9 +283,10 @@ fn a_wrong_proof_is_a_rejection() {
 }
 
 #[test]
-fn an_absurd_challenge_is_nonsense() {
+fn an_absurd_challenge_is_declined_and_a_wrong_one_is_nonsense() {
     let (_, _, told) = challenged("100001");
-    let text = "protocol error: the server's SCRAM challenge: SCRAM iteration count exceeds the maximum allowed";
+    let text = "rejected by the server: pglookout does not accept the answer: the server's SCRAM challenge: SCRAM \
+                iteration count exceeds the maximum allowed";
     assert_eq!(told.unwrap_err().to_string(), text);
     let (_, _, told) = challenged("1\n");
     assert!(!told.unwrap_err().to_string().contains('\n'));

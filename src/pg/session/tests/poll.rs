@@ -222,7 +222,7 @@ fn slots_have_a_limit() {
         up_to_slots.clone(),
         wire::answer(&vec![SLOT; 10_002]),
     ]));
-    let note = "replication slots could not be read: rejected by the server: pglookout does not accept \
+    let note = "replication slots could not be read: rejected by the server: pglookout does not accept the answer: \
                 more than 10000 replication slots";
     assert_eq!(told, Ok(vec![Progress::Warned(note.to_owned())]));
     assert_eq!(bench.queries(), ["slots, unread"]);
