@@ -79,8 +79,11 @@ fn a_daemon_that_is_killed_is_shown_no_more() {
         return;
     };
     let mut fleet = Fleet::start(&cluster, |_, _| ());
+    let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    let observer = pglookout::cluster::daemon_name(&host);
     wait_until("the primary shows all", SOON, || {
-        shows(&fleet["s1"], PRIMARY, &["p", "s1"]) && shown(&fleet["s1"], PRIMARY).len() == 3
+        shows(&fleet["s1"], PRIMARY, &["p", "s1", &observer])
+            && shown(&fleet["s1"], PRIMARY).len() == 3
     });
     fleet["p"].kill_nine();
     wait_until("it is gone from both servers", SOON, || {
