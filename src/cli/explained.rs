@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::format::{Ballot, Contact, Decision, DecisionFigures, Lag, Primary, Standby};
+use crate::format::{Ballot, Decision, DecisionFigures, Evidence, Lag, Primary, Standby};
 use crate::sys::text::escape_controls;
 use crate::time::WallTime;
 use crate::time::timestamp;
@@ -37,8 +37,8 @@ fn add_figures(lines: &mut Vec<String>, figures: &DecisionFigures) {
     section(lines, "primary", figures.primaries.iter().map(primary));
     section(
         lines,
-        "last contact with a primary",
-        figures.last_contact.iter().map(contact),
+        "last evidence of a primary",
+        figures.evidence.iter().map(evidence),
     );
     section(lines, "lag of this node", figures.lag.iter().map(lag));
     section(lines, "standbys", aligned(standbys));
@@ -71,13 +71,14 @@ fn primary(primary: &Primary) -> String {
     text
 }
 
-fn contact(contact: &Contact) -> String {
+fn evidence(evidence: &Evidence) -> String {
+    let node = evidence.node.as_deref().unwrap_or("any node");
     format!(
-        "{}: {:.3} s before the decision by {}, the limit is {:.3} s",
-        shown(&contact.node),
-        contact.age,
-        shown(&contact.source),
-        contact.limit
+        "{node} {}: {:.3} s before the decision by {}, the limit is {:.3} s",
+        shown(&evidence.kind),
+        evidence.age,
+        shown(&evidence.source),
+        evidence.limit
     )
 }
 

@@ -19,14 +19,33 @@ pub struct NodeMap {
     pub connected_primaries: BTreeMap<NodeName, Witness>,
     /// Nodes last known to be primary that cannot be reached now.
     pub disconnected_primaries: BTreeSet<NodeName>,
-    /// Nodes that report that they are standbys.
+    /// Nodes that last reported that they are standbys, reached or not.
     pub standbys: BTreeMap<NodeName, Standby>,
     /// Nodes that never reported a role to anyone.
     pub unknown: BTreeSet<NodeName>,
-    /// Observers with a vote: their last answer is good and young.
+    /// Observers whose last answer is good and young.
     pub connected_observers: BTreeSet<ObserverName>,
-    /// Observers that were asked and have no vote now.
+    /// Observers that were asked and are not connected now.
     pub disconnected_observers: BTreeSet<ObserverName>,
+    /// Primaries in whose place another one has come: nobody is to follow them.
+    pub superseded: BTreeSet<NodeName>,
+    /// What the connected primaries come to.
+    pub reached: Reached,
+}
+
+/// What the connected primaries come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Reached {
+    /// There is none.
+    #[default]
+    Nobody,
+    /// One server is the primary.
+    Primary(NodeName),
+    /// Several servers are primaries at once.
+    Several,
+    /// One that is of an older history than what else is known: another one came in its place, or a
+    /// standby is of a later timeline. An operator must decide.
+    Outdated(NodeName),
 }
 
 /// By whose report something is known.
@@ -51,6 +70,12 @@ pub struct Standby {
     pub receive: Option<Lsn>,
     /// Replay position.
     pub replay: Option<Lsn>,
+    /// Replication lag as last known.
+    pub lag: Option<Duration>,
+    /// Its system identifier.
+    pub system: Option<String>,
+    /// The timeline of its data.
+    pub timeline: Option<u32>,
 }
 
 impl Standby {
@@ -91,21 +116,81 @@ impl NodeMap {
             }
             map.place_by_observers(node, own, state, young, now);
         }
+        map.place_by_reported_roles(state);
         map.place_remembered(remembered);
+        let primaries = map.connected_primaries.keys();
+        let primaries = primaries.chain(&map.disconnected_primaries);
+        let superseded = primaries.filter(|node| state.history.superseded.contains_key(*node));
+        map.superseded = superseded.cloned().collect();
+        map.reached = map.reached(state, remembered);
         map
     }
 
-    /// The one connected primary, if there is exactly one.
+    /// The one connected primary, if there is exactly one, and no doubt about it.
     pub fn sole_primary(&self) -> Option<&NodeName> {
-        match self.connected_primaries.len() {
-            1 => self.connected_primaries.keys().next(),
-            _ => None,
+        match &self.reached {
+            Reached::Primary(node) => Some(node),
+            Reached::Nobody | Reached::Several | Reached::Outdated(_) => None,
         }
     }
 
-    /// More than one node is a connected primary.
-    pub fn has_several_primaries(&self) -> bool {
-        self.connected_primaries.len() > 1
+    /// More than one server is a connected primary, or the one that is should not be.
+    pub fn needs_an_operator(&self) -> bool {
+        matches!(self.reached, Reached::Several | Reached::Outdated(_))
+    }
+
+    fn reached(&self, state: &ClusterState, remembered: Option<&NodeName>) -> Reached {
+        let connected = &self.connected_primaries;
+        let remembered = remembered.filter(|node| connected.contains_key(*node));
+        let Some(primary) = remembered.or_else(|| connected.keys().next()) else {
+            return Reached::Nobody;
+        };
+        let answer = |node: &NodeName| state.nodes.get(node).and_then(|it| it.answer.as_ref());
+        let is_same = |other: &NodeName| {
+            let (one, other) = (answer(primary), answer(other));
+            one.zip(other)
+                .is_some_and(|(one, other)| one.is_same_server(other))
+        };
+        let mut others = connected.keys().filter(|other| *other != primary);
+        if others.any(|other| !is_same(other)) {
+            return Reached::Several;
+        }
+        let timeline = state.timeline(primary);
+        let is_later = |standby: &Standby| {
+            let pair = standby.timeline.zip(timeline);
+            standby.connected && pair.is_some_and(|(theirs, ours)| theirs > ours)
+        };
+        let by = state.history.superseded.get(primary);
+        let is_superseded = by.is_some_and(|by| !self.standbys.contains_key(by));
+        if is_superseded || self.standbys.values().any(is_later) {
+            return Reached::Outdated(primary.clone());
+        }
+        Reached::Primary(primary.clone())
+    }
+
+    /// Who reported a role once has it until it reports another one: an observer that falls silent
+    /// takes its sightings away, never a role.
+    fn place_by_reported_roles(&mut self, state: &ClusterState) {
+        for (node, role) in &state.history.roles {
+            if !self.unknown.remove(node) {
+                continue;
+            }
+            if role.is_primary {
+                self.disconnected_primaries.insert(node.clone());
+                continue;
+            }
+            let standby = Standby {
+                witness: role.witness.clone(),
+                connected: false,
+                at: role.at,
+                receive: None,
+                replay: None,
+                lag: None,
+                system: None,
+                timeline: None,
+            };
+            self.standbys.insert(node.clone(), standby);
+        }
     }
 
     fn place_by_ourselves(&mut self, node: &NodeName, own: &NodeState) {
@@ -131,6 +216,9 @@ impl NodeMap {
                 at: answer.at,
                 receive: answer.receive,
                 replay: answer.replay,
+                lag: own.replication_lag,
+                system: answer.identity.system.clone(),
+                timeline: answer.identity.timeline,
             },
         );
     }
@@ -146,9 +234,7 @@ impl NodeMap {
         let Some(attempt) = observer.attempt else {
             return;
         };
-        let has_vote =
-            attempt.connected && observer.clock_skew.is_none() && now.since(attempt.at) < young;
-        if has_vote {
+        if attempt.connected && now.since(attempt.at) < young {
             self.connected_observers.insert(name.clone());
         } else {
             self.disconnected_observers.insert(name.clone());
@@ -187,28 +273,26 @@ impl NodeMap {
         &mut self,
         node: &NodeName,
         own: &NodeState,
-        mut observations: impl Iterator<Item = &'a Observation<'a>> + Clone,
+        observations: impl Iterator<Item = &'a Observation<'a>> + Clone,
         is_young: impl Fn(&Observation<'_>) -> bool,
     ) {
-        if observations.clone().next().is_none() {
-            return;
-        }
-        self.unknown.remove(node);
-        if let Some(observation) = observations
-            .clone()
-            .find(|observation| is_young(observation))
-        {
-            let witness = || Witness::Observer(observation.name.clone());
+        let our_standby = own.answer.as_ref().filter(|answer| answer.in_recovery);
+        let our_standby = our_standby.map(|answer| answer.at);
+        // A young sighting stands unless ours is later for certain, a lost one if ours is not later.
+        let stands = |observation: &Observation<'_>, by: Duration| {
+            our_standby.is_none_or(|ours| ours <= observation.reported_at() + by)
+        };
+        let mut young = observations.clone().filter(|it| is_young(it));
+        if let Some(seen) = young.find(|it| stands(it, it.sighting.resolution)) {
+            self.unknown.remove(node);
             self.connected_primaries
                 .entry(node.clone())
-                .or_insert_with(witness);
+                .or_insert_with(|| Witness::Observer(seen.name.clone()));
             return;
         }
-        let our_standby = own.answer.as_ref().filter(|answer| answer.in_recovery);
-        let stands = |observation: &Observation<'_>| {
-            our_standby.is_none_or(|ours| ours.at <= observation.reported_at())
-        };
-        if !own.is_connected() && observations.any(stands) {
+        let mut lost = observations.filter(|it| stands(it, Duration::ZERO));
+        if lost.next().is_some() && !own.is_connected_primary() {
+            self.unknown.remove(node);
             self.disconnected_primaries.insert(node.clone());
         }
     }
@@ -246,6 +330,9 @@ impl NodeMap {
             at: sighting.at,
             receive: sighting.receive,
             replay: sighting.replay,
+            lag: sighting.lag(),
+            system: sighting.identity.system.clone(),
+            timeline: sighting.identity.timeline,
         };
         self.standbys.insert(node.clone(), standby);
     }
@@ -259,32 +346,27 @@ impl NodeMap {
     }
 }
 
-/// What one observer says of one node.
+/// What one observer reports of one node.
 struct Observation<'a> {
     name: &'a ObserverName,
     sighting: &'a Sighting,
-    /// When that observer last reached it as a connected primary.
-    sighted: Option<Monotonic>,
+    /// When it was a primary by that observer's last answer.
+    contact: Option<Monotonic>,
 }
 
 impl<'a> Observation<'a> {
     fn of(name: &'a ObserverName, observer: &'a ObserverState, node: &NodeName) -> Option<Self> {
-        let sighted = observer
-            .primary_contacts
-            .get(node)
-            .and_then(|contact| contact.sighted);
+        let contact = observer.primary_contacts.get(node);
         Some(Self {
             name,
             sighting: observer.nodes.get(node)?,
-            sighted,
+            contact: contact.map(|contact| contact.reported_at),
         })
     }
 
     /// When the node reported to the observer that it is a primary.
     fn reported_at(&self) -> Monotonic {
-        self.sighted.map_or(self.sighting.reported_at, |sighted| {
-            sighted.min(self.sighting.at)
-        })
+        self.contact.unwrap_or(self.sighting.reported_at)
     }
 }
 

@@ -1,19 +1,38 @@
-//! How the outcome of a probe becomes part of what is known. No judgement here: what follows from
-//! the facts is the node map's and the decision's.
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::state::{
-    Attempt, ClusterState, NodeAnswer, NodeState, ObserverState, PrimaryContact, Sighting,
+    Attempt, ClusterState, NodeAnswer, NodeState, ObserverState, OwnDaemon, PrimaryContact,
+    Sighting,
 };
-use super::{NodeReport, ObservedNode, ObserverReport, ProbeFailure, RoleReport};
+use super::{
+    LastPrimary, Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, Received, Role,
+    RoleReport, Witness,
+};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::time::{Monotonic, Now, WallTime};
 
-/// How far an observer's `Date` is from our wall clock, if that is too far for a vote.
+/// How far an observer's `Date` is from our wall clock, if that is worth a warning.
 pub fn clock_skew(date: WallTime, ours: WallTime) -> Option<Duration> {
     Some(date.distance(ours)).filter(|skew| *skew > MAX_CLOCK_SKEW)
+}
+
+/// What a report is merged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// The remembered primary.
+    pub remembered: Option<&'a NodeName>,
+    /// When the report came.
+    pub now: Now,
+}
+
+impl Context<'_> {
+    /// A sighting that is older is none of a connected primary any more.
+    fn young(&self) -> Duration {
+        self.config.poll_interval * 2
+    }
 }
 
 impl ClusterState {
@@ -37,26 +56,211 @@ impl ClusterState {
         for observer in config.observers.keys() {
             self.observers.entry(observer.clone()).or_default();
         }
+        self.history.adopt(config);
     }
 
-    /// Merges the outcome of a poll of our own. `remembered`: is this node the remembered primary.
+    /// Merges the outcome of a poll of our own. `asked`: when the poll began, where that is known.
     /// Says whether the news may change a decision: reachability, role or kind of failure.
     pub fn node_probed(
         &mut self,
         node: &NodeName,
         outcome: Result<NodeReport, ProbeFailure>,
-        remembered: bool,
-        now: Now,
+        asked: Option<Monotonic>,
+        context: Context<'_>,
     ) -> bool {
+        let Some(before) = self.nodes.get(node).cloned() else {
+            return false;
+        };
+        let may_be_primary = self.may_be_primary(node, context);
         let Some(state) = self.nodes.get_mut(node) else {
             return false;
         };
-        let before = standing(state);
         match outcome {
-            Ok(report) => state.answered(report, now),
-            Err(failure) => state.failed(failure, remembered, now),
+            Ok(report) => {
+                state.answered(node, report, context.now);
+                self.learn_role(node, &before, asked, context);
+            }
+            Err(failure) => state.failed(failure, may_be_primary, context.now),
         }
-        before != standing(state)
+        let after = self.nodes.get(node);
+        after.is_some_and(|after| standing(&before) != standing(after))
+    }
+
+    /// Was it a primary when it last reported its role to anybody, or is it the remembered one; or
+    /// has it never reported a role while the primary is unknown or not configured: one that was
+    /// renamed by mistake lives under its new name.
+    fn may_be_primary(&self, node: &NodeName, context: Context<'_>) -> bool {
+        let is_known = |primary: &NodeName| context.config.nodes.contains_key(primary);
+        match self.history.is_primary(node) {
+            Some(is_primary) => is_primary,
+            None => context.remembered == Some(node) || !context.remembered.is_some_and(is_known),
+        }
+    }
+
+    /// What follows from an answer of ours for the role of the node and for the others.
+    fn learn_role(
+        &mut self,
+        node: &NodeName,
+        before: &NodeState,
+        asked: Option<Monotonic>,
+        context: Context<'_>,
+    ) {
+        let Some(answer) = self.nodes.get(node).and_then(|state| state.answer.clone()) else {
+            return;
+        };
+        let role = Role {
+            is_primary: !answer.in_recovery,
+            at: answer.at,
+            witness: Witness::Ourselves,
+        };
+        self.history.reported(node, role);
+        if answer.in_recovery {
+            self.history.has_position(node, answer.position());
+            let before = before.answer.as_ref();
+            let before = before.map(|before| (before.at, before.receive));
+            self.learn_wal(
+                node,
+                before,
+                (answer.at, answer.receive),
+                Witness::Ourselves,
+                context,
+            );
+            return;
+        }
+        self.history.gone.remove(node);
+        self.supersede(node, &answer, context);
+        if !self.history.superseded.contains_key(node) {
+            let asked = asked.unwrap_or_else(|| answer.at.before(context.config.poll_timeout));
+            self.learn_primary(node, &answer, asked, context);
+        }
+    }
+
+    /// A standby's receive position and when it was reported, before and now. Whoever sent the WAL
+    /// lived after the poll before. Another standby that had it already may have sent it.
+    fn learn_wal(
+        &mut self,
+        node: &NodeName,
+        before: Option<(Monotonic, Option<Lsn>)>,
+        now: (Monotonic, Option<Lsn>),
+        witness: Witness,
+        context: Context<'_>,
+    ) {
+        let (Some((before_at, Some(before))), (at, Some(receive))) = (before, now) else {
+            return;
+        };
+        if receive <= before {
+            return;
+        }
+        let is_young = at.since(before_at) <= context.young();
+        let sender_lived = Received {
+            at: if is_young { before_at } else { at },
+            witness,
+        };
+        let only_a_primary = self
+            .nodes
+            .keys()
+            .filter(|other| *other != node && self.is_of_our_history(other, context))
+            .all(|other| self.position(other) < receive);
+        self.history
+            .received_more(node, at, only_a_primary.then_some(sender_lived));
+    }
+
+    /// Is it a standby of our history, as far as anybody knows.
+    fn is_of_our_history(&self, node: &NodeName, context: Context<'_>) -> bool {
+        let own = context.config.own_db.as_ref();
+        let system = self.nodes.get(node).and_then(|state| {
+            let answer = state.answer.as_ref()?;
+            answer.identity.system.as_deref()
+        });
+        let is_foreign = differ(system, self.system(own));
+        let is_standby = self.history.is_primary(node) == Some(false);
+        is_standby && !is_foreign && !self.history.diverged.contains_key(node)
+    }
+
+    /// The highest position of this standby that anybody knows.
+    fn position(&self, node: &NodeName) -> Lsn {
+        let ours = self.nodes.get(node).and_then(|state| state.answer.as_ref());
+        let ours = ours.map(NodeAnswer::position);
+        let theirs = self
+            .observers
+            .values()
+            .filter_map(|observer| observer.nodes.get(node))
+            .filter_map(|sighting| sighting.receive.max(sighting.replay));
+        theirs.chain(ours).max().unwrap_or_default()
+    }
+
+    /// A node answers as a primary: it takes the place of every other one that is not reached, or
+    /// is of a lower timeline. Nobody does who was superseded, nor who is of a lower timeline
+    /// itself: an old primary that comes back.
+    fn supersede(&mut self, node: &NodeName, answer: &NodeAnswer, context: Context<'_>) {
+        if self.history.superseded.contains_key(node) {
+            return;
+        }
+        let mut superseded = Vec::new();
+        for (other, state) in &self.nodes {
+            let is_primary = self
+                .history
+                .is_primary(other)
+                .unwrap_or(context.remembered == Some(other));
+            if other == node || !is_primary || self.history.superseded.contains_key(other) {
+                continue;
+            }
+            if state
+                .answer
+                .as_ref()
+                .is_some_and(|it| it.is_same_server(answer))
+            {
+                continue;
+            }
+            let (timeline, others) = (answer.identity.timeline, self.timeline(other));
+            let is_higher = timeline.zip(others).map(|(ours, theirs)| ours.cmp(&theirs));
+            let is_lost = state.attempt.is_some()
+                && !self.is_within_reach(other, context.young(), context.now.mono);
+            match is_higher {
+                Some(std::cmp::Ordering::Greater) => superseded.push(other.clone()),
+                Some(std::cmp::Ordering::Less) => {}
+                Some(std::cmp::Ordering::Equal) | None if is_lost => {
+                    superseded.push(other.clone());
+                }
+                Some(std::cmp::Ordering::Equal) | None => {}
+            }
+        }
+        for other in superseded {
+            self.history.superseded.insert(other, node.clone());
+        }
+    }
+
+    /// The last primary has answered a poll that began at `asked`. A standby that had reported a
+    /// higher position by then is of another history.
+    fn learn_primary(
+        &mut self,
+        node: &NodeName,
+        answer: &NodeAnswer,
+        asked: Monotonic,
+        context: Context<'_>,
+    ) {
+        let timeline = answer.identity.timeline;
+        let known = self.history.last_primary.take();
+        let known = known.filter(|last| last.node == *node && last.timeline == timeline);
+        self.history.last_primary = Some(LastPrimary {
+            node: node.clone(),
+            lsn: answer.replay,
+            timeline,
+            since: known.map_or(answer.at, |last| last.since),
+            at: answer.at,
+        });
+        let Some(lsn) = answer.replay else {
+            return;
+        };
+        let ahead: Vec<_> = self
+            .nodes
+            .iter()
+            .filter(|(other, _)| *other != node && self.is_of_our_history(other, context))
+            .filter_map(|(other, state)| Some((other, state.answer.as_ref()?)))
+            .filter(|(_, other)| other.in_recovery && other.at <= asked && other.position() > lsn)
+            .map(|(other, answer)| (other.clone(), answer.position()))
+            .collect();
+        self.history.diverged.extend(ahead);
     }
 
     /// Merges the outcome of fetching an observer's state. Says whether the news may change a
@@ -65,12 +269,16 @@ impl ClusterState {
         &mut self,
         observer: &ObserverName,
         outcome: Result<ObserverReport, ProbeFailure>,
-        now: Now,
+        context: Context<'_>,
     ) -> bool {
+        let now = context.now;
+        let system = self.system(context.config.own_db.as_ref());
+        let system = system.map(str::to_owned);
         let Self {
             nodes,
             observers,
             former,
+            ..
         } = self;
         let Some(state) = observers.get_mut(observer) else {
             return false;
@@ -81,22 +289,107 @@ impl ClusterState {
             fetch_time: now.wall,
             connected,
         };
-        let before = state
-            .attempt
-            .replace(attempt)
-            .map(|attempt| attempt.connected);
+        let attempt_before = state.attempt.replace(attempt);
+        let before = std::mem::take(&mut state.nodes);
         let is_news = match outcome {
-            Ok(report) => state.answered(
-                report,
-                |node| nodes.contains_key(node) || former.contains(node),
-                now,
-            ),
+            Ok(report) => {
+                let is_ours = |node: &NodeName| nodes.contains_key(node) || former.contains(node);
+                state.answered(report, is_ours, system.as_deref(), &before, now);
+                let is_news = !reports(&state.nodes).eq(reports(&before));
+                self.learn_from_observer(observer, &before, context);
+                is_news
+            }
             Err(failure) => {
                 state.failure = Some(failure);
+                state.nodes = before;
                 false
             }
         };
-        is_news || before != Some(connected)
+        is_news || attempt_before.map(|attempt| attempt.connected) != Some(connected)
+    }
+
+    /// What follows from an observer's answer for roles and for the WAL that standbys received.
+    fn learn_from_observer(
+        &mut self,
+        name: &ObserverName,
+        before: &BTreeMap<NodeName, Sighting>,
+        context: Context<'_>,
+    ) {
+        let Some(observer) = self.observers.get(name) else {
+            return;
+        };
+        let contacts = observer.primary_contacts.clone();
+        let witness = || Witness::Observer(name.clone());
+        let young = context.young();
+        for (node, sighting) in observer.nodes.clone() {
+            let Some(in_recovery) = sighting.in_recovery else {
+                continue;
+            };
+            if context.config.own_db.as_ref() == Some(&node) {
+                continue;
+            }
+            let contact = contacts.get(&node).map(|contact| contact.reported_at);
+            let at = contact.filter(|_| !in_recovery).unwrap_or(sighting.at);
+            self.learn_role_from(&node, in_recovery, at, sighting.resolution, witness());
+            let is_young = context.now.mono.since(sighting.at) < young;
+            let is_configured = self.nodes.contains_key(&node);
+            if sighting.connected && !in_recovery && is_young && is_configured {
+                self.history.gone.remove(&node);
+            }
+            if sighting.connected && in_recovery {
+                let before = before.get(&node);
+                let before = before.map(|before| (before.at, before.receive));
+                self.learn_wal(
+                    &node,
+                    before,
+                    (sighting.at, sighting.receive),
+                    witness(),
+                    context,
+                );
+            }
+        }
+    }
+
+    /// An observer's report of a role counts if it is later than what is known, by more than its
+    /// times are exact, or comes from the same observer.
+    fn learn_role_from(
+        &mut self,
+        node: &NodeName,
+        in_recovery: bool,
+        at: Monotonic,
+        resolution: Duration,
+        witness: Witness,
+    ) {
+        if !self.nodes.contains_key(node) {
+            return;
+        }
+        let known = self.history.roles.get(node);
+        let is_later = known.is_none_or(|known| {
+            let same = known.witness == witness;
+            (same && known.at <= at) || known.at + resolution < at
+        });
+        if is_later {
+            let role = Role {
+                is_primary: !in_recovery,
+                at,
+                witness,
+            };
+            self.history.reported(node, role);
+        }
+    }
+}
+
+/// Both are known and differ.
+fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one != other)
+}
+
+impl NodeAnswer {
+    /// Do both come from one server under two names.
+    pub fn is_same_server(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.identity, &other.identity);
+        let is_known = ours.system.is_some() && ours.started.is_some();
+        is_known && ours.system == theirs.system && ours.started == theirs.started
     }
 }
 
@@ -113,7 +406,7 @@ fn standing(state: &NodeState) -> (Option<bool>, Option<bool>, bool) {
 }
 
 /// What of an observer's sightings a decision may turn on: of whom, connected, in recovery.
-fn words(
+fn reports(
     sightings: &BTreeMap<NodeName, Sighting>,
 ) -> impl Iterator<Item = (&NodeName, bool, Option<bool>)> {
     sightings
@@ -122,13 +415,31 @@ fn words(
 }
 
 impl NodeState {
-    fn answered(&mut self, report: NodeReport, now: Now) {
+    fn answered(&mut self, node: &NodeName, report: NodeReport, now: Now) {
         self.attempt = Some(Attempt {
             at: now.mono,
             fetch_time: now.wall,
             connected: true,
         });
         self.failure = None;
+        let daemon = report.daemons.as_ref();
+        let daemon = daemon.map(|daemons| daemons.iter().find(|daemon| daemon.is_of(node)));
+        match daemon {
+            Some(Some(daemon)) => {
+                self.own_daemon = Some(OwnDaemon {
+                    state: daemon.state,
+                    at: now.mono,
+                    missed: 0,
+                });
+            }
+            Some(None) => {
+                let missed =
+                    |daemon: &mut OwnDaemon| daemon.missed = daemon.missed.saturating_add(1);
+                self.own_daemon.iter_mut().for_each(missed);
+            }
+            // The server shows no sessions: nothing is known of its daemon.
+            None => self.own_daemon = None,
+        }
         let mut answer = NodeAnswer {
             at: now.mono,
             in_recovery: true,
@@ -153,9 +464,6 @@ impl NodeState {
                 replay,
                 last_replay,
             } => {
-                if self.received_more(receive) {
-                    self.wal_arrived = Some(now.mono);
-                }
                 answer.receive = receive;
                 answer.replay = replay;
                 answer.last_replay = last_replay;
@@ -166,13 +474,6 @@ impl NodeState {
             }
         }
         self.answer = Some(answer);
-    }
-
-    /// Whoever sends WAL lives; a position after none is no such proof, the server may have read it
-    /// from its own disk.
-    fn received_more(&self, receive: Option<super::Lsn>) -> bool {
-        let before = self.answer.as_ref().and_then(|answer| answer.receive);
-        matches!((before, receive), (Some(before), Some(receive)) if receive > before)
     }
 
     /// A null last replay timestamp leaves the last known lag as it is (behaviour.md, "Polling").
@@ -188,13 +489,12 @@ impl NodeState {
         );
     }
 
-    fn failed(&mut self, failure: ProbeFailure, remembered: bool, now: Now) {
-        let primary = self
-            .answer
-            .as_ref()
-            .map_or(remembered, |answer| !answer.in_recovery);
-        if primary && failure.is_living_refusal() {
-            self.primary_contact = Some(now.mono);
+    fn failed(&mut self, failure: ProbeFailure, may_be_primary: bool, now: Now) {
+        if failure.is_living_refusal() {
+            self.refused = Some(now.mono);
+            if may_be_primary {
+                self.refused_as_primary = Some(now.mono);
+            }
         }
         self.attempt = Some(Attempt {
             at: now.mono,
@@ -206,81 +506,60 @@ impl NodeState {
 }
 
 impl ObserverState {
-    /// Says whether it tells something else than before.
+    /// `system`: our cluster's identifier. What the observer reports of another server under one of
+    /// our names is ignored.
     fn answered(
         &mut self,
         report: ObserverReport,
         is_ours: impl Fn(&NodeName) -> bool,
+        system: Option<&str>,
+        before: &BTreeMap<NodeName, Sighting>,
         now: Now,
-    ) -> bool {
+    ) {
         self.failure = None;
-        let was_skewed = self.clock_skew.is_some();
         self.clock_skew = clock_skew(report.date, now.wall);
-        let mut sightings = BTreeMap::new();
         for (node, observed) in report.nodes {
-            // An observer whose clock is off is heard on primaries only.
-            if !is_ours(&node) || (self.clock_skew.is_some() && observed.in_recovery != Some(false))
-            {
+            if !is_ours(&node) || differ(observed.identity.system.as_deref(), system) {
                 continue;
             }
             let sighting = sighting(observed, report.date, now.mono);
-            self.note_contact(&node, &sighting);
-            self.note_wal(&node, &sighting, now.mono);
-            sightings.insert(node, sighting);
+            if sighting.in_recovery == Some(false) {
+                let db_time = before.get(&node).and_then(|before| before.db_time);
+                self.note_contact(&node, &sighting, db_time);
+            }
+            self.nodes.insert(node, sighting);
         }
-        let is_news =
-            was_skewed != self.clock_skew.is_some() || !words(&sightings).eq(words(&self.nodes));
-        self.nodes = sightings;
-        is_news
     }
 
-    /// behaviour.md 3d: "its last connected sighting; of one it has lost, its db_time by its Date,
-    /// not later than its last attempt, fixed when first heard".
-    fn note_contact(&mut self, node: &NodeName, sighting: &Sighting) {
-        if sighting.in_recovery != Some(false) {
-            return;
-        }
+    /// When the observer last reached this primary: at its last connected sighting. One that it has
+    /// lost was reached since our last fetch if it brings another `db_time` than before, at the
+    /// latest at that attempt; if it is reported for the first time, when its own clock read so by
+    /// the observer's.
+    fn note_contact(
+        &mut self,
+        node: &NodeName,
+        sighting: &Sighting,
+        db_time_before: Option<WallTime>,
+    ) {
         let known = self.primary_contacts.get(node).copied();
-        if sighting.connected {
-            let at = known.map_or(sighting.at, |known| known.at.max(sighting.at));
-            self.primary_contacts.insert(
-                node.clone(),
-                PrimaryContact {
-                    at,
-                    sighted: Some(sighting.at),
-                    lost_db_time: None,
-                },
-            );
-            return;
-        }
-        let Some(db_time) = sighting.db_time else {
-            return;
-        };
-        if known.is_some_and(|known| known.lost_db_time == Some(db_time)) {
-            return;
-        }
-        let at = known.map_or(sighting.reported_at, |known| {
-            known.at.max(sighting.reported_at)
-        });
-        let sighted = known.and_then(|known| known.sighted);
-        self.primary_contacts.insert(
-            node.clone(),
-            PrimaryContact {
-                at,
-                sighted,
-                lost_db_time: Some(db_time),
+        let known_time = known.and_then(|known| known.db_time).or(db_time_before);
+        self.seen_primaries.insert(node.clone());
+        let at = match (sighting.connected, sighting.db_time) {
+            (true, _) => sighting.at,
+            (false, None) => return,
+            (false, db_time) if db_time == known_time => match known {
+                Some(known) => known.reported_at,
+                None => sighting.reported_at,
             },
-        );
-    }
-
-    fn note_wal(&mut self, node: &NodeName, sighting: &Sighting, now: Monotonic) {
-        let before = self.nodes.get(node).and_then(|before| before.receive);
-        let standby = sighting.connected && sighting.in_recovery == Some(true);
-        if standby
-            && matches!((before, sighting.receive), (Some(before), Some(receive)) if receive > before)
-        {
-            self.wal_arrived.insert(node.clone(), now);
-        }
+            (false, Some(_)) if known_time.is_some() => sighting.at,
+            (false, Some(_)) => sighting.reported_at,
+        };
+        let contact = PrimaryContact {
+            at: known.map_or(at, |known| known.at.max(at)),
+            reported_at: at,
+            db_time: sighting.db_time,
+        };
+        self.primary_contacts.insert(node.clone(), contact);
     }
 }
 
@@ -292,6 +571,7 @@ fn sighting(observed: ObservedNode, date: WallTime, now: Monotonic) -> Sighting 
     Sighting {
         at,
         reported_at: lost.map_or(at, |db_time| at.min(carried_over(db_time, date, now))),
+        resolution: resolution(date),
         fetch_time: observed.fetch_time,
         connected: observed.connection,
         db_time: observed.db_time,
@@ -301,6 +581,17 @@ fn sighting(observed: ObservedNode, date: WallTime, now: Monotonic) -> Sighting 
         last_replay: observed.last_replay,
         identity: observed.identity,
         daemons: observed.daemons,
+    }
+}
+
+/// A `Date` header has whole seconds.
+fn resolution(date: WallTime) -> Duration {
+    let second = Duration::from_secs(1);
+    let is_whole = date.unix_micros() % 1_000_000 == 0;
+    if is_whole {
+        second
+    } else {
+        Duration::from_micros(1)
     }
 }
 

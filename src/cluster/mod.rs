@@ -1,6 +1,7 @@
 //! What is known of the cluster: what one probe brought home, facts per node and observer, and how
 //! they are merged into one view. No sockets, no clock, no decision.
 
+mod history;
 mod lsn;
 mod map;
 mod merge;
@@ -10,14 +11,16 @@ mod report;
 pub(crate) mod scenario;
 mod state;
 
+pub use history::{History, LastPrimary, Received, Role};
 pub use lsn::{Lsn, ParseLsnError};
-pub use map::{NodeMap, Standby, Witness};
-pub use merge::clock_skew;
+pub use map::{NodeMap, Reached, Standby, Witness};
+pub use merge::{Context, clock_skew};
 pub use presence::{DaemonState, Presence, SESSION_PREFIX, daemon_name, fingerprint};
 pub use report::{
     Identity, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, ReplicationSlot,
     RoleReport,
 };
 pub use state::{
-    Attempt, ClusterState, NodeAnswer, NodeState, ObserverState, PrimaryContact, Sighting,
+    Attempt, ClusterState, EvidenceKind, NodeAnswer, NodeState, ObserverState, OwnDaemon,
+    PrimaryContact, Sighting,
 };

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Identity, Lsn, Presence, ProbeFailure, ReplicationSlot, Witness};
+use super::{
+    DaemonState, History, Identity, Lsn, Presence, ProbeFailure, ReplicationSlot, Witness,
+};
 use crate::config::{NodeName, ObserverName};
 use crate::time::{Monotonic, WallTime};
 
@@ -16,59 +18,89 @@ pub struct ClusterState {
     pub nodes: BTreeMap<NodeName, NodeState>,
     /// By the observers' answers.
     pub observers: BTreeMap<ObserverName, ObserverState>,
+    /// What outlives the next poll.
+    pub history: History,
     /// Nodes that have left the configuration since the start. What observers say of them is still
     /// noted, so that one that comes back is known for the primary that it may be; nobody looks at
     /// it before.
     pub former: BTreeSet<NodeName>,
 }
 
+/// What proves that a primary lived (behaviour.md, "Evidence of life").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvidenceKind {
+    /// It answered our poll.
+    Answered,
+    /// It turned us away for a reason that a living server gives.
+    Refused,
+    /// An observer reached it.
+    Sighted,
+    /// A standby received WAL that no other standby had.
+    Received,
+    /// The previous process had such evidence.
+    Remembered,
+    /// Nothing is known: our start, or the last change of `remote_conns`.
+    Started,
+}
+
 impl ClusterState {
-    /// Every known contact with a node as a primary: which node, when, by whose word.
-    pub fn primary_contacts(&self) -> impl Iterator<Item = (&NodeName, Monotonic, Witness)> {
-        let ours = self
-            .nodes
-            .iter()
-            .filter_map(|(node, state)| Some((node, state.primary_contact?, Witness::Ourselves)));
-        let theirs = self.observers.iter().flat_map(|(name, observer)| {
-            let witness = || Witness::Observer(name.clone());
-            observer
-                .primary_contacts
-                .iter()
-                .map(move |(node, contact)| (node, contact.at, witness()))
+    /// Every known contact with a node as a primary: which node, when, of what kind, by whose
+    /// report.
+    pub fn contacts(&self) -> impl Iterator<Item = (&NodeName, Monotonic, EvidenceKind, Witness)> {
+        let answered = self.nodes.iter().filter_map(|(node, state)| {
+            let at = state.primary_contact?;
+            Some((node, at, EvidenceKind::Answered, Witness::Ourselves))
         });
-        ours.chain(theirs)
+        let refused = self.nodes.iter().filter_map(|(node, state)| {
+            let at = state.refused_as_primary?;
+            Some((node, at, EvidenceKind::Refused, Witness::Ourselves))
+        });
+        let sighted = self.observers.iter().flat_map(|(name, observer)| {
+            let witness = || Witness::Observer(name.clone());
+            let contacts = observer.primary_contacts.iter();
+            contacts
+                .map(move |(node, contact)| (node, contact.at, EvidenceKind::Sighted, witness()))
+        });
+        answered.chain(refused).chain(sighted)
     }
 
-    /// Did anybody's last attempt reach this node as a primary.
-    pub fn is_within_reach(&self, node: &NodeName) -> bool {
-        let ours = self.nodes.get(node).filter(|state| state.is_connected());
+    /// Did our last attempt reach this node as a primary, or an observer's, if it is younger than
+    /// this.
+    pub fn is_within_reach(&self, node: &NodeName, young: Duration, now: Monotonic) -> bool {
+        let ours = self.nodes.get(node);
         let theirs = self
             .observers
             .values()
             .filter_map(|observer| observer.nodes.get(node));
-        ours.and_then(|state| state.answer.as_ref())
-            .is_some_and(|answer| !answer.in_recovery)
-            || theirs
-                .into_iter()
-                .any(|sighting| sighting.connected && sighting.in_recovery == Some(false))
+        ours.is_some_and(NodeState::is_connected_primary)
+            || theirs.into_iter().any(|sighting| {
+                sighting.is_of_connected_primary() && now.since(sighting.at) < young
+            })
     }
 
-    /// When each standby was last learnt to have received more WAL, by our own polls or an
-    /// observer.
-    pub fn wal_arrivals(&self) -> impl Iterator<Item = (&NodeName, Monotonic)> {
-        let ours = self
-            .nodes
-            .iter()
-            .filter_map(|(node, state)| Some((node, state.wal_arrived?)));
+    /// Did our own last poll of any node reach a primary.
+    pub fn reaches_primary(&self) -> bool {
+        self.nodes.values().any(NodeState::is_connected_primary)
+    }
+
+    /// The system identifier of our cluster: the last primary's, else our own node's.
+    pub fn system(&self, own: Option<&NodeName>) -> Option<&str> {
+        let primary = self.history.last_primary.as_ref();
+        let nodes = primary.map(|primary| &primary.node).into_iter().chain(own);
+        nodes
+            .filter_map(|node| self.nodes.get(node)?.answer.as_ref())
+            .find_map(|answer| answer.identity.system.as_deref())
+    }
+
+    /// The last known timeline of a node, by our own polls or an observer's.
+    pub fn timeline(&self, node: &NodeName) -> Option<u32> {
+        let ours = self.nodes.get(node).and_then(|state| state.answer.as_ref());
         let theirs = self
             .observers
             .values()
-            .flat_map(|observer| observer.wal_arrived.iter());
-        ours.chain(
-            theirs
-                .map(|(node, at)| (node, *at))
-                .filter(|(node, _)| self.nodes.contains_key(*node)),
-        )
+            .filter_map(|observer| observer.nodes.get(node)?.identity.timeline);
+        ours.and_then(|answer| answer.identity.timeline)
+            .or_else(|| theirs.max())
     }
 }
 
@@ -88,16 +120,44 @@ pub struct NodeState {
     pub min_replication_lag: Option<Duration>,
     /// The first poll that saw a receive position.
     pub streaming_since: Option<Monotonic>,
-    /// When we last reached it as a primary, or were refused by it as one.
+    /// When we last reached it as a primary.
     pub primary_contact: Option<Monotonic>,
-    /// When a poll of ours last found that it had received more WAL than at the poll before.
-    pub wal_arrived: Option<Monotonic>,
+    /// When it last turned us away for a reason that a living server gives.
+    pub refused: Option<Monotonic>,
+    /// The same while it was, or may have been, the primary.
+    pub refused_as_primary: Option<Monotonic>,
+    /// Its own daemon, as its own server shows it; `None`: never seen there.
+    pub own_daemon: Option<OwnDaemon>,
+}
+
+/// The daemon of a node, as that node's server showed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnDaemon {
+    /// What it showed last.
+    pub state: DaemonState,
+    /// When the server last showed it.
+    pub at: Monotonic,
+    /// Answers since then that did not show it.
+    pub missed: u32,
 }
 
 impl NodeState {
     /// Did our last attempt reach it.
     pub fn is_connected(&self) -> bool {
         self.attempt.is_some_and(|attempt| attempt.connected)
+    }
+
+    /// Did our last attempt reach it as a primary.
+    pub fn is_connected_primary(&self) -> bool {
+        let is_primary = |answer: &NodeAnswer| !answer.in_recovery;
+        self.is_connected() && self.answer.as_ref().is_some_and(is_primary)
+    }
+}
+
+impl NodeAnswer {
+    /// How far ahead it is: the higher of receive and replay position, 0 if it has neither.
+    pub fn position(&self) -> Lsn {
+        self.receive.max(self.replay).unwrap_or_default()
     }
 }
 
@@ -142,17 +202,15 @@ pub struct ObserverState {
     pub attempt: Option<Attempt>,
     /// Why the last attempt failed; `None` after a good one.
     pub failure: Option<ProbeFailure>,
-    /// Its clock was too far from ours in the last good answer: no vote, and heard on primaries
-    /// only.
+    /// How far its clock was from ours in the last good answer, if that is worth a warning.
     pub clock_skew: Option<Duration>,
     /// Its entries for nodes of ours.
     pub nodes: BTreeMap<NodeName, Sighting>,
     /// When it last reached each node as a primary, as far as we heard; stays when the entry itself
     /// goes.
     pub primary_contacts: BTreeMap<NodeName, PrimaryContact>,
-    /// When its answers last showed that a connected standby had received more WAL than in the
-    /// answer before.
-    pub wal_arrived: BTreeMap<NodeName, Monotonic>,
+    /// Nodes that it has ever reported as primaries: a witness that never saw the primary is none.
+    pub seen_primaries: BTreeSet<NodeName>,
 }
 
 /// An observer's last contact with a primary.
@@ -160,12 +218,11 @@ pub struct ObserverState {
 pub struct PrimaryContact {
     /// The latest known, carried over to our monotonic clock.
     pub at: Monotonic,
-    /// The last sighting of it connected, if there was one; earlier than `at` if the observer's
-    /// clock was stepped.
-    pub sighted: Option<Monotonic>,
-    /// The `db_time` of the lost primary that it was worked out from; the same one is not worked
-    /// out again.
-    pub lost_db_time: Option<WallTime>,
+    /// When the node was a primary by the observer's last answer alone, likewise.
+    pub reported_at: Monotonic,
+    /// The node's clock at the last answer that the observer reported: another one says that the
+    /// observer has reached it since.
+    pub db_time: Option<WallTime>,
 }
 
 /// What an observer says of one node, aged by the observer's own clock.
@@ -177,6 +234,8 @@ pub struct Sighting {
     /// When the node last reported to the observer what it is: the same, or for one that it has
     /// lost its `db_time`, carried over likewise.
     pub reported_at: Monotonic,
+    /// How exact these times are: what the observer's `Date` resolves.
+    pub resolution: Duration,
     /// When the observer last asked the node, as the observer printed it.
     pub fetch_time: WallTime,
     /// Did the observer's attempt succeed.
@@ -195,4 +254,15 @@ pub struct Sighting {
     pub identity: Identity,
     /// The daemons whose sessions it showed to the observer.
     pub daemons: Option<Vec<Presence>>,
+}
+
+impl Sighting {
+    fn is_of_connected_primary(&self) -> bool {
+        self.connected && self.in_recovery == Some(false)
+    }
+
+    /// The replication lag of a standby, as far as it is known.
+    pub fn lag(&self) -> Option<Duration> {
+        Some(self.db_time?.distance(self.last_replay?))
+    }
 }

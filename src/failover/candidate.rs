@@ -1,10 +1,12 @@
 //! Who could be promoted, who goes first, and what keeps each of the others from it.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::time::Duration;
 
-use crate::cluster::{Lsn, NodeMap, Standby, Witness};
-use crate::config::{Config, NodeName};
+use super::Snapshot;
+use crate::cluster::{DaemonState, Lsn, OwnDaemon, Standby, Witness};
+use crate::config::NodeName;
 use crate::time::Monotonic;
 
 /// A standby that could be promoted.
@@ -23,19 +25,21 @@ pub struct Candidate {
 pub struct Contender {
     /// Its name.
     pub node: NodeName,
-    /// By whose word its facts are known.
+    /// By whose report its facts are known.
     pub witness: Witness,
-    /// How long ago that witness last asked it.
+    /// How long ago that witness last polled it.
     pub age: Duration,
     /// How far ahead it is: the higher of receive and replay position.
     pub position: Lsn,
     /// Its entry of `failover_priorities`.
     pub priority: i64,
+    /// Its replication lag, as last known.
+    pub lag: Option<Duration>,
     /// Is it a candidate, and the first of them.
     pub place: Place,
 }
 
-/// Where a standby stands in the choice; only the first three after `First` are candidates as well.
+/// Where a standby stands in the choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The candidate that goes first.
@@ -47,8 +51,20 @@ pub enum Place {
     },
     /// A candidate as far ahead as the first, which has a higher priority.
     LowerPriority,
+    /// A candidate equal to the first, but its replay is delayed.
+    Delayed,
     /// A candidate equal to the first, which has the higher name.
     LowerName,
+    /// A candidate that is passed over: its own daemon shows that it would not promote it.
+    StepsAside {
+        /// What the daemon shows.
+        state: DaemonState,
+    },
+    /// A candidate that is passed over: its own daemon was there, and is gone.
+    DaemonGone {
+        /// Since when.
+        since: Duration,
+    },
     /// No candidate: it is in `never_promote_these_nodes`.
     NeverPromote,
     /// No candidate: its witness did not reach it the last time.
@@ -58,15 +74,51 @@ pub enum Place {
         /// The highest age of a poll.
         limit: Duration,
     },
+    /// No candidate: it was last polled before the last evidence of a primary.
+    BeforeEvidence {
+        /// How old that evidence is.
+        evidence: Duration,
+    },
+    /// No candidate: its system identifier is not ours.
+    OtherSystem,
+    /// No candidate: it is ahead of the last primary, of another history.
+    Diverged {
+        /// The position that proved it.
+        proof: Lsn,
+    },
+    /// No candidate: it has not followed the last primary to its timeline.
+    OldTimeline {
+        /// The standby's.
+        timeline: u32,
+        /// The last primary's.
+        primary: u32,
+    },
 }
 
 impl Place {
-    /// Could the standby be promoted.
+    /// Could the standby be promoted, now or after others.
     pub fn is_candidate(self) -> bool {
-        matches!(
-            self,
-            Self::First | Self::FurtherBehind { .. } | Self::LowerPriority | Self::LowerName
-        )
+        match self {
+            Self::First
+            | Self::FurtherBehind { .. }
+            | Self::LowerPriority
+            | Self::Delayed
+            | Self::LowerName => true,
+            Self::StepsAside { .. }
+            | Self::DaemonGone { .. }
+            | Self::NeverPromote
+            | Self::Disconnected
+            | Self::StalePoll { .. }
+            | Self::BeforeEvidence { .. }
+            | Self::OtherSystem
+            | Self::Diverged { .. }
+            | Self::OldTimeline { .. } => false,
+        }
+    }
+
+    /// Would it be one, if its daemon did not step aside.
+    pub fn is_passed_over(self) -> bool {
+        matches!(self, Self::StepsAside { .. } | Self::DaemonGone { .. })
     }
 
     /// The place's name, from a closed list.
@@ -75,35 +127,37 @@ impl Place {
             Self::First => "first",
             Self::FurtherBehind { .. } => "further_behind",
             Self::LowerPriority => "lower_priority",
+            Self::Delayed => "delayed",
             Self::LowerName => "lower_name",
+            Self::StepsAside { .. } => "steps_aside",
+            Self::DaemonGone { .. } => "daemon_gone",
             Self::NeverPromote => "never_promote",
             Self::Disconnected => "disconnected",
             Self::StalePoll { .. } => "stale_poll",
+            Self::BeforeEvidence { .. } => "before_evidence",
+            Self::OtherSystem => "other_system",
+            Self::Diverged { .. } => "diverged",
+            Self::OldTimeline { .. } => "old_timeline",
         }
     }
 }
 
 impl Contender {
-    fn new(config: &Config, node: &NodeName, standby: &Standby, now: Monotonic) -> Self {
-        let age = now.since(standby.at);
-        let limit = MAX_POLL_AGE.max(config.poll_interval * 2);
-        let place = match standby.connected {
-            _ if config.never_promote.contains(node) => Place::NeverPromote,
-            false => Place::Disconnected,
-            true if age > limit => Place::StalePoll { limit },
-            true => Place::First,
-        };
+    fn new(
+        snapshot: &Snapshot<'_>,
+        node: &NodeName,
+        standby: &Standby,
+        evidence: Option<Monotonic>,
+    ) -> Self {
+        let priorities = &snapshot.config.failover_priorities;
         Self {
             node: node.clone(),
             witness: standby.witness.clone(),
-            age,
+            age: snapshot.now.since(standby.at),
             position: standby.position(),
-            priority: config
-                .failover_priorities
-                .get(node)
-                .copied()
-                .unwrap_or_default(),
-            place,
+            priority: priorities.get(node).copied().unwrap_or_default(),
+            lag: standby.lag,
+            place: snapshot.place_of(node, standby, evidence),
         }
     }
 
@@ -127,33 +181,155 @@ impl fmt::Display for Candidate {
     }
 }
 
+impl Snapshot<'_> {
+    /// What keeps a standby from being a candidate at all; `First` if nothing does.
+    fn place_of(&self, node: &NodeName, standby: &Standby, evidence: Option<Monotonic>) -> Place {
+        let limit = MAX_POLL_AGE.max(self.config.poll_interval * 2);
+        if self.config.never_promote.contains(node) {
+            return Place::NeverPromote;
+        }
+        if self.is_foreign(standby) {
+            return Place::OtherSystem;
+        }
+        if !standby.connected {
+            return Place::Disconnected;
+        }
+        if self.now.since(standby.at) > limit {
+            return Place::StalePoll { limit };
+        }
+        if let Some(evidence) = evidence.filter(|at| standby.at < *at) {
+            let evidence = self.now.since(evidence);
+            return Place::BeforeEvidence { evidence };
+        }
+        self.other_history(node, standby)
+            .or_else(|| self.stepping_aside(node))
+            .unwrap_or(Place::First)
+    }
+
+    fn is_foreign(&self, standby: &Standby) -> bool {
+        let ours = self.state.system(self.config.own_db.as_ref());
+        let pair = standby.system.as_deref().zip(ours);
+        pair.is_some_and(|(theirs, ours)| theirs != ours)
+    }
+
+    /// The last primary's answers prove that the standby has WAL which that primary never had, or
+    /// lacks what it wrote.
+    fn other_history(&self, node: &NodeName, standby: &Standby) -> Option<Place> {
+        let history = &self.state.history;
+        if let Some(proof) = history.diverged.get(node) {
+            return Some(Place::Diverged { proof: *proof });
+        }
+        let primary = history.last_primary.as_ref()?;
+        let (ours, theirs) = (standby.timeline?, primary.timeline?);
+        // What is lost with a primary that lived shorter is bounded by the limit.
+        let lived = primary.at.since(primary.since) >= self.config.failover_lag;
+        let followed = history
+            .grew
+            .get(node)
+            .is_some_and(|at| *at >= primary.since);
+        (ours < theirs && lived && !followed).then_some(Place::OldTimeline {
+            timeline: ours,
+            primary: theirs,
+        })
+    }
+
+    /// The standby's own server shows that its daemon would not promote it. A daemon that was about
+    /// to promote is given longer to come back; one whose server shows no sessions is never passed
+    /// over.
+    fn stepping_aside(&self, node: &NodeName) -> Option<Place> {
+        if self.config.own_db.as_ref() == Some(node) {
+            return None;
+        }
+        let OwnDaemon { state, at, missed } = self.state.nodes.get(node)?.own_daemon?;
+        let since = self.now.since(at);
+        if state.is_promoting() {
+            let patience = self.config.failover_lag * 10;
+            return (missed >= MAX_MISSED && since > patience)
+                .then_some(Place::DaemonGone { since });
+        }
+        if missed >= MAX_MISSED {
+            return Some(Place::DaemonGone { since });
+        }
+        state.steps_aside().then_some(Place::StepsAside { state })
+    }
+}
+
 /// All standbys, the candidates before the others. Those stand the best first: furthest ahead, then
-/// the highest priority, then the highest name, so that every standby comes to the same answer.
-pub(super) fn contenders(config: &Config, map: &NodeMap, now: Monotonic) -> Vec<Contender> {
-    let standbys = map
-        .standbys
-        .iter()
-        .map(|(node, standby)| Contender::new(config, node, standby, now));
+/// the highest priority, then without delay, then the highest name, so that every standby comes to
+/// the same answer.
+pub(super) fn contenders(snapshot: &Snapshot<'_>, evidence: Option<Monotonic>) -> Vec<Contender> {
+    let standbys = snapshot.map.standbys.iter();
+    let standbys =
+        standbys.map(|(node, standby)| Contender::new(snapshot, node, standby, evidence));
     let (mut contenders, others): (Vec<_>, Vec<_>) =
         standbys.partition(|contender| contender.place.is_candidate());
-    contenders
-        .sort_by(|a, b| (b.position, b.priority, &b.node).cmp(&(a.position, a.priority, &a.node)));
+    let warning = snapshot.config.warning_lag;
+    sort(&mut contenders, warning);
     if let Some((first, rest)) = contenders.split_first_mut() {
         for contender in rest {
-            contender.place = match first
-                .position
-                .bytes()
-                .saturating_sub(contender.position.bytes())
-            {
-                0 if contender.priority == first.priority => Place::LowerName,
-                0 => Place::LowerPriority,
-                bytes => Place::FurtherBehind { bytes },
-            };
+            contender.place = place_after(first, contender, warning);
         }
     }
+    let passed_over = |contender: &Contender| !contender.place.is_passed_over();
+    let mut others = others;
+    others.sort_by_key(passed_over);
     contenders.extend(others);
     contenders
 }
 
-/// A candidate's poll is at most this old, or two poll intervals if that is longer (rule 3e).
+/// Among those equally far ahead, whoever lags much more than the others has a delayed replay.
+fn sort(contenders: &mut [Contender], warning: Duration) {
+    let least = contenders.iter().filter_map(|it| it.lag).min();
+    let delayed = |lag: Option<Duration>| is_delayed(lag, least, warning);
+    contenders.sort_by(|a, b| {
+        let key = |it: &Contender| (it.position, it.priority, Reverse(delayed(it.lag)));
+        (key(b), &b.node).cmp(&(key(a), &a.node))
+    });
+}
+
+fn is_delayed(lag: Option<Duration>, least: Option<Duration>, warning: Duration) -> bool {
+    lag.zip(least)
+        .is_some_and(|(lag, least)| lag > least + warning)
+}
+
+fn place_after(first: &Contender, contender: &Contender, warning: Duration) -> Place {
+    let (ahead, behind) = (first.position.bytes(), contender.position.bytes());
+    match ahead.saturating_sub(behind) {
+        0 if contender.priority != first.priority => Place::LowerPriority,
+        0 if is_delayed(contender.lag, first.lag, warning) => Place::Delayed,
+        0 => Place::LowerName,
+        bytes => Place::FurtherBehind { bytes },
+    }
+}
+
+/// Would this standby go before our own node by its last facts, if it were reached.
+pub(super) fn would_go_first(snapshot: &Snapshot<'_>, node: &NodeName) -> bool {
+    let config = snapshot.config;
+    let Some(own) = config.own_db.as_ref().filter(|own| *own != node) else {
+        return false;
+    };
+    let standby = |node: &NodeName| snapshot.map.standbys.get(node);
+    let (Some(theirs), Some(ours)) = (standby(node), standby(own)) else {
+        return false;
+    };
+    if config.never_promote.contains(node)
+        || snapshot.is_foreign(theirs)
+        || snapshot.other_history(node, theirs).is_some()
+    {
+        return false;
+    }
+    let rank = |node: &NodeName, standby: &Standby| {
+        let priority = config.failover_priorities.get(node).copied();
+        (
+            standby.position(),
+            priority.unwrap_or_default(),
+            node.clone(),
+        )
+    };
+    config.never_promote.contains(own) || rank(node, theirs) > rank(own, ours)
+}
+
+/// A candidate's poll is at most this old, or two poll intervals if that is longer.
 const MAX_POLL_AGE: Duration = Duration::from_secs(20);
+/// A daemon that so many answers of its server did not show is gone.
+const MAX_MISSED: u32 = 3;

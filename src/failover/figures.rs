@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use super::candidate::{Contender, contenders};
-use super::change::{Change, changes};
+use super::change::changes;
 use super::quorum::Votes;
-use super::{Decision, Snapshot, lag, quorum};
+use super::{Decision, Evidence, Snapshot, lag, quorum};
 use crate::cluster::{ProbeFailure, Witness};
 use crate::config::NodeName;
 
@@ -20,14 +20,14 @@ pub struct Figures {
     pub standbys: Vec<Contender>,
     /// Who has a vote, and whose is known.
     pub votes: Votes,
-    /// The last contact that anybody had with a primary.
-    pub last_contact: Option<LastContact>,
+    /// The last evidence that a primary lives.
+    pub evidence: Option<EvidenceFigure>,
     /// The lag of our own node, if this daemon has one.
     pub lag: Option<LagFigure>,
     /// After how long the mere passing of time makes it come out differently.
     pub look_again_in: Option<Duration>,
     /// What would have to change for another verdict, everything that hinders now included.
-    pub changes: Vec<Change>,
+    pub changes: Vec<String>,
 }
 
 /// A node in the role of the primary.
@@ -75,16 +75,14 @@ impl PrimaryStanding {
     }
 }
 
-/// The last contact with a primary.
+/// The last evidence that a primary lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastContact {
-    /// Which node.
-    pub node: NodeName,
-    /// Who reached it.
-    pub witness: Witness,
-    /// How long ago.
+pub struct EvidenceFigure {
+    /// What it is.
+    pub evidence: Evidence,
+    /// How long ago it was.
     pub age: Duration,
-    /// `max_failover_replication_time_lag`.
+    /// How long ago it has to be for a failover.
     pub limit: Duration,
 }
 
@@ -104,12 +102,17 @@ pub struct LagFigure {
 impl Figures {
     /// The figures behind `decision`, which was made on `snapshot`.
     pub fn new(snapshot: &Snapshot<'_>, decision: &Decision) -> Self {
-        let standbys = contenders(snapshot.config, snapshot.map, snapshot.now);
+        let evidence = snapshot.evidence();
+        let standbys = contenders(snapshot, evidence.as_ref().map(|evidence| evidence.at));
         let votes = quorum::count(snapshot, &standbys);
         let look_again_at = decision.verdict.look_again_at();
         Self {
             primaries: primaries(snapshot),
-            last_contact: last_contact(snapshot),
+            evidence: evidence.map(|evidence| EvidenceFigure {
+                age: snapshot.now.since(evidence.at),
+                limit: snapshot.evidence_limit(),
+                evidence,
+            }),
             lag: own_lag(snapshot),
             look_again_in: look_again_at.map(|at| at.since(snapshot.now)),
             changes: changes(snapshot, &decision.verdict, &standbys, &votes),
@@ -166,16 +169,6 @@ fn primaries(snapshot: &Snapshot<'_>) -> Vec<PrimaryFigure> {
         primaries.push(figure(node, standing));
     }
     primaries
-}
-
-fn last_contact(snapshot: &Snapshot<'_>) -> Option<LastContact> {
-    let (node, at, witness) = snapshot.last_contact()?;
-    Some(LastContact {
-        node,
-        witness,
-        age: snapshot.now.since(at),
-        limit: snapshot.config.failover_lag,
-    })
 }
 
 fn own_lag(snapshot: &Snapshot<'_>) -> Option<LagFigure> {

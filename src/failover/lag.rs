@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Snapshot;
 use crate::cluster::NodeState;
 use crate::config::Config;
 use crate::time::Monotonic;
@@ -11,6 +12,8 @@ use crate::time::Monotonic;
 pub struct LagReading {
     /// The lag as last known; `None` while restoring or catching up, and before it is known.
     pub lag: Option<Duration>,
+    /// It was measured, and does not stand for the time without a primary.
+    pub is_measured: bool,
     /// What becomes of the lag warning.
     pub change: LagChange,
     /// It was over the warning limit before already, and is over the failover limit.
@@ -34,30 +37,49 @@ impl LagReading {
     pub(super) fn unchanged(self) -> Self {
         Self {
             lag: self.lag,
+            is_measured: self.is_measured,
             ..Self::default()
         }
     }
 }
 
-/// Reads the lag of our own node. `warned`: it was over the warning limit at an earlier decision.
-pub(super) fn read(config: &Config, own: &NodeState, warned: bool, now: Monotonic) -> LagReading {
-    if is_catching_up(config, own, now) {
+/// Reads the lag of our own node. Where it was never known and no primary is reached, the time since
+/// the last evidence of one stands in for it.
+pub(super) fn read(snapshot: &Snapshot<'_>, own: &NodeState) -> LagReading {
+    let (config, warned) = (snapshot.config, snapshot.lag_warning);
+    let is_standby = own.answer.as_ref().is_some_and(|answer| answer.in_recovery);
+    if is_standby && is_catching_up(config, own, snapshot.now) {
         return LagReading::default();
     }
-    let Some(lag) = own.replication_lag else {
+    let is_measured = own.replication_lag.is_some();
+    let never_seen = snapshot.remembered.is_none() && snapshot.map.connected_primaries.is_empty();
+    let Some(lag) = own.replication_lag.or_else(|| silence(snapshot)) else {
         return LagReading::default();
     };
+    // Fresh facts decide on the failover only: the warning changes with the regular decision.
     let change = match (warned, lag >= config.warning_lag) {
+        _ if snapshot.fresh || never_seen => LagChange::None,
         (false, true) => LagChange::Raised,
         (true, false) => LagChange::Cleared,
         _ => LagChange::None,
     };
-    let over_failover_limit = change == LagChange::None && lag >= config.failover_lag;
+    let over_failover_limit =
+        change == LagChange::None && !never_seen && lag >= config.failover_lag;
     LagReading {
         lag: Some(lag),
+        is_measured,
         change,
         over_failover_limit,
     }
+}
+
+/// How long no primary has been known alive, once one was known.
+fn silence(snapshot: &Snapshot<'_>) -> Option<Duration> {
+    if snapshot.remembered.is_none() || !snapshot.map.connected_primaries.is_empty() {
+        return None;
+    }
+    let evidence = snapshot.evidence()?;
+    Some(snapshot.now.since(evidence.at))
 }
 
 /// Restoring (no receive position yet) or catching up (its lowest lag never came under the warning

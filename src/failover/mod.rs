@@ -4,25 +4,25 @@
 //!
 //! No memory and no clock: what must be remembered from one decision to the next is `lookout`'s.
 
+mod announce;
 mod candidate;
 mod change;
+mod evidence;
 mod figures;
 mod lag;
 mod quorum;
 mod sentence;
 mod verdict;
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
+pub use announce::{Announcement, LookAgain};
 pub use candidate::{Candidate, Contender, Place};
-pub use change::Change;
-pub use figures::{Figures, LagFigure, LastContact, PrimaryFigure, PrimaryStanding};
+pub use evidence::Evidence;
+pub use figures::{EvidenceFigure, Figures, LagFigure, PrimaryFigure, PrimaryStanding};
 pub use lag::{LagChange, LagReading};
 pub use quorum::{NoVote, Quorum, Voter, Votes};
 pub use verdict::{Blocker, Cause, Decision, Verdict, Wait};
 
-use crate::cluster::{ClusterState, NodeMap, NodeState, Witness};
+use crate::cluster::{ClusterState, NodeMap, NodeState, Reached};
 use crate::config::{Config, NodeName};
 use crate::time::Monotonic;
 
@@ -37,12 +37,18 @@ pub struct Snapshot<'a> {
     pub map: &'a NodeMap,
     /// The remembered primary, this round's included.
     pub remembered: Option<&'a NodeName>,
-    /// Contacts with primaries that a former process had: node, when.
+    /// Contacts with primaries that the previous process had, or that have left: node, when.
     pub previous_contacts: &'a [(NodeName, Monotonic)],
-    /// Nodes that were standbys to a former process.
-    pub previous_standbys: &'a BTreeSet<NodeName>,
     /// The last change of `remote_conns`, or the start.
     pub nodes_changed_at: Monotonic,
+    /// The start of this process.
+    pub started_at: Monotonic,
+    /// The state file was saved longer than the limit before the start.
+    pub memory_is_old: bool,
+    /// The node that went first by the last decision of this outage.
+    pub went_first: Option<&'a NodeName>,
+    /// This daemon has announced that it promotes its node, and everybody was polled since.
+    pub announced: Option<Announcement>,
     /// The facts were asked for after the decision wanted them.
     pub fresh: bool,
     /// The maintenance file exists.
@@ -67,7 +73,7 @@ pub fn decide(snapshot: &Snapshot<'_>) -> Decision {
     let Some(own) = snapshot.deciding_node() else {
         return Decision::without_lag(snapshot.bystander());
     };
-    let lag = lag::read(snapshot.config, own, snapshot.lag_warning, snapshot.now);
+    let lag = lag::read(snapshot, own);
     match snapshot.need() {
         Need::Nothing(verdict) => Decision {
             lag: lag.unchanged(),
@@ -83,12 +89,11 @@ pub fn decide(snapshot: &Snapshot<'_>) -> Decision {
 
 /// What the state of the primary asks for.
 enum Need {
+    /// Nothing that a failover could help.
     Nothing(Verdict),
     /// Rule 2; the verdict stands unless lag has more to say.
-    LookAtLag {
-        otherwise: Verdict,
-    },
-    /// Rule 3.
+    LookAtLag { otherwise: Verdict },
+    /// Rules 3 and 4.
     Failover(Cause),
 }
 
@@ -104,118 +109,95 @@ impl Snapshot<'_> {
 
     /// Why this node does not decide.
     fn bystander(&self) -> Verdict {
+        if let Some(verdict) = self.for_an_operator() {
+            return verdict;
+        }
         match &self.config.own_db {
-            None if self.map.has_several_primaries() => self.several_primaries(),
             None => Verdict::Observing {
                 primary: self.map.sole_primary().cloned(),
             },
-            Some(_) if self.map.has_several_primaries() => self.several_primaries(),
             Some(own) if self.map.standbys.is_empty() => Verdict::NoStandby { own: own.clone() },
             Some(own) => Verdict::PrimaryItself { own: own.clone() },
         }
     }
 
-    fn several_primaries(&self) -> Verdict {
-        Verdict::SeveralPrimaries {
-            primaries: self.map.connected_primaries.keys().cloned().collect(),
+    /// Connected primaries of which an operator must choose.
+    fn for_an_operator(&self) -> Option<Verdict> {
+        let connected = &self.map.connected_primaries;
+        match &self.map.reached {
+            Reached::Several => Some(Verdict::SeveralPrimaries {
+                primaries: connected.keys().cloned().collect(),
+            }),
+            Reached::Outdated(primary) => Some(Verdict::OutdatedPrimary {
+                primary: primary.clone(),
+                witness: connected.get(primary)?.clone(),
+            }),
+            Reached::Primary(_) | Reached::Nobody => None,
         }
     }
 
     /// Rule 1.
     fn need(&self) -> Need {
-        if let Some((primary, witness)) = self.map.connected_primaries.first_key_value() {
-            let verdict = match self.map.has_several_primaries() {
-                true => self.several_primaries(),
-                false => Verdict::PrimaryReachable {
-                    primary: primary.clone(),
-                    witness: witness.clone(),
-                },
-            };
-            return if self.fresh {
-                Need::Nothing(verdict)
-            } else {
-                Need::LookAtLag { otherwise: verdict }
+        let reachable = self.map.connected_primaries.first_key_value();
+        let reachable = reachable.map(|(primary, witness)| Verdict::PrimaryReachable {
+            primary: primary.clone(),
+            witness: witness.clone(),
+        });
+        if let Some(otherwise) = self.for_an_operator().or(reachable) {
+            return match self.fresh {
+                true => Need::Nothing(otherwise),
+                false => Need::LookAtLag { otherwise },
             };
         }
-        match self.remembered {
-            Some(primary) => self.need_without(primary),
-            None => self.need_never_seen(),
-        }
+        let Some(primary) = self.remembered else {
+            return self.unless_just_changed(Cause::NeverSeenPrimary, None);
+        };
+        let is_configured = self.config.nodes.contains_key(primary);
+        let is_lost = self.map.disconnected_primaries.contains(primary);
+        let primary = primary.clone();
+        let cause = match (is_configured, is_lost) {
+            (true, true) if !self.config.failover_on_disconnect => {
+                return Need::LookAtLag {
+                    otherwise: Verdict::DisconnectIgnored { primary },
+                };
+            }
+            (true, true) => Cause::PrimaryUnreachable { primary },
+            (false, _) => Cause::PrimaryRemoved { primary },
+            (true, false) => Cause::PrimaryNoLonger { primary },
+        };
+        self.unless_just_changed(cause, self.remembered)
     }
 
-    /// A primary was known once, and nobody reaches one now.
-    fn need_without(&self, primary: &NodeName) -> Need {
-        let configured = self.config.nodes.contains_key(primary);
-        let unreachable = self.map.disconnected_primaries.contains(primary);
-        if unreachable && configured && !self.config.failover_on_disconnect {
-            return Need::LookAtLag {
-                otherwise: Verdict::DisconnectIgnored {
-                    primary: primary.clone(),
-                },
-            };
-        }
-        let cause = self.cause(primary);
-        if !self.fresh {
-            return Need::Nothing(Verdict::WantsFreshFacts { cause });
-        }
+    /// After a change of `remote_conns` a primary that is missing is given a time to appear.
+    fn unless_just_changed(&self, cause: Cause, primary: Option<&NodeName>) -> Need {
         let since_change = self.now.since(self.nodes_changed_at);
         let patience = self.config.missing_primary_timeout;
-        if self.config.known_gone.contains(primary) || since_change >= patience {
+        let is_gone = primary.is_some_and(|primary| self.state.history.gone.contains(primary));
+        if is_gone || since_change >= patience {
             return Need::Failover(cause);
         }
-        let until = self.nodes_changed_at + patience;
         Need::LookAtLag {
             otherwise: Verdict::Hold(Blocker::NodesJustChanged {
                 since_change,
                 patience,
-                until,
+                until: self.nodes_changed_at + patience,
             }),
         }
-    }
-
-    fn cause(&self, primary: &NodeName) -> Cause {
-        let primary = primary.clone();
-        if !self.config.nodes.contains_key(&primary) {
-            return Cause::PrimaryRemoved { primary };
-        }
-        if self.map.disconnected_primaries.contains(&primary) {
-            return Cause::PrimaryUnreachable { primary };
-        }
-        Cause::PrimaryNoLonger { primary }
-    }
-
-    /// No primary was ever seen. While some node's role is unknown it may be the primary.
-    fn need_never_seen(&self) -> Need {
-        if self.map.unknown.is_empty() {
-            return Need::Failover(Cause::NeverSeenPrimary);
-        }
-        let waited = self.now.since(self.nodes_changed_at);
-        let limit = self.config.failover_lag;
-        if waited >= limit {
-            return Need::Failover(Cause::NeverSeenPrimary);
-        }
-        let unknown = self.map.unknown.iter().cloned().collect();
-        let until = self.nodes_changed_at + limit;
-        Need::Nothing(Verdict::Hold(Blocker::RoleUnknown {
-            nodes: unknown,
-            waited,
-            limit,
-            until,
-        }))
     }
 
     /// Rule 2.
     fn by_lag(&self, lag: LagReading, otherwise: Verdict) -> Decision {
         let disconnect_ignored = matches!(otherwise, Verdict::DisconnectIgnored { .. });
+        let limit = self.config.failover_lag;
         let verdict = match lag.change {
             LagChange::Raised => Verdict::LagWarning {
                 lag: lag.lag.unwrap_or_default(),
                 limit: self.config.warning_lag,
             },
-            _ if lag.over_failover_limit => self.failover(Cause::Lag {
-                lag: lag.lag.unwrap_or_default(),
-                limit: self.config.failover_lag,
-            }),
+            _ if lag.over_failover_limit && !self.map.needs_an_operator() => {
+                let lag = lag.lag.unwrap_or_default();
+                self.failover(Cause::Lag { lag, limit })
+            }
             _ => otherwise,
         };
         Decision {
@@ -225,13 +207,24 @@ impl Snapshot<'_> {
         }
     }
 
-    /// Rule 3, in the order of its letters.
+    /// Rules 3 and 4: on facts asked for since the cause arose, and in the order of the letters.
     fn failover(&self, cause: Cause) -> Verdict {
-        let first = SIGNS_OF_LIFE.iter().find_map(|sign| sign(self));
-        first.map_or_else(|| self.promotion(cause), Verdict::Hold)
+        if let Some(blocker) = self.connected_primary() {
+            return Verdict::Hold(blocker);
+        }
+        if !self.fresh {
+            return Verdict::WantsFreshFacts { cause };
+        }
+        let recent = self.recent_evidence();
+        recent.map_or_else(|| self.promotion(cause), Verdict::Hold)
     }
 
-    /// 3a.
+    /// Rules a and b: is a primary alive, or was it just now.
+    fn signs_of_life(&self) -> impl Iterator<Item = Blocker> {
+        let connected = self.connected_primary().into_iter();
+        connected.chain(self.recent_evidence())
+    }
+
     fn connected_primary(&self) -> Option<Blocker> {
         let (primary, witness) = self.map.connected_primaries.first_key_value()?;
         Some(Blocker::PrimaryConnected {
@@ -240,102 +233,61 @@ impl Snapshot<'_> {
         })
     }
 
-    /// 3b. "Refused" is not "dead". A node whose role nobody knows counts as well when no primary
-    /// was ever seen: it may be the primary, and it lives.
-    fn refusal(&self) -> Option<Blocker> {
-        let suspects = self.map.disconnected_primaries.iter();
-        let untold = self
-            .map
-            .unknown
-            .iter()
-            .filter(|_| self.remembered.is_none());
-        suspects.chain(untold).find_map(|node| {
-            let failure = self.state.nodes.get(node)?.failure.as_ref()?;
-            (failure.is_living_refusal() && !self.config.known_gone.contains(node)).then(|| {
-                Blocker::PrimaryRefuses {
-                    node: node.clone(),
-                    failure: failure.clone(),
-                }
-            })
-        })
-    }
-
-    /// 3c. Whoever sends WAL lives; the operator's word that the primary is gone ends this veto.
-    fn wal_still_arrives(&self) -> Option<Blocker> {
-        let gone = |primary: &NodeName| {
-            !self.config.nodes.contains_key(primary) || self.config.known_gone.contains(primary)
-        };
-        if self.remembered.is_some_and(gone) {
-            return None;
-        }
-        let interval = self.config.poll_interval;
-        let (standby, at) = self.state.wal_arrivals().max_by_key(|(_, at)| *at)?;
-        let age = self.now.since(at);
-        (age < interval).then(|| Blocker::WalStillArrives {
-            standby: standby.clone(),
-            age,
-            until: at + interval,
-        })
-    }
-
-    /// 3d.
-    fn contact_too_recent(&self) -> Option<Blocker> {
-        let (node, at, witness) = self.last_contact()?;
-        let limit = self.config.failover_lag;
-        let age = self.now.since(at);
-        (age < limit).then(|| Blocker::ContactTooRecent {
-            node,
-            witness,
+    fn recent_evidence(&self) -> Option<Blocker> {
+        let evidence = self.evidence()?;
+        let (limit, age) = (self.evidence_limit(), self.now.since(evidence.at));
+        let until = evidence.at + limit;
+        (age < limit).then_some(Blocker::RecentEvidence {
+            evidence,
             age,
             limit,
-            until: at + limit,
+            until,
         })
     }
 
-    /// The last contact that anybody had with a primary of ours, whatever that node is now.
-    fn last_contact(&self) -> Option<(NodeName, Monotonic, Witness)> {
-        let former = self
-            .previous_contacts
-            .iter()
-            .map(|(node, at)| (node, *at, Witness::Ourselves));
-        self.state
-            .primary_contacts()
-            .chain(former)
-            .filter(|(node, ..)| {
-                self.config.nodes.contains_key(*node) && !self.config.known_gone.contains(*node)
-            })
-            .max_by_key(|(_, at, _)| *at)
-            .map(|(node, at, witness)| (node.clone(), at, witness))
-    }
-
-    /// Rules 3e to 3h: who, and may we.
+    /// Rules c to h: who, and may we.
     fn promotion(&self, cause: Cause) -> Verdict {
-        let contenders = candidate::contenders(self.config, self.map, self.now);
-        let Some(winner) = contenders
-            .first()
-            .filter(|first| first.place.is_candidate())
-        else {
+        let evidence = self.evidence().map(|evidence| evidence.at);
+        let contenders = candidate::contenders(self, evidence);
+        if let Some(blocker) = self.no_candidate(&contenders) {
+            return Verdict::Hold(blocker);
+        }
+        let mut candidates = contenders.iter().map(Contender::candidate);
+        let Some(winner) = candidates.next() else {
             return Verdict::Hold(Blocker::NoCandidate);
         };
         if Some(&winner.node) != self.config.own_db.as_ref() {
             return Verdict::OtherCandidate {
-                winner: winner.candidate(),
+                winner,
                 own: self.own_candidate(&contenders),
             };
         }
         let quorum = quorum::count(self, &contenders).quorum();
-        match self.own_blockers(quorum).next() {
-            Some(blocker) => Verdict::Hold(blocker),
-            None => Verdict::Promote {
-                cause,
-                winner: winner.candidate(),
-                quorum,
-                last_contact: self.contact_age(),
-            },
+        if let Some(blocker) = self.own_blockers(quorum).next() {
+            return Verdict::Hold(blocker);
         }
+        self.announcement(&winner).unwrap_or(Verdict::Promote {
+            cause,
+            winner,
+            quorum,
+            evidence: evidence.map(|at| self.now.since(at)),
+        })
     }
 
-    /// Rules 3f and 3g: what keeps us from it although we go first.
+    /// Rules c and d: is there nobody who could go first.
+    fn no_candidate(&self, contenders: &[Contender]) -> Option<Blocker> {
+        if contenders.first().is_some_and(|it| it.place.is_candidate()) {
+            return None;
+        }
+        let passed_over = contenders.iter().filter(|it| it.place.is_passed_over());
+        let nodes: Vec<_> = passed_over.map(|it| it.node.clone()).collect();
+        Some(match nodes.is_empty() {
+            true => Blocker::NoCandidate,
+            false => Blocker::AllStepAside { nodes },
+        })
+    }
+
+    /// Rules d, f and g: what keeps us from it although we go first.
     fn own_blockers(&self, quorum: Quorum) -> impl Iterator<Item = Blocker> {
         let file = || self.config.maintenance_mode_file.clone();
         let to_come = |until: Option<Monotonic>| until.filter(|until| *until > self.now);
@@ -347,6 +299,7 @@ impl Snapshot<'_> {
             to_come(self.held_off_until).map(|until| Blocker::PreviousCommand { until }),
             self.unsettled.then_some(Blocker::OwnNodeNotPolledSince),
             to_come(self.tried_until).map(|until| Blocker::TriedJustNow { until }),
+            self.other_promotes(),
         ];
         blockers.into_iter().flatten()
     }
@@ -359,19 +312,7 @@ impl Snapshot<'_> {
             candidates.filter(|contender| Some(&contender.node) == self.config.own_db.as_ref());
         own.map(Contender::candidate).next()
     }
-
-    fn contact_age(&self) -> Option<Duration> {
-        self.last_contact().map(|(_, at, _)| self.now.since(at))
-    }
 }
-
-/// Rules 3a to 3d: is the primary alive, or was it just now.
-const SIGNS_OF_LIFE: [fn(&Snapshot<'_>) -> Option<Blocker>; 4] = [
-    |snapshot| snapshot.connected_primary(),
-    |snapshot| snapshot.refusal(),
-    |snapshot| snapshot.wal_still_arrives(),
-    |snapshot| snapshot.contact_too_recent(),
-];
 
 #[cfg(test)]
 #[path = "failover_tests.rs"]

@@ -1,5 +1,6 @@
 //! How much of the cluster must be known before this node may be promoted.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -10,10 +11,9 @@ use crate::config::{NodeName, ObserverName, QuorumRule};
 /// The count of votes behind a promotion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quorum {
-    /// Candidates and connected observers.
+    /// Standbys with fresh facts, and observers with a vote.
     pub known: usize,
-    /// The standbys that may be promoted (also those that the previous process knew), the primary,
-    /// and all observers that were ever asked.
+    /// The standbys that may be promoted, the primary, and all observers that were ever asked.
     pub total: usize,
     /// `failover_quorum`.
     pub rule: QuorumRule,
@@ -73,7 +73,7 @@ pub enum Voter {
 }
 
 /// Why a vote is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoVote {
     /// The standby is not reached.
     Disconnected,
@@ -84,8 +84,10 @@ pub enum NoVote {
         /// The highest age.
         limit: Duration,
     },
-    /// The standby was one to the previous process, and nobody has reached it since.
-    NotSeenSinceRestart,
+    /// Its facts are older than the last evidence of a primary.
+    BeforeEvidence,
+    /// It never reported a role, and the primary is not known.
+    RoleUnknown,
     /// The observer's last answer failed.
     NoAnswer,
     /// The observer's last answer is too old.
@@ -95,25 +97,29 @@ pub enum NoVote {
         /// The age from which it does not count.
         limit: Duration,
     },
-    /// The observer's clock is too far from ours.
-    ClockSkew {
-        /// How far.
-        skew: Duration,
+    /// The observer does not report an attempt at this node, which we do not reach.
+    Silent {
+        /// Which node.
+        node: NodeName,
     },
+    /// The observer has never reached the primary.
+    NeverSawPrimary,
     /// The primary's vote, which it can never cast.
     NeverCast,
 }
 
 impl NoVote {
     /// The reason's name, from a closed list.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Disconnected => "disconnected",
             Self::StalePoll { .. } => "stale_poll",
-            Self::NotSeenSinceRestart => "not_seen_since_restart",
+            Self::BeforeEvidence => "before_evidence",
+            Self::RoleUnknown => "role_unknown",
             Self::NoAnswer => "no_answer",
             Self::OldAnswer { .. } => "old_answer",
-            Self::ClockSkew { .. } => "clock_skew",
+            Self::Silent { .. } => "silent",
+            Self::NeverSawPrimary => "never_saw_primary",
             Self::NeverCast => "never_cast",
         }
     }
@@ -145,8 +151,9 @@ impl Votes {
     }
 }
 
-/// Counts what is known: rule 3f. The standbys that may be promoted, the primary, and all observers
-/// that were ever asked.
+/// Counts what is known (rule f): the standbys that may be promoted, those of unknown role while the
+/// primary is not known, the primary unless it is a standby now, and all observers, one for each
+/// address.
 pub(super) fn count(snapshot: &Snapshot<'_>, contenders: &[Contender]) -> Votes {
     let Snapshot { config, map, .. } = snapshot;
     let mut votes = Votes {
@@ -154,67 +161,81 @@ pub(super) fn count(snapshot: &Snapshot<'_>, contenders: &[Contender]) -> Votes 
         known: Vec::new(),
         missing: Vec::new(),
     };
-    for contender in contenders {
+    let is_gone = |node: &NodeName| config.known_gone.contains(node);
+    for contender in contenders.iter().filter(|it| !is_gone(&it.node)) {
         let why_not = match contender.place {
-            Place::NeverPromote => continue,
+            Place::NeverPromote | Place::OtherSystem => continue,
             Place::Disconnected => Some(NoVote::Disconnected),
             Place::StalePoll { limit } => Some(NoVote::StalePoll {
                 age: contender.age,
                 limit,
             }),
+            Place::BeforeEvidence { .. } => Some(NoVote::BeforeEvidence),
             Place::First
             | Place::FurtherBehind { .. }
             | Place::LowerPriority
-            | Place::LowerName => None,
+            | Place::Delayed
+            | Place::LowerName
+            | Place::StepsAside { .. }
+            | Place::DaemonGone { .. }
+            | Place::Diverged { .. }
+            | Place::OldTimeline { .. } => None,
         };
         votes.count(Voter::Standby(contender.node.clone()), why_not);
     }
-    // A daemon that was restarted must not take its corner for the whole: who was a standby before,
-    // and has not been reached since, is one still.
-    let unreached = snapshot
-        .previous_standbys
-        .iter()
-        .filter(|node| map.unknown.contains(*node));
-    for node in unreached
-        .filter(|node| !config.never_promote.contains(*node) && !config.known_gone.contains(*node))
-    {
-        votes.count(
-            Voter::Standby(node.clone()),
-            Some(NoVote::NotSeenSinceRestart),
-        );
+    let primary = snapshot.remembered;
+    if !primary.is_some_and(|primary| config.nodes.contains_key(primary)) {
+        let unknown = map.unknown.iter();
+        for node in unknown.filter(|node| !config.never_promote.contains(*node) && !is_gone(node)) {
+            votes.count(Voter::Standby(node.clone()), Some(NoVote::RoleUnknown));
+        }
     }
-    for observer in &map.connected_observers {
-        votes.count(Voter::Observer(observer.clone()), None);
+    count_observers(snapshot, &mut votes);
+    if !primary.is_some_and(|primary| map.standbys.contains_key(primary)) {
+        votes.count(Voter::Primary(primary.cloned()), Some(NoVote::NeverCast));
     }
-    for observer in &map.disconnected_observers {
-        votes.count(
-            Voter::Observer(observer.clone()),
-            Some(silence(snapshot, observer)),
-        );
-    }
-    votes.count(
-        Voter::Primary(snapshot.remembered.cloned()),
-        Some(NoVote::NeverCast),
-    );
     votes
 }
 
-/// Why this observer has no vote.
-fn silence(snapshot: &Snapshot<'_>, observer: &ObserverName) -> NoVote {
-    let state = snapshot.state.observers.get(observer);
-    let Some(attempt) = state
-        .and_then(|state| state.attempt)
-        .filter(|attempt| attempt.connected)
-    else {
-        return NoVote::NoAnswer;
-    };
-    match state.and_then(|state| state.clock_skew) {
-        Some(skew) => NoVote::ClockSkew { skew },
-        None => NoVote::OldAnswer {
-            age: snapshot.now.since(attempt.at),
-            limit: snapshot.config.poll_interval * 2,
-        },
+/// Several names of one address are one vote, known if any of them is.
+fn count_observers(snapshot: &Snapshot<'_>, votes: &mut Votes) {
+    let mut by_address: BTreeMap<_, (ObserverName, Option<NoVote>)> = BTreeMap::new();
+    for (name, url) in &snapshot.config.observers {
+        let why_not = no_vote(snapshot, name);
+        let vote = by_address
+            .entry((url.host.clone(), url.port))
+            .or_insert_with(|| (name.clone(), why_not.clone()));
+        if why_not.is_none() {
+            *vote = (name.clone(), None);
+        }
     }
+    for (name, why_not) in by_address.into_values() {
+        votes.count(Voter::Observer(name), why_not);
+    }
+}
+
+/// Why this observer has no vote; `None`: it has one. A witness that never saw the primary, or does
+/// not look at those whom we do not reach, proves nothing.
+fn no_vote(snapshot: &Snapshot<'_>, observer: &ObserverName) -> Option<NoVote> {
+    let state = snapshot.state.observers.get(observer)?;
+    if !snapshot.map.connected_observers.contains(observer) {
+        let answered = state.attempt.filter(|attempt| attempt.connected);
+        return Some(
+            answered.map_or(NoVote::NoAnswer, |attempt| NoVote::OldAnswer {
+                age: snapshot.now.since(attempt.at),
+                limit: snapshot.config.poll_interval * 2,
+            }),
+        );
+    }
+    let nodes = snapshot.state.nodes.iter();
+    let mut unreached = nodes.filter(|(_, node)| !node.is_connected());
+    if let Some((node, _)) = unreached.find(|(node, _)| !state.nodes.contains_key(*node)) {
+        return Some(NoVote::Silent { node: node.clone() });
+    }
+    let primary = snapshot.remembered;
+    let primary = primary.filter(|primary| snapshot.config.nodes.contains_key(*primary));
+    let is_blind = primary.is_some_and(|primary| !state.seen_primaries.contains(primary));
+    is_blind.then_some(NoVote::NeverSawPrimary)
 }
 
 #[cfg(test)]

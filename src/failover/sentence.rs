@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Blocker, Cause, Contender, NoVote, Place, Verdict, Voter, Wait};
+use super::{Blocker, Cause, Contender, Evidence, LookAgain, NoVote, Place, Verdict, Voter, Wait};
+use crate::cluster::EvidenceKind;
 use crate::config::{NodeName, ObserverName};
 
 impl fmt::Display for Verdict {
@@ -28,6 +29,12 @@ impl fmt::Display for Verdict {
                     f,
                     "split brain: multiple primaries ({}); manual intervention required",
                     Names(primaries)
+                )
+            }
+            Self::OutdatedPrimary { primary, witness } => {
+                write!(
+                    f,
+                    "the only reachable primary, {primary} ({witness}), is of an older history than another node; manual intervention required"
                 )
             }
             Self::DisconnectIgnored { primary } => {
@@ -61,15 +68,21 @@ impl fmt::Display for Verdict {
                     "not promoting: the preferred candidate is {winner}, this node is not a candidate"
                 )
             }
+            Self::Announce { winner, why } => {
+                write!(
+                    f,
+                    "about to promote {winner}, polling all nodes again: {why}"
+                )
+            }
             Self::Promote {
                 cause,
                 winner,
                 quorum,
-                last_contact,
+                evidence,
             } => {
                 write!(f, "promoting {winner}: {cause}")?;
-                if let Some(age) = last_contact {
-                    write!(f, ", last reached {} ago", Seconds(*age))?;
+                if let Some(age) = evidence {
+                    write!(f, ", last evidence of a primary {} ago", Seconds(*age))?;
                 }
                 write!(f, "; {quorum}")
             }
@@ -85,13 +98,6 @@ impl fmt::Display for Wait {
                 let names = nodes.chain(observers.iter().map(ObserverName::as_str));
                 let names: Vec<&str> = names.collect();
                 write!(f, "waiting for the first poll of: {}", Names(&names))
-            }
-            Self::ObserversSinceWarning { observers, .. } => {
-                write!(
-                    f,
-                    "lag exceeds the warning limit: waiting for the next poll of: {}",
-                    Names(observers)
-                )
             }
             Self::PauseAfterFailover { .. } => f.write_str("pausing after failover_command"),
             Self::FreshFactsOverdue => {
@@ -139,46 +145,35 @@ impl fmt::Display for Blocker {
                 Seconds(*since_change),
                 Seconds(*patience)
             ),
-            Self::RoleUnknown {
-                nodes,
-                waited,
-                limit,
-                ..
-            } => write!(
-                f,
-                "no primary has been seen yet, and the role of {} is unknown: waited {} of {}",
-                Names(nodes),
-                Seconds(*waited),
-                Seconds(*limit)
-            ),
             Self::PrimaryConnected { primary, witness } => {
                 write!(f, "primary {primary} is reachable ({witness})")
             }
-            Self::PrimaryRefuses { node, failure } => {
-                write!(f, "{node} is alive but rejects connections: {failure}")
-            }
-            Self::WalStillArrives { standby, age, .. } => {
-                write!(
-                    f,
-                    "standby {standby} received WAL {} ago, its sender may be alive",
-                    Seconds(*age)
-                )
-            }
-            Self::ContactTooRecent {
-                node,
-                witness,
+            Self::RecentEvidence {
+                evidence,
                 age,
                 limit,
                 ..
             } => write!(
                 f,
-                "{node} was last reached as a primary {} ago ({witness}), the limit is {}",
+                "{evidence} {} ago, the limit is {}",
                 Seconds(*age),
                 Seconds(*limit)
             ),
             Self::NoCandidate => {
                 f.write_str("no reachable standby with a recent poll may be promoted")
             }
+            Self::AllStepAside { nodes } => write!(
+                f,
+                "the daemons of all candidates step aside: {}",
+                Names(nodes)
+            ),
+            Self::OtherPromotes { daemon, witness } => {
+                write!(f, "pglookout on {daemon} is promoting it ({witness})")
+            }
+            Self::OtherAnnounced { daemon, witness } => write!(
+                f,
+                "pglookout on {daemon} has announced its promotion and goes first ({witness})"
+            ),
             Self::Maintenance { file } => write!(f, "maintenance mode: {} exists", file.display()),
             Self::NoQuorum { quorum } => {
                 write!(f, "no quorum: {quorum}")
@@ -219,9 +214,10 @@ impl fmt::Display for NoVote {
                     Seconds(*limit)
                 )
             }
-            Self::NotSeenSinceRestart => {
-                f.write_str("was a standby before the restart, and has not been reached since")
+            Self::BeforeEvidence => {
+                f.write_str("last polled before the last evidence of a primary")
             }
+            Self::RoleUnknown => f.write_str("never reported a role"),
             Self::NoAnswer => f.write_str("no answer"),
             Self::OldAnswer { age, limit } => {
                 write!(
@@ -231,9 +227,8 @@ impl fmt::Display for NoVote {
                     Seconds(*limit)
                 )
             }
-            Self::ClockSkew { skew } => {
-                write!(f, "its clock differs from ours by {}", Seconds(*skew))
-            }
+            Self::Silent { node } => write!(f, "does not report on {node}"),
+            Self::NeverSawPrimary => f.write_str("has never reached the primary"),
             Self::NeverCast => f.write_str("the primary has no vote in a failover"),
         }
     }
@@ -251,6 +246,32 @@ impl fmt::Display for Contender {
                 "same position as the preferred candidate, lower priority {}",
                 self.priority
             ),
+            Place::Delayed => {
+                f.write_str("same position as the preferred candidate, delayed replay")
+            }
+            Place::StepsAside { state } => {
+                write!(f, "passed over: pglookout on it shows {state}")
+            }
+            Place::DaemonGone { since } => write!(
+                f,
+                "passed over: pglookout on it was last seen {} ago",
+                Seconds(since)
+            ),
+            Place::BeforeEvidence { evidence } => write!(
+                f,
+                "last polled {} ago, before the last evidence of a primary {} ago",
+                Seconds(self.age),
+                Seconds(evidence)
+            ),
+            Place::OtherSystem => f.write_str("another system identifier: not of this cluster"),
+            Place::Diverged { proof } => write!(
+                f,
+                "diverged: it was at {proof} while the last primary was behind that"
+            ),
+            Place::OldTimeline { timeline, primary } => write!(
+                f,
+                "on timeline {timeline}, the last primary was on timeline {primary}"
+            ),
             Place::LowerName => {
                 f.write_str("same position and priority as the preferred candidate, lower name")
             }
@@ -264,6 +285,50 @@ impl fmt::Display for Contender {
                     Seconds(limit)
                 )
             }
+        }
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let node = self.node.as_ref().map_or("", NodeName::as_str);
+        let witness = &self.witness;
+        match self.kind {
+            EvidenceKind::Answered => write!(f, "{node} last answered ({witness})"),
+            EvidenceKind::Refused => {
+                write!(f, "{node} is alive, it last rejected a connection ({witness})")
+            }
+            EvidenceKind::Sighted => write!(f, "{node} was last reached as a primary by {witness}"),
+            EvidenceKind::Received => write!(
+                f,
+                "standby {node} received WAL that only a primary can have sent ({witness})"
+            ),
+            EvidenceKind::Remembered => write!(
+                f,
+                "{node} was last known alive by the previous pglookout process"
+            ),
+            EvidenceKind::Started => f.write_str(
+                "whether there is a primary is unknown since the start or the last change of remote_conns",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for LookAgain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Announced => f.write_str("announced"),
+            Self::NotShown { nodes } => {
+                write!(f, "the announcement is not visible yet on {}", Names(nodes))
+            }
+            Self::OldRelay { observers } => {
+                write!(f, "waiting for a later report of {}", Names(observers))
+            }
+            Self::OthersAnnounced { daemons } => write!(
+                f,
+                "waiting for {} to withdraw a promotion that goes after this one",
+                Names(daemons)
+            ),
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Candidate, LagReading, Quorum};
-use crate::cluster::{ProbeFailure, Witness};
+use super::{Candidate, Evidence, LagReading, LookAgain, Quorum};
+use crate::cluster::{EvidenceKind, Witness};
 use crate::config::{NodeName, ObserverName};
 use crate::time::Monotonic;
 
@@ -53,6 +53,14 @@ pub enum Verdict {
         /// Who they are.
         primaries: Vec<NodeName>,
     },
+    /// The one connected primary is of an older history than what else is known: an operator must
+    /// decide.
+    OutdatedPrimary {
+        /// Which node.
+        primary: NodeName,
+        /// Who reaches it.
+        witness: Witness,
+    },
     /// The primary is unreachable, and `failover_on_disconnect` is false.
     DisconnectIgnored {
         /// The primary.
@@ -79,6 +87,13 @@ pub enum Verdict {
         /// How we stand, if we are a candidate.
         own: Option<Candidate>,
     },
+    /// This node is the one to be promoted: it shows so, and everybody is polled once more.
+    Announce {
+        /// Ourselves.
+        winner: Candidate,
+        /// Why they are polled.
+        why: LookAgain,
+    },
     /// This node is to be promoted.
     Promote {
         /// Why.
@@ -87,8 +102,8 @@ pub enum Verdict {
         winner: Candidate,
         /// The votes.
         quorum: Quorum,
-        /// How long ago anybody last reached a primary of ours.
-        last_contact: Option<Duration>,
+        /// How long ago a primary of ours last lived for certain.
+        evidence: Option<Duration>,
     },
 }
 
@@ -101,13 +116,6 @@ pub enum Wait {
         nodes: Vec<NodeName>,
         /// Observers that have neither answered nor failed yet.
         observers: Vec<ObserverName>,
-    },
-    /// Lag is over the warning limit: the observers have to be asked since then.
-    ObserversSinceWarning {
-        /// Those who were not.
-        observers: Vec<ObserverName>,
-        /// When they are no longer waited for.
-        until: Monotonic,
     },
     /// `failover_sleep_time` after the failover command.
     PauseAfterFailover {
@@ -147,7 +155,7 @@ pub enum Cause {
     },
 }
 
-/// What forbids a failover: rules 1 and 3a to 3g of "The decision" in behaviour.md.
+/// What forbids a failover: rules 1 and 4a to 4h of "The decision" in behaviour.md.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Blocker {
     /// 1: `remote_conns` has just changed.
@@ -159,61 +167,51 @@ pub enum Blocker {
         /// When the wait ends.
         until: Monotonic,
     },
-    /// 1: no primary has been seen yet, and some node that did not tell its role may be it.
-    RoleUnknown {
-        /// Which nodes.
-        nodes: Vec<NodeName>,
-        /// Since the start or the last change of nodes.
-        waited: Duration,
-        /// `max_failover_replication_time_lag`.
-        limit: Duration,
-        /// When the wait ends.
-        until: Monotonic,
-    },
-    /// 3a: somebody reaches a primary.
+    /// a: somebody reaches a primary.
     PrimaryConnected {
         /// The primary.
         primary: NodeName,
         /// Who reaches it.
         witness: Witness,
     },
-    /// 3b: the primary lives, it only turns us away.
-    PrimaryRefuses {
-        /// Which node.
-        node: NodeName,
-        /// What it said.
-        failure: ProbeFailure,
-    },
-    /// 3c: a standby received more WAL just now, so its sender lives.
-    WalStillArrives {
-        /// Which standby.
-        standby: NodeName,
-        /// How long ago we learnt it.
-        age: Duration,
-        /// When this veto ends.
-        until: Monotonic,
-    },
-    /// 3d: somebody reached a primary of ours less than the limit ago.
-    ContactTooRecent {
-        /// Which node.
-        node: NodeName,
-        /// Who reached it.
-        witness: Witness,
+    /// b: a primary of ours lived less than the limit ago.
+    RecentEvidence {
+        /// What proves it.
+        evidence: Evidence,
         /// How long ago.
         age: Duration,
-        /// `max_failover_replication_time_lag`.
+        /// How long it has to be ago.
         limit: Duration,
-        /// When the limit is over.
+        /// When it is.
         until: Monotonic,
     },
-    /// 3e: no reachable standby with a recent poll may be promoted.
+    /// c: no reachable standby with a recent poll may be promoted.
     NoCandidate,
-    /// 3f: the maintenance file exists.
+    /// d: there are candidates, and their daemons all step aside.
+    AllStepAside {
+        /// Who they are.
+        nodes: Vec<NodeName>,
+    },
+    /// d: another daemon is promoting its node.
+    OtherPromotes {
+        /// Its name.
+        daemon: String,
+        /// Where it shows so.
+        witness: Witness,
+    },
+    /// d: another daemon, whose node goes first, has announced that it promotes it.
+    OtherAnnounced {
+        /// Its name.
+        daemon: String,
+        /// Where it shows so.
+        witness: Witness,
+    },
+    /// f: the maintenance file exists.
     Maintenance {
         /// Which file.
         file: PathBuf,
     },
-    /// 3f: no quorum.
+    /// f: no quorum.
     NoQuorum {
         /// The votes.
         quorum: Quorum,
@@ -226,9 +224,9 @@ pub enum Blocker {
         /// When it is given up.
         until: Monotonic,
     },
-    /// 3g: our failover command ended well, and our own node was not polled since.
+    /// g: our failover command ended well, and our own node was not polled since.
     OwnNodeNotPolledSince,
-    /// 3h: our failover command has just ended; whatever news comes, it is not repeated before the
+    /// h: our failover command has just ended; whatever news comes, it is not repeated before the
     /// next regular decision.
     TriedJustNow {
         /// When that is due at the latest.
@@ -251,17 +249,8 @@ impl Verdict {
     /// When it would come out differently by the mere passing of time.
     pub fn look_again_at(&self) -> Option<Monotonic> {
         match self {
-            Self::Wait(
-                Wait::ObserversSinceWarning { until, .. } | Wait::PauseAfterFailover { until },
-            )
-            | Self::Hold(
-                Blocker::NodesJustChanged { until, .. }
-                | Blocker::RoleUnknown { until, .. }
-                | Blocker::WalStillArrives { until, .. }
-                | Blocker::ContactTooRecent { until, .. }
-                | Blocker::PreviousCommand { until }
-                | Blocker::TriedJustNow { until },
-            ) => Some(*until),
+            Self::Wait(Wait::PauseAfterFailover { until }) => Some(*until),
+            Self::Hold(blocker) => blocker.until(),
             _ => None,
         }
     }
@@ -275,11 +264,13 @@ impl Verdict {
             Self::NoStandby { .. } => "no_standby",
             Self::PrimaryReachable { .. } => "primary_reachable",
             Self::SeveralPrimaries { .. } => "several_primaries",
+            Self::OutdatedPrimary { .. } => "outdated_primary",
             Self::DisconnectIgnored { .. } => "disconnect_ignored",
             Self::WantsFreshFacts { .. } => "wants_fresh_facts",
             Self::LagWarning { .. } => "lag_warning",
             Self::Hold(_) => "hold",
             Self::OtherCandidate { .. } => "other_candidate",
+            Self::Announce { .. } => "announce",
             Self::Promote { .. } => "promote",
         }
     }
@@ -290,6 +281,7 @@ impl Verdict {
         match self {
             Self::Wait(wait) => wait.name(),
             Self::Hold(blocker) => blocker.name(),
+            Self::Announce { why, .. } => why.name(),
             Self::WantsFreshFacts { cause } | Self::Promote { cause, .. } => cause.name(),
             other => other.name(),
         }
@@ -300,7 +292,6 @@ impl Wait {
     fn name(&self) -> &'static str {
         match self {
             Self::FirstAnswers { .. } => "first_answers",
-            Self::ObserversSinceWarning { .. } => "observers_since_warning",
             Self::PauseAfterFailover { .. } => "pause_after_failover",
             Self::FreshFactsOverdue => "fresh_facts_overdue",
         }
@@ -320,21 +311,57 @@ impl Cause {
 }
 
 impl Blocker {
+    /// When it ends by the mere passing of time.
+    pub(super) fn until(&self) -> Option<Monotonic> {
+        match self {
+            Self::NodesJustChanged { until, .. }
+            | Self::RecentEvidence { until, .. }
+            | Self::PreviousCommand { until }
+            | Self::TriedJustNow { until } => Some(*until),
+            _ => None,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::NodesJustChanged { .. } => "nodes_just_changed",
-            Self::RoleUnknown { .. } => "role_unknown",
             Self::PrimaryConnected { .. } => "primary_connected",
-            Self::PrimaryRefuses { .. } => "primary_refuses",
-            Self::WalStillArrives { .. } => "wal_still_arrives",
-            Self::ContactTooRecent { .. } => "contact_too_recent",
+            Self::RecentEvidence { evidence, .. } => evidence.kind.name(),
             Self::NoCandidate => "no_candidate",
+            Self::AllStepAside { .. } => "all_step_aside",
+            Self::OtherPromotes { .. } => "other_promotes",
+            Self::OtherAnnounced { .. } => "other_announced",
             Self::Maintenance { .. } => "maintenance",
             Self::NoQuorum { .. } => "no_quorum",
             Self::PromotionRunning => "promotion_running",
             Self::PreviousCommand { .. } => "previous_command",
             Self::OwnNodeNotPolledSince => "own_node_not_polled_since",
             Self::TriedJustNow { .. } => "tried_just_now",
+        }
+    }
+}
+
+impl EvidenceKind {
+    /// The kind's name, from a closed list.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Sighted => "sighted",
+            Self::Received => "received",
+            Self::Remembered => "remembered",
+            Self::Started => "started",
+        }
+    }
+}
+
+impl LookAgain {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Announced => "announced",
+            Self::NotShown { .. } => "not_shown",
+            Self::OldRelay { .. } => "old_relay",
+            Self::OthersAnnounced { .. } => "others_announced",
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::indented;
 use crate::failover::{
-    Contender, Figures, LagFigure, LastContact, NoVote, PrimaryFigure, PrimaryStanding, Voter,
+    Contender, EvidenceFigure, Figures, LagFigure, NoVote, PrimaryFigure, PrimaryStanding, Voter,
     Votes,
 };
 use crate::lookout::Round;
@@ -44,8 +44,8 @@ pub struct DecisionFigures {
     pub standbys: Vec<Standby>,
     /// Who was known to vote.
     pub votes: Option<Ballot>,
-    /// The last contact with a lost primary.
-    pub last_contact: Option<Contact>,
+    /// The last evidence that a primary lived.
+    pub evidence: Option<Evidence>,
     /// The lag of the daemon's own node.
     pub lag: Option<Lag>,
     /// When the next decision is due at the latest.
@@ -122,17 +122,19 @@ pub struct MissingVote {
     pub why: Option<String>,
 }
 
-/// The last contact with a primary.
+/// The last evidence that a primary lived.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Contact {
-    /// Which primary.
+pub struct Evidence {
+    /// The name of its kind.
+    pub kind: Option<String>,
+    /// Which node it is about.
     pub node: Option<String>,
     /// Who had it.
     pub source: Option<String>,
     /// Before the decision.
     pub age: f64,
-    /// How long such a contact is waited out.
+    /// How long such evidence is waited out.
     pub limit: f64,
 }
 
@@ -172,10 +174,10 @@ impl From<&Figures> for DecisionFigures {
             primaries: figures.primaries.iter().map(Primary::from).collect(),
             standbys: figures.standbys.iter().map(Standby::from).collect(),
             votes: Some(Ballot::from(&figures.votes)),
-            last_contact: figures.last_contact.as_ref().map(Contact::from),
+            evidence: figures.evidence.as_ref().map(Evidence::from),
             lag: figures.lag.map(Lag::from),
             look_again_in: figures.look_again_in.map(seconds),
-            would_change: figures.changes.iter().map(ToString::to_string).collect(),
+            would_change: figures.changes.clone(),
         }
     }
 }
@@ -232,13 +234,15 @@ impl From<&Votes> for Ballot {
     }
 }
 
-impl From<&LastContact> for Contact {
-    fn from(contact: &LastContact) -> Self {
+impl From<&EvidenceFigure> for Evidence {
+    fn from(figure: &EvidenceFigure) -> Self {
+        let evidence = &figure.evidence;
         Self {
-            node: Some(contact.node.to_string()),
-            source: Some(contact.witness.to_string()),
-            age: seconds(contact.age),
-            limit: seconds(contact.limit),
+            kind: Some(evidence.kind.name().to_owned()),
+            node: evidence.node.as_ref().map(ToString::to_string),
+            source: Some(evidence.witness.to_string()),
+            age: seconds(figure.age),
+            limit: seconds(figure.limit),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::event::OutcomeOfFailover;
 use super::moment::{micros_of, moment, seconds, since};
 use crate::config::NodeName;
-use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, Process};
+use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, Process};
 use crate::time::{Monotonic, Now, WallTime, timestamp};
 
 /// The memory. Each part stands for itself: what cannot be read takes nothing else along.
@@ -33,6 +33,24 @@ pub(super) struct MemoryForm {
     failover: Option<Readable<FailoverForm>>,
     #[serde(default)]
     failover_failed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    saved: Option<Readable<Moment>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    primaries: Option<Readable<BTreeSet<String>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    superseded: Option<Readable<BTreeMap<String, String>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    diverged: Option<Readable<BTreeMap<String, String>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_primary: Option<Readable<PrimaryForm>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    witnesses: Option<Readable<BTreeMap<String, BTreeSet<String>>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    went_first: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    lag_warning: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    failover_stuck: bool,
     /// Keys of a newer version, or mistakes.
     #[serde(flatten, skip_serializing)]
     others: BTreeMap<String, IgnoredAny>,
@@ -56,6 +74,16 @@ struct FailoverForm {
     at: Moment,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     process: Option<Readable<ProcessForm>>,
+}
+
+/// The last primary that answered.
+#[derive(Debug, Serialize, Deserialize)]
+struct PrimaryForm {
+    node: String,
+    lsn: Option<String>,
+    timeline: Option<u32>,
+    since: Moment,
+    at: Moment,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -126,6 +154,29 @@ impl MemoryForm {
                 })
             }),
             failover_failed: memory.failover_failed,
+            saved: memory.saved.as_ref().map(|at| clocks.contact(at)),
+            primaries: part(texts(&memory.primaries)),
+            superseded: part(pairs(&memory.superseded)),
+            diverged: part(pairs(&memory.diverged)),
+            last_primary: memory.last_primary.as_ref().map(|last| {
+                Readable::Good(PrimaryForm {
+                    node: last.node.to_string(),
+                    lsn: last.lsn.map(|lsn| lsn.to_string()),
+                    timeline: last.timeline,
+                    since: clocks.write(last.since.mono, last.since.wall),
+                    at: clocks.write(last.at.mono, last.at.wall),
+                })
+            }),
+            witnesses: part(
+                memory
+                    .witnesses
+                    .iter()
+                    .map(|(observer, seen)| (observer.to_string(), texts(seen)))
+                    .collect::<BTreeMap<_, _>>(),
+            ),
+            went_first: memory.went_first.as_ref().map(NodeName::to_string),
+            lag_warning: memory.lag_warning,
+            failover_stuck: memory.failover_stuck,
             others: BTreeMap::new(),
         }
     }
@@ -144,6 +195,15 @@ impl MemoryForm {
         });
         let standbys = self.standbys.and_then(|it| it.good("standbys", odd));
         let failover = self.failover.and_then(|it| it.good("failover", odd));
+        let primaries = self.primaries.and_then(|it| it.good("primaries", odd));
+        let superseded = self.superseded.and_then(|it| it.good("superseded", odd));
+        let diverged = self.diverged.and_then(|it| it.good("diverged", odd));
+        let last = self
+            .last_primary
+            .and_then(|it| it.good("last_primary", odd));
+        let witnesses = self.witnesses.and_then(|it| it.good("witnesses", odd));
+        let saved = self.saved.and_then(|it| it.good("saved", odd));
+        let saved = saved.and_then(|at| clocks.read(at, "saved", odd));
         Read {
             others: self.others.into_keys().collect(),
             has_contacts: contacts.is_some(),
@@ -160,6 +220,27 @@ impl MemoryForm {
                 restart_owed: self.restart_owed && clocks.is_same_boot(),
                 failover: failover.and_then(|last| last.read(clocks, odd)),
                 failover_failed: self.failover_failed,
+                saved: saved.map(|(mono, wall)| Contact { mono, wall }),
+                primaries: names(primaries.unwrap_or_default()),
+                superseded: superseded
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|(node, by)| (node.as_str().into(), by.as_str().into()))
+                    .collect(),
+                diverged: diverged
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(|(node, lsn)| Some((node.as_str().into(), lsn.parse().ok()?)))
+                    .collect(),
+                last_primary: last.and_then(|last| last.read(clocks, odd)),
+                witnesses: witnesses
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|(observer, seen)| (observer.as_str().into(), names(seen)))
+                    .collect(),
+                went_first: self.went_first.as_deref().map(NodeName::from),
+                lag_warning: self.lag_warning,
+                failover_stuck: self.failover_stuck,
             },
         }
     }
@@ -172,6 +253,42 @@ pub(super) struct Read {
     pub(super) has_standbys: bool,
     /// Keys that are not known.
     pub(super) others: Vec<String>,
+}
+
+/// A part that is written only if there is something to it.
+fn part<T: Default + PartialEq>(value: T) -> Option<Readable<T>> {
+    (value != T::default()).then_some(Readable::Good(value))
+}
+
+fn texts(names: &BTreeSet<NodeName>) -> BTreeSet<String> {
+    names.iter().map(NodeName::to_string).collect()
+}
+
+fn names(texts: BTreeSet<String>) -> BTreeSet<NodeName> {
+    texts.iter().map(|text| text.as_str().into()).collect()
+}
+
+fn pairs<T: ToString>(map: &BTreeMap<NodeName, T>) -> BTreeMap<String, String> {
+    let pairs = map.iter();
+    pairs
+        .map(|(node, value)| (node.to_string(), value.to_string()))
+        .collect()
+}
+
+impl PrimaryForm {
+    fn read(self, clocks: Clocks, odd: &mut Vec<String>) -> Option<PastPrimary> {
+        let mut contact = |at| {
+            let (mono, wall) = clocks.read(at, "last_primary", odd)?;
+            Some(Contact { mono, wall })
+        };
+        Some(PastPrimary {
+            since: contact(self.since)?,
+            at: contact(self.at)?,
+            node: self.node.as_str().into(),
+            lsn: self.lsn.and_then(|lsn| lsn.parse().ok()),
+            timeline: self.timeline,
+        })
+    }
 }
 
 impl FailoverForm {
@@ -203,6 +320,10 @@ impl<T> Readable<T> {
 }
 
 impl Clocks {
+    fn contact(self, at: &Contact) -> Readable<Moment> {
+        Readable::Good(self.write(at.mono, at.wall))
+    }
+
     fn write(self, mono: Option<Monotonic>, wall: WallTime) -> Moment {
         match self {
             Self::Absolute { .. } => Moment::Absolute {

@@ -19,7 +19,7 @@ mod timeline;
 mod timeline_reader;
 
 pub use decision::{
-    Ballot, Contact, Decision, DecisionFigures, Lag, MissingVote, Primary, Standby, decisions_json,
+    Ballot, Decision, DecisionFigures, Evidence, Lag, MissingVote, Primary, Standby, decisions_json,
 };
 pub use event::{Recording, write_event, write_turn};
 pub use moment::since;

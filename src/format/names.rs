@@ -15,6 +15,9 @@ pub fn alert_file(alert: Alert) -> &'static str {
         Alert::FailoverHasHappened => "failover_has_happened",
         Alert::FailoverFailed => "failover_failed",
         Alert::CannotFollow => "cannot_follow",
+        Alert::FailoverStuck => "failover_stuck",
+        Alert::DivergedStandby => "diverged_standby",
+        Alert::PrimaryFlapping => "primary_flapping",
     }
 }
 

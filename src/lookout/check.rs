@@ -64,6 +64,19 @@ impl Checks {
         schedule.hurry_unreported(since, now);
     }
 
+    /// This daemon has announced its promotion: only reports of polls that begin from now on count.
+    pub(super) fn begin_announced(
+        &mut self,
+        config: &Config,
+        schedule: &mut Schedule,
+        at: Monotonic,
+        now: Monotonic,
+    ) {
+        let since = schedule.tick().next();
+        self.current = Some(Check::new(Look::Announced, true, since, config, now));
+        schedule.hurry_all(at);
+    }
+
     /// A turn that comes later than it was expected: the process was stopped, or its host. What is
     /// known is old, and so may be what comes in now, which may have lain there all the time: only
     /// later reports count. Whoever oversleeps again meanwhile goes on with the check that is under

@@ -7,13 +7,14 @@ use super::facts::{self, Facts};
 use super::follow::Following;
 use super::lag::{self, LagWarning};
 use super::log_once::DecisionLog;
+use super::outage::Outage;
 use super::promotion::Promotion;
 use super::schedule::Schedule;
 use super::turn::Turn;
 use super::{Look, Memory, Round, Rounds, round};
-use crate::cluster::NodeMap;
+use crate::cluster::{DaemonState, NodeMap, NodeState};
 use crate::config::Config;
-use crate::failover::{Decision, Figures, Snapshot, Verdict, Wait, decide};
+use crate::failover::{Blocker, Decision, Figures, Snapshot, Verdict, Wait, decide};
 use crate::time::{Monotonic, Now};
 
 /// What is known, what was decided on it, and what is under way because of it.
@@ -24,71 +25,87 @@ pub(super) struct Decisions {
     pub(super) lag: LagWarning,
     pub(super) promotion: Promotion,
     pub(super) following: Following,
+    pub(super) outage: Outage,
     pub(super) rounds: Rounds,
     log: DecisionLog,
 }
 
 impl Decisions {
     /// Goes on from what the previous process remembered.
-    pub(super) fn recall(memory: &Memory, config: &Config, now: Monotonic) -> Self {
+    pub(super) fn recall(memory: &Memory, config: &Config, now: Now) -> Self {
         Self {
             facts: Facts::recall(memory, config, now),
             maintenance: false,
-            lag: LagWarning::default(),
-            promotion: Promotion::recall(memory, config, now),
+            lag: LagWarning::recall(memory.lag_warning),
+            promotion: Promotion::recall(memory, config, now.mono),
             following: Following::new(memory.restart_owed),
+            outage: Outage::recall(memory),
             rounds: Rounds::default(),
             log: DecisionLog::new(),
         }
     }
 
     /// What a later process must know.
-    pub(super) fn memory(&self, now: Now) -> Memory {
+    pub(super) fn memory(&self, config: &Config, now: Now) -> Memory {
         let (failover, failover_failed) = self.promotion.memory();
         Memory {
-            primary: self.facts.remembered.clone(),
-            contacts: self.facts.contacts(now),
-            standbys: self.facts.standbys(),
             failover,
             failover_failed,
             restart_owed: self.following.owes_restart(),
+            went_first: self.outage.went_first().cloned(),
+            failover_stuck: self.outage.is_stuck(),
+            lag_warning: self.lag.is_raised(),
+            ..self.facts.memory(config, now)
         }
     }
 
-    /// Makes a decision on the facts as they are and acts on it. Says whether fresh facts are
-    /// wanted.
+    /// Makes a decision on the facts as they are and acts on it. Says what has to be polled before
+    /// the next one.
     pub(super) fn decide(
         &mut self,
         look: Look,
         config: &Config,
         schedule: &mut Schedule,
         turn: &mut Turn<'_>,
-    ) -> bool {
+    ) -> Option<Look> {
         let now = turn.now.mono;
         if let Some(wait) = self.not_yet(config, now) {
+            self.outage.withdraw();
             self.note_wait(wait, config, turn);
-            return false;
+            return None;
         }
         let map = self.facts.map(config, now);
         if look == Look::Regular {
-            if map.sole_primary().is_some() && !map.has_several_primaries() {
+            if map.sole_primary().is_some() {
                 self.promotion.outage_over(now);
             }
             if self.facts.remember_primary(&map, turn) {
-                self.following.want();
+                self.following.follow_another();
+            }
+            if map.sole_primary().is_some() && map.sole_primary() == self.facts.remembered.as_ref()
+            {
+                self.following.primary_reached();
             }
         }
         let snapshot = self.snapshot(&map, look, config, now);
         let decision = decide(&snapshot);
         let figures = Figures::new(&snapshot, &decision);
-        let wants_fresh_facts = matches!(decision.verdict, Verdict::WantsFreshFacts { .. });
-        let promotes = matches!(decision.verdict, Verdict::Promote { .. });
         turn.effects.extend(facts::alert_of(&map));
+        self.outage.follow(&map, &decision, config, turn);
+        let next = self.next_look(&decision.verdict, turn);
+        let promotes = matches!(decision.verdict, Verdict::Promote { .. });
         // A decision on fresh facts is the regular one, continued: what it does besides is done.
         if look == Look::Regular && !promotes {
             let primary = self.facts.remembered.as_ref();
-            self.following
-                .pursue(primary, config, &self.facts.state, &self.promotion, turn);
+            let superseded = primary.is_some_and(|node| map.superseded.contains(node));
+            self.following.pursue(
+                primary,
+                superseded,
+                config,
+                &self.facts.state,
+                &self.promotion,
+                turn,
+            );
         }
         self.lag.follow(&decision, config, turn);
         if look == Look::Regular {
@@ -99,7 +116,54 @@ impl Decisions {
             let primary = self.facts.remembered.clone();
             self.promotion.start(primary, config, schedule, turn);
         }
-        wants_fresh_facts
+        next
+    }
+
+    /// What the verdict wants polled before the next decision.
+    fn next_look(&mut self, verdict: &Verdict, turn: &Turn<'_>) -> Option<Look> {
+        match verdict {
+            Verdict::WantsFreshFacts { .. } => Some(Look::Fresh),
+            Verdict::Announce { winner, .. } => {
+                self.outage
+                    .announce(winner, turn.is_scripted, turn.now.mono);
+                Some(Look::Announced)
+            }
+            _ => {
+                self.outage.withdraw();
+                None
+            }
+        }
+    }
+
+    /// What our sessions are to show.
+    pub(super) fn shown(&self, config: &Config) -> DaemonState {
+        let Some(own) = &config.own_db else {
+            return DaemonState::Observer;
+        };
+        let state = self.facts.state.nodes.get(own);
+        let verdict = self.rounds.newest().map(|round| &round.decision.verdict);
+        if state.is_some_and(NodeState::is_connected_primary) {
+            return DaemonState::Primary;
+        }
+        if let Some(announced) = self.outage.announced() {
+            return DaemonState::Wants(Some(announced.position));
+        }
+        if let Some(state) = self.promotion.shown() {
+            return state;
+        }
+        if config.never_promote.contains(own) {
+            return DaemonState::Never;
+        }
+        if self.maintenance {
+            return DaemonState::Maintenance;
+        }
+        if config.failover_command.is_none() {
+            return DaemonState::NoCommand;
+        }
+        match verdict {
+            Some(Verdict::Hold(Blocker::NoQuorum { .. })) => DaemonState::NoQuorum,
+            _ => DaemonState::Ok,
+        }
     }
 
     /// Why it is not time to decide at all.
@@ -108,12 +172,7 @@ impl Decisions {
         if let Some(until) = self.promotion.pause(now) {
             return Some(Wait::PauseAfterFailover { until });
         }
-        let since_warning = self
-            .lag
-            .since()
-            .filter(|_| config.poll_observers_on_warning_only);
         round::first_answers_missing(config, state)
-            .or_else(|| round::observers_missing(since_warning?, config, state, now))
     }
 
     /// A round in which nothing could be decided. It is made on no node map; its figures are those
@@ -139,9 +198,12 @@ impl Decisions {
             map,
             remembered: self.facts.remembered.as_ref(),
             previous_contacts: &self.facts.previous_contacts,
-            previous_standbys: &self.facts.previous_standbys,
             nodes_changed_at: self.facts.nodes_changed_at,
-            fresh: look == Look::Fresh,
+            started_at: self.facts.started_at,
+            memory_is_old: self.facts.memory_is_old,
+            went_first: self.outage.went_first(),
+            announced: self.outage.announced().filter(|_| look == Look::Announced),
+            fresh: look != Look::Regular,
             maintenance: self.maintenance,
             lag_warning: self.lag.is_raised(),
             promoting: self.promotion.is_running(),

@@ -166,4 +166,10 @@ pub enum Alert {
     FailoverFailed,
     /// There is a primary to follow, and this node is no standby.
     CannotFollow,
+    /// No primary for two limits, and this node was not promoted.
+    FailoverStuck,
+    /// A standby is of another history than the primary.
+    DivergedStandby,
+    /// The primary comes and goes.
+    PrimaryFlapping,
 }

@@ -81,6 +81,8 @@ pub enum GivenTurn {
     Deadlines,
     /// A decision, whatever is due. A regular one may repeat what was tried before.
     Decision(Look),
+    /// The facts that the last decision wanted do not come in time.
+    FreshFactsOverdue,
 }
 
 /// What is known of a command that the previous process of this daemon left running.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::round::primary_of;
 use super::turn::Turn;
-use super::{Alert, Contact, Effect, Memory};
-use crate::cluster::{ClusterState, NodeMap};
-use crate::config::{Config, NodeName};
+use super::{Alert, Contact, Effect, Memory, PastPrimary};
+use crate::cluster::{ClusterState, Context, LastPrimary, NodeMap, Reached, Role, Witness};
+use crate::config::{Config, NodeName, ObserverName};
 use crate::time::{Monotonic, Now};
 
 /// The facts that decisions are made on.
@@ -19,26 +19,34 @@ pub(super) struct Facts {
     /// Contacts of our own with primaries that the previous process had, or that have left the
     /// configuration since.
     pub(super) previous_contacts: Vec<(NodeName, Monotonic)>,
-    /// Nodes that were standbys to the previous process, or at the last reload.
-    pub(super) previous_standbys: BTreeSet<NodeName>,
     /// The last change of `remote_conns`, or the start.
     pub(super) nodes_changed_at: Monotonic,
+    pub(super) started_at: Monotonic,
+    /// What the previous process remembered was older than the limit.
+    pub(super) memory_is_old: bool,
 }
 
 impl Facts {
     /// What the previous process remembered, and nothing else.
-    pub(super) fn recall(memory: &Memory, config: &Config, now: Monotonic) -> Self {
+    pub(super) fn recall(memory: &Memory, config: &Config, now: Now) -> Self {
         let mut state = ClusterState::default();
+        recall_history(&mut state, memory, now.mono);
         state.adopt(config);
+        for (observer, seen) in &memory.witnesses {
+            if let Some(observer) = state.observers.get_mut(observer) {
+                observer.seen_primaries.clone_from(seen);
+            }
+        }
         // A primary that this configuration does not know was not removed under our eyes: nothing
         // is known of it.
         let is_configured = |primary: &NodeName| config.nodes.contains_key(primary);
         Self {
             state,
             remembered: memory.primary.clone().filter(is_configured),
-            previous_contacts: memory.contacts_at(now),
-            previous_standbys: memory.standbys.clone(),
-            nodes_changed_at: now,
+            previous_contacts: memory.contacts_at(now.mono),
+            nodes_changed_at: now.mono,
+            started_at: now.mono,
+            memory_is_old: memory.is_older_than(config.failover_lag, now),
         }
     }
 
@@ -51,9 +59,22 @@ impl Facts {
         self.state.adopt(new);
     }
 
-    /// A node that leaves takes its state along, but not that we reached it as a primary, nor that
-    /// it was a standby: nobody counts that while it is away, and if it was left out by mistake and
-    /// comes back, the wait goes on and its vote is missed.
+    /// What reports are merged by.
+    pub(super) fn context<'a>(
+        remembered: Option<&'a NodeName>,
+        config: &'a Config,
+        now: Now,
+    ) -> Context<'a> {
+        Context {
+            config,
+            remembered,
+            now,
+        }
+    }
+
+    /// A node that leaves takes its state along, but not that we reached it as a primary: nobody
+    /// counts that while it is away, and if it was left out by mistake and comes back, the wait
+    /// goes on.
     fn remember_leavers(&mut self, config: &Config) {
         let nodes = self.state.nodes.iter();
         let leavers = nodes.filter(|(node, _)| !config.nodes.contains_key(*node));
@@ -63,37 +84,55 @@ impl Facts {
                 self.previous_contacts.push((node.clone(), at));
             }
         }
-        self.previous_standbys = self.standbys();
-        if self.previous_standbys.len() > MAX_FORMER {
-            self.previous_standbys
-                .retain(|node| config.nodes.contains_key(node));
+    }
+
+    /// Nodes whose last reported role was this.
+    fn with_role(&self, is_primary: bool) -> BTreeSet<NodeName> {
+        let roles = self.state.history.roles.iter();
+        let with = roles.filter(|(_, role)| role.is_primary == is_primary);
+        with.map(|(node, _)| node.clone()).collect()
+    }
+
+    /// What a later process must know of the facts.
+    pub(super) fn memory(&self, config: &Config, now: Now) -> Memory {
+        let history = &self.state.history;
+        let observers = self.state.observers.iter();
+        let observers = observers.filter(|(_, state)| !state.seen_primaries.is_empty());
+        Memory {
+            primary: self.remembered.clone(),
+            contacts: self.contacts(config, now),
+            standbys: self.with_role(false),
+            primaries: self.with_role(true),
+            superseded: history.superseded.clone(),
+            diverged: history.diverged.clone(),
+            last_primary: history.last_primary.as_ref().map(|last| PastPrimary {
+                node: last.node.clone(),
+                lsn: last.lsn,
+                timeline: last.timeline,
+                since: Contact::of(last.since, now),
+                at: Contact::of(last.at, now),
+            }),
+            witnesses: observers
+                .map(|(name, state): (&ObserverName, _)| {
+                    (name.clone(), state.seen_primaries.clone())
+                })
+                .collect(),
+            saved: Some(Contact::of(now.mono, now)),
+            ..Memory::default()
         }
     }
 
-    /// Nodes whose last report was that of a standby; of those without a report, or not among the
-    /// nodes now, those that were standbys before.
-    pub(super) fn standbys(&self) -> BTreeSet<NodeName> {
-        let answer = |node: &NodeName| {
-            let state = self.state.nodes.get(node);
-            state.and_then(|state| state.answer.as_ref())
-        };
-        let is_standby = |node: &NodeName| match answer(node) {
-            Some(answer) => answer.in_recovery,
-            None => self.previous_standbys.contains(node),
-        };
-        let all = self.state.nodes.keys().chain(&self.previous_standbys);
-        all.filter(|node| is_standby(node)).cloned().collect()
-    }
-
-    /// The last contact with each primary, for a later process.
-    pub(super) fn contacts(&self, now: Now) -> BTreeMap<NodeName, Contact> {
+    /// The last contact with each primary, for a later process. WAL that arrived is one with the
+    /// remembered primary.
+    fn contacts(&self, config: &Config, now: Now) -> BTreeMap<NodeName, Contact> {
         let former = self.previous_contacts.iter().map(|(node, at)| (node, *at));
-        let contacts = self
-            .state
-            .primary_contacts()
-            .map(|(node, at, _)| (node, at));
-        let is_within_reach = |node: &NodeName| self.state.is_within_reach(node);
-        Memory::contacts(contacts.chain(former), is_within_reach, now)
+        let contacts = self.state.contacts().map(|(node, at, ..)| (node, at));
+        let received = self.state.history.received.values().map(|it| it.at).max();
+        let received = self.remembered.as_ref().zip(received);
+        let young = config.poll_interval * 2;
+        let is_within_reach = |node: &NodeName| self.state.is_within_reach(node, young, now.mono);
+        let all = contacts.chain(former).chain(received);
+        Memory::contacts(all, is_within_reach, now)
     }
 
     /// Who is what, as of now.
@@ -103,7 +142,7 @@ impl Facts {
 
     /// Remembers the primary of this round. Says whether it is another one.
     pub(super) fn remember_primary(&mut self, map: &NodeMap, turn: &mut Turn<'_>) -> bool {
-        if map.has_several_primaries() {
+        if map.reached == Reached::Several {
             return false;
         }
         let primary = primary_of(map, self.remembered.as_ref(), &self.state);
@@ -118,14 +157,42 @@ impl Facts {
     }
 }
 
-/// The alert for several primaries at once.
+fn recall_history(state: &mut ClusterState, memory: &Memory, now: Monotonic) {
+    let role = |is_primary| Role {
+        is_primary,
+        at: Monotonic::from_duration(std::time::Duration::ZERO),
+        witness: Witness::Ourselves,
+    };
+    let history = &mut state.history;
+    let standbys = memory.standbys.iter().map(|node| (node, role(false)));
+    let primaries = memory.primaries.iter().map(|node| (node, role(true)));
+    for (node, role) in standbys.chain(primaries) {
+        history.roles.insert(node.clone(), role);
+    }
+    history.superseded.clone_from(&memory.superseded);
+    history.diverged.clone_from(&memory.diverged);
+    history.last_primary = memory.last_primary.as_ref().map(|last| LastPrimary {
+        node: last.node.clone(),
+        lsn: last.lsn,
+        timeline: last.timeline,
+        since: last.since.at(now),
+        at: last.at.at(now),
+    });
+}
+
+/// The alert for connected primaries of which an operator must choose.
 pub(super) fn alert_of(map: &NodeMap) -> Option<Effect> {
     let primaries = map.connected_primaries.iter();
     let primaries = primaries.map(|(node, witness)| format!("{node} (by {witness})"));
-    let text = || primaries.collect::<Vec<_>>().join(", ");
-    map.has_several_primaries().then(|| Effect::RaiseAlert {
+    let names = || primaries.collect::<Vec<_>>().join(", ");
+    let text = match &map.reached {
+        Reached::Several => format!("split brain: multiple primaries: {}", names()),
+        Reached::Outdated(_) => format!("a primary of an older history: {}", names()),
+        Reached::Primary(_) | Reached::Nobody => return None,
+    };
+    Some(Effect::RaiseAlert {
         alert: Alert::MultiplePrimaries,
-        text: format!("split brain: multiple primaries: {}", text()),
+        text,
     })
 }
 

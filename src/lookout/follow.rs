@@ -21,6 +21,9 @@ use crate::time::Monotonic;
 pub(super) struct Following {
     /// The settings may not name the remembered primary. Off while that is being seen to.
     wanted: bool,
+    /// The remembered primary has been reached since it is remembered: one that was not is not
+    /// followed.
+    primary_seen: bool,
     /// The settings were changed, and the server has not been stopped and started well since.
     restart_owed: bool,
     step: Step,
@@ -53,6 +56,7 @@ impl Following {
     pub(super) fn new(restart_owed: bool) -> Self {
         Self {
             wanted: true,
+            primary_seen: false,
             restart_owed,
             step: Step::Idle,
             not_before: None,
@@ -66,6 +70,17 @@ impl Following {
         self.wanted = true;
         self.refused = false;
         self.not_before = None;
+    }
+
+    /// There is another primary to follow, once it is reached.
+    pub(super) fn follow_another(&mut self) {
+        self.want();
+        self.primary_seen = false;
+    }
+
+    /// The remembered primary is reached.
+    pub(super) fn primary_reached(&mut self) {
+        self.primary_seen = true;
     }
 
     pub(super) fn is_restarting(&self) -> bool {
@@ -94,6 +109,7 @@ impl Following {
     pub(super) fn pursue(
         &mut self,
         primary: Option<&NodeName>,
+        is_superseded: bool,
         config: &Config,
         state: &ClusterState,
         promotion: &Promotion,
@@ -109,7 +125,7 @@ impl Following {
         }
         // The own server is about to be a primary: its next answer says whether it is one.
         let now = turn.now.mono;
-        if !self.is_due(now) || promotion.may_be_under_way(now) {
+        if !self.primary_seen || !self.is_due(now) || promotion.may_be_under_way(now) {
             return;
         }
         let Some(info) = config.nodes.get(primary) else {
@@ -120,6 +136,9 @@ impl Following {
         };
         if !answer.in_recovery {
             self.refuse(primary, "its last poll reported a primary", turn);
+            return;
+        }
+        if is_superseded {
             return;
         }
         let Some(conninfo) = settings.conninfo_to(info) else {

@@ -4,34 +4,33 @@ use super::turn::Turn;
 use super::{Alert, CommandPurpose, Effect, Metric};
 use crate::config::Config;
 use crate::failover::{Decision, LagChange};
-use crate::time::Monotonic;
 
 /// Is lag over the warning limit.
 #[derive(Debug, Default)]
 pub(super) struct LagWarning {
-    since: Option<Monotonic>,
+    is_raised: bool,
 }
 
 impl LagWarning {
-    pub(super) fn is_raised(&self) -> bool {
-        self.since.is_some()
+    /// Whether the previous process left the alert standing.
+    pub(super) fn recall(is_raised: bool) -> Self {
+        Self { is_raised }
     }
 
-    /// Since when it has been.
-    pub(super) fn since(&self) -> Option<Monotonic> {
-        self.since
+    pub(super) fn is_raised(&self) -> bool {
+        self.is_raised
     }
 
     /// This node is a primary now.
     pub(super) fn forget(&mut self) {
-        self.since = None;
+        self.is_raised = false;
     }
 
     pub(super) fn follow(&mut self, decision: &Decision, config: &Config, turn: &mut Turn<'_>) {
         match decision.lag.change {
             LagChange::None => {}
             LagChange::Raised => {
-                self.since = Some(turn.now.mono);
+                self.is_raised = true;
                 turn.push(Effect::RaiseAlert {
                     alert: Alert::ReplicationDelay,
                     text: decision.verdict.to_string(),
@@ -41,7 +40,7 @@ impl LagWarning {
                 }
             }
             LagChange::Cleared => {
-                self.since = None;
+                self.is_raised = false;
                 turn.push(Effect::ClearAlert(Alert::ReplicationDelay));
             }
         }
@@ -50,7 +49,8 @@ impl LagWarning {
 
 /// Not on fresh facts as well: that is the same decision, continued.
 pub(super) fn measure(decision: &Decision, turn: &mut Turn<'_>) {
-    let lag = decision.lag.lag.map(Metric::ReplicationLag);
+    let lag = decision.lag.lag.filter(|_| decision.lag.is_measured);
+    let lag = lag.map(Metric::ReplicationLag);
     let ignored = decision
         .disconnect_ignored
         .then_some(Metric::DisconnectIgnored);

@@ -1,8 +1,10 @@
 //! What must survive a restart of the daemon: carried in the state file, read once at start.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use crate::config::NodeName;
+use crate::cluster::Lsn;
+use crate::config::{NodeName, ObserverName};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// The part of the core that outlives a process.
@@ -21,6 +23,39 @@ pub struct Memory {
     pub failover: Option<PastFailover>,
     /// The alert `failover_failed` stands.
     pub failover_failed: bool,
+    /// When this was written.
+    pub saved: Option<Contact>,
+    /// Nodes that last reported that they are primaries.
+    pub primaries: BTreeSet<NodeName>,
+    /// Primaries in whose place another one has come, and which.
+    pub superseded: BTreeMap<NodeName, NodeName>,
+    /// Standbys of another history than the last primary's, and the position that proved it.
+    pub diverged: BTreeMap<NodeName, Lsn>,
+    /// The last primary that answered.
+    pub last_primary: Option<PastPrimary>,
+    /// Which primaries each observer has ever reported.
+    pub witnesses: BTreeMap<ObserverName, BTreeSet<NodeName>>,
+    /// The node that goes first in this outage.
+    pub went_first: Option<NodeName>,
+    /// Lag is over the warning limit, and the alert stands.
+    pub lag_warning: bool,
+    /// The alert `failover_stuck` stands.
+    pub failover_stuck: bool,
+}
+
+/// The last primary, for a later process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastPrimary {
+    /// Its name.
+    pub node: NodeName,
+    /// Its position when it last answered.
+    pub lsn: Option<Lsn>,
+    /// Its timeline.
+    pub timeline: Option<u32>,
+    /// When it first answered as a primary of this timeline.
+    pub since: Contact,
+    /// When it last did.
+    pub at: Contact,
 }
 
 /// A run of our failover command, for a later process: it must not be repeated sooner than this one
@@ -90,7 +125,34 @@ pub struct Contact {
     pub wall: WallTime,
 }
 
+impl Contact {
+    /// A moment on the clock of this process, for a later one.
+    pub(super) fn of(at: Monotonic, now: Now) -> Self {
+        Self {
+            mono: Some(at),
+            wall: now.wall - now.mono.since(at),
+        }
+    }
+
+    /// On the clock of this process. One whose monotonic time is not known, or lies ahead, counts
+    /// as just now: a wall clock may have been stepped, and waiting once more is the lesser evil.
+    pub(super) fn at(&self, now: Monotonic) -> Monotonic {
+        self.mono.filter(|at| *at <= now).unwrap_or(now)
+    }
+}
+
 impl Memory {
+    /// Was it written longer than this before `now`.
+    pub(super) fn is_older_than(&self, limit: Duration, now: Now) -> bool {
+        self.saved.as_ref().is_some_and(|saved| {
+            let age = match saved.mono.filter(|at| *at <= now.mono) {
+                Some(at) => now.mono.since(at),
+                None => now.wall.since(saved.wall),
+            };
+            age >= limit
+        })
+    }
+
     /// The latest of the contacts with each primary, for a later process. One that is within reach
     /// now is written without its time.
     pub(super) fn contacts<'a>(
@@ -118,21 +180,17 @@ impl Memory {
         latest.into_iter().map(contact).collect()
     }
 
-    /// The contacts on the clock of this process. One whose monotonic time is not known, or lies
-    /// ahead, counts as just now: a wall clock may have been stepped, and waiting the limit once
-    /// more is the lesser evil. So does one with the remembered primary that the file does not tell
-    /// of.
+    /// The contacts on the clock of this process. One with the remembered primary that the file
+    /// does not hold counts as just now.
     pub(super) fn contacts_at(&self, now: Monotonic) -> Vec<(NodeName, Monotonic)> {
-        let at = |contact: &Contact| contact.mono.filter(|at| *at <= now).unwrap_or(now);
-        let untold = self
+        let missing = self
             .primary
             .iter()
             .filter(|primary| !self.contacts.contains_key(*primary));
-        let told = self
-            .contacts
-            .iter()
-            .map(|(node, contact)| (node.clone(), at(contact)));
-        told.chain(untold.map(|primary| (primary.clone(), now)))
+        let known = self.contacts.iter();
+        let known = known.map(|(node, contact)| (node.clone(), contact.at(now)));
+        known
+            .chain(missing.map(|primary| (primary.clone(), now)))
             .collect()
     }
 }

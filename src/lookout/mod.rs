@@ -16,6 +16,7 @@ mod lag;
 mod log_once;
 mod memory;
 mod metric;
+mod outage;
 mod presence;
 mod promotion;
 mod round;
@@ -25,20 +26,22 @@ mod turn;
 mod world;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use effect::{Alert, CommandId, CommandPurpose, Effect, ProbeId, Saved};
 pub use event::{CommandOutcome, Event, FollowOutcome, GivenTurn, PreviousCommand};
 pub use log_once::{LogOnce, Repeated};
-pub use memory::{Contact, FailoverOutcome, Memory, PastFailover, Process};
+pub use memory::{Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, Process};
 pub use metric::{Metric, Trouble};
 pub use round::{Look, Round, Rounds};
 
 use check::{Checks, Ended};
 use decisions::Decisions;
+use facts::Facts;
 use health::Health;
 use log_once::FailureLog;
 use presence::OwnPresence;
-use schedule::Schedule;
+use schedule::{Answered, Schedule};
 use turn::Turn;
 
 use crate::cluster::{ClusterState, NodeReport, ObserverReport, ProbeFailure, RoleReport};
@@ -69,7 +72,7 @@ impl Lookout {
         let mut schedule = Schedule::new(now.mono);
         schedule.adopt(&config, now.mono);
         Self {
-            decisions: Decisions::recall(memory, &config, now.mono),
+            decisions: Decisions::recall(memory, &config, now),
             presence: OwnPresence::new(&config),
             config,
             started_at: now.mono,
@@ -107,6 +110,7 @@ impl Lookout {
             now,
             effects,
             save: false,
+            is_scripted: false,
             next_command: self.next_command,
         };
         self.schedule.read_clock(now.mono);
@@ -133,19 +137,27 @@ impl Lookout {
                 if look == Look::Regular {
                     self.decisions.promotion.allow_another_try();
                 }
+                turn.is_scripted = true;
                 self.decisions
                     .decide(look, &self.config, &mut self.schedule, &mut turn);
             }
             Some(GivenTurn::Deadlines) => self.meet_deadlines(&mut turn),
+            Some(GivenTurn::FreshFactsOverdue) => {
+                let Decisions { outage, rounds, .. } = &mut self.decisions;
+                if let Some(round) = rounds.newest() {
+                    outage.undecided(&round.decision.verdict, &self.config, &mut turn);
+                }
+            }
             None if is_due => self.meet_deadlines(&mut turn),
             None => {}
         }
+        self.show_presence();
         self.next_command = turn.next_command;
         let save = turn.save;
         self.checks.expect_turn(self.next_deadline().max(now.mono));
         if save {
             let (memory, round) = (
-                self.decisions.memory(now),
+                self.decisions.memory(&self.config, now),
                 self.decisions.rounds.newest().cloned(),
             );
             effects.push(Effect::Save(Saved { memory, round }));
@@ -245,12 +257,14 @@ impl Lookout {
 
     /// What a later process must know.
     pub fn memory(&self, now: Now) -> Memory {
-        self.decisions.memory(now)
+        self.decisions.memory(&self.config, now)
     }
 
-    /// Are observers polled at all now.
+    /// Are observers polled at all now: whoever reaches no primary needs every witness.
     fn polls_observers(&self) -> bool {
-        !self.config.poll_observers_on_warning_only || self.decisions.lag.is_raised()
+        !self.config.poll_observers_on_warning_only
+            || self.decisions.lag.is_raised()
+            || !self.decisions.facts.state.reaches_primary()
     }
 
     /// Merges one event.
@@ -263,8 +277,8 @@ impl Lookout {
         } = self;
         match event {
             Event::NodeProbed { node, outcome, .. } => {
-                let probe = schedule.node_reported(&node);
-                self.node_reported(&node, probe, outcome, turn);
+                let answered = schedule.node_reported(&node);
+                self.node_reported(&node, answered, outcome, turn);
             }
             Event::ObserverProbed {
                 observer, outcome, ..
@@ -311,24 +325,27 @@ impl Lookout {
         self.decisions.following.want();
         self.health.begin_anew(self.schedule.tick(), now);
         self.checks.request(&self.config, &mut self.schedule, now);
-        self.take_due_probes(turn);
     }
 
     fn node_reported(
         &mut self,
         node: &NodeName,
-        probe: ProbeId,
+        answered: Answered,
         outcome: Result<NodeReport, ProbeFailure>,
         turn: &mut Turn<'_>,
     ) {
         if self.config.own_db.as_ref() == Some(node) {
             let is_primary =
                 |report: &NodeReport| matches!(report.role, RoleReport::Primary { .. });
+            let is_primary = outcome.as_ref().is_ok_and(is_primary);
             self.decisions
                 .promotion
-                .own_node_polled(probe, outcome.as_ref().is_ok_and(is_primary));
+                .own_node_polled(answered.probe, is_primary);
+            if is_primary {
+                self.decisions.outage.over(turn);
+            }
         }
-        self.merge_node(node, outcome, turn);
+        self.merge_node(node, outcome, answered.asked, turn);
         let with_observers = self.polls_observers();
         self.health.reported(&self.schedule, with_observers, turn);
     }
@@ -337,24 +354,29 @@ impl Lookout {
         &mut self,
         node: &NodeName,
         outcome: Result<NodeReport, ProbeFailure>,
+        asked: Option<Monotonic>,
         turn: &mut Turn<'_>,
     ) {
         self.failures.node(node, outcome.as_ref().err(), turn);
-        let remembered = self.decisions.facts.remembered.as_ref() == Some(node);
-        if self
-            .decisions
-            .facts
-            .state
-            .node_probed(node, outcome, remembered, turn.now)
-        {
+        let Facts {
+            state, remembered, ..
+        } = &mut self.decisions.facts;
+        let was_gone = state.history.gone.contains(node);
+        let context = Facts::context(remembered.as_ref(), &self.config, turn.now);
+        if state.node_probed(node, outcome, asked, context) {
             self.schedule.decision = turn.now.mono;
+        }
+        if was_gone && !state.history.gone.contains(node) {
+            turn.warning(format!(
+                "{node} is in known_gone_nodes and is reached as a primary: its entry is ignored until the next reload"
+            ));
         }
     }
 
     /// A connection lost while idle is no answer to a probe: whoever waits for fresh facts waits on,
     /// and the node is polled again at once.
     fn node_lost(&mut self, node: &NodeName, failure: ProbeFailure, turn: &mut Turn<'_>) {
-        self.merge_node(node, Err(failure), turn);
+        self.merge_node(node, Err(failure), None, turn);
         self.schedule.hurry_node(node, turn.now.mono);
     }
 
@@ -366,17 +388,11 @@ impl Lookout {
     ) {
         self.failures
             .observer(observer, &outcome, &self.decisions.facts.state, turn);
-        let awaited = matches!(
-            self.last_round().map(|round| &round.decision.verdict),
-            Some(Verdict::Wait(Wait::ObserversSinceWarning { .. }))
-        );
-        if self
-            .decisions
-            .facts
-            .state
-            .observer_probed(observer, outcome, turn.now)
-            || awaited
-        {
+        let Facts {
+            state, remembered, ..
+        } = &mut self.decisions.facts;
+        let context = Facts::context(remembered.as_ref(), &self.config, turn.now);
+        if state.observer_probed(observer, outcome, context) {
             self.schedule.decision = turn.now.mono;
         }
         let with_observers = self.polls_observers();
@@ -401,6 +417,7 @@ impl Lookout {
         {
             if *outcome == CommandOutcome::Exited(0) {
                 self.decisions.lag.forget();
+                self.decisions.outage.over(turn);
             }
         } else if *outcome != CommandOutcome::Exited(0) {
             turn.error(format!("over_warning_limit_command {outcome}"));
@@ -432,7 +449,12 @@ impl Lookout {
             // One that was merely requested is made on what is known.
             Some(Ended::Overdue(Look::Regular)) => self.conclude(Look::Regular, turn),
             // No decision on fresh facts this round.
-            Some(Ended::Overdue(Look::Fresh)) => {
+            Some(Ended::Overdue(Look::Fresh | Look::Announced)) => {
+                let overdue = Verdict::Wait(Wait::FreshFactsOverdue);
+                self.decisions.outage.withdraw();
+                self.decisions
+                    .outage
+                    .undecided(&overdue, &self.config, turn);
                 self.schedule.decision = now + self.config.check_interval;
                 self.decisions
                     .note_wait(Wait::FreshFactsOverdue, &self.config, turn);
@@ -446,21 +468,42 @@ impl Lookout {
 
     /// Makes a decision and waits for what it asks for.
     fn conclude(&mut self, look: Look, turn: &mut Turn<'_>) {
-        let wants_fresh_facts = self
+        let next = self
             .decisions
             .decide(look, &self.config, &mut self.schedule, turn);
+        self.show_presence();
         let now = turn.now.mono;
         let verdict = self.last_round().map(|round| &round.decision.verdict);
         let again = verdict.and_then(Verdict::look_again_at);
         let regular = now + self.config.check_interval;
         self.schedule.decision = again.map_or(regular, |again| again.clamp(now, regular));
-        if wants_fresh_facts {
-            self.checks
-                .begin_fresh(&self.config, &mut self.schedule, now);
-            self.take_due_probes(turn);
+        let (config, schedule) = (&self.config, &mut self.schedule);
+        match next {
+            Some(Look::Fresh) => self.checks.begin_fresh(config, schedule, now),
+            Some(Look::Announced) => {
+                // The first look is taken at once; who has to look again gives the others time.
+                let pause = if look == Look::Announced {
+                    LOOK_AGAIN
+                } else {
+                    Duration::ZERO
+                };
+                self.checks
+                    .begin_announced(config, schedule, now + pause, now);
+            }
+            Some(Look::Regular) | None => return,
         }
+        self.take_due_probes(turn);
+    }
+
+    /// Shows what this daemon is at, from the next polls on.
+    fn show_presence(&mut self) {
+        let state = self.decisions.shown(&self.config);
+        self.presence.show(state);
     }
 }
+
+/// Between two looks at what other daemons have announced.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod restart_tests;

@@ -35,6 +35,16 @@ impl OwnPresence {
         self.rename();
     }
 
+    /// Shows this from the next poll on. Says whether it is something else than before.
+    pub(super) fn show(&mut self, state: DaemonState) -> bool {
+        let is_news = state != self.state;
+        if is_news {
+            self.state = state;
+            self.rename();
+        }
+        is_news
+    }
+
     /// The name of our sessions.
     pub(super) fn session(&self) -> &Arc<str> {
         &self.session

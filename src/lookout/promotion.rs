@@ -9,6 +9,7 @@ use super::{
     Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FailoverOutcome, Memory,
     PastFailover, PreviousCommand, ProbeId, Process,
 };
+use crate::cluster::DaemonState;
 use crate::config::{Config, NodeName};
 use crate::time::Monotonic;
 
@@ -103,6 +104,20 @@ impl Promotion {
         self.running.is_some()
     }
 
+    /// What our sessions show of it; `None`: nothing. A success is shown until the server is a
+    /// primary, so that nobody else promotes meanwhile.
+    pub(super) fn shown(&self) -> Option<DaemonState> {
+        if self.is_running() {
+            return Some(DaemonState::Promoting);
+        }
+        match self.last.as_ref()?.outcome {
+            FailoverOutcome::Failed => Some(DaemonState::Failed),
+            FailoverOutcome::Running | FailoverOutcome::Succeeded | FailoverOutcome::Unknown => {
+                Some(DaemonState::Promoting)
+            }
+        }
+    }
+
     /// The command has succeeded, and our own node was not polled since.
     pub(super) fn is_unsettled(&self) -> bool {
         self.settled_by.is_some()
@@ -149,6 +164,8 @@ impl Promotion {
             return;
         };
         self.running = Some(turn.run(CommandPurpose::Failover, command, config));
+        // Every server is to show it at once.
+        schedule.hurry_all(turn.now.mono);
         self.last = Some(PastFailover {
             primary,
             outcome: FailoverOutcome::Running,

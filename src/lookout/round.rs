@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cluster::{ClusterState, NodeMap};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::failover::{Decision, Figures, Wait};
-use crate::time::{Monotonic, Now};
+use crate::time::Now;
 
 /// On what facts a decision is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Look {
     Regular,
     /// On what everybody reported since a regular decision wanted fresh facts.
     Fresh,
+    /// On what everybody reported since this daemon announced that it promotes its node.
+    Announced,
 }
 
 /// What a round came to.
@@ -99,25 +101,9 @@ pub(super) fn first_answers_missing(config: &Config, state: &ClusterState) -> Op
     (!nodes.is_empty() || !observers.is_empty()).then_some(Wait::FirstAnswers { nodes, observers })
 }
 
-/// Observers that are polled during a warning alone, and were not yet since it began at `since`.
-pub(super) fn observers_missing(
-    since: Monotonic,
-    config: &Config,
-    state: &ClusterState,
-    now: Monotonic,
-) -> Option<Wait> {
-    let until = since + config.poll_interval * OBSERVERS_PATIENCE;
-    let polled = |at: Option<Monotonic>| at.is_some_and(|at| at >= since);
-    let observers = state.observers.iter();
-    let observers =
-        observers.filter(|(_, observer)| !polled(observer.attempt.map(|attempt| attempt.at)));
-    let observers: Vec<_> = observers.map(|(name, _)| name.clone()).collect();
-    (now < until && !observers.is_empty())
-        .then_some(Wait::ObserversSinceWarning { observers, until })
-}
-
-/// The primary of a round: the one connected, else among the disconnected ones the one remembered
-/// already, else the one seen last.
+/// The primary of a round: the one connected, else among the disconnected ones that nobody has
+/// superseded the one remembered already, else the one of the highest timeline, else the one seen
+/// last.
 pub(super) fn primary_of(
     map: &NodeMap,
     remembered: Option<&NodeName>,
@@ -126,28 +112,25 @@ pub(super) fn primary_of(
     if let Some(primary) = map.sole_primary() {
         return Some(primary.clone());
     }
-    if let Some(remembered) = remembered.filter(|node| map.disconnected_primaries.contains(*node)) {
+    let lost = map.disconnected_primaries.iter();
+    let mut lost = lost.filter(|node| !map.superseded.contains(*node));
+    if let Some(remembered) = remembered.filter(|node| lost.clone().any(|it| it == *node)) {
         return Some(remembered.clone());
     }
     let seen = |node: &NodeName| {
-        let contacts = state
-            .primary_contacts()
-            .filter(|(contact, ..)| *contact == node);
-        contacts.map(|(_, at, _)| at).max()
+        let contacts = state.contacts().filter(|(contact, ..)| *contact == node);
+        contacts.map(|(_, at, ..)| at).max()
     };
-    map.disconnected_primaries
-        .iter()
-        .max_by_key(|node| seen(node))
-        .cloned()
+    let best = lost
+        .by_ref()
+        .max_by_key(|node| (state.timeline(node), seen(node)));
+    best.cloned()
 }
 
 /// Decisions that are kept.
 const MAX_ROUNDS: usize = 100;
 /// Rows of their tables: 100 decisions of 25 nodes, fewer of a larger cluster.
 const MAX_ROWS: usize = 6_000;
-/// With `poll_observers_on_warning_only`, observers are waited for this many poll intervals after
-/// the warning began.
-const OBSERVERS_PATIENCE: u32 = 5;
 
 #[cfg(test)]
 #[path = "round_tests.rs"]

@@ -33,6 +33,15 @@ impl Tick {
     }
 }
 
+/// What a report answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answered {
+    /// The probe, or the next one's id where none was under way.
+    pub(super) probe: ProbeId,
+    /// When it began.
+    pub(super) asked: Option<Monotonic>,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Cadence {
     due: Monotonic,
@@ -165,14 +174,13 @@ impl Schedule {
             .is_some_and(|cadence| cadence.awaits(probe))
     }
 
-    /// An awaited report of this node has come: which probe it answers, or the next one's id where
-    /// none was under way.
-    pub(super) fn node_reported(&mut self, node: &NodeName) -> ProbeId {
+    /// An awaited report of this node has come: what it answers.
+    pub(super) fn node_reported(&mut self, node: &NodeName) -> Answered {
         let (tick, next) = (self.tick(), self.next_id());
         let cadence = self.nodes.get_mut(node);
-        cadence
-            .and_then(|cadence| cadence.report(tick))
-            .unwrap_or(next)
+        let answered = cadence.and_then(|cadence| Some((cadence.report(tick)?, cadence.started)));
+        let (probe, asked) = answered.unwrap_or((next, None));
+        Answered { probe, asked }
     }
 
     /// An awaited report of this observer has come.

@@ -213,13 +213,19 @@ impl<'a> Run<'a> {
     fn check(&mut self, check: &CheckLine, facts: &[Line]) {
         let t = self.clocks.t();
         self.effects.clear();
-        let wants_fresh_facts = self.decide(Look::Regular, check);
-        if wants_fresh_facts && !facts.is_empty() {
+        self.decide(Look::Regular, check);
+        let wants_fresh_facts = self.wants(|it| matches!(it, Verdict::WantsFreshFacts { .. }));
+        if wants_fresh_facts && facts.is_empty() {
+            self.turn(Event::Turn(GivenTurn::FreshFactsOverdue));
+        } else if wants_fresh_facts {
             for line in facts {
                 self.clocks.go_to(line.t);
                 self.learn(&line.step);
             }
             self.decide(Look::Fresh, check);
+            if self.wants(|verdict| matches!(verdict, Verdict::Announce { .. })) {
+                self.decide(Look::Announced, check);
+            }
         }
         let Some(round) = self.lookout.rounds().newest().cloned() else {
             return;
@@ -230,7 +236,7 @@ impl<'a> Run<'a> {
     }
 
     /// A decision, and what comes of its effects: at once, each before the next effect.
-    fn decide(&mut self, look: Look, check: &CheckLine) -> bool {
+    fn decide(&mut self, look: Look, check: &CheckLine) {
         let mut at = self.effects.len();
         self.turn(Event::Turn(GivenTurn::Decision(look)));
         while let Some(effect) = self.effects.get(at) {
@@ -241,11 +247,12 @@ impl<'a> Run<'a> {
                 self.effects.extend(later);
             }
         }
-        let verdict = self
-            .lookout
-            .last_round()
-            .map(|round| &round.decision.verdict);
-        matches!(verdict, Some(Verdict::WantsFreshFacts { .. }))
+    }
+
+    /// Does the last verdict want this.
+    fn wants(&self, what: impl Fn(&Verdict) -> bool) -> bool {
+        let round = self.lookout.last_round();
+        round.is_some_and(|round| what(&round.decision.verdict))
     }
 
     fn tell_decision(

@@ -1,0 +1,229 @@
+//! Announce, then look: who would promote shows so on every server that it reaches, polls everybody
+//! once more, and gives way to whoever promotes already or goes first (behaviour.md, "The decision"
+//! d). So two daemons that reach one server throughout never both promote.
+
+use std::time::Duration;
+
+use super::candidate::Candidate;
+use super::{Blocker, Snapshot, Verdict};
+use crate::cluster::{DaemonState, Lsn, Presence, Witness, daemon_name};
+use crate::config::{NodeName, ObserverName};
+use crate::time::Monotonic;
+
+/// What this daemon announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// When it first did.
+    pub at: Monotonic,
+    /// The position of its node then.
+    pub position: Lsn,
+    /// A script gives the answers: servers in it do not show what we announce.
+    pub by_script: bool,
+}
+
+/// Why everybody is polled once more before this node is promoted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LookAgain {
+    /// It has just been announced.
+    Announced,
+    /// These servers do not show our announcement yet.
+    NotShown {
+        /// Which servers.
+        nodes: Vec<NodeName>,
+    },
+    /// These observers relay what servers showed before our announcement.
+    OldRelay {
+        /// Which observers.
+        observers: Vec<ObserverName>,
+    },
+    /// Another daemon that goes after us has not withdrawn its announcement yet.
+    OthersAnnounced {
+        /// Their names.
+        daemons: Vec<String>,
+    },
+}
+
+/// What another daemon shows.
+struct Shown {
+    daemon: String,
+    state: DaemonState,
+    witness: Witness,
+}
+
+impl Snapshot<'_> {
+    /// Another daemon that is promoting its node, wherever it shows so.
+    pub(super) fn other_promotes(&self) -> Option<Blocker> {
+        let mut shown = self.shown().into_iter();
+        let promotes = shown.find(|shown| shown.state == DaemonState::Promoting)?;
+        Some(Blocker::OtherPromotes {
+            daemon: promotes.daemon,
+            witness: promotes.witness,
+        })
+    }
+
+    /// What has to come before our promotion; `None`: nothing any more.
+    pub(super) fn announcement(&self, winner: &Candidate) -> Option<Verdict> {
+        if !self.is_presence_shown() {
+            return None;
+        }
+        let again = |why| {
+            let winner = winner.clone();
+            Some(Verdict::Announce { winner, why })
+        };
+        let Some(announced) = self.announced else {
+            return again(LookAgain::Announced);
+        };
+        let mut others = Vec::new();
+        for shown in self.shown() {
+            let DaemonState::Wants(position) = shown.state else {
+                continue;
+            };
+            if self.goes_before(&shown.daemon, position, winner, announced) {
+                return Some(Verdict::Hold(Blocker::OtherAnnounced {
+                    daemon: shown.daemon,
+                    witness: shown.witness,
+                }));
+            }
+            others.push(shown.daemon);
+        }
+        if !others.is_empty() {
+            return again(LookAgain::OthersAnnounced { daemons: others });
+        }
+        if announced.by_script {
+            return None;
+        }
+        let nodes = self.not_showing();
+        if !nodes.is_empty() {
+            return again(LookAgain::NotShown { nodes });
+        }
+        let observers = self.old_relays(announced);
+        (!observers.is_empty())
+            .then(|| again(LookAgain::OldRelay { observers }))
+            .flatten()
+    }
+
+    /// By the announced positions, then priority, then name.
+    fn goes_before(
+        &self,
+        daemon: &str,
+        position: Option<Lsn>,
+        winner: &Candidate,
+        announced: Announcement,
+    ) -> bool {
+        let nodes = self.config.nodes.keys();
+        let node = nodes
+            .into_iter()
+            .find(|node| daemon_name(node.as_str()) == daemon);
+        let known = node.and_then(|node| self.map.standbys.get(node));
+        let position = position.or_else(|| known.map(|standby| standby.position()));
+        let priority = |node: &NodeName| {
+            let priority = self.config.failover_priorities.get(node);
+            priority.copied().unwrap_or_default()
+        };
+        // One of whom nothing is known goes first: holding costs time, two primaries cost data.
+        let Some(position) = position else {
+            return true;
+        };
+        let theirs = (position, node.map_or(0, priority), daemon.to_owned());
+        let own = daemon_name(winner.node.as_str());
+        theirs > (announced.position, winner.priority, own)
+    }
+
+    /// Does any server that we reach, or an observer does, show sessions.
+    fn is_presence_shown(&self) -> bool {
+        let nodes = self.state.nodes.values().filter(|node| node.is_connected());
+        let mut answers = nodes.filter_map(|node| node.answer.as_ref());
+        answers.any(|answer| answer.daemons.is_some()) || !self.shown().is_empty()
+    }
+
+    /// Servers that show sessions, but not ours as it is announced.
+    fn not_showing(&self) -> Vec<NodeName> {
+        let own = self
+            .config
+            .own_db
+            .as_ref()
+            .map(|own| daemon_name(own.as_str()));
+        let is_ours = |presence: &Presence| {
+            Some(&presence.daemon) == own.as_ref()
+                && matches!(presence.state, DaemonState::Wants(_))
+        };
+        let nodes = self.state.nodes.iter();
+        let nodes = nodes.filter(|(_, node)| node.is_connected());
+        let nodes = nodes.filter_map(|(name, node)| Some((name, node.answer.as_ref()?)));
+        nodes
+            .filter(|(_, answer)| {
+                let daemons = answer.daemons.as_ref();
+                daemons.is_some_and(|daemons| !daemons.iter().any(is_ours))
+            })
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Observers whose relay of a server that we do not reach is older than our announcement. They
+    /// are waited for no longer than the limit.
+    fn old_relays(&self, announced: Announcement) -> Vec<ObserverName> {
+        if self.now.since(announced.at) >= self.config.failover_lag {
+            return Vec::new();
+        }
+        let is_reached = |node: &NodeName| {
+            let node = self.state.nodes.get(node);
+            node.is_some_and(|node| node.is_connected())
+        };
+        let is_old = |observer: &&ObserverName| {
+            let sightings = self.state.observers.get(*observer);
+            let mut sightings = sightings.into_iter().flat_map(|state| &state.nodes);
+            sightings.any(|(node, sighting)| {
+                let at = sighting.at.before(sighting.resolution);
+                sighting.daemons.is_some() && !is_reached(node) && at <= announced.at
+            })
+        };
+        let observers = self.map.connected_observers.iter();
+        observers.filter(is_old).cloned().collect()
+    }
+
+    /// What other daemons show, on servers that we reach and through observers. A session that was
+    /// not used for three polls is nobody's.
+    fn shown(&self) -> Vec<Shown> {
+        let own = self
+            .config
+            .own_db
+            .as_ref()
+            .map(|own| daemon_name(own.as_str()));
+        let young = self.config.poll_interval * MAX_SESSION_POLLS;
+        let mut shown = Vec::new();
+        let mut take = |daemons: &[Presence], since: Duration, witness: Witness| {
+            for presence in daemons {
+                let is_other = Some(&presence.daemon) != own.as_ref();
+                if is_other && presence.age.saturating_add(since) < young {
+                    shown.push(Shown {
+                        daemon: presence.daemon.clone(),
+                        state: presence.state,
+                        witness: witness.clone(),
+                    });
+                }
+            }
+        };
+        for node in self.state.nodes.values().filter(|node| node.is_connected()) {
+            if let Some(answer) = &node.answer {
+                let since = self.now.since(answer.at);
+                take(
+                    answer.daemons.as_deref().unwrap_or_default(),
+                    since,
+                    Witness::Ourselves,
+                );
+            }
+        }
+        for name in &self.map.connected_observers {
+            let sightings = self.state.observers.get(name);
+            for sighting in sightings.into_iter().flat_map(|state| state.nodes.values()) {
+                let since = self.now.since(sighting.at);
+                let daemons = sighting.daemons.as_deref().unwrap_or_default();
+                take(daemons, since, Witness::Observer(name.clone()));
+            }
+        }
+        shown
+    }
+}
+
+/// A session counts for so many poll intervals after it was last used.
+const MAX_SESSION_POLLS: u32 = 3;
