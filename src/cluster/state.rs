@@ -141,6 +141,13 @@ pub struct OwnDaemon {
     pub missed: u32,
 }
 
+impl OwnDaemon {
+    /// So many answers of its server did not show it that it is gone.
+    pub fn is_gone(&self) -> bool {
+        self.missed >= MAX_MISSED
+    }
+}
+
 impl NodeState {
     /// Did our last attempt reach it.
     pub fn is_connected(&self) -> bool {
@@ -266,3 +273,6 @@ impl Sighting {
         Some(self.db_time?.distance(self.last_replay?))
     }
 }
+
+/// A daemon that so many answers of its server did not show is gone.
+const MAX_MISSED: u32 = 3;

@@ -63,7 +63,8 @@ impl Snapshot<'_> {
 
     /// What has to come before our promotion; `None`: nothing any more.
     pub(super) fn announcement(&self, winner: &Candidate) -> Option<Verdict> {
-        if !self.is_presence_shown() {
+        // Without a command nothing will be promoted: an announcement would only hold others up.
+        if self.config.failover_command.is_none() || !self.is_presence_shown() {
             return None;
         }
         let again = |why| {

@@ -240,14 +240,14 @@ impl Snapshot<'_> {
         if self.config.own_db.as_ref() == Some(node) {
             return None;
         }
-        let OwnDaemon { state, at, missed } = self.state.nodes.get(node)?.own_daemon?;
+        let daemon = self.state.nodes.get(node)?.own_daemon?;
+        let OwnDaemon { state, at, .. } = daemon;
         let since = self.now.since(at);
         if state.is_promoting() {
             let patience = self.config.failover_lag * 10;
-            return (missed >= MAX_MISSED && since > patience)
-                .then_some(Place::DaemonGone { since });
+            return (daemon.is_gone() && since > patience).then_some(Place::DaemonGone { since });
         }
-        if missed >= MAX_MISSED {
+        if daemon.is_gone() {
             return Some(Place::DaemonGone { since });
         }
         state.steps_aside().then_some(Place::StepsAside { state })
@@ -331,5 +331,3 @@ pub(super) fn would_go_first(snapshot: &Snapshot<'_>, node: &NodeName) -> bool {
 
 /// A candidate's poll is at most this old, or two poll intervals if that is longer.
 const MAX_POLL_AGE: Duration = Duration::from_secs(20);
-/// A daemon that so many answers of its server did not show is gone.
-const MAX_MISSED: u32 = 3;

@@ -13,6 +13,7 @@ mod lag;
 mod quorum;
 mod sentence;
 mod verdict;
+mod warnings;
 
 pub use announce::{Announcement, LookAgain};
 pub use candidate::{Candidate, Contender, Place};

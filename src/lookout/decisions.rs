@@ -11,6 +11,7 @@ use super::outage::Outage;
 use super::promotion::Promotion;
 use super::schedule::Schedule;
 use super::turn::Turn;
+use super::watch::Watch;
 use super::{Look, Memory, Round, Rounds, round};
 use crate::cluster::{DaemonState, NodeMap, NodeState};
 use crate::config::Config;
@@ -26,6 +27,7 @@ pub(super) struct Decisions {
     pub(super) promotion: Promotion,
     pub(super) following: Following,
     pub(super) outage: Outage,
+    pub(super) watch: Watch,
     pub(super) rounds: Rounds,
     log: DecisionLog,
 }
@@ -40,6 +42,7 @@ impl Decisions {
             promotion: Promotion::recall(memory, config, now.mono),
             following: Following::new(memory.restart_owed),
             outage: Outage::recall(memory),
+            watch: Watch::default(),
             rounds: Rounds::default(),
             log: DecisionLog::new(),
         }
@@ -112,6 +115,9 @@ impl Decisions {
             lag::measure(&decision, turn);
         }
         self.note(map, decision, figures, turn);
+        if let Some(round) = self.rounds.newest().filter(|_| look == Look::Regular) {
+            self.watch.follow(round, &self.facts.state, config, turn);
+        }
         if promotes {
             let primary = self.facts.remembered.clone();
             self.promotion.start(primary, config, schedule, turn);
@@ -136,7 +142,7 @@ impl Decisions {
     }
 
     /// What our sessions are to show.
-    pub(super) fn shown(&self, config: &Config) -> DaemonState {
+    pub(super) fn shown(&self, config: &Config, now: Monotonic) -> DaemonState {
         let Some(own) = &config.own_db else {
             return DaemonState::Observer;
         };
@@ -148,7 +154,7 @@ impl Decisions {
         if let Some(announced) = self.outage.announced() {
             return DaemonState::Wants(Some(announced.position));
         }
-        if let Some(state) = self.promotion.shown() {
+        if let Some(state) = self.promotion.shown(config, now) {
             return state;
         }
         if config.never_promote.contains(own) {

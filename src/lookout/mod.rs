@@ -22,6 +22,7 @@ mod promotion;
 mod round;
 mod schedule;
 mod turn;
+mod watch;
 #[cfg(test)]
 mod world;
 
@@ -44,7 +45,9 @@ use presence::OwnPresence;
 use schedule::{Answered, Schedule};
 use turn::Turn;
 
-use crate::cluster::{ClusterState, NodeReport, ObserverReport, ProbeFailure, RoleReport};
+use crate::cluster::{
+    ClusterState, NodeReport, NodeState, ObserverReport, ProbeFailure, RoleReport,
+};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::failover::{Verdict, Wait};
 use crate::time::{Monotonic, Now};
@@ -151,7 +154,7 @@ impl Lookout {
             None if is_due => self.meet_deadlines(&mut turn),
             None => {}
         }
-        self.show_presence();
+        self.show_presence(turn.now.mono);
         self.next_command = turn.next_command;
         let save = turn.save;
         self.checks.expect_turn(self.next_deadline().max(now.mono));
@@ -362,9 +365,17 @@ impl Lookout {
             state, remembered, ..
         } = &mut self.decisions.facts;
         let was_gone = state.history.gone.contains(node);
+        let was_primary = state
+            .nodes
+            .get(node)
+            .is_some_and(NodeState::is_connected_primary);
         let context = Facts::context(remembered.as_ref(), &self.config, turn.now);
         if state.node_probed(node, outcome, asked, context) {
             self.schedule.decision = turn.now.mono;
+        }
+        let is_lost = was_primary && state.nodes.get(node).is_some_and(|it| !it.is_connected());
+        if is_lost && remembered.as_ref() == Some(node) {
+            self.decisions.watch.primary_lost(turn.now.mono);
         }
         if was_gone && !state.history.gone.contains(node) {
             turn.warning(format!(
@@ -471,7 +482,7 @@ impl Lookout {
         let next = self
             .decisions
             .decide(look, &self.config, &mut self.schedule, turn);
-        self.show_presence();
+        self.show_presence(turn.now.mono);
         let now = turn.now.mono;
         let verdict = self.last_round().map(|round| &round.decision.verdict);
         let again = verdict.and_then(Verdict::look_again_at);
@@ -496,8 +507,8 @@ impl Lookout {
     }
 
     /// Shows what this daemon is at, from the next polls on.
-    fn show_presence(&mut self) {
-        let state = self.decisions.shown(&self.config);
+    fn show_presence(&mut self, now: Monotonic) {
+        let state = self.decisions.shown(&self.config, now);
         self.presence.show(state);
     }
 }

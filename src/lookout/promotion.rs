@@ -105,15 +105,19 @@ impl Promotion {
     }
 
     /// What our sessions show of it; `None`: nothing. A success is shown until the server is a
-    /// primary, so that nobody else promotes meanwhile.
-    pub(super) fn shown(&self) -> Option<DaemonState> {
+    /// primary, so that nobody else promotes
+    /// meanwhile, but no longer than the limit: a command may report a success that was none.
+    pub(super) fn shown(&self, config: &Config, now: Monotonic) -> Option<DaemonState> {
         if self.is_running() {
             return Some(DaemonState::Promoting);
         }
-        match self.last.as_ref()?.outcome {
+        let last = self.last.as_ref()?;
+        let is_recent = |at: Monotonic| at <= now && now.since(at) < config.failover_lag;
+        match last.outcome {
             FailoverOutcome::Failed => Some(DaemonState::Failed),
             FailoverOutcome::Running | FailoverOutcome::Succeeded | FailoverOutcome::Unknown => {
-                Some(DaemonState::Promoting)
+                let is_recent = last.mono.is_some_and(is_recent);
+                is_recent.then_some(DaemonState::Promoting)
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::format::{DecisionFigures, alert_file};
-use crate::lookout::{Effect, Lookout, Metric, Round};
+use crate::lookout::{Alert, Effect, Lookout, Metric, Round};
 
 /// A decision line.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -97,6 +97,12 @@ impl DecisionLine {
             Effect::PrepareFollow { primary, .. } => {
                 self.followed.get_or_insert_with(|| primary.to_string());
             }
+            // Alerts that no decision makes.
+            Effect::RaiseAlert {
+                alert: Alert::DivergedStandby | Alert::PrimaryFlapping,
+                ..
+            }
+            | Effect::ClearAlert(Alert::DivergedStandby | Alert::PrimaryFlapping) => {}
             Effect::RaiseAlert { alert, .. } => {
                 self.alerts_raised.insert(alert_file(*alert));
             }

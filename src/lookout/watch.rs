@@ -1,0 +1,114 @@
+//! What operators are told of besides decisions: warnings, each once, and the alerts of a standby of
+//! another history and of a primary that comes and goes.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::turn::Turn;
+use super::{Alert, Effect, Round};
+use crate::cluster::ClusterState;
+use crate::config::Config;
+use crate::time::Monotonic;
+
+/// What has been logged and raised.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    logged: BTreeSet<String>,
+    /// Whether each alert stands; `None`: the previous process may have left it.
+    diverged: Option<bool>,
+    flapping: Option<bool>,
+    /// When the primary was lost, the latest last.
+    losses: VecDeque<Monotonic>,
+}
+
+impl Watch {
+    /// The primary was connected, and is not any more.
+    pub(super) fn primary_lost(&mut self, now: Monotonic) {
+        self.losses.push_back(now);
+        if self.losses.len() > MAX_LOSSES {
+            self.losses.pop_front();
+        }
+    }
+
+    /// Follows a regular decision.
+    pub(super) fn follow(
+        &mut self,
+        round: &Round,
+        state: &ClusterState,
+        config: &Config,
+        turn: &mut Turn<'_>,
+    ) {
+        self.warn(&round.figures.warnings, turn);
+        let now = turn.now.mono;
+        let window = config.failover_lag * 10;
+        self.losses.retain(|at| now.since(*at) < window);
+        let is_flapping = match self.flapping {
+            Some(true) => !self.losses.is_empty(),
+            Some(false) | None => self.losses.len() >= MAX_LOSSES,
+        };
+        raise(
+            &mut self.flapping,
+            is_flapping,
+            Alert::PrimaryFlapping,
+            turn,
+            || {
+                format!(
+                    "the primary was lost {MAX_LOSSES} times within {} s",
+                    window.as_secs()
+                )
+            },
+        );
+        if round.map.sole_primary().is_none() {
+            return;
+        }
+        let diverged: Vec<_> = state
+            .history
+            .diverged
+            .keys()
+            .map(ToString::to_string)
+            .collect();
+        raise(
+            &mut self.diverged,
+            !diverged.is_empty(),
+            Alert::DivergedStandby,
+            turn,
+            || {
+                let names = diverged.join(", ");
+                format!("of another history than the primary, rebuild it or run pg_rewind: {names}")
+            },
+        );
+    }
+
+    fn warn(&mut self, warnings: &[String], turn: &mut Turn<'_>) {
+        self.logged.retain(|known| warnings.contains(known));
+        for warning in warnings {
+            if self.logged.insert(warning.clone()) {
+                turn.warning(warning.clone());
+            }
+        }
+    }
+}
+
+fn raise(
+    stands: &mut Option<bool>,
+    is_so: bool,
+    alert: Alert,
+    turn: &mut Turn<'_>,
+    text: impl Fn() -> String,
+) {
+    if *stands == Some(is_so) {
+        return;
+    }
+    *stands = Some(is_so);
+    if is_so {
+        turn.warning(text());
+        turn.push(Effect::RaiseAlert {
+            alert,
+            text: text(),
+        });
+    } else {
+        turn.push(Effect::ClearAlert(alert));
+    }
+}
+
+/// So many losses within ten limits are one too many.
+const MAX_LOSSES: usize = 3;
