@@ -10,44 +10,60 @@ use crate::time::Monotonic;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shutdown {
     NotRequested,
-    /// Waits for the failover command, or for the restart of the own server. No decision is made any
-    /// more.
-    AfterCommands,
+    /// Waits for the failover command, but not longer than this. No decision is made any more.
+    AfterPromotion(Monotonic),
+    /// Waits for the restart of the own server: between stop and start it would stay down.
+    AfterRestart,
     /// Waits for the files to be written, but not longer than this.
     AfterFiles(Monotonic),
     Now,
 }
 
 impl Shutdown {
-    /// At once, unless this node is being promoted, or restarted: between stop and start it would stay
-    /// down. A second signal counts at once in any case.
+    /// At once, unless this node is being promoted or restarted. A second signal counts at once in
+    /// any case.
     pub(super) fn signal(&mut self, lookout: &Lookout, service: &mut Service, now: Monotonic) {
-        *self = match self {
-            Self::NotRequested if is_command_needed(lookout) => {
+        let (status, next) = match self {
+            Self::NotRequested if lookout.is_promoting() => {
                 log::warn!(
-                    "shutting down: waiting for the running command; a second signal exits at once"
+                    "shutting down: waiting {} s at most for failover_command; a second signal exits at once",
+                    PROMOTION_TIME.as_secs()
                 );
-                service.stopping("waiting for the running command");
-                Self::AfterCommands
+                let until = now + PROMOTION_TIME;
+                ("waiting for failover_command", Self::AfterPromotion(until))
             }
-            Self::NotRequested => {
-                service.stopping("shutting down");
-                Self::AfterFiles(now + FILES_TIME)
+            Self::NotRequested if lookout.is_restarting() => {
+                log::warn!(
+                    "shutting down: waiting for the restart of PostgreSQL; a second signal exits at once"
+                );
+                ("waiting for the restart of PostgreSQL", Self::AfterRestart)
             }
-            Self::AfterCommands | Self::AfterFiles(_) | Self::Now => {
-                service.stopping("shutting down");
-                Self::Now
+            Self::NotRequested => ("shutting down", Self::AfterFiles(now + FILES_TIME)),
+            Self::AfterPromotion(_) | Self::AfterRestart | Self::AfterFiles(_) | Self::Now => {
+                ("shutting down", Self::Now)
             }
         };
+        service.stopping(status);
+        *self = next;
     }
 
     pub(super) fn advance(&mut self, lookout: &Lookout, io: &Io) {
         let now = io.now.mono;
-        if *self == Self::AfterCommands && !is_command_needed(lookout) {
-            *self = Self::AfterFiles(now + FILES_TIME);
+        match self {
+            Self::AfterPromotion(until) if lookout.is_promoting() && *until > now => {}
+            Self::AfterPromotion(_) | Self::AfterRestart if lookout.is_restarting() => {
+                *self = Self::AfterRestart;
+            }
+            Self::AfterPromotion(_) | Self::AfterRestart => {
+                if lookout.is_promoting() {
+                    log::warn!("failover_command goes on without this process");
+                }
+                *self = Self::AfterFiles(now + FILES_TIME);
+            }
+            Self::NotRequested | Self::AfterFiles(_) | Self::Now => {}
         }
-        if let Some(deadline) = self.deadline()
-            && (deadline <= now || !io.children.is_writing())
+        if let Self::AfterFiles(until) = self
+            && (*until <= now || !io.children.is_writing())
         {
             *self = Self::Now;
         }
@@ -55,15 +71,13 @@ impl Shutdown {
 
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         match self {
-            Self::AfterFiles(deadline) => Some(*deadline),
-            Self::NotRequested | Self::AfterCommands | Self::Now => None,
+            Self::AfterPromotion(until) | Self::AfterFiles(until) => Some(*until),
+            Self::NotRequested | Self::AfterRestart | Self::Now => None,
         }
     }
 }
 
-fn is_command_needed(lookout: &Lookout) -> bool {
-    lookout.is_promoting() || lookout.is_restarting()
-}
-
+/// A failover command that runs longer goes on alone.
+const PROMOTION_TIME: Duration = Duration::from_secs(10);
 /// A child that is still writing after this time goes on alone.
 const FILES_TIME: Duration = Duration::from_millis(500);

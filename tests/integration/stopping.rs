@@ -75,6 +75,49 @@ fn a_running_failover_command_is_waited_for() {
     assert_eq!(fleet.promoted(), ["s1"]);
 }
 
+/// A daemon whose failover command is the script `rest`, and has just begun.
+fn failover_by(rest: &str) -> Option<(Cluster, Fleet)> {
+    let mut cluster = Cluster::start(&["s1"])?;
+    let mut fleet = Fleet::prepare(&cluster, |_, _| ());
+    let daemon = &mut fleet["s1"];
+    let done = daemon.path("done");
+    let script = format!(
+        "{}{}touch '{}'\n",
+        note_time(&daemon.promotions_path()),
+        rest,
+        done.display()
+    );
+    daemon.config["failover_command"] = script_command(daemon, "failover", &script);
+    fleet.start_all();
+    fleet.wait_settled();
+    cluster["p"].kill_nine_all();
+    fleet.wait_promotion();
+    Some((cluster, fleet))
+}
+
+#[test]
+fn a_long_failover_command_is_waited_for_ten_seconds_and_goes_on_alone() {
+    // One is silent, one prints all the time: neither may be ended by a closed pipe.
+    for rest in [
+        "sleep 16\n",
+        "end=$(($(date +%s) + 16))\nwhile [ $(date +%s) -lt $end ]; do echo still at it; done\n",
+    ] {
+        let Some((_cluster, mut fleet)) = failover_by(rest) else {
+            return;
+        };
+        let done = fleet["s1"].path("done");
+        fleet["s1"].signal(Signal::SIGTERM);
+        pause(8000);
+        assert!(fleet["s1"].is_running(), "it waits");
+        fleet["s1"].wait_exit(Duration::from_secs(5));
+        assert!(!done.exists(), "the command has not finished yet");
+        wait_until("the command has finished", Duration::from_secs(20), || {
+            done.exists()
+        });
+        assert_eq!(fleet.promoted(), ["s1"]);
+    }
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once_and_the_command_finishes_alone() {
     let Some((_cluster, mut fleet)) = failover_under_way() else {
