@@ -6,8 +6,8 @@ use super::state::{
     Sighting,
 };
 use super::{
-    LastPrimary, Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, Received, Role,
-    RoleReport, Witness,
+    LastPrimary, Lsn, NodeReport, ObservedNode, ObserverReport, Presence, ProbeFailure, Received,
+    Role, RoleReport, Witness,
 };
 use crate::config::{Config, NodeName, ObserverName};
 use crate::time::{Monotonic, Now, WallTime};
@@ -77,7 +77,7 @@ impl ClusterState {
         };
         match outcome {
             Ok(report) => {
-                state.answered(node, report, context.now);
+                state.answered(node, report, context);
                 self.learn_role(node, &before, asked, context);
             }
             Err(failure) => state.failed(failure, may_be_primary, context.now),
@@ -415,7 +415,8 @@ fn reports(
 }
 
 impl NodeState {
-    fn answered(&mut self, node: &NodeName, report: NodeReport, now: Now) {
+    fn answered(&mut self, node: &NodeName, report: NodeReport, context: Context<'_>) {
+        let now = context.now;
         self.attempt = Some(Attempt {
             at: now.mono,
             fetch_time: now.wall,
@@ -423,7 +424,12 @@ impl NodeState {
         });
         self.failure = None;
         let daemon = report.daemons.as_ref();
-        let daemon = daemon.map(|daemons| daemons.iter().find(|daemon| daemon.is_of(node)));
+        // A session that was not used for three polls is nobody's.
+        let is_live = |daemon: &Presence| daemon.age < context.config.poll_interval * 3;
+        let daemon = daemon.map(|daemons| {
+            let mut own = daemons.iter().filter(|daemon| daemon.is_of(node));
+            own.find(|daemon| is_live(daemon))
+        });
         match daemon {
             Some(Some(daemon)) => {
                 self.own_daemon = Some(OwnDaemon {
