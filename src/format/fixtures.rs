@@ -9,7 +9,7 @@ use crate::cluster::{
     ReplicationSlot, Sighting,
 };
 use crate::config::NodeName;
-use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover};
+use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, PastPrimary};
 use crate::time::timestamp;
 use crate::time::{Monotonic, WallTime};
 
@@ -128,7 +128,7 @@ pub(super) fn memory(mono: Option<Monotonic>) -> Memory {
     Memory {
         restart_owed: false,
         primary: Some("p".into()),
-        contacts: BTreeMap::from([("p".into(), contact)]),
+        contacts: BTreeMap::from([("p".into(), contact.clone())]),
         standbys: BTreeSet::from(["s1".into()]),
         failover: Some(PastFailover {
             primary: Some("p".into()),
@@ -138,6 +138,21 @@ pub(super) fn memory(mono: Option<Monotonic>) -> Memory {
             process: None,
         }),
         failover_failed: true,
+        saved: Some(contact.clone()),
+        primaries: BTreeSet::from(["p".into(), "q".into()]),
+        superseded: BTreeMap::from([("q".into(), "p".into())]),
+        diverged: BTreeMap::from([("s2".into(), "0/5000070".parse().unwrap())]),
+        last_primary: Some(PastPrimary {
+            node: "p".into(),
+            lsn: lsn("0/5000060"),
+            timeline: Some(7),
+            since: contact.clone(),
+            at: contact,
+        }),
+        witnesses: BTreeMap::from([("o1".into(), BTreeSet::from(["p".into()]))]),
+        went_first: Some("s1".into()),
+        lag_warning: true,
+        failover_stuck: true,
     }
 }
 
@@ -145,6 +160,7 @@ fn sighting() -> Sighting {
     Sighting {
         at: mono(10_005),
         reported_at: mono(10_005),
+        resolution: Duration::from_secs(1),
         fetch_time: wall("2024-01-01T00:00:05Z"),
         connected: true,
         db_time: Some(wall("2024-01-01T00:00:05.25Z")),

@@ -5,11 +5,14 @@
 //! A script has one line per happening, `SECONDS WHO WHAT`, in order:
 //! ```text
 //! 0 p primary            p answers as a primary from now on; "in 2": after 2 s instead of 10 ms
-//! 0 s1 standby 0/50      s1 answers as a standby at this position; "lag 40": so far behind
+//! 0 s1 standby 0/50      s1 answers as a standby at this position; "lag 40": so far behind;
+//!                        "timeline 2", "system x": what it tells of its identity
+//! 0 s1 standby shows s1=ok   and shows sessions: ours as it is polled, and these; "s1=ok~20": last used 20 s ago
 //! 9 p unreachable        also refused, authentication, not_ready; "in 5": after 5 s
 //! 9 p silent             p never answers
 //! 9 p lost               its idle connection is closed
-//! 0 o1 sees p s1=standby o1 answers that it reaches p as a primary and s1 as a standby; o1 unreachable, silent
+//! 0 o1 sees p s1=standby o1 answers that it reaches p as a primary and s1 as a standby; "p=lost": not p;
+//!                        "s1=standby,s1=ok": what s1 shows; o1 unreachable, silent
 //! 9 command 1 in 3       commands end with 1 after 3 s from now on; "fails": cannot be started
 //! 9 follow unchanged     the recovery settings are right; also changed, failed, unknown, nostandby; "in 3": after 3 s
 //! 9 check                POST /check
@@ -17,12 +20,16 @@
 //! 9 maintenance on       also off
 //! 9 sleep 30             the process is stopped for 30 s; what comes in lies there until it wakes
 //! 9 restart              a new process with the old one's memory; "elsewhere": after a boot of the machine; "watching": it
-//!                        sees the command that was left running; "gone": it sees that there is none any more
+//!                        sees the command that was left running; "gone": it sees that there is none any more;
+//!                        "after 70": 70 s after the old one has ended
 //! ```
 //! Whatever the script: the clock never stands still, and nothing is promoted while the primary p
 //! was reached less than the limit ago. A transcript has one line per deed that is looked for:
-//! `SECONDS ask p`, `run promote`, `raise failover_failed`, `clear ...`, `decide VERDICT REASON`
+//! `SECONDS ask p`, `session p STATE` where our session on p shows another state from now on, `run promote`, `raise failover_failed`, `clear ...`, `decide VERDICT REASON`
 //! and what is behind it (`primary`, `place`, `votes`, `would`), `measure ...`, `log ...`.
+
+mod answers;
+mod behind;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -31,15 +38,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use self::answers::{failure, follow_outcome, timed};
+use self::behind::behind;
 use super::{
     CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory, PastFailover,
-    PreviousCommand, ProbeId, Process, Round,
+    PreviousCommand, ProbeId, Process,
 };
-use crate::cluster::{
-    Identity, Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, RoleReport,
-};
+use crate::cluster::{Presence, RoleReport};
 use crate::config::{self, Config, Environment};
-use crate::failover::Figures;
 use crate::format;
 use crate::time::{Monotonic, Now, WallTime};
 
@@ -114,6 +120,8 @@ struct World {
     reached: Option<Duration>,
     /// Polls whose answer must be dropped.
     outdated: Vec<ProbeId>,
+    /// What our session on each node shows.
+    sessions: BTreeMap<String, String>,
     transcript: String,
 }
 
@@ -142,6 +150,7 @@ impl World {
             maintenance: false,
             reached: None,
             outdated: Vec::new(),
+            sessions: BTreeMap::new(),
             transcript: String::new(),
         };
         let config = world.config(settings);
@@ -167,7 +176,6 @@ impl World {
 
     fn happen(&mut self, happening: &str) {
         let (who, what) = happening.split_once(' ').unwrap_or((happening, ""));
-        let now = now(self.t);
         match (who, what) {
             ("end", _) => {}
             ("check", _) => self.tell(Event::CheckRequested),
@@ -188,34 +196,7 @@ impl World {
             }
             ("maintenance", what) => self.maintenance = what == "on",
             ("sleep", seconds) => self.t += Duration::from_secs_f64(seconds.parse().unwrap()),
-            ("restart", what) => {
-                let mut memory = self.lookout.memory(now);
-                if what == "elsewhere" {
-                    let contacts = memory.contacts.values_mut();
-                    contacts.for_each(|contact: &mut Contact| contact.mono = None);
-                    let last = memory.failover.iter_mut();
-                    last.for_each(|last: &mut PastFailover| {
-                        (last.mono, last.process) = (None, None);
-                    });
-                }
-                let left = std::mem::take(&mut self.coming);
-                self.lookout = Lookout::new(Arc::clone(self.lookout.config()), &memory, now);
-                let ended = Event::PreviousCommand(PreviousCommand::Ended);
-                let is_end = |event: &Event| {
-                    matches!(
-                        event,
-                        Event::CommandExited { .. } | Event::PreviousCommand(_)
-                    )
-                };
-                match what {
-                    "watching" => {
-                        let ends = left.into_iter().filter(|(_, event)| is_end(event));
-                        self.coming.extend(ends.map(|(at, _)| (at, ended.clone())));
-                    }
-                    "gone" => self.tell(ended),
-                    _ => self.tell(Event::PreviousCommand(PreviousCommand::Unobservable)),
-                }
-            }
+            ("restart", what) => self.restart(what),
             ("command", what) => {
                 let (status, after) = timed(what, self.command.1);
                 self.command = (status.parse().ok(), after);
@@ -231,6 +212,42 @@ impl World {
                 });
             }
             (who, what) => self.habit(who, what),
+        }
+    }
+
+    /// A new process with the memory of the old one.
+    fn restart(&mut self, what: &str) {
+        let mut memory = self.lookout.memory(now(self.t));
+        if what == "elsewhere" {
+            let contacts = memory.contacts.values_mut();
+            let last = memory.last_primary.iter_mut();
+            let last = last.flat_map(|last| [&mut last.since, &mut last.at]);
+            let contacts = contacts.chain(last).chain(&mut memory.saved);
+            contacts.for_each(|contact: &mut Contact| contact.mono = None);
+            let last = memory.failover.iter_mut();
+            last.for_each(|last: &mut PastFailover| (last.mono, last.process) = (None, None));
+        }
+        if let Some(seconds) = what.strip_prefix("after ") {
+            self.t += Duration::from_secs_f64(seconds.parse().unwrap());
+        }
+        let left = std::mem::take(&mut self.coming);
+        let config = Arc::clone(self.lookout.config());
+        self.lookout = Lookout::new(config, &memory, now(self.t));
+        self.sessions.clear();
+        let ended = Event::PreviousCommand(PreviousCommand::Ended);
+        let is_end = |event: &Event| {
+            matches!(
+                event,
+                Event::CommandExited { .. } | Event::PreviousCommand(_)
+            )
+        };
+        match what {
+            "watching" => {
+                let ends = left.into_iter().filter(|(_, event)| is_end(event));
+                self.coming.extend(ends.map(|(at, _)| (at, ended.clone())));
+            }
+            "gone" => self.tell(ended),
+            _ => self.tell(Event::PreviousCommand(PreviousCommand::Unobservable)),
         }
     }
 
@@ -319,9 +336,14 @@ impl World {
 
     fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::ProbeNode { node, probe, .. } => {
+            Effect::ProbeNode {
+                node,
+                probe,
+                session,
+            } => {
                 self.note(&format!("ask {node}"));
-                let Some((after, outcome)) = self.node_answer(node.as_str()) else {
+                self.note_session(node.as_str(), &session);
+                let Some((after, outcome)) = self.node_answer(node.as_str(), &session) else {
                     return;
                 };
                 self.send(
@@ -350,7 +372,9 @@ impl World {
             Effect::RunCommand { id, command, .. } => {
                 self.note(&format!("run {}", command.argv.join(" ")));
                 let config = self.lookout.config();
-                let (limit, waited_for) = (config.failover_lag, config.nodes.contains_key("p"));
+                let p = config::NodeName::from("p");
+                let waited_for = config.nodes.contains_key(&p) && !config.known_gone.contains(&p);
+                let limit = config.failover_lag;
                 let too_soon =
                     waited_for && self.reached.is_some_and(|reached| self.t - reached < limit);
                 assert!(
@@ -414,159 +438,21 @@ impl World {
         }
     }
 
+    /// Notes what our session on this node shows from now on, if it is something else than before.
+    fn note_session(&mut self, node: &str, session: &str) {
+        let own = Presence::of_session(session, Duration::ZERO).unwrap();
+        let state = own.state.to_string();
+        let before = self.sessions.insert(node.to_owned(), state.clone());
+        if before.as_deref() != Some(state.as_str()) {
+            self.note(&format!("session {node} {state}"));
+        }
+    }
+
     fn note(&mut self, deed: &str) {
         let seconds =
             Duration::from_micros(u64::try_from(self.t.as_micros()).unwrap()).as_secs_f64();
         writeln!(self.transcript, "{seconds} {deed}").unwrap();
     }
-
-    fn node_answer(&self, node: &str) -> Option<(Duration, Result<NodeReport, ProbeFailure>)> {
-        let Habit { does, after } = self.habits.get(node)?;
-        let mut words = does.split(' ');
-        let db_time = now(self.t).wall;
-        let role = match words.next()? {
-            "silent" => return None,
-            "primary" => RoleReport::Primary {
-                lsn: lsn("0/5000000"),
-                slots: Vec::new(),
-            },
-            "standby" => {
-                let rest: Vec<_> = words.collect();
-                let position = rest
-                    .first()
-                    .filter(|word| word.contains('/'))
-                    .copied()
-                    .unwrap_or("0/5000000");
-                let lag = rest
-                    .iter()
-                    .position(|word| *word == "lag")
-                    .map_or(0.1, |at| rest[at + 1].parse().unwrap());
-                let last_replay = Some(db_time - Duration::from_secs_f64(lag));
-                RoleReport::Standby {
-                    receive: lsn(position),
-                    replay: lsn(position),
-                    last_replay,
-                }
-            }
-            name => return Some((*after, Err(failure(name)?))),
-        };
-        Some((
-            *after,
-            Ok(NodeReport {
-                db_time,
-                role,
-                identity: Identity::default(),
-                daemons: None,
-            }),
-        ))
-    }
-
-    fn observer_answer(
-        &self,
-        observer: &str,
-    ) -> Option<(Duration, Result<ObserverReport, ProbeFailure>)> {
-        let Habit { does, after } = self.habits.get(observer)?;
-        let mut words = does.split(' ');
-        match words.next()? {
-            "silent" => None,
-            "sees" => {
-                let date = now(self.t).wall;
-                let nodes = words.map(|word| observed(word, date)).collect();
-                Some((*after, Ok(ObserverReport { date, nodes })))
-            }
-            name => Some((*after, Err(failure(name)?))),
-        }
-    }
-}
-
-/// The figures behind a decision: `primary p lost`, `place s1 first`, `votes ...`, `would ...`.
-fn behind(round: &Round) -> Vec<String> {
-    let Figures {
-        primaries,
-        standbys,
-        votes,
-        changes,
-        ..
-    } = &round.figures;
-    let primaries = primaries
-        .iter()
-        .map(|primary| format!("primary {} {}", primary.node, primary.standing.name()));
-    let places = standbys
-        .iter()
-        .map(|standby| format!("place {} {}: {standby}", standby.node, standby.place.name()));
-    let mut vote = format!("votes {}:", votes.quorum());
-    votes
-        .known
-        .iter()
-        .for_each(|voter| write!(vote, " {voter}").unwrap());
-    votes
-        .missing
-        .iter()
-        .for_each(|(voter, why)| write!(vote, " -{voter}={}", why.name()).unwrap());
-    let changes = changes.iter().map(|change| format!("would {change}"));
-    primaries
-        .chain(places)
-        .chain([vote])
-        .chain(changes)
-        .collect()
-}
-
-/// What an observer says of one node, in one word.
-fn observed(word: &str, at: WallTime) -> (config::NodeName, ObservedNode) {
-    let (node, role) = word.split_once('=').unwrap_or((word, "primary"));
-    let entry = ObservedNode {
-        fetch_time: at,
-        connection: true,
-        db_time: Some(at),
-        in_recovery: Some(role == "standby"),
-        receive: None,
-        replay: lsn("0/5000000"),
-        last_replay: None,
-        identity: Identity::default(),
-        daemons: None,
-    };
-    (node.into(), entry)
-}
-
-/// `WHAT in SECONDS`.
-fn timed(what: &str, usual: Duration) -> (&str, Duration) {
-    let Some((what, after)) = what.split_once(" in ") else {
-        return (what, usual);
-    };
-    (what, Duration::from_secs_f64(after.parse().unwrap()))
-}
-
-fn failure(name: &str) -> Option<ProbeFailure> {
-    let message = || "as scripted".to_owned();
-    Some(match name {
-        "unreachable" => ProbeFailure::Unreachable { reason: message() },
-        "timed_out" => ProbeFailure::TimedOut {
-            step: ProbeStep::Answering,
-        },
-        "refused" => ProbeFailure::Refused { message: message() },
-        "authentication" => ProbeFailure::AuthenticationRejected { message: message() },
-        "nonsense" => ProbeFailure::ProtocolError { reason: message() },
-        "more_nonsense" => ProbeFailure::ProtocolError {
-            reason: "otherwise".to_owned(),
-        },
-        "not_ready" => ProbeFailure::NotReady { message: message() },
-        other => panic!("no habit: {other:?}"),
-    })
-}
-
-fn follow_outcome(name: &str) -> FollowOutcome {
-    match name {
-        "changed" => FollowOutcome::Changed,
-        "unchanged" => FollowOutcome::Unchanged,
-        "failed" => FollowOutcome::Failed("as scripted".to_owned()),
-        "unknown" => FollowOutcome::Unknown("as scripted".to_owned()),
-        "nostandby" => FollowOutcome::NotAStandby("as scripted".to_owned()),
-        other => panic!("no outcome: {other:?}"),
-    }
-}
-
-fn lsn(text: &str) -> Option<Lsn> {
-    Some(text.parse().unwrap())
 }
 
 fn parse(text: &str) -> Config {

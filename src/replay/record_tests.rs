@@ -12,7 +12,7 @@ use crate::cluster::{
 use crate::config::Environment;
 use crate::format::{Step, Timeline, read};
 use crate::lookout::{
-    CommandOutcome, Contact, FailoverOutcome, FollowOutcome, Lookout, PastFailover,
+    CommandOutcome, Contact, FailoverOutcome, FollowOutcome, Lookout, PastFailover, PastPrimary,
     PreviousCommand, ProbeId, Process,
 };
 use crate::testing::draws;
@@ -319,6 +319,21 @@ fn a_header_tells_what_was_remembered_and_maintenance() {
             }),
         }),
         failover_failed: true,
+        saved: Some(contact(Some(9))),
+        primaries: ["p".into(), "q".into()].into(),
+        superseded: [("q".into(), "p".into())].into(),
+        diverged: [("s1".into(), Lsn::from_bytes(7))].into(),
+        last_primary: Some(PastPrimary {
+            node: "p".into(),
+            lsn: lsn("0/5"),
+            timeline: Some(7),
+            since: contact(Some(2)),
+            at: contact(None),
+        }),
+        witnesses: [("o1".into(), ["p".into()].into())].into(),
+        went_first: Some("s1".into()),
+        lag_warning: true,
+        failover_stuck: true,
     };
     let mut recorder = recorder();
     recorder.push_turn(true, None, now(9));

@@ -23,8 +23,9 @@ fn every_decision_of_the_full_reference_is_made() {
 /// Where the full set is: `PGLOOKOUT_TIMELINES`, or beside the checkout.
 fn full_reference() -> Result<PathBuf, String> {
     let named = std::env::var_os("PGLOOKOUT_TIMELINES").map(PathBuf::from);
-    let folder =
-        named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/timelines-second"));
+    let folder = named.unwrap_or_else(|| {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/timelines-second")
+    });
     if folder.is_dir() {
         Ok(folder)
     } else {
