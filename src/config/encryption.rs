@@ -3,8 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::conninfo::{ChannelBinding, ConnInfo, HostAddress};
-use super::resolve::Source;
+use super::source::Source;
 
 /// The `ssl*` keywords, resolved. Files are named here and read when a connection is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -220,34 +219,6 @@ fn version(source: &mut Source<'_>, keyword: &str) -> Option<TlsVersion> {
         }
     }
 }
-
-/// Without encryption in this build, nothing that demands it is made in plaintext instead. A Unix
-/// socket is never encrypted, so there `sslmode` asks for nothing.
-pub(super) fn refuse_unless_built_in(source: &mut Source<'_>, info: &ConnInfo) {
-    if cfg!(feature = "tls") {
-        return;
-    }
-    let is_remote =
-        |address: &HostAddress| matches!(address, HostAddress::Name(_) | HostAddress::Ip(_));
-    if info.tls.mode.demands_tls() && info.hosts.iter().any(|host| is_remote(&host.address)) {
-        let keyword = ["sslmode", "requiressl", "sslrootcert"]
-            .into_iter()
-            .find(|keyword| source.value(keyword).is_some());
-        source.error(
-            keyword.unwrap_or("sslmode"),
-            format!("{NOT_BUILT_IN}; use disable, allow or prefer"),
-        );
-    }
-    if info.channel_binding == ChannelBinding::Require {
-        source.error(
-            "channel_binding",
-            format!("{NOT_BUILT_IN}; use disable or prefer"),
-        );
-    }
-}
-
-/// Why an encrypted connection cannot be had.
-pub(super) const NOT_BUILT_IN: &str = "this program was built without TLS";
 
 pub(super) const SSL_MODES: [(&str, SslMode); 6] = [
     ("disable", SslMode::Disable),

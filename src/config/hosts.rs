@@ -8,8 +8,8 @@ use super::conninfo::{Host, HostAddress};
 use super::environment::FileContent;
 use super::keywords::is_blank;
 use super::passfile::{self, Wanted};
-use super::resolve::Source;
 use super::secret::Secret;
+use super::source::Source;
 
 /// The hosts in their order; empty only after an error.
 pub(super) fn resolve(source: &mut Source<'_>, dbname: &str, user: &str) -> Vec<Host> {

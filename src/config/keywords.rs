@@ -1,7 +1,9 @@
-//! How a connection is written: libpq's keyword/value strings as ordered pairs, both ways. Knows no
-//! keyword's meaning.
+//! libpq's keywords: which exist, which environment variable gives a default, which are honoured; and
+//! what a connection is written as: ordered pairs of keyword and value.
 
 use std::fmt;
+
+use Support::{Honoured, Ignored, OneOf};
 
 /// Keywords and values in the order they were written, each keyword once (the last value given
 /// wins), unresolved. `Debug` hides secrets.
@@ -32,21 +34,6 @@ pub enum SyntaxError {
 }
 
 impl Keywords {
-    /// Reads a keyword/value string or, when it begins as one, a `postgres://` or `postgresql://`
-    /// URL.
-    pub fn parse(text: &str) -> Result<Self, SyntaxError> {
-        if text.contains('\0') {
-            return Err(SyntaxError::Nul);
-        }
-        match text
-            .strip_prefix("postgresql://")
-            .or_else(|| text.strip_prefix("postgres://"))
-        {
-            Some(rest) => super::url::parse(rest),
-            None => parse_pairs(text),
-        }
-    }
-
     /// Sets `keyword`, in place if it is there.
     pub fn set(&mut self, keyword: &str, value: impl Into<String>) {
         let value = value.into();
@@ -156,65 +143,6 @@ fn joined<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
         .join(" ")
 }
 
-fn parse_pairs(text: &str) -> Result<Keywords, SyntaxError> {
-    let mut keywords = Keywords::default();
-    let mut rest = text.trim_start_matches(is_blank);
-    while !rest.is_empty() {
-        let end = rest
-            .find(|next| next == '=' || is_blank(next))
-            .unwrap_or(rest.len());
-        let (keyword, tail) = rest.split_at(end);
-        let Some(tail) = tail.trim_start_matches(is_blank).strip_prefix('=') else {
-            return Err(SyntaxError::MissingEquals(position(text, rest)));
-        };
-        let tail = tail.trim_start_matches(is_blank);
-        let (value, tail) = match tail.strip_prefix('\'') {
-            Some(inner) => {
-                read_quoted(inner).ok_or(SyntaxError::UnclosedQuote(position(text, tail)))?
-            }
-            None => read_bare(tail),
-        };
-        keywords.set(keyword, value);
-        rest = tail.trim_start_matches(is_blank);
-    }
-    Ok(keywords)
-}
-
-/// Up to the closing quote; `None` if there is none.
-fn read_quoted(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut chars = text.chars();
-    loop {
-        match chars.next()? {
-            '\'' => return Some((value, chars.as_str())),
-            '\\' => value.push(chars.next()?),
-            other => value.push(other),
-        }
-    }
-}
-
-/// Up to a blank that is not escaped.
-fn read_bare(text: &str) -> (String, &str) {
-    let mut value = String::new();
-    let mut chars = text.chars();
-    while let Some(next) = chars.next() {
-        match next {
-            '\\' => value.extend(chars.next()),
-            blank if is_blank(blank) => break,
-            other => value.push(other),
-        }
-    }
-    (value, chars.as_str())
-}
-
-/// Which character of `text`, counted from 1, its tail `rest` begins with.
-fn position(text: &str, rest: &str) -> usize {
-    text.chars()
-        .count()
-        .saturating_sub(rest.chars().count())
-        .saturating_add(1)
-}
-
 const SECRETS: [&str; 5] = [
     "password",
     "sslpassword",
@@ -223,63 +151,127 @@ const SECRETS: [&str; 5] = [
     "scram_server_key",
 ];
 
+/// One keyword of libpq.
+pub(super) struct KnownKeyword {
+    pub(super) name: &'static str,
+    /// Environment variable that gives the default; empty if there is none.
+    pub(super) variable: &'static str,
+    pub(super) support: Support,
+}
+
+/// Do we do what the keyword says.
+pub(super) enum Support {
+    /// Yes.
+    Honoured,
+    /// No; but these values ask for what we do anyway.
+    Ignored(&'static [&'static str]),
+    /// No; values of the first list ask for what we do anyway, those of the second for something
+    /// that we do not do, and libpq takes no others.
+    OneOf(&'static [&'static str], &'static [&'static str]),
+}
+
+/// The keyword of that name.
+pub(super) fn find(name: &str) -> Option<&'static KnownKeyword> {
+    KEYWORDS.iter().find(|keyword| keyword.name == name)
+}
+
+/// All of them up to PostgreSQL 18, and those that older ones took.
+pub(super) const KEYWORDS: &[KnownKeyword] = &[
+    keyword("host", "PGHOST", Honoured),
+    keyword("hostaddr", "PGHOSTADDR", Honoured),
+    keyword("port", "PGPORT", Honoured),
+    keyword("dbname", "PGDATABASE", Honoured),
+    keyword("user", "PGUSER", Honoured),
+    keyword("password", "PGPASSWORD", Honoured),
+    keyword("passfile", "PGPASSFILE", Honoured),
+    keyword("connect_timeout", "PGCONNECT_TIMEOUT", Honoured),
+    keyword("application_name", "PGAPPNAME", Honoured),
+    keyword("fallback_application_name", "", Honoured),
+    keyword("options", "PGOPTIONS", Honoured),
+    keyword("keepalives", "", Honoured),
+    keyword("keepalives_idle", "", Honoured),
+    keyword("keepalives_interval", "", Honoured),
+    keyword("keepalives_count", "", Honoured),
+    keyword("tcp_user_timeout", "", Honoured),
+    keyword("sslmode", "PGSSLMODE", Honoured),
+    keyword("requiressl", "PGREQUIRESSL", Honoured),
+    keyword("sslrootcert", "PGSSLROOTCERT", Honoured),
+    keyword("sslcert", "PGSSLCERT", Honoured),
+    keyword("sslkey", "PGSSLKEY", Honoured),
+    keyword("channel_binding", "PGCHANNELBINDING", Honoured),
+    keyword("target_session_attrs", "PGTARGETSESSIONATTRS", Honoured),
+    keyword(
+        "client_encoding",
+        "PGCLIENTENCODING",
+        Ignored(&["UTF8", "UTF-8", "utf8", "utf-8", "auto"]),
+    ),
+    keyword(
+        "gssencmode",
+        "PGGSSENCMODE",
+        OneOf(&["disable", "prefer"], &["require"]),
+    ),
+    keyword(
+        "load_balance_hosts",
+        "PGLOADBALANCEHOSTS",
+        OneOf(&["disable"], &["random"]),
+    ),
+    keyword("sslnegotiation", "PGSSLNEGOTIATION", Honoured),
+    keyword("sslcompression", "PGSSLCOMPRESSION", Ignored(&["0"])),
+    keyword("sslsni", "PGSSLSNI", Honoured),
+    keyword("replication", "", Ignored(&["false", "off", "no", "0"])),
+    keyword("service", "PGSERVICE", Honoured),
+    keyword("servicefile", "PGSERVICEFILE", Honoured),
+    keyword("requirepeer", "PGREQUIREPEER", Honoured),
+    keyword("require_auth", "PGREQUIREAUTH", Honoured),
+    keyword(
+        "min_protocol_version",
+        "PGMINPROTOCOLVERSION",
+        OneOf(&["3.0"], &["3.2", "latest"]),
+    ),
+    keyword(
+        "max_protocol_version",
+        "PGMAXPROTOCOLVERSION",
+        OneOf(&["3.0", "3.2", "latest"], &[]),
+    ),
+    keyword("sslpassword", "", Ignored(&[])),
+    keyword("sslcertmode", "PGSSLCERTMODE", Honoured),
+    keyword("sslcrl", "PGSSLCRL", Honoured),
+    keyword("sslcrldir", "PGSSLCRLDIR", Ignored(&[])),
+    keyword("sslkeylogfile", "", Ignored(&[])),
+    keyword(
+        "ssl_min_protocol_version",
+        "PGSSLMINPROTOCOLVERSION",
+        Honoured,
+    ),
+    keyword(
+        "ssl_max_protocol_version",
+        "PGSSLMAXPROTOCOLVERSION",
+        Honoured,
+    ),
+    keyword("krbsrvname", "PGKRBSRVNAME", Ignored(&[])),
+    keyword("gsslib", "PGGSSLIB", Ignored(&[])),
+    keyword("gssdelegation", "PGGSSDELEGATION", Ignored(&["0"])),
+    keyword("scram_client_key", "", Ignored(&[])),
+    keyword("scram_server_key", "", Ignored(&[])),
+    keyword("oauth_issuer", "", Ignored(&[])),
+    keyword("oauth_client_id", "", Ignored(&[])),
+    keyword("oauth_client_secret", "", Ignored(&[])),
+    keyword("oauth_scope", "", Ignored(&[])),
+    keyword("authtype", "", Ignored(&[])),
+    keyword("tty", "", Ignored(&[])),
+];
+
+const fn keyword(name: &'static str, variable: &'static str, support: Support) -> KnownKeyword {
+    KnownKeyword {
+        name,
+        variable,
+        support,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::SyntaxError::*;
     use super::*;
-
-    #[track_caller]
-    fn check(text: &str, expected: &[(&str, &str)]) {
-        let keywords = Keywords::parse(text).unwrap();
-        assert_eq!(keywords.iter().collect::<Vec<_>>(), expected, "{text:?}");
-        assert_eq!(
-            Keywords::parse(&keywords.to_conninfo_string()).as_ref(),
-            Ok(&keywords),
-            "{text:?} read back"
-        );
-    }
-
-    #[track_caller]
-    fn check_refused(text: &str, expected: SyntaxError) {
-        assert_eq!(Keywords::parse(text), Err(expected), "{text:?}");
-    }
-
-    #[test]
-    fn reads_what_libpq_reads() {
-        check("", &[]);
-        check(" \n ", &[]);
-        check(
-            "host=localhost user=os",
-            &[("host", "localhost"), ("user", "os")],
-        );
-        check("host=a host=b", &[("host", "b")]);
-        check("\thost=x\n port\t=\r5 ", &[("host", "x"), ("port", "5")]);
-        check("host= port=5", &[("host", "port=5")]);
-        check("host=", &[("host", "")]);
-        check("a=''b=y", &[("a", ""), ("b", "y")]);
-        check("a='x y' b=z=w", &[("a", "x y"), ("b", "z=w")]);
-        check(
-            r"a='it\'s' b=\'x\\ c=d\ e",
-            &[("a", "it's"), ("b", r"'x\"), ("c", "d e")],
-        );
-        check(r"a='back\slash'", &[("a", "backslash")]);
-        check(r"a=end\", &[("a", "end")]);
-        check("a=p'w", &[("a", "p'w")]);
-        check("a=\u{a0}b user=å", &[("a", "\u{a0}b"), ("user", "å")]);
-        check("options='-c a=b'", &[("options", "-c a=b")]);
-    }
-
-    #[test]
-    fn says_where_it_cannot_go_on() {
-        check_refused("x", MissingEquals(1));
-        check_refused("foo=bar x", MissingEquals(9));
-        check_refused("password='p''w'", MissingEquals(13));
-        check_refused("å=b bar='x", UnclosedQuote(9));
-        check_refused(r"bar='x\'", UnclosedQuote(5));
-        check_refused("host=\0", Nul);
-        check_refused("POSTGRES://h/db", MissingEquals(1));
-        check_refused(" postgres://h/db", MissingEquals(2));
-    }
 
     #[track_caller]
     fn check_masked(text: &str, expected: &str) {

@@ -6,6 +6,7 @@
 //! the file, the environment or the clock; all three come in as values.
 
 mod change;
+mod connection_string;
 mod conninfo;
 mod document;
 mod encryption;
@@ -13,7 +14,6 @@ mod environment;
 mod file;
 mod hosts;
 mod keywords;
-mod known_keywords;
 mod name;
 mod nodes;
 mod observer_url;
@@ -26,7 +26,7 @@ mod resolve;
 mod secret;
 mod service_file;
 mod services;
-mod url;
+mod source;
 mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! `require_auth`: which ways of logging in the operator accepts.
 
-use super::resolve::Source;
+use super::source::Source;
 
 /// The methods that a server may ask for; by default all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use super::conninfo::{ChannelBinding, ConnInfo, Keepalives, WantedRole};
+use super::conninfo::{ChannelBinding, ConnInfo, HostAddress, Keepalives, WantedRole};
 use super::environment::Environment;
 use super::hosts;
-use super::keywords::{Keywords, is_blank, is_secret};
-use super::known_keywords::{KEYWORDS, Support, find};
+use super::keywords::{KEYWORDS, Keywords, Support, find, is_blank, is_secret};
 use super::problem::{Findings, hint, shown_text};
-use super::service_file::{self, Service};
+use super::service_file;
+use super::source::Source;
 use super::{encryption, require_auth};
 
 /// Resolves the connection written at `path` of the configuration; `None` if errors were found.
@@ -32,7 +32,7 @@ pub(super) fn resolve(
         environment,
         findings,
     };
-    source.complain_of_unsupported();
+    complain_of_unsupported(&mut source);
     let user = source
         .filled("user")
         .unwrap_or(environment.os_user.as_deref().unwrap_or(FALLBACK_USER))
@@ -63,7 +63,7 @@ pub(super) fn resolve(
         dbname,
         user,
     };
-    encryption::refuse_unless_built_in(&mut source, &info);
+    refuse_unless_built_in(&mut source, &info);
     if info.wanted_role.is_some() && info.hosts.len() == 1 {
         let label = source.label("target_session_attrs");
         source.warn(&label, "without effect: of one host both roles are watched");
@@ -106,130 +106,34 @@ pub(super) fn check_keywords(path: &str, given: &Keywords, findings: &mut Findin
     }
 }
 
-/// Where values come from: what was written, then the service, then the environment. Knows what to
-/// call them in a message.
-pub(super) struct Source<'a> {
-    path: &'a str,
-    given: &'a Keywords,
-    service: Option<&'a Service>,
-    pub(super) environment: &'a Environment,
-    findings: &'a mut Findings,
-}
-
-impl<'a> Source<'a> {
-    /// The value of `keyword`, perhaps empty: an empty value that was given hides the
-    /// environment's.
-    pub(super) fn value(&self, keyword: &str) -> Option<&'a str> {
-        let in_service = || {
-            self.service
-                .and_then(|service| service.keywords.value(keyword))
+fn complain_of_unsupported(source: &mut Source<'_>) {
+    for known in KEYWORDS {
+        let Some(value) = source.filled(known.name) else {
+            continue;
         };
-        self.given.value(keyword).or_else(in_service).or_else(|| {
-            let variable = find(keyword).map_or("", |known| known.variable);
-            self.environment.vars.get(variable).map(String::as_str)
-        })
-    }
-
-    /// The value of `keyword` unless it is empty.
-    pub(super) fn filled(&self, keyword: &str) -> Option<&'a str> {
-        self.value(keyword).filter(|value| !value.is_empty())
-    }
-
-    /// Reports the value of `keyword` as wrong.
-    pub(super) fn error(&mut self, keyword: &str, message: impl Into<String>) {
-        let value = self
-            .value(keyword)
-            .filter(|_| !is_secret(keyword))
-            .map(shown_text);
-        self.findings.error(self.label(keyword), value, message);
-    }
-
-    /// Adds a warning about `keyword`, without its value.
-    pub(super) fn warn(&mut self, key: &str, message: impl Into<String>) {
-        self.findings.warn(key, None, message);
-    }
-
-    /// What the value of `keyword` is called where it was written.
-    fn label(&self, keyword: &str) -> String {
-        let variable = find(keyword).map_or("", |known| known.variable);
-        match self
-            .service
-            .filter(|service| service.keywords.value(keyword).is_some())
-        {
-            _ if self.given.value(keyword).is_some() => {}
-            Some(service) => return format!("{keyword} of {service} (for {})", self.path),
-            None if self.environment.vars.contains_key(variable) => {
-                return format!("{variable} (for {})", self.path);
-            }
-            None => {}
-        }
-        format!("{}.{keyword}", self.path)
-    }
-
-    fn complain_of_unsupported(&mut self) {
-        for known in KEYWORDS {
-            let Some(value) = self.filled(known.name) else {
+        let message = match known.support {
+            Support::Honoured => continue,
+            Support::Ignored(harmless) | Support::OneOf(harmless, _)
+                if harmless.contains(&value) =>
+            {
                 continue;
-            };
-            let message = match known.support {
-                Support::Honoured => continue,
-                Support::Ignored(harmless) | Support::OneOf(harmless, _)
-                    if harmless.contains(&value) =>
-                {
-                    continue;
-                }
-                Support::OneOf(harmless, others) if !others.contains(&value) => {
-                    let names = [harmless, others].concat().join(", ");
-                    self.error(known.name, format!("expected one of {names}"));
-                    continue;
-                }
-                _ => consequence(known.name),
-            };
-            let value = Some(shown_text(value)).filter(|_| !is_secret(known.name));
-            match message {
-                Ok(warning) => self.findings.warn(self.label(known.name), value, warning),
-                Err(error) => self.findings.error(self.label(known.name), value, error),
             }
+            Support::OneOf(harmless, others) if !others.contains(&value) => {
+                let names = [harmless, others].concat().join(", ");
+                source.error(known.name, format!("expected one of {names}"));
+                continue;
+            }
+            _ => consequence(known.name),
+        };
+        let value = Some(shown_text(value)).filter(|_| !is_secret(known.name));
+        match message {
+            Ok(warning) => source
+                .findings
+                .warn(source.label(known.name), value, warning),
+            Err(error) => source
+                .findings
+                .error(source.label(known.name), value, error),
         }
-    }
-
-    /// An integer as libpq reads it; what is not positive means the default.
-    fn positive(&mut self, keyword: &str) -> Option<u64> {
-        let number = self.filled(keyword)?.trim_matches(is_blank).parse::<i32>();
-        if number.is_err() {
-            self.error(keyword, "expected an integer");
-        }
-        u64::try_from(number.ok()?)
-            .ok()
-            .filter(|number| *number > 0)
-    }
-
-    /// As [`one_of`](Self::one_of), where an empty value is none.
-    pub(super) fn filled_one_of<T: Copy>(
-        &mut self,
-        keyword: &str,
-        choices: &[(&str, T)],
-    ) -> Option<T> {
-        self.filled(keyword)
-            .and_then(|_| self.one_of(keyword, choices))
-    }
-
-    /// What the value of `keyword` means; anything but one of `choices` is an error.
-    pub(super) fn one_of<T: Copy>(&mut self, keyword: &str, choices: &[(&str, T)]) -> Option<T> {
-        let value = self.value(keyword)?;
-        let chosen = choices
-            .iter()
-            .find(|(name, _)| *name == value)
-            .map(|(_, choice)| *choice);
-        if chosen.is_none() {
-            let names = choices
-                .iter()
-                .map(|(name, _)| *name)
-                .collect::<Vec<_>>()
-                .join(", ");
-            self.error(keyword, format!("expected one of {names}"));
-        }
-        chosen
     }
 }
 
@@ -243,6 +147,31 @@ fn consequence(keyword: &str) -> Result<&'static str, &'static str> {
             Ok("ignored: hosts are tried in their order, so that a node remains one server")
         }
         _ => Ok("not implemented, ignored"),
+    }
+}
+
+/// Without encryption in this build, nothing that demands it is made in plaintext instead. A Unix
+/// socket is never encrypted, so there `sslmode` asks for nothing.
+fn refuse_unless_built_in(source: &mut Source<'_>, info: &ConnInfo) {
+    if cfg!(feature = "tls") {
+        return;
+    }
+    let is_remote =
+        |address: &HostAddress| matches!(address, HostAddress::Name(_) | HostAddress::Ip(_));
+    if info.tls.mode.demands_tls() && info.hosts.iter().any(|host| is_remote(&host.address)) {
+        let keyword = ["sslmode", "requiressl", "sslrootcert"]
+            .into_iter()
+            .find(|keyword| source.value(keyword).is_some());
+        source.error(
+            keyword.unwrap_or("sslmode"),
+            format!("{NOT_BUILT_IN}; use disable, allow or prefer"),
+        );
+    }
+    if info.channel_binding == ChannelBinding::Require {
+        source.error(
+            "channel_binding",
+            format!("{NOT_BUILT_IN}; use disable or prefer"),
+        );
     }
 }
 
@@ -265,6 +194,9 @@ fn keepalives(source: &mut Source<'_>) -> Option<Keepalives> {
     };
     (number != Some(Ok(0))).then_some(keepalives)
 }
+
+/// Why an encrypted connection cannot be had.
+const NOT_BUILT_IN: &str = "this program was built without TLS";
 
 const FALLBACK_USER: &str = "postgres";
 

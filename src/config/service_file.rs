@@ -5,8 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::environment::{Environment, FileContent};
-use super::keywords::{Keywords, is_blank};
-use super::known_keywords::find;
+use super::keywords::{Keywords, find, is_blank};
 use super::problem::{Findings, shown_text};
 
 /// What a service file says under one name.

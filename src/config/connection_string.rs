@@ -1,11 +1,87 @@
-//! libpq's connection URLs, taken apart as libpq does: several hosts with ports, IPv6 literals,
-//! percent-encoding.
+//! How a connection is written: keyword/value strings and URLs, read as libpq reads them. Knows no
+//! keyword's meaning.
 
 use super::keywords::{Keywords, SyntaxError, is_blank};
 
+impl Keywords {
+    /// Reads a keyword/value string or, when it begins as one, a `postgres://` or `postgresql://`
+    /// URL.
+    pub fn parse(text: &str) -> Result<Self, SyntaxError> {
+        if text.contains('\0') {
+            return Err(SyntaxError::Nul);
+        }
+        match text
+            .strip_prefix("postgresql://")
+            .or_else(|| text.strip_prefix("postgres://"))
+        {
+            Some(rest) => parse_url(rest),
+            None => parse_pairs(text),
+        }
+    }
+}
+
+fn parse_pairs(text: &str) -> Result<Keywords, SyntaxError> {
+    let mut keywords = Keywords::default();
+    let mut rest = text.trim_start_matches(is_blank);
+    while !rest.is_empty() {
+        let end = rest
+            .find(|next| next == '=' || is_blank(next))
+            .unwrap_or(rest.len());
+        let (keyword, tail) = rest.split_at(end);
+        let Some(tail) = tail.trim_start_matches(is_blank).strip_prefix('=') else {
+            return Err(SyntaxError::MissingEquals(position(text, rest)));
+        };
+        let tail = tail.trim_start_matches(is_blank);
+        let (value, tail) = match tail.strip_prefix('\'') {
+            Some(inner) => {
+                read_quoted(inner).ok_or(SyntaxError::UnclosedQuote(position(text, tail)))?
+            }
+            None => read_bare(tail),
+        };
+        keywords.set(keyword, value);
+        rest = tail.trim_start_matches(is_blank);
+    }
+    Ok(keywords)
+}
+
+/// Up to the closing quote; `None` if there is none.
+fn read_quoted(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut chars = text.chars();
+    loop {
+        match chars.next()? {
+            '\'' => return Some((value, chars.as_str())),
+            '\\' => value.push(chars.next()?),
+            other => value.push(other),
+        }
+    }
+}
+
+/// Up to a blank that is not escaped.
+fn read_bare(text: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut chars = text.chars();
+    while let Some(next) = chars.next() {
+        match next {
+            '\\' => value.extend(chars.next()),
+            blank if is_blank(blank) => break,
+            other => value.push(other),
+        }
+    }
+    (value, chars.as_str())
+}
+
+/// Which character of `text`, counted from 1, its tail `rest` begins with.
+fn position(text: &str, rest: &str) -> usize {
+    text.chars()
+        .count()
+        .saturating_sub(rest.chars().count())
+        .saturating_add(1)
+}
+
 /// Reads what follows `postgres://`:
 /// `[user[:password]@][host[:port][,...]][/dbname][?keyword=value[&...]]`.
-pub(super) fn parse(rest: &str) -> Result<Keywords, SyntaxError> {
+fn parse_url(rest: &str) -> Result<Keywords, SyntaxError> {
     let mut keywords = Keywords::default();
     let credentials = rest
         .split_once('@')
@@ -134,7 +210,7 @@ mod tests {
     #[track_caller]
     fn check(rest: &str, expected: &[(&str, &str)]) {
         assert_eq!(
-            parse(rest).unwrap().iter().collect::<Vec<_>>(),
+            parse_url(rest).unwrap().iter().collect::<Vec<_>>(),
             expected,
             "{rest:?}"
         );
@@ -222,7 +298,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(rest: &str, expected: SyntaxError) {
-        assert_eq!(parse(rest), Err(expected), "{rest:?}");
+        assert_eq!(parse_url(rest), Err(expected), "{rest:?}");
     }
 
     #[test]
@@ -240,5 +316,58 @@ mod tests {
         check_refused("h%00", SyntaxError::PercentText);
         check_refused("h%ff", SyntaxError::PercentText);
         check_refused("h/a b", SyntaxError::BlankInUrl);
+    }
+
+    #[track_caller]
+    fn check_pairs(text: &str, expected: &[(&str, &str)]) {
+        let keywords = Keywords::parse(text).unwrap();
+        assert_eq!(keywords.iter().collect::<Vec<_>>(), expected, "{text:?}");
+        assert_eq!(
+            Keywords::parse(&keywords.to_conninfo_string()).as_ref(),
+            Ok(&keywords),
+            "{text:?} read back"
+        );
+    }
+
+    #[track_caller]
+    fn check_pairs_refused(text: &str, expected: SyntaxError) {
+        assert_eq!(Keywords::parse(text), Err(expected), "{text:?}");
+    }
+
+    #[test]
+    fn reads_what_libpq_reads() {
+        check_pairs("", &[]);
+        check_pairs(" \n ", &[]);
+        check_pairs(
+            "host=localhost user=os",
+            &[("host", "localhost"), ("user", "os")],
+        );
+        check_pairs("host=a host=b", &[("host", "b")]);
+        check_pairs("\thost=x\n port\t=\r5 ", &[("host", "x"), ("port", "5")]);
+        check_pairs("host= port=5", &[("host", "port=5")]);
+        check_pairs("host=", &[("host", "")]);
+        check_pairs("a=''b=y", &[("a", ""), ("b", "y")]);
+        check_pairs("a='x y' b=z=w", &[("a", "x y"), ("b", "z=w")]);
+        check_pairs(
+            r"a='it\'s' b=\'x\\ c=d\ e",
+            &[("a", "it's"), ("b", r"'x\"), ("c", "d e")],
+        );
+        check_pairs(r"a='back\slash'", &[("a", "backslash")]);
+        check_pairs(r"a=end\", &[("a", "end")]);
+        check_pairs("a=p'w", &[("a", "p'w")]);
+        check_pairs("a=\u{a0}b user=å", &[("a", "\u{a0}b"), ("user", "å")]);
+        check_pairs("options='-c a=b'", &[("options", "-c a=b")]);
+    }
+
+    #[test]
+    fn says_where_it_cannot_go_on() {
+        check_pairs_refused("x", SyntaxError::MissingEquals(1));
+        check_pairs_refused("foo=bar x", SyntaxError::MissingEquals(9));
+        check_pairs_refused("password='p''w'", SyntaxError::MissingEquals(13));
+        check_pairs_refused("å=b bar='x", SyntaxError::UnclosedQuote(9));
+        check_pairs_refused(r"bar='x\'", SyntaxError::UnclosedQuote(5));
+        check_pairs_refused("host=\0", SyntaxError::Nul);
+        check_pairs_refused("POSTGRES://h/db", SyntaxError::MissingEquals(1));
+        check_pairs_refused(" postgres://h/db", SyntaxError::MissingEquals(2));
     }
 }
