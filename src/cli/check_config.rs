@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::output;
+use super::{advice, output};
 use crate::config::{EvenVotes, Findings, Problem};
 use crate::daemon::{self, LoadError};
 
@@ -12,7 +12,11 @@ pub(super) fn main(config: &Path) -> ExitCode {
     let (findings, note) = match daemon::load_config(config) {
         Ok(loaded) => {
             let note = EvenVotes::of(&loaded.config);
-            let (errors, warnings) = (Vec::new(), loaded.warnings);
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let search_path: Vec<_> = std::env::split_paths(&path).collect();
+            let mut warnings = loaded.warnings;
+            warnings.extend(advice::warnings(&loaded.config, &search_path));
+            let errors = Vec::new();
             (Findings { errors, warnings }, note)
         }
         Err(LoadError::Broken(_, findings)) => (*findings, None),

@@ -1,6 +1,7 @@
 //! The command line: its arguments, and one file for each subcommand. Everything printed goes through
 //! `output`.
 
+mod advice;
 mod arguments;
 mod check_config;
 mod current_master;

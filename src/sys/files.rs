@@ -14,7 +14,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::geteuid;
+use nix::unistd::{AccessFlags, access, geteuid};
 
 use super::text::escape_controls;
 
@@ -53,6 +53,11 @@ pub fn remove(path: &Path) -> io::Result<()> {
         Err(error) if is_absent(&error) => Ok(()),
         other => other.map_err(|error| about_path(path, "cannot remove", &error)),
     }
+}
+
+/// Whether `path` is a file that this account may execute.
+pub fn is_executable(path: &Path) -> bool {
+    path.is_file() && access(path, AccessFlags::X_OK).is_ok()
 }
 
 /// Whether `path` exists, be it a file, a directory or a link to something that does. The error of
