@@ -74,11 +74,13 @@ fn start_daemon(world: &mut World<'_>, host: HostId) {
 fn kill_daemon(world: &mut World<'_>, host: HostId) {
     world.has_orphans |= world.promotions.is_promoting(host);
     world.hosts[host].daemon.is_alive = false;
+    world.leave_sessions(host, false);
 }
 
 fn set_lie(world: &mut World<'_>, host: HostId, lie: Option<Lie>) {
     let frozen = matches!(lie, Some(Lie::Frozen));
-    let report = || state_json::report(&world.hosts[host], &world.setup, world.now);
+    let speaks = world.setup.presence.speaks(host);
+    let report = || state_json::report(&world.hosts[host], &world.setup, speaks, world.now);
     let frozen = frozen.then(report);
     let faults = &mut world.hosts[host].faults;
     (faults.lie, faults.frozen) = (lie, frozen);

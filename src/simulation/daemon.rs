@@ -24,6 +24,8 @@ pub(super) struct Daemon {
     observer_polls: Vec<Option<ProbeId>>,
     /// Is a connection to a node open and idle.
     connections: Vec<bool>,
+    /// The name of its session on each node, as it last asked for it.
+    pub(super) sessions: Vec<Arc<str>>,
     /// The configuration that it has read, which its core gets with its next turn.
     config: Arc<Config>,
     /// What the core gets with its next turn.
@@ -43,6 +45,7 @@ impl Daemon {
             node_polls: vec![None; setup.nodes.len()],
             observer_polls: vec![None; setup.observers.len()],
             connections: vec![false; setup.nodes.len()],
+            sessions: vec![Arc::from(""); setup.nodes.len()],
             config: Arc::clone(config),
             events: Vec::new(),
             effects: Vec::new(),

@@ -3,8 +3,9 @@
 
 use super::fault::{Death, Refusal};
 use super::network::Network;
+use super::setup::Setup;
 use super::{Micros, NodeId};
-use crate::cluster::{Identity, Lsn, NodeReport, ProbeFailure, RoleReport};
+use crate::cluster::{Identity, Lsn, NodeReport, Presence, ProbeFailure, RoleReport};
 use crate::time::WallTime;
 
 /// One database.
@@ -20,8 +21,12 @@ pub struct Database {
     pub upstream: Option<NodeId>,
     /// Its slot there is gone, and the WAL that it needs.
     pub is_starved: bool,
-    /// Its timeline id.
-    pub timeline: u32,
+    /// The history of its WAL: every promotion that it descends from, the last one last.
+    pub history: Vec<Fork>,
+    /// Its timeline as its control data have it: of what it has replayed.
+    control_timeline: u32,
+    /// When its processes were started, by its own clock.
+    started: i64,
     /// How much WAL it has, in bytes: written, or received.
     pub position: u64,
     /// It has streamed since it was started.
@@ -35,6 +40,17 @@ pub struct Database {
     last_replay: i64,
     /// The term that it held last as a primary: a number that no other promotion has.
     pub term: Option<u32>,
+}
+
+/// A promotion, where it forked a timeline off another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// A number that no other promotion has.
+    pub term: u32,
+    /// The timeline that it began: two promotions may begin one of the same number.
+    pub timeline: u32,
+    /// Where.
+    pub at: u64,
 }
 
 /// Whether a database runs.
@@ -88,7 +104,13 @@ impl Database {
             refusal: None,
             upstream: Some(upstream),
             is_starved: false,
-            timeline: 1,
+            history: vec![Fork {
+                term: 0,
+                timeline: 1,
+                at: 0,
+            }],
+            control_timeline: 1,
+            started: commit,
             position,
             has_received: true,
             replayed: position,
@@ -126,8 +148,42 @@ impl Database {
         }
     }
 
+    /// The number of its timeline.
+    pub fn timeline(&self) -> u32 {
+        self.history.last().map_or(1, |fork| fork.timeline)
+    }
+
+    /// Is all that it has part of what the other one has, or can be, by the same promotions.
+    pub fn is_part_of(&self, other: &Self) -> bool {
+        let common = self.history.iter().zip(&other.history);
+        let common = common.take_while(|(ours, theirs)| ours == theirs).count();
+        let next = other.history.get(common);
+        common == self.history.len() && next.is_none_or(|fork| self.position <= fork.at)
+    }
+
+    /// What it tells of itself.
+    pub(super) fn identity(&self, setup: &Setup) -> Identity {
+        if !setup.presence.identity {
+            return Identity::default();
+        }
+        let timeline = match self.is_primary {
+            true => self.timeline(),
+            false => self.control_timeline,
+        };
+        Identity {
+            system: Some(SYSTEM.to_owned()),
+            started: Some(WallTime::from_unix_micros(self.started)),
+            timeline: Some(timeline),
+        }
+    }
+
     /// Its status; polling a primary writes a heartbeat.
-    pub(super) fn report(&mut self, db_time: WallTime) -> NodeReport {
+    pub(super) fn report(
+        &mut self,
+        db_time: WallTime,
+        identity: Identity,
+        daemons: Option<Vec<Presence>>,
+    ) -> NodeReport {
         let role = if self.is_primary {
             self.position += 64;
             self.last_commit = db_time.unix_micros();
@@ -145,17 +201,29 @@ impl Database {
         NodeReport {
             db_time,
             role,
-            identity: Identity::default(),
-            daemons: None,
+            identity,
+            daemons,
         }
     }
 
     /// Begins to start; how it had ended before.
-    pub(super) fn start(&mut self) -> Condition {
+    pub(super) fn start(&mut self, wall: WallTime) -> Condition {
+        self.started = wall.unix_micros();
         let before = std::mem::replace(&mut self.condition, Condition::Starting);
         // A walreceiver that has not streamed yet reports no position.
         self.has_received &= before == Condition::Hung;
         before
+    }
+
+    /// How much of it the other one has as well.
+    fn common_position(&self, other: &Self) -> u64 {
+        let pairs = self.history.iter().zip(&other.history);
+        let common = pairs.take_while(|(ours, theirs)| ours == theirs).count();
+        let ends = |database: &Self| database.history.get(common).map(|fork| fork.at);
+        let ends = [ends(self), ends(other)].into_iter().flatten();
+        ends.chain([self.position, other.position])
+            .min()
+            .unwrap_or_default()
     }
 
     fn receive(&mut self, position: u64, commit: i64) {
@@ -170,6 +238,7 @@ impl Database {
         if !self.replay_is_paused {
             self.replayed = self.position;
             self.last_replay = self.last_commit;
+            self.control_timeline = self.timeline();
         }
     }
 }
@@ -221,12 +290,17 @@ impl Databases {
                 continue;
             }
             let source = &self.all[upstream];
-            let is_fed = !network.path(node, upstream).cut && !database.is_starved;
+            let is_fed = !network.path(node, upstream).cut
+                && !database.is_starved
+                && database.is_part_of(source);
             let streams = source.condition == Condition::Up && is_fed;
             let (position, commit) = (source.position, source.last_commit);
+            let history =
+                (streams && database.history != source.history).then(|| source.history.clone());
             let database = &mut self.all[node];
             if streams {
                 database.receive(position, commit);
+                database.history = history.unwrap_or(std::mem::take(&mut database.history));
             }
             database.replay();
         }
@@ -234,15 +308,17 @@ impl Databases {
 
     /// Makes a node the primary, on a timeline and in a term of its own.
     pub(super) fn promote(&mut self, node: NodeId) {
-        let timelines = self.all.iter().map(|database| database.timeline);
-        let timeline = timelines.max().unwrap_or_default() + 1;
         let term = self.next_term;
         self.next_term += 1;
         let database = &mut self.all[node];
         database.is_primary = true;
         database.upstream = None;
         database.is_starved = false;
-        database.timeline = timeline;
+        database.history.push(Fork {
+            term,
+            timeline: database.timeline() + 1,
+            at: database.position,
+        });
         database.term = Some(term);
     }
 
@@ -251,17 +327,18 @@ impl Databases {
         if node == upstream {
             return;
         }
-        let Database {
-            timeline, position, ..
-        } = self.all[upstream];
+        let source = self.all[upstream].clone();
         let database = &mut self.all[node];
         database.is_primary = false;
         database.upstream = Some(upstream);
         database.is_starved = false;
-        database.timeline = timeline;
+        let is_part = database.is_part_of(&source);
         // What the new primary never had is rewound.
-        database.position = database.position.min(position);
-        database.replayed = database.replayed.min(position);
+        if !is_part {
+            database.position = database.common_position(&source);
+            database.replayed = database.replayed.min(database.position);
+            database.history = source.history;
+        }
     }
 
     /// Settles them as an operator would: one primary, everybody else its standby, nobody paused or
@@ -269,7 +346,11 @@ impl Databases {
     pub(super) fn heal(&mut self) {
         let rank = |node: &NodeId| {
             let database = &self.all[*node];
-            (database.is_primary, database.timeline, database.position)
+            (
+                database.is_primary,
+                database.history.last().map(|fork| fork.term),
+                database.position,
+            )
         };
         let Some(primary) = (0..self.all.len()).max_by_key(rank) else {
             return;
@@ -301,3 +382,6 @@ impl Databases {
         database.is_some_and(|database| database.condition == Condition::HostDown)
     }
 }
+
+/// The system identifier of the cluster.
+const SYSTEM: &str = "7300000000000000001";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::fault::{Death, Fault, Lie, Refusal, Step};
 use super::plan::{Ending, Plan};
 use super::rng::Rng;
-use super::setup::Setup;
+use super::setup::{PresenceSetup, Setup};
 use super::{HostId, Micros, NodeId, SECOND};
 use crate::config::{self, Config, Environment, NodeName, QuorumRule};
 
@@ -37,6 +37,7 @@ impl Generator {
         let mut setup = Setup::new(&config, 0);
         setup.primary = rng.below(setup.node_count());
         setup.is_busy = rng.percent(50);
+        setup.presence = presence(&mut rng);
         let limit = setup.longest(|config| config.failover_lag);
         let length = limit + 4 * SECOND + rng.between(0, 4 * SECOND);
         let steps = if split {
@@ -117,6 +118,27 @@ impl Generator {
             length,
             ending: Ending::Healed,
         }
+    }
+}
+
+/// Most fleets show everything; some nothing, some only here and there.
+fn presence(rng: &mut Rng) -> PresenceSetup {
+    let some = |rng: &mut Rng| u32::try_from(rng.between(0, 127)).unwrap_or_default();
+    let all = PresenceSetup {
+        identity: !rng.percent(15),
+        ..PresenceSetup::ALL
+    };
+    match rng.below(10) {
+        0 => PresenceSetup { daemons: 0, ..all },
+        1 => PresenceSetup {
+            daemons: some(rng),
+            ..all
+        },
+        2 => PresenceSetup {
+            servers: some(rng),
+            ..all
+        },
+        _ => all,
     }
 }
 

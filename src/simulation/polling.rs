@@ -5,7 +5,7 @@ use super::fact::Fact;
 use super::in_flight::{Message, Poll, Target};
 use super::world::World;
 use super::{HostId, Micros, NodeId, micros, state_json};
-use crate::cluster::{ProbeFailure, ProbeStep};
+use crate::cluster::{Presence, ProbeFailure, ProbeStep};
 use crate::lookout::{Event, ProbeId};
 
 /// A daemon polls.
@@ -65,12 +65,25 @@ fn react_of_node(world: &mut World<'_>, poll: Poll, node: NodeId, probe: ProbeId
     match world.databases()[node].reaction() {
         Reaction::Reports => {
             let db_time = world.hosts[node].clocks.wall(world.now);
-            let report = world.databases.at(node).report(db_time);
+            let identity = world.databases()[node].identity(&world.setup);
+            let daemons = show_sessions(world, poll.from.host, node);
+            let report = world.databases.at(node).report(db_time, identity, daemons);
             world.send(at, Message::NodeReport(poll.from, node, probe, Ok(report)));
         }
         Reaction::Fails(failure) => fail(world, poll, at, failure),
         Reaction::Silence => time_out(world, poll),
     }
+}
+
+/// The sessions that a server shows to this daemon, whose own is among them.
+fn show_sessions(world: &mut World<'_>, host: HostId, node: NodeId) -> Option<Vec<Presence>> {
+    let now = world.now;
+    if world.setup.presence.speaks(host) {
+        let name = &world.hosts[host].daemon.sessions[node];
+        world.sessions.used(node, host, name, now);
+    }
+    let is_shown = world.setup.presence.is_shown(node, host);
+    is_shown.then(|| world.sessions.shown(node, now))
 }
 
 fn react_of_observer(
@@ -102,7 +115,8 @@ fn react_of_observer(
         to,
         probe,
     });
-    let report = state_json::report(&world.hosts[host], &world.setup, world.now);
+    let speaks = world.setup.presence.speaks(host);
+    let report = state_json::report(&world.hosts[host], &world.setup, speaks, world.now);
     let message = Message::ObserverReport(poll.from, observer, probe, Ok(report));
     world.send(at, message);
 }
@@ -130,6 +144,9 @@ pub(super) fn end(world: &mut World<'_>, host: HostId, target: Target, event: Ev
     }
     if let (Target::Node(node, _), Event::NodeProbed { outcome, .. }) = (target, &event) {
         daemon.connected(node, outcome.is_ok());
+        if outcome.is_err() {
+            world.leave_session(host, node, false);
+        }
     }
     world.deliver(host, event);
 }
@@ -141,6 +158,7 @@ pub(super) fn lose(world: &mut World<'_>, host: HostId, node: NodeId) {
         return;
     }
     world.hosts[host].daemon.connected(node, false);
+    world.leave_session(host, node, false);
     let reason = "the connection was closed".to_owned();
     let failure = ProbeFailure::Unreachable { reason };
     world.deliver(

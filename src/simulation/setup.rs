@@ -23,6 +23,44 @@ pub struct Setup {
     /// The primary writes all the time; otherwise there are only the heartbeats of those who poll
     /// it.
     pub is_busy: bool,
+    /// What the servers show of daemons and of themselves.
+    pub presence: PresenceSetup,
+}
+
+/// Which daemons show their presence, which servers show it, and whether servers tell their
+/// identity. A bit per host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PresenceSetup {
+    /// These daemons show theirs and read that of others.
+    pub daemons: u32,
+    /// These servers show sessions.
+    pub servers: u32,
+    /// Servers tell system identifier, start and timeline.
+    pub identity: bool,
+}
+
+impl PresenceSetup {
+    /// Everybody shows everything.
+    pub const ALL: Self = Self {
+        daemons: u32::MAX,
+        servers: u32::MAX,
+        identity: true,
+    };
+
+    /// Does this daemon know of presence.
+    pub fn speaks(self, host: HostId) -> bool {
+        has(self.daemons, host)
+    }
+
+    /// Does this server show sessions to this daemon.
+    pub fn is_shown(self, node: NodeId, host: HostId) -> bool {
+        has(self.servers, node) && self.speaks(host)
+    }
+}
+
+/// Hosts beyond the bits are as the last one.
+fn has(bits: u32, host: HostId) -> bool {
+    bits >> host.min(31) & 1 == 1
 }
 
 impl Setup {
@@ -72,6 +110,7 @@ impl Setup {
             configs,
             primary,
             is_busy: true,
+            presence: PresenceSetup::ALL,
         }
     }
 
@@ -164,6 +203,29 @@ impl Setup {
     }
 }
 
+impl Setup {
+    fn fmt_presence(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |without: &dyn Fn(HostId) -> bool, hosts: usize| {
+            let names = (0..hosts).filter(|host| without(*host));
+            names
+                .map(|host| self.host_name(host).to_owned())
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let silent = names(&|host| !self.presence.speaks(host), self.hosts());
+        let hidden = names(&|node| !has(self.presence.servers, node), self.node_count());
+        for (what, names) in [("on daemons", silent), ("on servers", hidden)] {
+            if !names.is_empty() {
+                write!(f, ", no presence {what} {names}")?;
+            }
+        }
+        match self.presence.identity {
+            true => Ok(()),
+            false => f.write_str(", no identity"),
+        }
+    }
+}
+
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nodes: Vec<_> = self.nodes.iter().map(NodeName::as_str).collect();
@@ -209,6 +271,7 @@ impl fmt::Display for Setup {
             let never: Vec<_> = config.never_promote.iter().map(NodeName::as_str).collect();
             write!(f, ", never {}", never.join(" "))?;
         }
+        self.fmt_presence(f)?;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::cluster::{NodeState, ObservedNode, ObserverReport};
 use crate::time::WallTime;
 
 /// The report of this host's daemon.
-pub(super) fn report(host: &Host, setup: &Setup, now: Micros) -> ObserverReport {
+pub(super) fn report(host: &Host, setup: &Setup, speaks: bool, now: Micros) -> ObserverReport {
     let mut date = host.clocks.wall(now);
     if host.faults.whole_seconds {
         date = WallTime::from_unix_micros(date.unix_micros().div_euclid(1_000_000) * 1_000_000);
@@ -24,7 +24,7 @@ pub(super) fn report(host: &Host, setup: &Setup, now: Micros) -> ObserverReport 
         nodes: BTreeMap::new(),
     };
     for (name, node) in &host.daemon.core.state().nodes {
-        if let Some(observed) = observed(node) {
+        if let Some(observed) = observed(node, speaks) {
             report.nodes.insert(name.clone(), observed);
         }
     }
@@ -34,7 +34,8 @@ pub(super) fn report(host: &Host, setup: &Setup, now: Micros) -> ObserverReport 
     report
 }
 
-fn observed(node: &NodeState) -> Option<ObservedNode> {
+/// One that does not know of presence does not relay identities either.
+fn observed(node: &NodeState, speaks: bool) -> Option<ObservedNode> {
     let attempt = node.attempt?;
     let answer = node.answer.as_ref();
     Some(ObservedNode {
@@ -46,6 +47,7 @@ fn observed(node: &NodeState) -> Option<ObservedNode> {
         replay: answer.and_then(|answer| answer.replay),
         last_replay: answer.and_then(|answer| answer.last_replay),
         identity: answer
+            .filter(|_| speaks)
             .map(|answer| answer.identity.clone())
             .unwrap_or_default(),
         daemons: answer.and_then(|answer| answer.daemons.clone()),

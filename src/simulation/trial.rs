@@ -189,8 +189,13 @@ impl<'w> Trial<'w> {
     fn carry_out_one(&mut self, host: HostId, effect: Effect) {
         let world = &mut self.world;
         match effect {
-            Effect::ProbeNode { node, probe, .. } => {
+            Effect::ProbeNode {
+                node,
+                probe,
+                session,
+            } => {
                 if let Some(node) = world.setup.node_id(&node) {
+                    world.hosts[host].daemon.sessions[node] = session;
                     polling::begin(world, host, Target::Node(node, probe));
                 }
             }

@@ -13,6 +13,7 @@ use super::network::Network;
 use super::plan::Plan;
 use super::promotions::Promotions;
 use super::rng::Rng;
+use super::sessions::{LONGEST_LINGERING, Sessions};
 use super::setup::Setup;
 use super::{HostId, Micros, NodeId, SECOND};
 use crate::config::Config;
@@ -29,6 +30,7 @@ pub struct World<'w> {
     pub(super) hosts: Vec<Host>,
     pub(super) databases: Databases,
     pub(super) network: Network,
+    pub(super) sessions: Sessions,
     pub(super) in_flight: InFlight,
     pub(super) promotions: Promotions,
     pub(super) rng: Rng,
@@ -132,6 +134,7 @@ impl<'w> World<'w> {
         Self {
             now: 0,
             databases: Databases::new(setup.nodes.len(), setup.primary, commit),
+            sessions: Sessions::new(setup.nodes.len()),
             network: Network::new(setup.hosts()),
             promotions: Promotions::default(),
             setup,
@@ -206,6 +209,7 @@ impl<'w> World<'w> {
             boot,
         });
         self.hosts[host].daemon.saved = memory;
+        self.leave_sessions(host, boot);
         if boot {
             self.promotions.kill(host);
         }
@@ -228,9 +232,10 @@ impl<'w> World<'w> {
 
     /// Gives the daemon of a host another configuration.
     pub(super) fn load(&mut self, host: HostId, config: Arc<Config>) {
-        for (node, name) in self.setup.nodes.iter().enumerate() {
-            if !config.nodes.contains_key(name) {
+        for node in 0..self.setup.nodes.len() {
+            if !config.nodes.contains_key(&self.setup.nodes[node]) {
                 self.hosts[host].daemon.drop_node(node);
+                self.leave_session(host, node, false);
             }
         }
         self.deliver(host, Event::ConfigLoaded(config));
@@ -265,6 +270,9 @@ impl<'w> World<'w> {
 
     pub(super) fn kill_database(&mut self, node: NodeId, death: Death) {
         self.databases.at(node).condition = Condition::from(death);
+        if death != Death::Hang {
+            self.sessions.end_all(node);
+        }
         match death {
             // Whoever has a connection notices at once.
             Death::Crash => {
@@ -274,7 +282,10 @@ impl<'w> World<'w> {
                     }
                 }
             }
-            Death::HostDown => self.hosts[node].daemon.is_alive = false,
+            Death::HostDown => {
+                self.hosts[node].daemon.is_alive = false;
+                self.leave_sessions(node, true);
+            }
             Death::Hang => {}
         }
     }
@@ -284,12 +295,32 @@ impl<'w> World<'w> {
         if self.databases()[node].condition == Condition::Up {
             return;
         }
-        let before = self.databases.at(node).start();
+        let wall = self.hosts[node].clocks.wall(self.now);
+        let before = self.databases.at(node).start(wall);
+        self.sessions.end_all(node);
         let ready = self.now + self.rng.between(0, SECOND);
         self.send(ready, Message::Ready(node));
         if before == Condition::HostDown {
             self.restart(node, true);
         }
+    }
+
+    /// A daemon closes its connections, or ends without a chance to.
+    pub(super) fn leave_sessions(&mut self, host: HostId, silently: bool) {
+        for node in 0..self.setup.nodes.len() {
+            self.leave_session(host, node, silently);
+        }
+    }
+
+    /// A daemon closes its connection to a server, which does not notice at once if nothing gets
+    /// through.
+    pub(super) fn leave_session(&mut self, host: HostId, node: NodeId, silently: bool) {
+        let is_lost = silently || self.network.path(host, node).cut;
+        let notices = match is_lost {
+            true => self.rng.between(SECOND, LONGEST_LINGERING),
+            false => self.rng.between(500, 20_000),
+        };
+        self.sessions.left(node, host, self.now + notices);
     }
 
     /// Closes the idle connection of a host's daemon to a node, if there is one.
