@@ -67,6 +67,8 @@ pub enum Fact<'a> {
     ClockStandsStill,
     /// The safety phase of the schedule is over.
     FaultsAreOver,
+    /// Nothing has happened for so long that somebody must have been promoted where that is possible.
+    Waited,
     /// Everything is mended and started again, and the databases have one primary.
     Healed,
     /// Everything has been well for so long that everybody should agree.

@@ -46,8 +46,9 @@ impl Generator {
             faults(&setup, length, &mut rng)
         };
         let ending = match rng.below(8) {
-            0..=2 => Ending::Abrupt,
-            3..=5 => Ending::Healed,
+            0 | 1 => Ending::Abrupt,
+            2 | 3 => Ending::Waited,
+            4 | 5 => Ending::Healed,
             _ => Ending::CleanDeath(death(&mut rng)),
         };
         Plan {

@@ -26,6 +26,8 @@ pub struct Plan {
 pub enum Ending {
     /// It just ends.
     Abrupt,
+    /// Nothing more happens for so long that somebody must have been promoted where that is possible.
+    Waited,
     /// Everything is healed, and all must agree.
     Healed,
     /// Everything is healed; then the primary dies, and nothing else happens.
@@ -66,6 +68,7 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Abrupt => f.write_str("the schedule ends"),
+            Self::Waited => f.write_str("nothing more happens"),
             Self::Healed => f.write_str("all faults are repaired"),
             Self::CleanDeath(death) => {
                 write!(f, "all faults are repaired, and later the primary {death}")

@@ -58,6 +58,9 @@ impl PresenceSetup {
     }
 }
 
+/// A failover command of a schedule takes no longer.
+const LONGEST_COMMAND: Micros = 10 * SECOND;
+
 /// Hosts beyond the bits are as the last one.
 fn has(bits: u32, host: HostId) -> bool {
     bits >> host.min(31) & 1 == 1
@@ -183,6 +186,19 @@ impl Setup {
             return time;
         }
         time + 2 * micros(config.check_interval) + 5 * micros(config.poll_interval) + 2 * SECOND
+    }
+
+    /// How long after the last fault a majority that is connected, with a standby that may and can be
+    /// promoted, has promoted one at the latest: the limit, and what rounds, passed over daemons and
+    /// announcements take.
+    pub fn time_to_wait(&self) -> Micros {
+        self.longest(|config| config.failover_lag)
+            + self.longest(|config| config.missing_primary_timeout * 3)
+            + self.longest(|config| config.poll_interval) * 8
+            + self.longest(|config| config.check_interval) * 5
+            + self.longest(|config| config.poll_timeout) * 6
+            + self.longest(|config| config.failover_pause) * 2
+            + LONGEST_COMMAND
     }
 
     /// Observers are polled only while lag is over the warning limit.

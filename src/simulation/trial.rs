@@ -81,6 +81,11 @@ impl<'w> Trial<'w> {
         let writers = writers.filter(|one| Database::is_writer(one)).count();
         let mut time_to_promotion = None;
         if plan.ending != Ending::Abrupt && !self.world.is_over {
+            if plan.ending == Ending::Waited {
+                let bound = self.world.setup.time_to_wait();
+                self.run_until(plan.length + bound);
+                self.world.note(Fact::Waited);
+            }
             self.agree();
             if let Ending::CleanDeath(death) = plan.ending {
                 time_to_promotion = self.outlive(death);

@@ -1,20 +1,20 @@
-//! The judge of a run: watches every fact of it, writes down what each daemon was told, and finds
-//! what must never be.
+//! The judge of a run: watches every fact of it, writes down what truly happened, and finds what
+//! must never be.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use pglookout::config::QuorumRule;
 use pglookout::failover::Verdict;
-use pglookout::lookout::{CommandOutcome, Effect, Event, ProbeId};
+use pglookout::lookout::Effect;
 use pglookout::simulation::{
-    Condition, Fact, Fault, HostId, MOST_SKEW, Micros, NodeId, Outcome, Path, Plan, Promotion,
-    SECOND, Setup, World, micros, watch,
+    Fact, Fault, HostId, Micros, NodeId, Outcome, Plan, Promotion, SECOND, Setup, World, micros,
+    watch,
 };
 
-use crate::daemon::{Daemon, moment};
-use crate::rules::{Rules, Standing, first_candidate, objections};
-use crate::told::Moment;
+use crate::majority::nobody_promoted;
+use crate::objections::Case;
+use crate::table::Table;
+use crate::truth::Truth;
 use crate::violation::Violation;
 
 /// What a schedule came to, and what was found.
@@ -25,6 +25,8 @@ pub(crate) struct Judgement {
     pub(crate) violation: Option<(Micros, Violation)>,
     /// Decisions that were made.
     pub(crate) decisions: u64,
+    /// What the promotions were.
+    pub(crate) table: Table,
 }
 
 /// Runs a schedule until its end, or until something is wrong.
@@ -35,15 +37,13 @@ pub(crate) fn judge(plan: &Plan) -> Judgement {
         outcome,
         violation: judge.violation,
         decisions: judge.decisions,
+        table: judge.table,
     }
 }
 
 struct Judge {
-    daemons: Vec<Daemon>,
-    /// When something happened to a database last.
-    disturbed: Vec<Option<Micros>>,
-    /// The contacts that an observer truly had when it made a report: for whom, by whom, which.
-    honest: BTreeMap<(HostId, usize, ProbeId), Vec<Option<Moment>>>,
+    truth: Truth,
+    table: Table,
     /// The schedule is one in which nobody may promote a second time.
     islands: bool,
     longest_check: Micros,
@@ -55,16 +55,11 @@ struct Judge {
 
 impl Judge {
     fn new(plan: &Plan) -> Self {
-        let setup = &plan.setup;
-        let configs = setup.configs.iter().enumerate();
         Self {
-            daemons: configs
-                .map(|(host, config)| Daemon::new(setup, host, config))
-                .collect(),
-            disturbed: vec![None; setup.nodes.len()],
-            honest: BTreeMap::new(),
+            truth: Truth::new(&plan.setup),
+            table: Table::default(),
             islands: is_one_split(plan),
-            longest_check: setup.longest(|config| config.check_interval),
+            longest_check: plan.setup.longest(|config| config.check_interval),
             promotions_before: 0,
             violation: None,
             decisions: 0,
@@ -73,37 +68,39 @@ impl Judge {
 
     fn watch(&mut self, world: &World<'_>, fact: Fact<'_>) -> ControlFlow<()> {
         let now = world.now();
+        self.truth.look(world);
         match fact {
-            Fact::Fault(fault) => self.fault(world, fault),
+            Fact::Fault(fault) => {
+                if let Fault::Dies(..) = fault {
+                    self.promotions_before = world.promotions().0.len();
+                }
+                self.truth.fault(world, fault);
+            }
             Fact::Started { host, memory, boot } => {
-                self.daemons[host].start(world.setup(), memory.is_some(), boot, now);
+                self.truth.started(host, memory.is_some(), boot, now);
             }
             Fact::Stopped { host, until } => {
-                self.daemons[host].stop(world.config(host), until, now);
+                let daemon = &mut self.truth.hosts[host];
+                daemon.disturbed = Some(until);
+                daemon.last_decision = until;
             }
-            Fact::Resumed(host) => {
-                // It may have been too short a time to be noticed.
-                (self.daemons[host].woke, self.daemons[host].last_decision) = (None, now);
-            }
-            Fact::Event { host, event } => self.event(world, host, event),
+            Fact::Resumed(host) => self.truth.hosts[host].last_decision = now,
+            Fact::Event { host, event } => self.truth.event(world, host, event),
             Fact::Effects { host, effects } => self.effects(world, host, effects),
-            Fact::Saved(host) => self.daemons[host].save(),
+            Fact::Saved(host) => self.truth.saved(host),
             Fact::ReportMade {
                 observer,
                 to,
                 probe,
-            } => {
-                let host = world.setup().observers[observer].1;
-                let contacts = match world.lie(host) {
-                    Some(_) => Vec::new(),
-                    None => self.daemons[host].honest_contacts(),
-                };
-                self.honest.insert((to, observer, probe), contacts);
-            }
+            } => self.truth.report_made(world, observer, to, probe),
             Fact::CommandBegins(promotion) => self.promotion(world, promotion),
             Fact::CommandEnds { .. } => {}
             Fact::ClockStandsStill => self.fail(now, Violation::ClockStandsStill),
             Fact::FaultsAreOver => self.silence(world),
+            Fact::Waited => {
+                let nobody = nobody_promoted(world, &self.truth);
+                nobody.into_iter().for_each(|nobody| self.fail(now, nobody));
+            }
             Fact::Healed => self.healed(world),
             Fact::AllIsWell => self.agreement(world),
             Fact::Outlived { primary, died } => self.clean_death(world, primary, died),
@@ -118,132 +115,43 @@ impl Judge {
         self.violation.get_or_insert((at, violation));
     }
 
-    fn fault(&mut self, world: &World<'_>, fault: &Fault) {
-        let now = world.now();
-        match *fault {
-            Fault::Dies(node, _) => {
-                self.promotions_before = world.promotions().0.len();
-                self.disturbed[node] = Some(now);
-            }
-            Fault::Refuses(node, _) => self.disturbed[node] = Some(now),
-            Fault::Starts(node) if world.databases()[node].condition != Condition::Up => {
-                self.disturbed[node] = Some(now);
-            }
-            Fault::Follows(node, upstream) if node != upstream => self.disturbed[node] = Some(now),
-            Fault::StepsClock(host, _) => self.daemons[host].stepped = Some(now),
-            Fault::Lies(host, _) => self.daemons[host].lied = Some(now),
-            Fault::Maintenance(host, _) | Fault::Daemon(host, _) => {
-                self.daemons[host].disturbed = Some(now);
-            }
-            // What these do is seen in later facts, or on the network.
-            _ => {}
-        }
-    }
-
-    fn event(&mut self, world: &World<'_>, host: HostId, event: &Event) {
-        let (setup, now) = (world.setup(), world.now());
-        let daemon = &mut self.daemons[host];
-        match event {
-            Event::NodeProbed { node, outcome, .. } => {
-                let is_remembered = world.core(host).primary() == Some(node);
-                let node = setup.node_id(node).unwrap();
-                daemon.node_probed(node, outcome, is_remembered, now);
-            }
-            Event::NodeLost { node, .. } => {
-                let node = setup.node_id(node).unwrap();
-                daemon.told.node_failed(node, moment(now), false, false);
-                daemon.lost_at[node] = Some(now);
-            }
-            Event::ObserverProbed {
-                observer,
-                probe,
-                outcome,
-            } => {
-                let observer = setup.observer_id(observer).unwrap();
-                match outcome {
-                    Ok(report) => daemon.observer_answered(world, observer, report),
-                    Err(_) => daemon.told.observer_failed(observer, moment(now)),
-                }
-                let honest = probe.and_then(|probe| self.honest.remove(&(host, observer, probe)));
-                let honest = honest.filter(|_| outcome.is_ok()).unwrap_or_default();
-                for (known, told) in daemon.told.honest_contacts.iter_mut().zip(honest) {
-                    *known = told.max(*known);
-                }
-            }
-            Event::ConfigLoaded(config) => daemon.load(Rules::of(setup, host, config), now),
-            Event::CommandExited {
-                outcome: CommandOutcome::Exited(0),
-                ..
-            } => daemon.succeeded = Some(now),
-            Event::CommandExited { .. }
-            | Event::CheckRequested
-            | Event::CommandStarted { .. }
-            | Event::PreviousCommand(_)
-            | Event::FollowPrepared(_)
-            | Event::Stopping
-            | Event::Turn(_) => {}
-        }
-    }
-
     fn effects(&mut self, world: &World<'_>, host: HostId, effects: &[Effect]) {
+        self.truth.effects(world, host, effects);
         for effect in effects {
-            match effect {
-                Effect::ProbeNode { node, .. } => {
-                    if let Some(node) = world.setup().node_id(node) {
-                        self.daemons[host].polled_at[node] = world.now();
-                    }
-                }
-                Effect::Decided { round, .. } => {
-                    self.decision(world, host, &round.decision.verdict);
-                }
-                Effect::ProbeObserver { .. }
-                | Effect::RunCommand { .. }
-                | Effect::PrepareFollow { .. }
-                | Effect::RaiseAlert { .. }
-                | Effect::ClearAlert(_)
-                | Effect::Save(_)
-                | Effect::Measure(_)
-                | Effect::Log { .. } => {}
+            if let Effect::Decided { round, .. } = effect {
+                self.decision(world, host, &round.decision.verdict);
             }
         }
     }
 
-    /// A daemon names the candidate that its facts name, and never waits too long to decide.
+    /// A daemon never waits too long to decide.
     fn decision(&mut self, world: &World<'_>, host: HostId, verdict: &Verdict) {
         self.decisions += 1;
-        let last = std::mem::replace(&mut self.daemons[host].last_decision, world.now());
-        if self.waits_too_long(world, host, last) {
-            return;
+        let daemon = &mut self.truth.hosts[host];
+        let last = std::mem::replace(&mut daemon.last_decision, world.now());
+        match verdict {
+            Verdict::WantsFreshFacts { .. } => daemon.asked_anew = Some(world.now()),
+            Verdict::PrimaryReachable { .. } => daemon.asked_anew = None,
+            _ => {}
         }
-        let (Verdict::Promote { winner, .. } | Verdict::OtherCandidate { winner, .. }) = verdict
-        else {
-            return;
-        };
-        let standing = self.standing(world, host);
-        let daemon = &self.daemons[host];
-        let first = first_candidate(&daemon.told, &daemon.rules, &standing);
-        if first.is_none() || first != world.setup().node_id(&winner.node) {
-            self.fail(world.now(), Violation::OtherCandidate(host, first));
-        }
+        self.waits_too_long(world, host, last);
     }
 
-    fn waits_too_long(&mut self, world: &World<'_>, host: HostId, last: Micros) -> bool {
+    fn waits_too_long(&mut self, world: &World<'_>, host: HostId, last: Micros) {
         let config = world.core(host).config();
         let patience =
             micros(config.missing_primary_timeout.max(config.poll_timeout * 2)) + 2 * SECOND;
         let waited = world.now().saturating_sub(last);
-        let too_long = waited > self.longest_check + 2 * patience;
-        if too_long {
+        if waited > self.longest_check + 2 * patience {
             self.fail(world.now(), Violation::EndlessWait(host, waited));
         }
-        too_long
     }
 
     /// Nobody has been silent for too long, up to now.
     fn silence(&mut self, world: &World<'_>) {
-        for host in 0..self.daemons.len() {
+        for host in 0..self.truth.hosts.len() {
             if world.is_alive(host) {
-                self.waits_too_long(world, host, self.daemons[host].last_decision);
+                self.waits_too_long(world, host, self.truth.hosts[host].last_decision);
             }
         }
     }
@@ -254,103 +162,33 @@ impl Judge {
         if host >= world.setup().nodes.len() {
             return self.fail(now, Violation::ObserverPromotes(host));
         }
-        let daemon = &self.daemons[host];
-        let found = objections(&daemon.told, &daemon.rules, &self.standing(world, host));
-        if !found.is_empty() {
-            self.fail(now, Violation::Forbidden(host, found));
-        }
-        for earlier in &world.promotions().0 {
-            if earlier.is_rival_of(promotion) {
-                self.rivals(world, earlier, promotion);
+        let case = Case {
+            truth: &self.truth,
+            world,
+            host,
+        };
+        let mut found = case.objection();
+        for earlier in world.promotions().0.iter().filter(|it| it.host != host) {
+            let beside = |server| Violation::TwoBesideAServer(earlier.host, host, server);
+            found = found.or_else(|| case.common_server(earlier).map(beside));
+            if self.islands && earlier.is_rival_of(promotion) {
+                found = found.or(Some(Violation::TwoInOneOutage(earlier.host, host)));
             }
         }
-    }
-
-    fn standing(&self, world: &World<'_>, host: HostId) -> Standing {
-        Standing {
-            remembered: world.remembered(host),
-            maintenance: world.maintenance(host),
-            is_running: world.promotions().is_promoting(host),
-            is_unsettled: self.daemons[host].succeeded.is_some(),
-            woke: self.daemons[host].woke,
-            now: moment(world.now()),
-        }
-    }
-
-    /// Two standbys that both reach one observer never both promote.
-    fn rivals(&mut self, world: &World<'_>, first: &Promotion, second: &Promotion) {
-        let (setup, now) = (world.setup(), world.now());
-        if self.islands {
-            self.fail(now, Violation::TwoInOneOutage(first.host, second.host));
-        }
-        // So long must all have been well between two standbys and an observer that both can know
-        // what it knows.
-        let calm = 4 * setup.longest(|config| config.poll_interval)
-            + 3 * setup.longest(|config| config.poll_timeout)
-            + SECOND;
-        let since = first.began.saturating_sub(calm);
-        let hosts = [first.host, second.host];
-        let mut observers = 0..setup.observers.len();
-        if let Some(observer) = observers.find(|one| self.is_beside(world, *one, hosts, since)) {
-            let violation = Violation::TwoBesideAnObserver(first.host, second.host, observer);
-            self.fail(now, violation);
-        }
-    }
-
-    /// Has this honest observer reached these nodes, and they it, since then, without anything odd
-    /// about any of them.
-    fn is_beside(
-        &self,
-        world: &World<'_>,
-        observer: usize,
-        nodes: [HostId; 2],
-        since: Micros,
-    ) -> bool {
-        let at = world.setup().observers[observer].1;
-        let quiet = |disturbed: Option<Micros>| disturbed.is_none_or(|time| time < since);
-        let unchanged = |a: HostId, b: HostId| a == b || quiet(self.path_changed_at(world, a, b));
-        let calm = |a: HostId, b: HostId| {
-            unchanged(a, b) && (a == b || world.network().path(a, b) == Path::default())
-        };
-        let undisturbed = |host: HostId| {
-            let daemon = &self.daemons[host];
-            world.is_alive(host)
-                && world.lie(host).is_none()
-                && [daemon.disturbed, daemon.stepped, daemon.lied].map(quiet) == [true; 3]
-        };
-        // Just after two standbys have lost sight of each other, the observer's report may still be
-        // older than their own.
-        let [a, b] = nodes;
-        let (first, second) = (&self.daemons[a].rules, &self.daemons[b].rules);
-        undisturbed(at)
-            && unchanged(a, b)
-            && unchanged(b, a)
-            && first.knows_the_same_cluster(second)
-            && nodes.into_iter().all(|node| {
-                let clocks = world.wall_offset(node).abs_diff(world.wall_offset(at));
-                node != at
-                    && undisturbed(node)
-                    && quiet(self.disturbed[node])
-                    && clocks < 3_500_000
-                    && self.daemons[node].rules.observers[observer]
-                    && calm(at, node)
-                    && calm(node, at)
-            })
-    }
-
-    fn path_changed_at(&self, world: &World<'_>, from: HostId, to: HostId) -> Option<Micros> {
-        let lost_at = self.daemons[from].lost_at.get(to).copied().flatten();
-        world.network().changed_at(from, to).max(lost_at)
+        found.into_iter().for_each(|found| self.fail(now, found));
+        self.table.promotion(world, &self.truth, promotion);
     }
 
     fn healed(&mut self, world: &World<'_>) {
         // Who was cut off a moment ago may promote while another one's command still runs.
         self.islands = false;
-        for (host, daemon) in self.daemons.iter_mut().enumerate() {
-            daemon.lied = Some(world.now());
-            if world.wall_offset(host).abs() > MOST_SKEW {
-                daemon.stepped = Some(world.now());
-            }
+        let now = Some(world.now());
+        for host in &mut self.truth.hosts {
+            (host.unreliable, host.disturbed) = (now, now);
+            host.command_fails = false;
+        }
+        for node in &mut self.truth.nodes {
+            node.disturbed = now;
         }
     }
 
@@ -359,7 +197,7 @@ impl Judge {
         let Some(primary) = world.sole_writer() else {
             return;
         };
-        for host in 0..self.daemons.len() {
+        for host in 0..self.truth.hosts.len() {
             let named = world.remembered(host);
             if named != Some(primary) {
                 self.fail(world.now(), Violation::NoAgreement(host, named));

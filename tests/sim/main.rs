@@ -1,7 +1,8 @@
 //! The seeded simulator: whole clusters under virtual time, and what must never be.
 //!
 //! `PGLOOKOUT_SIM_SEED=n` runs one schedule and prints it; `PGLOOKOUT_SIM_SCHEDULES=n` runs so
-//! many, however long it takes; `PGLOOKOUT_SIM_FIRST=n` begins with another seed; what fails is
+//! many, however long it takes; `PGLOOKOUT_SIM_COLLECT` counts what fails instead of ending with the
+//! first; `PGLOOKOUT_SIM_FIRST=n` begins with another seed; what fails is
 //! written to `PGLOOKOUT_SIM_OUT`, a directory, as timelines.
 
 // Tests read clocks and end with a panic; the bans are for the daemon.
@@ -12,18 +13,21 @@
     clippy::panic
 )]
 
-mod daemon;
 mod judge;
-mod rules;
+mod majority;
+mod objections;
+mod table;
 mod timelines;
-mod told;
+mod truth;
 mod violation;
-mod worlds;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use judge::{Judgement, judge};
 use pglookout::simulation::{Generator, Plan, shrink};
+use table::Table;
+use violation::Violation;
 
 #[test]
 fn no_schedule_shows_what_must_never_be() {
@@ -65,10 +69,22 @@ struct Tally {
     schedules_with_two_promotions_in_one_outage: u64,
     clean_deaths: u64,
     longest_to_promotion: f64,
+    table: Table,
+    violations: BTreeMap<String, (u64, u64)>,
+}
+
+impl Tally {
+    /// The first seed of each violation, and how often it was found.
+    fn collect(&mut self, seed: u64, violation: &Violation) {
+        let (_, count) = self.violations.entry(violation.name()).or_insert((seed, 0));
+        *count += 1;
+        println!("seed {seed}: {violation}");
+    }
 }
 
 fn many(first: u64, schedules: u64, patience: Option<Duration>) -> Tally {
     let (generator, begun) = (Generator::default(), Instant::now());
+    let collects = std::env::var_os("PGLOOKOUT_SIM_COLLECT").is_some();
     let mut tally = Tally::default();
     for seed in first..first + schedules {
         if patience.is_some_and(|patience| begun.elapsed() > patience) {
@@ -76,7 +92,11 @@ fn many(first: u64, schedules: u64, patience: Option<Duration>) -> Tally {
         }
         let plan = generator.plan(seed);
         let judgement = judge(&plan);
-        accept(&plan, &judgement);
+        match &judgement.violation {
+            Some((_, violation)) if collects => tally.collect(seed, violation),
+            _ => accept(&plan, &judgement),
+        }
+        tally.table.add(&judgement.table);
         let outcome = judgement.outcome;
         tally.schedules += 1;
         tally.decisions += judgement.decisions;

@@ -4,25 +4,35 @@ use std::fmt;
 
 use pglookout::simulation::{HostId, Micros, NodeId, SECOND, Setup};
 
-use crate::rules::Objection;
-
 /// What must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Violation {
-    /// A promotion in spite of all this.
-    Forbidden(HostId, Vec<Objection>),
-    /// An observer ran the failover command.
-    ObserverPromotes(HostId),
-    /// A daemon names another candidate than its facts do.
-    OtherCandidate(HostId, Option<NodeId>),
-    /// Two standbys replaced one primary, and both reached this observer all the time.
-    TwoBesideAnObserver(HostId, HostId, usize),
+    /// A promotion while this was known of a primary, so long ago.
+    PrimaryLived(HostId, Kind, Micros),
+    /// A promotion while this primary answered whoever asked.
+    Reachable(HostId, NodeId),
+    /// A promotion on facts from before its cause.
+    StaleFacts(HostId),
+    /// A promotion of a server that lacks the history of this last primary.
+    OlderHistory(HostId, NodeId),
+    /// A promotion though this standby is further ahead and willing.
+    FurtherAhead(HostId, NodeId),
+    /// A second promotion while the first one ran, and both daemons reach this server.
+    TwoBesideAServer(HostId, HostId, NodeId),
     /// Two standbys replaced one primary, though a majority was asked for.
     TwoInOneOutage(HostId, HostId),
+    /// An observer ran the failover command.
+    ObserverPromotes(HostId),
+    /// A server was made to follow a primary that is none, or is not reached.
+    Follows(HostId, NodeId),
+    /// A server was stopped in the middle of its promotion.
+    StopsPromoting(HostId),
     /// No decision for so long.
     EndlessWait(HostId, Micros),
     /// The core asks to be called again and again at one time.
     ClockStandsStill,
+    /// A majority with this willing standby was connected all the time, and nobody was promoted.
+    Nobody(HostId),
     /// Everything was healed, and this daemon names another primary, or none.
     NoAgreement(HostId, Option<NodeId>),
     /// The primary died, and so many promotions were begun instead of so many.
@@ -31,17 +41,35 @@ pub(crate) enum Violation {
     Late(Micros, Micros),
 }
 
+/// How a primary was known to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It answered the daemon.
+    Answered,
+    /// It turned the daemon away.
+    Refused,
+    /// It answered an observer that the daemon has asked since.
+    Sighted,
+    /// WAL of it arrived at a standby.
+    Received,
+}
+
 impl Violation {
     /// Whose daemons it is about; all that could promote, if it names nobody.
     pub(crate) fn hosts(&self, setup: &Setup) -> Vec<HostId> {
         match self {
-            Self::Forbidden(host, _)
+            Self::PrimaryLived(host, ..)
+            | Self::Reachable(host, _)
+            | Self::StaleFacts(host)
+            | Self::OlderHistory(host, _)
+            | Self::FurtherAhead(host, _)
             | Self::ObserverPromotes(host)
-            | Self::OtherCandidate(host, _)
+            | Self::Follows(host, _)
+            | Self::StopsPromoting(host)
             | Self::EndlessWait(host, _)
+            | Self::Nobody(host)
             | Self::NoAgreement(host, _) => vec![*host],
-            Self::TwoBesideAnObserver(a, b, observer) => vec![*a, *b, setup.observers[*observer].1],
-            Self::TwoInOneOutage(a, b) => vec![*a, *b],
+            Self::TwoBesideAServer(a, b, _) | Self::TwoInOneOutage(a, b) => vec![*a, *b],
             Self::ClockStandsStill | Self::Promotions(..) | Self::Late(..) => {
                 (0..setup.node_count()).collect()
             }
@@ -50,13 +78,19 @@ impl Violation {
 
     /// Is it of the same kind: what a shrunken schedule must still show.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let kind = |objection: &Objection| std::mem::discriminant(objection);
         match (self, other) {
-            (Self::Forbidden(_, ours), Self::Forbidden(_, theirs)) => ours
-                .iter()
-                .map(kind)
-                .any(|ours| theirs.iter().map(kind).any(|theirs| ours == theirs)),
+            (Self::PrimaryLived(_, ours, _), Self::PrimaryLived(_, theirs, _)) => ours == theirs,
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+
+    /// A name for a table.
+    pub(crate) fn name(&self) -> String {
+        let debug = format!("{self:?}");
+        let name = debug.split('(').next().unwrap_or_default();
+        match self {
+            Self::PrimaryLived(_, kind, _) => format!("{name} {kind:?}"),
+            _ => name.to_owned(),
         }
     }
 }
@@ -64,32 +98,55 @@ impl Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Forbidden(host, objections) => {
-                write!(f, "host {host} promotes in spite of")?;
-                objections
-                    .iter()
-                    .try_for_each(|objection| write!(f, " {objection}"))
+            Self::PrimaryLived(host, kind, age) => {
+                let age = seconds(*age);
+                write!(
+                    f,
+                    "host {host} promotes, and a primary lived {age} s ago: {kind:?}"
+                )
             }
-            Self::ObserverPromotes(host) => write!(
+            Self::Reachable(host, node) => {
+                write!(
+                    f,
+                    "host {host} promotes, and the primary {node} answers all the time"
+                )
+            }
+            Self::StaleFacts(host) => {
+                write!(f, "host {host} promotes on facts from before the cause")
+            }
+            Self::OlderHistory(host, node) => {
+                write!(
+                    f,
+                    "host {host} promotes a server of an older history than {node}"
+                )
+            }
+            Self::FurtherAhead(host, node) => {
+                write!(
+                    f,
+                    "host {host} promotes, and {node} is further ahead and willing"
+                )
+            }
+            Self::TwoBesideAServer(a, b, server) => write!(
                 f,
-                "host {host} is an observer, and runs the failover command"
+                "host {b} promotes while host {a} does, and both reach server {server}"
             ),
-            Self::OtherCandidate(host, first) => {
-                write!(
-                    f,
-                    "host {host} names another candidate than its facts do ({first:?})"
-                )
-            }
-            Self::TwoBesideAnObserver(a, b, observer) => {
-                write!(
-                    f,
-                    "hosts {a} and {b} both replace one primary, and both reach observer {observer}"
-                )
-            }
             Self::TwoInOneOutage(a, b) => write!(
                 f,
                 "hosts {a} and {b} both replace one primary in one outage"
             ),
+            Self::ObserverPromotes(host) => write!(
+                f,
+                "host {host} is an observer, and runs the failover command"
+            ),
+            Self::Follows(host, node) => {
+                write!(
+                    f,
+                    "host {host} follows {node}, which is superseded or not reached"
+                )
+            }
+            Self::StopsPromoting(host) => {
+                write!(f, "host {host} stops its server, which is being promoted")
+            }
             Self::EndlessWait(host, time) => write!(
                 f,
                 "host {host} has decided nothing for {} s",
@@ -98,6 +155,10 @@ impl fmt::Display for Violation {
             Self::ClockStandsStill => {
                 f.write_str("the core asks to be called at the same time again and again")
             }
+            Self::Nobody(host) => write!(
+                f,
+                "a majority is connected, host {host} is willing, and nobody is promoted"
+            ),
             Self::NoAgreement(host, primary) => {
                 write!(
                     f,

@@ -1,0 +1,122 @@
+//! A majority that is connected, with a standby that may and can be promoted, has one promoted.
+
+use pglookout::config::QuorumRule;
+use pglookout::simulation::{Condition, HostId, NodeId, Path, SECOND, World};
+
+use crate::objections::Case;
+use crate::truth::Truth;
+use crate::violation::Violation;
+
+/// Nothing has happened for so long that somebody must have been promoted: was nobody, in spite of a
+/// majority.
+pub(crate) fn nobody_promoted(world: &World<'_>, truth: &Truth) -> Option<Violation> {
+    let setup = world.setup();
+    let is_ruled_out = !setup.any_config().failover_on_disconnect
+        || (0..setup.hosts()).any(|host| **world.config(host) != *setup.configs[host])
+        || world.promotions().0.iter().any(|one| one.outcome.is_none());
+    if is_ruled_out {
+        return None;
+    }
+    let mut standbys = 0..setup.nodes.len();
+    let found = standbys.find(|node| {
+        let group = group(world, *node);
+        group.contains(node)
+            && is_majority(world, truth, &group)
+            && !meets_a_primary(world, &group)
+            && are_willing(world, truth, &group)
+    })?;
+    Some(Violation::Nobody(found))
+}
+
+/// Hosts that reach each other and this one without any trouble.
+fn group(world: &World<'_>, node: NodeId) -> Vec<HostId> {
+    let network = world.network();
+    let is_well = |host: HostId| {
+        let database = world.databases().get(host);
+        world.is_alive(host)
+            && world.lie(host).is_none()
+            && database.is_none_or(|it| {
+                it.condition == Condition::Up && it.refusal.is_none() && !it.is_primary
+            })
+    };
+    let reach = |a: HostId, b: HostId| {
+        network.path(a, b) == Path::default() && network.path(b, a) == Path::default()
+    };
+    let mut group = Vec::new();
+    let others = (0..world.setup().hosts()).filter(|host| *host != node);
+    for host in std::iter::once(node).chain(others) {
+        if is_well(host) && group.iter().all(|other| reach(host, *other)) {
+            group.push(host);
+        }
+    }
+    group
+}
+
+fn is_majority(world: &World<'_>, truth: &Truth, group: &[HostId]) -> bool {
+    let setup = world.setup();
+    let config = setup.any_config();
+    let may = |node: &NodeId| !config.never_promote.contains(&setup.nodes[*node]);
+    let standbys = group.iter().filter(|host| **host < setup.nodes.len());
+    let standbys = standbys.filter(|node| may(node)).count();
+    // A witness that has never reached the primary has no vote.
+    let saw = |host: HostId, node: Option<NodeId>| {
+        node.is_some_and(|node| truth.hosts[host].knowledge.answered[node].is_some())
+    };
+    let remembered = group.first().and_then(|host| world.remembered(*host));
+    let observers = setup.observers.iter();
+    let observers = observers.filter(|(_, host)| group.contains(host) && saw(*host, remembered));
+    let known = standbys + observers.count();
+    let all = (0..setup.nodes.len()).filter(may).count() + 1 + setup.observers.len();
+    match config.quorum {
+        QuorumRule::Half => 2 * known >= all,
+        QuorumRule::Majority => 2 * known > all,
+    }
+}
+
+/// Can anybody of them still meet a primary, or somebody else who comes and goes.
+fn meets_a_primary(world: &World<'_>, group: &[HostId]) -> bool {
+    let databases = world.databases();
+    let network = world.network();
+    let outside = (0..databases.len()).filter(|node| !group.contains(node));
+    let is_dead = |node: NodeId| {
+        matches!(
+            databases[node].condition,
+            Condition::Crashed | Condition::HostDown | Condition::Hung
+        )
+    };
+    let mut outside = outside.filter(|node| !is_dead(*node));
+    let is_met = outside.any(|node| group.iter().any(|host| !network.path(*host, node).cut));
+    let observers = world.setup().observers.iter();
+    let mut partly = observers.filter(|(_, host)| !group.contains(host));
+    is_met
+        || partly.any(|(_, host)| group.iter().any(|one| !network.path(*one, *host).cut))
+        || group
+            .iter()
+            .filter_map(|node| databases.get(*node))
+            .any(|it| {
+                it.upstream
+                    .is_some_and(|upstream| !group.contains(&upstream) && !is_dead(upstream))
+            })
+}
+
+/// Is every standby of them of the history of the last primary, and would its daemon promote it.
+fn are_willing(world: &World<'_>, truth: &Truth, group: &[HostId]) -> bool {
+    let databases = world.databases();
+    let last = databases.iter().max_by_key(|database| database.term);
+    let nodes = group.iter().filter(|host| **host < databases.len());
+    let since = world.now().saturating_sub(10 * SECOND);
+    let mut nodes = nodes.peekable();
+    nodes.peek().is_some()
+        && nodes.all(|node| {
+            let case = Case {
+                truth,
+                world,
+                host: *node,
+            };
+            let config = world.config(*node);
+            let never = config.never_promote.contains(&world.setup().nodes[*node]);
+            let of_history = last.is_some_and(|last| databases[*node].is_part_of(last));
+            let knows_primary = world.remembered(*node).is_some();
+            of_history && knows_primary && (never || case.is_willing(*node, since))
+        })
+}

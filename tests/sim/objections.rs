@@ -1,0 +1,231 @@
+//! What stands against a promotion by the truth of the world.
+
+use pglookout::simulation::{
+    Condition, Database, HostId, Micros, NodeId, Path, Promotion, SECOND, World, micros,
+};
+
+use crate::truth::{Contact, Truth};
+use crate::violation::{Kind, Violation};
+
+/// A promotion that is about to begin, against what is true.
+pub(crate) struct Case<'a, 'w> {
+    pub(crate) truth: &'a Truth,
+    pub(crate) world: &'a World<'w>,
+    pub(crate) host: HostId,
+}
+
+impl Case<'_, '_> {
+    /// The first objection.
+    pub(crate) fn objection(&self) -> Option<Violation> {
+        let primaries = (0..self.world.setup().nodes.len()).filter(|node| self.counts(*node));
+        let alive = primaries
+            .filter_map(|node| self.evidence(node))
+            .max_by_key(|(_, age)| std::cmp::Reverse(*age));
+        alive
+            .map(|(kind, age)| Violation::PrimaryLived(self.host, kind, age))
+            .or_else(|| self.reachable_now())
+            .or_else(|| self.not_asked_anew())
+            .or_else(|| self.older_history())
+            .or_else(|| self.further_ahead())
+    }
+
+    fn database(&self, node: NodeId) -> &Database {
+        &self.world.databases()[node]
+    }
+
+    fn limit(&self) -> Micros {
+        micros(self.world.config(self.host).failover_lag)
+    }
+
+    /// Is it a primary by the operator's word, and none that another one has replaced for all that
+    /// this daemon has learnt itself.
+    fn counts(&self, node: NodeId) -> bool {
+        let config = self.world.config(self.host);
+        let name = &self.world.setup().nodes[node];
+        let term = self.database(node).term.unwrap_or_default();
+        let knowledge = &self.truth.hosts[self.host].knowledge;
+        let is_superseded = knowledge.highest_term().is_some_and(|known| known > term);
+        node != self.host
+            && config.nodes.contains_key(name)
+            && !config.known_gone.contains(name)
+            && !is_superseded
+            && !self.is_replaced(node)
+    }
+
+    /// Has another node answered this daemon as a primary later.
+    fn is_replaced(&self, node: NodeId) -> bool {
+        let answered = &self.truth.hosts[self.host].knowledge.answered;
+        let last = answered[node].map(|contact| contact.at);
+        let mut others = answered.iter().enumerate();
+        others.any(|(other, contact)| {
+            other != node && contact.is_some_and(|contact| last.is_none_or(|at| contact.at > at))
+        })
+    }
+
+    /// How this node, a primary, was reached less than the limit ago.
+    fn evidence(&self, node: NodeId) -> Option<(Kind, Micros)> {
+        let (now, limit) = (self.world.now(), self.limit());
+        let known = &self.truth.hosts[self.host];
+        let term = self.database(node).term?;
+        let age = |kind, contact: Option<Contact>, slack: Micros| {
+            let contact = contact.filter(|contact| contact.term == term)?;
+            let age = now.saturating_sub(contact.at);
+            (age + slack < limit).then_some((kind, age))
+        };
+        let knowledge = &known.knowledge;
+        // Who turns a daemon away is known to be a primary if it was reached as one before.
+        let refused = knowledge.refused[node].filter(|_| knowledge.answered[node].is_some());
+        let remembered = self.world.remembered(self.host);
+        let gone = &self.world.config(self.host).known_gone;
+        let is_void = remembered.is_some_and(|node| gone.contains(&self.world.setup().nodes[node]));
+        let received = knowledge.received.iter().enumerate();
+        let received = received.filter(|(standby, _)| !is_void && *standby != node);
+        let received = received.filter_map(|(_, contact)| *contact).max();
+        age(Kind::Answered, knowledge.answered[node], 0)
+            .or_else(|| age(Kind::Refused, refused, 0))
+            .or_else(|| age(Kind::Sighted, knowledge.sighted[node], DATE))
+            .or_else(|| age(Kind::Received, received, 0))
+    }
+
+    /// A primary that has answered for so long that fresh questions must have found it.
+    fn reachable_now(&self) -> Option<Violation> {
+        let config = self.world.config(self.host);
+        let patience = micros(config.missing_primary_timeout + config.poll_timeout * 2) + SECOND;
+        let since = self.world.now().checked_sub(patience)?;
+        let mut nodes = 0..self.world.setup().nodes.len();
+        let found = nodes.find(|node| {
+            let database = self.database(*node);
+            let is_up = database.is_primary && database.condition == Condition::Up;
+            is_up && self.counts(*node) && self.reaches(self.host, *node, since)
+        })?;
+        Some(Violation::Reachable(self.host, found))
+    }
+
+    /// Has this host reached this node without anything odd since then.
+    fn reaches(&self, host: HostId, node: NodeId, since: Micros) -> bool {
+        let quiet = |time: Option<Micros>| time.is_none_or(|time| time < since);
+        let network = self.world.network();
+        network.path(host, node) == Path::default()
+            && quiet(network.changed_at(host, node))
+            && quiet(self.truth.nodes[node].disturbed)
+            && quiet(self.truth.hosts[host].disturbed)
+            && self.database(node).condition == Condition::Up
+            && self.database(node).refusal.is_none()
+    }
+
+    /// Everybody has answered, or failed, since there was cause.
+    fn not_asked_anew(&self) -> Option<Violation> {
+        let known = &self.truth.hosts[self.host];
+        let Some(cause) = known.asked_anew else {
+            return Some(Violation::StaleFacts(self.host));
+        };
+        let config = self.world.config(self.host);
+        let setup = self.world.setup();
+        let nodes = setup.nodes.iter().zip(&known.polled);
+        let nodes = nodes.filter(|(name, _)| config.nodes.contains_key(*name));
+        let observers = setup.observers.iter().zip(&known.observer_polled);
+        let observers = observers.filter(|((name, _), _)| config.observers.contains_key(name));
+        let polled = nodes.map(|(_, polled)| polled);
+        let mut polled = polled.chain(observers.map(|(_, polled)| polled));
+        let is_stale = polled.any(|polled| polled.is_none_or(|polled| polled.ended < cause));
+        is_stale.then_some(Violation::StaleFacts(self.host))
+    }
+
+    /// The last primary that this daemon knew for long was of a history that its node lacks.
+    fn older_history(&self) -> Option<Violation> {
+        if !self.world.setup().presence.identity {
+            return None;
+        }
+        let known = &self.truth.hosts[self.host];
+        let reigns = known.knowledge.reigns.iter();
+        let ((primary, term), (first, last)) = reigns.max_by_key(|((_, term), _)| *term)?;
+        let own = self.database(self.host);
+        let has_it = own.history.iter().any(|fork| fork.term == *term);
+        let was_long = last.saturating_sub(*first) >= self.limit() + SECOND;
+        let grew = known.knowledge.received[self.host].is_some_and(|it| it.at >= *first);
+        let is_configured = self.counts_as_configured(*primary);
+        (!has_it && was_long && !grew && is_configured)
+            .then_some(Violation::OlderHistory(self.host, *primary))
+    }
+
+    fn counts_as_configured(&self, node: NodeId) -> bool {
+        let config = self.world.config(self.host);
+        let name = &self.world.setup().nodes[node];
+        config.nodes.contains_key(name) && !config.known_gone.contains(name)
+    }
+
+    /// A standby of the same history that is further ahead, reached and willing.
+    fn further_ahead(&self) -> Option<Violation> {
+        let (setup, config) = (self.world.setup(), self.world.config(self.host));
+        let window = micros(config.poll_interval * 3 + config.poll_timeout * 2) + 2 * SECOND;
+        let since = self.world.now().checked_sub(window)?;
+        let known = &self.truth.hosts[self.host];
+        let cause = known.asked_anew?;
+        let position = |node: NodeId| {
+            let polled = known.polled[node]?;
+            polled
+                .position
+                .filter(|_| polled.answered && polled.ended >= cause)
+        };
+        let own = position(self.host)?;
+        let mut others = (0..setup.nodes.len()).filter(|node| *node != self.host);
+        let found = others.find(|node| {
+            let database = self.database(*node);
+            !database.is_primary
+                && position(*node).is_some_and(|it| it > own)
+                && self.database(self.host).is_part_of(database)
+                && self.counts_as_configured(*node)
+                && !config.never_promote.contains(&setup.nodes[*node])
+                && self.reaches(self.host, *node, since)
+                && self.is_willing(*node, since)
+        })?;
+        Some(Violation::FurtherAhead(self.host, found))
+    }
+
+    /// Would its daemon promote it.
+    pub(crate) fn is_willing(&self, node: NodeId, since: Micros) -> bool {
+        let known = &self.truth.hosts[node];
+        let config = self.world.config(node);
+        self.world.is_alive(node)
+            && known.disturbed.is_none_or(|time| time < since)
+            && !self.world.maintenance(node)
+            && !known.command_fails
+            && !known.shows.steps_aside()
+            && config.own_db.is_some()
+            && !config
+                .never_promote
+                .contains(&self.world.setup().nodes[node])
+    }
+
+    /// A server that shows sessions, and that this daemon and that of an earlier promotion, which
+    /// still runs, have reached from the announcement of either until now.
+    pub(crate) fn common_server(&self, earlier: &Promotion) -> Option<NodeId> {
+        let hosts = [earlier.host, self.host];
+        let announced = hosts.map(|host| self.truth.hosts[host].wants_since);
+        let calm = 3 * self.world.setup().longest(|config| config.poll_interval)
+            + 3 * self.world.setup().longest(|config| config.poll_timeout)
+            + SECOND;
+        let [first, second] = announced.map(|at| at.unwrap_or(earlier.began));
+        let since = first.min(second).min(earlier.began).checked_sub(calm)?;
+        let presence = self.world.setup().presence;
+        if earlier.outcome.is_some() || self.truth.hosts[earlier.host].shows.is_promoting() == false
+        {
+            return None;
+        }
+        let mut servers = 0..self.world.setup().nodes.len();
+        servers.find(|server| {
+            hosts.iter().all(|host| {
+                let ended = self.truth.hosts[*host].session_ended[*server];
+                let name = &self.world.setup().nodes[*server];
+                presence.is_shown(*server, *host)
+                    && self.world.is_alive(*host)
+                    && self.world.config(*host).nodes.contains_key(name)
+                    && ended.is_none_or(|at| at < since)
+                    && self.reaches(*host, *server, since)
+            })
+        })
+    }
+}
+
+/// The `Date` of an observer's answer is in whole seconds.
+const DATE: Micros = SECOND;

@@ -1,0 +1,380 @@
+//! What truly happened, as the judge writes it down: who reached whom when, who streamed from whom,
+//! which sessions ended, what was disturbed. Nothing here is read from a daemon's own knowledge.
+
+use std::collections::BTreeMap;
+
+use pglookout::cluster::{DaemonState, NodeReport, Presence, ProbeFailure, RoleReport};
+use pglookout::lookout::{Effect, Event, ProbeId};
+use pglookout::simulation::{Condition, Fault, HostId, Micros, NodeId, Setup, World};
+use std::time::Duration;
+
+/// All of it.
+pub(crate) struct Truth {
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) nodes: Vec<Node>,
+    /// What an observer's report holds that is on its way: for whom, by whom, which.
+    reports: BTreeMap<(HostId, usize, ProbeId), Vec<Option<Contact>>>,
+}
+
+/// That a server was reached as a primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Contact {
+    pub(crate) at: Micros,
+    /// The term in which it was one.
+    pub(crate) term: u32,
+}
+
+/// A poll that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Polled {
+    pub(crate) asked: Micros,
+    pub(crate) ended: Micros,
+    pub(crate) answered: bool,
+    /// Of a standby: how much WAL it has.
+    pub(crate) position: Option<u64>,
+}
+
+/// A server.
+#[derive(Clone, Default)]
+pub(crate) struct Node {
+    /// When something happened to it last.
+    pub(crate) disturbed: Option<Micros>,
+    /// It streams from this living primary, since then.
+    pub(crate) streams: Option<(NodeId, Micros)>,
+}
+
+/// A host and its daemon.
+#[derive(Clone)]
+pub(crate) struct Host {
+    /// The daemon was restarted, stopped, reloaded or tampered with last.
+    pub(crate) disturbed: Option<Micros>,
+    /// The wall clock was stepped, or the daemon lied or ceased to.
+    pub(crate) unreliable: Option<Micros>,
+    /// When it began to announce its promotion.
+    pub(crate) wants_since: Option<Micros>,
+    /// What its sessions show.
+    pub(crate) shows: DaemonState,
+    /// A command of it has not done what it should, or may not.
+    pub(crate) command_fails: bool,
+    pub(crate) asked: Vec<Option<Micros>>,
+    pub(crate) polled: Vec<Option<Polled>>,
+    pub(crate) observer_asked: Vec<Option<Micros>>,
+    pub(crate) observer_polled: Vec<Option<Polled>>,
+    /// When its session on each server ended last.
+    pub(crate) session_ended: Vec<Option<Micros>>,
+    pub(crate) knowledge: Knowledge,
+    saved: Option<Knowledge>,
+    /// When it last asked everybody anew because there seemed to be cause for a promotion.
+    pub(crate) asked_anew: Option<Micros>,
+    pub(crate) last_decision: Micros,
+}
+
+/// What a daemon has had of evidence, and keeps over a restart.
+#[derive(Clone)]
+pub(crate) struct Knowledge {
+    /// When each node last answered it as a primary.
+    pub(crate) answered: Vec<Option<Contact>>,
+    /// When each node, a primary, last turned it away.
+    pub(crate) refused: Vec<Option<Contact>>,
+    /// When an observer reached each node as a primary, by the last report that came.
+    pub(crate) sighted: Vec<Option<Contact>>,
+    /// When each primary was first and last reached in one term.
+    pub(crate) reigns: BTreeMap<(NodeId, u32), (Micros, Micros)>,
+    /// WAL that arrived at a standby from a living primary: not before then. By that primary.
+    pub(crate) received: Vec<Option<Contact>>,
+    /// The most WAL that each standby was known to have.
+    positions: Vec<u64>,
+}
+
+impl Truth {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        Self {
+            hosts: vec![Host::new(setup); setup.hosts()],
+            nodes: vec![Node::default(); setup.nodes.len()],
+            reports: BTreeMap::new(),
+        }
+    }
+
+    /// Who streams from whom, now.
+    pub(crate) fn look(&mut self, world: &World<'_>) {
+        for (node, known) in self.nodes.iter_mut().enumerate() {
+            let source = streams_from(world, node);
+            known.streams = source.map(|source| match known.streams {
+                Some((before, since)) if before == source => (source, since),
+                _ => (source, world.now()),
+            });
+        }
+    }
+
+    pub(crate) fn fault(&mut self, world: &World<'_>, fault: &Fault) {
+        let now = Some(world.now());
+        match *fault {
+            Fault::Dies(node, _) | Fault::Refuses(node, _) => self.nodes[node].disturbed = now,
+            Fault::Starts(node) | Fault::Follows(node, _) | Fault::LosesSlot(node) => {
+                self.nodes[node].disturbed = now;
+            }
+            Fault::StepsClock(host, _) | Fault::Lies(host, _) => {
+                self.hosts[host].unreliable = now;
+            }
+            Fault::Maintenance(host, _) | Fault::Daemon(host, _) => {
+                self.hosts[host].disturbed = now;
+            }
+            Fault::Commands(host, status, _) => {
+                self.hosts[host].command_fails |= status != Some(0);
+            }
+            Fault::Lost(host, node) => self.hosts[host].session_ended[node] = now,
+            // What these do is seen in later facts, or on the network.
+            _ => {}
+        }
+        if let Fault::Dies(node, _) = *fault {
+            for host in &mut self.hosts {
+                host.session_ended[node] = now;
+            }
+        }
+    }
+
+    pub(crate) fn started(&mut self, host: HostId, remembers: bool, boot: bool, now: Micros) {
+        let known = &mut self.hosts[host];
+        let nodes = known.asked.len();
+        let saved = known.saved.take().filter(|_| remembers);
+        // What is dated by a wall clock alone is not relied on here.
+        known.knowledge = saved
+            .clone()
+            .filter(|_| !boot)
+            .unwrap_or(Knowledge::new(nodes));
+        known.saved = saved;
+        known.disturbed = Some(now);
+        known.asked.fill(None);
+        known.polled.fill(None);
+        known.observer_asked.fill(None);
+        known.observer_polled.fill(None);
+        known.session_ended.fill(Some(now));
+        (known.wants_since, known.asked_anew) = (None, None);
+        known.last_decision = now;
+        if boot {
+            known.unreliable = Some(now);
+        }
+    }
+
+    pub(crate) fn saved(&mut self, host: HostId) {
+        self.hosts[host].saved = Some(self.hosts[host].knowledge.clone());
+    }
+
+    /// An observer makes its report: which primaries it has truly reached, last of all its polls.
+    pub(crate) fn report_made(
+        &mut self,
+        world: &World<'_>,
+        observer: usize,
+        to: HostId,
+        probe: ProbeId,
+    ) {
+        let host = world.setup().observers[observer].1;
+        let known = &self.hosts[host];
+        let contacts = known.knowledge.answered.iter().zip(&known.polled);
+        let honest = |contact: &Contact| {
+            world.lie(host).is_none() && known.unreliable.is_none_or(|at| at < contact.at)
+        };
+        let contacts = contacts.map(|(contact, polled)| {
+            // Of one that has become a standby its report does not say any more.
+            let is_primary = polled.is_none_or(|polled| polled.position.is_none());
+            contact.filter(|contact| is_primary && honest(contact))
+        });
+        self.reports
+            .insert((to, observer, probe), contacts.collect());
+    }
+
+    pub(crate) fn event(&mut self, world: &World<'_>, host: HostId, event: &Event) {
+        let (setup, now) = (world.setup(), world.now());
+        match event {
+            Event::NodeProbed { node, outcome, .. } => {
+                let node = setup.node_id(node).unwrap();
+                self.polled(world, host, node, outcome);
+            }
+            Event::NodeLost { node, .. } => {
+                let node = setup.node_id(node).unwrap();
+                self.hosts[host].session_ended[node] = Some(now);
+            }
+            Event::ObserverProbed {
+                observer,
+                probe,
+                outcome,
+            } => {
+                let observer = setup.observer_id(observer).unwrap();
+                let known = &mut self.hosts[host];
+                known.observer_polled[observer] = Some(Polled {
+                    asked: known.observer_asked[observer].unwrap_or(now),
+                    ended: now,
+                    answered: outcome.is_ok(),
+                    position: None,
+                });
+                let report = probe.and_then(|probe| self.reports.remove(&(host, observer, probe)));
+                if let Ok(told) = outcome {
+                    for (node, name) in setup.nodes.iter().enumerate() {
+                        let position = told
+                            .nodes
+                            .get(name)
+                            .and_then(|it| it.receive.max(it.replay));
+                        known
+                            .knowledge
+                            .has_position(node, position.map(|it| it.bytes()));
+                        let contact = report.as_ref().and_then(|report| report[node]);
+                        let sighted = &mut known.knowledge.sighted[node];
+                        *sighted = contact.max(*sighted);
+                    }
+                }
+            }
+            Event::ConfigLoaded(_) => self.hosts[host].disturbed = Some(now),
+            _ => {}
+        }
+    }
+
+    fn polled(
+        &mut self,
+        world: &World<'_>,
+        host: HostId,
+        node: NodeId,
+        outcome: &Result<NodeReport, ProbeFailure>,
+    ) {
+        let now = world.now();
+        let database = &world.databases()[node];
+        let contact = database.term.map(|term| Contact { at: now, term });
+        let source = self.nodes[node].streams;
+        let known = &mut self.hosts[host];
+        let (asked, before) = (known.asked[node].unwrap_or(now), known.polled[node]);
+        let mut polled = Polled {
+            asked,
+            ended: now,
+            answered: outcome.is_ok(),
+            position: None,
+        };
+        match outcome {
+            Ok(report) => match report.role {
+                RoleReport::Primary { .. } => {
+                    known.knowledge.answered[node] = contact;
+                    if let Some(contact) = contact {
+                        let reign = (node, contact.term);
+                        known.knowledge.reigns.entry(reign).or_insert((now, now)).1 = now;
+                    }
+                }
+                RoleReport::Standby {
+                    receive, replay, ..
+                } => {
+                    let position = receive.max(replay).map_or(0, |lsn| lsn.bytes());
+                    polled.position = Some(position);
+                    let knowledge = &mut known.knowledge;
+                    let is_most = knowledge.is_most(node, position);
+                    let grew = before.filter(|it| it.position.is_some_and(|it| it < position));
+                    if let (Some(before), Some((source, since)), true) = (grew, source, is_most) {
+                        let term = world.databases()[source].term.unwrap_or_default();
+                        let at = before.asked;
+                        if since <= at {
+                            knowledge.received[node] = Some(Contact { at, term });
+                        }
+                    }
+                    knowledge.has_position(node, Some(position));
+                }
+            },
+            Err(failure) => {
+                known.session_ended[node] = Some(now);
+                let turned_away = failure.is_living_refusal() && database.is_primary;
+                if turned_away {
+                    known.knowledge.refused[node] = contact;
+                }
+                polled.position = before.and_then(|before| before.position);
+            }
+        }
+        known.polled[node] = Some(polled);
+    }
+
+    pub(crate) fn effects(&mut self, world: &World<'_>, host: HostId, effects: &[Effect]) {
+        let (setup, now) = (world.setup(), world.now());
+        for effect in effects {
+            let known = &mut self.hosts[host];
+            match effect {
+                Effect::ProbeNode { node, session, .. } => {
+                    if let Some(node) = setup.node_id(node) {
+                        known.asked[node] = Some(now);
+                    }
+                    let shown = Presence::of_session(session, Duration::ZERO);
+                    known.shows = shown.map(|it| it.state).unwrap_or_default();
+                    match known.shows {
+                        DaemonState::Wants(_) => _ = known.wants_since.get_or_insert(now),
+                        DaemonState::Promoting => {}
+                        _ => known.wants_since = None,
+                    }
+                }
+                Effect::ProbeObserver { observer, .. } => {
+                    if let Some(observer) = setup.observer_id(observer) {
+                        known.observer_asked[observer] = Some(now);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The living primary that this standby streams from directly.
+fn streams_from(world: &World<'_>, node: NodeId) -> Option<NodeId> {
+    let databases = world.databases();
+    let standby = &databases[node];
+    let source = standby.upstream?;
+    let streams = standby.condition == Condition::Up
+        && !standby.is_primary
+        && !standby.is_starved
+        && databases[source].is_primary
+        && databases[source].condition == Condition::Up
+        && !world.network().path(node, source).cut
+        && standby.is_part_of(&databases[source]);
+    streams.then_some(source)
+}
+
+impl Host {
+    fn new(setup: &Setup) -> Self {
+        let (nodes, observers) = (setup.nodes.len(), setup.observers.len());
+        Self {
+            disturbed: None,
+            unreliable: None,
+            wants_since: None,
+            shows: DaemonState::default(),
+            command_fails: false,
+            asked: vec![None; nodes],
+            polled: vec![None; nodes],
+            observer_asked: vec![None; observers],
+            observer_polled: vec![None; observers],
+            session_ended: vec![None; nodes],
+            knowledge: Knowledge::new(nodes),
+            saved: None,
+            asked_anew: None,
+            last_decision: 0,
+        }
+    }
+}
+
+impl Knowledge {
+    fn new(nodes: usize) -> Self {
+        Self {
+            answered: vec![None; nodes],
+            refused: vec![None; nodes],
+            sighted: vec![None; nodes],
+            reigns: BTreeMap::new(),
+            received: vec![None; nodes],
+            positions: vec![0; nodes],
+        }
+    }
+
+    fn has_position(&mut self, node: NodeId, position: Option<u64>) {
+        self.positions[node] = self.positions[node].max(position.unwrap_or_default());
+    }
+
+    /// Is this more than any other standby is known to have.
+    fn is_most(&self, node: NodeId, position: u64) -> bool {
+        let mut others = self.positions.iter().enumerate();
+        others.all(|(other, known)| other == node || *known < position)
+    }
+
+    /// The highest term in which it reached a primary itself.
+    pub(crate) fn highest_term(&self) -> Option<u32> {
+        self.reigns.keys().map(|(_, term)| *term).max()
+    }
+}
