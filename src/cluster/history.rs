@@ -131,3 +131,7 @@ impl History {
 
 /// Of so many nodes the role is remembered.
 const MAX_ROLES: usize = 1_000;
+
+#[cfg(test)]
+#[path = "history_tests.rs"]
+mod tests;

@@ -10,14 +10,18 @@
 //!            s1=standby@8,0/50   s1=gone@8,0/50: a standby it does not reach; s1=untold@8
 //! 9 o1 unreachable
 //! ```
+//!
+//! After the rest of a poll, or after `|` in an observer's entry: `system=A`, `started=3`, `timeline=2`, and
+//! `shows=s1:ok@0,s2:wants@0/50@4`: the daemons that the server shows, state and age (`shows=-`: none). `asked=4`: when
+//! the poll began.
 
 use std::time::Duration;
 
 use super::{
-    ClusterState, Identity, Lsn, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep,
-    RoleReport,
+    ClusterState, Context, Identity, Lsn, NodeReport, ObservedNode, ObserverReport, Presence,
+    ProbeFailure, ProbeStep, RoleReport,
 };
-use crate::config::{self, Config, Environment};
+use crate::config::{self, Config, Environment, NodeName};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// The usual configuration (nodes p, s1, s2, we are s2; observers o1, o2) with these keys changed.
@@ -34,33 +38,46 @@ pub(crate) fn config(settings: &str) -> Config {
 
 /// What is known after all that; the remembered primary is p.
 pub(crate) fn state(config: &Config, facts: &str) -> ClusterState {
+    remembering(Some("p"), config, facts)
+}
+
+/// The same with another remembered primary.
+pub(crate) fn remembering(primary: Option<&str>, config: &Config, facts: &str) -> ClusterState {
     let mut state = ClusterState::default();
     state.adopt(config);
-    facts
-        .split(';')
-        .map(str::trim)
-        .filter(|fact| !fact.is_empty())
-        .for_each(|fact| {
-            learn(&mut state, fact);
-        });
+    let facts = facts.split(';').map(str::trim);
+    for fact in facts.filter(|fact| !fact.is_empty()) {
+        merge(&mut state, primary, config, fact);
+    }
     state
 }
 
 /// Merges one happening; says whether it was news.
-pub(crate) fn learn(state: &mut ClusterState, fact: &str) -> bool {
+pub(crate) fn learn(state: &mut ClusterState, config: &Config, fact: &str) -> bool {
+    merge(state, Some("p"), config, fact)
+}
+
+fn merge(state: &mut ClusterState, primary: Option<&str>, config: &Config, fact: &str) -> bool {
     let mut words = fact.split_whitespace();
     let now = at(words.next().unwrap().parse().unwrap());
     let (who, what) = (words.next().unwrap(), words.next().unwrap());
     let rest: Vec<_> = words.collect();
+    let remembered = primary.map(NodeName::from);
+    let context = Context {
+        config,
+        remembered: remembered.as_ref(),
+        now,
+    };
     if !who.starts_with('o') {
-        let outcome = node_outcome(what, &rest, now);
-        return state.node_probed(&who.into(), outcome, who == "p", now);
+        let asked = rest.iter().find_map(|word| word.strip_prefix("asked="));
+        let asked = asked.map(|asked| mono(asked.parse().unwrap()));
+        return state.node_probed(&who.into(), node_outcome(what, &rest, now), asked, context);
     }
     let outcome = match what {
         "at" => Ok(observer_report(&rest)),
         failure_name => Err(failure(failure_name)),
     };
-    state.observer_probed(&who.into(), outcome, now)
+    state.observer_probed(&who.into(), outcome, context)
 }
 
 pub(crate) fn at(seconds: f64) -> Now {
@@ -87,16 +104,40 @@ fn lsn(text: &str) -> Option<Lsn> {
     (text != "-").then(|| text.parse().unwrap())
 }
 
+fn identity(words: &[&str]) -> Identity {
+    let word = |key| words.iter().find_map(|word| word.strip_prefix(key));
+    Identity {
+        system: word("system=").map(str::to_owned),
+        started: word("started=").map(|text| wall(text.parse().unwrap())),
+        timeline: word("timeline=").map(|text| text.parse().unwrap()),
+    }
+}
+
+fn daemons(words: &[&str]) -> Option<Vec<Presence>> {
+    let shown = words.iter().find_map(|word| word.strip_prefix("shows="))?;
+    let shown = shown.split(',').filter(|daemon| *daemon != "-");
+    let shown = shown.map(|daemon| {
+        let (session, age) = daemon.rsplit_once('@').unwrap();
+        let (name, state) = session.split_once(':').unwrap();
+        let age = Duration::from_secs_f64(age.parse().unwrap());
+        let session = Presence::session_name(name, state.parse().unwrap(), "00ab12cd");
+        Presence::of_session(&session, age).unwrap()
+    });
+    Some(shown.collect())
+}
+
 fn node_outcome(what: &str, rest: &[&str], now: Now) -> Result<NodeReport, ProbeFailure> {
+    let is_figure = |word: &&&str| !word.contains('=');
+    let figures: Vec<&str> = rest.iter().filter(is_figure).copied().collect();
     let role = match what {
         "primary" => RoleReport::Primary {
-            lsn: lsn(rest.first().unwrap_or(&"0/50")),
+            lsn: lsn(figures.first().unwrap_or(&"0/50")),
             slots: Vec::new(),
         },
         "standby" => {
-            let positions = rest.first().unwrap_or(&"0/50");
+            let positions = figures.first().unwrap_or(&"0/50");
             let (receive, replay) = positions.split_once('+').unwrap_or((positions, positions));
-            let lag = rest.get(1).copied().unwrap_or("0");
+            let lag = figures.get(1).copied().unwrap_or("0");
             let last_replay =
                 (lag != "-").then(|| now.wall - Duration::from_secs_f64(lag.parse().unwrap()));
             RoleReport::Standby {
@@ -110,8 +151,8 @@ fn node_outcome(what: &str, rest: &[&str], now: Now) -> Result<NodeReport, Probe
     Ok(NodeReport {
         db_time: now.wall,
         role,
-        identity: Identity::default(),
-        daemons: None,
+        identity: identity(rest),
+        daemons: daemons(rest),
     })
 }
 
@@ -119,6 +160,9 @@ fn observer_report(words: &[&str]) -> ObserverReport {
     let date = wall(words[0].trim_end_matches(':').parse().unwrap());
     let nodes = words[1..].iter().map(|word| {
         let (node, entry) = word.split_once('=').unwrap();
+        let mut more = entry.split('|');
+        let entry = more.next().unwrap();
+        let more: Vec<_> = more.collect();
         let (role, figures) = entry.split_once('@').unwrap();
         let (fetched, detail) = figures.split_once(',').unwrap_or((figures, "-"));
         let fetch_time = wall(fetched.parse().unwrap());
@@ -140,8 +184,8 @@ fn observer_report(words: &[&str]) -> ObserverReport {
             receive: position,
             replay: position,
             last_replay: None,
-            identity: Identity::default(),
-            daemons: None,
+            identity: identity(&more),
+            daemons: daemons(&more),
         };
         (node.into(), observed)
     });
