@@ -93,7 +93,7 @@ impl Snapshot<'_> {
         if announced.by_script {
             return None;
         }
-        let nodes = self.not_showing();
+        let nodes = self.not_showing(announced);
         if !nodes.is_empty() {
             return again(LookAgain::NotShown { nodes });
         }
@@ -137,8 +137,9 @@ impl Snapshot<'_> {
         answers.any(|answer| answer.daemons.is_some()) || !self.shown().is_empty()
     }
 
-    /// Servers that show sessions, but not ours as it is announced.
-    fn not_showing(&self) -> Vec<NodeName> {
+    /// Servers that show sessions, but not ours as it is announced: an answer from before may show
+    /// an earlier announcement that was withdrawn.
+    fn not_showing(&self, announced: Announcement) -> Vec<NodeName> {
         let own = self
             .config
             .own_db
@@ -154,7 +155,8 @@ impl Snapshot<'_> {
         nodes
             .filter(|(_, answer)| {
                 let daemons = answer.daemons.as_ref();
-                daemons.is_some_and(|daemons| !daemons.iter().any(is_ours))
+                let is_later = answer.at > announced.at;
+                daemons.is_some_and(|daemons| !is_later || !daemons.iter().any(is_ours))
             })
             .map(|(name, _)| name.clone())
             .collect()
@@ -217,7 +219,8 @@ impl Snapshot<'_> {
         for name in &self.map.connected_observers {
             let sightings = self.state.observers.get(name);
             for sighting in sightings.into_iter().flat_map(|state| state.nodes.values()) {
-                let since = self.now.since(sighting.at);
+                // What a server showed before the observer lost it grows old.
+                let since = self.now.since(sighting.reported_at);
                 let daemons = sighting.daemons.as_deref().unwrap_or_default();
                 take(daemons, since, Witness::Observer(name.clone()));
             }
@@ -228,3 +231,7 @@ impl Snapshot<'_> {
 
 /// A session counts for so many poll intervals after it was last used.
 const MAX_SESSION_POLLS: u32 = 3;
+
+#[cfg(test)]
+#[path = "announce_tests.rs"]
+mod tests;
