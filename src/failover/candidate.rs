@@ -331,3 +331,7 @@ pub(super) fn would_go_first(snapshot: &Snapshot<'_>, node: &NodeName) -> bool {
 
 /// A candidate's poll is at most this old, or two poll intervals if that is longer.
 const MAX_POLL_AGE: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+#[path = "candidate_tests.rs"]
+mod tests;

@@ -151,3 +151,7 @@ impl Snapshot<'_> {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "evidence_tests.rs"]
+mod tests;

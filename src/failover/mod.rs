@@ -11,6 +11,8 @@ mod evidence;
 mod figures;
 mod lag;
 mod quorum;
+#[cfg(test)]
+mod scene;
 mod sentence;
 mod verdict;
 mod warnings;

@@ -239,31 +239,5 @@ fn no_vote(snapshot: &Snapshot<'_>, observer: &ObserverName) -> Option<NoVote> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(rule: QuorumRule, known: usize, total: usize, met: bool) {
-        let quorum = Quorum { known, total, rule };
-        assert_eq!(quorum.is_met(), met, "{quorum}");
-        assert_eq!(known >= quorum.needed(), met, "needed: {quorum}");
-    }
-
-    #[test]
-    fn half_suffices_unless_a_majority_is_asked_for() {
-        for (known, total, half, majority) in [
-            (0, 1, false, false),
-            (1, 1, true, true),
-            (1, 2, true, false),
-            (1, 3, false, false),
-            (2, 3, true, true),
-            (2, 4, true, false),
-            (3, 4, true, true),
-            (2, 5, false, false),
-            (3, 5, true, true),
-        ] {
-            check(QuorumRule::Half, known, total, half);
-            check(QuorumRule::Majority, known, total, majority);
-        }
-    }
-}
+#[path = "quorum_tests.rs"]
+mod tests;
