@@ -5,6 +5,7 @@ mod history;
 mod lsn;
 mod map;
 mod merge;
+mod observed;
 mod presence;
 mod report;
 #[cfg(test)]
@@ -14,7 +15,8 @@ mod state;
 pub use history::{History, LastPrimary, Received, Role};
 pub use lsn::{Lsn, ParseLsnError};
 pub use map::{NodeMap, Reached, Standby, Witness};
-pub use merge::{Context, clock_skew};
+pub use merge::Context;
+pub use observed::clock_skew;
 pub use presence::{DaemonState, Presence, SESSION_PREFIX, daemon_name, fingerprint};
 pub use report::{
     Identity, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, ReplicationSlot,
