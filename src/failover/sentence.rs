@@ -353,3 +353,7 @@ impl fmt::Display for Seconds {
         write!(f, "{:.3} s", self.0.as_secs_f64())
     }
 }
+
+#[cfg(test)]
+#[path = "sentence_tests.rs"]
+mod tests;
