@@ -183,8 +183,13 @@ impl ClusterState {
     /// is of a lower timeline. Nobody does who was superseded, nor who is of a lower timeline
     /// itself: an old primary that comes back.
     fn supersede(&mut self, node: &NodeName, answer: &NodeAnswer, context: Context<'_>) {
-        if self.history.superseded.contains_key(node) {
-            return;
+        if let Some(by) = self.history.superseded.get(node) {
+            // One of a later timeline than its successor's was promoted after it.
+            let timelines = answer.identity.timeline.zip(self.timeline(by));
+            if timelines.is_none_or(|(ours, theirs)| ours <= theirs) {
+                return;
+            }
+            self.history.superseded.remove(node);
         }
         let mut superseded = Vec::new();
         for (other, state) in &self.nodes {

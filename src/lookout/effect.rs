@@ -61,7 +61,7 @@ pub enum Effect {
     ClearAlert(Alert),
     /// Write the state file (the loop): a decision was made, or what must survive a restart has
     /// changed. At most one a turn, and the last effect of it.
-    Save(Saved),
+    Save(Box<Saved>),
     /// Send this measurement (the loop).
     Measure(Metric),
     /// Write this record to the log (the loop).

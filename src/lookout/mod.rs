@@ -163,7 +163,8 @@ impl Lookout {
                 self.decisions.memory(&self.config, now),
                 self.decisions.rounds.newest().cloned(),
             );
-            effects.push(Effect::Save(Saved { memory, round }));
+            let saved = Saved { memory, round };
+            effects.push(Effect::Save(Box::new(saved)));
         }
         is_due || given.is_some()
     }
