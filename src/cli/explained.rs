@@ -221,7 +221,7 @@ mod tests {
                     "why": "preferred candidate"}, {"name": "s2", "position": "0/4000060", "why": "unreachable"}],
                 "votes": {"known": 1, "required": 2, "total": 3, "rule": "half", "voters": ["s10"],
                     "missing": [{"name": "s2", "why": "unreachable"}]},
-                "last_contact": {"node": "p", "source": "own poll", "age": 2.0, "limit": 120.0},
+                "evidence": {"kind": "answered", "node": "p", "source": "own poll", "age": 2.0, "limit": 120.0},
                 "lag": {"lag": null, "catching_up": true, "warning_limit": 30.0, "failover_limit": 120.0},
                 "would_change": ["118.000 s must pass"],
             },
@@ -247,8 +247,8 @@ primary
     p: lost, unreachable, last known primary
     q: reached by observer o
 
-last contact with a primary
-    p: 2.000 s before the decision by own poll, the limit is 120.000 s
+last evidence of a primary
+    p answered: 2.000 s before the decision by own poll, the limit is 120.000 s
 
 lag of this node
     not known, catching up; the warning limit is 30.000 s, the failover limit 120.000 s

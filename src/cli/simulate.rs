@@ -339,12 +339,11 @@ mod tests {
             ],
             false,
         );
-        // A dead primary is looked into before lag is, so observers are never asked, and one of two
-        // is no majority.
+        // Observers are asked as soon as no primary is reached.
         check(
             &format!(r#"{TWO}, {OBSERVER}, {MAJORITY}, "poll_observers_on_warning_only": true"#),
-            &[never, "do: \"poll_observers_on_warning_only\": false"],
-            false,
+            &["no problem found"],
+            true,
         );
     }
 }

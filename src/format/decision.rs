@@ -363,15 +363,15 @@ mod tests {
     #[test]
     fn a_decision_tells_its_figures() {
         let shown = json!({
-            "at": "2024-01-01T00:01:41Z", "verdict": "hold", "reason": "contact_too_recent", "primary": "p",
-            "sentence": "no failover: p was last reached as a primary 2.000 s ago (own poll), the limit is 120.000 s",
+            "at": "2024-01-01T00:01:41Z", "verdict": "hold", "reason": "answered", "primary": "p",
+            "sentence": "no failover: p last answered (own poll) 2.000 s ago, the limit is 120.000 s",
             "figures": {
                 "primaries": [{"name": "p", "remembered": true, "standing": "lost", "failure": "unreachable: refused"}],
                 "standbys": [{"name": "s1", "source": "own poll", "age": 1.0, "position": "0/50", "priority": 0,
                     "place": "first", "why": "preferred candidate"}],
                 "votes": {"known": 1, "required": 1, "total": 2, "rule": "half", "voters": ["s1"], "missing": [
                     {"name": "p", "reason": "never_cast", "why": "the primary has no vote in a failover"}]},
-                "last_contact": {"node": "p", "source": "own poll", "age": 2.0, "limit": 120.0},
+                "evidence": {"kind": "answered", "node": "p", "source": "own poll", "age": 2.0, "limit": 120.0},
                 "lag": {"lag": 0.0, "catching_up": false, "warning_limit": 30.0, "failover_limit": 120.0},
                 "look_again_in": 118.0,
                 "would_change": ["118.000 s must pass",

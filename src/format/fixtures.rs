@@ -153,6 +153,8 @@ pub(super) fn memory(mono: Option<Monotonic>) -> Memory {
         went_first: Some("s1".into()),
         lag_warning: true,
         failover_stuck: true,
+        diverged_standby: true,
+        primary_flapping: true,
     }
 }
 

@@ -51,6 +51,10 @@ pub(super) struct MemoryForm {
     lag_warning: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     failover_stuck: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    diverged_standby: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    primary_flapping: bool,
     /// Keys of a newer version, or mistakes.
     #[serde(flatten, skip_serializing)]
     others: BTreeMap<String, IgnoredAny>,
@@ -177,6 +181,8 @@ impl MemoryForm {
             went_first: memory.went_first.as_ref().map(NodeName::to_string),
             lag_warning: memory.lag_warning,
             failover_stuck: memory.failover_stuck,
+            diverged_standby: memory.diverged_standby,
+            primary_flapping: memory.primary_flapping,
             others: BTreeMap::new(),
         }
     }
@@ -241,6 +247,8 @@ impl MemoryForm {
                 went_first: self.went_first.as_deref().map(NodeName::from),
                 lag_warning: self.lag_warning,
                 failover_stuck: self.failover_stuck,
+                diverged_standby: self.diverged_standby,
+                primary_flapping: self.primary_flapping,
             },
         }
     }

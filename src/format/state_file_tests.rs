@@ -285,7 +285,13 @@ fn keys_of_the_original_look_as_it_shows_them() {
         json!({"boot_id": "b",
         "contacts": {"p": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"}}, "standbys": ["s1"],
         "failover": {"primary": "p", "outcome": "succeeded", "monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"},
-        "failover_failed": true})
+        "failover_failed": true, "saved": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"},
+        "primaries": ["p", "q"], "superseded": {"q": "p"}, "diverged": {"s2": "0/5000070"},
+        "last_primary": {"node": "p", "lsn": "0/5000060", "timeline": 7,
+            "since": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"},
+            "at": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"}},
+        "witnesses": {"o1": ["p"]}, "went_first": "s1", "lag_warning": true, "failover_stuck": true,
+        "diverged_standby": true, "primary_flapping": true})
     );
     assert_eq!(file["decision"], Value::Null);
     file.as_object_mut()

@@ -64,7 +64,9 @@ impl Checks {
         schedule.hurry_unreported(since, now);
     }
 
-    /// This daemon has announced its promotion: only reports of polls that begin from now on count.
+    /// This daemon has announced its promotion: everybody is polled once more. A poll that was under
+    /// way counts as a report, but its server did not show the announcement then, so the decision
+    /// looks again.
     pub(super) fn begin_announced(
         &mut self,
         config: &Config,

@@ -79,7 +79,7 @@ fn what_is_under_way_counts_as_fresh() {
         "25 ask p
          28 decide wants_fresh_facts primary_unreachable
          30 ask p
-         30 decide hold contact_too_recent",
+         30 decide hold answered",
     );
 }
 
@@ -98,7 +98,7 @@ fn a_slow_node_that_fails_in_time_is_waited_for() {
         "decide, run",
         "30.01 decide primary_reachable primary_reachable
          34 decide wants_fresh_facts primary_unreachable
-         34.01 decide hold contact_too_recent
+         34.01 decide hold answered
          40.01 decide wants_fresh_facts primary_unreachable
          43 decide promote primary_unreachable
          43 run promote",
@@ -114,7 +114,7 @@ fn a_short_patience_leaves_a_node_time_to_fail() {
         "20.2 p unreachable in 9\n26 p lost\n34.5 end",
         "decide",
         "26 decide wants_fresh_facts primary_unreachable
-         34 decide hold contact_too_recent",
+         34 decide hold answered",
     );
 }
 
@@ -156,7 +156,7 @@ fn whoever_was_stopped_asks_again_before_it_decides() {
         "ask p, decide",
         "0 ask p
          0 decide wait first_answers
-         0.01 decide hold role_unknown
+         0.01 decide hold nodes_just_changed
          71 ask p
          71.01 decide primary_reachable primary_reachable",
     );

@@ -12,7 +12,7 @@ use super::promotion::Promotion;
 use super::schedule::Schedule;
 use super::turn::Turn;
 use super::watch::Watch;
-use super::{Look, Memory, Round, Rounds, round};
+use super::{Alert, Look, Memory, Round, Rounds, round};
 use crate::cluster::{DaemonState, NodeMap, NodeState};
 use crate::config::Config;
 use crate::failover::{Blocker, Decision, Figures, Snapshot, Verdict, Wait, decide};
@@ -42,7 +42,7 @@ impl Decisions {
             promotion: Promotion::recall(memory, config, now.mono),
             following: Following::new(memory.restart_owed),
             outage: Outage::recall(memory),
-            watch: Watch::default(),
+            watch: Watch::recall(memory),
             rounds: Rounds::default(),
             log: DecisionLog::new(),
         }
@@ -55,10 +55,11 @@ impl Decisions {
             failover,
             failover_failed,
             restart_owed: self.following.owes_restart(),
-            went_first: self.outage.went_first().cloned(),
             failover_stuck: self.outage.is_stuck(),
             lag_warning: self.lag.is_raised(),
-            ..self.facts.memory(config, now)
+            diverged_standby: self.watch.stands(Alert::DivergedStandby),
+            primary_flapping: self.watch.stands(Alert::PrimaryFlapping),
+            ..self.facts.memory(self.outage.went_first(), config, now)
         }
     }
 
@@ -94,7 +95,9 @@ impl Decisions {
         let decision = decide(&snapshot);
         let figures = Figures::new(&snapshot, &decision);
         turn.effects.extend(facts::alert_of(&map));
-        self.outage.follow(&map, &decision, config, turn);
+        self.outage
+            .follow(&map, &decision, &figures.changes, config, turn);
+        self.report_if_passed_over(&decision.verdict, config, turn);
         let next = self.next_look(&decision.verdict, turn);
         let promotes = matches!(decision.verdict, Verdict::Promote { .. });
         // A decision on fresh facts is the regular one, continued: what it does besides is done.
@@ -125,14 +128,32 @@ impl Decisions {
         next
     }
 
+    /// This node goes first, something keeps it from its promotion, and others can see so: they pass
+    /// it over.
+    fn report_if_passed_over(&mut self, verdict: &Verdict, config: &Config, turn: &mut Turn<'_>) {
+        let own = config.own_db.as_ref();
+        let own = own.and_then(|own| self.facts.state.nodes.get(own)?.answer.as_ref());
+        let is_shown = own.is_some_and(|answer| answer.daemons.is_some());
+        if let Verdict::Hold(blocker @ (Blocker::Maintenance { .. } | Blocker::NoQuorum { .. })) =
+            verdict
+            && is_shown
+        {
+            self.promotion.passed_over(blocker, turn);
+        }
+    }
+
     /// What the verdict wants polled before the next decision.
     fn next_look(&mut self, verdict: &Verdict, turn: &Turn<'_>) -> Option<Look> {
         match verdict {
-            Verdict::WantsFreshFacts { .. } => Some(Look::Fresh),
             Verdict::Announce { winner, .. } => {
                 self.outage
                     .announce(winner, turn.is_scripted, turn.now.mono);
                 Some(Look::Announced)
+            }
+            // Whoever slept after its announcement announces anew.
+            Verdict::WantsFreshFacts { .. } => {
+                self.outage.withdraw();
+                Some(Look::Fresh)
             }
             _ => {
                 self.outage.withdraw();
@@ -147,7 +168,6 @@ impl Decisions {
             return DaemonState::Observer;
         };
         let state = self.facts.state.nodes.get(own);
-        let verdict = self.rounds.newest().map(|round| &round.decision.verdict);
         if state.is_some_and(NodeState::is_connected_primary) {
             return DaemonState::Primary;
         }
@@ -166,10 +186,10 @@ impl Decisions {
         if config.failover_command.is_none() {
             return DaemonState::NoCommand;
         }
-        match verdict {
-            Some(Verdict::Hold(Blocker::NoQuorum { .. })) => DaemonState::NoQuorum,
-            _ => DaemonState::Ok,
+        if self.outage.lacks_quorum() {
+            return DaemonState::NoQuorum;
         }
+        DaemonState::Ok
     }
 
     /// Why it is not time to decide at all.
@@ -185,9 +205,16 @@ impl Decisions {
     /// of the moment.
     pub(super) fn note_wait(&mut self, wait: Wait, config: &Config, turn: &mut Turn<'_>) {
         let now = turn.now.mono;
+        let is_overdue = wait == Wait::FreshFactsOverdue;
         let decision = Decision::without_lag(Verdict::Wait(wait));
         let map = self.facts.map(config, now);
         let figures = Figures::new(&self.snapshot(&map, Look::Regular, config, now), &decision);
+        if is_overdue {
+            self.outage.withdraw();
+            let reason = decision.verdict.to_string();
+            self.outage
+                .undecided(&reason, &figures.changes, config, turn);
+        }
         self.note(NodeMap::default(), decision, figures, turn);
     }
 

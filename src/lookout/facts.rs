@@ -86,6 +86,16 @@ impl Facts {
         }
     }
 
+    /// A node in `known_gone_nodes` that is reached as a primary is not gone. `before`: those that
+    /// were gone so far.
+    pub(super) fn warn_of_void(&self, before: &BTreeSet<NodeName>, turn: &mut Turn<'_>) {
+        for node in before.difference(&self.state.history.gone) {
+            turn.warning(format!(
+                "{node} is in known_gone_nodes and is reached as a primary: its entry is ignored until the next reload"
+            ));
+        }
+    }
+
     /// Nodes whose last reported role was this.
     fn with_role(&self, is_primary: bool) -> BTreeSet<NodeName> {
         let roles = self.state.history.roles.iter();
@@ -93,14 +103,21 @@ impl Facts {
         with.map(|(node, _)| node.clone()).collect()
     }
 
-    /// What a later process must know of the facts.
-    pub(super) fn memory(&self, config: &Config, now: Now) -> Memory {
+    /// What a later process must know of the facts. `went_first`: the node that may be in the middle
+    /// of its promotion if it is not reached.
+    pub(super) fn memory(
+        &self,
+        went_first: Option<&NodeName>,
+        config: &Config,
+        now: Now,
+    ) -> Memory {
         let history = &self.state.history;
         let observers = self.state.observers.iter();
         let observers = observers.filter(|(_, state)| !state.seen_primaries.is_empty());
         Memory {
             primary: self.remembered.clone(),
-            contacts: self.contacts(config, now),
+            contacts: self.contacts(went_first, config, now),
+            went_first: went_first.cloned(),
             standbys: self.with_role(false),
             primaries: self.with_role(true),
             superseded: history.superseded.clone(),
@@ -124,14 +141,22 @@ impl Facts {
 
     /// The last contact with each primary, for a later process. WAL that arrived is one with the
     /// remembered primary.
-    fn contacts(&self, config: &Config, now: Now) -> BTreeMap<NodeName, Contact> {
+    fn contacts(
+        &self,
+        went_first: Option<&NodeName>,
+        config: &Config,
+        now: Now,
+    ) -> BTreeMap<NodeName, Contact> {
         let former = self.previous_contacts.iter().map(|(node, at)| (node, *at));
         let contacts = self.state.contacts().map(|(node, at, ..)| (node, at));
         let received = self.state.history.received.values().map(|it| it.at).max();
         let received = self.remembered.as_ref().zip(received);
         let young = config.poll_interval * 2;
         let is_within_reach = |node: &NodeName| self.state.is_within_reach(node, young, now.mono);
-        let all = contacts.chain(former).chain(received);
+        let first = went_first.and_then(|node| Some((node, self.state.nodes.get(node)?)));
+        let lost = first.filter(|(_, state)| !state.is_connected());
+        let lost = lost.and_then(|(node, state)| Some((node, state.answer.as_ref()?.at)));
+        let all = contacts.chain(former).chain(received).chain(lost);
         Memory::contacts(all, is_within_reach, now)
     }
 

@@ -147,7 +147,7 @@ fn a_restart_that_takes_its_time_holds_nothing_up() {
         "20.01 follow s1 by user=r host=s1
          20.03 run stop
          30.03 run start
-         46.01 follow p by user=r host=p
+         46.01 follow s1 by user=r host=s1
          46.03 run stop
          56.03 run go",
     );

@@ -261,7 +261,7 @@ mod tests {
             "20.2 p unreachable\n46 p primary\n56 end",
             "log last decision",
             "25.01 log last decision repeated 2 times in 20.000 s, most recently: primary p is reachable (own poll)
-             50.01 log last decision repeated 2 times in 20.000 s, most recently: no failover: p was last reached as a primary 25.000 s ago (own poll), the limit is 60.000 s",
+             50.01 log last decision repeated 2 times in 20.000 s, most recently: no failover: p last answered (own poll) 25.000 s ago, the limit is 60.000 s",
         );
     }
 
@@ -272,11 +272,11 @@ mod tests {
             "20.2 p unreachable\n46 end",
             "log no failover, log re-polling",
             "25.01 log re-polling all nodes: primary p is unreachable
-             25.01 log no failover: p was last reached as a primary 5.000 s ago (own poll), the limit is 60.000 s
+             25.01 log no failover: p last answered (own poll) 5.000 s ago, the limit is 60.000 s
              35.01 log re-polling all nodes: primary p is unreachable
-             35.01 log no failover: p was last reached as a primary 15.000 s ago (own poll), the limit is 60.000 s
+             35.01 log no failover: p last answered (own poll) 15.000 s ago, the limit is 60.000 s
              45.01 log re-polling all nodes: primary p is unreachable
-             45.01 log no failover: p was last reached as a primary 25.000 s ago (own poll), the limit is 60.000 s",
+             45.01 log no failover: p last answered (own poll) 25.000 s ago, the limit is 60.000 s",
         );
     }
 

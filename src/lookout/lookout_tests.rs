@@ -59,7 +59,7 @@ fn a_dead_primary_is_followed_by_one_promotion() {
          80.01 run promote
          80.11 raise failover_has_happened
          80.11 clear replication_delay_warning
-         80.12 log the primary is now s2 (previously: p)",
+         80.21 log the primary is now s2 (previously: p)",
     );
 }
 
@@ -93,7 +93,7 @@ fn a_lost_connection_to_the_primary_is_looked_into_at_once() {
          22 decide wants_fresh_facts primary_unreachable
          22 ask s1
          22 ask s2
-         22.01 decide hold contact_too_recent",
+         22.01 decide hold answered",
     );
     check(
         "",
@@ -167,12 +167,12 @@ fn a_primary_left_out_by_mistake_is_waited_for_like_any_other() {
     check(
         "",
         &format!("21 reload {WITHOUT_P}\n22 p unreachable\n23 reload {WITH_P}\n82 end"),
-        "run, decide promote, decide hold contact",
-        "38.01 decide hold contact_too_recent
-         48.01 decide hold contact_too_recent
-         58.01 decide hold contact_too_recent
-         68.01 decide hold contact_too_recent
-         78.01 decide hold contact_too_recent
+        "run, decide promote, decide hold remembered",
+        "38.01 decide hold remembered
+         48.01 decide hold remembered
+         58.01 decide hold remembered
+         68.01 decide hold remembered
+         78.01 decide hold remembered
          80.02 decide promote primary_unreachable
          80.02 run promote",
     );
@@ -184,9 +184,7 @@ fn a_removed_primary_is_not_waited_for() {
         "",
         &format!("21 reload {WITHOUT_P}\n40 end"),
         "run, decide",
-        "21.01 decide wants_fresh_facts primary_removed
-         21.01 decide hold nodes_just_changed
-         31.01 decide wants_fresh_facts primary_removed
+        "21.01 decide hold nodes_just_changed
          31.01 decide hold nodes_just_changed
          36 decide wants_fresh_facts primary_removed
          36.01 decide promote primary_removed
@@ -219,17 +217,24 @@ fn a_primary_that_was_never_seen_is_waited_for_from_the_start() {
         "0 p unreachable\n62 end",
         "run, decide",
         "0 decide wait first_answers
-         0.01 decide hold role_unknown
-         10.01 decide hold role_unknown
-         20.01 decide hold role_unknown
-         30.01 decide hold role_unknown
-         40.01 decide hold role_unknown
-         50.01 decide hold role_unknown
-         60 decide promote never_seen_primary
-         60 run promote",
+         0.01 decide hold nodes_just_changed
+         10.01 decide hold nodes_just_changed
+         15 decide wants_fresh_facts never_seen_primary
+         15.01 decide hold started
+         25.01 decide wants_fresh_facts never_seen_primary
+         25.01 decide hold started
+         35.01 decide wants_fresh_facts never_seen_primary
+         35.01 decide hold started
+         45.01 decide wants_fresh_facts never_seen_primary
+         45.01 decide hold started
+         55.01 decide wants_fresh_facts never_seen_primary
+         55.01 decide hold started
+         60 decide wants_fresh_facts never_seen_primary
+         60.01 decide promote never_seen_primary
+         60.01 run promote",
     );
     check("", "0 p refused\n300 end", "run", "");
-    check("", "0 p not_ready\n62 end", "run", "60 run promote");
+    check("", "0 p not_ready\n62 end", "run", "60.01 run promote");
     check(
         "",
         "0 p unreachable\n0 s1 unreachable\n52 s1 standby\n52 p primary\n90 end",
@@ -244,13 +249,13 @@ fn a_change_of_nodes_begins_the_wait_for_an_unknown_one_anew() {
         "",
         &format!("0 p unreachable\n30 reload {P_ELSEWHERE}\n95 end"),
         "run",
-        "90 run promote",
+        "90.01 run promote",
     );
     check(
         "",
         "0 p unreachable\n30 reload \"db_poll_interval\": 4\n65 end",
         "run",
-        "60 run promote",
+        "60.01 run promote",
     );
 }
 
@@ -295,10 +300,10 @@ const WARNED_OBSERVERS: &str =
     r#""poll_observers_on_warning_only": true, "observers": {"o1": "http://o1"}"#;
 
 #[test]
-fn observers_are_asked_only_while_lag_is_over_the_warning_limit() {
+fn observers_are_asked_while_lag_is_over_the_warning_limit_or_no_primary_is_reached() {
     check(
         WARNED_OBSERVERS,
-        "0 o1 sees p\n22 s2 standby lag 40\n42 s2 standby\n70 end",
+        "2 o1 sees p\n22 s2 standby lag 40\n42 s2 standby\n62 p unreachable\n71 end",
         "ask o1, raise, clear, run",
         "30.01 raise replication_delay_warning
          30.01 run warn
@@ -307,54 +312,15 @@ fn observers_are_asked_only_while_lag_is_over_the_warning_limit() {
          40.01 ask o1
          45.01 ask o1
          50.01 ask o1
-         50.02 clear replication_delay_warning",
-    );
-}
-
-#[test]
-fn a_decision_waits_for_the_observers_that_are_asked_since_the_warning() {
-    // 5 poll intervals at most.
-    check(
-        WARNED_OBSERVERS,
-        "22 o1 silent\n22 s2 standby lag 40\n60 end",
-        "decide",
-        "30.01 decide lag_warning lag_warning
-         40.01 decide wait observers_since_warning
-         50.01 decide wait observers_since_warning
-         55.01 decide primary_reachable primary_reachable",
-    );
-    check(
-        WARNED_OBSERVERS,
-        "22 o1 sees p in 13\n22 s2 standby lag 40\n52 end",
-        "decide",
-        "30.01 decide lag_warning lag_warning
-         40.01 decide wait observers_since_warning
-         43.01 decide primary_reachable primary_reachable",
-    );
-}
-
-#[test]
-fn an_observer_that_says_the_same_again_ends_the_wait_as_well() {
-    check(
-        &format!(r#"{WARNED_OBSERVERS}, "replication_state_check_interval": 3"#),
-        "12 o1 sees p
-         12 s2 standby lag 40
-         22 s2 standby
-         42 s2 standby lag 70
-         42 o1 sees p in 4.5
-         51 end",
-        "decide lag, clear, decide wait, decide hold",
-        "15.01 decide lag_warning lag_warning
-         27.02 clear replication_delay_warning
-         45.02 decide lag_warning lag_warning
-         48.02 decide wait observers_since_warning
-         49.52 decide hold primary_connected",
+         50.02 clear replication_delay_warning
+         65.01 ask o1
+         70.01 ask o1",
     );
 }
 
 #[test]
 fn everything_ends_where_it_began_for_the_same_events() {
-    let script = "20.2 p unreachable in 3\n21 s1 lost\n30 check\n35 o1 sees p\n47 restart\n50 s2 standby lag 90\n90 o1 unreachable\n200 end";
+    let script = "20.2 p unreachable in 3\n21 s1 lost\n30 check\n35 o1 sees p\n47 restart\n50 s2 standby 0/6000000 lag 90\n90 o1 unreachable\n200 end";
     let settings = r#""observers": {"o1": "http://o1"}, "failover_sleep_time": 7"#;
     let first = run(settings, script);
     assert!(first.contains("run promote"), "{first}");
@@ -385,6 +351,12 @@ const HAPPENINGS: &[&str] = &[
     "o1 sees p",
     "o1 sees p s1=standby",
     "o1 sees s1=standby",
+    "o1 sees p=lost s1=standby",
+    "p primary shows",
+    "s1 standby shows s1=ok",
+    "s1 standby shows s1=maintenance",
+    "s1 standby shows s1=promoting",
+    "s2 standby shows",
     "o1 unreachable",
     "o1 unreachable in 4",
     "check",
@@ -410,7 +382,7 @@ const IN_THE_END: &[&str] = &[
     "p unreachable",
     "s1 standby",
     "s2 standby",
-    "o1 sees",
+    "o1 sees p=lost",
     "command 0",
     "maintenance off",
     "reload \"poll_observers_on_warning_only\": false",

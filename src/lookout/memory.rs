@@ -41,6 +41,10 @@ pub struct Memory {
     pub lag_warning: bool,
     /// The alert `failover_stuck` stands.
     pub failover_stuck: bool,
+    /// The alert `diverged_standby` stands.
+    pub diverged_standby: bool,
+    /// The alert `primary_flapping` stands.
+    pub primary_flapping: bool,
 }
 
 /// The last primary, for a later process.

@@ -135,6 +135,7 @@ impl Lookout {
         if is_due || given.is_some() {
             self.decisions.maintenance = maintenance;
         }
+        self.show_presence(now.mono);
         match given {
             Some(GivenTurn::Decision(look)) => {
                 if look == Look::Regular {
@@ -148,13 +149,13 @@ impl Lookout {
             Some(GivenTurn::FreshFactsOverdue) => {
                 let Decisions { outage, rounds, .. } = &mut self.decisions;
                 if let Some(round) = rounds.newest() {
-                    outage.undecided(&round.decision.verdict, &self.config, &mut turn);
+                    let reason = round.decision.verdict.to_string();
+                    outage.undecided(&reason, &round.figures.changes, &self.config, &mut turn);
                 }
             }
             None if is_due => self.meet_deadlines(&mut turn),
             None => {}
         }
-        self.show_presence(turn.now.mono);
         self.next_command = turn.next_command;
         let save = turn.save;
         self.checks.expect_turn(self.next_deadline().max(now.mono));
@@ -365,7 +366,7 @@ impl Lookout {
         let Facts {
             state, remembered, ..
         } = &mut self.decisions.facts;
-        let was_gone = state.history.gone.contains(node);
+        let gone = state.history.gone.clone();
         let was_primary = state
             .nodes
             .get(node)
@@ -378,11 +379,7 @@ impl Lookout {
         if is_lost && remembered.as_ref() == Some(node) {
             self.decisions.watch.primary_lost(turn.now.mono);
         }
-        if was_gone && !state.history.gone.contains(node) {
-            turn.warning(format!(
-                "{node} is in known_gone_nodes and is reached as a primary: its entry is ignored until the next reload"
-            ));
-        }
+        self.decisions.facts.warn_of_void(&gone, turn);
     }
 
     /// A connection lost while idle is no answer to a probe: whoever waits for fresh facts waits on,
@@ -403,10 +400,12 @@ impl Lookout {
         let Facts {
             state, remembered, ..
         } = &mut self.decisions.facts;
+        let gone = state.history.gone.clone();
         let context = Facts::context(remembered.as_ref(), &self.config, turn.now);
         if state.observer_probed(observer, outcome, context) {
             self.schedule.decision = turn.now.mono;
         }
+        self.decisions.facts.warn_of_void(&gone, turn);
         let with_observers = self.polls_observers();
         self.health.reported(&self.schedule, with_observers, turn);
     }
@@ -430,6 +429,9 @@ impl Lookout {
             if *outcome == CommandOutcome::Exited(0) {
                 self.decisions.lag.forget();
                 self.decisions.outage.over(turn);
+            } else {
+                let reason = format!("failover_command {outcome}");
+                self.decisions.outage.undecided(&reason, &[], config, turn);
             }
         } else if *outcome != CommandOutcome::Exited(0) {
             turn.error(format!("over_warning_limit_command {outcome}"));
@@ -462,11 +464,6 @@ impl Lookout {
             Some(Ended::Overdue(Look::Regular)) => self.conclude(Look::Regular, turn),
             // No decision on fresh facts this round.
             Some(Ended::Overdue(Look::Fresh | Look::Announced)) => {
-                let overdue = Verdict::Wait(Wait::FreshFactsOverdue);
-                self.decisions.outage.withdraw();
-                self.decisions
-                    .outage
-                    .undecided(&overdue, &self.config, turn);
                 self.schedule.decision = now + self.config.check_interval;
                 self.decisions
                     .note_wait(Wait::FreshFactsOverdue, &self.config, turn);
@@ -480,9 +477,14 @@ impl Lookout {
 
     /// Makes a decision and waits for what it asks for.
     fn conclude(&mut self, look: Look, turn: &mut Turn<'_>) {
+        let was_announced = self.decisions.outage.announced().is_some();
         let next = self
             .decisions
             .decide(look, &self.config, &mut self.schedule, turn);
+        if was_announced && self.decisions.outage.announced().is_none() {
+            // Whoever waits for the withdrawal is to see it at once.
+            self.schedule.hurry_all(turn.now.mono);
+        }
         self.show_presence(turn.now.mono);
         let now = turn.now.mono;
         let verdict = self.last_round().map(|round| &round.decision.verdict);
@@ -517,6 +519,8 @@ impl Lookout {
 /// Between two looks at what other daemons have announced.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+#[cfg(test)]
+mod presence_tests;
 #[cfg(test)]
 mod restart_tests;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::turn::Turn;
 use super::{Alert, Effect, Memory};
 use crate::cluster::NodeMap;
 use crate::config::{Config, NodeName};
-use crate::failover::{Announcement, Candidate, Decision, Verdict};
+use crate::failover::{Announcement, Blocker, Candidate, Decision, Verdict};
 use crate::time::Monotonic;
 
 /// Where the outage stands.
@@ -16,6 +16,9 @@ pub(super) struct Outage {
     /// The node that went first by the last decision.
     went_first: Option<NodeName>,
     announced: Option<Announcement>,
+    /// By the last decision this node went first and had no quorum. A question for fresh facts in
+    /// between changes nothing in what is shown, or who asks at that moment would wait for us.
+    lacks_quorum: bool,
     /// The alert `failover_stuck` stands.
     stuck: bool,
 }
@@ -37,19 +40,21 @@ impl Outage {
         self.announced
     }
 
+    pub(super) fn lacks_quorum(&self) -> bool {
+        self.lacks_quorum
+    }
+
     pub(super) fn is_stuck(&self) -> bool {
         self.stuck
     }
 
-    /// What this daemon shows from now on. Says whether it is announced for the first time.
-    pub(super) fn announce(&mut self, winner: &Candidate, by_script: bool, now: Monotonic) -> bool {
-        let is_new = self.announced.is_none();
+    /// What this daemon shows from now on, at the position that it announced first.
+    pub(super) fn announce(&mut self, winner: &Candidate, by_script: bool, now: Monotonic) {
         self.announced.get_or_insert(Announcement {
             at: now,
             position: winner.position,
             by_script,
         });
-        is_new
     }
 
     /// Nothing is announced any more.
@@ -57,11 +62,12 @@ impl Outage {
         self.announced = None;
     }
 
-    /// Follows a decision: `deciding` if this daemon is one that could promote its node.
+    /// Follows a decision. `changes`: what would end it.
     pub(super) fn follow(
         &mut self,
         map: &NodeMap,
         decision: &Decision,
+        changes: &[String],
         config: &Config,
         turn: &mut Turn<'_>,
     ) {
@@ -77,6 +83,9 @@ impl Outage {
             }
             _ => {}
         }
+        if !matches!(verdict, Verdict::WantsFreshFacts { .. }) {
+            self.lacks_quorum = matches!(verdict, Verdict::Hold(Blocker::NoQuorum { .. }));
+        }
         // A question is no answer: what comes of it is looked at.
         let is_open = matches!(
             verdict,
@@ -88,22 +97,30 @@ impl Outage {
                 | Verdict::NoStandby { .. }
         );
         if !is_open {
-            self.undecided(verdict, config, turn);
+            self.undecided(&verdict.to_string(), changes, config, turn);
         }
     }
 
     /// Nothing was decided that ends the outage: for how long already.
-    pub(super) fn undecided(&mut self, verdict: &Verdict, config: &Config, turn: &mut Turn<'_>) {
+    pub(super) fn undecided(
+        &mut self,
+        reason: &str,
+        changes: &[String],
+        config: &Config,
+        turn: &mut Turn<'_>,
+    ) {
         let now = turn.now.mono;
         let lasts = now.since(*self.since.get_or_insert(now));
         if lasts < config.failover_lag * 2 {
             return;
         }
         if !std::mem::replace(&mut self.stuck, true) {
-            let text = format!(
-                "no primary for {:.3} s, and this node was not promoted: {verdict}",
-                lasts.as_secs_f64()
-            );
+            let lasts = lasts.as_secs_f64();
+            let mut text =
+                format!("no primary for {lasts:.3} s, and this node was not promoted: {reason}");
+            if !changes.is_empty() {
+                text += &format!("; what would end it: {}", changes.join("; "));
+            }
             turn.error(text.clone());
             turn.push(Effect::RaiseAlert {
                 alert: Alert::FailoverStuck,

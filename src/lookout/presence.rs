@@ -35,14 +35,12 @@ impl OwnPresence {
         self.rename();
     }
 
-    /// Shows this from the next poll on. Says whether it is something else than before.
-    pub(super) fn show(&mut self, state: DaemonState) -> bool {
-        let is_news = state != self.state;
-        if is_news {
+    /// Shows this from the next poll on.
+    pub(super) fn show(&mut self, state: DaemonState) {
+        if state != self.state {
             self.state = state;
             self.rename();
         }
-        is_news
     }
 
     /// The name of our sessions.

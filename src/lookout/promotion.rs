@@ -11,6 +11,7 @@ use super::{
 };
 use crate::cluster::DaemonState;
 use crate::config::{Config, NodeName};
+use crate::failover::Blocker;
 use crate::time::Monotonic;
 
 /// The state of our own promotion.
@@ -299,6 +300,13 @@ impl Promotion {
             turn.push(Effect::ClearAlert(Alert::FailoverFailed));
         }
         self.poll_before_the_next(schedule, turn);
+    }
+
+    /// Other daemons pass this node over; the alert is raised once.
+    pub(super) fn passed_over(&mut self, blocker: &Blocker, turn: &mut Turn<'_>) {
+        if !self.failed {
+            self.failed(&blocker.to_string(), turn);
+        }
     }
 
     fn failed(&mut self, reason: &str, turn: &mut Turn<'_>) {

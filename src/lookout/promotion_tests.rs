@@ -51,10 +51,10 @@ fn a_failed_command_is_tried_again_at_the_next_regular_decision() {
         "80.01 run promote
          80.11 raise failover_has_happened
          80.11 raise failover_failed
-         90.12 run promote
-         90.22 raise failover_has_happened
-         90.22 clear replication_delay_warning
-         90.22 clear failover_failed",
+         90.11 run promote
+         90.21 raise failover_has_happened
+         90.21 clear replication_delay_warning
+         90.21 clear failover_failed",
     );
 }
 
@@ -74,8 +74,8 @@ fn a_command_that_cannot_be_started_makes_no_pause() {
         "20.2 command fails\n95 end",
         "80.01 run promote
          80.11 raise failover_failed
-         90.12 run promote
-         90.22 raise failover_failed",
+         90.11 run promote
+         90.21 raise failover_failed",
     );
 }
 
@@ -125,7 +125,7 @@ fn no_second_command_while_one_runs() {
         "20.2 p unreachable\n20.2 command 0 in 45\n100 end",
         "decide promote, decide hold promotion",
         "80.01 decide promote primary_unreachable
-         90.01 decide hold promotion_running",
+         90.02 decide hold promotion_running",
     );
 }
 

@@ -65,8 +65,11 @@ fn after_a_success_nothing_is_run_before_our_own_node_was_asked() {
     // The server takes a while to become the primary, and to answer at all.
     after_the_loss(
         "",
-        "80.105 s2 silent\n80.2 restart\n85 s2 primary\n85 s2 lost\n300 end",
-        ONE_PROMOTION,
+        "80.105 s2 unreachable\n80.2 restart\n85 s2 primary\n85 s2 lost\n300 end",
+        "80.01 run promote
+         80.11 raise failover_has_happened
+         80.21 raise replication_delay_warning
+         80.21 run warn",
     );
     // It is still a standby: not sooner than the former process would have asked again.
     after_the_loss("", "80.2 restart\n90.05 s2 primary\n300 end", ONE_PROMOTION);
@@ -218,4 +221,32 @@ fn the_process_of_a_running_command_is_saved_and_no_longer_than_it_runs() {
          80.01 save process
          83.01 raise failover_has_happened",
     );
+}
+
+#[test]
+fn a_state_file_that_is_older_than_the_limit_proves_nothing() {
+    // The primary may have lived all the time: the wait begins anew with the process.
+    check(
+        "",
+        "20.2 p unreachable\n21 restart after 70\n155 end",
+        "run",
+        "151.01 run promote",
+    );
+    // A younger one is evidence.
+    check(
+        "",
+        "20.2 p unreachable\n30 restart after 30\n85 end",
+        "run",
+        "80.01 run promote",
+    );
+}
+
+#[test]
+fn a_candidate_that_went_first_and_is_lost_is_waited_for_over_a_restart() {
+    // s1 may be restarting its server in the middle of its promotion.
+    let first = r#""failover_priorities": {"s1": 1}"#;
+    for restart in ["", "92 restart\n"] {
+        let script = format!("20.2 p unreachable\n82 s1 unreachable\n{restart}200 end");
+        check(first, &script, "run", "");
+    }
 }

@@ -61,7 +61,7 @@ fn of_an_outage_with_everything_that_hinders() {
          25.01 place s1 disconnected: unreachable
          25.01 votes 1 of 4 votes, 2 required: s2 -s1=disconnected -observer o1=no_answer -p=never_cast
          25.01 would poll results required: all nodes and observers
-         25.01 decide hold contact_too_recent
+         25.01 decide hold answered
          25.01 primary p lost
          25.01 place s2 first: preferred candidate
          25.01 place s1 disconnected: unreachable
@@ -80,10 +80,10 @@ fn of_a_refusal() {
         "20.2 p refused\n27 end",
         "decide hold, would",
         "25.01 would poll results required: all nodes and observers
-         25.01 decide hold primary_refuses
+         25.01 decide hold refused
+         25.01 would 60.000 s must pass
          25.01 would make p accept this daemon's connections: password, pg_hba.conf, connection slots
-         25.01 would if p is gone for good: add it to known_gone_nodes and reload
-         25.01 would 60.000 s must pass",
+         25.01 would if p is gone for good: add it to known_gone_nodes and reload",
     );
 }
 
@@ -93,7 +93,7 @@ fn of_several_waits_the_longest_counts() {
         "",
         "16 p unreachable\n16 s1 standby 0/6000000\n21 end",
         "decide hold, would 55",
-        "20.01 decide hold wal_still_arrives\n20.01 would 55.000 s must pass",
+        "20.01 decide hold received\n20.01 would 55.000 s must pass",
     );
 }
 
@@ -103,12 +103,12 @@ fn of_first_answers() {
         "",
         "0 p silent\n0.5 end",
         "0 decide wait first_answers
-         0 votes 0 of 1 votes, 1 required: -the primary=never_cast
+         0 votes 0 of 4 votes, 2 required: -p=role_unknown -s1=role_unknown -s2=role_unknown -the primary=never_cast
          0 would poll results required: p, s1, s2
          0.01 decide wait first_answers
          0.01 place s2 first: preferred candidate
          0.01 place s1 lower_name: same position and priority as the preferred candidate, lower name
-         0.01 votes 2 of 3 votes, 2 required: s2 s1 -the primary=never_cast
+         0.01 votes 2 of 4 votes, 2 required: s2 s1 -p=role_unknown -the primary=never_cast
          0.01 would poll results required: p",
     );
 }
@@ -131,7 +131,7 @@ fn of_several_primaries() {
 fn of_another_candidate_ahead() {
     check(
         "",
-        "15.5 p unreachable\n20.005 s1 standby 0/6000000\n75.02 end",
+        "0 p primary 0/6000000\n0 s1 standby 0/6000000\n15.5 p unreachable\n75.03 end",
         "decide other, would pglookout",
         "75.01 decide other_candidate other_candidate
          75.01 would pglookout on s1 must promote it; if s1 becomes unreachable, the next candidate is promoted",

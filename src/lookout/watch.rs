@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use super::turn::Turn;
-use super::{Alert, Effect, Round};
+use super::{Alert, Effect, Memory, Round};
 use crate::cluster::ClusterState;
 use crate::config::Config;
 use crate::time::Monotonic;
@@ -13,14 +13,31 @@ use crate::time::Monotonic;
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     logged: BTreeSet<String>,
-    /// Whether each alert stands; `None`: the previous process may have left it.
-    diverged: Option<bool>,
-    flapping: Option<bool>,
+    /// Whether each alert stands.
+    diverged: bool,
+    flapping: bool,
     /// When the primary was lost, the latest last.
     losses: VecDeque<Monotonic>,
 }
 
 impl Watch {
+    pub(super) fn recall(memory: &Memory) -> Self {
+        Self {
+            diverged: memory.diverged_standby,
+            flapping: memory.primary_flapping,
+            ..Self::default()
+        }
+    }
+
+    /// Does this alert stand.
+    pub(super) fn stands(&self, alert: Alert) -> bool {
+        match alert {
+            Alert::DivergedStandby => self.diverged,
+            Alert::PrimaryFlapping => self.flapping,
+            _ => false,
+        }
+    }
+
     /// The primary was connected, and is not any more.
     pub(super) fn primary_lost(&mut self, now: Monotonic) {
         self.losses.push_back(now);
@@ -42,8 +59,8 @@ impl Watch {
         let window = config.failover_lag * 10;
         self.losses.retain(|at| now.since(*at) < window);
         let is_flapping = match self.flapping {
-            Some(true) => !self.losses.is_empty(),
-            Some(false) | None => self.losses.len() >= MAX_LOSSES,
+            true => !self.losses.is_empty(),
+            false => self.losses.len() >= MAX_LOSSES,
         };
         raise(
             &mut self.flapping,
@@ -89,16 +106,15 @@ impl Watch {
 }
 
 fn raise(
-    stands: &mut Option<bool>,
+    stands: &mut bool,
     is_so: bool,
     alert: Alert,
     turn: &mut Turn<'_>,
     text: impl Fn() -> String,
 ) {
-    if *stands == Some(is_so) {
+    if std::mem::replace(stands, is_so) == is_so {
         return;
     }
-    *stands = Some(is_so);
     if is_so {
         turn.warning(text());
         turn.push(Effect::RaiseAlert {

