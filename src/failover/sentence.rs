@@ -68,26 +68,32 @@ impl fmt::Display for Verdict {
                     "not promoting: the preferred candidate is {winner}, this node is not a candidate"
                 )
             }
-            Self::Announce { winner, why } => {
-                write!(
-                    f,
-                    "about to promote {winner}, polling all nodes again: {why}"
-                )
-            }
-            Self::Promote {
-                cause,
-                winner,
-                quorum,
-                evidence,
-            } => {
-                write!(f, "promoting {winner}: {cause}")?;
-                if let Some(age) = evidence {
-                    write!(f, ", last evidence of a primary {} ago", Seconds(*age))?;
-                }
-                write!(f, "; {quorum}")
-            }
+            Self::Announce { .. } | Self::Promote { .. } => fmt_promotion(self, f),
         }
     }
+}
+
+fn fmt_promotion(verdict: &Verdict, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if let Verdict::Announce { winner, why } = verdict {
+        write!(
+            f,
+            "about to promote {winner}, polling all nodes again: {why}"
+        )?;
+    }
+    if let Verdict::Promote {
+        cause,
+        winner,
+        quorum,
+        evidence,
+    } = verdict
+    {
+        write!(f, "promoting {winner}: {cause}")?;
+        if let Some(age) = evidence {
+            write!(f, ", last evidence of a primary {} ago", Seconds(*age))?;
+        }
+        write!(f, "; {quorum}")?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for Wait {
@@ -317,7 +323,7 @@ impl fmt::Display for Evidence {
 impl fmt::Display for LookAgain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Announced => f.write_str("announced"),
+            Self::Announced => f.write_str("the promotion is announced"),
             Self::NotShown { nodes } => {
                 write!(f, "the announcement is not visible yet on {}", Names(nodes))
             }

@@ -102,6 +102,12 @@ impl Timeline {
             .any(|line| matches!(line.step, Step::Check(_)))
     }
 
+    /// Is it what a daemon recorded, with the turns that it took.
+    pub fn is_recorded(&self) -> bool {
+        let is_turn = |line: &Line| matches!(line.step, Step::Turn(_));
+        self.lines.iter().any(is_turn)
+    }
+
     /// Does it say itself when there is a turn: a script or a recording.
     pub fn gives_turns(&self) -> bool {
         let is_turn = |line: &Line| matches!(line.step, Step::Turn(_) | Step::Check(_));

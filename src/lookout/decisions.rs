@@ -12,9 +12,11 @@ use super::promotion::Promotion;
 use super::schedule::Schedule;
 use super::turn::Turn;
 use super::watch::Watch;
-use super::{Alert, Look, Memory, Round, Rounds, round};
-use crate::cluster::{DaemonState, NodeMap, NodeState};
-use crate::config::Config;
+use super::{
+    Alert, CommandId, CommandOutcome, CommandPurpose, Effect, Look, Memory, Round, Rounds, round,
+};
+use crate::cluster::{DaemonState, NodeMap, NodeReport, NodeState, ObserverReport, ProbeFailure};
+use crate::config::{Config, NodeName, ObserverName};
 use crate::failover::{Blocker, Decision, Figures, Snapshot, Verdict, Wait, decide};
 use crate::time::{Monotonic, Now};
 
@@ -60,6 +62,82 @@ impl Decisions {
             diverged_standby: self.watch.stands(Alert::DivergedStandby),
             primary_flapping: self.watch.stands(Alert::PrimaryFlapping),
             ..self.facts.memory(self.outage.went_first(), config, now)
+        }
+    }
+
+    /// Merges the outcome of a poll. Says whether it may change a decision.
+    pub(super) fn node_probed(
+        &mut self,
+        node: &NodeName,
+        outcome: Result<NodeReport, ProbeFailure>,
+        asked: Option<Monotonic>,
+        config: &Config,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let Facts {
+            state, remembered, ..
+        } = &mut self.facts;
+        let gone = state.history.gone.clone();
+        let was_primary = state
+            .nodes
+            .get(node)
+            .is_some_and(NodeState::is_connected_primary);
+        let context = Facts::context(remembered.as_ref(), config, turn.now);
+        let is_news = state.node_probed(node, outcome, asked, context);
+        let is_lost = was_primary && state.nodes.get(node).is_some_and(|it| !it.is_connected());
+        if is_lost && remembered.as_ref() == Some(node) {
+            self.watch.primary_lost(turn.now.mono);
+        }
+        self.facts.warn_of_void(&gone, turn);
+        is_news
+    }
+
+    /// Merges the outcome of fetching an observer's state. Says whether it may change a decision.
+    pub(super) fn observer_probed(
+        &mut self,
+        observer: &ObserverName,
+        outcome: Result<ObserverReport, ProbeFailure>,
+        config: &Config,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let Facts {
+            state, remembered, ..
+        } = &mut self.facts;
+        let gone = state.history.gone.clone();
+        let context = Facts::context(remembered.as_ref(), config, turn.now);
+        let is_news = state.observer_probed(observer, outcome, context);
+        self.facts.warn_of_void(&gone, turn);
+        is_news
+    }
+
+    /// A command has ended, or never began.
+    pub(super) fn command_exited(
+        &mut self,
+        id: CommandId,
+        outcome: &CommandOutcome,
+        config: &Config,
+        schedule: &mut Schedule,
+        turn: &mut Turn<'_>,
+    ) {
+        let has_succeeded = *outcome == CommandOutcome::Exited(0);
+        if self.following.command_exited(id, outcome, config, turn) {
+            return;
+        }
+        if self
+            .promotion
+            .command_exited(id, outcome, config, schedule, turn)
+        {
+            if has_succeeded {
+                self.lag.forget();
+                self.outage.over(turn);
+            } else {
+                let reason = format!("failover_command {outcome}");
+                self.outage.undecided(&reason, &[], config, turn);
+            }
+        } else if !has_succeeded {
+            turn.error(format!("over_warning_limit_command {outcome}"));
+            turn.effects
+                .extend(Effect::trouble_with(CommandPurpose::LagWarning, outcome));
         }
     }
 
@@ -147,7 +225,7 @@ impl Decisions {
         match verdict {
             Verdict::Announce { winner, .. } => {
                 self.outage
-                    .announce(winner, turn.is_scripted, turn.now.mono);
+                    .announce(winner, turn.assumes_shown, turn.now.mono);
                 Some(Look::Announced)
             }
             // Whoever slept after its announcement announces anew.

@@ -38,16 +38,13 @@ pub use round::{Look, Round, Rounds};
 
 use check::{Checks, Ended};
 use decisions::Decisions;
-use facts::Facts;
 use health::Health;
 use log_once::FailureLog;
 use presence::OwnPresence;
 use schedule::{Answered, Schedule};
 use turn::Turn;
 
-use crate::cluster::{
-    ClusterState, NodeReport, NodeState, ObserverReport, ProbeFailure, RoleReport,
-};
+use crate::cluster::{ClusterState, NodeReport, ObserverReport, ProbeFailure, RoleReport};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::failover::{Verdict, Wait};
 use crate::time::{Monotonic, Now};
@@ -66,6 +63,8 @@ pub struct Lookout {
     next_command: u64,
     /// A timeline says when there is a turn.
     turns_are_given: bool,
+    /// The reports of a timeline cannot show what this core announces.
+    assumes_shown: bool,
     stopping: bool,
 }
 
@@ -85,6 +84,7 @@ impl Lookout {
             failures: FailureLog::default(),
             next_command: 0,
             turns_are_given: false,
+            assumes_shown: false,
             stopping: false,
         }
     }
@@ -95,6 +95,15 @@ impl Lookout {
         Self {
             turns_are_given: true,
             ..Self::new(config, memory, now)
+        }
+    }
+
+    /// The same for a timeline whose reports were not made while this core ran: they cannot show
+    /// what it announces.
+    pub fn assuming_shown(self) -> Self {
+        Self {
+            assumes_shown: true,
+            ..self
         }
     }
 
@@ -113,7 +122,7 @@ impl Lookout {
             now,
             effects,
             save: false,
-            is_scripted: false,
+            assumes_shown: self.assumes_shown,
             next_command: self.next_command,
         };
         self.schedule.read_clock(now.mono);
@@ -141,7 +150,6 @@ impl Lookout {
                 if look == Look::Regular {
                     self.decisions.promotion.allow_another_try();
                 }
-                turn.is_scripted = true;
                 self.decisions
                     .decide(look, &self.config, &mut self.schedule, &mut turn);
             }
@@ -296,7 +304,10 @@ impl Lookout {
             Event::CommandStarted { id, process } => {
                 self.decisions.promotion.command_started(id, process, turn);
             }
-            Event::CommandExited { id, outcome } => self.command_exited(id, &outcome, turn),
+            Event::CommandExited { id, outcome } => {
+                self.decisions
+                    .command_exited(id, &outcome, config, schedule, turn);
+            }
             Event::PreviousCommand(news) => {
                 self.decisions
                     .promotion
@@ -363,23 +374,10 @@ impl Lookout {
         turn: &mut Turn<'_>,
     ) {
         self.failures.node(node, outcome.as_ref().err(), turn);
-        let Facts {
-            state, remembered, ..
-        } = &mut self.decisions.facts;
-        let gone = state.history.gone.clone();
-        let was_primary = state
-            .nodes
-            .get(node)
-            .is_some_and(NodeState::is_connected_primary);
-        let context = Facts::context(remembered.as_ref(), &self.config, turn.now);
-        if state.node_probed(node, outcome, asked, context) {
+        let decisions = &mut self.decisions;
+        if decisions.node_probed(node, outcome, asked, &self.config, turn) {
             self.schedule.decision = turn.now.mono;
         }
-        let is_lost = was_primary && state.nodes.get(node).is_some_and(|it| !it.is_connected());
-        if is_lost && remembered.as_ref() == Some(node) {
-            self.decisions.watch.primary_lost(turn.now.mono);
-        }
-        self.decisions.facts.warn_of_void(&gone, turn);
     }
 
     /// A connection lost while idle is no answer to a probe: whoever waits for fresh facts waits on,
@@ -397,47 +395,12 @@ impl Lookout {
     ) {
         self.failures
             .observer(observer, &outcome, &self.decisions.facts.state, turn);
-        let Facts {
-            state, remembered, ..
-        } = &mut self.decisions.facts;
-        let gone = state.history.gone.clone();
-        let context = Facts::context(remembered.as_ref(), &self.config, turn.now);
-        if state.observer_probed(observer, outcome, context) {
+        let decisions = &mut self.decisions;
+        if decisions.observer_probed(observer, outcome, &self.config, turn) {
             self.schedule.decision = turn.now.mono;
         }
-        self.decisions.facts.warn_of_void(&gone, turn);
         let with_observers = self.polls_observers();
         self.health.reported(&self.schedule, with_observers, turn);
-    }
-
-    fn command_exited(&mut self, id: CommandId, outcome: &CommandOutcome, turn: &mut Turn<'_>) {
-        let Self {
-            config, schedule, ..
-        } = self;
-        if self
-            .decisions
-            .following
-            .command_exited(id, outcome, config, turn)
-        {
-            return;
-        }
-        if self
-            .decisions
-            .promotion
-            .command_exited(id, outcome, config, schedule, turn)
-        {
-            if *outcome == CommandOutcome::Exited(0) {
-                self.decisions.lag.forget();
-                self.decisions.outage.over(turn);
-            } else {
-                let reason = format!("failover_command {outcome}");
-                self.decisions.outage.undecided(&reason, &[], config, turn);
-            }
-        } else if *outcome != CommandOutcome::Exited(0) {
-            turn.error(format!("over_warning_limit_command {outcome}"));
-            turn.effects
-                .extend(Effect::trouble_with(CommandPurpose::LagWarning, outcome));
-        }
     }
 
     fn take_due_probes(&mut self, turn: &mut Turn<'_>) {

@@ -10,8 +10,8 @@ pub(super) struct Turn<'a> {
     pub(super) effects: &'a mut Vec<Effect>,
     /// The state file is to be written when the turn is over.
     pub(super) save: bool,
-    /// A timeline says when decisions are made, and on which facts.
-    pub(super) is_scripted: bool,
+    /// Reports cannot show what this core announces.
+    pub(super) assumes_shown: bool,
     /// The id that the next command gets.
     pub(super) next_command: u64,
 }

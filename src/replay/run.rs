@@ -124,10 +124,14 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(timeline: &'a Timeline, tell: &'a mut dyn FnMut(Told)) -> Self {
         let config = Arc::new(timeline.config.clone());
+        let lookout = Lookout::with_given_turns(config, &timeline.memory, timeline.start);
         Self {
             name: &timeline.name,
             is_script: timeline.is_scripted(),
-            lookout: Lookout::with_given_turns(config, &timeline.memory, timeline.start),
+            lookout: match timeline.is_recorded() {
+                true => lookout,
+                false => lookout.assuming_shown(),
+            },
             clocks: Clocks::new(timeline.start),
             maintenance: false,
             running: Vec::new(),

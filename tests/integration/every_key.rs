@@ -463,9 +463,7 @@ fn deciding(world: &mut World) {
     world.log_before.set(world.daemon().log().len());
     world.cluster["p"].stop_fast();
     wait_until("the outage is noticed", SOON, || {
-        world
-            .log()
-            .contains("ago (own poll), the limit is 1000.000 s")
+        world.log().contains("ago, the limit is 1000.000 s")
     });
     world.apply(
         json!({"failover_on_disconnect": false}),

@@ -82,7 +82,7 @@ fn an_outage_in_maintenance_is_explained_everywhere_alike() {
             (&json!(["s1"]), &json!(2))
         );
         assert!(
-            figures["last_contact"]["age"].as_f64() >= Some(LIMIT),
+            figures["evidence"]["age"].as_f64() >= Some(LIMIT),
             "{figures}"
         );
     }

@@ -104,7 +104,7 @@ fn check_replay(record: &Path, log: &str, promoted: bool) {
         let t = format!("{:.6}  promoting ", promotion["t"].as_f64().unwrap());
         assert!(story.contains(&t), "{t}: {story}");
         assert!(
-            story.contains(": primary p is unreachable, last reached "),
+            story.contains(": primary p is unreachable, last evidence of a primary "),
             "{story}"
         );
     }
