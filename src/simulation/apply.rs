@@ -26,6 +26,9 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
         Fault::Dies(node, death) => world.kill_database(node, death),
         Fault::Starts(node) => world.start_database(node),
         Fault::Refuses(node, refusal) => world.databases.at(node).refusal = refusal,
+        Fault::OutOfSlots(node, hosts) => world.databases.at(node).out_of_slots_for = hosts,
+        Fault::Repoints(node, upstream) => world.databases.repoint(node, upstream),
+        Fault::RestartsToPromote(host) => world.hosts[host].faults.restarts_server = true,
         Fault::Pauses(node, paused) => world.databases.at(node).replay_is_paused = paused,
         Fault::LosesSlot(node) => world.databases.at(node).is_starved = true,
         Fault::Follows(node, upstream) => world.databases.follow(node, upstream),
@@ -43,6 +46,14 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
         Fault::Lost(host, node) => world.close_connection(host, node),
         Fault::Configured(host, node, known) => configure(world, host, node, known),
         Fault::Gone(host, node) => declare_gone(world, host, node),
+        Fault::ForgetsGone(host) => reload(world, host, |config| config.known_gone.clear()),
+        Fault::Limit(host, limit) => reload(world, host, |config| {
+            config.failover_lag = Duration::from_micros(limit);
+            config.warning_lag = config.warning_lag.min(config.failover_lag);
+        }),
+        Fault::PollsOnWarning(host) => reload(world, host, |config| {
+            config.poll_observers_on_warning_only = true;
+        }),
         Fault::Interval(host, interval) => reload(world, host, |config| {
             config.poll_interval = Duration::from_micros(interval);
         }),

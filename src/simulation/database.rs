@@ -4,7 +4,7 @@
 use super::fault::{Death, Refusal};
 use super::network::Network;
 use super::setup::Setup;
-use super::{Micros, NodeId};
+use super::{HostId, Micros, NodeId};
 use crate::cluster::{Identity, Lsn, NodeReport, Presence, ProbeFailure, RoleReport};
 use crate::time::WallTime;
 
@@ -17,8 +17,12 @@ pub struct Database {
     pub condition: Condition,
     /// Rejects all connections though it runs.
     pub refusal: Option<Refusal>,
+    /// It has no connection left for these hosts, a bit per host.
+    pub out_of_slots_for: u32,
     /// Whom it streams from.
     pub upstream: Option<NodeId>,
+    /// Whom its recovery settings name, since they were changed under it.
+    pub(super) recovery_settings: Option<NodeId>,
     /// Its slot there is gone, and the WAL that it needs.
     pub is_starved: bool,
     /// The history of its WAL: every promotion that it descends from, the last one last.
@@ -102,6 +106,8 @@ impl Database {
             is_primary: false,
             condition: Condition::Up,
             refusal: None,
+            out_of_slots_for: 0,
+            recovery_settings: None,
             upstream: Some(upstream),
             is_starved: false,
             history: vec![Fork {
@@ -126,9 +132,15 @@ impl Database {
         self.is_primary && matches!(self.condition, Condition::Up | Condition::Hung)
     }
 
-    pub(super) fn reaction(&self) -> Reaction {
+    /// Does it turn away the daemon of this host.
+    pub fn refuses(&self, host: HostId) -> bool {
+        self.refusal.is_some() || self.out_of_slots_for >> host.min(31) & 1 == 1
+    }
+
+    pub(super) fn reaction(&self, host: HostId) -> Reaction {
         let text = str::to_owned;
-        match (self.condition, self.refusal) {
+        let out_of_slots = self.refuses(host).then_some(Refusal::Slots);
+        match (self.condition, self.refusal.or(out_of_slots)) {
             (Condition::Up, None) => Reaction::Reports,
             (Condition::Hung | Condition::HostDown, _) => Reaction::Silence,
             (Condition::Crashed, _) => Reaction::Fails(ProbeFailure::Unreachable {
@@ -209,6 +221,10 @@ impl Database {
     /// Begins to start; how it had ended before.
     pub(super) fn start(&mut self, wall: WallTime) -> Condition {
         self.started = wall.unix_micros();
+        if let Some(upstream) = self.recovery_settings.take().filter(|_| !self.is_primary) {
+            self.upstream = Some(upstream);
+            self.is_starved = false;
+        }
         let before = std::mem::replace(&mut self.condition, Condition::Starting);
         // A walreceiver that has not streamed yet reports no position.
         self.has_received &= before == Condition::Hung;
@@ -322,6 +338,14 @@ impl Databases {
         database.term = Some(term);
     }
 
+    /// Points a standby at another node.
+    pub(super) fn repoint(&mut self, node: NodeId, upstream: NodeId) {
+        let database = &mut self.all[node];
+        if node != upstream && !database.is_primary {
+            database.upstream = Some(upstream);
+        }
+    }
+
     /// Makes a node a standby of another one.
     pub(super) fn follow(&mut self, node: NodeId, upstream: NodeId) {
         if node == upstream {
@@ -358,6 +382,8 @@ impl Databases {
         for node in 0..self.all.len() {
             let database = &mut self.all[node];
             database.refusal = None;
+            database.out_of_slots_for = 0;
+            database.recovery_settings = None;
             database.replay_is_paused = false;
             let follows =
                 !database.is_primary && !database.is_starved && database.upstream == Some(primary);

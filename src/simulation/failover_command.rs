@@ -5,7 +5,7 @@ use super::fact::Fact;
 use super::in_flight::{Command, Message};
 use super::promotions::Promotion;
 use super::world::World;
-use super::{HostId, Micros};
+use super::{HostId, Micros, NodeId, SECOND};
 use crate::lookout::{CommandId, CommandOutcome, Event, PreviousCommand, Process};
 
 /// A daemon begins to promote its node.
@@ -38,6 +38,10 @@ pub(super) fn begin(world: &mut World<'_>, host: HostId, id: CommandId, timeout:
         promotion: world.promotions.0.len(),
     };
     world.promotions.0.push(promotion);
+    if world.hosts[host].faults.restarts_server && is_up(world, host) {
+        world.databases.at(host).condition = Condition::Starting;
+        world.sessions.end_all(host);
+    }
     let process = Some(Process { pid: 1, started: 1 });
     world.deliver(host, Event::CommandStarted { id, process });
     world.send(world.now + takes, Message::CommandEnds(command));
@@ -50,8 +54,14 @@ pub(super) fn end(world: &mut World<'_>, command: Command) {
     }
     world.advance_databases();
     let (node, mut status) = (command.by.host, command.status);
-    if status == Some(0) && world.databases()[node].condition != Condition::Up {
+    let restarts = world.hosts[node].faults.restarts_server
+        && world.databases()[node].condition == Condition::Starting;
+    if status == Some(0) && !restarts && !is_up(world, node) {
         status = Some(1);
+    }
+    if restarts {
+        let ready = world.now + world.rng.between(0, 2 * SECOND);
+        world.send(ready, Message::Ready(node));
     }
     let success = status == Some(0);
     world.note(Fact::CommandEnds {
@@ -66,6 +76,10 @@ pub(super) fn end(world: &mut World<'_>, command: Command) {
         world.now,
         Message::CommandExited(Command { status, ..command }),
     );
+}
+
+fn is_up(world: &World<'_>, node: NodeId) -> bool {
+    world.databases()[node].condition == Condition::Up
 }
 
 /// The daemon learns that a command has ended.

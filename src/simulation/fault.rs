@@ -70,10 +70,14 @@ pub enum Fault {
     Starts(NodeId),
     /// A database rejects all connections, or no longer.
     Refuses(NodeId, Option<Refusal>),
+    /// A database has no connection left for these hosts, a bit per host.
+    OutOfSlots(NodeId, u32),
     /// A standby stops replaying, or goes on.
     Pauses(NodeId, bool),
     /// A standby streams from another node; an old primary is made a standby.
     Follows(NodeId, NodeId),
+    /// A standby is pointed at another node, as a cascade or by mistake, and nothing is rewound.
+    Repoints(NodeId, NodeId),
     /// The replication slot of a standby is dropped: it gets no more WAL until it is made a standby
     /// anew.
     LosesSlot(NodeId),
@@ -94,6 +98,8 @@ pub enum Fault {
     /// How failover commands of this host end from now on: status (none: it cannot be started) and
     /// time.
     Commands(HostId, Option<i32>, Micros),
+    /// Failover commands of this host restart its server.
+    RestartsToPromote(HostId),
     /// The maintenance file of a host appears or goes.
     Maintenance(HostId, bool),
     /// POST /check.
@@ -104,6 +110,12 @@ pub enum Fault {
     Configured(HostId, NodeId, bool),
     /// A reload declares this node gone, on this host.
     Gone(HostId, NodeId),
+    /// A reload forgets the nodes that are declared gone, on this host.
+    ForgetsGone(HostId),
+    /// A reload changes the failover limit, on this host alone.
+    Limit(HostId, Micros),
+    /// A reload has observers polled only on a warning, on this host.
+    PollsOnWarning(HostId),
     /// A reload changes the poll interval.
     Interval(HostId, Micros),
 }
@@ -126,6 +138,17 @@ impl Fault {
             Self::Starts(node) => format!("{} starts again as what it was", h(node)),
             Self::Refuses(node, Some(refusal)) => format!("{} {refusal}", h(node)),
             Self::Refuses(node, None) => format!("{} takes connections again", h(node)),
+            Self::OutOfSlots(node, hosts) => {
+                format!(
+                    "{} has no connection left for {}",
+                    h(node),
+                    names(setup, hosts)
+                )
+            }
+            Self::Repoints(node, to) => format!("{} is pointed at {}", h(node), h(to)),
+            Self::RestartsToPromote(host) => {
+                format!("failover commands of {} restart the server", h(host))
+            }
             Self::Pauses(node, true) => format!("{} stops replaying", h(node)),
             Self::Pauses(node, false) => format!("{} replays again", h(node)),
             Self::Follows(node, to) => format!("{} is made a standby of {}", h(node), h(to)),
@@ -163,9 +186,35 @@ impl Fault {
             Self::Gone(host, node) => {
                 format!("{} gets {} in known_gone_nodes", h(host), h(node))
             }
+            Self::ForgetsGone(_) | Self::Limit(..) | Self::PollsOnWarning(_) => {
+                self.reload_text(setup)
+            }
             Self::Interval(host, time) => {
                 format!("{} polls every {} s", h(host), seconds(time))
             }
+        }
+    }
+
+    fn reload_text(&self, setup: &Setup) -> String {
+        match *self {
+            Self::ForgetsGone(host) => {
+                format!(
+                    "{} is reloaded with no known_gone_nodes",
+                    setup.host_name(host)
+                )
+            }
+            Self::Limit(host, limit) => {
+                let limit = seconds(limit);
+                format!(
+                    "{} is reloaded with a limit of {limit} s",
+                    setup.host_name(host)
+                )
+            }
+            Self::PollsOnWarning(host) => format!(
+                "{} is reloaded with poll_observers_on_warning_only",
+                setup.host_name(host)
+            ),
+            _ => String::new(),
         }
     }
 
@@ -178,13 +227,16 @@ impl Fault {
     }
 }
 
+/// The hosts of this group, a bit per host.
+fn names(setup: &Setup, group: u32) -> String {
+    let inside = (0..setup.hosts()).filter(|host| group >> host & 1 == 1);
+    let names: Vec<_> = inside.map(|host| setup.host_name(host)).collect();
+    names.join(" ")
+}
+
 fn split_text(setup: &Setup, group: u32) -> String {
-    let side = |wanted: bool| {
-        let inside = (0..setup.hosts()).filter(|host| (group >> host & 1 == 1) == wanted);
-        let names: Vec<_> = inside.map(|host| setup.host_name(host)).collect();
-        names.join(" ")
-    };
-    format!("the network splits: {} | {}", side(true), side(false))
+    let (one, other) = (names(setup, group), names(setup, !group));
+    format!("the network splits: {one} | {other}")
 }
 
 fn lie_text(setup: &Setup, host: HostId, lie: Option<Lie>) -> String {

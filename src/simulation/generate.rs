@@ -1,10 +1,12 @@
 //! Schedules from seeds.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::fault::{Death, Fault, Lie, Refusal, Step};
 use super::plan::{Ending, Plan};
 use super::rng::Rng;
+use super::scenarios::{death, scenario};
 use super::setup::{PresenceSetup, Setup};
 use super::{HostId, Micros, NodeId, SECOND};
 use crate::config::{self, Config, Environment, NodeName, QuorumRule};
@@ -38,6 +40,9 @@ impl Generator {
         setup.primary = rng.below(setup.node_count());
         setup.is_busy = rng.percent(50);
         setup.presence = presence(&mut rng);
+        if rng.percent(40) {
+            self.follow(&mut setup);
+        }
         let limit = setup.longest(|config| config.failover_lag);
         let length = limit + 4 * SECOND + rng.between(0, 4 * SECOND);
         let steps = if split {
@@ -57,6 +62,16 @@ impl Generator {
             steps,
             length,
             ending,
+        }
+    }
+
+    /// Standbys follow a new primary by themselves.
+    fn follow(&self, setup: &mut Setup) {
+        for config in &mut setup.configs {
+            let config = Arc::make_mut(config);
+            if config.own_db.is_some() {
+                config.follow.clone_from(&self.template.follow);
+            }
         }
     }
 
@@ -193,6 +208,7 @@ fn faults(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
     if rng.percent(5) {
         steps.extend(stopped_while_primary_hangs(setup, length, rng));
     }
+    steps.extend(scenario(setup, length, rng));
     for _ in 0..rng.below(8) {
         let at = rng.between(0, length);
         let (fault, undone) = fault(setup, rng);
@@ -344,13 +360,17 @@ fn database_fault(
             )
         }
         10 => (Fault::Pauses(node, true), Some(Fault::Pauses(node, false))),
-        11 | 12 => (Fault::Follows(node, upstream), None),
+        11 => (Fault::Follows(node, upstream), None),
+        12 if rng.percent(50) => (Fault::Repoints(node, upstream), None),
+        12 => {
+            let hosts = u32::try_from(rng.between(1, 127)).unwrap_or_default();
+            (
+                Fault::OutOfSlots(node, hosts),
+                Some(Fault::OutOfSlots(node, 0)),
+            )
+        }
         _ => (Fault::LosesSlot(node), Some(Fault::Follows(node, upstream))),
     }
-}
-
-fn death(rng: &mut Rng) -> Death {
-    [Death::Crash, Death::HostDown, Death::Hang][rng.below(3)]
 }
 
 fn lie(node: usize, rng: &mut Rng) -> Lie {
@@ -381,4 +401,5 @@ const NODES: &[&str] = &["a", "b", "c", "d", "e"];
 const OBSERVERS: &[&str] = &["o1", "o2"];
 const TEMPLATE: &str = r#"{"remote_conns": {"a": "host=a", "b": "host=b", "c": "host=c", "d": "host=d", "e": "host=e"},
     "observers": {"o1": "http://o1:15000", "o2": "http://o2:15000"}, "failover_command": "promote",
-    "replication_catchup_timeout": 5}"#;
+    "replication_catchup_timeout": 5, "autofollow": true, "pg_data_directory": "/data",
+    "pg_start_command": "start", "pg_stop_command": "stop", "primary_conninfo_template": "host=a user=r"}"#;

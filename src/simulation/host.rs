@@ -39,6 +39,8 @@ pub(super) struct HostFaults {
     pub(super) maintenance: bool,
     /// How failover commands end (`None`: they cannot be started), and after how long.
     pub(super) command: (Option<i32>, Micros),
+    /// They restart the server.
+    pub(super) restarts_server: bool,
     pub(super) lie: Option<Lie>,
     /// What it goes on reporting, if it does.
     pub(super) frozen: Option<ObserverReport>,
@@ -66,6 +68,7 @@ impl Host {
             faults: HostFaults {
                 maintenance: false,
                 command: (Some(0), COMMAND_TIME),
+                restarts_server: false,
                 lie: None,
                 frozen: None,
                 whole_seconds,
@@ -124,6 +127,7 @@ impl HostFaults {
     pub(super) fn heal(&mut self) {
         self.maintenance = false;
         self.lie = None;
+        self.restarts_server = false;
         self.command = (Some(0), COMMAND_TIME);
     }
 }

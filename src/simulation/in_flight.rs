@@ -57,6 +57,8 @@ pub(super) enum Message {
     CommandEnds(Command),
     /// A daemon learns that its failover command has ended.
     CommandExited(Command),
+    /// A command that stops or starts a server ends.
+    ServerCommandEnds(ProcessId, CommandId),
     /// An idle connection to a node was closed.
     ConnectionLost(ProcessId, NodeId),
     /// A database has started.
@@ -79,6 +81,7 @@ impl Message {
             Self::NodeReport(process, ..)
             | Self::ObserverReport(process, ..)
             | Self::ConnectionLost(process, _)
+            | Self::ServerCommandEnds(process, _)
             | Self::CommandExited(Command { by: process, .. }) => Some(process.host),
             Self::Fault(fault) => signalled(fault),
             Self::Request(_) | Self::CommandEnds(_) | Self::Ready(_) => None,
@@ -96,6 +99,9 @@ fn signalled(fault: &Fault) -> Option<HostId> {
         Fault::Check(host)
         | Fault::Configured(host, ..)
         | Fault::Gone(host, _)
+        | Fault::ForgetsGone(host)
+        | Fault::Limit(host, _)
+        | Fault::PollsOnWarning(host)
         | Fault::Interval(host, _) => Some(host),
         _ => None,
     }

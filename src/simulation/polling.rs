@@ -62,7 +62,7 @@ fn react(world: &mut World<'_>, poll: Poll, at: Micros) {
 
 fn react_of_node(world: &mut World<'_>, poll: Poll, node: NodeId, probe: ProbeId, at: Micros) {
     world.advance_databases();
-    match world.databases()[node].reaction() {
+    match world.databases()[node].reaction(poll.from.host) {
         Reaction::Reports => {
             let db_time = world.hosts[node].clocks.wall(world.now);
             let identity = world.databases()[node].identity(&world.setup);

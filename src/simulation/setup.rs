@@ -181,7 +181,10 @@ impl Setup {
     /// polls and two seconds; where the lag has to show it, the rounds that the warning takes.
     pub fn time_to_promotion(&self) -> Micros {
         let config = self.any_config();
-        let time = micros(config.failover_lag) + 2 * micros(config.poll_interval) + 2 * SECOND;
+        // Everybody is polled twice more: for fresh facts, and after the announcement.
+        let questions = 3 * micros(config.poll_timeout);
+        let time =
+            micros(config.failover_lag) + 2 * micros(config.poll_interval) + questions + 2 * SECOND;
         if config.failover_on_disconnect && !self.polls_observers_late() {
             return time;
         }

@@ -10,8 +10,8 @@ use super::in_flight::{Message, Target};
 use super::plan::{Ending, Plan};
 use super::promotions::{Promotion, Promotions};
 use super::world::{Watcher, World};
-use super::{HostId, Micros, NodeId, SECOND, failover_command, micros, polling};
-use crate::lookout::{CommandPurpose, Effect, Event};
+use super::{HostId, Micros, NodeId, SECOND, failover_command, following, micros, polling};
+use crate::lookout::{CommandOutcome, CommandPurpose, Effect, Event};
 
 /// What a schedule came to.
 #[derive(Clone, Debug)]
@@ -164,9 +164,15 @@ impl<'w> Trial<'w> {
             Message::ConnectionLost(to, node) if world.runs(to) => {
                 polling::lose(world, to.host, node);
             }
-            // Whoever it was for is gone.
-            Message::NodeReport(..) | Message::ObserverReport(..) | Message::ConnectionLost(..) => {
+            Message::ServerCommandEnds(to, id) if world.runs(to) => {
+                let outcome = CommandOutcome::Exited(0);
+                world.deliver(to.host, Event::CommandExited { id, outcome });
             }
+            // Whoever it was for is gone.
+            Message::NodeReport(..)
+            | Message::ObserverReport(..)
+            | Message::ConnectionLost(..)
+            | Message::ServerCommandEnds(..) => {}
             Message::CommandEnds(command) => failover_command::end(world, command),
             Message::CommandExited(command) => failover_command::exited(world, command),
             Message::Ready(node) => {
@@ -222,11 +228,10 @@ impl<'w> Trial<'w> {
                     world.hosts[host].daemon.saved = Some(saved.memory);
                 }
             }
-            // Nothing in this world turns on alerts, log lines, other commands or recovery
-            // settings.
-            Effect::RunCommand { .. }
-            | Effect::PrepareFollow { .. }
-            | Effect::RaiseAlert { .. }
+            Effect::RunCommand { id, purpose, .. } => following::run(world, host, id, purpose),
+            Effect::PrepareFollow { primary, .. } => following::prepare(world, host, &primary),
+            // Nothing in this world turns on alerts and log lines.
+            Effect::RaiseAlert { .. }
             | Effect::ClearAlert(_)
             | Effect::Measure(_)
             | Effect::Log { .. }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use pglookout::config::QuorumRule;
 use pglookout::failover::Verdict;
-use pglookout::lookout::Effect;
+use pglookout::lookout::{CommandPurpose, Effect};
 use pglookout::simulation::{
     Fact, Fault, HostId, Micros, NodeId, Outcome, Plan, Promotion, SECOND, Setup, World, micros,
     watch,
@@ -118,8 +118,25 @@ impl Judge {
     fn effects(&mut self, world: &World<'_>, host: HostId, effects: &[Effect]) {
         self.truth.effects(world, host, effects);
         for effect in effects {
-            if let Effect::Decided { round, .. } = effect {
-                self.decision(world, host, &round.decision.verdict);
+            match effect {
+                Effect::Decided { round, .. } => {
+                    self.decision(world, host, &round.decision.verdict);
+                }
+                Effect::PrepareFollow { primary, .. } => {
+                    let primary = world.setup().node_id(primary);
+                    let case = self.case(world, host);
+                    let found = primary.and_then(|primary| case.follows(primary));
+                    found
+                        .into_iter()
+                        .for_each(|found| self.fail(world.now(), found));
+                }
+                Effect::RunCommand {
+                    purpose: CommandPurpose::FollowStop,
+                    ..
+                } if world.promotions().is_promoting(host) => {
+                    self.fail(world.now(), Violation::StopsPromoting(host));
+                }
+                _ => {}
             }
         }
     }
@@ -156,17 +173,21 @@ impl Judge {
         }
     }
 
+    fn case<'a, 'w>(&'a self, world: &'a World<'w>, host: HostId) -> Case<'a, 'w> {
+        Case {
+            truth: &self.truth,
+            world,
+            host,
+        }
+    }
+
     /// A daemon begins to promote its node.
     fn promotion(&mut self, world: &World<'_>, promotion: &Promotion) {
         let (host, now) = (promotion.host, world.now());
         if host >= world.setup().nodes.len() {
             return self.fail(now, Violation::ObserverPromotes(host));
         }
-        let case = Case {
-            truth: &self.truth,
-            world,
-            host,
-        };
+        let case = self.case(world, host);
         let mut found = case.objection();
         for earlier in world.promotions().0.iter().filter(|it| it.host != host) {
             let beside = |server| Violation::TwoBesideAServer(earlier.host, host, server);

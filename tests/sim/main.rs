@@ -13,6 +13,7 @@
     clippy::panic
 )]
 
+mod announcing;
 mod judge;
 mod majority;
 mod objections;
@@ -20,6 +21,7 @@ mod table;
 mod timelines;
 mod truth;
 mod violation;
+mod worlds;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -97,6 +99,9 @@ fn many(first: u64, schedules: u64, patience: Option<Duration>) -> Tally {
             _ => accept(&plan, &judgement),
         }
         tally.table.add(&judgement.table);
+        if collects && judgement.table.beside_a_streaming_primary > 0 {
+            println!("seed {seed}: beside a streaming primary");
+        }
         let outcome = judgement.outcome;
         tally.schedules += 1;
         tally.decisions += judgement.decisions;

@@ -34,9 +34,13 @@ fn group(world: &World<'_>, node: NodeId) -> Vec<HostId> {
     let is_well = |host: HostId| {
         let database = world.databases().get(host);
         world.is_alive(host)
+            && network.path(host, host) == Path::default()
             && world.lie(host).is_none()
             && database.is_none_or(|it| {
-                it.condition == Condition::Up && it.refusal.is_none() && !it.is_primary
+                it.condition == Condition::Up
+                    && it.refusal.is_none()
+                    && it.out_of_slots_for == 0
+                    && !it.is_primary
             })
     };
     let reach = |a: HostId, b: HostId| {

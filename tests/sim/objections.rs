@@ -110,7 +110,7 @@ impl Case<'_, '_> {
             && quiet(self.truth.nodes[node].disturbed)
             && quiet(self.truth.hosts[host].disturbed)
             && self.database(node).condition == Condition::Up
-            && self.database(node).refusal.is_none()
+            && !self.database(node).refuses(host)
     }
 
     /// Everybody has answered, or failed, since there was cause.
@@ -180,6 +180,21 @@ impl Case<'_, '_> {
                 && self.is_willing(*node, since)
         })?;
         Some(Violation::FurtherAhead(self.host, found))
+    }
+
+    /// Is this node no primary to follow: replaced by another one, or not reached by anybody whom the
+    /// daemon asks.
+    pub(crate) fn follows(&self, primary: NodeId) -> Option<Violation> {
+        let config = self.world.config(self.host);
+        let knowledge = &self.truth.hosts[self.host].knowledge;
+        let contacts = [knowledge.answered[primary], knowledge.sighted[primary]];
+        let last = contacts.into_iter().flatten().max()?;
+        let patience = micros(config.poll_interval * 4 + config.poll_timeout * 4) + 2 * SECOND;
+        let is_replaced = knowledge
+            .highest_term()
+            .is_some_and(|term| term > last.term);
+        let is_lost = self.world.now().saturating_sub(last.at) > patience;
+        (is_replaced || is_lost).then_some(Violation::Follows(self.host, primary))
     }
 
     /// Would its daemon promote it.

@@ -39,6 +39,7 @@ pub(crate) struct Polled {
 pub(crate) struct Node {
     /// When something happened to it last.
     pub(crate) disturbed: Option<Micros>,
+    condition: Option<Condition>,
     /// It streams from this living primary, since then.
     pub(crate) streams: Option<(NodeId, Micros)>,
 }
@@ -99,6 +100,13 @@ impl Truth {
     pub(crate) fn look(&mut self, world: &World<'_>) {
         for (node, known) in self.nodes.iter_mut().enumerate() {
             let source = streams_from(world, node);
+            let condition = world.databases()[node].condition;
+            if known.condition.replace(condition) != Some(condition) {
+                known.disturbed = Some(world.now());
+                for host in &mut self.hosts {
+                    host.session_ended[node] = Some(world.now());
+                }
+            }
             known.streams = source.map(|source| match known.streams {
                 Some((before, since)) if before == source => (source, since),
                 _ => (source, world.now()),
@@ -109,7 +117,9 @@ impl Truth {
     pub(crate) fn fault(&mut self, world: &World<'_>, fault: &Fault) {
         let now = Some(world.now());
         match *fault {
-            Fault::Dies(node, _) | Fault::Refuses(node, _) => self.nodes[node].disturbed = now,
+            Fault::Dies(node, _) | Fault::Refuses(node, _) | Fault::OutOfSlots(node, _) => {
+                self.nodes[node].disturbed = now;
+            }
             Fault::Starts(node) | Fault::Follows(node, _) | Fault::LosesSlot(node) => {
                 self.nodes[node].disturbed = now;
             }
