@@ -217,7 +217,9 @@ fn count_observers(snapshot: &Snapshot<'_>, votes: &mut Votes) {
 /// Why this observer has no vote; `None`: it has one. A witness that never saw the primary, or does
 /// not look at those whom we do not reach, proves nothing.
 fn no_vote(snapshot: &Snapshot<'_>, observer: &ObserverName) -> Option<NoVote> {
-    let state = snapshot.state.observers.get(observer)?;
+    let Some(state) = snapshot.state.observers.get(observer) else {
+        return Some(NoVote::NoAnswer);
+    };
     if !snapshot.map.connected_observers.contains(observer) {
         let answered = state.attempt.filter(|attempt| attempt.connected);
         return Some(

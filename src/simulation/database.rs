@@ -265,6 +265,9 @@ impl Databases {
         all[primary].is_primary = true;
         all[primary].upstream = None;
         all[primary].term = Some(0);
+        for (started, database) in (0..).zip(&mut all) {
+            database.started += started;
+        }
         Self {
             all,
             next_term: 1,
@@ -380,13 +383,16 @@ impl Databases {
             return;
         };
         for node in 0..self.all.len() {
+            let is_part = self.all[node].is_part_of(&self.all[primary]);
             let database = &mut self.all[node];
             database.refusal = None;
             database.out_of_slots_for = 0;
             database.recovery_settings = None;
             database.replay_is_paused = false;
-            let follows =
-                !database.is_primary && !database.is_starved && database.upstream == Some(primary);
+            let follows = !database.is_primary
+                && is_part
+                && !database.is_starved
+                && database.upstream == Some(primary);
             if !follows {
                 self.follow(node, primary);
             }

@@ -208,7 +208,8 @@ fn faults(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
     if rng.percent(5) {
         steps.extend(stopped_while_primary_hangs(setup, length, rng));
     }
-    steps.extend(scenario(setup, length, rng));
+    let within = |step: &Step| step.at <= length;
+    steps.extend(scenario(setup, length, rng).into_iter().filter(within));
     for _ in 0..rng.below(8) {
         let at = rng.between(0, length);
         let (fault, undone) = fault(setup, rng);

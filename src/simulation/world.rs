@@ -295,7 +295,9 @@ impl<'w> World<'w> {
         if self.databases()[node].condition == Condition::Up {
             return;
         }
-        let wall = self.hosts[node].clocks.wall(self.now);
+        // No two servers are started in the same microsecond.
+        let at = self.now + Micros::try_from(node).unwrap_or_default();
+        let wall = self.hosts[node].clocks.wall(at);
         let before = self.databases.at(node).start(wall);
         self.sessions.end_all(node);
         let ready = self.now + self.rng.between(0, SECOND);

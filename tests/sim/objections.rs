@@ -74,7 +74,11 @@ impl Case<'_, '_> {
         };
         let knowledge = &known.knowledge;
         // Who turns a daemon away is known to be a primary if it was reached as one before.
-        let refused = knowledge.refused[node].filter(|_| knowledge.answered[node].is_some());
+        // An observer that lies may have reported another role since.
+        let mut observers = self.world.setup().observers.iter();
+        let are_honest = observers.all(|(_, at)| self.truth.hosts[*at].unreliable.is_none());
+        let refused =
+            knowledge.refused[node].filter(|_| are_honest && knowledge.answered[node].is_some());
         let remembered = self.world.remembered(self.host);
         let gone = &self.world.config(self.host).known_gone;
         let is_void = remembered.is_some_and(|node| gone.contains(&self.world.setup().nodes[node]));
@@ -190,10 +194,16 @@ impl Case<'_, '_> {
         let contacts = [knowledge.answered[primary], knowledge.sighted[primary]];
         let last = contacts.into_iter().flatten().max()?;
         let patience = micros(config.poll_interval * 4 + config.poll_timeout * 4) + 2 * SECOND;
-        let is_replaced = knowledge
-            .highest_term()
-            .is_some_and(|term| term > last.term);
-        let is_lost = self.world.now().saturating_sub(last.at) > patience;
+        // It ends when that one is made a standby, or the operator takes it out.
+        let mut reigns = knowledge.reigns.keys();
+        let is_replaced = reigns.any(|(node, term)| {
+            let is_primary = self.database(*node).is_primary;
+            *term > last.term && is_primary && self.counts_as_configured(*node)
+        });
+        // A reload has the settings rewritten to the remembered primary even while that is lost.
+        let since = self.world.now().saturating_sub(patience);
+        let disturbed = self.truth.hosts[self.host].disturbed;
+        let is_lost = last.at < since && disturbed.is_none_or(|at| at < last.at);
         (is_replaced || is_lost).then_some(Violation::Follows(self.host, primary))
     }
 

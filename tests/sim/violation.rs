@@ -67,10 +67,9 @@ impl Violation {
             | Self::Follows(host, _)
             | Self::StopsPromoting(host)
             | Self::EndlessWait(host, _)
-            | Self::Nobody(host)
             | Self::NoAgreement(host, _) => vec![*host],
             Self::TwoBesideAServer(a, b, _) | Self::TwoInOneOutage(a, b) => vec![*a, *b],
-            Self::ClockStandsStill | Self::Promotions(..) | Self::Late(..) => {
+            Self::ClockStandsStill | Self::Nobody(_) | Self::Promotions(..) | Self::Late(..) => {
                 (0..setup.node_count()).collect()
             }
         }
