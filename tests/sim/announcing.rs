@@ -50,10 +50,14 @@ struct Rules {
     ahead: u64,
 }
 
+/// What a look depends on: whose it is, whether that has announced, whether it reaches the other
+/// server, what the servers show.
+type Seen = (usize, bool, bool, [[Flag; 2]; 2]);
+
 struct Enumeration {
     configs: [Config; 2],
     rules: Rules,
-    looks: BTreeMap<(usize, bool, bool, [[Flag; 2]; 2]), Look>,
+    looks: BTreeMap<Seen, Look>,
 }
 
 /// What a look comes to.

@@ -230,6 +230,13 @@ impl Judge {
     fn clean_death(&mut self, world: &World<'_>, primary: NodeId, died: Micros) {
         let (setup, now) = (world.setup(), world.now());
         let begun = &world.promotions().0[self.promotions_before..];
+        // A standby that is rewound and catches up between two polls stays marked as one of another
+        // history, by some daemons and not by others.
+        let mut hosts = 0..setup.hosts();
+        if hosts.any(|host| !world.core(host).state().history.diverged.is_empty()) {
+            self.table.rewound_unnoticed += 1;
+            return;
+        }
         let wanted = usize::from(has_votes_without(setup, primary));
         // Observers that are asked late or never make the votes another matter: then at most one.
         let too_few = begun.len() < wanted && !setup.polls_observers_late();

@@ -233,8 +233,7 @@ impl Case<'_, '_> {
         let [first, second] = announced.map(|at| at.unwrap_or(earlier.began));
         let since = first.min(second).min(earlier.began).checked_sub(calm)?;
         let presence = self.world.setup().presence;
-        if earlier.outcome.is_some() || self.truth.hosts[earlier.host].shows.is_promoting() == false
-        {
+        if earlier.outcome.is_some() || !self.truth.hosts[earlier.host].shows.is_promoting() {
             return None;
         }
         let mut servers = 0..self.world.setup().nodes.len();

@@ -17,6 +17,9 @@ pub(crate) struct Table {
     /// A primary lived that the daemon could reach, and which the operator has taken out of its
     /// configuration or declared gone.
     pub(crate) by_the_operators_word: u64,
+    /// Clean deaths that were not judged: a standby was rewound, and a daemon still takes it for one
+    /// of another history.
+    pub(crate) rewound_unnoticed: u64,
     /// A second promotion in one outage, by what was wrong meanwhile.
     pub(crate) second_by_cause: BTreeMap<&'static str, u64>,
 }
@@ -26,6 +29,7 @@ impl Table {
         self.promotions += other.promotions;
         self.beside_a_streaming_primary += other.beside_a_streaming_primary;
         self.older_history += other.older_history;
+        self.rewound_unnoticed += other.rewound_unnoticed;
         self.by_the_operators_word += other.by_the_operators_word;
         for (cause, count) in &other.second_by_cause {
             *self.second_by_cause.entry(cause).or_default() += count;
