@@ -130,10 +130,7 @@ impl Fault {
             Self::Isolate(a) => format!("{} is isolated", h(a)),
             Self::Split(group) => split_text(setup, group),
             Self::Mend => "the network is restored".to_owned(),
-            Self::Slow(a, b, by) => format!("{} to {} takes {} s longer", h(a), h(b), seconds(by)),
-            Self::Lossy(a, b, loss) => {
-                format!("{} to {} loses {loss} % of all exchanges", h(a), h(b))
-            }
+            Self::Slow(..) | Self::Lossy(..) => self.path_text(setup),
             Self::Dies(node, death) => format!("{} {death}", h(node)),
             Self::Starts(node) => format!("{} starts again as what it was", h(node)),
             Self::Refuses(node, Some(refusal)) => format!("{} {refusal}", h(node)),
@@ -192,6 +189,17 @@ impl Fault {
             Self::Interval(host, time) => {
                 format!("{} polls every {} s", h(host), seconds(time))
             }
+        }
+    }
+
+    fn path_text(&self, setup: &Setup) -> String {
+        let h = |host: HostId| setup.host_name(host);
+        match *self {
+            Self::Slow(a, b, by) => format!("{} to {} takes {} s longer", h(a), h(b), seconds(by)),
+            Self::Lossy(a, b, loss) => {
+                format!("{} to {} loses {loss} % of all exchanges", h(a), h(b))
+            }
+            _ => String::new(),
         }
     }
 

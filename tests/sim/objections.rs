@@ -197,8 +197,13 @@ impl Case<'_, '_> {
         // It ends when that one is made a standby, or the operator takes it out.
         let mut reigns = knowledge.reigns.keys();
         let is_replaced = reigns.any(|(node, term)| {
-            let is_primary = self.database(*node).is_primary;
-            *term > last.term && is_primary && self.counts_as_configured(*node)
+            let (later, earlier) = (self.database(*node), self.database(primary));
+            // Without timelines, or with two of one number, nobody can tell which one is newer.
+            *term > last.term
+                && later.is_primary
+                && later.timeline() > earlier.timeline()
+                && self.world.setup().presence.identity
+                && self.counts_as_configured(*node)
         });
         // A reload has the settings rewritten to the remembered primary even while that is lost.
         let since = self.world.now().saturating_sub(patience);
@@ -213,6 +218,8 @@ impl Case<'_, '_> {
         let config = self.world.config(node);
         self.world.is_alive(node)
             && known.disturbed.is_none_or(|time| time < since)
+            && !self.database(node).refuses(node)
+            && self.world.network().path(node, node) == Path::default()
             && !self.world.maintenance(node)
             && !known.command_fails
             && !known.shows.steps_aside()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use pglookout::cluster::{DaemonState, NodeReport, Presence, ProbeFailure, RoleReport};
 use pglookout::lookout::{Effect, Event, ProbeId};
-use pglookout::simulation::{Condition, Fault, HostId, Micros, NodeId, Setup, World};
+use pglookout::simulation::{Condition, Fault, HostId, Micros, NodeId, Setup, World, micros};
 use std::time::Duration;
 
 /// All of it.
@@ -129,8 +129,10 @@ impl Truth {
             Fault::Maintenance(host, _) | Fault::Daemon(host, _) => {
                 self.hosts[host].disturbed = now;
             }
-            Fault::Commands(host, status, _) => {
-                self.hosts[host].command_fails |= status != Some(0);
+            Fault::Commands(host, status, takes) => {
+                let timeout = world.config(host).failover_command_timeout;
+                let is_late = timeout.is_some_and(|timeout| takes >= micros(timeout));
+                self.hosts[host].command_fails |= status != Some(0) || is_late;
             }
             Fault::Lost(host, node) => self.hosts[host].session_ended[node] = now,
             // What these do is seen in later facts, or on the network.
@@ -186,8 +188,9 @@ impl Truth {
         };
         let contacts = contacts.map(|(contact, polled)| {
             // Of one that has become a standby its report does not say any more.
-            let is_primary = polled.is_none_or(|polled| polled.position.is_none());
-            contact.filter(|contact| is_primary && honest(contact))
+            // When it reached one that it has lost it dates by that server's clock.
+            let is_reached = polled.is_some_and(|it| it.answered && it.position.is_none());
+            contact.filter(|contact| is_reached && honest(contact))
         });
         self.reports
             .insert((to, observer, probe), contacts.collect());
