@@ -20,7 +20,9 @@ pub(crate) fn nobody_promoted(world: &World<'_>, truth: &Truth) -> Option<Violat
     let mut standbys = 0..setup.nodes.len();
     let found = standbys.find(|node| {
         let group = group(world, *node);
-        group.contains(node)
+        let never = &setup.any_config().never_promote;
+        !never.contains(&setup.nodes[*node])
+            && group.contains(node)
             && is_majority(world, truth, &group)
             && !meets_a_primary(world, &group)
             && are_willing(world, truth, &group)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pglookout::simulation::{Condition, Promotion, World};
+use pglookout::simulation::{Condition, Promotion, SECOND, World};
 
 use crate::truth::Truth;
 
@@ -60,7 +60,12 @@ impl Table {
                 && !world.network().path(promotion.host, node).cut
         });
         let beside = nodes.clone().any(|node| {
-            let source = truth.nodes[node].streams.map(|(source, _)| source);
+            // Not one that was reached again in this very moment.
+            let before = world.now().saturating_sub(2 * SECOND);
+            let source = truth.nodes[node]
+                .streams
+                .filter(|(_, since)| *since <= before);
+            let source = source.map(|(source, _)| source);
             reaches(node) && source.is_some_and(|source| databases[source].term == highest)
         });
         if by_word {

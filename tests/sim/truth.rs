@@ -205,7 +205,11 @@ impl Truth {
             }
             Event::NodeLost { node, .. } => {
                 let node = setup.node_id(node).unwrap();
-                self.hosts[host].session_ended[node] = Some(now);
+                let known = &mut self.hosts[host];
+                known.session_ended[node] = Some(now);
+                if let Some(polled) = &mut known.polled[node] {
+                    polled.answered = false;
+                }
             }
             Event::ObserverProbed {
                 observer,
@@ -236,7 +240,16 @@ impl Truth {
                     }
                 }
             }
-            Event::ConfigLoaded(_) => self.hosts[host].disturbed = Some(now),
+            Event::ConfigLoaded(config) => {
+                let known = &mut self.hosts[host];
+                known.disturbed = Some(now);
+                // What was known of a node that has left goes with it.
+                for (node, name) in setup.nodes.iter().enumerate() {
+                    if !config.nodes.contains_key(name) {
+                        known.polled[node] = None;
+                    }
+                }
+            }
             _ => {}
         }
     }
