@@ -134,7 +134,7 @@ fn a_higher_timeline_supersedes_a_lower_one_never() {
     check_superseded("5 p primary timeline=1; 9 s1 primary timeline=2", "p<s1");
     check_superseded("5 p primary timeline=1; 9 s1 primary timeline=1", "");
     let lost = "5 p primary timeline=2; 9 p unreachable;";
-    check_superseded(&format!("{lost} 9 s1 primary timeline=1"), "");
+    check_superseded(&format!("{lost} 9 s1 primary timeline=1"), "s1<p");
     check_superseded(&format!("{lost} 9 s1 primary timeline=2"), "p<s1");
     check_superseded(&format!("{lost} 9 s1 primary"), "p<s1");
     // A timeline that only an observer reported counts as well.

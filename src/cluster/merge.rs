@@ -191,7 +191,7 @@ impl ClusterState {
             }
             self.history.superseded.remove(node);
         }
-        let mut superseded = Vec::new();
+        let (mut superseded, mut successor) = (Vec::new(), None);
         for (other, state) in &self.nodes {
             let is_primary = self
                 .history
@@ -213,7 +213,11 @@ impl ClusterState {
                 && !self.is_within_reach(other, context.young(), context.now.mono);
             match is_higher {
                 Some(std::cmp::Ordering::Greater) => superseded.push(other.clone()),
-                Some(std::cmp::Ordering::Less) => {}
+                // The other one answered us before this one was known as a primary.
+                Some(std::cmp::Ordering::Less) => {
+                    let answered = state.answer.as_ref().is_some_and(|it| !it.in_recovery);
+                    successor = successor.or(answered.then(|| other.clone()));
+                }
                 Some(std::cmp::Ordering::Equal) | None if is_lost => {
                     superseded.push(other.clone());
                 }
@@ -222,6 +226,9 @@ impl ClusterState {
         }
         for other in superseded {
             self.history.superseded.insert(other, node.clone());
+        }
+        if let Some(successor) = successor {
+            self.history.superseded.insert(node.clone(), successor);
         }
     }
 
