@@ -261,6 +261,9 @@ pub(super) fn contenders(snapshot: &Snapshot<'_>, evidence: Option<Monotonic>) -
     let standbys = snapshot.map.standbys.iter();
     let standbys =
         standbys.map(|(node, standby)| Contender::new(snapshot, node, standby, evidence));
+    let mut standbys: Vec<_> = standbys.collect();
+    yield_after_failure(snapshot, &mut standbys);
+    let standbys = standbys.into_iter();
     let (mut contenders, others): (Vec<_>, Vec<_>) =
         standbys.partition(|contender| contender.place.is_candidate());
     let warning = snapshot.config.warning_lag;
@@ -275,6 +278,27 @@ pub(super) fn contenders(snapshot: &Snapshot<'_>, evidence: Option<Monotonic>) -
     others.sort_by_key(passed_over);
     contenders.extend(others);
     contenders
+}
+
+/// After a failed attempt of ours, other daemons pass us over: while one of them can promote its
+/// node, an announcement of ours would only hold it up.
+fn yield_after_failure(snapshot: &Snapshot<'_>, contenders: &mut [Contender]) {
+    let own = |contender: &Contender| snapshot.config.own_db.as_ref() == Some(&contender.node);
+    let shows = |contender: &Contender| {
+        let node = snapshot.state.nodes.get(&contender.node);
+        node.is_some_and(|node| node.own_daemon.is_some())
+    };
+    let mut others = contenders.iter().filter(|contender| !own(contender));
+    let can_yield = others.any(|other| other.place.is_candidate() && shows(other));
+    if !snapshot.has_failed || !can_yield {
+        return;
+    }
+    let ours = contenders.iter_mut().filter(|contender| own(contender));
+    for contender in ours.filter(|contender| contender.place.is_candidate()) {
+        contender.place = Place::StepsAside {
+            state: DaemonState::Failed,
+        };
+    }
 }
 
 /// Among those equally far ahead, whoever lags much more than the others has a delayed replay.

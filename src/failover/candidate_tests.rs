@@ -133,6 +133,21 @@ fn a_standby_whose_daemon_would_not_promote_it_is_passed_over() {
 }
 
 #[test]
+fn after_a_failed_attempt_another_goes_first_if_its_daemon_can_promote_it() {
+    let facts = |other: &str| {
+        format!("5 p primary; 299 p unreachable; 299 s2 standby 0/60; 299 s1 standby 0/50{other}")
+    };
+    let (first, yields) = ("s2 first, s1 further_behind", "s1 first, s2 steps_aside");
+    check_places("", &facts(" shows=s1:ok@0"), "300 failed", yields);
+    check_places("", &facts(" shows=s1:ok@0"), "300", first);
+    // Nobody else is there, or could.
+    check_places("", &facts(""), "300 failed", first);
+    check_places("", &facts(" shows=-"), "300 failed", first);
+    let aside = facts(" shows=s1:maintenance@0");
+    check_places("", &aside, "300 failed", "s2 first, s1 steps_aside");
+}
+
+#[test]
 fn a_standby_whose_daemon_is_gone_for_three_polls_is_passed_over() {
     let first = "s1 first, s2 further_behind";
     let polls = |state: &str, since: &str, later: &[&str]| {

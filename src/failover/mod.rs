@@ -60,6 +60,8 @@ pub struct Snapshot<'a> {
     pub lag_warning: bool,
     /// The failover command is running.
     pub promoting: bool,
+    /// Our last attempt in this outage failed.
+    pub has_failed: bool,
     /// Until then the failover command of a former process may still be at work.
     pub held_off_until: Option<Monotonic>,
     /// Until then the failover command, which has ended, is not repeated.

@@ -318,6 +318,7 @@ impl Decisions {
             maintenance: self.maintenance,
             lag_warning: self.lag.is_raised(),
             promoting: self.promotion.is_running(),
+            has_failed: self.promotion.has_failed(),
             held_off_until: self.promotion.held_off(now),
             tried_until: self.promotion.tried_until(),
             unsettled: self.promotion.is_unsettled(),

@@ -125,7 +125,7 @@ impl Following {
         }
         // The own server is about to be a primary: its next answer says whether it is one.
         let now = turn.now.mono;
-        if !self.primary_seen || !self.is_due(now) || promotion.may_be_under_way(now) {
+        if !self.primary_seen || !self.is_due(now) || promotion.may_be_under_way(config, now) {
             return;
         }
         let Some(info) = config.nodes.get(primary) else {

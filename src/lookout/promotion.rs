@@ -105,6 +105,12 @@ impl Promotion {
         self.running.is_some()
     }
 
+    /// Our last attempt in this outage failed.
+    pub(super) fn has_failed(&self) -> bool {
+        let last = self.last.as_ref();
+        last.is_some_and(|last| last.outcome == FailoverOutcome::Failed)
+    }
+
     /// What our sessions show of it; `None`: nothing. A success is shown until the server is a
     /// primary, so that nobody else promotes
     /// meanwhile, but no longer than the limit: a command may report a success that was none.
@@ -129,8 +135,10 @@ impl Promotion {
     }
 
     /// The server of this node may be in the middle of its promotion.
-    pub(super) fn may_be_under_way(&self, now: Monotonic) -> bool {
-        self.is_running() || self.is_unsettled() || self.held_off(now).is_some()
+    pub(super) fn may_be_under_way(&self, config: &Config, now: Monotonic) -> bool {
+        self.is_unsettled()
+            || self.held_off(now).is_some()
+            || self.shown(config, now) == Some(DaemonState::Promoting)
     }
 
     pub(super) fn tried_until(&self) -> Option<Monotonic> {

@@ -221,6 +221,7 @@ impl Enumeration {
             maintenance: false,
             lag_warning: false,
             promoting: false,
+            has_failed: false,
             held_off_until: None,
             tried_until: None,
             unsettled: false,

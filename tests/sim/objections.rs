@@ -209,7 +209,13 @@ impl Case<'_, '_> {
         let since = self.world.now().saturating_sub(patience);
         let disturbed = self.truth.hosts[self.host].disturbed;
         let is_lost = last.at < since && disturbed.is_none_or(|at| at < last.at);
-        (is_replaced || is_lost).then_some(Violation::Follows(self.host, primary))
+        // What it has followed before, and nobody has replaced, is followed on while it is lost.
+        let mut nodes = 0..self.world.setup().nodes.len();
+        let is_outdated = nodes.any(|node| {
+            let other = self.database(node);
+            other.is_primary && other.timeline() > self.database(primary).timeline()
+        });
+        (is_replaced || (is_lost && is_outdated)).then_some(Violation::Follows(self.host, primary))
     }
 
     /// Would its daemon promote it.

@@ -135,6 +135,7 @@ impl Worlds {
             maintenance,
             lag_warning: false,
             promoting: false,
+            has_failed: false,
             held_off_until: None,
             tried_until: None,
             unsettled: false,
