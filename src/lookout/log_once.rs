@@ -131,7 +131,7 @@ impl FailureLog {
         let skew = clock_skew(report.date, turn.now.wall);
         if let Some(skew) = skew.filter(|_| known.is_none_or(|known| known.clock_skew.is_none())) {
             turn.error(format!(
-                "observer {observer}: clock differs from ours by {:.0} s: this observer has no vote",
+                "observer {observer}: clock differs from ours by {:.0} s: check the time service of both hosts",
                 skew.as_secs_f64()
             ));
         }

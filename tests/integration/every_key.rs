@@ -485,7 +485,7 @@ fn deciding(world: &mut World) {
     );
     // Two standbys of two, one observer of three, and the primary: 3 of 6.
     let observers =
-        json!({"c": world.observer.url(), "d": "http://127.0.0.1:1", "e": "http://127.0.0.1:1"});
+        json!({"c": world.observer.url(), "d": "http://127.0.0.1:1", "e": "http://127.0.0.1:2"});
     world.apply(
         json!({"maintenance_mode_file": world.path("open"), "failover_quorum": "majority", "observers": observers}),
         reports("3 of 6 votes, 4 required"),

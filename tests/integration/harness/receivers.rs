@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
+use pglookout::time::{WallTime, timestamp};
+
 /// An observer that knows nothing, and counts connections and requests.
 pub(crate) struct Counter {
     pub(crate) port: u16,
@@ -57,6 +59,17 @@ impl Counter {
     }
 }
 
+/// An observer that has seen the primary p, and has lost it long ago.
+fn lost_primary() -> String {
+    let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let micros = i64::try_from(since_epoch.as_micros()).unwrap_or_default();
+    let now = timestamp::format(WallTime::from_unix_micros(micros));
+    let then = timestamp::format(WallTime::from_unix_micros(micros - 86_400_000_000));
+    let entry = serde_json::json!({"connection": false, "fetch_time": now, "db_time": then,
+        "pg_is_in_recovery": false});
+    serde_json::json!({ "p": entry }).to_string()
+}
+
 fn answer_all(mut stream: TcpStream, requests: &AtomicUsize, silent: &AtomicBool) {
     let Ok(input) = stream.try_clone() else {
         return;
@@ -69,7 +82,11 @@ fn answer_all(mut stream: TcpStream, requests: &AtomicUsize, silent: &AtomicBool
     {
         requests.fetch_add(1, Ordering::Relaxed);
         let date = httpdate::fmt_http_date(SystemTime::now());
-        let answer = format!("HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: 2\r\n\r\n{{}}");
+        let body = lost_primary();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
         if !silent.load(Ordering::Relaxed) && stream.write_all(answer.as_bytes()).is_err() {
             return;
         }

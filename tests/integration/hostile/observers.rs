@@ -1,5 +1,6 @@
 //! Observers that break what asks them, or lie.
 
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -34,11 +35,12 @@ fn observers_with_invalid_answers_delay_no_failover() {
     };
     let peers: Vec<(Case, Scripted)> = cases(&trap).into_iter().map(start).collect();
     // An observer that fails is a vote that is missing: the honest one makes up for each.
-    let honest = (0..peers.len()).map(|count| {
-        (
-            format!("honest-{count}"),
-            url(&cluster.observer.address.to_string()),
-        )
+    let honest: Vec<Relay> = (0..peers.len())
+        .map(|_| Relay::start((cluster.observer.address, HTTP_PORT).into()))
+        .collect();
+    let honest = honest.iter().enumerate().map(|(count, relay)| {
+        let address = format!("http://127.0.0.1:{}", relay.port);
+        (format!("honest-{count}"), address)
     });
     let hostile = peers
         .iter()
@@ -202,7 +204,7 @@ fn cases(trap: &Scripted) -> Vec<Case> {
         ),
         case(
             "antique",
-            " s: this observer has no vote",
+            " s: check the time service of both hosts",
             &[SendBytes(b"HTTP/1.1 200 OK\r\nDate: Mon, 30 Apr 1990 12:34:56 GMT\r\nContent-Length: 2\r\n\r\n{}".to_vec())],
         ),
         case("tls", "expected an answer of HTTP/1", &[SendBytes(b"\x15\x03\x03\0\x02\x02\x28".to_vec()), Hang]),
@@ -286,6 +288,37 @@ fn now() -> String {
         .output()
         .expect("date");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Passes connections on, so that one observer has another address: one vote for each.
+struct Relay {
+    port: u16,
+}
+
+impl Relay {
+    fn start(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // It ends with the test program.
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(server) = TcpStream::connect(target) else {
+                    continue;
+                };
+                let ends = [
+                    (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                    (server, client),
+                ];
+                for (mut from, mut to) in ends {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+            }
+        });
+        Self { port }
+    }
 }
 
 fn url(address: &str) -> String {
