@@ -24,6 +24,10 @@ fn attempts_are_never_closer_than_the_check_interval_whatever_else_happens() {
     let failing = script_command(trial.daemon(), "failing", &script);
     let mut nodes = trial.daemon().config["remote_conns"].clone();
     nodes["flapping"] = Value::from(flapping.conninfo());
+    // The observer keeps its vote only if it reports on every node.
+    let observer = &mut trial.fleet["o"];
+    observer.config["remote_conns"] = nodes.clone();
+    observer.reload();
     trial.reload(&json!({
         "failover_command": failing, "remote_conns": nodes, "db_poll_interval": 0.1,
         "never_promote_these_nodes": ["flapping"], "missing_master_from_config_timeout": 0,
