@@ -287,7 +287,7 @@ fn a_status_stands_whatever_comes_after_it() {
             "unknown message tag",
         ),
     ];
-    daemon.config["poll_timeout"] = json!(0.5);
+    daemon.config["poll_timeout"] = json!(1.5);
     daemon.config["db_poll_interval"] = json!(0.25);
     let servers: Vec<_> = later
         .iter()
@@ -310,7 +310,7 @@ fn a_status_stands_whatever_comes_after_it() {
         });
     }
     // What the others send in the end belongs to no question any more.
-    for _ in 0..40 {
+    for _ in 0..60 {
         for name in STAYING {
             assert!(is_fine(&daemon, name), "{name}: {}", daemon.log());
         }
