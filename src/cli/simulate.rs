@@ -156,9 +156,10 @@ fn summary(options: &Simulate, config: &Config, found: &Survey) -> String {
     let (nodes, observers) = (config.nodes.len(), config.observers.len());
     let (single, left_out) = found.single_faults;
     let which = match left_out {
-        0 => "every single crash and every split in two".to_owned(),
+        0 => "every single crash, cut connection, split in two and daemon that cannot promote"
+            .to_owned(),
         _ => format!(
-            "{single} of {} single crashes and splits in two",
+            "{single} of {} single crashes, cut connections, splits in two and daemons that cannot promote",
             left_out.saturating_add(single as u64)
         ),
     };
@@ -230,13 +231,10 @@ mod tests {
     use super::*;
     use crate::config::{self, Environment};
 
-    /// The labels and sentences that a cluster of these settings comes to.
+    /// The report on a cluster of these settings, which holds these parts.
     #[track_caller]
-    fn check(settings: &str, expected: &[&str], clean: bool) {
-        let text = format!(
-            "{{{settings}, \"failover_command\": \"promote\", \"max_failover_replication_time_lag\": 30, \
-             \"poll_timeout\": 2}}"
-        );
+    fn check_all(settings: &str, expected: &[&str], clean: bool) -> String {
+        let text = format!("{{{settings}, \"failover_command\": \"promote\"}}");
         let config = config::parse(&text, &Environment::default())
             .unwrap()
             .config;
@@ -250,6 +248,14 @@ mod tests {
         let text = report(&wanted, &config, &found);
         assert!(expected.iter().all(|part| text.contains(part)), "{text}");
         assert_eq!(found.is_clean(), clean, "{text}");
+        text
+    }
+
+    /// With a limit of half a minute.
+    #[track_caller]
+    fn check(settings: &str, expected: &[&str], clean: bool) -> String {
+        let limits = r#""max_failover_replication_time_lag": 30, "poll_timeout": 2"#;
+        check_all(&format!("{settings}, {limits}"), expected, clean)
     }
 
     const TWO: &str = r#""own_db": "a", "remote_conns": {"a": "host=a", "b": "host=b"}"#;
@@ -286,6 +292,49 @@ mod tests {
             "do: one more observer",
         ];
         check(&format!("{TWO}, {MAJORITY}"), &never, false);
+    }
+
+    #[test]
+    fn a_cut_connection_between_two_servers_alone_promotes() {
+        let cut = [
+            "PROBLEM: two primaries: two hosts cannot connect to each other",
+            "connections from a to b are cut",
+        ];
+        check(TWO, &cut, false);
+    }
+
+    #[test]
+    fn a_daemon_that_nobody_can_replace_is_a_risk() {
+        let needed = "RISK: no failover while the daemon of one host is down";
+        let text = check(&format!("{TWO}, {OBSERVER}"), &[needed], true);
+        assert!(text.contains("the daemon of b is killed"), "{text}");
+        // A second standby takes its place.
+        assert!(!check(THREE, &[], true).contains(needed));
+    }
+
+    #[test]
+    fn a_limit_shorter_than_a_pause_of_the_primary_is_a_risk() {
+        let pause = "RISK: two primaries where the primary answers nobody for 5 s";
+        let fast = r#""db_poll_interval": 1, "replication_state_check_interval": 1"#;
+        let limit = |limit| {
+            format!(
+                "{THREE}, {fast}, \"max_failover_replication_time_lag\": {limit}, \"poll_timeout\": 1"
+            )
+        };
+        check_all(&limit(2), &[pause], true);
+        assert!(!check_all(&limit(10), &[], true).contains(pause));
+    }
+
+    #[test]
+    fn a_node_called_gone_has_no_vote_in_its_death() {
+        check(
+            &format!(r#"{THREE}, "known_gone_nodes": ["c"]"#),
+            &[
+                "PROBLEM: two primaries: the network splits",
+                "do: no \"known_gone_nodes\"",
+            ],
+            false,
+        );
     }
 
     #[test]

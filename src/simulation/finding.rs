@@ -1,7 +1,7 @@
 //! What can be found out about a cluster, in words for operators, each with the schedule that shows
 //! it.
 
-use super::fault::Fault;
+use super::fault::{Fault, Step};
 use super::plan::Plan;
 use super::promotions::Promotion;
 use super::trial::run;
@@ -14,12 +14,18 @@ pub enum Finding {
     TwoPromotions,
     /// A side without a majority promotes while the primary goes on writing on the other.
     MinorityPromotes,
+    /// Two hosts cannot connect to each other, and that promotes beside the living primary.
+    CutPromotes,
     /// Nobody is promoted in any case.
     NeverPromotes,
     /// More than half of the hosts live and reach each other, and nobody is promoted.
     NobodyPromotes,
     /// The observers are lost together, and nobody is promoted in the dead primary's place.
     ObserversTogether,
+    /// One daemon cannot promote, and no other standby is promoted in its place.
+    OneDaemonNeeded,
+    /// A pause of the primary promotes another one beside it.
+    PausePromotes,
     /// The old primary is cut off and goes on writing: nothing but fencing prevents it.
     OldPrimaryWrites,
     /// Two standbys are promoted in one outage, by several faults one after the other.
@@ -41,7 +47,11 @@ impl Finding {
     pub fn is_problem(&self) -> bool {
         !matches!(
             self,
-            Self::ObserversTogether | Self::OldPrimaryWrites | Self::TwoPromotionsInTheEnd
+            Self::ObserversTogether
+                | Self::OneDaemonNeeded
+                | Self::PausePromotes
+                | Self::OldPrimaryWrites
+                | Self::TwoPromotionsInTheEnd
         )
     }
 
@@ -50,9 +60,12 @@ impl Finding {
         match self {
             Self::TwoPromotions => "two-promotions",
             Self::MinorityPromotes => "minority-promotes",
+            Self::CutPromotes => "cut-promotes",
             Self::NeverPromotes => "never-promotes",
             Self::NobodyPromotes => "nobody-promotes",
             Self::ObserversTogether => "observers-lost-together",
+            Self::OneDaemonNeeded => "one-daemon-needed",
+            Self::PausePromotes => "pause-promotes",
             Self::OldPrimaryWrites => "old-primary-writes",
             Self::TwoPromotionsInTheEnd => "two-promotions-after-several-faults",
         }
@@ -61,9 +74,12 @@ impl Finding {
     /// In a sentence.
     pub fn sentence(&self) -> &'static str {
         match self {
-            Self::TwoPromotions => "two primaries: one fault promotes two standbys",
+            Self::TwoPromotions => "two primaries: two standbys are promoted in one outage",
             Self::MinorityPromotes => {
                 "two primaries: the network splits, and the side without the primary promotes without a majority"
+            }
+            Self::CutPromotes => {
+                "two primaries: two hosts cannot connect to each other, and a standby is promoted beside the primary"
             }
             Self::NeverPromotes => "no failover: no standby is ever promoted",
             Self::NobodyPromotes => {
@@ -71,6 +87,12 @@ impl Finding {
             }
             Self::ObserversTogether => {
                 "no failover where all observers are unreachable together: the primary dies, and no standby is promoted"
+            }
+            Self::OneDaemonNeeded => {
+                "no failover while the daemon of one host is down, in maintenance or without a command that works"
+            }
+            Self::PausePromotes => {
+                "two primaries where the primary answers nobody for 5 s, as slow storage or the move of a virtual machine can make it"
             }
             Self::OldPrimaryWrites => {
                 "two primaries where the old primary is only isolated, or hangs: it is not stopped when another is promoted"
@@ -87,11 +109,18 @@ impl Finding {
             Self::ObserversTogether => {
                 "give every observer a site of its own, and none that of a primary"
             }
+            Self::OneDaemonNeeded => {
+                "one more standby or observer; until then an alarm on every daemon that does not run or cannot promote"
+            }
+            Self::PausePromotes => {
+                "a max_failover_replication_time_lag above the longest pause of the primary, or fencing"
+            }
             Self::OldPrimaryWrites | Self::TwoPromotionsInTheEnd => {
                 "fencing: failover_command must ensure that the old primary is off, and fail if it cannot"
             }
             Self::TwoPromotions
             | Self::MinorityPromotes
+            | Self::CutPromotes
             | Self::NeverPromotes
             | Self::NobodyPromotes => {
                 "no remedy: none of the tried changes of the configuration helps"
@@ -137,13 +166,42 @@ impl Case {
         std::iter::once(primary).chain(lines).collect()
     }
 
-    /// What happened first, in a few words.
+    /// What happened, in a few words.
     pub fn cause(&self) -> String {
-        self.plan
-            .steps
-            .first()
-            .map(|step| step.fault.text(&self.plan.setup))
-            .unwrap_or_default()
+        let faults = self.faults().map(|fault| fault.text(&self.plan.setup));
+        faults.collect::<Vec<_>>().join(", ")
+    }
+
+    /// When the primary was lost, to somebody at least.
+    pub(super) fn lost_at(&self) -> Micros {
+        let loses = |step: &&Step| match step.fault {
+            Fault::Dies(node, _) => node == self.plan.setup.primary,
+            fault => matches!(fault, Fault::Split(_) | Fault::Path(..)),
+        };
+        let lost = self.plan.steps.iter().find(loses);
+        lost.or(self.plan.steps.first()).map_or(0, |step| step.at)
+    }
+
+    fn faults(&self) -> impl Iterator<Item = Fault> {
+        self.plan.steps.iter().map(|step| step.fault)
+    }
+
+    pub(super) fn primary_dies(&self) -> bool {
+        let primary = self.plan.setup.primary;
+        self.faults()
+            .any(|fault| matches!(fault, Fault::Dies(node, _) if node == primary))
+    }
+
+    pub(super) fn primary_returns(&self) -> bool {
+        let primary = self.plan.setup.primary;
+        self.faults()
+            .any(|fault| matches!(fault, Fault::Starts(node) if node == primary))
+    }
+
+    /// Nothing is wrong but that two hosts cannot connect to each other.
+    pub(super) fn cuts_one_connection(&self) -> bool {
+        self.faults()
+            .all(|fault| matches!(fault, Fault::Path(_, _, true)))
     }
 
     /// Whose timelines explain it: those who promoted, or everybody who could have.
@@ -163,7 +221,7 @@ impl Case {
 
     /// The hosts of one side of its first split.
     pub(super) fn split(&self) -> Option<u32> {
-        self.plan.steps.iter().find_map(|step| match step.fault {
+        self.faults().find_map(|fault| match fault {
             Fault::Split(group) => Some(group),
             _ => None,
         })

@@ -37,6 +37,7 @@ mod shrink;
 mod single_faults;
 mod state_json;
 mod survey;
+mod survivors;
 mod trial;
 mod world;
 

@@ -41,7 +41,7 @@ fn changed(config: &Config, changes: &[&(&str, Change)]) -> Option<Config> {
 
 type Change = fn(&mut Config);
 
-const CHANGES: [(&str, Change); 7] = [
+const CHANGES: [(&str, Change); 8] = [
     ("a \"failover_command\"", |config| {
         config.failover_command.get_or_insert_with(|| CommandLine {
             argv: vec!["promote".to_owned()],
@@ -52,6 +52,9 @@ const CHANGES: [(&str, Change); 7] = [
     }),
     ("no \"never_promote_these_nodes\"", |config| {
         config.never_promote.clear()
+    }),
+    ("no \"known_gone_nodes\"", |config| {
+        config.known_gone.clear()
     }),
     ("every observer on a host of its own", |config| {
         for (name, _) in Setup::new(config, 0).sharing_observers() {

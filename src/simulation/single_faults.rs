@@ -1,11 +1,12 @@
-//! Single faults: every split of a cluster's hosts in two with and without the primary's death,
-//! every single crash; of a large cluster as many as there is time for.
+//! Single faults: every split of a cluster's hosts in two and every cut connection between two of
+//! them, with and without the primary's death; every single crash; every daemon that cannot promote
+//! when the primary dies; a pause of the primary. Of a large cluster as many as there is time for.
 
 use super::fault::{Death, Fault, Step};
 use super::plan::{Ending, Plan};
 use super::rng::Rng;
 use super::setup::Setup;
-use super::{HostId, Micros, SECOND};
+use super::{Micros, NodeId, SECOND};
 use crate::config::Config;
 
 /// Schedules of one fault each.
@@ -22,7 +23,7 @@ impl SingleFaults {
             .map(|primary| Setup::new(config, primary))
             .collect();
         let mut plans: Vec<_> = setups.iter().flat_map(essential_faults).collect();
-        let mut others: Vec<_> = setups.iter().flat_map(crashes).collect();
+        let mut others: Vec<_> = setups.iter().flat_map(without_splits).collect();
         let hosts = setups.first().map_or(0, Setup::hosts);
         let all_splits = setups.len() as u64 * 2 * u64::from(half_of(hosts));
         let all = (plans.len() + others.len()) as u64 + all_splits;
@@ -71,14 +72,71 @@ pub(super) fn observer_hosts(setup: &Setup) -> u32 {
     (setup.node_count()..setup.hosts()).fold(0, |group, host| group | 1 << host)
 }
 
+/// All but splits: those are drawn where they are too many.
+fn without_splits(setup: &Setup) -> Vec<Plan> {
+    let mut plans = crashes(setup);
+    plans.extend(unable_daemons(setup));
+    plans.extend(cut_connections(setup));
+    plans.push(pause(setup));
+    plans
+}
+
 fn crashes(setup: &Setup) -> Vec<Plan> {
-    let standbys = (0..setup.node_count()).filter(|node| *node != setup.primary);
-    let mut plans: Vec<_> = standbys
+    let mut plans: Vec<_> = standbys(setup)
         .flat_map(|node| DEATHS.map(|death| Fault::Dies(node, death)))
         .map(|death| single(setup, &[death]))
         .collect();
     plans.extend((0..setup.hosts()).map(|host| single(setup, &[Fault::Daemon(host, false)])));
     plans
+}
+
+fn standbys(setup: &Setup) -> impl Iterator<Item = NodeId> {
+    let primary = setup.primary;
+    (0..setup.node_count()).filter(move |node| *node != primary)
+}
+
+/// The primary dies while one daemon is down, in maintenance, or has no command that works.
+fn unable_daemons(setup: &Setup) -> Vec<Plan> {
+    let unable = |host| {
+        [
+            Fault::Daemon(host, false),
+            Fault::Maintenance(host, true),
+            Fault::Commands(host, None, 0),
+            Fault::Commands(host, Some(1), SECOND),
+        ]
+    };
+    let observers = setup.node_count()..setup.hosts();
+    let faults = standbys(setup).flat_map(unable);
+    let faults = faults.chain(observers.map(|host| Fault::Daemon(host, false)));
+    // Long enough for everybody to learn of it.
+    let wait = 5 * setup.longest(|config| config.poll_interval);
+    let death = Fault::Dies(setup.primary, Death::Crash);
+    faults
+        .map(|fault| plan(setup, &[(0, fault), (wait, death)]))
+        .collect()
+}
+
+/// Two hosts cannot connect to each other; everybody else reaches both.
+fn cut_connections(setup: &Setup) -> Vec<Plan> {
+    let pairs = (0..setup.hosts()).flat_map(|a| (a + 1..setup.hosts()).map(move |b| (a, b)));
+    let cuts = pairs.map(|(a, b)| [Fault::Path(a, b, true), Fault::Path(b, a, true)]);
+    let dies = Fault::Dies(setup.primary, Death::Crash);
+    cuts.flat_map(|[there, back]| {
+        [
+            single(setup, &[there, back]),
+            single(setup, &[there, back, dies]),
+        ]
+    })
+    .collect()
+}
+
+/// The primary answers nobody for a while: slow storage, a machine that is moved.
+fn pause(setup: &Setup) -> Plan {
+    let (hangs, answers) = (
+        Fault::Dies(setup.primary, Death::Hang),
+        Fault::Starts(setup.primary),
+    );
+    plan(setup, &[(0, hangs), (PAUSE, answers)])
 }
 
 fn splits(setup: &Setup, group: u32) -> [Plan; 2] {
@@ -89,18 +147,25 @@ fn splits(setup: &Setup, group: u32) -> [Plan; 2] {
     ]
 }
 
-/// These at once, when everybody has come to know everybody.
+/// These at once.
 fn single(setup: &Setup, faults: &[Fault]) -> Plan {
-    let at = calm(setup);
-    let steps = faults
-        .iter()
-        .map(|fault| Step { at, fault: *fault })
-        .collect();
+    let faults: Vec<_> = faults.iter().map(|fault| (0, *fault)).collect();
+    plan(setup, &faults)
+}
+
+/// These, so long after everybody has come to know everybody.
+fn plan(setup: &Setup, faults: &[(Micros, Fault)]) -> Plan {
+    let calm = calm(setup);
+    let step = |(after, fault): &(Micros, Fault)| Step {
+        at: calm + after,
+        fault: *fault,
+    };
+    let last = faults.iter().map(|(after, _)| *after).max();
     Plan {
         seed: 1,
         setup: setup.clone(),
-        steps,
-        length: length_of_a_fault(setup),
+        steps: faults.iter().map(step).collect(),
+        length: length_of_a_fault(setup) + last.unwrap_or(0),
         ending: Ending::Abrupt,
     }
 }
@@ -121,35 +186,6 @@ pub(super) fn length_of_a_fault(setup: &Setup) -> Micros {
         + 5 * SECOND
 }
 
-/// Do more than half of all hosts live and reach each other without the primary after this
-/// fault, and can one of them be promoted.
-pub(super) fn majority_lives(setup: &Setup, plan: &Plan) -> bool {
-    let everybody = 2 * half_of(setup.hosts()) + 1;
-    let (mut sides, mut dead) = (vec![everybody], false);
-    for step in &plan.steps {
-        match step.fault {
-            Fault::Split(group) => sides = vec![group, everybody & !group],
-            Fault::Dies(node, _) => dead |= node == setup.primary,
-            _ => {}
-        }
-    }
-    sides.iter().any(|side| {
-        (dead || side >> setup.primary & 1 == 0) && is_majority_without_primary(setup, *side)
-    })
-}
-
-fn is_majority_without_primary(setup: &Setup, side: u32) -> bool {
-    let config = setup.any_config();
-    let living = (0..setup.hosts()).filter(|host| side >> host & 1 == 1 && *host != setup.primary);
-    let able = |host: &HostId| {
-        setup
-            .nodes
-            .get(*host)
-            .is_some_and(|name| !config.never_promote.contains(name))
-    };
-    2 * living.clone().count() > setup.hosts() && living.into_iter().any(|host| able(&host))
-}
-
 /// How many splits in two there are: the last host is always on the other side.
 fn half_of(hosts: usize) -> u32 {
     (1_u32 << hosts.saturating_sub(1)) - 1
@@ -161,6 +197,8 @@ fn shuffle(plans: &mut [Plan], rng: &mut Rng) {
     }
 }
 
+/// So long may the primary be silent without anybody calling it dead.
+const PAUSE: Micros = 5 * SECOND;
 const DEATHS: [Death; 3] = [Death::Crash, Death::HostDown, Death::Hang];
 /// The splits of more hosts are not listed but drawn.
 const ALL_SPLITS: usize = 9;

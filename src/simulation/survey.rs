@@ -1,12 +1,9 @@
-//! What can happen to one cluster: every split of its hosts in two with and without the primary's
-//! death, every single crash, and schedules drawn from a seed. For operators, on their own
-//! configuration. How much is run is measured in work, never by a clock: the same configuration and
+//! What can happen to one cluster: single faults, and schedules drawn from a seed. For operators, on
+//! their own configuration. How much is run is measured in work, never by a clock: the same configuration and
 //! seed always come to the same.
 
 use std::cell::Cell;
 
-use super::Micros;
-use super::fault::Fault;
 use super::finding::{Case, Finding};
 use super::generate::Generator;
 use super::plan::Plan;
@@ -15,7 +12,9 @@ use super::setup::Setup;
 use super::shape::Shape;
 use super::shrink::shrink;
 use super::single_faults::{self, SingleFaults};
+use super::survivors;
 use super::trial::{Outcome, run};
+use super::{HostId, Micros};
 use crate::config::Config;
 
 /// What was found out about a cluster.
@@ -116,8 +115,7 @@ impl Survey {
             self.note_silence(&case);
             return;
         };
-        let begun = case.plan.steps.first().map_or(0, |step| step.at);
-        let took = first.began.saturating_sub(begun);
+        let took = first.began.saturating_sub(case.lost_at());
         if self
             .longest
             .as_ref()
@@ -128,32 +126,23 @@ impl Survey {
         if rivals {
             self.note(Finding::TwoPromotions, &case);
         } else if writers > 1 {
-            let hosts = case.plan.setup.hosts();
-            let size = case.split().map(|group| side_of(group, first.host, hosts));
-            let is_minority = size.is_some_and(|size| 2 * size <= hosts);
-            self.note(
-                if is_minority {
-                    Finding::MinorityPromotes
-                } else {
-                    Finding::OldPrimaryWrites
-                },
-                &case,
-            );
+            self.note(second_writer(&case, first.host), &case);
         }
     }
 
     /// Nobody was promoted.
     fn note_silence(&mut self, case: &Case) {
         let setup = &case.plan.setup;
-        let dies = case
-            .plan
-            .steps
-            .iter()
-            .any(|step| matches!(step.fault, Fault::Dies(node, _) if node == setup.primary));
+        let dies = case.primary_dies();
         let observers =
             Some(single_faults::observer_hosts(setup)).filter(|_| setup.observers.len() > 1);
-        if single_faults::majority_lives(setup, &case.plan) {
+        if case.primary_returns() {
+            return;
+        }
+        if survivors::have_a_majority(&case.plan) {
             self.note(Finding::NobodyPromotes, case);
+        } else if survivors::need_one_daemon(&case.plan) {
+            self.note(Finding::OneDaemonNeeded, case);
         } else if dies && observers.is_some() && case.split() == observers {
             self.note(Finding::ObserversTogether, case);
         }
@@ -169,7 +158,9 @@ impl Survey {
         let never = self.longest.is_none();
         self.findings.retain(|(finding, _)| match finding {
             Finding::NeverPromotes => never,
-            Finding::NobodyPromotes | Finding::ObserversTogether => !never,
+            Finding::NobodyPromotes | Finding::OneDaemonNeeded | Finding::ObserversTogether => {
+                !never
+            }
             _ => true,
         });
     }
@@ -202,6 +193,21 @@ impl Survey {
             Some(known) => *known = (finding, case.clone()),
             None => self.findings.push((finding, case.clone())),
         }
+    }
+}
+
+/// The old primary writes on beside the one that `promoted`.
+fn second_writer(case: &Case, promoted: HostId) -> Finding {
+    let hosts = case.plan.setup.hosts();
+    let size = case.split().map(|group| side_of(group, promoted, hosts));
+    if size.is_some_and(|size| 2 * size <= hosts) {
+        Finding::MinorityPromotes
+    } else if case.primary_returns() {
+        Finding::PausePromotes
+    } else if case.cuts_one_connection() {
+        Finding::CutPromotes
+    } else {
+        Finding::OldPrimaryWrites
     }
 }
 
