@@ -25,17 +25,23 @@ enum Unknown {
     NoPrimary(PathBuf),
 }
 
-/// `pglookout_current_master`: exit 0 with the name on stdout, 1 without a usable configuration,
-/// 255 if the primary is not known.
+/// `pglookout_current_master`: exit 0 with the name on stdout, 1 without a configuration file, 255
+/// if the primary is not known.
 pub fn main() -> ExitCode {
     let config = match parse(Parser::from_env()) {
-        Ok(Some(config)) => config,
-        Ok(None) => return output::print(USAGE),
+        Ok(Invocation::Print(config)) => config,
+        Ok(Invocation::Help) => return output::print(USAGE),
+        Ok(Invocation::Version) => return output::print(env!("CARGO_PKG_VERSION")),
         Err(error) => return output::usage_error(PROGRAM, &error),
     };
     let state_file = match state_file(&config) {
         Ok(path) => path,
-        Err(error) => return output::fail(error),
+        // As in the original: without the file it could not be asked at all.
+        Err(error @ LoadError::Text(_)) => return output::fail(error),
+        Err(error @ LoadError::Broken(..)) => {
+            output::print_error(error);
+            return ExitCode::from(PRIMARY_UNKNOWN);
+        }
     };
     match current_primary(&state_file) {
         Ok(name) => output::print(&name),
@@ -46,18 +52,25 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The configuration file's path; `None` asks for help.
-fn parse(mut parser: Parser) -> Result<Option<PathBuf>, lexopt::Error> {
+enum Invocation {
+    Help,
+    Version,
+    /// The primary, by this configuration file.
+    Print(PathBuf),
+}
+
+fn parse(mut parser: Parser) -> Result<Invocation, lexopt::Error> {
     let mut config = None;
     while let Some(argument) = parser.next()? {
         match argument {
-            Short('h') | Long("help") => return Ok(None),
+            Short('h') | Long("help") => return Ok(Invocation::Help),
+            Short('V') | Long("version") => return Ok(Invocation::Version),
             Value(path) if config.is_none() => config = Some(PathBuf::from(path)),
             unexpected => return Err(unexpected.unexpected()),
         }
     }
     config
-        .map(Some)
+        .map(Invocation::Print)
         .ok_or_else(|| "the configuration file is missing".into())
 }
 
@@ -100,7 +113,7 @@ impl fmt::Display for Unknown {
 }
 
 const PROGRAM: &str = "pglookout_current_master";
-const USAGE: &str = "Usage: pglookout_current_master CONFIG\n\nPrints the primary's name; exit 255 if it is not known.";
+const USAGE: &str = "Usage: pglookout_current_master CONFIG | --version | --help\n\nPrints the primary's name; exit 255 if it is not known.";
 const PRIMARY_UNKNOWN: u8 = 255;
 /// The daemon writes the state file after every decision.
 const FRESH: Duration = Duration::from_secs(60);

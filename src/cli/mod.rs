@@ -31,9 +31,7 @@ pub fn main() -> ExitCode {
         Ok(Invocation::Resolve(name)) => sys::resolve::main(&name),
         Ok(Invocation::Recovery) => daemon::recovery_main(),
         Ok(Invocation::Help) => output::print(USAGE),
-        Ok(Invocation::Version) => {
-            output::print(&format!("pglookout {}", env!("CARGO_PKG_VERSION")))
-        }
+        Ok(Invocation::Version) => output::print(env!("CARGO_PKG_VERSION")),
         Err(error) => output::usage_error("pglookout", &error),
     }
 }

@@ -155,8 +155,8 @@ mod tests {
             ],
         );
         check(
-            r#""statsd": {"tags": {"a": "1"}}"#,
-            r#""statsd": {"tags": {"a": "2"}}, "syslog": true"#,
+            r#""statsd": {"host": "h", "port": 1, "tags": {"a": "1"}}"#,
+            r#""statsd": {"host": "h", "port": 1, "tags": {"a": "2"}}, "syslog": true"#,
             &[
                 r#"statsd.tags.a is "2" now (before: "1")"#,
                 "syslog is true now (before: not set)",

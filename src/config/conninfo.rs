@@ -14,7 +14,7 @@ use super::secret::Secret;
 /// A resolved connection. No part of it shows a password when printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnInfo {
-    /// In the order to be tried; never empty.
+    /// In the order to be tried. Empty: the configuration names this node with `null`.
     pub hosts: Vec<Host>,
     /// `host`, `hostaddr` and `port` as they were given, without defaults: for others who are told
     /// how to reach this node.

@@ -98,7 +98,7 @@ fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
         poll_observers_on_warning_only: reader.boolean("poll_observers_on_warning_only", false),
         poll_interval: reader.seconds("db_poll_interval", 5.0, Span::Positive),
         check_interval,
-        poll_timeout: reader.seconds("poll_timeout", 5.0, Span::Positive),
+        poll_timeout: read_poll_timeout(reader, failover_lag),
         warning_lag: read_warning_lag(reader, failover_lag),
         failover_lag,
         catchup_timeout: reader.seconds("replication_catchup_timeout", 300.0, Span::MayBeZero),
@@ -131,6 +131,12 @@ fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
         health_timeout: read_health_timeout(reader, check_interval),
         flight_recorder: read_flight_recorder(reader),
     }
+}
+
+/// By default short enough for a poll that hangs to end, and another to be made, within the limit.
+fn read_poll_timeout(reader: &mut Reader<'_>, failover_lag: Duration) -> Duration {
+    let half = failover_lag.as_secs_f64() / 2.0;
+    reader.seconds("poll_timeout", half.clamp(0.1, 5.0), Span::Positive)
 }
 
 fn read_warning_lag(reader: &mut Reader<'_>, failover_lag: Duration) -> Duration {

@@ -139,14 +139,16 @@ fn reads_every_key() {
     check(r#""syslog": true, "syslog_facility": "LOCAL7""#, |c| {
         c.syslog.as_ref().is_some_and(|s| s.facility == 23)
     });
-    check(r#""statsd": {"port": "8126", "tags": {"a": 1}}"#, |c| {
+    let statsd = r#""statsd": {"host": "h", "port": "8126", "tags": {"a": 1}}"#;
+    check(statsd, |c| {
         c.statsd
             .as_ref()
-            .is_some_and(|s| (s.host.as_str(), s.port) == ("127.0.0.1", 8126) && s.tags["a"] == "1")
+            .is_some_and(|s| (s.host.as_str(), s.port) == ("h", 8126) && s.tags["a"] == "1")
     });
     for off in [
-        r#"{"host": null}"#,
+        r#"{"host": null, "port": 8125}"#,
         r#"{"host": "h", "port": null}"#,
+        "{}",
         "null",
     ] {
         check(&format!(r#""statsd": {off}"#), |c| c.statsd.is_none());
@@ -189,10 +191,8 @@ fn commands_are_split_as_a_shell_would() {
 fn a_wrong_type_or_value_names_key_value_and_expectation() {
     let seconds = "expected seconds from 0.001 to 31536000";
     check_errors(
-        r#""db_poll_interval": "5""#,
-        &[&format!(
-            r#"db_poll_interval is "5": {seconds}, without quotes"#
-        )],
+        r#""db_poll_interval": "five""#,
+        &[&format!(r#"db_poll_interval is "five": {seconds}"#)],
     );
     for value in ["0", "-1", "1e+300", "true", "null", "31536000.1"] {
         let expected = format!("poll_timeout is {value}: {seconds}");
@@ -204,8 +204,8 @@ fn a_wrong_type_or_value_names_key_value_and_expectation() {
         &[&format!("failover_on_disconnect is \"no\": {boolean}")],
     );
     check_errors(
-        r#""autofollow": 1"#,
-        &[&format!("autofollow is 1: {boolean}")],
+        r#""autofollow": []"#,
+        &[&format!("autofollow is an array: {boolean}")],
     );
     check_errors(
         r#""http_port": 65536"#,
@@ -244,7 +244,7 @@ fn a_wrong_type_or_value_names_key_value_and_expectation() {
         &[r#"observers.o is "ftp://o": expected a URL that begins with http:// or https://"#],
     );
     check_errors(
-        r#""statsd": {"port": "x"}"#,
+        r#""statsd": {"host": "h", "port": "x"}"#,
         &[r#"statsd.port is "x": expected a port number from 1 to 65535"#],
     );
     check_errors(
@@ -277,14 +277,18 @@ fn following_needs_its_keys() {
             "primary_conninfo_template: needed because autofollow is on",
         ],
     );
-    let keys = r#""pg_start_command": "a", "pg_stop_command": "b", "primary_conninfo_template": "sslmode=require""#;
-    let loaded = read(&format!(r#""autofollow": true, {keys}"#)).unwrap();
+    let commands = r#""pg_start_command": "a", "pg_stop_command": "b""#;
+    let template = r#""primary_conninfo_template": "sslmode=require""#;
+    let loaded = read(&format!(r#""autofollow": true, {commands}, {template}"#)).unwrap();
     let template = loaded.config.follow.unwrap().primary_conninfo_template;
     assert_eq!(template.to_conninfo_string(), "sslmode=require");
     assert_eq!(lines(&loaded.warnings), [""; 0]);
+    let hots = "primary_conninfo_template.hots: no libpq keyword (did you mean \"host\"?)";
+    let template = r#""primary_conninfo_template": "hots=x""#;
+    check_warnings(template, &[hots]);
     check_errors(
-        r#""primary_conninfo_template": "hots=x""#,
-        &["primary_conninfo_template.hots: no libpq keyword (did you mean \"host\"?)"],
+        &format!(r#"{template}, {commands}, "autofollow": true"#),
+        &[hots],
     );
 }
 
@@ -346,7 +350,7 @@ fn a_password_is_never_shown() {
         r#""own_db": "password=xyzzy""#,
         r#""observers": {"o": "http://u:xyzzy@h"}"#,
         r#""log_level": "postgres://u:xyzzy@h""#,
-        r#""primary_conninfo_template": "password=xyzzy nonsense=1""#,
+        r#""primary_conninfo_template": "password=xyzzy nonsense=1", "http_port": 0"#,
     ] {
         let findings = read(text).unwrap_err();
         assert!(
@@ -389,4 +393,74 @@ fn a_password_that_commands_do_not_inherit_is_warned_of() {
         );
         assert!(!warnings.concat().contains("xyzzy"));
     }
+}
+
+/// What the original runs with.
+#[test]
+fn what_the_original_took_is_a_warning() {
+    let (boolean, number) = (
+        "expected true or false, without quotes",
+        "expected a number, without quotes",
+    );
+    let check_both = |text: &str, warning: &str, is_taken: fn(&Config) -> bool| {
+        check_warnings(text, &[warning]);
+        let config = read(text).unwrap().config;
+        assert!(is_taken(&config), "{text}: {config:#?}");
+    };
+    check_both(
+        r#""syslog": "true""#,
+        &format!(r#"syslog is "true": taken for true, {boolean}"#),
+        |c| c.syslog.is_some(),
+    );
+    check_both(
+        r#""failover_on_disconnect": 0"#,
+        &format!("failover_on_disconnect is 0: taken for false, {boolean}"),
+        |c| !c.failover_on_disconnect,
+    );
+    check_both(
+        r#""db_poll_interval": "2.5""#,
+        &format!(r#"db_poll_interval is "2.5": taken for 2.5, {number}"#),
+        |c| c.poll_interval == Duration::from_millis(2500),
+    );
+    check_both(
+        r#""http_port": "15001""#,
+        &format!(r#"http_port is "15001": taken for 15001, {number}"#),
+        |c| c.http_port == 15001,
+    );
+    check_both(
+        r#""remote_conns": {"p": null}"#,
+        "remote_conns.p: no connection string: this node is never reached",
+        |c| c.nodes["p"].hosts.is_empty(),
+    );
+    check_both(
+        r#""observers": {"o": "10.0.0.4:15000"}"#,
+        "observers.o: expected a URL that begins with http://, which is added",
+        |c| c.observers["o"].port == 15000,
+    );
+    check_both(
+        r#""primary_conninfo_template": "nonsense""#,
+        "primary_conninfo_template: no \"=\" after the word at character 1",
+        |c| c.follow.is_none(),
+    );
+    check_both(
+        r#""statsd": {"host": "h"}"#,
+        "statsd: host and port are needed: no metrics are sent",
+        |c| c.statsd.is_none(),
+    );
+}
+
+#[test]
+fn a_short_limit_makes_a_poll_short() {
+    let check_timeout = |text: &str, seconds: f64| {
+        let timeout = read(text).unwrap().config.poll_timeout;
+        assert_eq!(timeout, Duration::from_secs_f64(seconds), "{text}");
+    };
+    check_timeout(r#""max_failover_replication_time_lag": 120"#, 5.0);
+    check_timeout(r#""max_failover_replication_time_lag": 10"#, 5.0);
+    check_timeout(r#""max_failover_replication_time_lag": 4"#, 2.0);
+    check_timeout(r#""max_failover_replication_time_lag": 0.1"#, 0.1);
+    check_timeout(
+        r#""max_failover_replication_time_lag": 4, "poll_timeout": 3"#,
+        3.0,
+    );
 }

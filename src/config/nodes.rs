@@ -1,6 +1,7 @@
 //! The keys that name nodes: `remote_conns`, `own_db`, `observers` and the lists that refer to
 //! them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
@@ -21,10 +22,19 @@ pub(super) fn read_nodes(
     for (name, value) in reader.object("remote_conns").into_iter().flatten() {
         check_name(reader, "remote_conns", name);
         let path = joined("remote_conns", name);
-        let Some(keywords) = read_keywords(reader, &path, value) else {
+        let keywords = match value {
+            Value::Null => Some(Keywords::default()),
+            value => read_keywords(reader, &path, value),
+        };
+        let Some(keywords) = keywords else {
             continue;
         };
-        if let Some(info) = resolve::resolve(&path, &keywords, environment, reader.findings) {
+        if let Some(mut info) = resolve::resolve(&path, &keywords, environment, reader.findings) {
+            if value.is_null() {
+                // As in the original, which runs on.
+                reader.warn(&path, "no connection string: this node is never reached");
+                info.hosts.clear();
+            }
             nodes.insert(NodeName::from(name.as_str()), info);
         }
     }
@@ -52,16 +62,31 @@ pub(super) fn read_observers(reader: &mut Reader<'_>) -> BTreeMap<ObserverName, 
     let mut observers = BTreeMap::new();
     for (name, value) in reader.object("observers").into_iter().flatten() {
         check_name(reader, "observers", name);
-        match value
-            .as_str()
-            .ok_or("expected a URL as text")
-            .and_then(observer_url::parse)
-        {
+        let text = value.as_str().map(|text| with_scheme(reader, name, text));
+        let parsed = text.ok_or("expected a URL as text");
+        match parsed.and_then(|text| observer_url::parse(&text)) {
             Ok(url) => drop(observers.insert(ObserverName::from(name.as_str()), url)),
             Err(message) => reader.wrong(&joined("observers", name), value, message),
         }
     }
     observers
+}
+
+/// The original runs on with an observer that it can never ask.
+fn with_scheme<'t>(reader: &mut Reader<'_>, name: &str, text: &'t str) -> Cow<'t, str> {
+    if text.contains("://") {
+        return text.into();
+    }
+    let completed = format!("http://{text}");
+    if observer_url::parse(&completed).is_err() {
+        return text.into();
+    }
+    let key = joined("observers", name);
+    reader.warn(
+        &key,
+        "expected a URL that begins with http://, which is added",
+    );
+    completed.into()
 }
 
 /// `never_promote_these_nodes` and the like. `must_exist`: a name that is not configured is

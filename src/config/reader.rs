@@ -56,6 +56,12 @@ impl<'a> Reader<'a> {
             .error(joined(self.path, key), Some(shown(value)), message);
     }
 
+    /// Warns of the value of `key`, which is used.
+    fn odd(&mut self, key: &str, value: &Value, message: String) {
+        self.findings
+            .warn(joined(self.path, key), Some(shown(value)), message);
+    }
+
     /// Complains of `key` without showing a value.
     pub(super) fn error(&mut self, key: &str, message: impl Into<String>) {
         self.findings.error(joined(self.path, key), None, message);
@@ -84,10 +90,15 @@ impl<'a> Reader<'a> {
         let Some(value) = self.raw(key) else {
             return default;
         };
-        value.as_bool().unwrap_or_else(|| {
-            self.wrong(key, value, "expected true or false, without quotes");
-            default
-        })
+        if let Some(value) = value.as_bool() {
+            return value;
+        }
+        if let Some(taken) = taken_by_the_original(value) {
+            self.odd(key, value, format!("taken for {taken}, {BOOLEAN}"));
+            return taken;
+        }
+        self.wrong(key, value, BOOLEAN);
+        default
     }
 
     pub(super) fn seconds(&mut self, key: &str, default: f64, span: Span) -> Duration {
@@ -127,6 +138,11 @@ impl<'a> Reader<'a> {
         let Some(value) = self.raw(key) else {
             return default;
         };
+        let quoted = value.as_str().and_then(|digits| digits.parse().ok());
+        if let Some(port) = quoted.filter(|port| *port > 0) {
+            self.odd(key, value, format!("taken for {port}, {NUMBER}"));
+            return port;
+        }
         port_of(value).unwrap_or_else(|| {
             self.wrong(key, value, "expected a port number from 1 to 65535");
             default
@@ -193,22 +209,35 @@ impl<'a> Reader<'a> {
         } else {
             0.0
         };
-        let seconds = value
-            .as_f64()
-            .filter(|seconds| (least..=LONGEST_SECONDS).contains(seconds));
-        if seconds.is_none() {
-            let quotes = if value.is_string() {
-                ", without quotes"
-            } else {
-                ""
-            };
-            self.wrong(
-                key,
-                value,
-                format!("expected seconds from {least} to {LONGEST_SECONDS}{quotes}"),
-            );
+        let quoted = value.as_str().and_then(|text| text.trim().parse().ok());
+        let seconds = value.as_f64().or(quoted);
+        let seconds = seconds.filter(|seconds| (least..=LONGEST_SECONDS).contains(seconds));
+        match seconds {
+            Some(seconds) if value.is_string() => {
+                self.odd(key, value, format!("taken for {seconds}, {NUMBER}"));
+            }
+            Some(_) => {}
+            None => {
+                let expected = format!("expected seconds from {least} to {LONGEST_SECONDS}");
+                self.wrong(key, value, expected);
+            }
         }
         seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    }
+}
+
+/// What is true to the original, for which everything is but nothing. Of a text that may mean the
+/// opposite nobody knows what was wanted.
+fn taken_by_the_original(value: &Value) -> Option<bool> {
+    match value {
+        Value::Null => Some(false),
+        Value::Number(number) => Some(number.as_f64() != Some(0.0)),
+        Value::String(text) => match text.to_ascii_lowercase().as_str() {
+            "" => Some(false),
+            "true" | "yes" | "on" | "1" => Some(true),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -232,6 +261,8 @@ pub(super) fn kind(value: &Value) -> &'static str {
     }
 }
 
+const BOOLEAN: &str = "expected true or false, without quotes";
+const NUMBER: &str = "expected a number, without quotes";
 /// A shorter cadence would be a busy loop.
 const SHORTEST_SECONDS: f64 = 0.001;
 /// One year.

@@ -42,15 +42,17 @@ pub(super) fn read_syslog(reader: &mut Reader<'_>) -> Option<SyslogSettings> {
 /// `statsd`.
 pub(super) fn read_statsd(reader: &mut Reader<'_>) -> Option<StatsdSettings> {
     let object = reader.object("statsd")?;
-    // As in the original.
-    if ["host", "port"]
-        .iter()
-        .any(|key| object.get(*key).is_some_and(Value::is_null))
-    {
+    // As in the original: without a host and a port there is none.
+    let is_given = |key: &str| object.get(key).is_some_and(|value| !value.is_null());
+    if !(is_given("host") && is_given("port")) {
+        let is_missing = |key: &str| !object.contains_key(key);
+        if !object.is_empty() && (is_missing("host") || is_missing("port")) {
+            reader.warn("statsd", "host and port are needed: no metrics are sent");
+        }
         return None;
     }
     let mut reader = Reader::new(object, "statsd", reader.findings);
-    let host = reader.text("host", "127.0.0.1");
+    let host = reader.text("host", "");
     let port = read_statsd_port(&mut reader);
     let mut tags = BTreeMap::new();
     for (name, value) in reader.object("tags").into_iter().flatten() {
@@ -68,6 +70,7 @@ pub(super) fn read_statsd(reader: &mut Reader<'_>) -> Option<StatsdSettings> {
 pub(super) fn read_follow(reader: &mut Reader<'_>) -> Option<FollowSettings> {
     const TEMPLATE: &str = "primary_conninfo_template";
     let on = reader.boolean("autofollow", false);
+    let errors_before = reader.findings.errors.len();
     let data_directory = reader.path("pg_data_directory", "/var/lib/pgsql/data");
     let start_command = reader.command("pg_start_command");
     let stop_command = reader.command("pg_stop_command");
@@ -78,6 +81,9 @@ pub(super) fn read_follow(reader: &mut Reader<'_>) -> Option<FollowSettings> {
         check_keywords(TEMPLATE, template, reader.findings);
     }
     if !on {
+        // Nothing depends on them yet.
+        let errors = reader.findings.errors.split_off(errors_before);
+        reader.findings.warnings.extend(errors);
         return None;
     }
     let present = [

@@ -110,7 +110,9 @@ impl Daemon {
         self.take_read_results();
         self.turn_core();
         let is_stopping = self.shutdown != Shutdown::NotRequested;
-        self.service.notify(&self.lookout, is_stopping, now);
+        let failure = self.web.listening.failure();
+        self.service
+            .notify(&self.lookout, failure, is_stopping, now);
         let metrics = std::mem::take(&mut self.io.metrics);
         metrics.iter().for_each(|metric| self.statsd.send(metric));
         self.shutdown.advance(&self.lookout, &self.io);

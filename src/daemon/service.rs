@@ -14,8 +14,8 @@ pub(super) struct Service {
     manager: ServiceManager,
     /// As last sent.
     status: String,
-    /// The time of the decision that it is about.
-    status_of: Option<Now>,
+    /// The time of the decision that it is about, and whether HTTP had failed.
+    status_of: (Option<Now>, bool),
     /// The next keep-alive.
     keep_alive_at: Option<Monotonic>,
     /// A keep-alive is due, and no decisions are made.
@@ -35,7 +35,7 @@ impl Service {
         Self {
             manager,
             status: String::new(),
-            status_of: None,
+            status_of: (None, false),
             keep_alive_at: None,
             is_withheld: false,
         }
@@ -61,27 +61,35 @@ impl Service {
     }
 
     /// At the end of each turn. During the shutdown no decisions are made, and each turn counts.
-    pub(super) fn notify(&mut self, lookout: &Lookout, is_stopping: bool, now: Now) {
+    /// `failure`: why there is no HTTP, if so.
+    pub(super) fn notify(
+        &mut self,
+        lookout: &Lookout,
+        failure: Option<&str>,
+        is_stopping: bool,
+        now: Now,
+    ) {
         if !self.manager.is_there() {
             return;
         }
         self.manager.flush();
         if !is_stopping {
-            self.send_status(lookout);
+            self.send_status(lookout, failure);
         }
         if self.keep_alive_at.is_some_and(|at| at <= now.mono) {
             self.keep_alive(is_stopping || lookout.is_deciding(now.mono), now.mono);
         }
     }
 
-    /// The status changes with a decision.
-    fn send_status(&mut self, lookout: &Lookout) {
+    /// The status changes with a decision, and when HTTP comes and goes.
+    fn send_status(&mut self, lookout: &Lookout, failure: Option<&str>) {
         let round = lookout.last_round().map(|round| round.at);
-        if !self.status.is_empty() && round == self.status_of {
+        let status_of = (round, failure.is_some());
+        if !self.status.is_empty() && status_of == self.status_of {
             return;
         }
-        self.status_of = round;
-        let status = status(lookout);
+        self.status_of = status_of;
+        let status = status(lookout, failure);
         if status != self.status {
             self.manager.send(format!("STATUS={status}"));
             self.status = status;
@@ -111,7 +119,7 @@ impl Service {
 }
 
 /// The primary, this node's role, and the last verdict.
-fn status(lookout: &Lookout) -> String {
+fn status(lookout: &Lookout, failure: Option<&str>) -> String {
     let primary = lookout
         .primary()
         .map_or("no primary is known", NodeName::as_str);
@@ -129,7 +137,9 @@ fn status(lookout: &Lookout) -> String {
         .last_round()
         .map(|round| format!("; {}", round.decision.verdict))
         .unwrap_or_default();
-    let status: String = format!("primary: {primary}; this node: {own}{verdict}")
+    let failure = failure.map(|failure| format!("{failure}; "));
+    let failure = failure.unwrap_or_default();
+    let status: String = format!("{failure}primary: {primary}; this node: {own}{verdict}")
         .chars()
         .take(STATUS_CHARS)
         .collect();
@@ -204,7 +214,7 @@ mod tests {
             let deadlines = decides.then_some(Event::Turn(GivenTurn::Deadlines));
             let events = std::iter::once(Event::CheckRequested).chain(deadlines);
             lookout.turn(events, false, at(seconds), &mut effects);
-            service.notify(&lookout, false, at(seconds));
+            service.notify(&lookout, None, false, at(seconds));
             (
                 received(&socket).len(),
                 service

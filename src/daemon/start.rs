@@ -15,7 +15,6 @@ use super::descriptors::DescriptorLimits;
 use super::file_writes::FileWrites;
 use super::flight_recorder::FlightRecorder;
 use super::io::{Io, Owner, Registry};
-use super::listening::log_address;
 use super::maintenance::Maintenance;
 use super::peers::Peers;
 use super::readers::Readers;
@@ -29,7 +28,6 @@ use crate::config::{Config, Loaded};
 use crate::dns;
 use crate::format::{MAX_STATE_FILE_BYTES, StateFile};
 use crate::lookout::{Lookout, Memory};
-use crate::net::Listener;
 use crate::sys::clock::{self, Clock};
 use crate::sys::files;
 use crate::sys::process::{self, InheritedLimit};
@@ -68,8 +66,6 @@ fn start(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
     registry
         .register(&signals, Owner::Signals, Interest::READABLE)
         .map_err(|error| about("signals", &error))?;
-    let listener = Listener::bind(config.http_address.as_deref(), config.http_port)
-        .map_err(|error| error.to_string())?;
     let limits = DescriptorLimits::of(max_descriptors, &config);
     let mut clock = Clock::start();
     let mut io = Io {
@@ -83,14 +79,13 @@ fn start(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         metrics: Vec::new(),
         now: clock.now(),
     };
-    let web = Web::new(listener, limits.http_clients, &mut io);
-    let web = web.map_err(|error| about("HTTP", &error))?;
     let boot_id = clock::boot_id();
     let memory = load_memory(&config, boot_id.as_deref());
     log_version(&config);
-    log_address(config.http_address.as_deref(), config.http_port);
     let now = clock.now();
     io.now = now;
+    let mut web = Web::new(limits.http_clients);
+    web.listening.start(&config, &mut io);
     let previous_failover = PreviousFailover::recall(&memory, &config, &mut io);
     let lookout = Lookout::new(Arc::new(config), &memory, now);
     let mut statsd = Statsd::default();

@@ -2,7 +2,6 @@
 //! or hostile costs the others nothing.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -15,7 +14,7 @@ use crate::format;
 use crate::http::limits::{IDLE_DEADLINE, MAX_REQUEST_HEAD_BYTES, REQUEST_DEADLINE};
 use crate::http::{Answer, Exchange, Refusal, Reply, Request, Route, Step, write_continue};
 use crate::lookout::{Event, Lookout, Rounds};
-use crate::net::{Link, Listener, Next};
+use crate::net::{Link, Next};
 use crate::time::{Monotonic, Now};
 
 pub(super) struct Web {
@@ -69,15 +68,15 @@ enum Phase {
 }
 
 impl Web {
-    pub(super) fn new(listener: Listener, max_clients: usize, io: &mut Io) -> io::Result<Self> {
-        Ok(Self {
-            listening: Listening::new(listener, io)?,
+    pub(super) fn new(max_clients: usize) -> Self {
+        Self {
+            listening: Listening::default(),
             clients: Clients {
                 pages: Pages::default(),
                 max: max_clients,
                 clients: BTreeMap::new(),
             },
-        })
+        }
     }
 
     pub(super) fn accept(&mut self, lookout: &Lookout, io: &mut Io) {

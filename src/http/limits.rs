@@ -25,7 +25,8 @@ pub(super) const MAX_CHUNK_OVERHEAD_BYTES: usize = 16 << 10;
 /// From accepting a connection, or from the first byte of a later request on it, to the last byte
 /// of the answer.
 pub const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a connection may stay open between two requests.
-pub const IDLE_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a connection may stay open between two requests. A daemon that polls every minute finds
+/// its connection still open; the original takes one that was closed for a failed poll.
+pub const IDLE_DEADLINE: Duration = Duration::from_secs(75);
 /// Connections open at once, where there are descriptors enough.
 pub const MAX_CONNECTIONS: usize = 256;

@@ -59,12 +59,12 @@ impl StateFiles {
     pub(super) fn query(self) -> &'static str {
         match self {
             Self::Tolerant => slots!(
-                "pg_catalog.replace(pg_catalog.encode(pg_catalog.pg_read_binary_file(\
-                pg_catalog.concat('pg_replslot/', slot_name, '/state'), 0, 65536, true), 'base64'), E'\\n', '')"
+                "pg_catalog.encode(pg_catalog.pg_read_binary_file(\
+                pg_catalog.concat('pg_replslot/', slot_name, '/state'), 0, 65536, true), 'base64')"
             ),
             Self::Plain => slots!(
-                "pg_catalog.replace(pg_catalog.encode(pg_catalog.pg_read_binary_file(\
-                pg_catalog.concat('pg_replslot/', slot_name, '/state')), 'base64'), E'\\n', '')"
+                "pg_catalog.encode(pg_catalog.pg_read_binary_file(\
+                pg_catalog.concat('pg_replslot/', slot_name, '/state')), 'base64')"
             ),
             Self::Unread => slots!("NULL"),
         }

@@ -213,11 +213,11 @@ fn logging(world: &mut World) {
 fn metrics(world: &mut World) {
     let [one, other] = [Inbox::udp(), Inbox::udp()];
     world.apply(
-        json!({"statsd": {"port": one.port(), "tags": {"a": "1"}}}),
+        json!({"statsd": {"host": "127.0.0.1", "port": one.port(), "tags": {"a": "1"}}}),
         |_| receives(&one, "pg.replication_lag,a=1:"),
     );
     world.apply(
-        json!({"statsd": {"port": other.port(), "tags": {"a": "2"}}}),
+        json!({"statsd": {"host": "127.0.0.1", "port": other.port(), "tags": {"a": "2"}}}),
         |_| receives(&other, "pg.replication_lag,a=2:"),
     );
     assert!(one.is_silent_for(Duration::from_secs(1)));

@@ -70,7 +70,14 @@ fn all_errors_of_a_configuration_are_printed_at_once() {
 fn version_and_help_end_well() {
     let version = pglookout(&["--version"]);
     assert!(version.status.success());
-    assert!(String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION")));
+    // The number alone, as the original prints it.
+    let expected = format!("{}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8_lossy(&version.stdout), expected);
+    let current = Command::new(env!("CARGO_BIN_EXE_pglookout_current_master"))
+        .arg("--version")
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&current.stdout), expected);
     assert!(pglookout(&["--help"]).status.success());
 }
 
@@ -133,4 +140,17 @@ fn current_master_prints_the_primary_of_a_fresh_state_file_only() {
         .output()
         .unwrap();
     assert_eq!(missing.status.code(), Some(1));
+    let dir = TestDir::new();
+    let broken = dir.path().join("config.json");
+    fs::write(&broken, "{").unwrap();
+    let broken = Command::new(env!("CARGO_BIN_EXE_pglookout_current_master"))
+        .arg(&broken)
+        .output()
+        .unwrap();
+    assert_eq!(
+        (broken.status.code(), broken.stdout.len()),
+        (Some(255), 0),
+        "{}",
+        stderr(&broken)
+    );
 }

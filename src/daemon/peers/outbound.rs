@@ -237,10 +237,13 @@ impl Dial {
             port,
             host,
         };
+        let hosts: VecDeque<_> = hosts.map(place).collect();
+        let is_nowhere = hosts.is_empty();
         Self {
-            hosts: hosts.map(place).collect(),
+            hosts,
             deadline,
             connect_timeout,
+            failure: is_nowhere.then(|| unreachable("it has no connection string".to_owned())),
             ..Self::default()
         }
     }

@@ -36,8 +36,8 @@ fn clients_that_take_their_time_are_sent_away_in_time() {
     daemon.start();
     let before = descriptors(&daemon);
     // A request has 10 s from its first byte, or from the beginning of the connection; between two
-    // there may be 30 s.
-    let (request, idle) = (9.0..14.0, 29.0..36.0);
+    // there may be 75 s.
+    let (request, idle) = (9.0..14.0, 74.0..81.0);
     let (late, ok) = ("HTTP/1.1 408 ", "HTTP/1.1 200 ");
     let case = |name, first: &str, pause, drips, receives, closed: &std::ops::Range<f64>| Case {
         name,
@@ -146,7 +146,7 @@ fn play(host: &Host, case: &Case) -> (String, f64) {
         received = (received.0 + &more.0, more.1);
     }
     if !received.1 {
-        received.0 += &listen(&mut stream, Duration::from_secs(40)).0;
+        received.0 += &listen(&mut stream, Duration::from_secs(90)).0;
     }
     (received.0, begun.elapsed().as_secs_f64())
 }
