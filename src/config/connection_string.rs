@@ -1,7 +1,7 @@
 //! How a connection is written: keyword/value strings and URLs, read as libpq reads them. Knows no
 //! keyword's meaning.
 
-use super::keywords::{Keywords, SyntaxError, is_blank};
+use super::keywords::{Keywords, SyntaxError, is_blank, is_like_a_secret};
 
 impl Keywords {
     /// Reads a keyword/value string or, when it begins as one, a `postgres://` or `postgresql://`
@@ -22,6 +22,8 @@ impl Keywords {
 
 fn parse_pairs(text: &str) -> Result<Keywords, SyntaxError> {
     let mut keywords = Keywords::default();
+    // Behind a password that is not quoted its rest may be taken for other keywords.
+    let mut is_behind_a_secret = false;
     let mut rest = text.trim_start_matches(is_blank);
     while !rest.is_empty() {
         let end = rest
@@ -39,6 +41,10 @@ fn parse_pairs(text: &str) -> Result<Keywords, SyntaxError> {
             None => read_bare(tail),
         };
         keywords.set(keyword, value);
+        is_behind_a_secret |= is_like_a_secret(keyword);
+        if is_behind_a_secret {
+            keywords.hide(keyword);
+        }
         rest = tail.trim_start_matches(is_blank);
     }
     Ok(keywords)
@@ -97,12 +103,18 @@ fn parse_url(rest: &str) -> Result<Keywords, SyntaxError> {
     };
     let rest = read_hosts(&mut keywords, rest)?;
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if path.contains('@') {
+        return Err(SyntaxError::Separators);
+    }
     set_decoded(
         &mut keywords,
         "dbname",
         path.strip_prefix('/').unwrap_or(path),
     )?;
     read_query(&mut keywords, query)?;
+    // Without its "@", or with an odd one, anything may be part of a password.
+    let names: Vec<String> = keywords.iter().map(|(name, _)| name.to_owned()).collect();
+    names.iter().for_each(|name| keywords.hide(name));
     Ok(keywords)
 }
 
@@ -316,6 +328,9 @@ mod tests {
         check_refused("h%00", SyntaxError::PercentText);
         check_refused("h%ff", SyntaxError::PercentText);
         check_refused("h/a b", SyntaxError::BlankInUrl);
+        for separators in ["u:x/yz@h/db", "u:5432/yz@h:1", "u:x@y/z@h/db", "h/a@b"] {
+            check_refused(separators, SyntaxError::Separators);
+        }
     }
 
     #[track_caller]

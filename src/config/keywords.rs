@@ -3,12 +3,26 @@
 
 use std::fmt;
 
+use super::problem::nearest;
 use Support::{Honoured, Ignored, OneOf};
 
 /// Keywords and values in the order they were written, each keyword once (the last value given
 /// wins), unresolved. `Debug` hides secrets.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Keywords(Vec<(String, String)>);
+#[derive(Clone, Default)]
+pub struct Keywords {
+    pairs: Vec<(String, String)>,
+    /// Keywords whose values no message may show: where the text was cut, part of a password may
+    /// stand there.
+    unshown: Vec<String>,
+}
+
+impl PartialEq for Keywords {
+    fn eq(&self, other: &Self) -> bool {
+        self.pairs == other.pairs
+    }
+}
+
+impl Eq for Keywords {}
 
 /// Why a connection string or URL cannot be read. Says where, never what: any part of it may belong
 /// to a password.
@@ -26,6 +40,8 @@ pub enum SyntaxError {
     PercentText,
     /// A blank that is not percent-encoded.
     BlankInUrl,
+    /// A `/` or `@` of a password that was not encoded: an `@` is left in the path.
+    Separators,
     /// `[` without `]`, with nothing between them, or with something but `:`, `/`, `?` or `,`
     /// behind.
     Brackets,
@@ -37,15 +53,25 @@ impl Keywords {
     /// Sets `keyword`, in place if it is there.
     pub fn set(&mut self, keyword: &str, value: impl Into<String>) {
         let value = value.into();
-        match self.0.iter_mut().find(|(known, _)| known == keyword) {
+        match self.pairs.iter_mut().find(|(known, _)| known == keyword) {
             Some(pair) => pair.1 = value,
-            None => self.0.push((keyword.to_owned(), value)),
+            None => self.pairs.push((keyword.to_owned(), value)),
         }
     }
 
     /// Removes `keyword` if it is there.
     pub fn remove(&mut self, keyword: &str) {
-        self.0.retain(|(known, _)| known != keyword);
+        self.pairs.retain(|(known, _)| known != keyword);
+    }
+
+    /// No message may show the value of `keyword`.
+    pub(super) fn hide(&mut self, keyword: &str) {
+        self.unshown.push(keyword.to_owned());
+    }
+
+    /// May a message show the value of `keyword`.
+    pub(super) fn may_show(&self, keyword: &str) -> bool {
+        !is_secret(keyword) && !self.unshown.iter().any(|unshown| unshown == keyword)
     }
 
     /// The value of `keyword`.
@@ -57,14 +83,14 @@ impl Keywords {
 
     /// All pairs, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
+        self.pairs
             .iter()
             .map(|(keyword, value)| (keyword.as_str(), value.as_str()))
     }
 
     /// Do both say the same, in whatever order.
     pub fn says_the_same_as(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
+        self.pairs.len() == other.pairs.len()
             && self
                 .iter()
                 .all(|(keyword, value)| other.value(keyword) == Some(value))
@@ -106,6 +132,9 @@ impl fmt::Display for SyntaxError {
             Self::Percent => "a percent sign in a URL must be followed by two hexadecimal digits",
             Self::PercentText => "percent-encoded characters in a URL must be UTF-8 without NUL",
             Self::BlankInUrl => "a blank in a URL must be written as %20",
+            Self::Separators => {
+                "a \"/\" or \"@\" in the user or password of a URL must be written as %2F or %40 (and an \"@\" in a database's name as %40)"
+            }
             Self::Brackets => {
                 "brackets in a URL must hold an IPv6 address, followed by a port, a path or nothing"
             }
@@ -124,6 +153,16 @@ pub(super) fn is_blank(character: char) -> bool {
 /// Must the value of `keyword` never be shown.
 pub(super) fn is_secret(keyword: &str) -> bool {
     SECRETS.contains(&keyword)
+}
+
+/// Is `keyword` a secret's, or probably meant to be.
+pub(super) fn is_like_a_secret(keyword: &str) -> bool {
+    let keyword = keyword.to_ascii_lowercase();
+    let is_near = || find(&keyword).is_none() && nearest(&keyword, SECRETS.into_iter()).is_some();
+    let names = ["pass", "pwd", "secret"];
+    is_secret(&keyword)
+        || keyword != "passfile" && names.iter().any(|name| keyword.contains(name))
+        || is_near()
 }
 
 /// One value, quoted as libpq reads it.

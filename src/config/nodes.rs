@@ -66,7 +66,11 @@ pub(super) fn read_observers(reader: &mut Reader<'_>) -> BTreeMap<ObserverName, 
         let parsed = text.ok_or("expected a URL as text");
         match parsed.and_then(|text| observer_url::parse(&text)) {
             Ok(url) => drop(observers.insert(ObserverName::from(name.as_str()), url)),
-            Err(message) => reader.wrong(&joined("observers", name), value, message),
+            // Anything but a host may be part of a password.
+            Err(message) if value.as_str().is_none_or(is_scheme_and_host) => {
+                reader.wrong(&joined("observers", name), value, message);
+            }
+            Err(message) => reader.error(&joined("observers", name), message),
         }
     }
     observers
@@ -181,6 +185,12 @@ fn object_keywords(
         }
     }
     (reader.findings.errors.len() == errors_before).then_some(keywords)
+}
+
+fn is_scheme_and_host(url: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    url.split_once("://")
+        .is_some_and(|(scheme, host)| scheme.bytes().chain(host.bytes()).all(is_plain))
 }
 
 /// Names stand in logs, alert files and JSON, and an empty `own_db` means none.

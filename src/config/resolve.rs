@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::conninfo::{ChannelBinding, ConnInfo, HostAddress, Keepalives, WantedRole};
 use super::environment::Environment;
 use super::hosts;
-use super::keywords::{KEYWORDS, Keywords, Support, find, is_blank, is_secret};
-use super::problem::{Findings, hint, shown_text};
+use super::keywords::{KEYWORDS, Keywords, Support, find, is_blank};
+use super::problem::{Findings, hint, nearest};
 use super::service_file;
 use super::source::Source;
 use super::{encryption, require_auth};
@@ -82,15 +82,14 @@ fn address(source: &Source<'_>) -> Keywords {
 }
 
 /// Complains of every keyword that libpq does not know. The keyword of a broken string may be part
-/// of a password, so only what looks like one is shown.
+/// of a password, so only what looks like one and is not behind a password, or is almost a known
+/// one, is shown.
 pub(super) fn check_keywords(path: &str, given: &Keywords, findings: &mut Findings) {
     for (keyword, _) in given.iter().filter(|(keyword, _)| find(keyword).is_none()) {
         let names = || KEYWORDS.iter().map(|known| known.name);
-        if !keyword.is_empty()
-            && keyword
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-        {
+        let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+        let is_meant = given.may_show(keyword) || nearest(keyword, names()).is_some();
+        if !keyword.is_empty() && keyword.bytes().all(is_word) && is_meant {
             findings.error(
                 format!("{path}.{keyword}"),
                 None,
@@ -125,7 +124,7 @@ fn complain_of_unsupported(source: &mut Source<'_>) {
             }
             _ => consequence(known.name),
         };
-        let value = Some(shown_text(value)).filter(|_| !is_secret(known.name));
+        let value = source.shown(known.name);
         match message {
             Ok(warning) => source
                 .findings

@@ -38,8 +38,9 @@ pub(super) fn look_up(
             .or_else(|| variable("PGSERVICEFILE")),
         environment,
     );
+    let shown = given.may_show("service").then(|| shown_text(name));
     service
-        .map_err(|message| findings.error(label, Some(shown_text(name)), message))
+        .map_err(|message| findings.error(label, shown, message))
         .ok()
 }
 

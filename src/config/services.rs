@@ -53,6 +53,9 @@ pub(super) fn read_statsd(reader: &mut Reader<'_>) -> Option<StatsdSettings> {
     }
     let mut reader = Reader::new(object, "statsd", reader.findings);
     let host = reader.text("host", "");
+    if !may_be_host(&host) {
+        reader.error("host", EXPECTED_HOST);
+    }
     let port = read_statsd_port(&mut reader);
     let mut tags = BTreeMap::new();
     for (name, value) in reader.object("tags").into_iter().flatten() {
@@ -135,6 +138,10 @@ fn read_syslog_address(reader: &mut Reader<'_>) -> SyslogAddress {
     let address = match value {
         Value::String(path) if !path.is_empty() => Some(SyslogAddress::Path(PathBuf::from(path))),
         Value::Array(pair) => match pair.as_slice() {
+            [Value::String(host), _] if !may_be_host(host) => {
+                reader.error("syslog_address", EXPECTED_HOST);
+                return default();
+            }
             [Value::String(host), port] => {
                 port_of(port).map(|port| SyslogAddress::Udp(host.clone(), port))
             }
@@ -185,6 +192,12 @@ fn read_statsd_port(reader: &mut Reader<'_>) -> u16 {
     }
 }
 
+/// A URL is none, and what stands in it may be a password: it is not shown, and never looked up.
+fn may_be_host(text: &str) -> bool {
+    !text.contains(['@', '/', '?', '#'])
+}
+
+const EXPECTED_HOST: &str = "expected a host name or an address, not a URL";
 const STATSD_PORT: u16 = 8125;
 /// 16 MiB.
 const RECORDER_BYTES: u64 = 16 << 20;

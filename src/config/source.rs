@@ -37,11 +37,17 @@ impl<'a> Source<'a> {
 
     /// Reports the value of `keyword` as wrong.
     pub(super) fn error(&mut self, keyword: &str, message: impl Into<String>) {
-        let value = self
-            .value(keyword)
-            .filter(|_| !is_secret(keyword))
-            .map(shown_text);
+        let value = self.shown(keyword);
         self.findings.error(self.label(keyword), value, message);
+    }
+
+    /// The value of `keyword` for a message, unless it may hold part of a secret.
+    pub(super) fn shown(&self, keyword: &str) -> Option<String> {
+        let may_show = match self.given.value(keyword) {
+            Some(_) => self.given.may_show(keyword),
+            None => !is_secret(keyword),
+        };
+        self.value(keyword).filter(|_| may_show).map(shown_text)
     }
 
     /// Adds a warning about `keyword`, without its value.
