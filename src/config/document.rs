@@ -8,6 +8,35 @@ use serde_json::{Map, Number, Value};
 /// Parses `text` and returns the dotted paths of repeated keys beside the value. The error names
 /// line and column.
 pub(super) fn parse(text: &str) -> Result<(Value, Vec<String>), String> {
+    parse_json(text).map_err(|reason| explained(text, reason))
+}
+
+/// What editors and people add to JSON, by name.
+fn explained(text: &str, reason: String) -> String {
+    if text.starts_with('\u{feff}') {
+        return "it begins with a byte order mark (BOM): save it as UTF-8 without one".to_owned();
+    }
+    let (line, column) = place(&reason).unwrap_or_default();
+    let at = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let from = at.get(column.saturating_sub(1)..).unwrap_or_default();
+    let is_comment = |text: &str| COMMENTS.iter().any(|sign| text.starts_with(sign));
+    if is_comment(at.trim_start()) || is_comment(from) {
+        return format!("a comment on line {line}, which JSON does not have: remove it");
+    }
+    reason
+}
+
+/// Line and column of an error, both counted from 1.
+fn place(reason: &str) -> Option<(usize, usize)> {
+    let (_, place) = reason.rsplit_once(" at line ")?;
+    let (line, column) = place.split_once(" column ")?;
+    Some((line.parse().ok()?, column.parse().ok()?))
+}
+
+/// How comments begin elsewhere.
+const COMMENTS: [&str; 6] = ["#", "//", "/*", ";", "--", "<!--"];
+
+fn parse_json(text: &str) -> Result<(Value, Vec<String>), String> {
     let mut repeated = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let seed = Node {
@@ -136,6 +165,20 @@ mod tests {
     fn says_where_the_text_is_broken() {
         check_refused("{\n  \"a\": 1,\n}", "line 3 column 1");
         check_refused("{} x", "line 1 column 4");
+        check_refused("\u{feff}{}", "begins with a byte order mark (BOM)");
+        for (text, line) in [
+            ("# all\n{}", 1),
+            ("{\n  // one\n  \"a\": 1}", 2),
+            ("{\"a\": 1,\n/* one */\"b\": 1}", 2),
+            ("{\"a\": 1} // one", 1),
+            ("{\"a\": 1, # one\n\"b\": 1}", 1),
+            ("{\n\"a\": 1 // one\n}", 2),
+        ] {
+            check_refused(
+                text,
+                &format!("a comment on line {line}, which JSON does not have"),
+            );
+        }
         check_refused("", "line 1 column 0");
         check_refused("{\"a\": NaN}", "line 1 column 7");
         check_refused("{\"a\": 1e999}", "out of range");

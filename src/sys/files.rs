@@ -121,6 +121,9 @@ pub fn text_of(file: &File, limit: usize) -> io::Result<String> {
     let bytes = read_at_most(file, limit)?
         .ok_or_else(|| io::Error::other(format!("longer than {limit} bytes")))?;
     String::from_utf8(bytes).map_err(|error| {
+        if error.as_bytes().starts_with(b"\xff\xfe") || error.as_bytes().starts_with(b"\xfe\xff") {
+            return io::Error::other("UTF-16, expected UTF-8 without a byte order mark");
+        }
         let offset = error.utf8_error().valid_up_to();
         io::Error::other(format!("not UTF-8 at byte {offset}"))
     })
