@@ -53,11 +53,11 @@ pub fn render(config: &Config, placeholders: &mut Placeholders) -> Value {
         "replication_catchup_timeout": seconds(config.catchup_timeout),
         "missing_master_from_config_timeout": seconds(config.missing_primary_timeout),
         "failover_on_disconnect": config.failover_on_disconnect,
-        "failover_command": command(config.failover_command.as_ref()),
+        "failover_command": command("failover_command", config.failover_command.as_ref(), placeholders),
         "failover_command_timeout": config.failover_command_timeout.map(seconds),
         "failover_sleep_time": seconds(config.failover_pause),
         "failover_quorum": config.quorum.name(),
-        "over_warning_limit_command": command(config.over_warning_limit_command.as_ref()),
+        "over_warning_limit_command": command("over_warning_limit_command", config.over_warning_limit_command.as_ref(), placeholders),
         "never_promote_these_nodes": names(config.never_promote.iter()),
         "known_gone_nodes": names(config.known_gone.iter()),
         "maintenance_mode_file": path(&config.maintenance_mode_file),
@@ -224,16 +224,43 @@ fn url(at: &ObserverUrl) -> String {
     format!("{scheme}://{host}:{}{}", at.port, at.path)
 }
 
-fn command(command: Option<&CommandLine>) -> Value {
-    command.map_or(Value::Null, |command| json!(command.argv))
+/// The program and the names of options; any other argument may be a secret. No decision looks at them.
+fn command(key: &str, command: Option<&CommandLine>, placeholders: &mut Placeholders) -> Value {
+    let Some((program, arguments)) = command.and_then(|command| command.argv.split_first()) else {
+        return Value::Null;
+    };
+    let shown = arguments.iter().enumerate().map(|(at, argument)| {
+        let secret = (!is_option_name(argument)).then(|| Secret::new(argument));
+        let word = placeholders.word(&format!("{key} {at}"), secret.into_iter().collect());
+        word.unwrap_or_else(|| argument.clone())
+    });
+    std::iter::once(program.clone()).chain(shown).collect()
+}
+
+fn is_option_name(argument: &str) -> bool {
+    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+    match argument.strip_prefix("--") {
+        Some(name) => name.bytes().all(is_name),
+        None => argument.starts_with('-') && argument.len() <= 2,
+    }
 }
 
 fn follow_keys(follow: &FollowSettings, placeholders: &mut Placeholders) -> Map<String, Value> {
     entries([
         ("autofollow", json!(true)),
         ("pg_data_directory", path(&follow.data_directory)),
-        ("pg_start_command", command(Some(&follow.start_command))),
-        ("pg_stop_command", command(Some(&follow.stop_command))),
+        (
+            "pg_start_command",
+            command(
+                "pg_start_command",
+                Some(&follow.start_command),
+                placeholders,
+            ),
+        ),
+        (
+            "pg_stop_command",
+            command("pg_stop_command", Some(&follow.stop_command), placeholders),
+        ),
         (
             "primary_conninfo_template",
             template(&follow.primary_conninfo_template, placeholders),
@@ -316,130 +343,5 @@ fn log_level(level: log::LevelFilter) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{Environment, parse};
-    use super::*;
-
-    fn read(text: &str) -> Config {
-        parse(text, &Environment::default()).unwrap().config
-    }
-
-    /// Reads `{TEXT}`, writes it and reads that.
-    #[track_caller]
-    fn check(text: &str) {
-        let config = read(&format!("{{{text}}}"));
-        let rendered = render(&config, &mut Placeholders::default()).to_string();
-        assert_eq!(read(&rendered), config, "{rendered}");
-    }
-
-    #[test]
-    fn what_was_written_is_read_back() {
-        check("");
-        check(
-            r#""remote_conns": {"a": "", "b": "host=b"}, "own_db": "b", "failover_command": "x 'y z'", "log_level": "DEBUG",
-            "failover_priorities": {"a": -3}, "never_promote_these_nodes": ["a"], "known_gone_nodes": ["c"],
-            "failover_quorum": "majority", "failover_command_timeout": 7.25, "over_warning_limit_command": ["w"]"#,
-        );
-        check(
-            r#""observers": {"o": "http://o:1/x/", "v6": "http://[::1]:15000", "d": "http://h"}, "http_address": "::""#,
-        );
-        check(
-            r#""failover_on_disconnect": false, "poll_observers_on_warning_only": true, "failover_sleep_time": 0.1,
-            "cluster_monitor_health_timeout_seconds": null, "maintenance_mode_file": "/m", "alert_file_dir": "/a""#,
-        );
-        check(
-            r#""db_poll_interval": 0.123456789, "max_failover_replication_time_lag": 31535999.123456"#,
-        );
-        check(
-            r#""flight_recorder": "/f", "flight_recorder_max_bytes": 65536, "statsd": {"tags": {"a": "b"}}"#,
-        );
-        check(r#""syslog": true, "syslog_address": ["h", 514], "syslog_facility": "local7""#);
-        check(
-            r#""autofollow": true, "pg_start_command": "a b", "pg_stop_command": ["c"], "pg_data_directory": "/d",
-            "primary_conninfo_template": "user=u options='-c x=y'""#,
-        );
-    }
-
-    #[test]
-    fn so_are_connections_of_every_kind() {
-        for connection in [
-            "host=a,b port=1,2 user=u dbname=d application_name='' options='-c a=b'",
-            "host=h hostaddr=10.0.0.1",
-            "",
-            "host=a,b port=,2",
-            "hostaddr=::1",
-            "host=a,b hostaddr=,10.0.0.2",
-            "host=h hostaddr=fe80::1%eth0",
-            "host=fe80::1%eth0",
-            "host=/run/pg port=7",
-            "host=@abstract",
-            "host=h keepalives=0 connect_timeout=3",
-            "host=h keepalives_idle=1 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=1500",
-            "host=/run sslmode=verify-full sslrootcert=r sslcert=c sslkey=k channel_binding=disable",
-            "host=/run sslrootcert=system sslnegotiation=direct sslsni=0 sslcrl=r sslcertmode=disable",
-            "host=/run ssl_min_protocol_version=TLSv1.3 require_auth=!password,!none",
-            "host=/run ssl_max_protocol_version=TLSv1.2 require_auth=scram-sha-256,password",
-            "host=h sslmode=allow",
-            "host=a,b target_session_attrs=read-write",
-            "host=a,b target_session_attrs=prefer-standby requirepeer=me",
-        ] {
-            check(&format!(
-                r#""remote_conns": {{"n": {}}}"#,
-                json!(connection)
-            ));
-        }
-    }
-
-    #[test]
-    fn a_secret_is_a_number_that_changes_with_it() {
-        let mut placeholders = Placeholders::default();
-        let mut rendered = |connection: &str| {
-            let template = r#""autofollow": true, "pg_start_command": "a", "pg_stop_command": "b""#;
-            let config = read(&format!(
-                r#"{{"remote_conns": {{"n": "{connection}", "m": "password=m"}}, {template},
-                "primary_conninfo_template": "{connection} sslpassword=xyzzy"}}"#
-            ));
-            render(&config, &mut placeholders)
-        };
-        let mut password = |connection: &str| {
-            let rendered = rendered(connection);
-            assert!(!rendered.to_string().contains("xyzzy"), "{rendered}");
-            assert_eq!(rendered["remote_conns"]["m"]["password"], "hidden-1");
-            let template = rendered["primary_conninfo_template"].as_str().unwrap();
-            assert!(template.ends_with(" sslpassword=hidden-1"), "{template}");
-            let password = rendered["remote_conns"]["n"]["password"]
-                .as_str()
-                .map(str::to_owned);
-            assert!(
-                password
-                    .as_ref()
-                    .is_none_or(|word| template.contains(&format!(" password={word} ")))
-            );
-            password
-        };
-        for (connection, expected) in [
-            ("host=h password=xyzzy", Some("hidden-1")),
-            ("host=i password=xyzzy", Some("hidden-1")),
-            ("host=i password=other-xyzzy", Some("hidden-2")),
-            ("host=i password=xyzzy", Some("hidden-3")),
-            ("host=i", None),
-        ] {
-            assert_eq!(password(connection).as_deref(), expected, "{connection}");
-        }
-    }
-
-    #[test]
-    fn passwords_that_are_written_elsewhere_are_hidden_too() {
-        let vars = [("PGPASSWORD".to_owned(), "xyzzy".to_owned())].into();
-        let environment = Environment {
-            vars,
-            ..Environment::default()
-        };
-        let config = parse(r#"{"remote_conns": {"n": "host=h"}}"#, &environment)
-            .unwrap()
-            .config;
-        let rendered = render(&config, &mut Placeholders::default());
-        assert_eq!(rendered["remote_conns"]["n"]["password"], "hidden-1");
-        assert!(!rendered.to_string().contains("xyzzy"));
-    }
-}
+#[path = "render_tests.rs"]
+mod tests;
