@@ -12,7 +12,7 @@ use super::reader::{Reader, Span, kind};
 use super::services::{
     read_flight_recorder, read_follow, read_log_level, read_statsd, read_syslog,
 };
-use super::{Config, QuorumRule, document};
+use super::{Config, QuorumRule, addresses, document};
 
 /// A configuration that can be used.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,7 @@ pub fn parse(text: &str, environment: &Environment) -> Result<Loaded, Findings> 
     let mut reader = Reader::new(&object, "", &mut findings);
     let config = assemble(&mut reader, environment);
     warn_of_failover_command(&mut reader, &config, environment);
+    addresses::warn_of_shared(&config, reader.findings);
     reader.warn_of_unknown(KEYS);
     if findings.errors.is_empty() {
         Ok(Loaded {

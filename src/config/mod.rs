@@ -5,6 +5,7 @@
 //! turns it into [`Config`] with errors that name key, value and expectation. No room above reads
 //! the file, the environment or the clock; all three come in as values.
 
+mod addresses;
 mod change;
 mod connection_string;
 mod conninfo;
