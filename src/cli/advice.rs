@@ -1,18 +1,16 @@
-//! What is worth a warning in a configuration that can be used: intervals that delay a failover, two
-//! names for one address, commands that cannot be started.
+//! What is worth a warning in a configuration that can be used: intervals that delay a failover,
+//! commands that cannot be started.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{CommandLine, Config, HostAddress, Problem};
-use crate::sys::files::is_executable;
+use super::command_advice;
+use crate::config::{Config, Problem};
 
 /// Every warning, in the order of the manual's table. `search_path`: where programs without a slash
 /// in their name are looked for.
 pub(super) fn warnings(config: &Config, search_path: &[PathBuf]) -> Vec<Problem> {
-    let mut found = shared_addresses(config);
-    found.extend(intervals(config));
+    let mut found = intervals(config);
     found.extend(commands(config, search_path));
     let own = config.own_db.as_ref();
     if let Some(own) = own.filter(|own| config.known_gone.contains(*own)) {
@@ -50,46 +48,6 @@ fn intervals(config: &Config) -> Vec<Problem> {
     found
 }
 
-fn shared_addresses(config: &Config) -> Vec<Problem> {
-    let nodes = config.nodes.iter().flat_map(|(name, info)| {
-        let address = |address: &HostAddress, port| format!("{address:?} {port}");
-        let hosts = info.hosts.iter();
-        hosts.map(move |host| {
-            (
-                name.as_str(),
-                address(&host.address, host.port),
-                host.to_string(),
-            )
-        })
-    });
-    let observers = config.observers.iter().map(|(name, url)| {
-        let shown = format!("{}:{}", url.host, url.port);
-        (name.as_str(), shown.to_ascii_lowercase(), shown)
-    });
-    let mut found = shared("remote_conns", nodes);
-    found.extend(shared("observers", observers));
-    found
-}
-
-/// One warning for each address that a second name has: name, address, address as it is shown.
-fn shared<'a>(
-    key: &str,
-    addresses: impl Iterator<Item = (&'a str, String, String)>,
-) -> Vec<Problem> {
-    let mut known: BTreeMap<String, &str> = BTreeMap::new();
-    let mut found = Vec::new();
-    for (name, address, shown) in addresses {
-        let first = *known.entry(address).or_insert(name);
-        if first != name {
-            found.push(warning(
-                key,
-                format!("{first:?} and {name:?} have the same address, {shown}"),
-            ));
-        }
-    }
-    found
-}
-
 fn commands(config: &Config, search_path: &[PathBuf]) -> Vec<Problem> {
     let follow = config.follow.as_ref();
     [
@@ -105,30 +63,9 @@ fn commands(config: &Config, search_path: &[PathBuf]) -> Vec<Problem> {
         ("pg_stop_command", follow.map(|follow| &follow.stop_command)),
     ]
     .into_iter()
-    .filter_map(|(key, command)| program_warning(key, command?, search_path))
+    .filter_map(|(key, command)| Some((key, command_advice::of(command?, search_path))))
+    .flat_map(|(key, advice)| advice.into_iter().map(|text| warning(key, text)))
     .collect()
-}
-
-fn program_warning(key: &str, command: &CommandLine, search_path: &[PathBuf]) -> Option<Problem> {
-    let program = command.argv.first()?;
-    // As when it is started: only a name without a slash is searched for.
-    let candidates: Vec<PathBuf> = if program.contains('/') {
-        vec![PathBuf::from(program)]
-    } else {
-        search_path
-            .iter()
-            .map(|folder| folder.join(program))
-            .collect()
-    };
-    if candidates.iter().any(|path| is_executable(path)) {
-        return None;
-    }
-    let reason = if candidates.iter().any(|path| Path::exists(path)) {
-        "is not a program that this account may execute"
-    } else {
-        "does not exist"
-    };
-    Some(warning(key, format!("the program {program:?} {reason}")))
 }
 
 fn warning(key: &str, message: String) -> Problem {
@@ -191,62 +128,27 @@ mod tests {
     }
 
     #[test]
-    fn two_names_of_one_address_are_noticed() {
-        check(
-            r#""remote_conns": {"a": "host=h", "b": "host=h port=5433", "c": "host=g port=5432"}"#,
-            &[],
-            &[],
-        );
-        check(
-            r#""remote_conns": {"a": "host=h", "b": "host=i", "c": "postgres://h:5432/other"}"#,
-            &[],
-            &[r#"remote_conns: "a" and "c" have the same address, h:5432"#],
-        );
-        check(
-            r#""observers": {"o": "http://h:1/x", "p": "http://H:1", "q": "http://h:2"}"#,
-            &[],
-            &[r#"observers: "o" and "p" have the same address, H:1"#],
-        );
-    }
-
-    #[test]
     fn a_command_that_cannot_be_started_is_noticed() {
         let scratch = Scratch::new("advice");
         let program = scratch.file(b"#!/bin/sh", 0o700);
         let (folder, name) = (program.parent().unwrap(), program.file_name().unwrap());
-        let search_path = [folder.to_owned()];
         let name = name.to_str().unwrap();
+        let search_path = [folder.to_owned()];
         check(
             &format!(r#""failover_command": "{name} x""#),
             &search_path,
             &[],
         );
         check(&format!(r#""failover_command": {program:?}"#), &[], &[]);
+        let absent = "the program \"/none/x\" does not exist: correct the path or install it";
         check(
-            &format!(r#""failover_command": {name:?}"#),
-            &[],
-            &[&format!(
-                "failover_command: the program {name:?} does not exist"
-            )],
-        );
-        let text = scratch.file(b"text", 0o600);
-        let reason = format!("the program {text:?} is not a program that this account may execute");
-        check(
-            &format!(r#""over_warning_limit_command": [{text:?}]"#),
-            &[],
-            &[&format!("over_warning_limit_command: {}", reason)],
-        );
-        let folder = folder.to_str().unwrap();
-        check(
-            &format!(
-                r#""autofollow": true, "primary_conninfo_template": "", "pg_start_command": "/none/start", "pg_stop_command": [{folder:?}]"#
-            ),
+            r#""autofollow": true, "primary_conninfo_template": "", "pg_start_command": "/none/x",
+            "pg_stop_command": ["/none/x", "y"], "over_warning_limit_command": "/none/x""#,
             &[],
             &[
-                "pg_start_command: the program \"/none/start\" does not exist",
-                &format!(
-                    "pg_stop_command: the program {folder:?} is not a program that this account may execute"
-                ),
+                &format!("over_warning_limit_command: {absent}"),
+                &format!("pg_start_command: {absent}"),
+                &format!("pg_stop_command: {absent}"),
             ],
         );
     }

@@ -4,6 +4,7 @@
 mod advice;
 mod arguments;
 mod check_config;
+mod command_advice;
 mod current_master;
 mod explain;
 pub mod explained;
