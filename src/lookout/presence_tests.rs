@@ -233,3 +233,24 @@ fn known_gone_nodes_that_name_a_living_primary_are_void_until_the_next_reload() 
         "",
     );
 }
+
+#[test]
+fn whoever_failed_leaves_it_to_another_also_where_the_command_could_not_be_started() {
+    for end in ["command 3", "command fails"] {
+        with_sessions(
+            "",
+            "ok",
+            &format!("20.3 {end}\n100 end"),
+            LOOKS,
+            "80.01 decide announce announced
+             80.1 session s1 wants@0/5000000
+             80.1 session s2 wants@0/5000000
+             80.11 decide promote primary_unreachable
+             80.11 run promote
+             80.2 session s1 promoting
+             80.2 session s2 promoting
+             80.3 session s1 failed
+             80.3 session s2 failed",
+        );
+    }
+}

@@ -221,7 +221,8 @@ impl Promotion {
         let text = format!("failover_command {outcome}");
         match outcome {
             CommandOutcome::NotStarted(_) => {
-                self.last = None;
+                // No pause, but a failed attempt like another: others go first from now on.
+                self.last_ended(FailoverOutcome::Failed, turn);
                 self.failed(&text, turn);
             }
             CommandOutcome::Exited(0) => {
@@ -276,8 +277,12 @@ impl Promotion {
             alert: Alert::FailoverHasHappened,
             text: text.to_owned(),
         });
+        self.paused_until = Some(turn.now.mono + config.failover_pause);
+        self.last_ended(outcome, turn);
+    }
+
+    fn last_ended(&mut self, outcome: FailoverOutcome, turn: &Turn<'_>) {
         let now = turn.now;
-        self.paused_until = Some(now.mono + config.failover_pause);
         if let Some(last) = &mut self.last {
             (last.outcome, last.mono, last.wall, last.process) =
                 (outcome, Some(now.mono), now.wall, None);
