@@ -17,7 +17,7 @@ const STREAMER: &str = "streamer";
 const PASSWORD: &str = r#"it's "a\b" $1 \\'' #"#;
 
 /// A cluster whose standbys stream as somebody else than their daemons will have it.
-fn cluster_of(standbys: &[&str]) -> Option<Cluster> {
+pub(crate) fn cluster_of(standbys: &[&str]) -> Option<Cluster> {
     let mut cluster = Cluster::prepare(standbys)?;
     let line = format!("host replication {STREAMER} 0.0.0.0/0 scram-sha-256\n");
     cluster
@@ -36,7 +36,7 @@ fn cluster_of(standbys: &[&str]) -> Option<Cluster> {
 /// Daemons that follow. Each start and stop of a server is a word in its daemon's file `restarts`;
 /// `before_stop` is run by every stop. Two servers are restarted as soon as they start, so that
 /// time is short only where it has to be.
-fn fleet_of(cluster: &Cluster, limit: f64, before_stop: &str) -> Fleet {
+pub(crate) fn fleet_of(cluster: &Cluster, limit: f64, before_stop: &str) -> Fleet {
     let mut fleet = Fleet::prepare(cluster, |_, config| {
         config["max_failover_replication_time_lag"] = json!(limit);
         config["poll_timeout"] = json!(3.0);
@@ -85,7 +85,7 @@ fn restarts_path(daemon: &Daemon) -> PathBuf {
 }
 
 /// The words of the daemon's starts and stops so far.
-fn restarts(daemon: &Daemon) -> String {
+pub(crate) fn restarts(daemon: &Daemon) -> String {
     fs::read_to_string(restarts_path(daemon))
         .unwrap_or_default()
         .split_whitespace()
@@ -94,7 +94,7 @@ fn restarts(daemon: &Daemon) -> String {
 }
 
 #[track_caller]
-fn wait_followed(cluster: &Cluster, primary: &str, standbys: &[&str]) {
+pub(crate) fn wait_followed(cluster: &Cluster, primary: &str, standbys: &[&str]) {
     let query = format!(
         "SELECT string_agg(application_name, ' ' ORDER BY application_name) FROM pg_stat_replication
          WHERE state = 'streaming' AND usename = '{STREAMER}'"

@@ -20,6 +20,7 @@ mod clocks;
 mod commands;
 mod dsns;
 mod every_key;
+mod evidence;
 mod explaining;
 mod failover_steps;
 mod files;

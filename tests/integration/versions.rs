@@ -104,9 +104,24 @@ fn a_bare_user_sees_which_server_it_is_and_which_daemons_are_there() {
 
 #[test]
 fn a_crashed_primary_leads_to_one_promotion_and_writes_continue() {
+    one_promotion(|_| ());
+}
+
+#[test]
+fn a_crashed_primary_leads_to_one_promotion_where_the_control_file_may_not_be_read() {
+    one_promotion(|cluster| {
+        for function in ["system", "recovery", "checkpoint"] {
+            let revoke = format!("REVOKE EXECUTE ON FUNCTION pg_control_{function}() FROM PUBLIC");
+            cluster["p"].query(&revoke);
+        }
+    });
+}
+
+fn one_promotion(prepare: impl Fn(&Cluster)) {
     let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
         return;
     };
+    prepare(&cluster);
     let fleet = Fleet::start(&cluster, |_, _| ());
     let rows = cluster["p"].insert_rows(10);
     cluster.wait_caught_up("s1");

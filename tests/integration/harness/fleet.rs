@@ -49,8 +49,7 @@ impl Fleet {
                 settings(cluster, name),
             );
             if name != OBSERVER {
-                let script = promoting_script(cluster, &cluster[name], &daemon.promotions_path());
-                daemon.config["failover_command"] = script_command(&daemon, "promote", &script);
+                daemon.config["failover_command"] = promoting_after(cluster, &daemon, "");
             }
             adjust(name, &mut daemon.config);
             daemons.insert(name.to_owned(), daemon);
@@ -187,16 +186,23 @@ pub(crate) fn note_time(promotions: &Path) -> String {
     format!("date +%s.%N >> '{}'\n", promotions.display())
 }
 
-/// How PostgreSQL's own account is taken on by a script, if that is needed.
-fn promoting_script(cluster: &Cluster, server: &Server, promotions: &Path) -> String {
+/// A failover command that notes the time, runs these lines and promotes the daemon's server.
+pub(crate) fn promoting_after(cluster: &Cluster, daemon: &Daemon, lines: &str) -> Value {
+    let pg_ctl = pg_ctl(cluster, &cluster[&daemon.host.name]);
+    let note = note_time(&daemon.promotions_path());
+    let script = format!("{note}{lines}\nexec {pg_ctl} promote -w -t 30\n");
+    script_command(daemon, "promote", &script)
+}
+
+/// `pg_ctl` for this server, as its own account, without what it is to do.
+pub(crate) fn pg_ctl(cluster: &Cluster, server: &Server) -> String {
     let account = server_account().map_or(String::new(), |(uid, gid)| {
         format!("setpriv --reuid={uid} --regid={gid} --clear-groups ")
     });
-    let pg_ctl = cluster.postgres.program("pg_ctl");
+    let program = cluster.postgres.program("pg_ctl");
     format!(
-        "{}exec {account}'{}' promote -w -t 30 -D '{}'\n",
-        note_time(promotions),
-        pg_ctl.display(),
+        "{account}'{}' -D '{}'",
+        program.display(),
         server.data.display()
     )
 }
