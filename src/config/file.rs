@@ -143,7 +143,8 @@ fn read_poll_timeout(reader: &mut Reader<'_>, failover_lag: Duration) -> Duratio
 fn read_warning_lag(reader: &mut Reader<'_>, failover_lag: Duration) -> Duration {
     const KEY: &str = "warning_replication_time_lag";
     let lag = reader.seconds(KEY, 30.0, Span::MayBeZero);
-    if lag > failover_lag {
+    // Nobody has set the default.
+    if lag > failover_lag && reader.filled(KEY).is_some() {
         let (was, limit) = (lag.as_secs_f64(), failover_lag.as_secs_f64());
         reader.warn(
             KEY,

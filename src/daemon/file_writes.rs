@@ -3,7 +3,7 @@
 //! kept. A failure is logged once and tried again, so that an alert file appears as soon as there is
 //! room for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use crate::time::Monotonic;
 #[derive(Debug, Default)]
 pub(super) struct FileWrites {
     pending: BTreeMap<PathBuf, PendingWrite>,
+    /// The alert files that this process has written.
+    alerts: BTreeSet<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,9 @@ impl FileWrites {
             return;
         };
         let is_written = outcome.is_ok();
+        if is_written && pending.key == ALERTS {
+            log_alert(&mut self.alerts, path, &pending.op);
+        }
         pending.finished(outcome, io);
         if let Some(next) = pending.next.take() {
             pending.op = next;
@@ -130,6 +135,21 @@ impl PendingWrite {
     }
 }
 
+/// An alert that lasts is written at every decision, and one that may not be there is removed.
+fn log_alert(alerts: &mut BTreeSet<PathBuf>, path: &Path, op: &FileOp) {
+    match op {
+        FileOp::Replace(_) if alerts.insert(path.to_owned()) => {
+            log::info!("alert file {} written", path.display());
+        }
+        FileOp::Remove if alerts.remove(path) => {
+            log::info!("alert file {} removed", path.display());
+        }
+        FileOp::Replace(_) | FileOp::Remove => {}
+    }
+}
+
+/// The key of the alert files' directory.
+pub(super) const ALERTS: &str = "alert_file_dir";
 const SLOW: Duration = Duration::from_secs(5);
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(5);

@@ -338,7 +338,8 @@ impl Daemon {
     fn write_alert(&mut self, alert: Alert, op: FileOp) {
         let directory = &self.lookout.config().alert_dir;
         let path = directory.join(format::alert_file(alert));
-        self.files.request("alert_file_dir", path, op, &mut self.io);
+        self.files
+            .request(file_writes::ALERTS, path, op, &mut self.io);
     }
 
     fn save(&mut self, saved: &Saved) {

@@ -183,6 +183,7 @@ impl Snapshot<'_> {
         }
         Need::LookAtLag {
             otherwise: Verdict::Hold(Blocker::NodesJustChanged {
+                at_start: self.nodes_changed_at == self.started_at,
                 since_change,
                 patience,
                 until: self.nodes_changed_at + patience,

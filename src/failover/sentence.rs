@@ -142,12 +142,18 @@ impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NodesJustChanged {
+                at_start,
                 since_change,
                 patience,
                 ..
             } => write!(
                 f,
-                "remote_conns changed {} ago, a missing primary is waited for {}",
+                "{} {} ago, a missing primary is waited for {}",
+                if *at_start {
+                    "pglookout started"
+                } else {
+                    "remote_conns changed"
+                },
                 Seconds(*since_change),
                 Seconds(*patience)
             ),

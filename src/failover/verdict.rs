@@ -160,6 +160,8 @@ pub enum Cause {
 pub enum Blocker {
     /// 1: `remote_conns` has just changed.
     NodesJustChanged {
+        /// Nothing has changed since our start.
+        at_start: bool,
         /// How long ago.
         since_change: Duration,
         /// `missing_master_from_config_timeout`.
@@ -288,6 +290,36 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// The nodes and daemons that it is about.
+    pub fn subjects(&self) -> Vec<&str> {
+        match self {
+            // Of those who are waited for one after the other drops out.
+            Self::Wait(_) | Self::LagWarning { .. } => Vec::new(),
+            Self::Observing { primary } => names(primary).collect(),
+            Self::PrimaryItself { own: node }
+            | Self::NoStandby { own: node }
+            | Self::PrimaryReachable { primary: node, .. }
+            | Self::OutdatedPrimary { primary: node, .. }
+            | Self::DisconnectIgnored { primary: node } => vec![node.as_str()],
+            Self::SeveralPrimaries { primaries } => names(primaries).collect(),
+            Self::WantsFreshFacts { cause } => cause.subject().into_iter().collect(),
+            Self::Hold(blocker) => blocker.subjects(),
+            Self::OtherCandidate { winner, .. } | Self::Announce { winner, .. } => {
+                vec![winner.node.as_str()]
+            }
+            Self::Promote { cause, winner, .. } => {
+                let winner = std::iter::once(winner.node.as_str());
+                winner.chain(cause.subject()).collect()
+            }
+        }
+    }
+}
+
+fn names<'a>(nodes: impl IntoIterator<Item = &'a NodeName>) -> impl Iterator<Item = &'a str> {
+    nodes.into_iter().map(NodeName::as_str)
+}
+
 impl Wait {
     fn name(&self) -> &'static str {
         match self {
@@ -310,7 +342,37 @@ impl Cause {
     }
 }
 
+impl Cause {
+    fn subject(&self) -> Option<&str> {
+        match self {
+            Self::PrimaryUnreachable { primary }
+            | Self::PrimaryRemoved { primary }
+            | Self::PrimaryNoLonger { primary } => Some(primary.as_str()),
+            Self::NeverSeenPrimary | Self::Lag { .. } => None,
+        }
+    }
+}
+
 impl Blocker {
+    fn subjects(&self) -> Vec<&str> {
+        match self {
+            Self::PrimaryConnected { primary, .. } => vec![primary.as_str()],
+            Self::RecentEvidence { evidence, .. } => names(&evidence.node).collect(),
+            Self::AllStepAside { nodes } => names(nodes).collect(),
+            Self::OtherPromotes { daemon, .. } | Self::OtherAnnounced { daemon, .. } => {
+                vec![daemon.as_str()]
+            }
+            Self::NodesJustChanged { .. }
+            | Self::NoCandidate
+            | Self::Maintenance { .. }
+            | Self::NoQuorum { .. }
+            | Self::PromotionRunning
+            | Self::PreviousCommand { .. }
+            | Self::OwnNodeNotPolledSince
+            | Self::TriedJustNow { .. } => Vec::new(),
+        }
+    }
+
     /// When it ends by the mere passing of time.
     pub(super) fn until(&self) -> Option<Monotonic> {
         match self {

@@ -37,6 +37,7 @@ pub fn state_file(
             .filter_map(|(name, observer)| Some((name.as_str(), Observer::of(observer)?)))
             .collect(),
         current_master: memory.primary.as_ref().map(NodeName::as_str),
+        version: env!("CARGO_PKG_VERSION"),
         decision: last.map(Decision::from),
         memory: MemoryForm::of(memory, clocks, boot_id, false),
     })
@@ -47,6 +48,7 @@ struct Written<'a> {
     db_nodes: BTreeMap<&'a str, Fields<'a>>,
     observer_nodes: BTreeMap<&'a str, Observer<'a>>,
     current_master: Option<&'a str>,
+    version: &'static str,
     decision: Option<Decision>,
     memory: MemoryForm,
 }

@@ -293,10 +293,11 @@ fn keys_of_the_original_look_as_it_shows_them() {
         "witnesses": {"o1": ["p"]}, "went_first": "s1", "lag_warning": true, "failover_stuck": true,
         "diverged_standby": true, "primary_flapping": true})
     );
+    assert_eq!(file["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(file["decision"], Value::Null);
     file.as_object_mut()
         .unwrap()
-        .retain(|key, _| !["memory", "decision"].contains(&key.as_str()));
+        .retain(|key, _| !["memory", "decision", "version"].contains(&key.as_str()));
     let seen = json!({"connection": true, "fetch_time": "2024-01-01T00:00:05Z",
         "db_time": "2024-01-01T00:00:05.250000Z", "pg_is_in_recovery": true,
         "pg_last_xact_replay_timestamp": "2024-01-01T00:00:04.750000Z", "pg_last_xlog_receive_location": "0/5000060",

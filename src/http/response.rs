@@ -63,7 +63,7 @@ impl Answer {
         };
         let (status, date) = (self.status, date::format(now));
         let mut head = format!(
-            "HTTP/1.1 {status}\r\nServer: pglookout\r\nDate: {date}\r\n{}: {}\r\nConnection: {connection}\r\n",
+            "HTTP/1.1 {status}\r\nServer: pglookout/{VERSION}\r\nDate: {date}\r\n{}: {}\r\nConnection: {connection}\r\n",
             date::MICROS_FIELD,
             date::micros(now),
         );
@@ -98,6 +98,8 @@ pub fn write_continue(output: &mut BytesMut) {
     output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,8 +123,10 @@ mod tests {
     fn a_body_is_announced_and_shared() {
         let shared = Bytes::from(b"{}".to_vec());
         let (head, body) = written(Answer::json(shared.clone()), OPEN);
-        let expected = "HTTP/1.1 200 OK\r\nServer: pglookout\r\nDate: Tue, 30 Apr 2024 12:34:56 GMT\r\n\
-            Pglookout-Date-Micros: 789000\r\nConnection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: 2\r\nCache-Control: no-store\r\n\r\n";
+        let expected = format!(
+            "HTTP/1.1 200 OK\r\nServer: pglookout/{VERSION}\r\nDate: Tue, 30 Apr 2024 12:34:56 GMT\r\n\
+            Pglookout-Date-Micros: 789000\r\nConnection: keep-alive\r\nContent-Type: application/json\r\nContent-Length: 2\r\nCache-Control: no-store\r\n\r\n"
+        );
         assert_eq!(head, expected);
         assert_eq!(body.as_ptr(), shared.as_ptr());
         let (only, body) = written(
@@ -132,7 +136,7 @@ mod tests {
                 ..OPEN
             },
         );
-        assert_eq!((only.as_str(), body.len()), (expected, 0));
+        assert_eq!((only, body.len()), (expected, 0));
     }
 
     #[test]

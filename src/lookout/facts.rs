@@ -175,8 +175,10 @@ impl Facts {
         else {
             return false;
         };
-        let old = self.remembered.as_ref().map_or("none", NodeName::as_str);
-        turn.warning(format!("the primary is now {primary} (previously: {old})"));
+        match &self.remembered {
+            None => turn.info(format!("the primary is {primary}")),
+            Some(old) => turn.warning(format!("the primary is now {primary} (previously: {old})")),
+        }
         self.remembered = Some(primary);
         true
     }

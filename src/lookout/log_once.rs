@@ -1,7 +1,7 @@
 //! What is logged once, and not again while it lasts: a trouble in the same words, a decision with
 //! the same reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::turn::Turn;
 use super::{Alert, Effect, Round};
 use crate::cluster::{ClusterState, ObserverReport, ProbeFailure, clock_skew};
 use crate::config::{Config, NodeName, ObserverName};
-use crate::failover::Verdict;
+use crate::failover::{Blocker, Verdict};
 use crate::time::Monotonic;
 
 /// A trouble that lasts, by kinds: the same words are no news, and other words for the same kind of
@@ -69,12 +69,19 @@ impl<Kind> Default for LogOnce<Kind> {
 pub(super) struct FailureLog {
     nodes: Failing<NodeName>,
     observers: Failing<ObserverName>,
+    /// Nodes that have rejected our credentials since their last answer.
+    rejecting: BTreeSet<NodeName>,
 }
 
 impl FailureLog {
     /// Forgets those who have left the configuration.
     pub(super) fn adopt(&mut self, config: &Config) {
-        let Self { nodes, observers } = self;
+        let Self {
+            nodes,
+            observers,
+            rejecting,
+        } = self;
+        rejecting.retain(|node| config.nodes.contains_key(node));
         nodes.0.retain(|node, _| config.nodes.contains_key(node));
         observers
             .0
@@ -93,8 +100,16 @@ impl FailureLog {
             if let Some(end) = self.nodes.answered(node) {
                 turn.info(format!("node {node}: {end}"));
             }
+            if self.rejecting.remove(node) {
+                turn.info(format!(
+                    "node {node}: the credentials are accepted again; the alert file authentication_error stays until somebody removes it"
+                ));
+            }
             return;
         };
+        if matches!(failure, ProbeFailure::AuthenticationRejected { .. }) {
+            self.rejecting.insert(node.clone());
+        }
         let Some(news) = self.nodes.failed(node, failure, turn.now.mono) else {
             return;
         };
@@ -186,7 +201,7 @@ impl DecisionLog {
 
     /// The effect that logs a round. What is the same as before goes to the debug log only, as does
     /// the question for fresh facts, which comes before every decision of an outage. Verdict and
-    /// reason make it the same, not its figures.
+    /// reason, and the nodes that it is about, make it the same, not its figures.
     pub(super) fn decided(&mut self, round: &Arc<Round>) -> Effect {
         let (verdict, now) = (&round.decision.verdict, round.at.mono);
         let effect = |level, repeated| Effect::Decided {
@@ -197,19 +212,18 @@ impl DecisionLog {
         if matches!(verdict, Verdict::WantsFreshFacts { .. }) {
             return effect(log::Level::Debug, None);
         }
-        // Every attempt at a promotion is news.
-        let promotes = is_promotion(verdict);
-        if let Some((first, repeated)) = self.latest.as_mut().filter(|(_, latest)| {
-            (latest.latest.name(), latest.latest.reason()) == (verdict.name(), verdict.reason())
-        }) {
+        let level = level(verdict);
+        let is_same = |latest: &Verdict| {
+            (latest.name(), latest.reason(), latest.subjects())
+                == (verdict.name(), verdict.reason(), verdict.subjects())
+        };
+        let latest = self.latest.as_mut();
+        if let Some((first, repeated)) = latest.filter(|(_, latest)| is_same(&latest.latest)) {
             repeated.times = repeated.times.saturating_add(1);
             (repeated.latest, repeated.span) = (verdict.clone(), now.since(*first));
-            let level = if promotes {
-                log::Level::Warn
-            } else {
-                log::Level::Debug
-            };
-            return effect(level, None);
+            // Every attempt at a promotion is news.
+            let is_news = is_promotion(verdict);
+            return effect(if is_news { level } else { log::Level::Debug }, None);
         }
         let latest = Repeated {
             times: 0,
@@ -218,14 +232,7 @@ impl DecisionLog {
         };
         let before = self.latest.replace((now, latest)).map(|(_, before)| before);
         let repeated = before.filter(|before| before.times > 0 && !is_promotion(&before.latest));
-        effect(
-            if promotes {
-                log::Level::Warn
-            } else {
-                log::Level::Info
-            },
-            repeated,
-        )
+        effect(level, repeated)
     }
 }
 
@@ -238,6 +245,40 @@ impl fmt::Display for Repeated {
         }
         let span = self.span.as_secs_f64();
         write!(f, " in {span:.3} s, most recently: {}", self.latest)
+    }
+}
+
+/// An error where an operator must choose; a warning where somebody should look, and for what is done
+/// to a server.
+fn level(verdict: &Verdict) -> log::Level {
+    match verdict {
+        Verdict::SeveralPrimaries { .. } | Verdict::OutdatedPrimary { .. } => log::Level::Error,
+        Verdict::DisconnectIgnored { .. }
+        | Verdict::LagWarning { .. }
+        | Verdict::Announce { .. }
+        | Verdict::Promote { .. } => log::Level::Warn,
+        Verdict::Hold(blocker) => match blocker {
+            Blocker::NoCandidate
+            | Blocker::AllStepAside { .. }
+            | Blocker::Maintenance { .. }
+            | Blocker::NoQuorum { .. } => log::Level::Warn,
+            Blocker::NodesJustChanged { .. }
+            | Blocker::PrimaryConnected { .. }
+            | Blocker::RecentEvidence { .. }
+            | Blocker::OtherPromotes { .. }
+            | Blocker::OtherAnnounced { .. }
+            | Blocker::PromotionRunning
+            | Blocker::PreviousCommand { .. }
+            | Blocker::OwnNodeNotPolledSince
+            | Blocker::TriedJustNow { .. } => log::Level::Info,
+        },
+        Verdict::Wait(_)
+        | Verdict::Observing { .. }
+        | Verdict::PrimaryItself { .. }
+        | Verdict::NoStandby { .. }
+        | Verdict::PrimaryReachable { .. }
+        | Verdict::WantsFreshFacts { .. }
+        | Verdict::OtherCandidate { .. } => log::Level::Info,
     }
 }
 

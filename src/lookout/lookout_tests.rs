@@ -55,7 +55,7 @@ fn a_dead_primary_is_followed_by_one_promotion() {
         "",
         "0 p primary\n20.2 p unreachable\n80.105 s2 primary\n200 end",
         "run, raise, clear, log the primary",
-        "0.01 log the primary is now p (previously: none)
+        "0.01 log the primary is p
          80.01 run promote
          80.11 raise failover_has_happened
          80.11 clear replication_delay_warning
@@ -239,7 +239,7 @@ fn a_primary_that_was_never_seen_is_waited_for_from_the_start() {
         "",
         "0 p unreachable\n0 s1 unreachable\n52 s1 standby\n52 p primary\n90 end",
         "run, log the primary",
-        "55.01 log the primary is now p (previously: none)",
+        "55.01 log the primary is p",
     );
 }
 

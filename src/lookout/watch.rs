@@ -1,7 +1,7 @@
 //! What operators are told of besides decisions: warnings, each once, and the alerts of a standby of
 //! another history and of a primary that comes and goes.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::turn::Turn;
 use super::{Alert, Effect, Memory, Round};
@@ -12,10 +12,13 @@ use crate::time::Monotonic;
 /// What has been logged and raised.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    logged: BTreeSet<String>,
+    /// Since when each warning has been true, and whether it was logged.
+    warnings: BTreeMap<String, (Monotonic, bool)>,
     /// Whether each alert stands.
     diverged: bool,
     flapping: bool,
+    /// An operator had to choose among the connected primaries in the last round.
+    needed_an_operator: bool,
     /// When the primary was lost, the latest last.
     losses: VecDeque<Monotonic>,
 }
@@ -54,7 +57,15 @@ impl Watch {
         config: &Config,
         turn: &mut Turn<'_>,
     ) {
-        self.warn(&round.figures.warnings, turn);
+        self.warn(&round.figures.warnings, config, turn);
+        let needs_an_operator = round.map.needs_an_operator();
+        if std::mem::replace(&mut self.needed_an_operator, needs_an_operator) && !needs_an_operator
+        {
+            turn.info(
+                "one primary at most is reachable again; the alert file of several primaries stays until somebody removes it"
+                    .to_owned(),
+            );
+        }
         let now = turn.now.mono;
         let window = config.failover_lag * 10;
         self.losses.retain(|at| now.since(*at) < window);
@@ -95,10 +106,15 @@ impl Watch {
         );
     }
 
-    fn warn(&mut self, warnings: &[String], turn: &mut Turn<'_>) {
-        self.logged.retain(|known| warnings.contains(known));
+    /// Logs what lasts: where everything has just started, much is true for a moment.
+    fn warn(&mut self, warnings: &[String], config: &Config, turn: &mut Turn<'_>) {
+        let now = turn.now.mono;
+        self.warnings.retain(|known, _| warnings.contains(known));
         for warning in warnings {
-            if self.logged.insert(warning.clone()) {
+            let known = self.warnings.entry(warning.clone());
+            let (since, is_logged) = known.or_insert((now, false));
+            if !*is_logged && now.since(*since) >= config.poll_interval * LASTING_POLLS {
+                *is_logged = true;
                 turn.warning(warning.clone());
             }
         }
@@ -126,5 +142,7 @@ fn raise(
     }
 }
 
+/// A warning that has been true for so many poll intervals is logged.
+const LASTING_POLLS: u32 = 3;
 /// So many losses within ten limits are one too many.
 const MAX_LOSSES: usize = 3;

@@ -72,6 +72,8 @@ pub(super) struct Lessons {
     identity: IdentityFunctions,
     /// How this account may read state files.
     state_files: StateFiles,
+    /// Why they are not read. Not worth a word before there is a slot.
+    unread: Option<String>,
     /// What our session is called.
     pub(super) naming: Naming,
 }
@@ -82,6 +84,7 @@ impl Lessons {
             primary: false,
             identity: IdentityFunctions::All,
             state_files: StateFiles::Tolerant,
+            unread: None,
             naming,
         }
     }
@@ -153,7 +156,7 @@ impl Poll {
             (Answer::Awaited, Message::CommandComplete(body)) if body.tag().ok() == Some("SET") => {
             }
             (Answer::Awaited, Message::RowDescription(_)) => self.answer = Answer::Rows,
-            (Answer::Rows, Message::DataRow(row)) => return self.take_row(&row),
+            (Answer::Rows, Message::DataRow(row)) => return self.take_row(&row, lessons),
             (Answer::Rows, Message::CommandComplete(_)) => self.answer = Answer::Complete,
             (Answer::Spoiled, Message::DataRow(_)) => {}
             (Answer::Spoiled, Message::CommandComplete(_)) => self.answer = Answer::Failed,
@@ -175,7 +178,11 @@ impl Poll {
     }
 
     /// Only the status must make sense.
-    fn take_row(&mut self, row: &DataRowBody) -> Result<Brought, ProbeFailure> {
+    fn take_row(
+        &mut self,
+        row: &DataRowBody,
+        lessons: &mut Lessons,
+    ) -> Result<Brought, ProbeFailure> {
         self.rows = self.rows.saturating_add(1);
         let Some(question) = self.questions.front() else {
             return Ok(Brought::Nothing);
@@ -195,7 +202,14 @@ impl Poll {
             }
             Question::Slots(_) => slot_row(row).map(|slot| self.slots.push(slot)),
         };
+        let unread = lessons.unread.as_ref();
         match taken {
+            Ok(())
+                if unread.is_some() && matches!(question, Question::Slots(StateFiles::Unread)) =>
+            {
+                let note = lessons.unread.take();
+                Ok(note.map_or(Brought::Nothing, Brought::Note))
+            }
             Ok(()) => Ok(Brought::Nothing),
             Err(failure) if question.topic() == Topic::Status => Err(failure),
             Err(failure) => {
@@ -355,8 +369,9 @@ impl Lessons {
             // The next one may be allowed; what was refused is not asked for again in this session.
             Some(humbler) if forbidden => {
                 self.state_files = humbler;
-                (humbler == StateFiles::Unread)
-                    .then(|| format!("replication slots are read without state_data: {error}"))
+                self.unread = (humbler == StateFiles::Unread)
+                    .then(|| format!("replication slots are read without state_data: {error}"));
+                None
             }
             Some(_) => Some(format!(
                 "state_data could not be read in this poll: {error}"

@@ -205,7 +205,7 @@ fn expectations_are_verified() {
         &["--text"],
         &with("{}"),
         (
-            "t\n      5.000000  the primary is now p (previously: none)\n      5.000000  primary p is reachable (own poll)",
+            "t\n      5.000000  the primary is p\n      5.000000  primary p is reachable (own poll)",
             "",
             0,
         ),

@@ -119,7 +119,7 @@ mod tests {
                {"t": 8, "command": "failover_command", "exit": 0}
                {"t": 9, "end": true}"#,
             "0.000000  waiting for the first poll of: p, s
-             0.100000  the primary is now p (previously: none)
+             0.100000  the primary is p
              0.100000  primary p is reachable (own poll)
              the same at 2.100
              3.000000  node p: unreachable: connection reset

@@ -71,19 +71,32 @@ fn an_account_that_may_not_read_files_is_told_of_once() {
         Ok(vec![])
     );
     assert_eq!(bench.queries(), ["slots, plain"]);
+    assert_eq!(bench.feed(&denied), Ok(vec![]));
+    assert_eq!(bench.queries(), ["slots, unread"]);
+    // Without a slot nobody misses it.
+    assert_eq!(
+        bench.feed(&wire::answer(&[])),
+        Ok(vec![primary_with(Vec::new())])
+    );
+    bench.ask();
+    bench.out.clear();
     let note = "replication slots are read without state_data: ERROR 42501: permission denied for function \
                 pg_read_binary_file";
-    assert_eq!(
-        bench.feed(&denied),
-        Ok(vec![Progress::Warned(note.to_owned())])
-    );
-    assert_eq!(bench.queries(), ["slots, unread"]);
     let mut bare = SLOT.to_vec();
     bare[7] = None;
     let unread = wire::answer(&[&bare]);
+    let poll = joined(&[
+        status.clone(),
+        identity.clone(),
+        heartbeat.clone(),
+        unread.clone(),
+    ]);
     assert_eq!(
-        bench.feed(&unread),
-        Ok(vec![primary_with(vec![slot(None)])])
+        bench.feed(&poll),
+        Ok(vec![
+            Progress::Warned(note.to_owned()),
+            primary_with(vec![slot(None)])
+        ])
     );
 
     bench.ask();
