@@ -63,12 +63,12 @@ fn who_goes_after_another_withdraws() {
          80.11 decide hold other_announced
          80.2 session s1 ok
          80.2 session s2 ok
-         90.11 decide announce announced
-         90.2 session s1 wants@0/5000000
-         90.2 session s2 wants@0/5000000
-         90.21 decide hold other_announced
-         90.3 session s1 ok
-         90.3 session s2 ok",
+         90.12 decide announce announced
+         90.21 session s1 wants@0/5000000
+         90.21 session s2 wants@0/5000000
+         90.22 decide hold other_announced
+         90.31 session s1 ok
+         90.31 session s2 ok",
     );
 }
 
@@ -187,20 +187,32 @@ fn each_state_is_shown() {
         "",
         &format!("{on}{outage}20.2 s1 unreachable\n120 end"),
         shown,
-        "",
+        "80.01 raise failover_failed\n85 session s2 no_quorum",
     );
     check(
         "",
         &format!("{on}{outage}30 maintenance on\n120 end"),
         shown,
-        "",
+        "30 session s2 maintenance\n80.01 raise failover_failed",
     );
-    check("", &format!("{on}{outage}30 command 3\n120 end"), shown, "");
+    // Nobody is shown who could go first after the failure.
+    check(
+        "",
+        &format!("{on}{outage}30 command 3\n92 end"),
+        shown,
+        "80.1 session s2 wants@0/5000000
+         80.2 session s2 promoting
+         80.21 raise failover_failed
+         85.2 session s2 failed
+         90.3 session s2 wants@0/5000000
+         90.4 session s2 promoting
+         90.41 raise failover_failed",
+    );
     check(
         "",
         &format!("{on}{outage}80.1 s2 primary shows\n90 end"),
         shown,
-        "",
+        "80.1 session s2 wants@0/5000000\n85.1 session s2 primary",
     );
 }
 
@@ -228,9 +240,9 @@ fn known_gone_nodes_that_name_a_living_primary_are_void_until_the_next_reload() 
     );
     check(
         gone,
-        "0 p primary\n20.2 p unreachable\n30 reload \"db_poll_interval\": 5\n81 end",
+        "0 p primary\n20.2 p unreachable\n30 reload \"db_poll_interval\": 5\n35 end",
         "run",
-        "",
+        "30.01 run promote",
     );
 }
 
@@ -249,8 +261,8 @@ fn whoever_failed_leaves_it_to_another_also_where_the_command_could_not_be_start
              80.11 run promote
              80.2 session s1 promoting
              80.2 session s2 promoting
-             80.3 session s1 failed
-             80.3 session s2 failed",
+             85.2 session s1 failed
+             85.2 session s2 failed",
         );
     }
 }

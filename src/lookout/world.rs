@@ -86,13 +86,7 @@ pub(super) fn check(settings: &str, script: &str, watched: &str, expected: &str)
         .filter(|line| seconds(line) >= begin)
         .filter(shown)
         .collect();
-    if found != expected {
-        println!(
-            "MISMATCH {}\n{script}\n-----\n{}",
-            std::panic::Location::caller(),
-            found.join("\n")
-        );
-    }
+    assert_eq!(found, expected, "{script}\n-----\n{}", found.join("\n"));
 }
 
 /// The whole transcript.
