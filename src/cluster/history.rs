@@ -3,6 +3,8 @@
 //! (behaviour.md, "The node map", "Evidence of life", "The decision" c).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
 
 use super::{Lsn, Witness};
 use crate::config::{Config, NodeName};
@@ -17,9 +19,8 @@ pub struct History {
     pub superseded: BTreeMap<NodeName, NodeName>,
     /// The last primary that answered us.
     pub last_primary: Option<LastPrimary>,
-    /// Standbys that were ahead of the last primary: of another history than it. The position that
-    /// proves it; a lower one says that the standby was rewound or rebuilt.
-    pub diverged: BTreeMap<NodeName, Lsn>,
+    /// Standbys that were ahead of the last primary: of another history than it.
+    pub diverged: BTreeMap<NodeName, Divergence>,
     /// When a poll last showed that a standby had received more WAL than the poll before.
     pub grew: BTreeMap<NodeName, Monotonic>,
     /// When the sender of that WAL lived for certain, where it can only have been a primary.
@@ -37,6 +38,16 @@ pub struct Role {
     pub at: Monotonic,
     /// To whom.
     pub witness: Witness,
+}
+
+/// What proves that a standby is of another history than the last primary. As text, the timeline
+/// stands behind an `@`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Divergence {
+    /// Its position, ahead of the primary's.
+    pub position: Lsn,
+    /// The timeline that it reported then.
+    pub timeline: Option<u32>,
 }
 
 /// What is known of the last primary.
@@ -116,16 +127,41 @@ impl History {
         }
     }
 
-    /// A standby has reported this position: below the one that proved another history it was
-    /// rewound or rebuilt.
-    pub(super) fn has_position(&mut self, node: &NodeName, position: Lsn) {
-        if self
-            .diverged
-            .get(node)
-            .is_some_and(|proof| position < *proof)
-        {
+    /// A standby has reported its position. It was rewound or rebuilt if that is below the one that
+    /// proved another history, or if it has come from an older timeline to that of the last primary:
+    /// where it had forked off, nothing else leads there. So one that catches up between two polls
+    /// is recognized too.
+    pub(super) fn has_position(&mut self, node: &NodeName, position: Lsn, timeline: Option<u32>) {
+        let Some(proof) = self.diverged.get(node) else {
+            return;
+        };
+        let primary = self.last_primary.as_ref().and_then(|last| last.timeline);
+        let follows = timeline.is_some() && timeline == primary;
+        let was_older = proof.timeline.is_some() && proof.timeline < primary;
+        if position < proof.position || (follows && was_older) {
             self.diverged.remove(node);
         }
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.position.fmt(f)?;
+        self.timeline.map_or(Ok(()), |it| write!(f, "@{it}"))
+    }
+}
+
+impl FromStr for Divergence {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let odd = || format!("{text:?} is no position with a timeline");
+        let (position, timeline) = match text.split_once('@') {
+            Some((position, timeline)) => (position, Some(timeline.parse().map_err(|_| odd())?)),
+            None => (text, None),
+        };
+        let position = position.parse().map_err(|_| odd())?;
+        Ok(Self { position, timeline })
     }
 }
 

@@ -299,6 +299,35 @@ fn a_diverged_standby_that_reports_a_lower_position_was_rebuilt() {
     check_diverged(&format!("{diverged}; 9 s1 standby 0/5F"), "");
     // Back among the others only when the primary has not caught up with it meanwhile.
     check_diverged(&format!("{diverged}; 9 p primary 0/90"), "s1@0/60");
+    // By an observer's poll that is later than our own last one.
+    let seen = |s1: &str| format!("{diverged}; 9 o1 at 9: s1=standby@{s1}");
+    check_diverged(&seen("8,0/5F"), "");
+    check_diverged(&seen("2,0/5F"), "s1@0/60");
+    check_diverged(&seen("0.5,0/5F"), "s1@0/60");
+    check_diverged(&seen("8,0/60"), "s1@0/60");
+    check_diverged(&seen("8"), "s1@0/60");
+    check_diverged(&seen("8,0/5F").replace("standby@", "gone@"), "s1@0/60");
+}
+
+#[test]
+fn a_diverged_standby_on_the_primarys_timeline_was_rebuilt() {
+    let of = |before: &str, primary: &str, after: &str| {
+        format!(
+            "1 s1 standby 0/60{before}; 5 p primary 0/50 asked=4{primary}; \
+             9 p primary 0/90{primary}; 10 s1 standby 0/90{after}"
+        )
+    };
+    let [one, two, three] = [" timeline=1", " timeline=2", " timeline=3"];
+    check_diverged(&of(one, two, two), "");
+    check_diverged(&of(one, two, one), "s1@0/60@1");
+    check_diverged(&of(one, two, three), "s1@0/60@1");
+    check_diverged(&of(one, two, ""), "s1@0/60@1");
+    // On one timeline, or where none is known, only a position can tell.
+    check_diverged(&of(two, two, two), "s1@0/60@2");
+    check_diverged(&of("", two, two), "s1@0/60");
+    check_diverged(&of(one, "", one), "s1@0/60@1");
+    let seen = of(one, two, one) + "; 20 o1 at 20: s1=standby@19,0/90|timeline=2";
+    check_diverged(&seen, "");
 }
 
 #[test]

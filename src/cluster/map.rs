@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Lsn;
 use super::state::{ClusterState, NodeState, ObserverState, Sighting};
 use crate::config::{Config, NodeName, ObserverName};
-use crate::time::Monotonic;
+use crate::time::{Monotonic, WallTime};
 
 /// Every configured node by role. A node may stand in two lists: an observer's report is added to
 /// ours.
@@ -72,6 +72,8 @@ pub struct Standby {
     pub replay: Option<Lsn>,
     /// Replication lag as last known.
     pub lag: Option<Duration>,
+    /// Commit time of the last replayed transaction.
+    pub last_replay: Option<WallTime>,
     /// Its system identifier.
     pub system: Option<String>,
     /// The timeline of its data.
@@ -186,6 +188,7 @@ impl NodeMap {
                 receive: None,
                 replay: None,
                 lag: None,
+                last_replay: None,
                 system: None,
                 timeline: None,
             };
@@ -217,6 +220,7 @@ impl NodeMap {
                 receive: answer.receive,
                 replay: answer.replay,
                 lag: own.replication_lag,
+                last_replay: answer.last_replay,
                 system: answer.identity.system.clone(),
                 timeline: answer.identity.timeline,
             },
@@ -331,6 +335,7 @@ impl NodeMap {
             receive: sighting.receive,
             replay: sighting.replay,
             lag: sighting.lag(),
+            last_replay: sighting.last_replay,
             system: sighting.identity.system.clone(),
             timeline: sighting.identity.timeline,
         };

@@ -105,7 +105,8 @@ impl ClusterState {
         };
         self.history.reported(node, role);
         if answer.in_recovery {
-            self.history.has_position(node, answer.position());
+            let timeline = answer.identity.timeline;
+            self.history.has_position(node, answer.position(), timeline);
             let before = before.answer.as_ref();
             let before = before.map(|before| (before.at, before.receive));
             self.learn_wal(
@@ -260,7 +261,7 @@ impl ClusterState {
             .filter(|(other, _)| *other != node && self.is_of_our_history(other, context))
             .filter_map(|(other, state)| Some((other, state.answer.as_ref()?)))
             .filter(|(_, other)| other.in_recovery && other.at <= asked && other.position() > lsn)
-            .map(|(other, answer)| (other.clone(), answer.position()))
+            .map(|(other, answer)| (other.clone(), answer.divergence()))
             .collect();
         self.history.diverged.extend(ahead);
     }

@@ -12,7 +12,7 @@ mod report;
 pub(crate) mod scenario;
 mod state;
 
-pub use history::{History, LastPrimary, Received, Role};
+pub use history::{Divergence, History, LastPrimary, Received, Role};
 pub use lsn::{Lsn, ParseLsnError};
 pub use map::{NodeMap, Reached, Standby, Witness};
 pub use merge::Context;

@@ -89,6 +89,7 @@ impl ClusterState {
                 self.history.gone.remove(&node);
             }
             if sighting.connected && in_recovery {
+                self.learn_position_from(&node, &sighting);
                 let before = before.get(&node);
                 let before = before.map(|before| (before.at, before.receive));
                 self.learn_wal(
@@ -99,6 +100,18 @@ impl ClusterState {
                     context,
                 );
             }
+        }
+    }
+
+    /// An observer's report ends a divergence if it is later than our own last answer, which may be
+    /// what proved it, by more than its times are exact.
+    fn learn_position_from(&mut self, node: &NodeName, sighting: &Sighting) {
+        let ours = self.nodes.get(node).and_then(|state| state.answer.as_ref());
+        let is_later = ours.is_some_and(|ours| ours.at + sighting.resolution < sighting.at);
+        let position = sighting.receive.max(sighting.replay);
+        if let Some(position) = position.filter(|_| is_later) {
+            self.history
+                .has_position(node, position, sighting.identity.timeline);
         }
     }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{
-    DaemonState, History, Identity, Lsn, Presence, ProbeFailure, ReplicationSlot, Witness,
+    DaemonState, Divergence, History, Identity, Lsn, Presence, ProbeFailure, ReplicationSlot,
+    Witness,
 };
 use crate::config::{NodeName, ObserverName};
 use crate::time::{Monotonic, WallTime};
@@ -165,6 +166,14 @@ impl NodeAnswer {
     /// How far ahead it is: the higher of receive and replay position, 0 if it has neither.
     pub fn position(&self) -> Lsn {
         self.receive.max(self.replay).unwrap_or_default()
+    }
+
+    /// What proves another history than the primary's, if the primary is behind this.
+    pub(super) fn divergence(&self) -> Divergence {
+        Divergence {
+            position: self.position(),
+            timeline: self.identity.timeline,
+        }
     }
 }
 

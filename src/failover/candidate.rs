@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Snapshot;
 use crate::cluster::{DaemonState, Lsn, OwnDaemon, Standby, Witness};
 use crate::config::NodeName;
-use crate::time::Monotonic;
+use crate::time::{Monotonic, WallTime};
 
 /// A standby that could be promoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Contender {
     pub priority: i64,
     /// Its replication lag, as last known.
     pub lag: Option<Duration>,
+    /// Commit time of the last replayed transaction, by the clock of the primary.
+    pub last_replay: Option<WallTime>,
     /// Is it a candidate, and the first of them.
     pub place: Place,
 }
@@ -157,6 +159,7 @@ impl Contender {
             position: standby.position(),
             priority: priorities.get(node).copied().unwrap_or_default(),
             lag: standby.lag,
+            last_replay: standby.last_replay,
             place: snapshot.place_of(node, standby, evidence),
         }
     }
@@ -217,7 +220,9 @@ impl Snapshot<'_> {
     fn other_history(&self, node: &NodeName, standby: &Standby) -> Option<Place> {
         let history = &self.state.history;
         if let Some(proof) = history.diverged.get(node) {
-            return Some(Place::Diverged { proof: *proof });
+            return Some(Place::Diverged {
+                proof: proof.position,
+            });
         }
         let primary = history.last_primary.as_ref()?;
         let (ours, theirs) = (standby.timeline?, primary.timeline?);
@@ -301,26 +306,30 @@ fn yield_after_failure(snapshot: &Snapshot<'_>, contenders: &mut [Contender]) {
     }
 }
 
-/// Among those equally far ahead, whoever lags much more than the others has a delayed replay.
+/// Among those equally far ahead, whoever has replayed much less than the others has a delayed
+/// replay.
 fn sort(contenders: &mut [Contender], warning: Duration) {
-    let least = contenders.iter().filter_map(|it| it.lag).min();
-    let delayed = |lag: Option<Duration>| is_delayed(lag, least, warning);
+    let latest = contenders.iter().filter_map(|it| it.last_replay).max();
+    let delayed = |it: &Contender| is_delayed(it.last_replay, latest, warning);
     contenders.sort_by(|a, b| {
-        let key = |it: &Contender| (it.position, it.priority, Reverse(delayed(it.lag)));
+        let key = |it: &Contender| (it.position, it.priority, Reverse(delayed(it)));
         (key(b), &b.node).cmp(&(key(a), &a.node))
     });
 }
 
-fn is_delayed(lag: Option<Duration>, least: Option<Duration>, warning: Duration) -> bool {
-    lag.zip(least)
-        .is_some_and(|(lag, least)| lag > least + warning)
+/// The difference of two lags, as the primary's clock has it. Lags themselves contain each server's
+/// own clock and the time of its poll, by which two daemons could come to different answers.
+fn is_delayed(last_replay: Option<WallTime>, latest: Option<WallTime>, warning: Duration) -> bool {
+    last_replay
+        .zip(latest)
+        .is_some_and(|(last_replay, latest)| latest.since(last_replay) > warning)
 }
 
 fn place_after(first: &Contender, contender: &Contender, warning: Duration) -> Place {
     let (ahead, behind) = (first.position.bytes(), contender.position.bytes());
     match ahead.saturating_sub(behind) {
         0 if contender.priority != first.priority => Place::LowerPriority,
-        0 if is_delayed(contender.lag, first.lag, warning) => Place::Delayed,
+        0 if is_delayed(contender.last_replay, first.last_replay, warning) => Place::Delayed,
         0 => Place::LowerName,
         bytes => Place::FurtherBehind { bytes },
     }
@@ -342,11 +351,14 @@ pub(super) fn would_go_first(snapshot: &Snapshot<'_>, node: &NodeName) -> bool {
     {
         return false;
     }
+    let latest = theirs.last_replay.max(ours.last_replay);
     let rank = |node: &NodeName, standby: &Standby| {
         let priority = config.failover_priorities.get(node).copied();
+        let is_delayed = is_delayed(standby.last_replay, latest, config.warning_lag);
         (
             standby.position(),
             priority.unwrap_or_default(),
+            Reverse(is_delayed),
             node.clone(),
         )
     };

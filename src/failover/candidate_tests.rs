@@ -36,6 +36,13 @@ fn a_delayed_standby_goes_last_among_equals() {
         "300",
         "s2 first, s1 lower_priority",
     );
+    // By what each has replayed, whenever it was polled, and not by clocks of the standbys.
+    let polled = |s1: f64| {
+        format!("5 p primary; 300 p unreachable; {s1} s1 standby 0/50 1; 299.9 s2 standby 0/50 31")
+    };
+    check_places("", &polled(299.8), "300", "s2 first, s1 lower_name");
+    check_places("", &polled(299.9), "300", "s2 first, s1 lower_name");
+    check_places("", &polled(299.95), "300", "s1 first, s2 delayed");
 }
 
 #[test]

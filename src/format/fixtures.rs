@@ -141,7 +141,7 @@ pub(super) fn memory(mono: Option<Monotonic>) -> Memory {
         saved: Some(contact.clone()),
         primaries: BTreeSet::from(["p".into(), "q".into()]),
         superseded: BTreeMap::from([("q".into(), "p".into())]),
-        diverged: BTreeMap::from([("s2".into(), "0/5000070".parse().unwrap())]),
+        diverged: BTreeMap::from([("s2".into(), "0/5000070@1".parse().unwrap())]),
         last_primary: Some(PastPrimary {
             node: "p".into(),
             lsn: lsn("0/5000060"),

@@ -236,7 +236,7 @@ impl MemoryForm {
                 diverged: diverged
                     .unwrap_or_default()
                     .iter()
-                    .filter_map(|(node, lsn)| Some((node.as_str().into(), lsn.parse().ok()?)))
+                    .filter_map(|(node, proof)| Some((node.as_str().into(), proof.parse().ok()?)))
                     .collect(),
                 last_primary: last.and_then(|last| last.read(clocks, odd)),
                 witnesses: witnesses

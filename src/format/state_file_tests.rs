@@ -286,7 +286,7 @@ fn keys_of_the_original_look_as_it_shows_them() {
         "contacts": {"p": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"}}, "standbys": ["s1"],
         "failover": {"primary": "p", "outcome": "succeeded", "monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"},
         "failover_failed": true, "saved": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"},
-        "primaries": ["p", "q"], "superseded": {"q": "p"}, "diverged": {"s2": "0/5000070"},
+        "primaries": ["p", "q"], "superseded": {"q": "p"}, "diverged": {"s2": "0/5000070@1"},
         "last_primary": {"node": "p", "lsn": "0/5000060", "timeline": 7,
             "since": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"},
             "at": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"}},

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::cluster::Lsn;
+use crate::cluster::{Divergence, Lsn};
 use crate::config::{NodeName, ObserverName};
 use crate::time::{Monotonic, Now, WallTime};
 
@@ -29,8 +29,8 @@ pub struct Memory {
     pub primaries: BTreeSet<NodeName>,
     /// Primaries in whose place another one has come, and which.
     pub superseded: BTreeMap<NodeName, NodeName>,
-    /// Standbys of another history than the last primary's, and the position that proved it.
-    pub diverged: BTreeMap<NodeName, Lsn>,
+    /// Standbys of another history than the last primary's, and what proved it.
+    pub diverged: BTreeMap<NodeName, Divergence>,
     /// The last primary that answered.
     pub last_primary: Option<PastPrimary>,
     /// Which primaries each observer has ever reported.

@@ -355,7 +355,7 @@ fn a_header_tells_what_was_remembered_and_maintenance() {
         saved: Some(contact(Some(9))),
         primaries: ["p".into(), "q".into()].into(),
         superseded: [("q".into(), "p".into())].into(),
-        diverged: [("s1".into(), Lsn::from_bytes(7))].into(),
+        diverged: [("s1".into(), "0/7".parse().unwrap())].into(),
         last_primary: Some(PastPrimary {
             node: "p".into(),
             lsn: lsn("0/5"),

@@ -17,8 +17,8 @@ pub(crate) struct Table {
     /// A primary lived that the daemon could reach, and which the operator has taken out of its
     /// configuration or declared gone.
     pub(crate) by_the_operators_word: u64,
-    /// Clean deaths that were not judged: a standby was rewound, and a daemon still takes it for one
-    /// of another history.
+    /// Clean deaths that were not judged: a standby that tells no timeline was rewound, and a daemon
+    /// still takes it for one of another history.
     pub(crate) rewound_unnoticed: u64,
     /// A second promotion in one outage, by what was wrong meanwhile.
     pub(crate) second_by_cause: BTreeMap<&'static str, u64>,
