@@ -185,3 +185,7 @@ fn own_lag(snapshot: &Snapshot<'_>) -> Option<LagFigure> {
         failover_limit: config.failover_lag,
     })
 }
+
+#[cfg(test)]
+#[path = "figures_tests.rs"]
+mod tests;

@@ -121,7 +121,13 @@ fn are_willing(world: &World<'_>, truth: &Truth, group: &[HostId]) -> bool {
             };
             let config = world.config(*node);
             let never = config.never_promote.contains(&world.setup().nodes[*node]);
-            let of_history = last.is_some_and(|last| databases[*node].is_part_of(last));
+            let of_history = last.is_some_and(|last| {
+                // Once the last primary itself is rewound, its history is gone: everybody else is
+                // of an older one, and an operator must decide.
+                let mut forks = last.history.iter();
+                let is_whole = forks.any(|fork| Some(fork.term) == last.term);
+                is_whole && databases[*node].is_part_of(last)
+            });
             let knows_primary = world.remembered(*node).is_some();
             of_history && knows_primary && (never || case.is_willing(*node, since))
         })
