@@ -155,6 +155,7 @@ pub(super) fn memory(mono: Option<Monotonic>) -> Memory {
         failover_stuck: true,
         diverged_standby: true,
         primary_flapping: true,
+        primary_not_writing: true,
     }
 }
 

@@ -55,6 +55,8 @@ pub(super) struct MemoryForm {
     diverged_standby: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     primary_flapping: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    primary_not_writing: bool,
     /// Keys of a newer version, or mistakes.
     #[serde(flatten, skip_serializing)]
     others: BTreeMap<String, IgnoredAny>,
@@ -183,6 +185,7 @@ impl MemoryForm {
             failover_stuck: memory.failover_stuck,
             diverged_standby: memory.diverged_standby,
             primary_flapping: memory.primary_flapping,
+            primary_not_writing: memory.primary_not_writing,
             others: BTreeMap::new(),
         }
     }
@@ -249,6 +252,7 @@ impl MemoryForm {
                 failover_stuck: self.failover_stuck,
                 diverged_standby: self.diverged_standby,
                 primary_flapping: self.primary_flapping,
+                primary_not_writing: self.primary_not_writing,
             },
         }
     }

@@ -18,6 +18,7 @@ pub fn alert_file(alert: Alert) -> &'static str {
         Alert::FailoverStuck => "failover_stuck",
         Alert::DivergedStandby => "diverged_standby",
         Alert::PrimaryFlapping => "primary_flapping",
+        Alert::PrimaryNotWriting => "primary_not_writing",
     }
 }
 

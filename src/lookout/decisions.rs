@@ -61,6 +61,7 @@ impl Decisions {
             lag_warning: self.lag.is_raised(),
             diverged_standby: self.watch.stands(Alert::DivergedStandby),
             primary_flapping: self.watch.stands(Alert::PrimaryFlapping),
+            primary_not_writing: self.watch.stands(Alert::PrimaryNotWriting),
             ..self.facts.memory(self.outage.went_first(), config, now)
         }
     }

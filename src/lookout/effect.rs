@@ -172,4 +172,6 @@ pub enum Alert {
     DivergedStandby,
     /// The primary comes and goes.
     PrimaryFlapping,
+    /// The primary answers, and its WAL does not grow any more.
+    PrimaryNotWriting,
 }

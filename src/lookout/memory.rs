@@ -45,6 +45,8 @@ pub struct Memory {
     pub diverged_standby: bool,
     /// The alert `primary_flapping` stands.
     pub primary_flapping: bool,
+    /// The alert `primary_not_writing` stands.
+    pub primary_not_writing: bool,
 }
 
 /// The last primary, for a later process.

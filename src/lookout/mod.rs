@@ -25,6 +25,7 @@ mod turn;
 mod watch;
 #[cfg(test)]
 mod world;
+mod writing;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,12 +1,13 @@
 //! What operators are told of besides decisions: warnings, each once, and the alerts of a standby of
-//! another history and of a primary that comes and goes.
+//! another history, and of a primary that comes and goes or does not write.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::turn::Turn;
+use super::writing::Writing;
 use super::{Alert, Effect, Memory, Round};
 use crate::cluster::ClusterState;
-use crate::config::Config;
+use crate::config::{Config, NodeName};
 use crate::time::Monotonic;
 
 /// What has been logged and raised.
@@ -17,6 +18,8 @@ pub(super) struct Watch {
     /// Whether each alert stands.
     diverged: bool,
     flapping: bool,
+    not_writing: bool,
+    writing: Writing,
     /// An operator had to choose among the connected primaries in the last round.
     needed_an_operator: bool,
     /// When the primary was lost, the latest last.
@@ -28,6 +31,7 @@ impl Watch {
         Self {
             diverged: memory.diverged_standby,
             flapping: memory.primary_flapping,
+            not_writing: memory.primary_not_writing,
             ..Self::default()
         }
     }
@@ -37,6 +41,7 @@ impl Watch {
         match alert {
             Alert::DivergedStandby => self.diverged,
             Alert::PrimaryFlapping => self.flapping,
+            Alert::PrimaryNotWriting => self.not_writing,
             _ => false,
         }
     }
@@ -85,7 +90,16 @@ impl Watch {
                 )
             },
         );
-        if round.map.sole_primary().is_none() {
+        let primary = round.map.sole_primary();
+        if let Some(is_stuck) = self.writing.is_stuck(primary, state, config) {
+            let text = || {
+                let primary = primary.map_or("", NodeName::as_str);
+                format!("the primary {primary} answers, but writes no WAL: look at its storage")
+            };
+            let alert = Alert::PrimaryNotWriting;
+            raise(&mut self.not_writing, is_stuck, alert, turn, text);
+        }
+        if primary.is_none() {
             return;
         }
         let diverged: Vec<_> = state

@@ -99,10 +99,12 @@ impl DecisionLine {
             }
             // Alerts that no decision makes.
             Effect::RaiseAlert {
-                alert: Alert::DivergedStandby | Alert::PrimaryFlapping,
+                alert: Alert::DivergedStandby | Alert::PrimaryFlapping | Alert::PrimaryNotWriting,
                 ..
             }
-            | Effect::ClearAlert(Alert::DivergedStandby | Alert::PrimaryFlapping) => {}
+            | Effect::ClearAlert(
+                Alert::DivergedStandby | Alert::PrimaryFlapping | Alert::PrimaryNotWriting,
+            ) => {}
             Effect::RaiseAlert { alert, .. } => {
                 self.alerts_raised.insert(alert_file(*alert));
             }

@@ -369,6 +369,7 @@ fn a_header_tells_what_was_remembered_and_maintenance() {
         failover_stuck: true,
         diverged_standby: true,
         primary_flapping: true,
+        primary_not_writing: true,
     };
     let mut recorder = recorder();
     recorder.push_turn(true, None, now(9));

@@ -2,6 +2,7 @@
 //! hangs and cannot be killed.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use nix::unistd::Uid;
 
 use crate::harness::cluster::PRIMARY;
 use crate::harness::daemon::seconds_now;
+use crate::harness::fleet::LIMIT;
 use crate::harness::postgres::which;
 use crate::harness::run_dir::run;
 use crate::harness::vitals::{longest_unasked, peak_kib};
@@ -22,7 +24,8 @@ struct Disk {
 }
 
 impl Disk {
-    fn below(dir: &Path) -> Result<Self, String> {
+    /// Room for so many bytes.
+    fn below(dir: &Path, bytes: u64) -> Result<Self, String> {
         if !Uid::effective().is_root() {
             return Err("a disk of its own needs root".to_owned());
         }
@@ -32,7 +35,7 @@ impl Disk {
         let (image, mount) = (dir.join("disk"), dir.join("mounted"));
         fs::create_dir_all(&mount).expect("a directory to mount at");
         fs::File::create(&image)
-            .and_then(|file| file.set_len(16 << 20))
+            .and_then(|file| file.set_len(bytes))
             .expect("a file to be a disk");
         run(Command::new("mkfs.ext4").arg("-q").arg(&image)).map_err(|error| error.to_string())?;
         run(Command::new("mount")
@@ -68,7 +71,7 @@ fn a_disk_that_hangs_delays_no_failover() {
     let Some(mut cluster) = Cluster::start(&["s1"]) else {
         return;
     };
-    let Some(disk) = or_skip(Disk::below(cluster.dir())) else {
+    let Some(disk) = or_skip(Disk::below(cluster.dir(), 16 << 20)) else {
         return;
     };
     let (state_file, alert) = (
@@ -146,6 +149,41 @@ fn a_disk_that_hangs_delays_no_failover() {
     fleet["s1"].signal(Signal::SIGTERM);
     assert!(fleet["s1"].wait_exit(Duration::from_secs(3)).success());
     disk.thaw();
+}
+
+/// The primary's WAL is on a disk that freezes. It answers all the same, and so it is not replaced.
+#[test]
+fn a_primary_whose_wal_is_not_written_is_an_alert_and_no_failover() {
+    let Some(mut cluster) = Cluster::prepare(&["s1"]) else {
+        return;
+    };
+    let Some(disk) = or_skip(Disk::below(cluster.dir(), 128 << 20)) else {
+        return;
+    };
+    let wal = cluster[PRIMARY].data.join("pg_wal");
+    let moved = disk.mount.join("pg_wal");
+    run(Command::new("cp").arg("-a").arg(&wal).arg(&moved)).unwrap();
+    fs::remove_dir_all(&wal).unwrap();
+    symlink(&moved, &wal).unwrap();
+    cluster.start_all();
+    let mut fleet = Fleet::start(&cluster, |_, _| ());
+    fleet.nobody_promotes_for(LIMIT);
+    assert!(!fleet["s1"].has_alert("primary_not_writing"));
+
+    disk.freeze();
+    for name in ["s1", "o"] {
+        fleet[name].wait_alert("primary_not_writing", "primary p answers");
+    }
+    fleet.nobody_promotes_for(LIMIT);
+    assert_eq!(fleet["s1"].state()[PRIMARY]["connection"], true);
+    disk.thaw();
+    for name in ["s1", "o"] {
+        wait_until("the alert is removed", SOON, || {
+            !fleet[name].has_alert("primary_not_writing")
+        });
+    }
+    fleet.nobody_promotes_for(1.0);
+    assert_eq!(cluster.primaries(), [PRIMARY]);
 }
 
 /// Has this process a child in uninterruptible sleep.
