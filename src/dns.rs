@@ -6,7 +6,9 @@
 //! comes back because it came through a pipe.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{AddrParseError, IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::time::Monotonic;
@@ -22,12 +24,69 @@ pub struct Cache {
 pub struct Answer {
     /// Its addresses, fresh or stale, in the order in which they are to be tried. Empty while
     /// nothing is known.
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Vec<Address>,
     /// The caller is to look the name up now, and to tell [`Cache::finished`] what came of it,
     /// whatever it is. Said once per look-up.
     pub wants_lookup: bool,
+    /// A look-up runs, or is wanted.
+    pub is_running: bool,
     /// Why there is no newer answer: what the last look-up said, if it failed.
     pub failure: Option<String>,
+}
+
+/// An address, and which of this machine's interfaces it belongs to: a link-local one of IPv6 means
+/// nothing without (RFC 4007).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    ip: IpAddr,
+    /// The number of the interface; 0: any.
+    scope: u32,
+}
+
+impl Address {
+    /// Where a port of it is.
+    pub fn at(self, port: u16) -> SocketAddr {
+        match self.ip {
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, self.scope).into(),
+            IpAddr::V4(_) => SocketAddr::new(self.ip, port),
+        }
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        let scope = match address {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(address) => address.scope_id(),
+        };
+        let ip = address.ip();
+        Self { ip, scope }
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddrParseError;
+
+    /// An address, of IPv6 also with `%` and the number of an interface behind it.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (ip, scope) = text.split_once('%').unwrap_or((text, "0"));
+        match scope.parse() {
+            Ok(scope) if ip.len() < text.len() => ip.parse().map(|ip: Ipv6Addr| Self {
+                ip: ip.into(),
+                scope,
+            }),
+            _ => text.parse().map(|ip| Self { ip, scope: 0 }),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.scope {
+            0 => self.ip.fmt(f),
+            scope => write!(f, "{}%{scope}", self.ip),
+        }
+    }
 }
 
 impl Cache {
@@ -51,23 +110,35 @@ impl Cache {
         Answer {
             addresses: entry.addresses.clone(),
             wants_lookup,
+            is_running: entry.is_running,
             failure: entry.failure.clone(),
+        }
+    }
+
+    /// What is known of `name` has led to no server, which may have moved: it is to be looked up anew,
+    /// unless that was done a moment ago. The known addresses stay in use.
+    pub fn doubt(&mut self, name: &str, now: Monotonic) {
+        if let Some(entry) = self.names.get_mut(name)
+            && entry.finished_at.is_none_or(|at| at + LEAST_AGE <= now)
+        {
+            entry.next_lookup = None;
         }
     }
 
     /// The look-up of `name` has ended, or could not begin. An answer for a name that was forgotten
     /// meanwhile is dropped.
-    pub fn finished(&mut self, name: &str, outcome: Result<Vec<IpAddr>, String>, now: Monotonic) {
+    pub fn finished(&mut self, name: &str, outcome: Result<Vec<Address>, String>, now: Monotonic) {
         let Some(entry) = self.names.get_mut(name) else {
             return;
         };
-        entry.is_running = false;
+        (entry.is_running, entry.finished_at) = (false, Some(now));
         match outcome {
             Ok(mut addresses) if !addresses.is_empty() => {
                 addresses.truncate(MOST_ADDRESSES);
                 *entry = Entry {
                     addresses,
                     next_lookup: Some(now + FRESH_FOR),
+                    finished_at: Some(now),
                     ..Entry::default()
                 };
             }
@@ -100,7 +171,7 @@ pub fn can_be_looked_up(name: &str) -> bool {
 
 /// What the helper printed: addresses, one per line, in the order in which they are to be tried.
 /// `succeeded` is its exit status; what a failed one printed is the reason.
-pub fn parse_answer(succeeded: bool, printed: &[u8]) -> Result<Vec<IpAddr>, String> {
+pub fn parse_answer(succeeded: bool, printed: &[u8]) -> Result<Vec<Address>, String> {
     let text = String::from_utf8_lossy(printed.get(..ANSWER_BYTES).unwrap_or(printed));
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     if !succeeded {
@@ -127,6 +198,8 @@ pub fn parse_answer(succeeded: bool, printed: &[u8]) -> Result<Vec<IpAddr>, Stri
 /// How long an answer counts as fresh. Older ones are used as well, while a new look-up runs
 /// beside.
 const FRESH_FOR: Duration = Duration::from_secs(30);
+/// An answer of this age is not doubted.
+const LEAST_AGE: Duration = Duration::from_secs(1);
 /// From a failed look-up to the next.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Addresses of one name that are kept: who has more does not get them all tried before the
@@ -143,9 +216,11 @@ const REASON_CHARS: usize = 200;
 #[derive(Debug, Default)]
 struct Entry {
     /// The last good answer.
-    addresses: Vec<IpAddr>,
+    addresses: Vec<Address>,
     /// Not before this; `None` is at once.
     next_lookup: Option<Monotonic>,
+    /// When the last look-up ended.
+    finished_at: Option<Monotonic>,
     is_running: bool,
     failure: Option<String>,
 }
@@ -165,19 +240,20 @@ mod tests {
         Monotonic::from_duration(Duration::from_secs(seconds))
     }
 
-    fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+    fn addresses(texts: &[&str]) -> Vec<Address> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
     /// One step per line: at which second, what happens to the name `db`, and what is known of it
     /// afterwards as `addresses / wants / failure`. A question is `?`, an answer its addresses, a
-    /// failure `!` and its reason.
+    /// failure `!` and its reason, a doubt `~`.
     fn check(steps: &[(u64, &str, &str)]) {
         let mut cache = Cache::default();
         for &(second, step, expected) in steps {
             match step.strip_prefix('!') {
                 Some(reason) => cache.finished("db", Err(reason.to_owned()), at(second)),
                 None if step == "?" => {}
+                None if step == "~" => cache.doubt("db", at(second)),
                 None => cache.finished(
                     "db",
                     Ok(addresses(&step.split(' ').collect::<Vec<_>>())),
@@ -188,7 +264,7 @@ mod tests {
             let known = answer
                 .addresses
                 .iter()
-                .map(IpAddr::to_string)
+                .map(Address::to_string)
                 .collect::<Vec<_>>()
                 .join(" ");
             let wants = if answer.wants_lookup { "wants" } else { "-" };
@@ -229,6 +305,45 @@ mod tests {
     }
 
     #[test]
+    fn a_doubted_answer_is_looked_up_anew_at_once_and_stays_in_use() {
+        check(&[
+            (0, "?", " / wants / -"),
+            (0, "192.0.2.1", "192.0.2.1 / - / -"),
+            (0, "~", "192.0.2.1 / - / -"),
+            (1, "~", "192.0.2.1 / wants / -"),
+            (2, "~", "192.0.2.1 / - / -"),
+            (2, "!timed out", "192.0.2.1 / - / timed out"),
+            (3, "~", "192.0.2.1 / wants / timed out"),
+            (3, "192.0.2.2", "192.0.2.2 / - / -"),
+        ]);
+    }
+
+    #[test]
+    fn an_address_keeps_its_interface() {
+        let check = |text: &str, expected: Option<&str>| {
+            let address = text.parse::<Address>().ok();
+            let at = address.map(|address| address.at(5432).to_string());
+            assert_eq!(at.as_deref(), expected, "{text}");
+            if let Some(address) = address {
+                assert_eq!(Address::from(address.at(1)).to_string(), text);
+            }
+        };
+        check("192.0.2.1", Some("192.0.2.1:5432"));
+        check("fe80::1", Some("[fe80::1]:5432"));
+        check("fe80::1%3", Some("[fe80::1%3]:5432"));
+        for text in [
+            "fe80::1%",
+            "fe80::1%eth0",
+            "fe80::1%-1",
+            "192.0.2.1%3",
+            "%3",
+            "h%3",
+        ] {
+            check(text, None);
+        }
+    }
+
+    #[test]
     fn a_name_that_never_had_an_answer_says_why_and_is_tried_again() {
         check(&[
             (0, "?", " / wants / -"),
@@ -252,7 +367,7 @@ mod tests {
     #[test]
     fn literals_are_never_looked_up_and_nonsense_neither() {
         let mut cache = Cache::default();
-        for literal in ["192.0.2.1", "2001:db8::1"] {
+        for literal in ["192.0.2.1", "2001:db8::1", "fe80::1%2"] {
             let expected = Answer {
                 addresses: addresses(&[literal]),
                 ..Answer::default()
@@ -268,7 +383,8 @@ mod tests {
     fn a_name_has_so_many_addresses_and_no_more() {
         let mut cache = Cache::default();
         cache.lookup("db", at(0));
-        let many: Vec<IpAddr> = (0..100).map(|n| IpAddr::from([192, 0, 2, n])).collect();
+        let many: Vec<String> = (0..100).map(|n| format!("192.0.2.{n}")).collect();
+        let many = many.iter().map(|text| text.parse().unwrap()).collect();
         cache.finished("db", Ok(many), at(0));
         assert_eq!(cache.lookup("db", at(0)).addresses.len(), MOST_ADDRESSES);
     }
@@ -285,6 +401,7 @@ mod tests {
             cache.lookup("db", at(0)),
             Answer {
                 wants_lookup: true,
+                is_running: true,
                 ..Answer::default()
             }
         );
@@ -321,8 +438,8 @@ mod tests {
         };
         check(
             true,
-            "192.0.2.1\n2001:db8::1\n",
-            Ok(&["192.0.2.1", "2001:db8::1"]),
+            "192.0.2.1\n2001:db8::1\nfe80::1%7\n",
+            Ok(&["192.0.2.1", "2001:db8::1", "fe80::1%7"]),
         );
         check(true, "192.0.2.1\r\n\n192.0.2.1", Ok(&["192.0.2.1"]));
         check(true, "", Err("the name has no address"));

@@ -2,7 +2,7 @@
 //! state file when the daemon is down.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -74,8 +74,9 @@ fn read_answer(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 /// May block: this is not the daemon.
 fn connect(address: &str, port: u16) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for ip in resolve::addresses(address)? {
-        match TcpStream::connect_timeout(&SocketAddr::new(ip, port), TIME_LIMIT) {
+    for mut at in resolve::addresses(address.trim_matches(['[', ']']))? {
+        at.set_port(port);
+        match TcpStream::connect_timeout(&at, TIME_LIMIT) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }

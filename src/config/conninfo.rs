@@ -132,7 +132,7 @@ impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
             HostAddress::Socket(path) => write!(f, "{}", path.display()),
-            HostAddress::Ip(IpAddr::V6(_)) if self.name.contains(':') => {
+            HostAddress::Ip(IpAddr::V6(_)) | HostAddress::Name(_) if self.name.contains(':') => {
                 write!(f, "[{}]:{}", self.name, self.port)
             }
             _ => write!(f, "{}:{}", self.name, self.port),

@@ -116,11 +116,9 @@ fn numeric(text: &str) -> Option<HostAddress> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(HostAddress::Ip(address));
     }
-    let (address, _scope) = text.split_once('%')?;
-    address
-        .parse::<std::net::Ipv6Addr>()
-        .ok()
-        .map(|_| HostAddress::Name(text.to_owned()))
+    let (address, scope) = text.split_once('%')?;
+    let is_address = address.parse::<std::net::Ipv6Addr>().is_ok() && !scope.is_empty();
+    is_address.then(|| HostAddress::Name(text.to_owned()))
 }
 
 fn socket_name(directory: &str, port: u16) -> String {
@@ -231,6 +229,11 @@ mod tests {
         check(
             "host=fe80::1%eth0",
             &["fe80::1%eth0 Name(\"fe80::1%eth0\") 5432"],
+        );
+        check("host=h hostaddr=fe80::1%2", &["h Name(\"fe80::1%2\") 5432"]);
+        check(
+            "postgres://[fe80::1%25eth0]:7/db",
+            &["fe80::1%eth0 Name(\"fe80::1%eth0\") 7"],
         );
         check("host=h hostaddr=10.0.0.1", &["h Ip(10.0.0.1) 5432"]);
         check("hostaddr=10.0.0.1", &["10.0.0.1 Ip(10.0.0.1) 5432"]);

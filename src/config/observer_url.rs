@@ -26,7 +26,8 @@ pub(super) fn parse(url: &str) -> Result<ObserverUrl, &'static str> {
     }
     let (host, port) = split_authority(authority, if encrypted { HTTPS_PORT } else { HTTP_PORT })?;
     Ok(ObserverUrl {
-        host: host.to_owned(),
+        // How RFC 6874 writes an interface, and how people do.
+        host: host.replace("%25", "%"),
         port,
         encrypted,
         path: path.trim_end_matches('/').to_owned(),
@@ -49,7 +50,11 @@ fn split_authority(authority: &str, default_port: u16) -> Result<(&str, u16), &'
     let (host, tail) = match authority.strip_prefix('[') {
         Some(inner) => {
             let (address, tail) = inner.split_once(']').ok_or("expected a closing bracket")?;
-            let literal = address.parse::<std::net::Ipv6Addr>();
+            let (literal, scope) = address.split_once('%').unwrap_or((address, "25x"));
+            if matches!(scope, "" | "25") {
+                return Err("expected the name of an interface after the percent sign");
+            }
+            let literal = literal.parse::<std::net::Ipv6Addr>();
             literal.map_err(|_| "expected an IPv6 address in the brackets")?;
             (address, tail)
         }
@@ -98,6 +103,10 @@ mod tests {
         check("http://o:1/a/b/", Some(("o", 1, "/a/b")));
         check("http://[::1]:15000/", Some(("::1", 15000, "")));
         check("http://[::1]", Some(("::1", 80, "")));
+        for url in ["http://[fe80::1%25eth0]:1/a", "http://[fe80::1%eth0]:1/a"] {
+            check(url, Some(("fe80::1%eth0", 1, "/a")));
+        }
+        check("http://[fe80::1%252]", Some(("fe80::1%2", 80, "")));
     }
 
     #[test]
@@ -128,6 +137,9 @@ mod tests {
             "http://o\r\nX:1",
             "http://[::1",
             "http://[x]",
+            "http://[x%eth0]",
+            "http://[fe80::1%]",
+            "http://[fe80::1%25]",
             "http://[::1]x",
             "http://::1",
             "http://å",

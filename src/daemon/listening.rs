@@ -11,6 +11,7 @@ use mio::net::TcpStream;
 use super::io::{Io, Owner, READ_WRITE};
 use super::names::Remote;
 use crate::config::Config;
+use crate::dns::Address;
 use crate::lookout::Trouble;
 use crate::net::{Accepting, Listener};
 use crate::time::Monotonic;
@@ -104,7 +105,7 @@ impl Listening {
     /// Logs each failure once.
     fn listen_on(&mut self, wanted: &mut Wanted, io: &mut Io) -> bool {
         let found = wanted.name.as_ref().and_then(|name| name.address);
-        let found = found.map(|address| address.ip().to_string());
+        let found = found.map(|address| Address::from(address).to_string());
         let address = found.as_deref().or(wanted.address.as_deref());
         let bound = self.bind(address, wanted.port, io);
         let failure = match bound.and_then(|listener| self.listen(listener, io)) {
@@ -140,7 +141,7 @@ impl Listening {
             {
                 self.stop(io);
                 Listener::bind(address, port).or_else(|_| {
-                    let back = Listener::bind(Some(&ours.ip().to_string()), ours.port());
+                    let back = Listener::bind(Some(&Address::from(ours).to_string()), ours.port());
                     back.and_then(|listener| self.listen(listener, io))?;
                     Err(error)
                 })
@@ -173,7 +174,7 @@ impl Wanted {
         Self {
             address: address.map(str::to_owned),
             port,
-            name: name.map(|name| Remote::new(name, port, now)),
+            name: name.map(|name| Remote::new(name.trim_matches(['[', ']']), port, now)),
             retry_at: name.is_none().then_some(now),
             failure: None,
         }

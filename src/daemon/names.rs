@@ -1,19 +1,35 @@
 //! Host names and their addresses: what is known, and when a name is looked up again. getaddrinfo
 //! blocks, so each look-up is a helper process, and nothing waits for it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::children::{Exit, Task, TimeLimit, helper};
 use super::io::Io;
 use crate::config::{Config, HostAddress, SyslogAddress};
-use crate::dns;
+use crate::dns::{self, Address};
 use crate::time::Monotonic;
 
 /// The addresses of `name`, never none; `Ok(None)` while it is being looked up. Starts a look-up if
 /// one is due.
-pub(super) fn look_up(name: &str, io: &mut Io) -> Result<Option<Vec<IpAddr>>, String> {
+pub(super) fn look_up(name: &str, io: &mut Io) -> Result<Option<Vec<Address>>, String> {
+    let known = ask(name, io);
+    match known.failure {
+        _ if !known.addresses.is_empty() => Ok(Some(known.addresses)),
+        Some(reason) => Err(reason),
+        None => Ok(None),
+    }
+}
+
+/// The addresses of `name`, which led to no server, once they are looked up anew; `None` until then.
+pub(super) fn look_up_anew(name: &str, io: &mut Io) -> Option<Vec<Address>> {
+    io.names.doubt(name, io.now.mono);
+    let known = ask(name, io);
+    (!known.is_running).then_some(known.addresses)
+}
+
+fn ask(name: &str, io: &mut Io) -> dns::Answer {
     let now = io.now.mono;
     let mut known = io.names.lookup(name, now);
     if known.wants_lookup {
@@ -25,12 +41,9 @@ pub(super) fn look_up(name: &str, io: &mut Io) -> Result<Option<Vec<IpAddr>>, St
             io.names.finished(name, Err(reason.clone()), now);
             reason
         });
+        known.is_running = known.failure.is_none();
     }
-    match known.failure {
-        _ if !known.addresses.is_empty() => Ok(Some(known.addresses)),
-        Some(reason) => Err(reason),
-        None => Ok(None),
-    }
+    known
 }
 
 pub(super) fn finished(name: &str, exit: &Exit, io: &mut Io) {
@@ -74,11 +87,11 @@ pub(super) struct Remote {
 
 impl Remote {
     pub(super) fn new(host: &str, port: u16, now: Monotonic) -> Self {
-        let literal = host.parse::<IpAddr>().ok();
+        let literal = host.parse::<Address>().ok();
         Self {
             host: host.to_owned(),
             port,
-            address: literal.map(|ip| SocketAddr::new(ip, port)),
+            address: literal.map(|address| address.at(port)),
             look_up_at: literal.is_none().then_some(now),
             failure: None,
         }
@@ -94,12 +107,14 @@ impl Remote {
         let is_found = matches!(found, Ok(Some(_)));
         let wait = match found {
             Ok(None) => CHECK_LOOK_UP,
-            Ok(Some(mut addresses)) => {
+            Ok(Some(addresses)) => {
+                let mut addresses: Vec<_> =
+                    addresses.iter().map(|known| known.at(self.port)).collect();
                 // The original knows IPv4 alone.
-                addresses.sort_by_key(IpAddr::is_ipv6);
+                addresses.sort_by_key(SocketAddr::is_ipv6);
                 // An address that is still among them stays in use.
-                let is_listed = |address: &SocketAddr| addresses.contains(&address.ip());
-                let first = addresses.first().map(|ip| SocketAddr::new(*ip, self.port));
+                let is_listed = |address: &SocketAddr| addresses.contains(address);
+                let first = addresses.first().copied();
                 self.address = self.address.filter(is_listed).or(first);
                 self.failure = None;
                 LOOK_UP_AGAIN

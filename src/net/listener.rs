@@ -40,8 +40,7 @@ impl Listener {
     pub fn bind(address: Option<&str>, port: u16) -> io::Result<Self> {
         let listened = match address {
             None => listen_everywhere(port),
-            Some(address) => parse_or_look_up(address)
-                .and_then(|ip| socket::listen_on(SocketAddr::new(ip, port))),
+            Some(address) => parse_or_look_up(address, port).and_then(socket::listen_on),
         };
         let shown = address.unwrap_or("every interface");
         let about = |error: io::Error| {
@@ -132,26 +131,28 @@ fn literal(address: &str) -> Option<IpAddr> {
     if address.eq_ignore_ascii_case("localhost") {
         return Some(Ipv4Addr::LOCALHOST.into());
     }
+    without_brackets(address).parse().ok()
+}
+
+fn without_brackets(address: &str) -> &str {
     address
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'))
         .unwrap_or(address)
-        .parse()
-        .ok()
 }
 
-fn parse_or_look_up(address: &str) -> io::Result<IpAddr> {
+fn parse_or_look_up(address: &str, port: u16) -> io::Result<SocketAddr> {
     if let Some(ip) = literal(address) {
-        return Ok(ip);
+        return Ok(SocketAddr::new(ip, port));
     }
-    let mut found = resolve::addresses(address)?;
+    // Also an address with an interface: it is known which, and nobody is asked.
+    let mut found = resolve::addresses(without_brackets(address))?;
     // The original listened on IPv4 alone, so of a name with both its IPv4 address is what clients
     // know.
-    found.sort_by_key(IpAddr::is_ipv6);
-    found
-        .first()
-        .copied()
-        .ok_or_else(|| io::ErrorKind::NotFound.into())
+    found.sort_by_key(SocketAddr::is_ipv6);
+    let mut first = found.first().copied().ok_or(io::ErrorKind::NotFound)?;
+    first.set_port(port);
+    Ok(first)
 }
 
 #[cfg(test)]

@@ -7,16 +7,13 @@
 //! builds use, resolves by itself.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 
 /// Looks `name` up and prints one address per line; exit status 1 and the reason if there is none.
 pub fn main(name: &str) -> ExitCode {
     let (text, code) = match addresses(name) {
-        Ok(found) => (
-            found.iter().map(|address| format!("{address}\n")).collect(),
-            ExitCode::SUCCESS,
-        ),
+        Ok(found) => (found.iter().map(line).collect(), ExitCode::SUCCESS),
         Err(reason) => (format!("{reason}\n"), ExitCode::FAILURE),
     };
     match io::stdout().lock().write_all(text.as_bytes()) {
@@ -25,17 +22,25 @@ pub fn main(name: &str) -> ExitCode {
     }
 }
 
-/// The addresses of `name`, in the resolver's order, each once. Blocks for as long as the resolver
+/// With the number of the interface that a link-local address belongs to.
+fn line(address: &SocketAddr) -> String {
+    match address {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}\n", v6.ip(), v6.scope_id()),
+        _ => format!("{}\n", address.ip()),
+    }
+}
+
+/// The addresses of `name` with port 0, in the resolver's order, each once. Blocks for as long as the resolver
 /// likes: for the helper process, and for what is looked up before the daemon's loop begins.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place where getaddrinfo may block"
 )]
-pub fn addresses(name: &str) -> io::Result<Vec<IpAddr>> {
-    let mut found: Vec<IpAddr> = Vec::new();
+pub fn addresses(name: &str) -> io::Result<Vec<SocketAddr>> {
+    let mut found: Vec<SocketAddr> = Vec::new();
     for address in (name, 0).to_socket_addrs()? {
-        if !found.contains(&address.ip()) {
-            found.push(address.ip());
+        if !found.contains(&address) {
+            found.push(address);
         }
     }
     if found.is_empty() {
@@ -55,14 +60,17 @@ mod tests {
     fn literals_and_local_names_need_no_name_server() {
         assert_eq!(
             addresses("192.0.2.7").unwrap(),
-            ["192.0.2.7".parse::<IpAddr>().unwrap()]
+            ["192.0.2.7:0".parse::<SocketAddr>().unwrap()]
         );
         assert!(
             addresses("localhost")
                 .unwrap()
                 .iter()
-                .all(IpAddr::is_loopback)
+                .all(|address| address.ip().is_loopback())
         );
+        let scoped = addresses("fe80::1%lo").unwrap();
+        let scoped: Vec<String> = scoped.iter().map(line).collect();
+        assert_eq!(scoped, ["fe80::1%1\n"], "lo is the first interface");
     }
 
     #[test]

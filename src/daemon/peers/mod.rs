@@ -168,6 +168,7 @@ impl<C: Conversation> Peer<C> {
             NextAction::Redial(redial) => self.redial(redial, io),
         };
         if let Err(failure) = dialled {
+            self.outbound.doubt_names(io);
             let outcome = self.conversation.give_up(failure);
             self.close(io);
             self.answer(outcome, io);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt::Display;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::Token;
@@ -10,7 +10,8 @@ use mio::Token;
 use crate::cluster::{ProbeFailure, ProbeStep};
 use crate::config::HostAddress;
 use crate::daemon::io::{Io, Owner, READ_WRITE};
-use crate::daemon::names::look_up;
+use crate::daemon::names::{look_up, look_up_anew};
+use crate::dns::Address;
 use crate::net::{Endpoint, Link, Next};
 use crate::sys::socket::KeepAlive;
 use crate::time::Monotonic;
@@ -88,8 +89,9 @@ impl Outbound {
     /// Goes on after readiness, a look-up, or a deadline. Returns an open connection.
     pub(super) fn go_on(&mut self, io: &mut Io) -> Result<Option<&mut Connection>, ProbeFailure> {
         match self.state {
-            OutboundState::Resolving if self.dial.deadline <= io.now.mono => {
-                return Err(timed_out(ProbeStep::Resolving));
+            OutboundState::Resolving if self.dial.resolving_deadline() <= io.now.mono => {
+                let failure = self.dial.failure.take();
+                return Err(failure.unwrap_or(timed_out(ProbeStep::Resolving)));
             }
             OutboundState::Resolving => self.try_next(io)?,
             OutboundState::Connecting => self.pump_connecting(io)?,
@@ -119,12 +121,19 @@ impl Outbound {
     /// The deadline of an open connection is the conversation's.
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
         match self.state {
-            OutboundState::Resolving => Some(self.dial.deadline),
+            OutboundState::Resolving => Some(self.dial.resolving_deadline()),
             OutboundState::Connecting => self
                 .connection
                 .as_ref()
                 .map(|connection| connection.deadline),
             OutboundState::Closed | OutboundState::Open => None,
+        }
+    }
+
+    /// The server may have moved: its names are looked up anew.
+    pub(super) fn doubt_names(&self, io: &mut Io) {
+        for name in self.dial.names() {
+            look_up_anew(name, io);
         }
     }
 
@@ -217,6 +226,11 @@ struct DialHost {
 pub(in crate::daemon) struct Dial {
     hosts: VecDeque<DialHost>,
     endpoints: VecDeque<(Endpoint, usize)>,
+    /// Those of `hosts` that are names, from the beginning on.
+    named: Vec<DialHost>,
+    tried: Vec<Endpoint>,
+    /// All endpoints have failed; the names are looked up anew, and are waited for until then.
+    renewed_until: Option<Monotonic>,
     deadline: Monotonic,
     /// For one endpoint.
     connect_timeout: Option<Duration>,
@@ -237,9 +251,11 @@ impl Dial {
             port,
             host,
         };
-        let hosts: VecDeque<_> = hosts.map(place).collect();
+        let hosts: VecDeque<DialHost> = hosts.map(place).collect();
+        let is_name = |host: &&DialHost| matches!(host.address, HostAddress::Name(_));
         let is_nowhere = hosts.is_empty();
         Self {
+            named: hosts.iter().filter(is_name).cloned().collect(),
             hosts,
             deadline,
             connect_timeout,
@@ -264,23 +280,53 @@ impl Dial {
         self.deadline = deadline;
     }
 
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let hosts = self.named.iter();
+        hosts.filter_map(|host| match &host.address {
+            HostAddress::Name(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    fn resolving_deadline(&self) -> Monotonic {
+        self.renewed_until.unwrap_or(self.deadline)
+    }
+
+    /// Every endpoint has failed: perhaps the server has moved. Once, the names are looked up anew.
+    fn renew(&mut self, now: Monotonic) -> bool {
+        if self.named.is_empty() || self.renewed_until.is_some() || self.deadline <= now {
+            return false;
+        }
+        self.renewed_until = Some(self.deadline.min(now + RENEWAL_TIME));
+        self.hosts.extend(self.named.iter().cloned());
+        true
+    }
+
     /// The next endpoint, its host and its deadline. `Ok(None)`: a name is being looked up. An error:
     /// every endpoint has failed.
     fn next(&mut self, io: &mut Io) -> Result<Option<(Endpoint, usize, Monotonic)>, ProbeFailure> {
         loop {
             if let Some((endpoint, host)) = self.endpoints.pop_front() {
+                self.tried.push(endpoint.clone());
                 return Ok(Some((endpoint, host, self.endpoint_deadline(io.now.mono))));
             }
             let Some(next) = self.hosts.front() else {
+                if self.renew(io.now.mono) {
+                    continue;
+                }
                 let failure = self.failure.take();
                 return Err(failure.unwrap_or(timed_out(ProbeStep::Connecting)));
             };
-            match endpoints(next, io) {
+            match endpoints(next, self.renewed_until.is_some(), io) {
                 Ok(None) => return Ok(None),
                 Ok(Some(found)) => {
+                    let is_new = |endpoint: &Endpoint| {
+                        self.renewed_until.is_none() || !self.tried.contains(endpoint)
+                    };
+                    let found = found.into_iter().filter(is_new);
                     let host = next.host;
-                    let found = found.into_iter().map(|endpoint| (endpoint, host));
-                    self.endpoints.extend(found);
+                    self.endpoints
+                        .extend(found.map(|endpoint| (endpoint, host)));
                 }
                 Err(reason) => self.failure = Some(unreachable(reason)),
             }
@@ -298,16 +344,23 @@ impl Dial {
 }
 
 /// `Ok(None)`: the name is being looked up. An error: it has no address.
-fn endpoints(host: &DialHost, io: &mut Io) -> Result<Option<Vec<Endpoint>>, String> {
-    let tcp = |ip: IpAddr| Endpoint::Tcp(SocketAddr::new(ip, host.port));
+fn endpoints(host: &DialHost, anew: bool, io: &mut Io) -> Result<Option<Vec<Endpoint>>, String> {
+    let tcp = |address: Address| Endpoint::Tcp(address.at(host.port));
     let one = |endpoint| Ok(Some(vec![endpoint]));
     match &host.address {
-        HostAddress::Ip(ip) => one(tcp(*ip)),
+        HostAddress::Ip(ip) => one(Endpoint::Tcp(SocketAddr::new(*ip, host.port))),
         HostAddress::Socket(path) => one(Endpoint::Unix(path.clone())),
         HostAddress::Abstract(name) => one(Endpoint::Abstract(name.clone())),
+        HostAddress::Name(name) if anew => {
+            Ok(look_up_anew(name, io).map(|found| found.into_iter().map(tcp).collect()))
+        }
         HostAddress::Name(name) => match look_up(name, io) {
             Ok(ips) => Ok(ips.map(|ips| ips.into_iter().map(tcp).collect())),
             Err(reason) => Err(format!("resolving {name}: {reason}")),
         },
     }
 }
+
+/// A new address is waited for no longer than this when every known one has failed: a failover must not
+/// wait for a name server that died with the rack.
+const RENEWAL_TIME: Duration = Duration::from_millis(500);
