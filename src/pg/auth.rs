@@ -10,12 +10,13 @@ use std::{fmt, io, mem};
 use bytes::BytesMut;
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{SCRAM_SHA_256, ScramSha256};
+use postgres_protocol::authentication::sasl::SCRAM_SHA_256;
 use postgres_protocol::message::backend::{AuthenticationSaslBody, Message};
 use postgres_protocol::message::frontend;
 
 use super::error::{MAX_MESSAGE, ServerError, declined, nonsense, printable};
 use super::mechanism::{Transport, choose, unbound};
+use super::scram::{Fault, Proved, Salting, Scram};
 use crate::cluster::ProbeFailure;
 use crate::config::{AuthMethod, AuthMethods, ChannelBinding, ConnInfo, Secret};
 
@@ -84,10 +85,10 @@ impl Handshake {
         self.stage = match (stage, message) {
             (Stage::Asked, message) => self.answer(message, out)?,
             (Stage::ScramBegun(scram), Message::AuthenticationSaslContinue(body)) => {
-                prove(scram, body.data(), out)?
+                challenged(scram, body.data())?
             }
-            (Stage::ScramProved(scram), Message::AuthenticationSaslFinal(body)) => {
-                verify(scram, body.data())?
+            (Stage::ScramProved(proved), Message::AuthenticationSaslFinal(body)) => {
+                verify(proved, body.data())?
             }
             (Stage::Answered, Message::AuthenticationOk) => Stage::Accepted,
             (Stage::Accepted, Message::ReadyForQuery(_)) => return Ok(true),
@@ -98,6 +99,28 @@ impl Handshake {
             }
         };
         Ok(false)
+    }
+
+    /// The password is being salted: no message is taken before that is done.
+    pub(super) fn is_computing(&self) -> bool {
+        matches!(self.stage, Stage::ScramSalting(_))
+    }
+
+    /// Computes a portion, and queues the answer after the last.
+    pub(super) fn compute(&mut self, out: &mut BytesMut) -> Result<(), ProbeFailure> {
+        let Stage::ScramSalting(salting) = &mut self.stage else {
+            return Ok(());
+        };
+        salting.go_on();
+        if !salting.is_done() {
+            return Ok(());
+        }
+        if let Stage::ScramSalting(salting) = mem::replace(&mut self.stage, Stage::Over) {
+            let (message, proved) = salting.prove();
+            frontend::sasl_response(message.as_bytes(), out).map_err(unsendable)?;
+            self.stage = Stage::ScramProved(proved);
+        }
+        Ok(())
     }
 
     /// The server's first authentication request.
@@ -164,8 +187,9 @@ impl Handshake {
             .collect()
             .map_err(|error| nonsense(format!("a malformed list of mechanisms: {error}")))?;
         let (mechanism, channel) = choose(&offered, &self.transport, self.binding)?;
-        let scram = ScramSha256::new(self.password_for(SCRAM_SHA_256)?, channel);
-        frontend::sasl_initial_response(mechanism, scram.message(), out).map_err(unsendable)?;
+        let scram = Scram::new(self.password_for(SCRAM_SHA_256)?, channel);
+        let first = scram.first_message();
+        frontend::sasl_initial_response(mechanism, first.as_bytes(), out).map_err(unsendable)?;
         Ok(Stage::ScramBegun(scram))
     }
 
@@ -186,9 +210,11 @@ enum Stage {
     /// Start-up message sent.
     Asked,
     /// Our nonce sent.
-    ScramBegun(ScramSha256),
+    ScramBegun(Scram),
+    /// The server's challenge is there, our proof is being computed.
+    ScramSalting(Box<Salting>),
     /// Our proof sent, the server's outstanding.
-    ScramProved(ScramSha256),
+    ScramProved(Proved),
     /// Everything that authentication asked for was sent, or the server has proved itself.
     Answered,
     /// Let in; parameters and the key are coming.
@@ -202,6 +228,7 @@ impl fmt::Display for Stage {
         f.write_str(match self {
             Self::Asked => "an authentication request",
             Self::ScramBegun(_) => "the server's SCRAM challenge",
+            Self::ScramSalting(_) => "our own SCRAM proof",
             Self::ScramProved(_) => "the server's SCRAM proof",
             Self::Answered => "AuthenticationOk",
             Self::Accepted => "ReadyForQuery",
@@ -210,36 +237,24 @@ impl fmt::Display for Stage {
     }
 }
 
-/// The server's challenge; postgres-protocol refuses a foreign nonce and an absurd iteration count.
-fn prove(
-    mut scram: ScramSha256,
-    challenge: &[u8],
-    out: &mut BytesMut,
-) -> Result<Stage, ProbeFailure> {
-    scram.update(challenge).map_err(|error| {
-        let reason = format!("the server's SCRAM challenge: {}", quoted(&error));
-        if iterations(challenge).is_some_and(|count| count > MAX_ITERATIONS) {
-            declined(reason)
-        } else {
-            nonsense(reason)
-        }
+/// The server's challenge.
+fn challenged(scram: Scram, challenge: &[u8]) -> Result<Stage, ProbeFailure> {
+    let salting = scram.challenged(challenge).map_err(|fault| match fault {
+        Fault::TooManyIterations => declined(
+            "the server's SCRAM challenge: SCRAM iteration count exceeds the maximum allowed",
+        ),
+        Fault::Nonsense(what) => nonsense(format!("the server's SCRAM challenge: {what}")),
     })?;
-    frontend::sasl_response(scram.message(), out).map_err(unsendable)?;
-    Ok(Stage::ScramProved(scram))
-}
-
-/// The number of iterations that a challenge asks for (RFC 5802, section 7, `server-first-message`).
-fn iterations(challenge: &[u8]) -> Option<u128> {
-    let text = std::str::from_utf8(challenge).ok()?;
-    let mut attributes = text.split(',');
-    attributes.find_map(|attribute| attribute.strip_prefix("i=")?.parse().ok())
+    Ok(Stage::ScramSalting(Box::new(salting)))
 }
 
 /// The server's proof that it knows the password too (RFC 5802, section 3, ServerSignature).
-fn verify(mut scram: ScramSha256, proof: &[u8]) -> Result<Stage, ProbeFailure> {
-    scram
-        .finish(proof)
-        .map_err(|error| rejected(format!("the server's proof is wrong: {}", quoted(&error))))?;
+fn verify(proved: Proved, proof: &[u8]) -> Result<Stage, ProbeFailure> {
+    let wrong = |reason: String| {
+        let reason = printable(reason.as_bytes(), MAX_MESSAGE);
+        rejected(format!("the server's proof is wrong: {reason}"))
+    };
+    proved.verify(proof).map_err(wrong)?;
     Ok(Stage::Answered)
 }
 
@@ -266,18 +281,11 @@ fn rejected(message: String) -> ProbeFailure {
     ProbeFailure::AuthenticationRejected { message }
 }
 
-/// postgres-protocol's errors quote what came.
-fn quoted(error: &io::Error) -> String {
-    printable(error.to_string().as_bytes(), MAX_MESSAGE)
-}
-
 /// A password with a zero byte: the server cannot have it either.
 fn unsendable(error: io::Error) -> ProbeFailure {
     rejected(format!("the configured password cannot be sent: {error}"))
 }
 
-/// postgres-protocol computes no more.
-const MAX_ITERATIONS: u128 = 100_000;
 /// What a session is called before it has a name of its own.
 const APPLICATION_NAME: &str = "pglookout";
 

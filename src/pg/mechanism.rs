@@ -1,8 +1,9 @@
 //! Which SCRAM is spoken, and what it is bound to (RFC 5802, section 6; libpq's `channel_binding`).
 
-use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
+use postgres_protocol::authentication::sasl::{SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 
 use super::error::{MAX_WORD, printable};
+use super::scram::Binding;
 use crate::cluster::ProbeFailure;
 use crate::config;
 
@@ -30,7 +31,7 @@ pub(super) fn choose(
     offered: &[&str],
     transport: &Transport,
     binding: config::ChannelBinding,
-) -> Result<(&'static str, ChannelBinding), ProbeFailure> {
+) -> Result<(&'static str, Binding), ProbeFailure> {
     use config::ChannelBinding::{Disable, Prefer, Require};
     let plus = offered.contains(&SCRAM_SHA_256_PLUS);
     let end_point = match transport {
@@ -43,10 +44,7 @@ pub(super) fn choose(
         Transport::Network | Transport::Local => None,
     };
     match (binding, end_point) {
-        (Prefer | Require, Some(hash)) if plus => Ok((
-            SCRAM_SHA_256_PLUS,
-            ChannelBinding::tls_server_end_point(hash),
-        )),
+        (Prefer | Require, Some(hash)) if plus => Ok((SCRAM_SHA_256_PLUS, Binding::EndPoint(hash))),
         (Require, _) if !matches!(transport, Transport::Encrypted { .. }) => Err(not_encrypted()),
         (Require, None) => Err(rejected(
             "channel binding is required, and the server's certificate has no hash to bind to",
@@ -60,8 +58,8 @@ pub(super) fn choose(
                 printable(offered.join(", ").as_bytes(), MAX_WORD)
             ),
         }),
-        (Prefer, Some(_)) => Ok((SCRAM_SHA_256, ChannelBinding::unrequested())),
-        (Prefer | Disable, _) => Ok((SCRAM_SHA_256, ChannelBinding::unsupported())),
+        (Prefer, Some(_)) => Ok((SCRAM_SHA_256, Binding::Unrequested)),
+        (Prefer | Disable, _) => Ok((SCRAM_SHA_256, Binding::Unsupported)),
     }
 }
 
@@ -87,10 +85,9 @@ fn rejected(message: &str) -> ProbeFailure {
 
 #[cfg(test)]
 mod tests {
-    use postgres_protocol::authentication::sasl::ScramSha256;
-
     use super::*;
     use crate::config::ChannelBinding as Binding;
+    use crate::pg::scram::Scram;
 
     /// The mechanism and the first message's letter, or why there is none.
     #[track_caller]
@@ -98,8 +95,7 @@ mod tests {
         let chosen = match choose(offered, &transport, binding) {
             Err(failure) => failure.to_string(),
             Ok((mechanism, channel)) => {
-                let scram = ScramSha256::new(b"x", channel);
-                let first = String::from_utf8_lossy(scram.message()).into_owned();
+                let first = Scram::new(b"x", channel).first_message();
                 format!("{mechanism} {}", first.split(',').next().unwrap())
             }
         };

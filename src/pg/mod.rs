@@ -15,6 +15,7 @@ mod mechanism;
 mod naming;
 mod poll;
 mod row;
+mod scram;
 mod session;
 mod status;
 

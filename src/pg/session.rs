@@ -7,7 +7,7 @@ use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 
 use super::auth::Handshake;
-use super::error::{ServerError, nonsense};
+use super::error::{ServerError, declined, nonsense};
 use super::frame::Budget;
 use super::mechanism::Transport;
 use super::naming::Naming;
@@ -103,6 +103,35 @@ impl Session {
         }
     }
 
+    /// The login has something to compute: [`compute`](Self::compute) is to be called, and nothing is
+    /// received before that is done.
+    pub fn is_computing(&self) -> bool {
+        matches!(&self.state, State::LoggingIn(handshake) if handshake.is_computing())
+    }
+
+    /// Computes for a moment, and appends the answer to `out` once it is there.
+    ///
+    /// # Errors
+    /// As of [`receive`](Self::receive).
+    pub fn compute(&mut self, out: &mut BytesMut) -> Result<(), ProbeFailure> {
+        let computed = match &mut self.state {
+            State::LoggingIn(handshake) => handshake.compute(out),
+            State::Failed(failure) => Err(failure.clone()),
+            State::Idle | State::Answering(_) => Ok(()),
+        };
+        computed.inspect_err(|failure| _ = self.end(failure.clone()))
+    }
+
+    /// What it means that the time is over: if it is we who have not computed our answer, the server
+    /// lives.
+    pub fn timed_out(&self, failure: ProbeFailure) -> ProbeFailure {
+        if self.is_computing() {
+            declined("the server's SCRAM challenge: its iterations take longer than poll_timeout")
+        } else {
+            failure
+        }
+    }
+
     /// Logged in, and no poll under way.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Idle)
@@ -151,7 +180,9 @@ impl Session {
         input: &mut BytesMut,
         out: &mut BytesMut,
     ) -> Result<Option<Progress>, ProbeFailure> {
-        while let Some(message) = self.budget.next(input)? {
+        while !self.is_computing()
+            && let Some(message) = self.budget.next(input)?
+        {
             if let Some(progress) = self.take(message, out)? {
                 return Ok(Some(progress));
             }

@@ -131,6 +131,45 @@ fn a_wrong_password_raises_an_alert_and_is_shown_nowhere() {
     );
 }
 
+/// Of [`PASSWORD`], salted 600,000 times.
+const EXPENSIVE: &str = "SCRAM-SHA-256$600000:c2FsdC1vZi0xNi1ieXRlcw==$EQUr7ISWEN8KHoJGk6qFvihghOSmDrV2Ys0KlFrxqlc=:\
+                         2qLSc3wiGShCSOl+0DsiP3A7gJC4AFUXG4mT5Sd+Q68=";
+
+#[test]
+fn a_password_of_600000_iterations_is_proved_and_nobody_waits_for_it() {
+    let Some(cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    cluster["p"].query(&format!("ALTER ROLE pglookout PASSWORD '{EXPENSIVE}'"));
+    cluster.wait_caught_up("s1");
+    let nodes = ["p", "s1"].map(|node| {
+        let host = cluster[node].host.address;
+        (
+            node.to_owned(),
+            json!(format!(
+                "host={host} dbname=postgres user=pglookout password={PASSWORD}"
+            )),
+        )
+    });
+    let config = json!({
+        "remote_conns": serde_json::Map::from_iter(nodes),
+        "db_poll_interval": 0.5,
+        "poll_timeout": 60,
+    });
+    let mut daemon = Daemon::prepare(cluster.observer.clone(), cluster.dir(), config);
+    daemon.start();
+    let mut longest = std::time::Duration::ZERO;
+    wait_until("both have let it in", 3 * SOON, || {
+        let begun = std::time::Instant::now();
+        let state = daemon.state();
+        longest = longest.max(begun.elapsed());
+        state["p"]["connection"] == true && state["s1"]["connection"] == true
+    });
+    println!("the longest answer meanwhile took {longest:?}");
+    assert!(longest.as_secs_f64() < 0.5, "an answer took {longest:?}");
+    assert!(!daemon.has_alert("authentication_error"));
+}
+
 #[test]
 fn the_loss_of_an_idle_connection_is_noticed_though_a_host_of_the_other_role_answered_first() {
     let Some(cluster) = Cluster::start(&["s1"]) else {

@@ -144,6 +144,12 @@ impl Conversation for NodeConversation {
         if let Some(report) = self.unfinished(&failure, now) {
             return self.answer(report, false);
         }
+        let failure = match &self.session {
+            Some(session) if matches!(failure, ProbeFailure::TimedOut { .. }) => {
+                session.timed_out(failure)
+            }
+            _ => failure,
+        };
         let failure = self.negotiation.blame_unread_files(failure);
         if self.is_logged_in() || !is_outage(&failure) {
             NextAction::Failed(failure)
@@ -305,6 +311,16 @@ impl NodeConversation {
                         }
                     }
                 }
+            }
+            let is_over = matches!(pumped.next, Next::Failed(_) | Next::Ended);
+            if session.is_computing() && !is_over {
+                session.compute(&mut link.output)?;
+                if session.is_computing() {
+                    // The others first.
+                    io.registry.again(*token);
+                    break;
+                }
+                continue;
             }
             let is_consumed = link.input.len() < before;
             match pumped.next {

@@ -114,10 +114,15 @@ impl Bench {
     fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Progress>, ProbeFailure> {
         self.input.put_slice(bytes);
         let mut told = Vec::new();
-        while let Some(progress) = self.session.receive(&mut self.input, &mut self.out)? {
-            told.push(progress);
+        loop {
+            while let Some(progress) = self.session.receive(&mut self.input, &mut self.out)? {
+                told.push(progress);
+            }
+            if !self.session.is_computing() {
+                return Ok(told);
+            }
+            self.session.compute(&mut self.out)?;
         }
-        Ok(told)
     }
 
     /// What the session has written since the last call, each message shown by type and the first

@@ -73,6 +73,9 @@ pub(super) fn scram(input: &[u8]) {
     hides_secret(&String::from_utf8_lossy(&talk.out));
 }
 
+/// Of computing a proof, at once.
+const PORTIONS: u32 = 20;
+
 struct Talk {
     session: Session,
     input: BytesMut,
@@ -97,8 +100,13 @@ impl Talk {
     /// Takes bytes of the server's, and asks again whenever there is an answer.
     fn hear(&mut self, bytes: &[u8]) -> Result<(), ProbeFailure> {
         self.input.extend_from_slice(bytes);
+        // Where a challenge asks for many, the proof does not come.
+        let mut portions = 0..PORTIONS;
         loop {
             match self.session.receive(&mut self.input, &mut self.out) {
+                Ok(None) if self.session.is_computing() && portions.next().is_some() => {
+                    self.session.compute(&mut self.out)?;
+                }
                 Ok(None) => return Ok(()),
                 Ok(Some(progress)) => {
                     if let Progress::Warned(text) = &progress {

@@ -259,6 +259,40 @@ fn scram_is_not_over_before_the_server_has_proved_itself() {
 }
 
 #[test]
+fn many_iterations_are_computed_in_portions_and_whoever_asks_for_them_lives() {
+    let mut bench = Bench::start(Some("pencil"));
+    bench
+        .feed(&wire::authentication(10, b"SCRAM-SHA-256\0\0"))
+        .unwrap();
+    let nonce = String::from_utf8(bench.sent().remove(0)[31..].to_vec()).unwrap();
+    let challenge = format!("r={nonce}server,s=c2FsdHNhbHQ=,i=600000");
+    bench
+        .input
+        .put_slice(&wire::authentication(11, challenge.as_bytes()));
+    let timed_out = ProbeFailure::TimedOut {
+        step: ProbeStep::LoggingIn,
+    };
+    for _ in 0..599 {
+        assert_eq!(
+            bench.session.receive(&mut bench.input, &mut bench.out),
+            Ok(None)
+        );
+        assert!(bench.session.is_computing() && bench.out.is_empty());
+        assert!(
+            bench
+                .session
+                .timed_out(timed_out.clone())
+                .is_living_refusal()
+        );
+        bench.session.compute(&mut bench.out).unwrap();
+    }
+    bench.session.compute(&mut bench.out).unwrap();
+    assert!(!bench.session.is_computing());
+    assert_eq!(bench.session.timed_out(timed_out.clone()), timed_out);
+    assert!(bench.sent()[0].starts_with(b"p\0\0\0"));
+}
+
+#[test]
 fn a_wrong_proof_is_a_rejection() {
     let rejected = |text: &str| {
         let (mut bench, _, _) = challenged("1");
@@ -284,7 +318,7 @@ fn a_wrong_proof_is_a_rejection() {
 
 #[test]
 fn an_absurd_challenge_is_declined_and_a_wrong_one_is_nonsense() {
-    let (_, _, told) = challenged("100001");
+    let (_, _, told) = challenged("5000001");
     let text = "rejected by the server: pglookout does not accept the answer: the server's SCRAM challenge: SCRAM \
                 iteration count exceeds the maximum allowed";
     assert_eq!(told.unwrap_err().to_string(), text);
