@@ -38,6 +38,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(path: &Path) -> ExitCode {
+    if let Err(error) = sys::signals::Signals::block_others() {
+        return output::fail(error);
+    }
     match daemon::load_config(path) {
         Ok(loaded) => daemon::run(path, loaded),
         Err(error) => output::fail(error),

@@ -186,6 +186,14 @@ impl Children {
         self.programs.values().filter_map(next).min()
     }
 
+    /// Is this process a child of ours whose exit status is to come.
+    pub(super) fn has(&self, pid: u32) -> bool {
+        let programs = self.programs.values();
+        let mut running = programs.filter(|program| !program.has_exited());
+        let mut writers = self.writers.values();
+        running.any(|program| program.child.id() == pid) || writers.any(|writer| writer.id() == pid)
+    }
+
     pub(super) fn is_writing(&self) -> bool {
         !self.writers.is_empty()
     }

@@ -17,6 +17,7 @@ use super::tls_settings::TrustCache;
 use crate::config::{NodeName, ObserverName};
 use crate::dns;
 use crate::lookout::{Event, Metric, Trouble};
+use crate::sys::process::{is_init, reap_orphan};
 use crate::time::{Monotonic, Now};
 
 /// The one context that every component gets.
@@ -59,6 +60,12 @@ impl Io {
             children, registry, ..
         } = self;
         children.start(task, argv, input, limit, registry)
+    }
+
+    /// As process 1 of a container this one inherits what others leave behind.
+    pub(super) fn reap_orphans(&self) {
+        let is_ours = |pid| self.children.has(pid) || self.readers.has(pid);
+        while is_init() && reap_orphan(is_ours) {}
     }
 
     /// Runs `work` in a child process, for at most `limit`.

@@ -208,6 +208,12 @@ impl Daemon {
                     let service = &mut self.service;
                     self.shutdown.signal(&self.lookout, service, now.mono);
                 }
+                Signal::Quit => {
+                    log::error!("SIGQUIT: exiting at once, whatever is under way");
+                    self.io.events.push(Event::Stopping);
+                    self.shutdown = Shutdown::Now;
+                }
+                Signal::Ignored(name) => log::info!("ignoring {name}"),
                 Signal::ChildExited => self.reap(),
             }
         }
@@ -236,6 +242,7 @@ impl Daemon {
         for (path, outcome) in self.io.children.reap_writers() {
             self.files.finished(&path, outcome, &mut self.io);
         }
+        self.io.reap_orphans();
         if found_names {
             self.nodes.names_found(&mut self.io);
             self.observers.names_found(&mut self.io);

@@ -141,6 +141,13 @@ impl Readers {
         self.unreaped.retain(|unreaped| !unreaped.reader.try_reap());
     }
 
+    /// Is this process one of them.
+    pub(super) fn has(&self, pid: u32) -> bool {
+        let running = self.running.values().map(|running| &running.reader);
+        let unreaped = self.unreaped.iter().map(|unreaped| &unreaped.reader);
+        running.chain(unreaped).any(|reader| reader.id() == pid)
+    }
+
     pub(super) fn has_results(&self) -> bool {
         !self.results.is_empty()
     }

@@ -50,6 +50,11 @@ impl Worker {
         })
     }
 
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.pid.as_raw().unsigned_abs()
+    }
+
     /// Takes what the child has written. Never waits.
     pub fn read(&mut self) -> io::Result<Reading> {
         let result = &mut self.result;
@@ -112,6 +117,11 @@ impl FileWriter {
             FileOp::Remove => files::remove(path),
         };
         Forked::start(work).map(Self)
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.0.pid.as_raw().unsigned_abs()
     }
 
     /// Whether it was done, once the child has ended. Never waits.

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::{Pid, Uid, User, geteuid, gethostname};
+use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
+use nix::unistd::{Pid, Uid, User, geteuid, gethostname, getpid};
 
 use super::files::read_small;
 
@@ -91,6 +92,20 @@ pub fn kill_group(pid: u32, signal: Signal) -> io::Result<()> {
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether orphans are left to this process: it is the first of its container.
+pub fn is_init() -> bool {
+    getpid() == Pid::from_raw(1)
+}
+
+/// Reaps a child that has ended, unless `is_ours` knows it: somebody waits for its status. False: there
+/// is none, or one of ours goes first, whose end is a signal of its own.
+pub fn reap_orphan(is_ours: impl Fn(u32) -> bool) -> bool {
+    let peek = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    let ended = waitid(Id::All, peek).ok().and_then(|status| status.pid());
+    let orphan = ended.filter(|pid| !is_ours(pid.as_raw().unsigned_abs()));
+    orphan.is_some_and(|pid| waitpid(pid, Some(WaitPidFlag::WNOHANG)).is_ok())
 }
 
 fn is_free(pid: u32) -> io::Result<bool> {

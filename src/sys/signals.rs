@@ -16,6 +16,10 @@ pub enum Signal {
     Reload,
     /// SIGTERM or SIGINT: end.
     Terminate,
+    /// SIGQUIT: end at once.
+    Quit,
+    /// One that asks for nothing here, and would end a process that does not expect it.
+    Ignored(&'static str),
     /// SIGCHLD: at least one child has ended. It coalesces: ask every known child.
     ChildExited,
 }
@@ -27,25 +31,29 @@ pub struct Signals {
 }
 
 impl Signals {
+    /// Blocks the signals that must not end the daemon while it starts, whose configuration may be on
+    /// a file system that hangs: SIGTERM, SIGINT and SIGQUIT still do.
+    pub fn block_others() -> io::Result<()> {
+        let mut blocked = all_but_faults();
+        ENDING.iter().for_each(|number| blocked.remove(*number));
+        Ok(blocked.thread_block()?)
+    }
+
     /// Blocks the daemon's signals for the calling thread, ignores SIGPIPE, and opens the
     /// descriptor from which the former are read. To be called once, by the daemon's one thread.
     pub fn block() -> io::Result<Self> {
         let mut watched = SigSet::empty();
-        for number in [
-            Number::SIGHUP,
-            Number::SIGTERM,
-            Number::SIGINT,
-            Number::SIGCHLD,
-        ] {
-            watched.add(number);
-        }
-        watched.thread_block()?;
+        let others = [Number::SIGHUP, Number::SIGCHLD];
+        let watched_numbers = ENDING.iter().chain(&others).chain(&IGNORED);
+        watched_numbers.for_each(|number| watched.add(*number));
+        all_but_faults().thread_block()?;
         // Whoever started us may have ignored them (nohup does so with SIGHUP); an ignored SIGCHLD
         // would also take away the exit status of every child.
         set_disposition(Number::SIGHUP, SigHandler::SigDfl)?;
         set_disposition(Number::SIGCHLD, SigHandler::SigDfl)?;
-        // Writing to a closed socket is an error to look at, not a reason to die.
+        // Writing to a closed socket, or beyond a limit, is an error to look at, not a reason to die.
         set_disposition(Number::SIGPIPE, SigHandler::SigIgn)?;
+        set_disposition(Number::SIGXFSZ, SigHandler::SigIgn)?;
         let waiting =
             SignalFd::with_flags(&watched, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Self { waiting })
@@ -67,13 +75,53 @@ impl AsFd for Signals {
 }
 
 fn meaning(number: i32) -> Option<Signal> {
-    match Number::try_from(number).ok()? {
-        Number::SIGHUP => Some(Signal::Reload),
-        Number::SIGTERM | Number::SIGINT => Some(Signal::Terminate),
-        Number::SIGCHLD => Some(Signal::ChildExited),
-        _ => None,
-    }
+    let number = Number::try_from(number).ok()?;
+    Some(match number {
+        Number::SIGHUP => Signal::Reload,
+        Number::SIGTERM | Number::SIGINT => Signal::Terminate,
+        Number::SIGQUIT => Signal::Quit,
+        Number::SIGCHLD => Signal::ChildExited,
+        other => Signal::Ignored(other.as_str()),
+    })
 }
+
+/// Every signal, those of real time too, but what tells of a fault of this program or stops it, and what
+/// does nothing by default.
+fn all_but_faults() -> SigSet {
+    let mut signals = SigSet::all();
+    for number in [
+        Number::SIGABRT,
+        Number::SIGBUS,
+        Number::SIGFPE,
+        Number::SIGILL,
+        Number::SIGSEGV,
+        Number::SIGSYS,
+        Number::SIGTRAP,
+        Number::SIGCONT,
+        Number::SIGTSTP,
+        Number::SIGTTIN,
+        Number::SIGTTOU,
+        Number::SIGURG,
+        Number::SIGWINCH,
+    ] {
+        signals.remove(number);
+    }
+    signals
+}
+
+const ENDING: [Number; 3] = [Number::SIGTERM, Number::SIGINT, Number::SIGQUIT];
+/// Those of which there is a line in the log.
+const IGNORED: [Number; 9] = [
+    Number::SIGUSR1,
+    Number::SIGUSR2,
+    Number::SIGALRM,
+    Number::SIGVTALRM,
+    Number::SIGPROF,
+    Number::SIGIO,
+    Number::SIGPWR,
+    Number::SIGSTKFLT,
+    Number::SIGXCPU,
+];
 
 fn set_disposition(number: Number, disposition: SigHandler) -> io::Result<()> {
     // SAFETY: neither disposition runs code of ours, so there is no handler that could be
@@ -103,6 +151,15 @@ mod tests {
         assert_eq!(signals.read(), [Signal::Terminate]);
         raise(Number::SIGINT).unwrap();
         assert_eq!(signals.read(), [Signal::Terminate]);
+        raise(Number::SIGQUIT).unwrap();
+        assert_eq!(signals.read(), [Signal::Quit]);
+        for number in IGNORED {
+            raise(number).unwrap();
+            assert_eq!(signals.read(), [Signal::Ignored(number.as_str())]);
+        }
+        raise(Number::SIGPIPE).unwrap();
+        // SAFETY: it is blocked, and nobody takes it.
+        assert_eq!(unsafe { libc::raise(libc::SIGRTMIN()) }, 0);
         raise(Number::SIGCHLD).unwrap();
         raise(Number::SIGCHLD).unwrap();
         assert_eq!(signals.read(), [Signal::ChildExited]);
