@@ -322,21 +322,21 @@ impl Poll {
         self.queue(Question::Slots(next), next.query(), out);
     }
 
-    /// Each question chooses its own isolation: on a standby none can be asked as serializable. What
-    /// is beside the point waits for no lock longer than its share of the time.
+    /// Each question chooses its own isolation, as on a standby none can be asked as serializable, and
+    /// its own time: a role's `statement_timeout` is for its other clients. What is beside the point
+    /// waits for no lock longer than its share of the time.
     fn queue(&mut self, question: Question, query: &str, out: &mut BytesMut) {
         let topic = question.topic();
         if topic > Topic::Status && self.ask.below.is_some_and(|below| topic >= below) {
             return;
         }
         let wait = self.ask.timeout.as_millis() / LOCK_SHARES;
+        let whole = self.ask.timeout.as_millis().max(1);
+        let own = format!("{ISOLATION}; SET LOCAL statement_timeout = {whole}");
         let query = if topic == Topic::Status {
-            format!("{ISOLATION}; {query}")
+            format!("{own}; {query}")
         } else {
-            format!(
-                "{ISOLATION}; SET LOCAL lock_timeout = {}; {query}",
-                wait.max(1)
-            )
+            format!("{own}; SET LOCAL lock_timeout = {}; {query}", wait.max(1))
         };
         let queued = frontend::query(&query, out);
         debug_assert!(queued.is_ok(), "our queries hold no zero byte");
