@@ -133,7 +133,7 @@ fn by_blocker(snapshot: &Snapshot<'_>, blocker: &Blocker, votes: &Votes) -> Vec<
             }
             (_, node) => node.as_ref().map(gone).into_iter().collect(),
         },
-        Blocker::NoCandidate => vec![
+        Blocker::NoCandidate { .. } => vec![
             "a reachable standby with a recent poll that may be promoted is required".to_owned(),
         ],
         Blocker::AllStepAside { nodes } => vec![format!(

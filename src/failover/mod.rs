@@ -260,7 +260,7 @@ impl Snapshot<'_> {
         }
         let mut candidates = contenders.iter().map(Contender::candidate);
         let Some(winner) = candidates.next() else {
-            return Verdict::Hold(Blocker::NoCandidate);
+            return Verdict::Hold(self.nobody());
         };
         if Some(&winner.node) != self.config.own_db.as_ref() {
             return Verdict::OtherCandidate {
@@ -288,9 +288,14 @@ impl Snapshot<'_> {
         let passed_over = contenders.iter().filter(|it| it.place.is_passed_over());
         let nodes: Vec<_> = passed_over.map(|it| it.node.clone()).collect();
         Some(match nodes.is_empty() {
-            true => Blocker::NoCandidate,
+            true => self.nobody(),
             false => Blocker::AllStepAside { nodes },
         })
+    }
+
+    fn nobody(&self) -> Blocker {
+        let unknown = self.map.unknown.iter().cloned().collect();
+        Blocker::NoCandidate { unknown }
     }
 
     /// Rules d, f and g: what keeps us from it although we go first.

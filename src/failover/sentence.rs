@@ -171,8 +171,12 @@ impl fmt::Display for Blocker {
                 Seconds(*age),
                 Seconds(*limit)
             ),
-            Self::NoCandidate => {
-                f.write_str("no reachable standby with a recent poll may be promoted")
+            Self::NoCandidate { unknown } => {
+                f.write_str("no reachable standby with a recent poll may be promoted")?;
+                match unknown.as_slice() {
+                    [] => Ok(()),
+                    unknown => write!(f, " (role never reported: {})", Names(unknown)),
+                }
             }
             Self::AllStepAside { nodes } => write!(
                 f,
@@ -198,7 +202,7 @@ impl fmt::Display for Blocker {
                 f.write_str("failover_command succeeded, and this node has not been polled since")
             }
             Self::TriedJustNow { .. } => {
-                f.write_str("failover_command ended less than a check interval ago")
+                f.write_str("failover_command was tried, and the next attempt is not due yet")
             }
         }
     }

@@ -188,7 +188,10 @@ pub enum Blocker {
         until: Monotonic,
     },
     /// c: no reachable standby with a recent poll may be promoted.
-    NoCandidate,
+    NoCandidate {
+        /// Nodes that have never reported their role, and could be one.
+        unknown: Vec<NodeName>,
+    },
     /// d: there are candidates, and their daemons all step aside.
     AllStepAside {
         /// Who they are.
@@ -363,7 +366,7 @@ impl Blocker {
                 vec![daemon.as_str()]
             }
             Self::NodesJustChanged { .. }
-            | Self::NoCandidate
+            | Self::NoCandidate { .. }
             | Self::Maintenance { .. }
             | Self::NoQuorum { .. }
             | Self::PromotionRunning
@@ -389,7 +392,7 @@ impl Blocker {
             Self::NodesJustChanged { .. } => "nodes_just_changed",
             Self::PrimaryConnected { .. } => "primary_connected",
             Self::RecentEvidence { evidence, .. } => evidence.kind.name(),
-            Self::NoCandidate => "no_candidate",
+            Self::NoCandidate { .. } => "no_candidate",
             Self::AllStepAside { .. } => "all_step_aside",
             Self::OtherPromotes { .. } => "other_promotes",
             Self::OtherAnnounced { .. } => "other_announced",

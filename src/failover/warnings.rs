@@ -11,6 +11,7 @@ impl Snapshot<'_> {
     /// One sentence for each, without figures, so that what lasts reads the same each time.
     pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
+        warnings.extend(self.unknown_roles());
         warnings.extend(self.two_names());
         warnings.extend(self.shared_addresses());
         if matches!(self.map.reached, Reached::Primary(_)) {
@@ -19,6 +20,13 @@ impl Snapshot<'_> {
         }
         warnings.extend(self.differing_settings());
         warnings
+    }
+
+    /// Nobody could tell yet what it is: it cannot win, and might be a primary.
+    fn unknown_roles(&self) -> impl Iterator<Item = String> {
+        let unknown = self.map.unknown.iter();
+        unknown
+            .map(|node| format!("node {node} has never reported its role: it cannot be promoted"))
     }
 
     fn two_names(&self) -> Option<String> {

@@ -93,6 +93,7 @@ impl FailureLog {
     pub(super) fn node(
         &mut self,
         node: &NodeName,
+        is_own: bool,
         failure: Option<&ProbeFailure>,
         turn: &mut Turn<'_>,
     ) {
@@ -113,7 +114,20 @@ impl FailureLog {
         let Some(news) = self.nodes.failed(node, failure, turn.now.mono) else {
             return;
         };
-        turn.warning(format!("node {node}: {news}"));
+        match failure {
+            // Nothing else would tell an operator that this node is out of the race.
+            ProbeFailure::AuthenticationRejected { .. } | ProbeFailure::Refused { .. }
+                if is_own =>
+            {
+                turn.error(format!("node {node}: {news}; this daemon's own server does not let it in: this node cannot be promoted"));
+            }
+            ProbeFailure::NotReady { message } if is_own && message.contains(NO_HOT_STANDBY) => {
+                turn.error(format!(
+                    "node {node}: {news}; set hot_standby = on: this node cannot be promoted"
+                ));
+            }
+            _ => turn.warning(format!("node {node}: {news}")),
+        }
         if matches!(failure, ProbeFailure::AuthenticationRejected { .. }) {
             turn.push(Effect::RaiseAlert {
                 alert: Alert::AuthenticationError,
@@ -258,7 +272,7 @@ fn level(verdict: &Verdict) -> log::Level {
         | Verdict::Announce { .. }
         | Verdict::Promote { .. } => log::Level::Warn,
         Verdict::Hold(blocker) => match blocker {
-            Blocker::NoCandidate
+            Blocker::NoCandidate { .. }
             | Blocker::AllStepAside { .. }
             | Blocker::Maintenance { .. }
             | Blocker::NoQuorum { .. } => log::Level::Warn,
@@ -286,6 +300,9 @@ fn is_promotion(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Promote { .. })
 }
 
+/// What a server says that does not let anybody in, and is not about to (before PostgreSQL 14 it says that
+/// it is starting up).
+const NO_HOT_STANDBY: &str = "the database system is not accepting connections";
 /// So long one kind of trouble is logged once.
 const SAME_KIND: Duration = Duration::from_secs(60);
 

@@ -26,13 +26,21 @@ fn what_goes_wrong_and_what_is_not_considered_is_counted() {
 fn a_kind_of_failure_is_logged_once_a_minute_however_its_text_changes() {
     check(
         "",
-        "1 s2 nonsense\n6 s2 more_nonsense\n11 s2 refused\n16 s2 more_nonsense\n66 s2 nonsense\n71 s2 more_nonsense
-         76 s2 standby\n81 end",
+        "1 s1 nonsense\n6 s1 more_nonsense\n11 s1 refused\n16 s1 more_nonsense\n66 s1 nonsense\n71 s1 more_nonsense
+         76 s1 standby\n81 end",
         "log node",
-        "5.01 log node s2: protocol error: as scripted
-             15.01 log node s2: rejected by the server: as scripted (1 similar message suppressed)
-             65.01 log node s2: protocol error: otherwise (9 similar messages suppressed)
-             80.01 log node s2: answers again (1 similar message suppressed)",
+        "5.01 log node s1: protocol error: as scripted
+             15.01 log node s1: rejected by the server: as scripted (1 similar message suppressed)
+             65.01 log node s1: protocol error: otherwise (9 similar messages suppressed)
+             80.01 log node s1: answers again (1 similar message suppressed)",
+    );
+    check(
+        "",
+        "1 s2 refused\n11 s2 standby\n16 end",
+        "log node",
+        "5.01 log node s2: rejected by the server: as scripted; this daemon's own server does not let it in: this node \
+         cannot be promoted
+         15.01 log node s2: answers again",
     );
 }
 

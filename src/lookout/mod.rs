@@ -357,7 +357,7 @@ impl Lookout {
             let is_primary = outcome.as_ref().is_ok_and(is_primary);
             self.decisions
                 .promotion
-                .own_node_polled(answered.probe, is_primary);
+                .own_node_polled(answered.probe, is_primary, turn);
             if is_primary {
                 self.decisions.outage.over(turn);
             }
@@ -374,7 +374,9 @@ impl Lookout {
         asked: Option<Monotonic>,
         turn: &mut Turn<'_>,
     ) {
-        self.failures.node(node, outcome.as_ref().err(), turn);
+        let is_own = self.config.own_db.as_ref() == Some(node);
+        self.failures
+            .node(node, is_own, outcome.as_ref().err(), turn);
         let decisions = &mut self.decisions;
         if decisions.node_probed(node, outcome, asked, &self.config, turn) {
             self.schedule.decision = turn.now.mono;

@@ -29,6 +29,10 @@ pub(super) struct Promotion {
     paused_until: Option<Monotonic>,
     /// The alert `failover_failed` was raised.
     failed: bool,
+    /// How often the command succeeded in this outage, and promoted nothing.
+    fruitless: u32,
+    /// The number of them for which attempts were put off last.
+    put_off_after: u32,
     /// The last run, while its outage lasts.
     last: Option<PastFailover>,
     /// After a restart: no promotion before this, unless our own node reports that it is a primary.
@@ -88,6 +92,7 @@ impl Promotion {
     pub(super) fn outage_over(&mut self, now: Monotonic) {
         if !self.is_running() && self.held_off(now).is_none() {
             self.last = None;
+            (self.fruitless, self.put_off_after) = (0, 0);
         }
     }
 
@@ -155,7 +160,16 @@ impl Promotion {
         self.held_off_until.filter(|until| *until > now)
     }
 
-    pub(super) fn own_node_polled(&mut self, probe: ProbeId, is_primary: bool) {
+    pub(super) fn own_node_polled(
+        &mut self,
+        probe: ProbeId,
+        is_primary: bool,
+        turn: &mut Turn<'_>,
+    ) {
+        // It was promoted after all.
+        if is_primary && self.put_off_after > 0 && std::mem::take(&mut self.failed) {
+            turn.push(Effect::ClearAlert(Alert::FailoverFailed));
+        }
         self.settled_by = self.settled_by.filter(|awaited| probe < *awaited);
         self.held_off_until = self.held_off_until.filter(|_| !is_primary);
     }
@@ -176,6 +190,10 @@ impl Promotion {
             self.failed("failover_command is empty", turn);
             return;
         };
+        if self.fruitless >= MAX_FRUITLESS && self.put_off_after != self.fruitless {
+            self.put_off(config, schedule, turn);
+            return;
+        }
         self.running = Some(turn.run(CommandPurpose::Failover, command, config));
         // Every server is to show it at once.
         schedule.hurry_all(turn.now.mono);
@@ -186,6 +204,26 @@ impl Promotion {
             wall: turn.now.wall,
             process: None,
         });
+    }
+
+    /// The command has succeeded again and again, and this node is still to be promoted: that is a
+    /// failure, and it is run less and less often.
+    fn put_off(&mut self, config: &Config, schedule: &mut Schedule, turn: &mut Turn<'_>) {
+        self.put_off_after = self.fruitless;
+        let doublings = self.fruitless.saturating_sub(MAX_FRUITLESS).min(16);
+        let pause = config
+            .check_interval
+            .saturating_mul(2 << doublings)
+            .min(LONGEST_PAUSE);
+        self.attempt_over(config, schedule, turn);
+        self.tried_until = Some(turn.now.mono + pause.max(config.check_interval));
+        self.last_ended(FailoverOutcome::Failed, turn);
+        turn.save = true;
+        let times = self.fruitless;
+        self.failed(
+            &format!("failover_command succeeded {times} times, and this node is still a standby"),
+            turn,
+        );
     }
 
     /// A later process must be able to find our command. Does nothing for other commands.
@@ -226,6 +264,7 @@ impl Promotion {
                 self.failed(&text, turn);
             }
             CommandOutcome::Exited(0) => {
+                self.fruitless = self.fruitless.saturating_add(1);
                 self.command_has_run(&text, FailoverOutcome::Succeeded, config, turn);
                 self.succeeded(schedule, turn);
             }
@@ -309,7 +348,7 @@ impl Promotion {
     fn succeeded(&mut self, schedule: &mut Schedule, turn: &mut Turn<'_>) {
         turn.warning("failover_command succeeded".to_owned());
         turn.push(Effect::ClearAlert(Alert::ReplicationDelay));
-        if std::mem::take(&mut self.failed) {
+        if self.put_off_after == 0 && std::mem::take(&mut self.failed) {
             turn.push(Effect::ClearAlert(Alert::FailoverFailed));
         }
         self.poll_before_the_next(schedule, turn);
@@ -335,6 +374,11 @@ impl Promotion {
 /// After a restart the command that the previous process started may still run, for all we know for
 /// this long, unless `failover_command_timeout` says how long.
 const PREVIOUS_COMMAND_PATIENCE: Duration = Duration::from_secs(30);
+
+/// After so many successes that promoted nothing attempts are put off.
+const MAX_FRUITLESS: u32 = 3;
+/// Between two such attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
 #[path = "promotion_tests.rs"]

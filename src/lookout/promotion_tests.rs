@@ -30,6 +30,35 @@ fn a_success_that_changes_nothing_is_repeated_at_the_next_regular_decision() {
 }
 
 #[test]
+fn the_third_success_that_changes_nothing_is_a_failure_and_attempts_become_rare() {
+    after_the_loss(
+        "",
+        "275 end",
+        "80.01 run promote
+         80.11 raise failover_has_happened
+         80.11 clear replication_delay_warning
+         90.12 run promote
+         90.22 raise failover_has_happened
+         90.22 clear replication_delay_warning
+         100.23 run promote
+         100.33 raise failover_has_happened
+         100.33 clear replication_delay_warning
+         110.34 raise failover_failed
+         130.34 run promote
+         130.44 raise failover_has_happened
+         130.44 clear replication_delay_warning
+         140.45 raise failover_failed
+         180.45 run promote
+         180.55 raise failover_has_happened
+         180.55 clear replication_delay_warning
+         190.56 raise failover_failed
+         270.56 run promote
+         270.66 raise failover_has_happened
+         270.66 clear replication_delay_warning",
+    );
+}
+
+#[test]
 fn a_poll_of_our_own_node_that_began_before_the_end_settles_nothing() {
     // Asked again at 80.1, the command ends at 80.11, the answer comes at 84.1.
     check(
