@@ -168,7 +168,7 @@ fn breaks_the_line(character: char) -> bool {
 /// What poolers write when they have no server behind them. Of pgbouncer: what it keeps of the last
 /// failure ("server login has been failing, cached error: ...") may also be a living server's
 /// refusal, so what follows there decides.
-const WORDS_FOR_A_LOST_SERVER: [&str; 15] = [
+const WORDS_FOR_A_LOST_SERVER: [&str; 16] = [
     // pgbouncer
     "pgbouncer cannot connect to server",
     "client_login_timeout (server down)",
@@ -187,10 +187,18 @@ const WORDS_FOR_A_LOST_SERVER: [&str; 15] = [
     "failed to get remote server connection",
     "failed to connect to remote server",
     "remote server read/write error",
+    // pgcat
+    "AllServersDown",
 ];
 /// What poolers write when they do not accept who we are.
-const WORDS_FOR_A_REJECTED_LOGIN: [&str; 3] =
-    ["authentication failed", "auth failed", "no such user"];
+const WORDS_FOR_A_REJECTED_LOGIN: [&str; 6] = [
+    "authentication failed",
+    "auth failed",
+    "no such user",
+    "login rejected",
+    "wrong password type",
+    "failed to authenticate with backend",
+];
 /// A server's message is logged up to this many bytes.
 pub(super) const MAX_MESSAGE: usize = 1_000;
 /// A severity, a column's value or another single word is shown up to this many bytes.
@@ -260,6 +268,19 @@ mod tests {
             ),
             ("no such user: u", "authentication rejected"),
             ("SASL authentication failed", "authentication rejected"),
+            ("login rejected", "authentication rejected"),
+            (
+                "server login failed: wrong password type",
+                "authentication rejected",
+            ),
+            (
+                "failed to authenticate with backend using SCRAM",
+                "authentication rejected",
+            ),
+            (
+                "could not get connection from the pool - AllServersDown",
+                "not ready",
+            ),
             (
                 "no more connections allowed (max_client_conn)",
                 "rejected by the server",

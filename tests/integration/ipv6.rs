@@ -76,6 +76,91 @@ fn a_failover_needs_no_ipv4() {
     assert_eq!(fleet.promoted(), [who.as_str()]);
 }
 
+/// The link-local address of this host, and the number of its interface.
+fn link_local(host: &Host) -> (String, String) {
+    let mut address = String::new();
+    wait_until("a link-local address", SOON, || {
+        let mut ip = host.command("ip", Account::Own);
+        let shown = run(ip.args([
+            "-6", "-o", "address", "show", "dev", "eth0", "scope", "link",
+        ]));
+        let shown = shown.expect("its addresses");
+        let is_ready = !shown.contains("tentative");
+        let found = shown
+            .split_whitespace()
+            .find(|word| word.starts_with("fe80:"));
+        address = found
+            .unwrap_or_default()
+            .split('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        is_ready && !address.is_empty()
+    });
+    let mut cat = host.command("ip", Account::Own);
+    let link = run(cat.args(["-o", "link", "show", "dev", "eth0"])).expect("its interface");
+    let number = link.split(':').next().unwrap_or_default().trim().to_owned();
+    (address, number)
+}
+
+#[test]
+fn link_local_addresses_keep_their_interface() {
+    let Some(mut cluster) = Cluster::prepare_in_namespaces(&["s1"]) else {
+        return;
+    };
+    for name in [PRIMARY, "s1"] {
+        cluster[name].listen_addresses = "*".to_owned();
+    }
+    cluster.start_all();
+    let (primary, _) = link_local(cluster.host(PRIMARY));
+    let (own, number) = link_local(cluster.host(OBSERVER));
+    let login = format!("dbname=postgres user={USER} password={PASSWORD}");
+    let port = HTTP_PORT + 1;
+    let mut daemon = Daemon::prepare(
+        cluster.observer.clone(),
+        cluster.dir(),
+        json!({
+            "remote_conns": {
+                "host": format!("host={primary}%eth0 {login}"),
+                "hostaddr": format!("host=primary hostaddr={primary}%eth0 {login}"),
+                "url": format!("postgresql://{USER}:{PASSWORD}@[{primary}%25eth0]:5432/postgres"),
+                "number": format!("host={primary}%{number} {login}"),
+                "object": {"host": format!("{primary}%eth0"), "user": USER, "password": PASSWORD, "dbname": "postgres"},
+            },
+            "observers": {
+                "itself": format!("http://[{own}%25eth0]:{port}"),
+                "numbered": format!("http://[{own}%{number}]:{port}"),
+            },
+            "db_poll_interval": 0.5,
+        }),
+    );
+    daemon.config["http_address"] = json!(format!("{own}%eth0"));
+    daemon.config["http_port"] = json!(port);
+    daemon.start_with_stderr(std::fs::File::create(daemon.log_path()).unwrap().into());
+    for what in ["itself", "numbered"] {
+        let failed = format!("observer {what}:");
+        wait_until("the state is saved with everybody in it", SOON, || {
+            let state = daemon.state_file();
+            let nodes = &state["db_nodes"];
+            let known = nodes.as_object().map_or(0, |nodes| nodes.len());
+            known == 5 && state["observer_nodes"][what]["connection"] == true
+        });
+        let log = daemon.log();
+        let late = log.lines().filter(|line| line.contains(&failed)).count();
+        assert!(late <= 2, "{log}");
+    }
+    let state = daemon.state_file();
+    for node in ["host", "hostaddr", "url", "number", "object"] {
+        assert_eq!(
+            state["db_nodes"][node]["connection"],
+            true,
+            "{node}: {}",
+            daemon.log()
+        );
+    }
+    daemon.stop();
+}
+
 #[test]
 fn http_is_served_on_an_ipv6_address_alone() {
     let dir = TestDir::new();

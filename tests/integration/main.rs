@@ -35,6 +35,7 @@ mod load;
 mod log_levels;
 mod logins;
 mod metrics;
+mod moving;
 mod operators;
 mod outages;
 mod packaging;

@@ -45,7 +45,7 @@ impl Pooler {
         )
         .unwrap();
         let text = format!(
-            "[databases]\n* = host={} dbname=postgres\n[pgbouncer]\nlisten_addr = {}\nlisten_port = {PORT}\n\
+            "[databases]\npostgres = host={}\n[pgbouncer]\nlisten_addr = {}\nlisten_port = {PORT}\n\
              unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\n\
              max_client_conn = {MOST}\nadmin_users = {USER}\n",
             cluster[PRIMARY].host.address,

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::harness::cluster::PRIMARY;
 use crate::harness::fleet::conninfo;
+use crate::harness::postgres::append;
 use crate::harness::{Cluster, Daemon, SOON, wait_until};
 
 /// A role has each of these, and nothing else of its own.
@@ -42,9 +43,14 @@ const TRAP: &str = "CREATE SCHEMA trap; GRANT USAGE ON SCHEMA trap TO public;
 
 #[test]
 fn no_setting_of_a_role_or_database_changes_what_we_learn() {
-    let Some(cluster) = Cluster::start(&["s1"]) else {
+    let Some(mut cluster) = Cluster::prepare(&["s1"]) else {
         return;
     };
+    append(
+        &cluster[PRIMARY].data.join("postgresql.conf"),
+        "wal_level = logical\n",
+    );
+    cluster.start_all();
     let primary = &cluster[PRIMARY];
     primary.query("SELECT pg_create_logical_replication_slot('slot', 'test_decoding')");
     primary.query(TRAP);

@@ -5,12 +5,15 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid};
 use serde_json::json;
 
 use crate::harness::daemon::HTTP_PORT;
 use crate::harness::fleet::{note_time, script_command};
-use crate::harness::{Cluster, Fleet, SOON, pause, wait_until};
+use crate::harness::host::Host;
+use crate::harness::run_dir::TestDir;
+use crate::harness::{Cluster, Daemon, Fleet, SOON, pause, wait_until};
 
 /// "Within a second", and some for a machine that runs other tests meanwhile.
 const AT_ONCE: Duration = Duration::from_millis(1500);
@@ -40,6 +43,109 @@ fn ends_at_once_beside_idle_clients() {
         drop(clients);
         fleet["s1"].start();
     }
+}
+
+#[test]
+fn other_signals_do_not_end_it_and_sigquit_ends_it_with_a_line() {
+    let dir = TestDir::new();
+    let mut daemon = Daemon::prepare(Host::on_loopback("watch"), dir.path(), json!({}));
+    daemon.start();
+    for signal in [
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
+        Signal::SIGVTALRM,
+        Signal::SIGPROF,
+        Signal::SIGPIPE,
+        Signal::SIGIO,
+        Signal::SIGWINCH,
+    ] {
+        daemon.signal(signal);
+    }
+    for name in ["SIGUSR1", "SIGUSR2", "SIGALRM"] {
+        let line = format!("ignoring {name}");
+        wait_until(&line, SOON, || daemon.log().contains(&line));
+    }
+    assert!(daemon.is_running() && daemon.get("/state.json").is_ok());
+    daemon.signal(Signal::SIGQUIT);
+    assert_eq!(daemon.wait_exit(AT_ONCE).code(), Some(0));
+    assert!(
+        daemon.log().contains("SIGQUIT: exiting at once"),
+        "{}",
+        daemon.log()
+    );
+}
+
+#[test]
+fn a_reload_that_is_requested_while_it_starts_is_made() {
+    let dir = TestDir::new();
+    let mut daemon = Daemon::prepare(Host::on_loopback("watch"), dir.path(), json!({}));
+    // The signal comes before the program knows of it.
+    let script = "trap '' HUP; (sleep 0.2; kill -HUP $$) & exec \"$0\" \"$@\"";
+    let program = daemon.program.remove(0);
+    daemon.program = ["sh", "-c", script].map(str::to_owned).to_vec();
+    daemon.program.push(program);
+    daemon.start();
+    wait_until("it has reloaded", SOON, || {
+        daemon.log().contains("configuration reloaded")
+    });
+    daemon.stop();
+}
+
+/// The children of a process that have ended and nobody has asked how.
+fn zombies_of(parent: u32) -> usize {
+    let stats = fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
+    let is_one = |stat: &String| {
+        let mut fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+        fields.next() == Some("Z") && fields.next() == Some(&parent.to_string())
+    };
+    stats.filter(is_one).count()
+}
+
+/// The only child of a process.
+fn child_of(parent: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok()
+}
+
+#[test]
+fn as_process_1_it_reaps_orphans() {
+    if !Uid::effective().is_root() {
+        return;
+    }
+    let dir = TestDir::new();
+    let mut daemon = Daemon::prepare(Host::on_loopback("watch"), dir.path(), json!({}));
+    daemon.config["remote_conns"] = json!({"p": "host=localhost port=1 user=u"});
+    // What a shell left behind, and what outlives its own parent.
+    let script = "sleep 1 & (sleep 1.2 &) ; exec \"$0\" \"$@\"";
+    let program = daemon.program.remove(0);
+    let unshare = [
+        "unshare",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "sh",
+        "-c",
+        script,
+    ];
+    daemon.program = unshare.map(str::to_owned).to_vec();
+    daemon.program.push(program);
+    daemon.start();
+    let init = child_of(daemon.pid().as_raw().unsigned_abs()).expect("process 1");
+    let children = || fs::read_to_string(format!("/proc/{init}/task/{init}/children")).unwrap();
+    wait_until("the orphans have ended and are reaped", SOON, || {
+        zombies_of(init) == 0 && children().split_whitespace().count() == 0
+    });
+    // Its own children are not taken away from it.
+    pause(500);
+    let log = daemon.log();
+    assert!(
+        !log.contains("No child processes") && log.contains("Connection refused"),
+        "{log}"
+    );
+    kill(Pid::from_raw(init as i32), Signal::SIGTERM).unwrap();
+    assert_eq!(daemon.wait_exit(SOON).code(), Some(0));
 }
 
 /// A daemon whose failover command, which takes three seconds and then writes the file `done`,
