@@ -30,6 +30,10 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
         Fault::Repoints(node, upstream) => world.databases.repoint(node, upstream),
         Fault::RestartsToPromote(host) => world.hosts[host].faults.restarts_server = true,
         Fault::Pauses(node, paused) => world.databases.at(node).replay_is_paused = paused,
+        Fault::Delays(node, delay) => {
+            world.databases.at(node).delay = i64::try_from(delay).unwrap_or_default();
+        }
+        Fault::FedByArchive(node) => world.databases.feed_by_archive(node),
         Fault::LosesSlot(node) => world.databases.at(node).is_starved = true,
         Fault::Follows(node, upstream) => world.databases.follow(node, upstream),
         Fault::StepsClock(host, by) => world.hosts[host].clocks.wall_offset += by * 1_000_000,
@@ -51,6 +55,12 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
             config.failover_lag = Duration::from_micros(limit);
             config.warning_lag = config.warning_lag.min(config.failover_lag);
         }),
+        Fault::Prefers(host, node) => {
+            let name = world.setup.nodes[node].clone();
+            reload(world, host, |config| {
+                config.failover_priorities.insert(name, 2);
+            });
+        }
         Fault::PollsOnWarning(host) => reload(world, host, |config| {
             config.poll_observers_on_warning_only = true;
         }),

@@ -1,6 +1,8 @@
 //! The databases as they truly are: role, life, write-ahead log. What anybody believes of them is
 //! not here.
 
+use std::collections::VecDeque;
+
 use super::fault::{Death, Refusal};
 use super::network::Network;
 use super::setup::Setup;
@@ -39,6 +41,12 @@ pub struct Database {
     pub replayed: u64,
     /// It receives, and replays nothing.
     pub replay_is_paused: bool,
+    /// It replays a transaction so long after its commit, by its own clock, in microseconds.
+    pub(super) delay: i64,
+    /// Received and to be replayed later: positions, each with its commit time.
+    delayed: VecDeque<(u64, i64)>,
+    /// It streams from nobody, and gets whole segments from an archive.
+    pub is_archive_fed: bool,
     /// Commit time of the last transaction that it has, by the clock of the primary that wrote it.
     last_commit: i64,
     last_replay: i64,
@@ -121,6 +129,9 @@ impl Database {
             has_received: true,
             replayed: position,
             replay_is_paused: false,
+            delay: 0,
+            delayed: VecDeque::new(),
+            is_archive_fed: false,
             last_commit: commit,
             last_replay: commit,
             term: None,
@@ -246,16 +257,36 @@ impl Database {
         if position >= self.position {
             self.position = position;
             self.last_commit = commit;
-            self.has_received = true;
+            self.has_received = !self.is_archive_fed;
         }
     }
 
-    fn replay(&mut self) {
-        if !self.replay_is_paused {
-            self.replayed = self.position;
-            self.last_replay = self.last_commit;
-            self.control_timeline = self.timeline();
+    fn replay(&mut self, wall: WallTime) {
+        let received = (self.position, self.last_commit);
+        if self.delayed.back() != Some(&received) {
+            self.delayed.push_back(received);
         }
+        let due = wall.unix_micros() - self.delay;
+        let is_due = |commit: i64| self.delay == 0 || commit <= due;
+        while let Some((position, commit)) = self.delayed.front().copied() {
+            if self.replay_is_paused || !is_due(commit) {
+                return;
+            }
+            self.delayed.pop_front();
+            (self.replayed, self.last_replay) = (position, commit);
+        }
+        self.control_timeline = self.timeline();
+    }
+
+    /// What it has of its upstream's WAL, if that is reached: all of it, or what is archived.
+    fn feeds(&self, upstream: &Self, is_cut: bool) -> Option<u64> {
+        let is_fed = self.is_archive_fed || (!is_cut && !self.is_starved);
+        let feeds = is_fed && upstream.condition == Condition::Up && self.is_part_of(upstream);
+        let archived = upstream.position / SEGMENT * SEGMENT;
+        if self.is_archive_fed {
+            return Some(archived).filter(|archived| feeds && *archived > self.position);
+        }
+        feeds.then_some(upstream.position)
     }
 }
 
@@ -309,19 +340,16 @@ impl Databases {
                 continue;
             }
             let source = &self.all[upstream];
-            let is_fed = !network.path(node, upstream).cut
-                && !database.is_starved
-                && database.is_part_of(source);
-            let streams = source.condition == Condition::Up && is_fed;
-            let (position, commit) = (source.position, source.last_commit);
-            let history =
-                (streams && database.history != source.history).then(|| source.history.clone());
+            let position = database.feeds(source, network.path(node, upstream).cut);
+            let commit = source.last_commit;
+            let differs = position.is_some() && database.history != source.history;
+            let history = differs.then(|| source.history.clone());
             let database = &mut self.all[node];
-            if streams {
+            if let Some(position) = position {
                 database.receive(position, commit);
                 database.history = history.unwrap_or(std::mem::take(&mut database.history));
             }
-            database.replay();
+            database.replay(wall(node));
         }
     }
 
@@ -333,12 +361,20 @@ impl Databases {
         database.is_primary = true;
         database.upstream = None;
         database.is_starved = false;
+        database.delayed.clear();
         database.history.push(Fork {
             term,
             timeline: database.timeline() + 1,
             at: database.position,
         });
         database.term = Some(term);
+    }
+
+    /// Lets a standby stream no more: it restores from an archive.
+    pub(super) fn feed_by_archive(&mut self, node: NodeId) {
+        let database = &mut self.all[node];
+        database.is_archive_fed = !database.is_primary;
+        database.has_received &= database.is_primary;
     }
 
     /// Points a standby at another node.
@@ -364,6 +400,7 @@ impl Databases {
         if !is_part {
             database.position = database.common_position(&source);
             database.replayed = database.replayed.min(database.position);
+            database.delayed.clear();
             database.history = source.history;
         }
     }
@@ -389,6 +426,7 @@ impl Databases {
             database.out_of_slots_for = 0;
             database.recovery_settings = None;
             database.replay_is_paused = false;
+            (database.delay, database.is_archive_fed) = (0, false);
             let follows = !database.is_primary
                 && is_part
                 && !database.is_starved
@@ -417,3 +455,9 @@ impl Databases {
 
 /// The system identifier of the cluster.
 const SYSTEM: &str = "7300000000000000001";
+/// How much WAL is archived at once, in bytes.
+const SEGMENT: u64 = 1 << 10;
+
+#[cfg(test)]
+#[path = "database_tests.rs"]
+mod tests;

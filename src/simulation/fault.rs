@@ -74,6 +74,10 @@ pub enum Fault {
     OutOfSlots(NodeId, u32),
     /// A standby stops replaying, or goes on.
     Pauses(NodeId, bool),
+    /// A standby replays so long after each commit, or at once.
+    Delays(NodeId, Micros),
+    /// A standby streams from nobody, and is fed by an archive.
+    FedByArchive(NodeId),
     /// A standby streams from another node; an old primary is made a standby.
     Follows(NodeId, NodeId),
     /// A standby is pointed at another node, as a cascade or by mistake, and nothing is rewound.
@@ -114,6 +118,8 @@ pub enum Fault {
     ForgetsGone(HostId),
     /// A reload changes the failover limit, on this host alone.
     Limit(HostId, Micros),
+    /// A reload prefers this node, on this host alone.
+    Prefers(HostId, NodeId),
     /// A reload has observers polled only on a warning, on this host.
     PollsOnWarning(HostId),
     /// A reload changes the poll interval.
@@ -133,8 +139,11 @@ impl Fault {
             Self::Slow(..) | Self::Lossy(..) => self.path_text(setup),
             Self::Dies(node, death) => format!("{} {death}", h(node)),
             Self::Starts(node) => format!("{} starts again as what it was", h(node)),
-            Self::Refuses(node, Some(refusal)) => format!("{} {refusal}", h(node)),
-            Self::Refuses(node, None) => format!("{} takes connections again", h(node)),
+            Self::Refuses(node, refusal) => {
+                let text = refusal.map(|refusal| refusal.to_string());
+                let text = text.as_deref().unwrap_or("takes connections again");
+                format!("{} {text}", h(node))
+            }
             Self::OutOfSlots(node, hosts) => {
                 format!(
                     "{} has no connection left for {}",
@@ -146,17 +155,17 @@ impl Fault {
             Self::RestartsToPromote(host) => {
                 format!("failover commands of {} restart the server", h(host))
             }
-            Self::Pauses(node, true) => format!("{} stops replaying", h(node)),
-            Self::Pauses(node, false) => format!("{} replays again", h(node)),
+            Self::Pauses(node, _) | Self::Delays(node, _) | Self::FedByArchive(node) => {
+                format!("{} {}", h(node), self.replay_text())
+            }
             Self::Follows(node, to) => format!("{} is made a standby of {}", h(node), h(to)),
             Self::LosesSlot(node) => format!("{} loses its replication slot", h(node)),
             Self::StepsClock(host, by) => format!("the clock of {} is stepped by {by} s", h(host)),
-            Self::Restarts(host) | Self::Stops(host, _) | Self::Forgets(host) => {
+            Self::Restarts(host)
+            | Self::Stops(host, _)
+            | Self::Forgets(host)
+            | Self::Daemon(host, _) => {
                 format!("the daemon of {} is {}", h(host), self.process_text())
-            }
-            Self::Daemon(host, true) => format!("the daemon of {} starts again", h(host)),
-            Self::Daemon(host, false) => {
-                format!("the daemon of {} is killed and stays away", h(host))
             }
             Self::Reboots(host) => {
                 format!("the machine of {} is booted anew under its daemon", h(host))
@@ -174,20 +183,14 @@ impl Fault {
             Self::Lost(host, node) => {
                 format!("{} loses its idle connection to {}", h(host), h(node))
             }
-            Self::Configured(host, node, false) => {
-                format!("{} is reloaded without {}", h(host), h(node))
-            }
-            Self::Configured(host, node, true) => {
-                format!("{} is reloaded with {} again", h(host), h(node))
-            }
-            Self::Gone(host, node) => {
-                format!("{} gets {} in known_gone_nodes", h(host), h(node))
-            }
-            Self::ForgetsGone(_) | Self::Limit(..) | Self::PollsOnWarning(_) => {
-                self.reload_text(setup)
-            }
-            Self::Interval(host, time) => {
-                format!("{} polls every {} s", h(host), seconds(time))
+            Self::Configured(host, ..)
+            | Self::Gone(host, _)
+            | Self::ForgetsGone(host)
+            | Self::Limit(host, _)
+            | Self::Prefers(host, _)
+            | Self::PollsOnWarning(host)
+            | Self::Interval(host, _) => {
+                format!("{} {}", h(host), self.reload_text(setup))
             }
         }
     }
@@ -204,31 +207,34 @@ impl Fault {
     }
 
     fn reload_text(&self, setup: &Setup) -> String {
+        let h = |host: HostId| setup.host_name(host);
         match *self {
-            Self::ForgetsGone(host) => {
-                format!(
-                    "{} is reloaded with no known_gone_nodes",
-                    setup.host_name(host)
-                )
-            }
-            Self::Limit(host, limit) => {
-                let limit = seconds(limit);
-                format!(
-                    "{} is reloaded with a limit of {limit} s",
-                    setup.host_name(host)
-                )
-            }
-            Self::PollsOnWarning(host) => format!(
-                "{} is reloaded with poll_observers_on_warning_only",
-                setup.host_name(host)
-            ),
+            Self::Configured(_, node, false) => format!("is reloaded without {}", h(node)),
+            Self::Configured(_, node, true) => format!("is reloaded with {} again", h(node)),
+            Self::Gone(_, node) => format!("gets {} in known_gone_nodes", h(node)),
+            Self::ForgetsGone(_) => "is reloaded with no known_gone_nodes".to_owned(),
+            Self::Limit(_, limit) => format!("is reloaded with a limit of {} s", seconds(limit)),
+            Self::Prefers(_, node) => format!("is reloaded with a priority for {}", h(node)),
+            Self::PollsOnWarning(_) => "is reloaded with poll_observers_on_warning_only".to_owned(),
+            Self::Interval(_, time) => format!("polls every {} s", seconds(time)),
             _ => String::new(),
+        }
+    }
+
+    fn replay_text(&self) -> String {
+        match *self {
+            Self::Pauses(_, true) => "stops replaying".to_owned(),
+            Self::Delays(_, delay) => format!("replays {} s after each commit", seconds(delay)),
+            Self::FedByArchive(_) => "streams from nobody and is fed by an archive".to_owned(),
+            _ => "replays again".to_owned(),
         }
     }
 
     fn process_text(&self) -> String {
         match self {
             Self::Stops(_, time) => format!("stopped for {} s", seconds(*time)),
+            Self::Daemon(_, true) => "started again".to_owned(),
+            Self::Daemon(_, false) => "killed and stays away".to_owned(),
             Self::Forgets(_) => "killed and started again without its state file".to_owned(),
             _ => "killed and started again".to_owned(),
         }

@@ -15,6 +15,8 @@ pub(super) fn scenario(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step
         7 => odd_observer(setup, length, rng),
         8 => cascade(setup, length, rng),
         9 => careless_reload(setup, length, rng),
+        10 | 11 => slow_standbys(setup, length, rng),
+        12 => differing_preferences(setup, length, rng),
         _ => Vec::new(),
     }
 }
@@ -108,6 +110,32 @@ fn cascade(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
         step(at, Fault::Repoints(standby, upstream)),
         step(length / 2, Fault::Path(upstream, setup.primary, false)),
     ]
+}
+
+/// Standbys that replay late, or are fed by an archive.
+fn slow_standbys(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
+    let limit = setup.longest(|config| config.failover_lag);
+    let others = (0..setup.node_count()).filter(|node| *node != setup.primary);
+    let steps = others.filter_map(|node| {
+        let at = rng.between(0, length / 3);
+        let fault = match rng.below(4) {
+            0 | 1 => Fault::Delays(node, rng.between(SECOND / 2, 2 * limit)),
+            2 => Fault::FedByArchive(node),
+            _ => return None,
+        };
+        Some(step(at, fault))
+    });
+    steps.collect()
+}
+
+/// Each host prefers another node.
+fn differing_preferences(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
+    let hosts = 0..setup.node_count();
+    let steps = hosts.map(|host| {
+        let preferred = rng.below(setup.node_count());
+        step(rng.between(0, length / 3), Fault::Prefers(host, preferred))
+    });
+    steps.collect()
 }
 
 /// Files that differ from host to host.

@@ -348,6 +348,7 @@ fn streams_from(world: &World<'_>, node: NodeId) -> Option<NodeId> {
     let streams = standby.condition == Condition::Up
         && !standby.is_primary
         && !standby.is_starved
+        && !standby.is_archive_fed
         && databases[source].is_primary
         && databases[source].condition == Condition::Up
         && !world.network().path(node, source).cut
