@@ -12,7 +12,7 @@ use super::reader::{Reader, Span, kind};
 use super::services::{
     read_flight_recorder, read_follow, read_log_level, read_statsd, read_syslog,
 };
-use super::{Config, QuorumRule, addresses, document};
+use super::{Config, QuorumRule, Ranking, addresses, document};
 
 /// A configuration that can be used.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +113,7 @@ fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
         failover_command_timeout: reader.optional_seconds("failover_command_timeout"),
         failover_pause: reader.seconds("failover_sleep_time", 0.0, Span::MayBeZero),
         quorum: read_quorum(reader),
+        ranking: read_ranking(reader),
         over_warning_limit_command: reader.command("over_warning_limit_command"),
         never_promote: read_names(reader, "never_promote_these_nodes", true),
         failover_priorities: read_priorities(reader),
@@ -169,6 +170,18 @@ fn read_quorum(reader: &mut Reader<'_>) -> QuorumRule {
     }
 }
 
+fn read_ranking(reader: &mut Reader<'_>) -> Ranking {
+    const KEY: &str = "failover_ranking";
+    match reader.filled(KEY).map(|value| (value, value.as_str())) {
+        None | Some((_, Some("furthest"))) => Ranking::Furthest,
+        Some((_, Some("original"))) => Ranking::Original,
+        Some((value, _)) => {
+            reader.wrong(KEY, value, "expected \"furthest\" or \"original\"");
+            Ranking::Furthest
+        }
+    }
+}
+
 /// Unlike other paths it may be empty: the working directory, as in the original.
 fn read_alert_dir(reader: &mut Reader<'_>) -> PathBuf {
     let text = reader.text("alert_file_dir", "");
@@ -217,6 +230,7 @@ const KEYS: &[&str] = &[
     "failover_command_timeout",
     "failover_sleep_time",
     "failover_quorum",
+    "failover_ranking",
     "over_warning_limit_command",
     "never_promote_these_nodes",
     "failover_priorities",

@@ -116,6 +116,9 @@ fn reads_every_key() {
     check(r#""failover_quorum": "majority""#, |c| {
         c.quorum == QuorumRule::Majority
     });
+    check(r#""failover_ranking": "original""#, |c| {
+        c.ranking == Ranking::Original
+    });
     check(r#""failover_on_disconnect": false"#, |c| {
         !c.failover_on_disconnect
     });

@@ -92,6 +92,8 @@ pub struct Config {
     pub failover_pause: Duration,
     /// `failover_quorum`: how much of the cluster must be known.
     pub quorum: QuorumRule,
+    /// `failover_ranking`: by what the candidates are ranked.
+    pub ranking: Ranking,
     /// `over_warning_limit_command`; `None` when empty or null.
     pub over_warning_limit_command: Option<CommandLine>,
     /// `never_promote_these_nodes`.
@@ -141,6 +143,26 @@ impl QuorumRule {
         match self {
             Self::Half => "half",
             Self::Majority => "majority",
+        }
+    }
+}
+
+/// `failover_ranking`: by what the candidates of a failover are ranked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ranking {
+    /// `"furthest"`: the higher of receive and replay position, priority, no delay, name.
+    Furthest,
+    /// `"original"`: as long as the original runs beside one of the servers, what it ranks by: the
+    /// receive position, the replay position where there is none, and the name.
+    Original,
+}
+
+impl Ranking {
+    /// The word in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Furthest => "furthest",
+            Self::Original => "original",
         }
     }
 }

@@ -57,6 +57,7 @@ pub fn render(config: &Config, placeholders: &mut Placeholders) -> Value {
         "failover_command_timeout": config.failover_command_timeout.map(seconds),
         "failover_sleep_time": seconds(config.failover_pause),
         "failover_quorum": config.quorum.name(),
+        "failover_ranking": config.ranking.name(),
         "over_warning_limit_command": command("over_warning_limit_command", config.over_warning_limit_command.as_ref(), placeholders),
         "never_promote_these_nodes": names(config.never_promote.iter()),
         "known_gone_nodes": names(config.known_gone.iter()),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, priority};
 use super::{Blocker, Snapshot, Verdict};
 use crate::cluster::{DaemonState, Lsn, Presence, Witness, daemon_name};
 use crate::config::{NodeName, ObserverName};
@@ -117,10 +117,7 @@ impl Snapshot<'_> {
             .find(|node| daemon_name(node.as_str()) == daemon);
         let known = node.and_then(|node| self.map.standbys.get(node));
         let position = position.or_else(|| known.map(|standby| standby.position()));
-        let priority = |node: &NodeName| {
-            let priority = self.config.failover_priorities.get(node);
-            priority.copied().unwrap_or_default()
-        };
+        let priority = |node: &NodeName| priority(self.config, node);
         // One of whom nothing is known goes first: holding costs time, two primaries cost data.
         let Some(position) = position else {
             return true;

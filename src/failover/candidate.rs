@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Snapshot;
 use crate::cluster::{DaemonState, Lsn, OwnDaemon, Standby, Witness};
-use crate::config::NodeName;
+use crate::config::{Config, NodeName, Ranking};
 use crate::time::{Monotonic, WallTime};
 
 /// A standby that could be promoted.
@@ -151,15 +151,14 @@ impl Contender {
         standby: &Standby,
         evidence: Option<Monotonic>,
     ) -> Self {
-        let priorities = &snapshot.config.failover_priorities;
         Self {
             node: node.clone(),
             witness: standby.witness.clone(),
             age: snapshot.now.since(standby.at),
-            position: standby.position(),
-            priority: priorities.get(node).copied().unwrap_or_default(),
+            position: position(snapshot.config, standby),
+            priority: priority(snapshot.config, node),
             lag: standby.lag,
-            last_replay: standby.last_replay,
+            last_replay: last_replay(snapshot.config, standby),
             place: snapshot.place_of(node, standby, evidence),
         }
     }
@@ -351,18 +350,42 @@ pub(super) fn would_go_first(snapshot: &Snapshot<'_>, node: &NodeName) -> bool {
     {
         return false;
     }
-    let latest = theirs.last_replay.max(ours.last_replay);
+    let latest = last_replay(config, theirs).max(last_replay(config, ours));
     let rank = |node: &NodeName, standby: &Standby| {
-        let priority = config.failover_priorities.get(node).copied();
-        let is_delayed = is_delayed(standby.last_replay, latest, config.warning_lag);
+        let replayed = last_replay(config, standby);
         (
-            standby.position(),
-            priority.unwrap_or_default(),
-            Reverse(is_delayed),
+            position(config, standby),
+            priority(config, node),
+            Reverse(is_delayed(replayed, latest, config.warning_lag)),
             node.clone(),
         )
     };
     config.never_promote.contains(own) || rank(node, theirs) > rank(own, ours)
+}
+
+/// How far ahead a standby counts.
+fn position(config: &Config, standby: &Standby) -> Lsn {
+    match config.ranking {
+        Ranking::Furthest => standby.position(),
+        Ranking::Original => standby.receive.or(standby.replay).unwrap_or_default(),
+    }
+}
+
+/// The original knows no priorities.
+pub(super) fn priority(config: &Config, node: &NodeName) -> i64 {
+    let listed = config.failover_priorities.get(node).copied();
+    match config.ranking {
+        Ranking::Furthest => listed.unwrap_or_default(),
+        Ranking::Original => 0,
+    }
+}
+
+/// The original gives way to nobody because of a delay.
+fn last_replay(config: &Config, standby: &Standby) -> Option<WallTime> {
+    match config.ranking {
+        Ranking::Furthest => standby.last_replay,
+        Ranking::Original => None,
+    }
 }
 
 /// A candidate's poll is at most this old, or two poll intervals if that is longer.

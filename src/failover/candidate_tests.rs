@@ -23,6 +23,17 @@ fn the_order_of_candidates() {
 }
 
 #[test]
+fn beside_the_original_candidates_are_ranked_as_it_ranks_them() {
+    // The server of s2 was restarted: it receives from the start of a segment.
+    let restarted = "5 p primary; 299 p unreachable; 299 s1 standby 0/50; 299 s2 standby 0/40+0/50";
+    let priority = r#""failover_priorities": {"s1": 3}"#;
+    check_places("", restarted, "300", "s2 first, s1 lower_name");
+    let original = format!(r#"{priority}, "failover_ranking": "original""#);
+    check_places(&original, restarted, "300", "s1 first, s2 further_behind");
+    check_places(&original, LOST, "300", "s2 first, s1 lower_name");
+}
+
+#[test]
 fn a_delayed_standby_goes_last_among_equals() {
     let lags =
         |s2: &str| format!("5 p primary; 299 p unreachable; 299 s1 standby; 299 s2 standby {s2}");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Snapshot;
 use crate::cluster::{Presence, Reached, daemon_name};
-use crate::config::NodeName;
+use crate::config::{NodeName, Ranking};
 
 impl Snapshot<'_> {
     /// One sentence for each, without figures, so that what lasts reads the same each time.
@@ -17,6 +17,7 @@ impl Snapshot<'_> {
         if matches!(self.map.reached, Reached::Primary(_)) {
             warnings.extend(self.blind_observers());
             warnings.extend(self.missing_daemons());
+            warnings.extend(self.ranking());
         }
         warnings.extend(self.differing_settings());
         warnings
@@ -81,6 +82,45 @@ impl Snapshot<'_> {
         let gone = nodes.filter(|(_, node)| node.own_daemon.is_some_and(|daemon| daemon.is_gone()));
         gone.map(|(node, _)| format!("pglookout of {node} has disconnected from its own server"))
             .collect()
+    }
+
+    /// Do standbys run the original, and is that taken into account. It shows no presence.
+    fn ranking(&self) -> Vec<String> {
+        let own = self.config.own_db.as_ref();
+        let others = self.map.standbys.keys().filter(|node| Some(*node) != own);
+        let others: Vec<_> = others
+            .filter(|node| !self.config.never_promote.contains(*node))
+            .collect();
+        let unshown = others.iter().filter(|node| self.shows_no_daemon(node));
+        let daemon = |node: &NodeName| {
+            let daemon = self.state.nodes.get(node);
+            daemon.is_some_and(|node| node.own_daemon.is_some_and(|daemon| !daemon.is_gone()))
+        };
+        match self.config.ranking {
+            Ranking::Furthest => unshown
+                .map(|node| {
+                    format!("no pglookout shows itself on {node}: nobody promotes it, or the Python version does; as long as that runs anywhere set failover_ranking to \"original\" on every other host")
+                })
+                .collect(),
+            Ranking::Original if own.is_some() && others.iter().all(|node| daemon(node)) => vec![
+                "every standby shows its pglookout: \"failover_ranking\": \"original\" is not needed any more".to_owned(),
+            ],
+            Ranking::Original => Vec::new(),
+        }
+    }
+
+    /// Its server shows our own session, and has never shown one of its own daemon.
+    fn shows_no_daemon(&self, node: &NodeName) -> bool {
+        let Some((state, own)) = self.state.nodes.get(node).zip(self.config.own_db.as_ref()) else {
+            return false;
+        };
+        let own = daemon_name(own.as_str());
+        let shown = state
+            .answer
+            .as_ref()
+            .and_then(|answer| answer.daemons.as_ref());
+        let shows_us = shown.is_some_and(|shown| shown.iter().any(|it| it.daemon == own));
+        state.is_connected() && shows_us && state.own_daemon.is_none()
     }
 
     fn differing_settings(&self) -> Vec<String> {
