@@ -1,4 +1,5 @@
 complete -c pglookout_current_master -l help -d 'Say how it is used'
+complete -c pglookout_current_master -l version -d 'Say which version it is'
 complete -c pglookout -n __fish_use_subcommand -a explain -d 'Say what was decided last, and why'
 complete -c pglookout -n __fish_use_subcommand -a replay -d 'Run timelines'
 complete -c pglookout -n __fish_use_subcommand -a simulate -d 'Say what can happen to the cluster'
