@@ -48,6 +48,11 @@ fn add_figures(lines: &mut Vec<String>, figures: &DecisionFigures) {
         "what would change this decision",
         figures.would_change.iter().map(|text| clean(text)),
     );
+    section(
+        lines,
+        "warnings",
+        figures.warnings.iter().map(|text| clean(text)),
+    );
 }
 
 fn section(lines: &mut Vec<String>, title: &str, rows: impl IntoIterator<Item = String>) {

@@ -101,3 +101,42 @@ fn no_setting_of_a_role_or_database_changes_what_we_learn() {
         .collect();
     assert!(lines.is_empty(), "{lines:#?}");
 }
+
+#[test]
+fn a_standby_that_lets_nobody_in_is_an_error_for_its_own_daemon_and_named_by_all() {
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    cluster["s1"].stop_fast();
+    append(
+        &cluster["s1"].data.join("postgresql.conf"),
+        "hot_standby = off\n",
+    );
+    cluster["s1"].start_unready();
+    let config = json!({
+        "remote_conns": { "p": conninfo(&cluster[PRIMARY]), "s1": conninfo(&cluster["s1"]) },
+        "own_db": "s1",
+        "failover_command": "true",
+        "db_poll_interval": 0.2,
+    });
+    let mut daemon = Daemon::prepare(cluster.observer.clone(), cluster.dir(), config);
+    daemon.start();
+    wait_until("its own server's refusal is an error", SOON, || {
+        let log = daemon.log();
+        log.lines()
+            .any(|line| line.contains("\tERROR\tnode s1: ") && line.contains("hot_standby = on"))
+    });
+    wait_until("the node without a role is named", SOON, || {
+        daemon.log().contains("node s1 has never reported its role")
+    });
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_pglookout"))
+        .arg("explain")
+        .arg(daemon.config_path())
+        .output()
+        .unwrap();
+    let explained = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        explained.contains("s1 has never reported its role"),
+        "{explained}"
+    );
+}
