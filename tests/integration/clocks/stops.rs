@@ -82,6 +82,29 @@ fn a_primary_that_dies_while_daemons_are_stopped_is_asked_for_again_and_replaced
     assert_eq!(fleet.promoted(), [who.as_str()]);
 }
 
+/// It is awake for as long as an announcement and a look at it take, not for a poll interval of
+/// anybody else.
+#[test]
+fn a_host_that_stands_still_most_of_the_time_promotes_all_the_same() {
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    let mut fleet = Fleet::start(&cluster, |_, config| {
+        config["observers"] = serde_json::json!({});
+    });
+    cluster[PRIMARY].kill_nine_all();
+    let mut turns = 0;
+    while fleet.promoted().is_empty() {
+        stop(&fleet, &["s1"], 2_700, || ());
+        pause(1_200);
+        turns += 1;
+        assert!(turns < 20, "nobody promotes");
+    }
+    println!("promoted after {turns} turns of 1.2 s");
+    fleet.nobody_promotes_for(1.0);
+    assert_eq!(fleet.promoted(), ["s1"]);
+}
+
 #[test]
 fn a_poll_that_was_under_way_when_all_were_stopped_is_no_fresh_fact() {
     let Some(cluster) = Cluster::start(&["s1", "s2"]) else {

@@ -137,6 +137,36 @@ fn a_command_that_hangs_holds_others_up_until_it_is_ended_and_an_alert_reports_i
     });
 }
 
+/// Its own server turns the daemon of `s2` away and shows everybody else that it is gone.
+#[test]
+fn another_is_promoted_where_a_daemon_cannot_log_in_at_its_own_server() {
+    let Some(mut cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else {
+        return;
+    };
+    let mut fleet = Fleet::start(&cluster, |_, _| ());
+    put_ahead(&cluster, "s2", &["s1"]);
+    let (address, hba) = (
+        cluster["s2"].host.address,
+        cluster["s2"].data.join("pg_hba.conf"),
+    );
+    let rules = fs::read_to_string(&hba).unwrap();
+    let reject = format!("host all pglookout {address}/32 reject\n{rules}");
+    fs::write(&hba, reject).unwrap();
+    cluster["s2"].query("SELECT pg_reload_conf()");
+    cluster["s2"].disconnect_daemons();
+    fleet["s2"].wait_alert("authentication_error", "");
+    let gone = "pglookout of s2 has disconnected from its own server";
+    wait_until("s1 has noticed", SOON, || {
+        fleet["s1"].state_file()["decision"]["figures"]["warnings"]
+            .to_string()
+            .contains(gone)
+    });
+    cluster[PRIMARY].kill_nine_all();
+    assert_eq!(fleet.wait_promotion().0, "s1");
+    fleet.nobody_promotes_for(LIMIT);
+    assert_eq!(fleet.promoted(), ["s1"]);
+}
+
 /// Ends the processes of a daemon that only sleep.
 fn end_sleepers_beside(script: &Path) {
     let dir = script.parent().unwrap();
