@@ -24,6 +24,12 @@ const NOWHERE: &str = "host=127.0.0.1 port=1";
 fn put_ahead(cluster: &Cluster, ahead: &str, behind: &[&str]) {
     for name in behind {
         cluster[*name].stream_from(NOWHERE);
+        // One after the other: who is cut off first has no more than who is cut off next.
+        let cut =
+            format!("SELECT count(*) FROM pg_stat_replication WHERE application_name = '{name}'");
+        wait_until(&format!("{name} is cut off"), SOON, || {
+            cluster[PRIMARY].query(&cut) == "0"
+        });
     }
     cluster.wait_streaming(1);
     cluster[PRIMARY].insert_rows(100);

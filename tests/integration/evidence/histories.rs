@@ -15,7 +15,7 @@ fn a_standby_of_an_older_timeline_is_not_promoted_for_its_higher_lsn() {
     let Some(mut cluster) = Cluster::start(&["s1", "s2", "s3"]) else {
         return;
     };
-    put_ahead(&cluster, "s2", &["s1", "s3"]);
+    put_ahead(&cluster, "s2", &["s3", "s1"]);
     cluster[PRIMARY].kill_nine_all();
     cluster["s2"].stream_from(NOWHERE);
     cluster["s1"].query("SELECT pg_promote()");
