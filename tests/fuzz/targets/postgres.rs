@@ -69,7 +69,9 @@ pub(super) fn scram(input: &[u8]) {
     let outcome = [challenge, proof, welcome]
         .iter()
         .try_for_each(|message| talk.hear(message));
-    assert!(outcome.is_err() && talk.told.is_empty(), "{:?}", talk.told);
+    // A challenge of very many iterations is still being computed; nothing is believed meanwhile.
+    let is_refused = outcome.is_err() || talk.session.is_computing();
+    assert!(is_refused && talk.told.is_empty(), "{:?}", talk.told);
     hides_secret(&String::from_utf8_lossy(&talk.out));
 }
 
