@@ -1,7 +1,7 @@
 //! What operators are told of besides decisions: warnings, each once, and the alerts of a standby of
 //! another history, and of a primary that comes and goes or does not write.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::turn::Turn;
 use super::writing::Writing;
@@ -17,6 +17,8 @@ pub(super) struct Watch {
     warnings: BTreeMap<String, (Monotonic, bool)>,
     /// Whether each alert stands.
     diverged: bool,
+    /// Whom that alert names.
+    diverged_nodes: BTreeSet<NodeName>,
     flapping: bool,
     not_writing: bool,
     writing: Writing,
@@ -30,6 +32,7 @@ impl Watch {
     pub(super) fn recall(memory: &Memory) -> Self {
         Self {
             diverged: memory.diverged_standby,
+            diverged_nodes: memory.diverged.keys().cloned().collect(),
             flapping: memory.primary_flapping,
             not_writing: memory.primary_not_writing,
             ..Self::default()
@@ -63,33 +66,8 @@ impl Watch {
         turn: &mut Turn<'_>,
     ) {
         self.warn(&round.figures.warnings, config, turn);
-        let needs_an_operator = round.map.needs_an_operator();
-        if std::mem::replace(&mut self.needed_an_operator, needs_an_operator) && !needs_an_operator
-        {
-            turn.info(
-                "one primary at most is reachable again; the alert file of several primaries stays until somebody removes it"
-                    .to_owned(),
-            );
-        }
-        let now = turn.now.mono;
-        let window = config.failover_lag * 10;
-        self.losses.retain(|at| now.since(*at) < window);
-        let is_flapping = match self.flapping {
-            true => !self.losses.is_empty(),
-            false => self.losses.len() >= MAX_LOSSES,
-        };
-        raise(
-            &mut self.flapping,
-            is_flapping,
-            Alert::PrimaryFlapping,
-            turn,
-            || {
-                format!(
-                    "the primary was lost {MAX_LOSSES} times within {} s",
-                    window.as_secs()
-                )
-            },
-        );
+        self.follow_choice(round, turn);
+        self.follow_losses(config, turn);
         let primary = round.map.sole_primary();
         if let Some(is_stuck) = self.writing.is_stuck(primary, state, config) {
             let text = || {
@@ -99,25 +77,50 @@ impl Watch {
             let alert = Alert::PrimaryNotWriting;
             raise(&mut self.not_writing, is_stuck, alert, turn, text);
         }
-        if primary.is_none() {
-            return;
+        if primary.is_some() {
+            self.follow_diverged(state, turn);
         }
-        let diverged: Vec<_> = state
-            .history
-            .diverged
-            .keys()
-            .map(ToString::to_string)
-            .collect();
-        raise(
-            &mut self.diverged,
-            !diverged.is_empty(),
-            Alert::DivergedStandby,
-            turn,
-            || {
-                let names = diverged.join(", ");
-                format!("of another history than the primary, rebuild it or run pg_rewind: {names}")
-            },
-        );
+    }
+
+    fn follow_choice(&mut self, round: &Round, turn: &mut Turn<'_>) {
+        let is_needed = round.map.needs_an_operator();
+        let was_needed = std::mem::replace(&mut self.needed_an_operator, is_needed);
+        if was_needed && !is_needed {
+            turn.info(
+                "one primary at most is reachable again; the alert file of several primaries stays until somebody removes it"
+                    .to_owned(),
+            );
+        }
+    }
+
+    fn follow_losses(&mut self, config: &Config, turn: &mut Turn<'_>) {
+        let now = turn.now.mono;
+        let window = config.failover_lag * 10;
+        self.losses.retain(|at| now.since(*at) < window);
+        let is_flapping = match self.flapping {
+            true => !self.losses.is_empty(),
+            false => self.losses.len() >= MAX_LOSSES,
+        };
+        let text = || {
+            let window = window.as_secs();
+            format!("the primary was lost {MAX_LOSSES} times within {window} s")
+        };
+        let alert = Alert::PrimaryFlapping;
+        raise(&mut self.flapping, is_flapping, alert, turn, text);
+    }
+
+    fn follow_diverged(&mut self, state: &ClusterState, turn: &mut Turn<'_>) {
+        let nodes: BTreeSet<_> = state.history.diverged.keys().cloned().collect();
+        // With other names it is another alert.
+        self.diverged &= nodes == self.diverged_nodes || nodes.is_empty();
+        let names: Vec<_> = nodes.iter().map(NodeName::as_str).collect();
+        let text = || {
+            let names = names.join(", ");
+            format!("of another history than the primary, rebuild it or run pg_rewind: {names}")
+        };
+        let alert = Alert::DivergedStandby;
+        raise(&mut self.diverged, !nodes.is_empty(), alert, turn, text);
+        self.diverged_nodes = nodes;
     }
 
     /// Logs what lasts: where everything has just started, much is true for a moment.
@@ -160,3 +163,7 @@ fn raise(
 const LASTING_POLLS: u32 = 3;
 /// So many losses within ten limits are one too many.
 const MAX_LOSSES: usize = 3;
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

@@ -483,6 +483,15 @@ fn deciding(world: &mut World) {
             "maintenance_mode_file": world.path("closed")}),
         reports("/closed exists"),
     );
+    // The original knows no priorities.
+    world.apply(
+        json!({"failover_ranking": "original"}),
+        reports("the preferred candidate is s2"),
+    );
+    world.apply(
+        json!({"failover_ranking": "furthest"}),
+        reports("/closed exists"),
+    );
     // Two standbys of two, one observer of three, and the primary: 3 of 6.
     let observers =
         json!({"c": world.observer.url(), "d": "http://127.0.0.1:1", "e": "http://127.0.0.1:2"});
