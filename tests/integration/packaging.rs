@@ -105,8 +105,8 @@ fn the_examples_can_be_used_as_they_are() {
         // The examples' programs are installed by the packages, and need not be here.
         let (warnings, verdict) = printed.rsplit_once('\n').unwrap_or(("", &printed));
         assert!(verdict.contains("can be used: errors 0, "), "{printed}");
-        let is_expected =
-            |line: &str| line.contains(": the program \"") && line.ends_with(" does not exist");
+        let absent = " does not exist: correct the path or install it";
+        let is_expected = |line: &str| line.contains(": the program \"") && line.ends_with(absent);
         assert!(warnings.lines().all(is_expected), "{printed}");
         let text = fs::read_to_string(&path).unwrap();
         for step in text
