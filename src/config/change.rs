@@ -99,7 +99,7 @@ fn shown_at(path: &str, value: &Value) -> String {
         Value::Array(items) => {
             let items = items
                 .iter()
-                .map(|item| item.as_str().map_or_else(|| shown(item), word));
+                .map(|item| item.as_str().map_or_else(|| shown(item), shown_item));
             format!("[{}]", items.collect::<Vec<_>>().join(", "))
         }
         Value::String(text) => shown_text(text),
@@ -108,7 +108,7 @@ fn shown_at(path: &str, value: &Value) -> String {
 }
 
 /// The placeholders of arguments are numbered for one recording.
-fn word(text: &str) -> String {
+fn shown_item(text: &str) -> String {
     if text.starts_with("hidden-") {
         "hidden".to_owned()
     } else {

@@ -51,6 +51,12 @@ struct Shown {
 }
 
 impl Snapshot<'_> {
+    /// Our own name in sessions.
+    pub(super) fn own_daemon(&self) -> Option<String> {
+        let own = self.config.own_db.as_ref();
+        own.map(|own| daemon_name(own.as_str()))
+    }
+
     /// Another daemon that is promoting its node, wherever it shows so.
     pub(super) fn other_promotes(&self) -> Option<Blocker> {
         let mut shown = self.shown().into_iter();
@@ -137,11 +143,7 @@ impl Snapshot<'_> {
     /// Servers that show sessions, but not ours as it is announced: an answer from before may show
     /// an earlier announcement that was withdrawn.
     fn not_showing(&self, announced: Announcement) -> Vec<NodeName> {
-        let own = self
-            .config
-            .own_db
-            .as_ref()
-            .map(|own| daemon_name(own.as_str()));
+        let own = self.own_daemon();
         let is_ours = |presence: &Presence| {
             Some(&presence.daemon) == own.as_ref()
                 && matches!(presence.state, DaemonState::Wants(_))
@@ -184,11 +186,7 @@ impl Snapshot<'_> {
     /// What other daemons show, on servers that we reach and through observers. A session that was
     /// not used for three polls is nobody's.
     fn shown(&self) -> Vec<Shown> {
-        let own = self
-            .config
-            .own_db
-            .as_ref()
-            .map(|own| daemon_name(own.as_str()));
+        let own = self.own_daemon();
         let young = self.config.poll_interval * MAX_SESSION_POLLS;
         let mut shown = Vec::new();
         let mut take = |daemons: &[Presence], since: Duration, witness: Witness| {

@@ -291,9 +291,7 @@ impl Verdict {
             other => other.name(),
         }
     }
-}
 
-impl Verdict {
     /// The nodes and daemons that it is about.
     pub fn subjects(&self) -> Vec<&str> {
         match self {
@@ -343,9 +341,7 @@ impl Cause {
             Self::Lag { .. } => "lag",
         }
     }
-}
 
-impl Cause {
     fn subject(&self) -> Option<&str> {
         match self {
             Self::PrimaryUnreachable { primary }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Snapshot;
-use crate::cluster::{Presence, Reached, daemon_name};
+use crate::cluster::{Presence, Reached};
 use crate::config::{NodeName, Ranking};
 
 impl Snapshot<'_> {
@@ -111,10 +111,9 @@ impl Snapshot<'_> {
 
     /// Its server shows our own session, and has never shown one of its own daemon.
     fn shows_no_daemon(&self, node: &NodeName) -> bool {
-        let Some((state, own)) = self.state.nodes.get(node).zip(self.config.own_db.as_ref()) else {
+        let Some((state, own)) = self.state.nodes.get(node).zip(self.own_daemon()) else {
             return false;
         };
-        let own = daemon_name(own.as_str());
         let shown = state
             .answer
             .as_ref()
@@ -124,11 +123,7 @@ impl Snapshot<'_> {
     }
 
     fn differing_settings(&self) -> Vec<String> {
-        let own = self
-            .config
-            .own_db
-            .as_ref()
-            .map(|own| daemon_name(own.as_str()));
+        let own = self.own_daemon();
         let nodes = self.state.nodes.values().filter(|node| node.is_connected());
         let answers = nodes.filter_map(|node| node.answer.as_ref()?.daemons.as_ref());
         let mut fingerprints: BTreeMap<&str, &str> = BTreeMap::new();

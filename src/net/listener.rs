@@ -146,13 +146,12 @@ fn parse_or_look_up(address: &str, port: u16) -> io::Result<SocketAddr> {
         return Ok(SocketAddr::new(ip, port));
     }
     // Also an address with an interface: it is known which, and nobody is asked.
-    let mut found = resolve::addresses(without_brackets(address))?;
+    let mut found = resolve::addresses(without_brackets(address), port)?;
     // The original listened on IPv4 alone, so of a name with both its IPv4 address is what clients
     // know.
     found.sort_by_key(SocketAddr::is_ipv6);
-    let mut first = found.first().copied().ok_or(io::ErrorKind::NotFound)?;
-    first.set_port(port);
-    Ok(first)
+    let first = found.first().copied();
+    first.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 #[cfg(test)]

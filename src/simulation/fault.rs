@@ -241,6 +241,11 @@ impl Fault {
     }
 }
 
+/// Are these hosts on two sides of a split, one of which is this group.
+pub(super) fn are_apart(group: u32, one: HostId, other: HostId) -> bool {
+    group >> one & 1 != group >> other & 1
+}
+
 /// The hosts of this group, a bit per host.
 fn names(setup: &Setup, group: u32) -> String {
     let inside = (0..setup.hosts()).filter(|host| group >> host & 1 == 1);

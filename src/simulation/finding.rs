@@ -211,9 +211,7 @@ impl Case {
         hosts.sort_unstable();
         hosts.dedup();
         if hosts.is_empty() {
-            (0..setup.node_count())
-                .filter(|host| *host != setup.primary)
-                .collect()
+            setup.standbys().collect()
         } else {
             hosts
         }

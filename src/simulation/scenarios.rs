@@ -99,8 +99,7 @@ fn odd_observer(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
 
 /// Standbys stream from each other, and catch up from each other when the primary is gone.
 fn cascade(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
-    let others = (0..setup.node_count()).filter(|node| *node != setup.primary);
-    let others: Vec<_> = others.collect();
+    let others: Vec<_> = setup.standbys().collect();
     let pick = |rng: &mut Rng| rng.one_of(&others).unwrap_or_default();
     let (standby, upstream) = (pick(rng), pick(rng));
     let at = rng.between(0, length / 2);
@@ -115,8 +114,7 @@ fn cascade(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
 /// Standbys that replay late, or are fed by an archive.
 fn slow_standbys(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
     let limit = setup.longest(|config| config.failover_lag);
-    let others = (0..setup.node_count()).filter(|node| *node != setup.primary);
-    let steps = others.filter_map(|node| {
+    let steps = setup.standbys().filter_map(|node| {
         let at = rng.between(0, length / 3);
         let fault = match rng.below(4) {
             0 | 1 => Fault::Delays(node, rng.between(SECOND / 2, 2 * limit)),

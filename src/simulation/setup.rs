@@ -142,6 +142,12 @@ impl Setup {
             .unwrap_or("?")
     }
 
+    /// The nodes that are standbys at the start.
+    pub(super) fn standbys(&self) -> impl Iterator<Item = NodeId> {
+        let primary = self.primary;
+        (0..self.node_count()).filter(move |node| *node != primary)
+    }
+
     /// The number of a node.
     pub fn node_id(&self, name: &NodeName) -> Option<NodeId> {
         self.nodes.iter().position(|node| node == name)

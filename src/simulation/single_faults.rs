@@ -6,7 +6,7 @@ use super::fault::{Death, Fault, Step};
 use super::plan::{Ending, Plan};
 use super::rng::Rng;
 use super::setup::Setup;
-use super::{Micros, NodeId, SECOND};
+use super::{Micros, SECOND};
 use crate::config::Config;
 
 /// Schedules of one fault each.
@@ -82,17 +82,13 @@ fn without_splits(setup: &Setup) -> Vec<Plan> {
 }
 
 fn crashes(setup: &Setup) -> Vec<Plan> {
-    let mut plans: Vec<_> = standbys(setup)
+    let mut plans: Vec<_> = setup
+        .standbys()
         .flat_map(|node| DEATHS.map(|death| Fault::Dies(node, death)))
         .map(|death| single(setup, &[death]))
         .collect();
     plans.extend((0..setup.hosts()).map(|host| single(setup, &[Fault::Daemon(host, false)])));
     plans
-}
-
-fn standbys(setup: &Setup) -> impl Iterator<Item = NodeId> {
-    let primary = setup.primary;
-    (0..setup.node_count()).filter(move |node| *node != primary)
 }
 
 /// The primary dies while one daemon is down, in maintenance, or has no command that works.
@@ -106,7 +102,7 @@ fn unable_daemons(setup: &Setup) -> Vec<Plan> {
         ]
     };
     let observers = setup.node_count()..setup.hosts();
-    let faults = standbys(setup).flat_map(unable);
+    let faults = setup.standbys().flat_map(unable);
     let faults = faults.chain(observers.map(|host| Fault::Daemon(host, false)));
     // Long enough for everybody to learn of it.
     let wait = 5 * setup.longest(|config| config.poll_interval);

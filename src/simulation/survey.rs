@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 
+use super::fault::are_apart;
 use super::finding::{Case, Finding};
 use super::generate::Generator;
 use super::plan::Plan;
@@ -214,7 +215,7 @@ fn second_writer(case: &Case, promoted: HostId) -> Finding {
 /// How many hosts are on the side of this one.
 fn side_of(group: u32, host: usize, hosts: usize) -> usize {
     (0..hosts)
-        .filter(|other| group >> other & 1 == group >> host & 1)
+        .filter(|other| !are_apart(group, *other, host))
         .count()
 }
 

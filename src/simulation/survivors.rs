@@ -1,7 +1,7 @@
 //! Who lives, reaches whom and is able to promote after the faults of a schedule.
 
 use super::HostId;
-use super::fault::{Fault, Step};
+use super::fault::{Fault, Step, are_apart};
 use super::plan::Plan;
 
 /// Has the primary died, and is there a standby that may and can be promoted and reaches, with
@@ -29,7 +29,7 @@ fn is_bereaved(plan: &Plan, node: HostId) -> bool {
     let mut faults = plan.steps.iter().map(|step| step.fault);
     faults.any(|fault| match fault {
         Fault::Dies(dead, _) => dead == primary,
-        Fault::Split(group) => group >> node & 1 != group >> primary & 1,
+        Fault::Split(group) => are_apart(group, node, primary),
         _ => false,
     })
 }
@@ -58,7 +58,7 @@ fn unable_host(fault: &Fault) -> Option<HostId> {
 /// Has a vote, as far as this node can know.
 fn reaches(plan: &Plan, node: HostId, host: HostId) -> bool {
     let is_cut = plan.steps.iter().any(|step| match step.fault {
-        Fault::Split(group) => group >> node & 1 != group >> host & 1,
+        Fault::Split(group) => are_apart(group, node, host),
         Fault::Path(from, to, true) => (from, to) == (node, host),
         _ => false,
     });

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 /// Looks `name` up and prints one address per line; exit status 1 and the reason if there is none.
 pub fn main(name: &str) -> ExitCode {
-    let (text, code) = match addresses(name) {
+    let (text, code) = match addresses(name, 0) {
         Ok(found) => (found.iter().map(line).collect(), ExitCode::SUCCESS),
         Err(reason) => (format!("{reason}\n"), ExitCode::FAILURE),
     };
@@ -30,15 +30,15 @@ fn line(address: &SocketAddr) -> String {
     }
 }
 
-/// The addresses of `name` with port 0, in the resolver's order, each once. Blocks for as long as the resolver
-/// likes: for the helper process, and for what is looked up before the daemon's loop begins.
+/// Where `port` of `name` is, in the resolver's order, each address once. Blocks for as long as the
+/// resolver likes: for the helper process, and for what is looked up before the daemon's loop begins.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place where getaddrinfo may block"
 )]
-pub fn addresses(name: &str) -> io::Result<Vec<SocketAddr>> {
+pub fn addresses(name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let mut found: Vec<SocketAddr> = Vec::new();
-    for address in (name, 0).to_socket_addrs()? {
+    for address in (name, port).to_socket_addrs()? {
         if !found.contains(&address) {
             found.push(address);
         }
@@ -59,23 +59,23 @@ mod tests {
     #[test]
     fn literals_and_local_names_need_no_name_server() {
         assert_eq!(
-            addresses("192.0.2.7").unwrap(),
+            addresses("192.0.2.7", 0).unwrap(),
             ["192.0.2.7:0".parse::<SocketAddr>().unwrap()]
         );
         assert!(
-            addresses("localhost")
+            addresses("localhost", 0)
                 .unwrap()
                 .iter()
                 .all(|address| address.ip().is_loopback())
         );
-        let scoped = addresses("fe80::1%lo").unwrap();
+        let scoped = addresses("fe80::1%lo", 0).unwrap();
         let scoped: Vec<String> = scoped.iter().map(line).collect();
         assert_eq!(scoped, ["fe80::1%1\n"], "lo is the first interface");
     }
 
     #[test]
     fn a_name_that_cannot_be_is_an_error() {
-        assert!(addresses("no such name").is_err());
-        assert!(addresses("a\0b").is_err());
+        assert!(addresses("no such name", 0).is_err());
+        assert!(addresses("a\0b", 0).is_err());
     }
 }
