@@ -9,6 +9,7 @@ use super::environment::Environment;
 use super::nodes::{read_names, read_nodes, read_observers, read_own, read_priorities};
 use super::problem::{Findings, Problem};
 use super::reader::{Reader, Span, kind};
+use super::render::key_names;
 use super::services::{
     read_flight_recorder, read_follow, read_log_level, read_statsd, read_syslog,
 };
@@ -33,7 +34,8 @@ pub fn parse(text: &str, environment: &Environment) -> Result<Loaded, Findings> 
     let config = assemble(&mut reader, environment);
     warn_of_failover_command(&mut reader, &config, environment);
     addresses::warn_of_shared(&config, reader.findings);
-    reader.warn_of_unknown(KEYS);
+    let known = key_names(&config);
+    reader.warn_of_unknown(known.iter().map(String::as_str));
     if findings.errors.is_empty() {
         Ok(Loaded {
             config,
@@ -212,48 +214,6 @@ fn warn_of_failover_command(reader: &mut Reader<'_>, config: &Config, environmen
         reader.warn(KEY, "commands do not inherit PGPASSWORD: what they log in with belongs into a password file");
     }
 }
-
-const KEYS: &[&str] = &[
-    "remote_conns",
-    "own_db",
-    "observers",
-    "poll_observers_on_warning_only",
-    "db_poll_interval",
-    "replication_state_check_interval",
-    "poll_timeout",
-    "warning_replication_time_lag",
-    "max_failover_replication_time_lag",
-    "replication_catchup_timeout",
-    "missing_master_from_config_timeout",
-    "failover_on_disconnect",
-    "failover_command",
-    "failover_command_timeout",
-    "failover_sleep_time",
-    "failover_quorum",
-    "failover_ranking",
-    "over_warning_limit_command",
-    "never_promote_these_nodes",
-    "failover_priorities",
-    "known_gone_nodes",
-    "maintenance_mode_file",
-    "autofollow",
-    "primary_conninfo_template",
-    "pg_data_directory",
-    "pg_start_command",
-    "pg_stop_command",
-    "alert_file_dir",
-    "json_state_file_path",
-    "http_address",
-    "http_port",
-    "log_level",
-    "syslog",
-    "syslog_address",
-    "syslog_facility",
-    "statsd",
-    "cluster_monitor_health_timeout_seconds",
-    "flight_recorder",
-    "flight_recorder_max_bytes",
-];
 
 #[cfg(test)]
 #[path = "file_tests.rs"]

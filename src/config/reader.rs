@@ -73,16 +73,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Warns of every key that is not in `known`.
-    pub(super) fn warn_of_unknown(&mut self, known: &[&str]) {
-        for key in self
-            .object
-            .keys()
-            .filter(|key| !known.contains(&key.as_str()))
-        {
-            self.warn(
-                key,
-                format!("unknown key, ignored{}", hint(key, known.iter().copied())),
-            );
+    pub(super) fn warn_of_unknown<'k>(&mut self, known: impl Iterator<Item = &'k str> + Clone) {
+        let is_unknown = |key: &&String| !known.clone().any(|known| known == key.as_str());
+        for key in self.object.keys().filter(is_unknown) {
+            let hint = hint(key, known.clone());
+            self.warn(key, format!("unknown key, ignored{hint}"));
         }
     }
 

@@ -65,7 +65,7 @@ pub(super) fn read_statsd(reader: &mut Reader<'_>) -> Option<StatsdSettings> {
             other => reader.wrong(&joined("tags", name), other, "expected a text or a number"),
         }
     }
-    reader.warn_of_unknown(&["host", "port", "tags"]);
+    reader.warn_of_unknown(["host", "port", "tags"].into_iter());
     Some(StatsdSettings { host, port, tags })
 }
 

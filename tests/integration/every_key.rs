@@ -14,6 +14,7 @@ use crate::harness::fleet::{conninfo, script_command};
 use crate::harness::postgres::PASSWORD;
 use crate::harness::receivers::{Counter, Inbox};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, pause, wait_until};
+use crate::house::quoted;
 
 /// A daemon on the standby s1, with s2 and the primary p beside it.
 struct World {
@@ -161,21 +162,8 @@ fn every_key_takes_effect_on_reload() {
     following(&mut world);
     lagging(&mut world);
     deciding(&mut world);
-    let source =
-        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/file.rs")).unwrap();
-    let keys = source
-        .split_once("const KEYS: &[&str] = &[")
-        .unwrap()
-        .1
-        .split_once("];")
-        .unwrap()
-        .0;
-    let keys: BTreeSet<String> = keys
-        .split('"')
-        .skip(1)
-        .step_by(2)
-        .map(str::to_owned)
-        .collect();
+    let keys = quoted("src/config/render.rs", "fn keys(", "\n}\n");
+    let keys: BTreeSet<String> = keys.into_iter().collect();
     assert_eq!(*world.covered.borrow(), keys);
     assert!(
         !world.daemon().log().contains(PASSWORD),
