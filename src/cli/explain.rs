@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::{explained, output};
+use super::{config_file, explained, output};
 use crate::config::Config;
 use crate::format::{Decision, MAX_STATE_FILE_BYTES, StateFile};
 use crate::http::{ResponseReader, write_get};
@@ -17,7 +17,7 @@ use crate::sys::{clock, files, resolve};
 
 /// Exit 1 if neither the daemon nor its state file has a decision.
 pub(super) fn main(config: &Path) -> ExitCode {
-    match super::load(config).and_then(|config| decisions(&config)) {
+    match config_file::load(config).and_then(|config| decisions(&config)) {
         Ok((source, decisions)) => {
             output::print(&explained::text(&source, &decisions, clock::wall()))
         }

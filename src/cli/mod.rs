@@ -5,6 +5,7 @@ mod advice;
 mod arguments;
 mod check_config;
 mod command_advice;
+mod config_file;
 mod current_master;
 mod explain;
 pub mod explained;
@@ -18,7 +19,6 @@ use std::process::ExitCode;
 use arguments::Invocation;
 pub use current_master::main as current_master_main;
 
-use crate::config::Config;
 use crate::{daemon, sys};
 
 /// `pglookout`.
@@ -45,14 +45,6 @@ fn run(path: &Path) -> ExitCode {
         Ok(loaded) => daemon::run(path, loaded),
         Err(error) => output::fail(error),
     }
-}
-
-/// The configuration at `path` without its warnings. An error is a line for each reason.
-fn load(path: &Path) -> Result<Config, String> {
-    let loaded = daemon::load_config(path);
-    loaded
-        .map(|loaded| loaded.config)
-        .map_err(|error| error.to_string())
 }
 
 const USAGE: &str = "\

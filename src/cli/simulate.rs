@@ -11,7 +11,7 @@ use std::time::Duration;
 use lexopt::Arg::{Long, Value};
 use lexopt::{Error, Parser, ValueExt};
 
-use super::output;
+use super::{config_file, output};
 use crate::config::Config;
 use crate::simulation::{Case, Finding, Survey, record, survey};
 use crate::sys::files;
@@ -65,7 +65,7 @@ pub(super) fn main(options: &Simulate) -> ExitCode {
 }
 
 fn simulate(options: &Simulate) -> Result<(Survey, String), String> {
-    let config = super::load(&options.config)?;
+    let config = config_file::load(&options.config)?;
     let (nodes, observers) = (config.nodes.len(), config.observers.len());
     let path = options.config.display();
     if nodes == 0 {

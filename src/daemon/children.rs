@@ -13,7 +13,7 @@ use std::time::Duration;
 use mio::{Interest, Token};
 use nix::sys::signal::Signal;
 
-use super::io::{Owner, Registry};
+use super::registry::{Owner, Registry};
 use crate::lookout::{CommandId, CommandPurpose};
 use crate::sys::child::{Child, Reading, own_program};
 use crate::sys::forked::{FileOp, FileWriter};

@@ -8,8 +8,9 @@ use std::time::Duration;
 use mio::Token;
 use mio::net::TcpStream;
 
-use super::io::{Io, Owner, READ_WRITE};
+use super::io::Io;
 use super::names::Remote;
+use super::registry::{Owner, READ_WRITE};
 use crate::config::Config;
 use crate::dns::Address;
 use crate::lookout::Trouble;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mio::{Interest, Token};
 
-use super::io::{Owner, Registry};
+use super::registry::{Owner, Registry};
 use super::tls_files::TlsFileSet;
 use crate::sys::child::Reading;
 use crate::sys::forked::Worker;

@@ -8,8 +8,9 @@ use bytes::{Buf, Bytes};
 use mio::Token;
 use mio::net::TcpStream;
 
-use super::io::{Io, Owner, READ_WRITE};
+use super::io::Io;
 use super::listening::Listening;
+use super::registry::{Owner, READ_WRITE};
 use crate::format;
 use crate::http::limits::{IDLE_DEADLINE, MAX_REQUEST_HEAD_BYTES, REQUEST_DEADLINE};
 use crate::http::{Answer, Exchange, Refusal, Reply, Request, Route, Step, write_continue};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::indented;
+use super::layout::indented;
 use crate::failover::{
     Contender, EvidenceFigure, Figures, LagFigure, NoVote, PrimaryFigure, PrimaryStanding, Voter,
     Votes,

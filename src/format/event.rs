@@ -13,8 +13,7 @@ use super::timeline::{CheckLine, Decided, Step, read_config};
 use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
 use crate::config::{Config, NodeName};
 use crate::lookout::{
-    CommandId, CommandOutcome, CommandPurpose, Event, FailoverOutcome, FollowOutcome,
-    PreviousCommand,
+    CommandId, CommandOutcome, CommandPurpose, Event, FollowOutcome, PreviousCommand,
 };
 use crate::time::WallTime;
 
@@ -81,16 +80,6 @@ enum Outcome {
     Signal(i32),
     TimedOut(True),
     NotStarted(String),
-}
-
-/// How the remembered failover command ended.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "FailoverOutcome", rename_all = "snake_case")]
-pub(super) enum OutcomeOfFailover {
-    Running,
-    Succeeded,
-    Failed,
-    Unknown,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::event::OutcomeOfFailover;
 use super::moment::{micros_of, moment, seconds, since};
 use crate::config::NodeName;
 use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, Process};
@@ -80,6 +79,16 @@ struct FailoverForm {
     at: Moment,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     process: Option<Readable<ProcessForm>>,
+}
+
+/// How the remembered failover command ended.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "FailoverOutcome", rename_all = "snake_case")]
+enum OutcomeOfFailover {
+    Running,
+    Succeeded,
+    Failed,
+    Unknown,
 }
 
 /// The last primary that answered.

@@ -7,6 +7,7 @@ mod decision;
 mod event;
 #[cfg(test)]
 mod fixtures;
+mod layout;
 mod memory;
 mod moment;
 mod names;
@@ -28,19 +29,3 @@ pub use node::{Observed, read_state_json, state_json};
 pub use state_file::{MAX_STATE_FILE_BYTES, Origin, Recalled, StateFile, state_file};
 pub use timeline::{CheckLine, Clocks, Decided, Follow, Line, Step, Timeline, header};
 pub use timeline_reader::{FormatError, MAX_LINE_BYTES, Reader, read};
-
-use serde::Serialize;
-use serde_json::ser::{PrettyFormatter, Serializer};
-
-/// The original's layout: indented by 4, no final newline.
-fn indented(value: &impl Serialize) -> Vec<u8> {
-    let mut text = Vec::new();
-    let formatter = PrettyFormatter::with_indent(b"    ");
-    let mut serializer = Serializer::with_formatter(&mut text, formatter);
-    #[expect(
-        clippy::expect_used,
-        reason = "a Vec takes every write, and our maps have strings for keys"
-    )]
-    value.serialize(&mut serializer).expect("JSON into memory");
-    text
-}

@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::indented;
+use super::layout::indented;
 use super::presence::{Daemon, MAX_DAEMONS, readable};
 use crate::cluster::{
     Identity, Lsn, NodeAnswer, NodeState, ObservedNode, ObserverReport, Presence, ReplicationSlot,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::decision::Decision;
-use super::indented;
+use super::layout::indented;
 use super::memory::{Clocks, MemoryForm};
 use super::node::{Entry, Fields, entries};
 use crate::cluster::{ClusterState, ObserverState};

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::setup::Setup;
-use super::{HostId, Micros, NodeId, seconds};
+use super::units::seconds;
+use super::{HostId, Micros, NodeId};
 
 /// One fault and its time.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,7 +5,8 @@ use super::fault::{Fault, Step};
 use super::plan::Plan;
 use super::promotions::Promotion;
 use super::trial::run;
-use super::{HostId, Micros, seconds};
+use super::units::seconds;
+use super::{HostId, Micros};
 
 /// Something that is reachable; problems first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -39,9 +39,8 @@ mod state_json;
 mod survey;
 mod survivors;
 mod trial;
+mod units;
 mod world;
-
-use std::time::Duration;
 
 pub use apply::MOST_SKEW;
 pub use database::{Condition, Database, Fork};
@@ -57,27 +56,5 @@ pub use setup::{PresenceSetup, Setup};
 pub use shrink::shrink;
 pub use survey::{Survey, survey};
 pub use trial::{Outcome, record, run, watch};
+pub use units::{HostId, Micros, NodeId, SECOND, micros};
 pub use world::World;
-
-/// Microseconds of true time, from the start of a schedule.
-pub type Micros = u64;
-/// A host, by number: database nodes first.
-pub type HostId = usize;
-/// A database node, by number, and so is its host.
-pub type NodeId = usize;
-
-/// A second.
-pub const SECOND: Micros = 1_000_000;
-
-/// Whole microseconds of a duration.
-pub fn micros(duration: Duration) -> Micros {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "for printing; a schedule lasts seconds"
-)]
-fn seconds(micros: Micros) -> f64 {
-    micros as f64 / SECOND as f64
-}

@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::fault::{Death, Fault, Step};
 use super::setup::Setup;
-use super::{HostId, Micros, seconds};
+use super::units::seconds;
+use super::{HostId, Micros};
 
 /// Everything that happens to a cluster. The same schedule always comes to the same end.
 #[derive(Clone, Debug)]

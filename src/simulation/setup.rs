@@ -6,7 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{HostId, Micros, NodeId, SECOND, micros, seconds};
+use super::units::seconds;
+use super::{HostId, Micros, NodeId, SECOND, micros};
 use crate::config::{Config, HostAddress, NodeName, ObserverName, QuorumRule};
 
 /// The cluster of a schedule.

@@ -1,12 +1,13 @@
 //! The rules of the house, read from the tree itself: which room may import which, what pure rooms
 //! must not name, where `unsafe` may stand, which words belong to the wire, how long a file and a
-//! function may be; and that the manual knows every key.
+//! function may be, which files import each other; and that the manual knows every key.
 //!
 //! `cargo test --test integration -- house::sizes --nocapture` prints how large the tree is.
 //!
 //! Each rule is a function from a file to complaints, so that each is also shown a line that breaks
 //! it.
 
+mod circles;
 mod manual;
 mod size;
 mod source;

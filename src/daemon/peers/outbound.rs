@@ -9,8 +9,9 @@ use mio::Token;
 
 use crate::cluster::{ProbeFailure, ProbeStep};
 use crate::config::HostAddress;
-use crate::daemon::io::{Io, Owner, READ_WRITE};
+use crate::daemon::io::Io;
 use crate::daemon::names::{look_up, look_up_anew};
+use crate::daemon::registry::{Owner, READ_WRITE};
 use crate::dns::Address;
 use crate::net::{Endpoint, Link, Next};
 use crate::sys::socket::KeepAlive;
