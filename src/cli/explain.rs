@@ -74,7 +74,7 @@ fn read_answer(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
 /// May block: this is not the daemon.
 fn connect(address: &str, port: u16) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for at in resolve::addresses(address.trim_matches(['[', ']']), port)? {
+    for at in resolve::addresses(resolve::without_brackets(address), port)? {
         match TcpStream::connect_timeout(&at, TIME_LIMIT) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,

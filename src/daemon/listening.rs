@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::dns::Address;
 use crate::lookout::Trouble;
 use crate::net::{Accepting, Listener};
+use crate::sys::resolve;
 use crate::time::Monotonic;
 
 #[derive(Default)]
@@ -175,7 +176,7 @@ impl Wanted {
         Self {
             address: address.map(str::to_owned),
             port,
-            name: name.map(|name| Remote::new(name.trim_matches(['[', ']']), port, now)),
+            name: name.map(|name| Remote::new(resolve::without_brackets(name), port, now)),
             retry_at: name.is_none().then_some(now),
             failure: None,
         }

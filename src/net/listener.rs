@@ -131,14 +131,7 @@ fn literal(address: &str) -> Option<IpAddr> {
     if address.eq_ignore_ascii_case("localhost") {
         return Some(Ipv4Addr::LOCALHOST.into());
     }
-    without_brackets(address).parse().ok()
-}
-
-fn without_brackets(address: &str) -> &str {
-    address
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(address)
+    resolve::without_brackets(address).parse().ok()
 }
 
 fn parse_or_look_up(address: &str, port: u16) -> io::Result<SocketAddr> {
@@ -146,7 +139,7 @@ fn parse_or_look_up(address: &str, port: u16) -> io::Result<SocketAddr> {
         return Ok(SocketAddr::new(ip, port));
     }
     // Also an address with an interface: it is known which, and nobody is asked.
-    let mut found = resolve::addresses(without_brackets(address), port)?;
+    let mut found = resolve::addresses(resolve::without_brackets(address), port)?;
     // The original listened on IPv4 alone, so of a name with both its IPv4 address is what clients
     // know.
     found.sort_by_key(SocketAddr::is_ipv6);

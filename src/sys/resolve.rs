@@ -30,6 +30,14 @@ fn line(address: &SocketAddr) -> String {
     }
 }
 
+/// The address of a URL's host: an IPv6 address may stand in brackets.
+pub fn without_brackets(address: &str) -> &str {
+    let inner = address
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    inner.unwrap_or(address)
+}
+
 /// Where `port` of `name` is, in the resolver's order, each address once. Blocks for as long as the
 /// resolver likes: for the helper process, and for what is looked up before the daemon's loop begins.
 #[expect(
