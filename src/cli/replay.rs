@@ -15,7 +15,7 @@ use super::output::{self, escaped};
 use crate::config::{self, Config, Environment, MAX_FILE_BYTES};
 use crate::daemon::LoadError;
 use crate::format::{MAX_LINE_BYTES, Reader, Timeline};
-use crate::replay::{Tally, Told, run, verify};
+use crate::replay::{Report, Tally, run, verify};
 use crate::sys::files::read_text;
 
 /// Exit 1 if a decision differs from the expected one or cannot be printed, 2 for a file without
@@ -139,7 +139,7 @@ fn print_differences(
 fn print_decisions(timeline: &Timeline, out: &mut impl Write) -> Result<(), Failure> {
     let mut written = Ok(());
     let endless = run(timeline, &mut |outcome| {
-        if let (Told::Decision(decision), Ok(())) = (outcome, &written) {
+        if let (Report::Decision(decision), Ok(())) = (outcome, &written) {
             let line = serde_json::to_string(&decision.line).map_err(io::Error::from);
             written = line.and_then(|line| writeln!(out, "{line}"));
         }

@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn says_where_it_cannot_go_on() {
+    fn reports_where_it_cannot_go_on() {
         check_pairs_refused("x", SyntaxError::MissingEquals(1));
         check_pairs_refused("foo=bar x", SyntaxError::MissingEquals(9));
         check_pairs_refused("password='p''w'", SyntaxError::MissingEquals(13));

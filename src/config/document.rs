@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn says_where_the_text_is_broken() {
+    fn reports_where_the_text_is_broken() {
         check_refused("{\n  \"a\": 1,\n}", "line 3 column 1");
         check_refused("{} x", "line 1 column 4");
         check_refused("\u{feff}{}", "begins with a byte order mark (BOM)");

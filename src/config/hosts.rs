@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_names_addresses_and_sockets_apart() {
+    fn distinguishes_names_addresses_and_sockets() {
         check(
             "",
             &["/var/run/postgresql Socket(\"/var/run/postgresql/.s.PGSQL.5432\") 5432"],

@@ -89,7 +89,7 @@ impl Keywords {
     }
 
     /// Do both say the same, in whatever order.
-    pub fn says_the_same_as(&self, other: &Self) -> bool {
+    pub fn is_equivalent_to(&self, other: &Self) -> bool {
         self.pairs.len() == other.pairs.len()
             && self
                 .iter()

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn an_even_number_of_votes_is_told() {
+    fn an_even_number_of_votes_is_reported() {
         check("", None);
         check(
             r#", "observers": {"o": "http://o"}"#,

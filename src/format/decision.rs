@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_tells_its_figures() {
+    fn a_decision_reports_its_figures() {
         let shown = json!({
             "at": "2024-01-01T00:01:41Z", "verdict": "hold", "reason": "answered", "primary": "p",
             "sentence": "no failover: p last answered (own poll) 2.000 s ago, the limit is 120.000 s",

@@ -31,19 +31,19 @@ pub(super) struct Fields<'a> {
     pub(super) connection: Option<bool>,
     #[serde(with = "time", skip_serializing_if = "Option::is_none")]
     pub(super) fetch_time: Option<WallTime>,
-    #[serde(with = "told_time", skip_serializing_if = "Option::is_none")]
-    db_time: Told<WallTime>,
+    #[serde(with = "reported_time", skip_serializing_if = "Option::is_none")]
+    db_time: Reported<WallTime>,
     #[serde(deserialize_with = "truth", skip_serializing_if = "Option::is_none")]
     pg_is_in_recovery: Option<bool>,
-    #[serde(with = "told_time", skip_serializing_if = "Option::is_none")]
-    pg_last_xact_replay_timestamp: Told<WallTime>,
+    #[serde(with = "reported_time", skip_serializing_if = "Option::is_none")]
+    pg_last_xact_replay_timestamp: Reported<WallTime>,
     #[serde(with = "location", skip_serializing_if = "Option::is_none")]
-    pg_last_xlog_receive_location: Told<Lsn>,
+    pg_last_xlog_receive_location: Reported<Lsn>,
     #[serde(with = "location", skip_serializing_if = "Option::is_none")]
-    pg_last_xlog_replay_location: Told<Lsn>,
+    pg_last_xlog_replay_location: Reported<Lsn>,
     /// Seconds.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
-    replication_time_lag: Told<f64>,
+    replication_time_lag: Reported<f64>,
     /// Seconds.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     min_replication_time_lag: Option<f64>,
@@ -65,7 +65,7 @@ pub(super) struct Fields<'a> {
 }
 
 /// `None`: the key is not there, as the node has not answered. `Some(None)` is null.
-type Told<T> = Option<Option<T>>;
+type Reported<T> = Option<Option<T>>;
 
 #[derive(Debug, PartialEq, Serialize)]
 struct Slot<'a> {
@@ -313,11 +313,11 @@ mod time {
     }
 }
 
-mod told_time {
+mod reported_time {
     use super::*;
 
     pub(super) fn serialize<S: Serializer>(
-        time: &Told<WallTime>,
+        time: &Reported<WallTime>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         super::time::serialize(&time.flatten(), serializer)
@@ -325,7 +325,7 @@ mod told_time {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Told<WallTime>, D::Error> {
+    ) -> Result<Reported<WallTime>, D::Error> {
         super::time::deserialize(deserializer).map(Some)
     }
 }
@@ -334,7 +334,7 @@ mod location {
     use super::*;
 
     pub(super) fn serialize<S: Serializer>(
-        lsn: &Told<Lsn>,
+        lsn: &Reported<Lsn>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         lsn.flatten()
@@ -344,7 +344,7 @@ mod location {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Told<Lsn>, D::Error> {
+    ) -> Result<Reported<Lsn>, D::Error> {
         Ok(Some(Scalar::deserialize(deserializer)?.parsed()))
     }
 }

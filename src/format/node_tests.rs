@@ -66,7 +66,7 @@ fn an_entry_is_read_back() {
 }
 
 #[test]
-fn a_field_that_cannot_be_read_was_not_told() {
+fn a_field_that_cannot_be_read_was_not_reported() {
     for (field, instead) in [
         (
             r#""pg_is_in_recovery": true"#,

@@ -55,7 +55,7 @@ pub fn rewrite(old: &[u8], conninfo: &Keywords, node: &str, at: WallTime) -> Opt
         .rfind(|setting| setting.is("primary_conninfo"));
     if in_force
         .and_then(|setting| setting.keywords())
-        .is_some_and(|known| known.says_the_same_as(conninfo))
+        .is_some_and(|known| known.is_equivalent_to(conninfo))
     {
         return None;
     }

@@ -143,7 +143,7 @@ fn a_timeline_that_is_set_stays() {
 }
 
 #[test]
-fn what_says_the_same_is_left_alone() {
+fn what_is_equivalent_is_left_alone() {
     stays(
         "primary_conninfo = 'host=h2 sslmode=require user=replicator password=fake_pass'\n",
         PRIMARY,

@@ -128,7 +128,7 @@ fn original(node: &str, seen: Option<&str>) {
 }
 
 #[test]
-fn a_file_of_the_original_tells_the_last_contact() {
+fn a_file_of_the_original_has_the_last_contact() {
     original(PRIMARY, Some("2024-01-01T00:00:05Z"));
     let lost = PRIMARY.replace(r#""connection": true"#, r#""connection": false"#);
     original(&lost, Some("2024-01-01T00:00:05Z"));
@@ -145,7 +145,7 @@ fn a_file_of_the_original_tells_the_last_contact() {
 }
 
 #[test]
-fn a_file_of_the_original_tells_the_standbys() {
+fn a_file_of_the_original_has_the_standbys() {
     let file =
         format!(r#"{{"db_nodes": {{"p": {PRIMARY}, "s1": {STANDBY}}}, "current_master": "p"}}"#);
     assert_eq!(recall(&file).memory.standbys, BTreeSet::from(["s1".into()]));

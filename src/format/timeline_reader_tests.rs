@@ -116,7 +116,7 @@ fn reads_every_kind_of_line() {
 }
 
 #[test]
-fn refuses_what_is_no_line_and_says_where() {
+fn refuses_what_is_no_line_and_reports_where() {
     check(
         "[]",
         Err("no JSON object: invalid type: sequence, expected a map at column 0"),
@@ -287,7 +287,7 @@ fn a_file_begins_with_a_header_and_time_never_goes_back() {
 }
 
 #[test]
-fn the_header_tells_clocks_and_memory() {
+fn the_header_has_clocks_and_memory() {
     let text = r#"{"timeline": "t", "epoch": "2024-01-01T00:00:10Z", "monotonic": 100.5, "config": {},
         "memory": {"primary": "p", "contacts": {"p": {"t": -3.25, "wall": -3.5}, "q": {"t": null, "wall": 1}}, "standbys": ["s"],
         "failover": {"primary": "p", "outcome": "failed", "t": -1, "wall": -1}, "failover_failed": true}}"#;

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_connection_stays_as_both_sides_wish() {
+    fn the_connection_stays_as_both_sides_request() {
         asked("GET /state.json HTTP/1.1", "Connection: close;", "200-");
         asked("GET /state.json HTTP/1.1", "Connection: x, CLOSE;", "200-");
         asked("GET /state.json HTTP/1.0", "Connection: Keep-Alive;", "200");

@@ -60,9 +60,9 @@ fn connects_says_so_and_moves_bytes_both_ways() {
     link.output.extend_from_slice(b"hello");
     until(&mut link, |link, _| link.output.is_empty().then_some(()));
     assert!(!link.is_connecting());
-    let mut heard = [0; 5];
-    peer.read_exact(&mut heard).unwrap();
-    assert_eq!(&heard, b"hello");
+    let mut received = [0; 5];
+    peer.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"hello");
     for portion in b"split".chunks(1) {
         peer.write_all(portion).unwrap();
     }
@@ -89,9 +89,9 @@ fn the_end_of_the_other_half_leaves_ours_open() {
         }
     ));
     link.end_output().unwrap();
-    let mut heard = String::new();
-    peer.read_to_string(&mut heard).unwrap();
-    assert_eq!(heard, "answer");
+    let mut received = String::new();
+    peer.read_to_string(&mut received).unwrap();
+    assert_eq!(received, "answer");
 }
 
 #[test]
@@ -162,8 +162,8 @@ fn much_is_moved_in_portions() {
     let (mut link, mut peer) = pair(4 * BUDGET);
     let sender = std::thread::Builder::new().spawn(move || {
         peer.write_all(&vec![b'x'; 3 * BUDGET]).unwrap();
-        let mut heard = vec![0; 20 * BUDGET];
-        peer.read_exact(&mut heard).unwrap();
+        let mut received = vec![0; 20 * BUDGET];
+        peer.read_exact(&mut received).unwrap();
         peer
     });
     link.output.resize(20 * BUDGET, b'y');
@@ -187,9 +187,9 @@ fn a_long_answer_reaches_one_who_has_ended_his_half() {
     assert!(matches!(link.pump().next, Next::Again));
     until_ended(&mut link);
     link.end_output().unwrap();
-    let mut heard = Vec::new();
-    peer.read_to_end(&mut heard).unwrap();
-    assert_eq!(heard.len(), BUDGET + 1);
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received).unwrap();
+    assert_eq!(received.len(), BUDGET + 1);
 }
 
 #[test]

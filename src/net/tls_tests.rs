@@ -92,27 +92,30 @@ fn many_bytes_go_both_ways_and_few_of_them_wait() {
         let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
         let expected = sent.clone();
         let mut link = pair(newest, move |mut peer| {
-            let mut heard = vec![0; expected.len()];
-            peer.read_exact(&mut heard).unwrap();
-            assert!(heard == expected, "what was heard is not what was sent");
-            peer.write_all(&heard).unwrap();
+            let mut received = vec![0; expected.len()];
+            peer.read_exact(&mut received).unwrap();
+            assert!(
+                received == expected,
+                "what was received is not what was sent"
+            );
+            peer.write_all(&received).unwrap();
             peer.conn.send_close_notify();
             peer.flush().unwrap();
         });
         assert!(link.tls().is_some_and(TlsStream::is_handshaking));
         // Queued before the handshake is over, it is sent after it.
         link.output.extend_from_slice(&sent);
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         until(&mut link, |link, pumped| {
             assert!(link.input.len() <= LIMIT, "{} bytes wait", link.input.len());
-            heard.extend_from_slice(&link.input);
+            received.extend_from_slice(&link.input);
             link.input.clear();
             matches!(pumped.next, Next::Ended).then_some(())
         });
         assert!(
-            heard == sent && link.output.is_empty(),
+            received == sent && link.output.is_empty(),
             "{} bytes came back",
-            heard.len()
+            received.len()
         );
         assert_eq!(
             link.tls()

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_in_place_of_the_answer_is_told() {
+    fn an_error_in_place_of_the_answer_is_reported() {
         let mut input = BytesMut::from(&b"Ecould not fork new process\n"[..]);
         assert_eq!(encryption_error(&mut input), Ok(()));
         input.extend_from_slice(b"\0");

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_told_that_its_offer_was_struck() {
+    fn a_server_learns_that_its_offer_was_struck() {
         let tls = Transport::Encrypted {
             end_point: Some(vec![7; 32]),
         };

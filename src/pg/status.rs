@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standby_tells_what_it_has_received_and_replayed() {
+    fn a_standby_reports_what_it_has_received_and_replayed() {
         let row = body(&[
             Some("1714486462789012"),
             Some("t"),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promoted_primary_no_longer_tells_what_it_received() {
+    fn a_promoted_primary_no_longer_reports_what_it_received() {
         let row = body(&[
             Some("1"),
             Some("f"),

@@ -8,5 +8,5 @@ mod verify;
 
 pub use decision_line::DecisionLine;
 pub use record::Recorder;
-pub use run::{Endless, Outcome, Told, decisions, run};
+pub use run::{Endless, Outcome, Report, decisions, run};
 pub use verify::{Difference, Tally, verify};

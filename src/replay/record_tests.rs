@@ -303,7 +303,7 @@ fn commands_and_requests_are_read_back() {
 }
 
 #[test]
-fn a_reload_is_read_back_and_tells_that_a_password_was_changed() {
+fn a_reload_is_read_back_and_reports_that_a_password_was_changed() {
     let mut recorder = recorder();
     for (micros, password) in [(1, "xyzzy"), (2, "new-xyzzy"), (3, "new-xyzzy")] {
         let changed = config(&USUAL.replace(
@@ -331,7 +331,7 @@ fn a_reload_is_read_back_and_tells_that_a_password_was_changed() {
 }
 
 #[test]
-fn a_header_tells_what_was_remembered_and_maintenance() {
+fn a_header_has_what_was_remembered_and_maintenance() {
     let contact = |mono: Option<u64>| Contact {
         mono: mono.map(|micros| now(micros).mono),
         wall: now(5).wall,
@@ -384,7 +384,7 @@ fn a_header_tells_what_was_remembered_and_maintenance() {
 }
 
 #[test]
-fn turns_tell_what_was_decided_and_clocks_are_set_where_they_were() {
+fn turns_report_what_was_decided_and_clocks_are_set_where_they_were() {
     let mut recorder = recorder();
     recorder.take_lines();
     let stepped = |micros: u64| Now {

@@ -21,9 +21,9 @@ use crate::lookout::{
     Lookout, Round,
 };
 
-/// What a run has to tell, in order of time.
+/// What a run has to report, in order of time.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum Report {
     /// A decision was made.
     Decision(Box<Outcome>),
     /// What the daemon would have logged, and done, besides.
@@ -65,8 +65,8 @@ impl fmt::Display for Endless {
 }
 
 /// Runs a timeline.
-pub fn run(timeline: &Timeline, tell: &mut dyn FnMut(Told)) -> Result<(), Endless> {
-    let mut run = Run::new(timeline, tell);
+pub fn run(timeline: &Timeline, sink: &mut dyn FnMut(Report)) -> Result<(), Endless> {
+    let mut run = Run::new(timeline, sink);
     let finds_turns = !timeline.gives_turns();
     let mut lines = timeline.lines.as_slice();
     while let Some((line, rest)) = lines.split_first() {
@@ -99,9 +99,9 @@ pub fn run(timeline: &Timeline, tell: &mut dyn FnMut(Told)) -> Result<(), Endles
 /// All decisions of a timeline.
 pub fn decisions(timeline: &Timeline) -> Result<Vec<Outcome>, Endless> {
     let mut outcomes = Vec::new();
-    run(timeline, &mut |told| match told {
-        Told::Decision(outcome) => outcomes.push(*outcome),
-        Told::News { .. } => {}
+    run(timeline, &mut |reported| match reported {
+        Report::Decision(outcome) => outcomes.push(*outcome),
+        Report::News { .. } => {}
     })?;
     Ok(outcomes)
 }
@@ -118,11 +118,11 @@ struct Run<'a> {
     /// How many of them were reported.
     reported: usize,
     idle_turns: usize,
-    tell: &'a mut dyn FnMut(Told),
+    sink: &'a mut dyn FnMut(Report),
 }
 
 impl<'a> Run<'a> {
-    fn new(timeline: &'a Timeline, tell: &'a mut dyn FnMut(Told)) -> Self {
+    fn new(timeline: &'a Timeline, sink: &'a mut dyn FnMut(Report)) -> Self {
         let config = Arc::new(timeline.config.clone());
         let lookout = Lookout::with_given_turns(config, &timeline.memory, timeline.start);
         Self {
@@ -138,7 +138,7 @@ impl<'a> Run<'a> {
             effects: Vec::new(),
             reported: 0,
             idle_turns: 0,
-            tell,
+            sink,
         }
     }
 
@@ -199,13 +199,13 @@ impl<'a> Run<'a> {
         self.running
             .extend(effects.iter().filter_map(Effect::purpose));
         let decided = effects.iter().find_map(Effect::decided).cloned();
-        tell_news(effects, t, self.tell);
+        report_news(effects, t, self.sink);
         if let Some(round) = &decided {
             let asks = matches!(round.decision.verdict, Verdict::WantsFreshFacts { .. });
-            self.tell_decision(round, asks, t, Map::new());
+            self.report_decision(round, asks, t, Map::new());
         }
         let effects = self.effects.get(self.reported..).unwrap_or_default();
-        tell_commands(effects, t, self.tell);
+        report_commands(effects, t, self.sink);
         if decided.is_some() {
             self.effects.clear();
         }
@@ -234,9 +234,9 @@ impl<'a> Run<'a> {
         let Some(round) = self.lookout.rounds().newest().cloned() else {
             return;
         };
-        tell_news(&self.effects, t, self.tell);
-        self.tell_decision(&round, wants_fresh_facts, t, check.expect.clone());
-        tell_commands(&self.effects, t, self.tell);
+        report_news(&self.effects, t, self.sink);
+        self.report_decision(&round, wants_fresh_facts, t, check.expect.clone());
+        report_commands(&self.effects, t, self.sink);
     }
 
     /// A decision, and what comes of its effects: at once, each before the next effect.
@@ -259,7 +259,7 @@ impl<'a> Run<'a> {
         round.is_some_and(|round| what(&round.decision.verdict))
     }
 
-    fn tell_decision(
+    fn report_decision(
         &mut self,
         round: &Round,
         fresh_facts_wanted: bool,
@@ -271,7 +271,7 @@ impl<'a> Run<'a> {
             ..DecisionLine::new(self.name, t, &self.lookout, round, &self.effects)
         };
         let sentence = round.decision.verdict.to_string();
-        (self.tell)(Told::Decision(Box::new(Outcome {
+        (self.sink)(Report::Decision(Box::new(Outcome {
             line,
             sentence,
             expected,
@@ -308,7 +308,7 @@ fn answer(effect: &Effect, check: &CheckLine) -> Option<Event> {
 
 /// Reports what these effects say besides the decision. How often one was repeated is for whoever
 /// reports the decisions to count.
-fn tell_news(effects: &[Effect], t: Duration, tell: &mut dyn FnMut(Told)) {
+fn report_news(effects: &[Effect], t: Duration, sink: &mut dyn FnMut(Report)) {
     for effect in effects {
         let text = match effect {
             Effect::Log { level, text } if *level <= log::Level::Info => text.clone(),
@@ -327,15 +327,15 @@ fn tell_news(effects: &[Effect], t: Duration, tell: &mut dyn FnMut(Told)) {
             | Effect::Log { .. }
             | Effect::Decided { .. } => continue,
         };
-        tell(Told::News { t, text });
+        sink(Report::News { t, text });
     }
 }
 
 /// Reports which commands were run.
-fn tell_commands(effects: &[Effect], t: Duration, tell: &mut dyn FnMut(Told)) {
+fn report_commands(effects: &[Effect], t: Duration, sink: &mut dyn FnMut(Report)) {
     for (_, argv) in effects.iter().filter_map(Effect::command) {
         let text = format!("command: {}", argv.join(" "));
-        tell(Told::News { t, text });
+        sink(Report::News { t, text });
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::decision_line::DecisionLine;
-use super::run::{Endless, Outcome, Told, run};
+use super::run::{Endless, Outcome, Report, run};
 use crate::format::{Decided, Timeline};
 
 /// One key of one check that came out otherwise than expected.
@@ -70,9 +70,9 @@ pub fn verify(timelines: &[Timeline], tally: &mut Tally) -> Result<(), Endless> 
     for timeline in timelines {
         tally.timelines += 1;
         if timeline.is_scripted() {
-            run(timeline, &mut |told| match told {
-                Told::Decision(outcome) => compare(&outcome, tally),
-                Told::News { .. } => {}
+            run(timeline, &mut |reported| match reported {
+                Report::Decision(outcome) => compare(&outcome, tally),
+                Report::News { .. } => {}
             })?;
         } else if timeline.decisions().next().is_some() {
             verify_recording(timeline, tally)?;
@@ -84,8 +84,8 @@ pub fn verify(timelines: &[Timeline], tally: &mut Tally) -> Result<(), Endless> 
 /// One decision for each that was recorded, at the same moment, and no other.
 fn verify_recording(timeline: &Timeline, tally: &mut Tally) -> Result<(), Endless> {
     let mut recorded = timeline.decisions().peekable();
-    run(timeline, &mut |told| {
-        let Told::Decision(outcome) = told else {
+    run(timeline, &mut |reported| {
+        let Report::Decision(outcome) = reported else {
             return;
         };
         let line = &outcome.line;

@@ -575,7 +575,7 @@ fn sizes_of_functions_are_small_on_the_whole() {
 }
 
 #[test]
-fn files_of_tests_are_told_from_the_others() {
+fn files_of_tests_are_distinguished_from_the_others() {
     let tests = |path, text| Source::new(path, text).test_modules();
     assert_eq!(
         tests("src/pg/mod.rs", "mod a;\n#[cfg(test)]\nmod wire;\nmod b;"),

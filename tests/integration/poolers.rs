@@ -138,7 +138,7 @@ fn a_pooler_that_is_full_or_rejects_the_password_is_no_dead_primary() {
 }
 
 #[test]
-fn each_refusal_of_a_pooler_is_told_from_an_outage() {
+fn each_refusal_of_a_pooler_is_distinguished_from_an_outage() {
     let Some(mut cluster) = Cluster::start(&["s1"]) else {
         return;
     };

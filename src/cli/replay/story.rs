@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::replay::{Outcome, Told};
+use crate::replay::{Outcome, Report};
 
 /// What the next line depends on.
 #[derive(Default)]
@@ -18,13 +18,13 @@ pub(super) struct Story {
 
 impl Story {
     /// Prints a line, unless it repeats the last one.
-    pub(super) fn add(&mut self, next: &Told, out: &mut impl Write) -> io::Result<()> {
+    pub(super) fn add(&mut self, next: &Report, out: &mut impl Write) -> io::Result<()> {
         match next {
-            Told::News { t, text } => {
+            Report::News { t, text } => {
                 self.end(out)?;
                 write_line(out, *t, text)
             }
-            Told::Decision(outcome) => self.add_decision(outcome, out),
+            Report::Decision(outcome) => self.add_decision(outcome, out),
         }
     }
 

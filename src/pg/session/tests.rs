@@ -90,7 +90,9 @@ impl Bench {
         let mut bench = Self::idle();
         bench.ask();
         assert_eq!(
-            bench.feed(&joined(&primary())).map(|told| told.len()),
+            bench
+                .feed(&joined(&primary()))
+                .map(|progress| progress.len()),
             Ok(1)
         );
         bench.out.clear();
@@ -113,13 +115,13 @@ impl Bench {
 
     fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Progress>, ProbeFailure> {
         self.input.put_slice(bytes);
-        let mut told = Vec::new();
+        let mut progress = Vec::new();
         loop {
-            while let Some(progress) = self.session.receive(&mut self.input, &mut self.out)? {
-                told.push(progress);
+            while let Some(next) = self.session.receive(&mut self.input, &mut self.out)? {
+                progress.push(next);
             }
             if !self.session.is_computing() {
-                return Ok(told);
+                return Ok(progress);
             }
             self.session.compute(&mut self.out)?;
         }
@@ -242,17 +244,17 @@ fn every_split_and_every_single_byte_say_the_same() {
         assert_eq!(bench.feed(tail), expected, "{offset}");
     }
     let mut bench = Bench::asked();
-    let told: Vec<Progress> = stream
+    let progress: Vec<Progress> = stream
         .iter()
         .flat_map(|byte| bench.feed(&[*byte]).unwrap())
         .collect();
-    assert_eq!(Ok(told), expected);
+    assert_eq!(Ok(progress), expected);
     let mut bench = Bench::start(None);
-    let told: Vec<Progress> = greeting()
+    let progress: Vec<Progress> = greeting()
         .iter()
         .flat_map(|byte| bench.feed(&[*byte]).unwrap())
         .collect();
-    assert_eq!(told, [Progress::LoggedIn]);
+    assert_eq!(progress, [Progress::LoggedIn]);
 }
 
 #[test]
@@ -303,7 +305,7 @@ fn mutated_streams_never_panic() {
 }
 
 #[test]
-fn an_error_while_idle_says_why_the_connection_ends() {
+fn an_error_while_idle_reports_why_the_connection_ends() {
     let mut bench = Bench::idle();
     let stopping = "terminating connection due to administrator command";
     let failure = bench

@@ -83,7 +83,7 @@ fn strings_are_read_and_masked_as_by_the_original() {
             Some((_, expected)) => shown.as_deref() == *expected,
             None if vector["info"].is_null() => found.is_none(),
             None => found.as_ref().is_some_and(|found| {
-                found.says_the_same_as(&pairs(&vector["info"]))
+                found.is_equivalent_to(&pairs(&vector["info"]))
                     && vector["masked"]
                         .as_str()
                         .is_none_or(|masked| same_text(masked, &found.masked()))
@@ -131,7 +131,7 @@ fn objects_become_the_strings_that_the_original_makes() {
             .is_err()
         } else {
             let expected = Keywords::parse(vector["out"].as_str().unwrap()).unwrap();
-            expected.says_the_same_as(&keywords)
+            expected.is_equivalent_to(&keywords)
                 && (keywords.iter().count() > 1 || vector["out"] == text)
         };
         if !is_right {

@@ -170,13 +170,13 @@ impl Conversation {
         self.stream.set_nodelay(true)?;
         self.stream
             .set_read_timeout(Some(Duration::from_millis(20)))?;
-        self.hear(0)?;
+        self.receive(0)?;
         if self.is_in_trouble_at(Moment::Login)? {
             return Ok(());
         }
         self.stream.write_all(&login())?;
         loop {
-            let question = self.hear(1)?;
+            let question = self.receive(1)?;
             let question = String::from_utf8_lossy(&question);
             if question.starts_with('X') {
                 return Ok(());
@@ -231,7 +231,7 @@ impl Conversation {
     fn is_in_trouble_at(&mut self, moment: Moment) -> io::Result<bool> {
         match self.player.trouble() {
             Some(Trouble::ResetAt(at)) if at == moment => reset(&self.stream),
-            Some(Trouble::SilentAt(at)) if at == moment => while self.heard_more()? {},
+            Some(Trouble::SilentAt(at)) if at == moment => while self.received_more()? {},
             Some(Trouble::Turned(state)) if moment == Moment::Login => {
                 self.stream.write_all(&error("FATAL", state, "as played"))?;
             }
@@ -243,7 +243,7 @@ impl Conversation {
     }
 
     /// The next message, its length included; the very first has no type before its length.
-    fn hear(&mut self, kind: usize) -> io::Result<Vec<u8>> {
+    fn receive(&mut self, kind: usize) -> io::Result<Vec<u8>> {
         loop {
             if let Some(length) = self.received.get(kind..kind + 4) {
                 let length =
@@ -252,14 +252,14 @@ impl Conversation {
                     return Ok(self.received.drain(..length).collect());
                 }
             }
-            if !self.heard_more()? || self.player.trouble() == Some(Trouble::Refused) {
+            if !self.received_more()? || self.player.trouble() == Some(Trouble::Refused) {
                 return Err(ErrorKind::ConnectionAborted.into());
             }
         }
     }
 
     /// False: the other side has closed.
-    fn heard_more(&mut self) -> io::Result<bool> {
+    fn received_more(&mut self) -> io::Result<bool> {
         let mut buffer = [0; 4096];
         match self.stream.read(&mut buffer) {
             Ok(length) => {

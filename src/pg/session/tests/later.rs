@@ -24,7 +24,7 @@ fn asked() -> Bench {
     assert_eq!(bench.feed(&introduction()), Ok(vec![Progress::LoggedIn]));
     bench.ask();
     let whole = joined(&parts().map(|(_, part)| part));
-    assert_eq!(bench.feed(&whole).map(|told| told.len()), Ok(1));
+    assert_eq!(bench.feed(&whole).map(|progress| progress.len()), Ok(1));
     bench.out.clear();
     let ask = Ask {
         session: Arc::from("pglookout:s1:promoting:00ab12cd"),
@@ -62,7 +62,7 @@ fn is_a_contact(bench: &mut Bench, failure: &ProbeFailure, waiting_for: Topic) {
         "{role:?}"
     );
     assert_eq!(topic, waiting_for);
-    assert_eq!(bench.session.give_up(failure), None, "it is told once");
+    assert_eq!(bench.session.give_up(failure), None, "it is progress once");
     assert!(!bench.session.is_idle());
 }
 
@@ -118,23 +118,23 @@ fn one_that_ends_the_session_leaves_the_contact() {
 fn one_that_fails_is_noted_and_the_session_goes_on() {
     for topic in LATER {
         let mut bench = asked();
-        let mut told = bench.feed(&up_to(topic)).unwrap();
-        told.extend(
+        let mut progress = bench.feed(&up_to(topic)).unwrap();
+        progress.extend(
             bench
                 .feed(&failed("55P03", "canceling statement due to lock timeout"))
                 .unwrap(),
         );
         for (_, part) in parts().into_iter().filter(|(of, _)| *of > topic) {
-            told.extend(bench.feed(&part).unwrap());
+            progress.extend(bench.feed(&part).unwrap());
         }
         if topic == Topic::Slots {
-            told.extend(
+            progress.extend(
                 bench
                     .feed(&failed("55P03", "canceling statement due to lock timeout"))
                     .unwrap(),
             );
         }
-        let (last, notes) = told.split_last().unwrap();
+        let (last, notes) = progress.split_last().unwrap();
         assert!(matches!(last, Progress::Answered(_)), "{topic:?}: {last:?}");
         assert!(!notes.is_empty(), "{topic:?}");
         for note in notes {
@@ -151,21 +151,23 @@ fn one_that_fails_is_noted_and_the_session_goes_on() {
 fn a_row_that_makes_no_sense_is_noted_and_the_session_goes_on() {
     for topic in [Topic::Sessions, Topic::Identity, Topic::Slots] {
         let mut bench = asked();
-        let mut told = bench.feed(&up_to(topic)).unwrap();
-        told.extend(
+        let mut progress = bench.feed(&up_to(topic)).unwrap();
+        progress.extend(
             bench
                 .feed(&wire::answer(&[&[Some("?")], &[Some("?")]]))
                 .unwrap(),
         );
         for (_, part) in parts().into_iter().filter(|(of, _)| *of > topic) {
-            told.extend(bench.feed(&part).unwrap());
+            progress.extend(bench.feed(&part).unwrap());
         }
         if topic == Topic::Slots {
-            told.extend(bench.feed(&wire::answer(&[])).unwrap());
+            progress.extend(bench.feed(&wire::answer(&[])).unwrap());
         }
-        assert_eq!(told.len(), 2, "{topic:?}: {told:?}");
-        assert!(matches!(&told[0], Progress::Warned(text) if text.contains("a row of 1 columns")));
-        assert!(matches!(told[1], Progress::Answered(_)));
+        assert_eq!(progress.len(), 2, "{topic:?}: {progress:?}");
+        assert!(
+            matches!(&progress[0], Progress::Warned(text) if text.contains("a row of 1 columns"))
+        );
+        assert!(matches!(progress[1], Progress::Answered(_)));
     }
 }
 
@@ -173,19 +175,21 @@ fn a_row_that_makes_no_sense_is_noted_and_the_session_goes_on() {
 fn what_is_left_out_is_not_asked_for() {
     let mut bench = Bench::asked();
     assert_eq!(
-        bench.feed(&joined(&primary())).map(|told| told.len()),
+        bench
+            .feed(&joined(&primary()))
+            .map(|progress| progress.len()),
         Ok(1)
     );
     bench.out.clear();
     bench.ask_below(Some(Topic::Heartbeat));
     assert_eq!(bench.queries(), ["status", "identity"]);
-    let told = bench.feed(&joined(&[
+    let progress = bench.feed(&joined(&[
         wire::answer(&[PRIMARY]),
         wire::answer(&[UNKNOWN]),
     ]));
-    assert_eq!(told, Ok(vec![primary_with(Vec::new())]));
+    assert_eq!(progress, Ok(vec![primary_with(Vec::new())]));
     bench.ask_below(Some(Topic::Status));
     assert_eq!(bench.queries(), ["status"]);
-    let told = bench.feed(&wire::answer(&[PRIMARY]));
-    assert_eq!(told, Ok(vec![primary_with(Vec::new())]));
+    let progress = bench.feed(&wire::answer(&[PRIMARY]));
+    assert_eq!(progress, Ok(vec![primary_with(Vec::new())]));
 }

@@ -140,13 +140,15 @@ fn what_the_operator_does_not_accept_is_not_answered() {
         ),
     ] {
         let mut bench = Bench::start_as(login, Transport::Network);
-        let told = bench.feed(&request).map_err(|failure| failure.to_string());
+        let progress = bench.feed(&request).map_err(|failure| failure.to_string());
         match expected {
-            None => assert_eq!((told, bench.sent().len()), (Ok(vec![]), 1)),
+            None => assert_eq!((progress, bench.sent().len()), (Ok(vec![]), 1)),
             Some(reason) => {
                 assert!(
-                    told.clone().is_err_and(|failure| failure.contains(reason)),
-                    "{told:?} / {reason}"
+                    progress
+                        .clone()
+                        .is_err_and(|failure| failure.contains(reason)),
+                    "{progress:?} / {reason}"
                 );
                 assert!(bench.sent().is_empty(), "{reason}");
             }
@@ -211,14 +213,14 @@ fn challenged(iterations: &str) -> (Bench, String, Result<Vec<Progress>, ProbeFa
     );
     let nonce = std::str::from_utf8(&first[31..]).unwrap();
     let challenge = format!("r={nonce}server,s=c2FsdHNhbHQ=,i={iterations}");
-    let told = bench.feed(&wire::authentication(11, challenge.as_bytes()));
-    (bench, format!("n=,r={nonce},{challenge}"), told)
+    let progress = bench.feed(&wire::authentication(11, challenge.as_bytes()));
+    (bench, format!("n=,r={nonce},{challenge}"), progress)
 }
 
 #[test]
 fn scram_proves_both_sides() {
-    let (mut bench, said, told) = challenged("1");
-    assert_eq!(told, Ok(vec![]));
+    let (mut bench, said, progress) = challenged("1");
+    assert_eq!(progress, Ok(vec![]));
     let answer = bench.sent().remove(0);
     let without_proof = std::str::from_utf8(&answer[5..])
         .unwrap()
@@ -249,8 +251,8 @@ fn scram_is_not_over_before_the_server_has_proved_itself() {
         format!("{waiting} challenge")
     );
 
-    let (mut bench, _, told) = challenged("4096");
-    assert_eq!(told, Ok(vec![]));
+    let (mut bench, _, progress) = challenged("4096");
+    assert_eq!(progress, Ok(vec![]));
     assert!(bench.sent()[0].starts_with(b"p\0\0\0"));
     assert_eq!(
         bench.feed(&greeting()).unwrap_err().to_string(),
@@ -318,12 +320,12 @@ fn a_wrong_proof_is_a_rejection() {
 
 #[test]
 fn an_absurd_challenge_is_declined_and_a_wrong_one_is_nonsense() {
-    let (_, _, told) = challenged("5000001");
+    let (_, _, progress) = challenged("5000001");
     let text = "rejected by the server: pglookout does not accept the answer: the server's SCRAM challenge: SCRAM \
                 iteration count exceeds the maximum allowed";
-    assert_eq!(told.unwrap_err().to_string(), text);
-    let (_, _, told) = challenged("1\n");
-    assert!(!told.unwrap_err().to_string().contains('\n'));
+    assert_eq!(progress.unwrap_err().to_string(), text);
+    let (_, _, progress) = challenged("1\n");
+    assert!(!progress.unwrap_err().to_string().contains('\n'));
     let mut bench = Bench::start(Some("pencil"));
     bench
         .feed(&wire::authentication(10, b"SCRAM-SHA-256\0\0"))

@@ -10,8 +10,11 @@ fn a_poll_of_a_primary_is_one_round_trip() {
         ["status", "identity", "heartbeat", "slots"]
     );
     assert!(!bench.session.is_idle());
-    let told = bench.feed(&joined(&primary()));
-    assert_eq!(told, Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])]));
+    let progress = bench.feed(&joined(&primary()));
+    assert_eq!(
+        progress,
+        Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])])
+    );
     assert!(bench.session.is_idle() && bench.out.is_empty());
 }
 
@@ -41,19 +44,19 @@ fn a_server_is_asked_for_its_status_only_until_it_is_known_to_be_a_primary() {
         ["status", "identity", "heartbeat", "slots"]
     );
     let nothing = wire::answer(&[]);
-    let told = bench.feed(&joined(&[
+    let progress = bench.feed(&joined(&[
         wire::answer(&[STANDBY]),
         identity,
         wire::answer(&[&[Some("off"), None]]),
         nothing,
     ]));
-    assert_eq!(told, Ok(vec![standby()]));
+    assert_eq!(progress, Ok(vec![standby()]));
     bench.ask();
     assert_eq!(bench.queries(), ["status", "identity"]);
 }
 
 #[test]
-fn an_account_that_may_not_read_files_is_told_of_once() {
+fn an_account_that_may_not_read_files_is_reported_once() {
     let mut bench = Bench::asked();
     bench.out.clear();
     let [status, identity, heartbeat, _] = primary();
@@ -116,14 +119,14 @@ fn slots_that_cannot_be_read_do_not_spoil_the_poll() {
     let [status, identity, heartbeat, slots] = primary();
     let gone = failed("58P01", "could not open file");
     let broken = failed("XX000", "no");
-    let told = bench.feed(&joined(&[
+    let progress = bench.feed(&joined(&[
         status.clone(),
         identity.clone(),
         heartbeat.clone(),
         gone,
         broken,
     ]));
-    let notes: Vec<String> = told
+    let notes: Vec<String> = progress
         .unwrap()
         .iter()
         .map(|progress| match progress {
@@ -149,13 +152,13 @@ fn slots_that_cannot_be_read_do_not_spoil_the_poll() {
     assert_eq!(
         bench
             .feed(&joined(&[status, identity, heartbeat, slots]))
-            .map(|told| told.len()),
+            .map(|progress| progress.len()),
         Ok(1)
     );
 }
 
 #[test]
-fn a_failed_heartbeat_is_told_and_the_position_counts() {
+fn a_failed_heartbeat_is_reported_and_the_position_counts() {
     let mut bench = Bench::asked();
     let [status, identity, heartbeat, slots] = primary();
     let whole = Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])]);
@@ -166,10 +169,10 @@ fn a_failed_heartbeat_is_told_and_the_position_counts() {
         slots.clone(),
     ]);
     for _ in 0..2 {
-        let told = bench.feed(&failing).unwrap();
+        let progress = bench.feed(&failing).unwrap();
         let note = "the heartbeat failed: ERROR 54000: database is not accepting commands";
-        assert_eq!(told[0], Progress::Warned(note.to_owned()));
-        assert_eq!(told.len(), 2);
+        assert_eq!(progress[0], Progress::Warned(note.to_owned()));
+        assert_eq!(progress.len(), 2);
         bench.ask();
     }
     assert_eq!(
@@ -231,17 +234,17 @@ fn slots_have_a_limit() {
     let up_to_slots = joined(&[status, identity, heartbeat]);
     let mut bench = Bench::asked();
     bench.out.clear();
-    let told = bench.feed(&joined(&[
+    let progress = bench.feed(&joined(&[
         up_to_slots.clone(),
         wire::answer(&vec![SLOT; 10_002]),
     ]));
     let note = "replication slots could not be read: rejected by the server: pglookout does not accept the answer: \
                 more than 10000 replication slots";
-    assert_eq!(told, Ok(vec![Progress::Warned(note.to_owned())]));
+    assert_eq!(progress, Ok(vec![Progress::Warned(note.to_owned())]));
     assert_eq!(bench.queries(), ["slots, unread"]);
-    let told = bench.feed(&failed("42501", "no")).unwrap();
-    assert_eq!(told.last(), Some(&primary_with(Vec::new())));
+    let progress = bench.feed(&failed("42501", "no")).unwrap();
+    assert_eq!(progress.last(), Some(&primary_with(Vec::new())));
 
-    let told = Bench::asked().feed(&joined(&[up_to_slots, wire::answer(&vec![SLOT; 10_000])]));
-    assert_eq!(told.map(|told| told.len()), Ok(1));
+    let progress = Bench::asked().feed(&joined(&[up_to_slots, wire::answer(&vec![SLOT; 10_000])]));
+    assert_eq!(progress.map(|progress| progress.len()), Ok(1));
 }

@@ -12,8 +12,8 @@ fn introduced(info: &ConnInfo) -> Bench {
     bench
 }
 
-fn daemons(told: &[Progress]) -> Option<&Vec<Presence>> {
-    match told {
+fn daemons(progress: &[Progress]) -> Option<&Vec<Presence>> {
+    match progress {
         [Progress::Answered(report)] => report.daemons.as_ref(),
         other => panic!("{other:?}"),
     }
@@ -36,11 +36,11 @@ fn a_session_is_named_and_looked_for_in_one_round_trip() {
     bench.ask();
     assert_eq!(bench.queries(), ["status", "name", "sessions", "identity"]);
     let other: &[Option<&str>] = &[Some("f"), Some("pglookout:s2:never:00ab12cd"), Some("9")];
-    let told = bench.feed(&standby_with(&[
+    let progress = bench.feed(&standby_with(&[
         wire::answer(&[&[Some(SESSION)]]),
         wire::answer(&[OWN, other]),
     ]));
-    let shown: Vec<_> = daemons(&told.unwrap())
+    let shown: Vec<_> = daemons(&progress.unwrap())
         .unwrap()
         .iter()
         .map(|daemon| (daemon.daemon.clone(), daemon.state))
@@ -53,8 +53,8 @@ fn a_session_is_named_and_looked_for_in_one_round_trip() {
     // The same name is not set again.
     bench.ask();
     assert_eq!(bench.queries(), ["status", "sessions", "identity"]);
-    let told = bench.feed(&standby_with(&[wire::answer(&[OWN])]));
-    assert_eq!(daemons(&told.unwrap()).map(Vec::len), Some(1));
+    let progress = bench.feed(&standby_with(&[wire::answer(&[OWN])]));
+    assert_eq!(daemons(&progress.unwrap()).map(Vec::len), Some(1));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn what_sets_a_name_goes_before_answers_and_is_not_one() {
     bench.ask();
     bench.out.clear();
     let set = wire::message(b'C', b"SET\0");
-    let told = bench.feed(&joined(&[
+    let progress = bench.feed(&joined(&[
         set.clone(),
         wire::answer(&[STANDBY]),
         set.clone(),
@@ -76,7 +76,7 @@ fn what_sets_a_name_goes_before_answers_and_is_not_one() {
         set,
         wire::answer(&[UNKNOWN]),
     ]));
-    assert_eq!(daemons(&told.unwrap()).map(Vec::len), Some(1));
+    assert_eq!(daemons(&progress.unwrap()).map(Vec::len), Some(1));
 }
 
 #[test]
@@ -86,11 +86,11 @@ fn behind_a_pooler_a_session_is_neither_named_again_nor_looked_for() {
         let mut bench = introduced(&login(None));
         bench.ask();
         bench.out.clear();
-        let told = bench.feed(&standby_with(&[
+        let progress = bench.feed(&standby_with(&[
             wire::answer(&named),
             wire::answer(&sessions),
         ]));
-        assert_eq!(daemons(&told.unwrap()), None);
+        assert_eq!(daemons(&progress.unwrap()), None);
         bench.ask();
         assert_eq!(bench.queries(), ["status", "identity"]);
     }
@@ -114,9 +114,12 @@ fn a_name_that_cannot_be_set_is_tried_again() {
     for _ in 0..2 {
         bench.ask();
         assert_eq!(bench.queries(), ["status", "name", "sessions", "identity"]);
-        let told = bench.feed(&standby_with(&[failed("XX000", "no"), wire::answer(&[])]));
+        let progress = bench.feed(&standby_with(&[failed("XX000", "no"), wire::answer(&[])]));
         let note = "the session could not be named: ERROR XX000: no";
-        assert_eq!(told, Ok(vec![Progress::Warned(note.to_owned()), standby()]));
+        assert_eq!(
+            progress,
+            Ok(vec![Progress::Warned(note.to_owned()), standby()])
+        );
     }
 }
 
@@ -125,20 +128,20 @@ fn an_identity_comes_with_the_report() {
     let mut bench = Bench::idle();
     bench.ask();
     let row = [Some("7301"), Some("12"), None, Some("3"), Some("2"), None];
-    let told = bench.feed(&joined(&[wire::answer(&[STANDBY]), wire::answer(&[&row])]));
+    let progress = bench.feed(&joined(&[wire::answer(&[STANDBY]), wire::answer(&[&row])]));
     let expected = Identity {
         system: Some("7301".to_owned()),
         started: Some(WallTime::from_unix_micros(12)),
         timeline: Some(3),
     };
-    match told.as_deref() {
+    match progress.as_deref() {
         Ok([Progress::Answered(report)]) => assert_eq!(report.identity, expected),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn an_account_that_may_not_read_the_control_file_is_told_of_once() {
+fn an_account_that_may_not_read_the_control_file_is_reported_once() {
     let mut bench = Bench::idle();
     bench.ask();
     bench.out.clear();
