@@ -98,6 +98,14 @@ impl History {
         self.roles.get(node).map(|role| role.is_primary)
     }
 
+    /// Has this primary been seen at `at` only before another one that came in its place was: nobody
+    /// knows yet that both are there, as in each planned switchover.
+    pub(super) fn was_succeeded_since(&self, node: &NodeName, at: Monotonic) -> bool {
+        let by = self.superseded.get(node);
+        let successor = self.last_primary.as_ref();
+        successor.is_some_and(|last| by == Some(&last.node) && at < last.since)
+    }
+
     /// A node has reported its role. What an observer relays ends no superseding: it may be old, and
     /// the node map leaves it out of account while it stands.
     pub(super) fn reported(&mut self, node: &NodeName, role: Role) {

@@ -107,7 +107,7 @@ impl NodeMap {
         let mut map = Self::default();
         let young = config.poll_interval * 2;
         for (node, own) in &state.nodes {
-            map.place_by_ourselves(node, own);
+            map.place_by_ourselves(node, own, state);
         }
         for (name, observer) in &state.observers {
             map.place_observer(name, observer, young, now);
@@ -196,14 +196,14 @@ impl NodeMap {
         }
     }
 
-    fn place_by_ourselves(&mut self, node: &NodeName, own: &NodeState) {
+    fn place_by_ourselves(&mut self, node: &NodeName, own: &NodeState, state: &ClusterState) {
         let connected = own.is_connected();
         let Some(answer) = &own.answer else {
             self.unknown.insert(node.clone());
             return;
         };
         if !answer.in_recovery {
-            if connected {
+            if connected && !state.history.was_succeeded_since(node, answer.at) {
                 self.connected_primaries
                     .insert(node.clone(), Witness::Ourselves);
             } else {
@@ -258,8 +258,19 @@ impl NodeMap {
             .iter()
             .filter_map(|(name, observer)| Observation::of(name, observer, node))
             .collect();
+        // A relayed sighting is outdated only where the timelines prove the order.
+        let is_outdated = |sighting: &Sighting| {
+            let by = state.history.superseded.get(node);
+            let later = by.and_then(|by| state.timeline(by));
+            let pair = sighting.identity.timeline.zip(later);
+            pair.is_some_and(|(theirs, later)| theirs < later)
+                && state
+                    .history
+                    .was_succeeded_since(node, sighting.at.before(sighting.resolution))
+        };
         let is_young = |observation: &Observation<'_>| {
-            observation.sighting.connected && now.since(observation.sighting.at) < young
+            let sighting = observation.sighting;
+            sighting.connected && now.since(sighting.at) < young && !is_outdated(sighting)
         };
         let telling = |in_recovery| {
             observations

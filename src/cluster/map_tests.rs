@@ -326,6 +326,37 @@ fn a_primary_of_an_older_history_is_no_primary() {
 }
 
 #[test]
+fn one_that_was_seen_only_before_its_successor_is_no_second_primary() {
+    // A planned switchover: p has answered before s1 took its place, and is polled next.
+    let switched = "98 p primary timeline=1; 99 s1 primary timeline=2";
+    check_reached(switched, "s1");
+    check_reached(&format!("{switched}; 99.5 p standby timeline=2"), "s1");
+    check_reached(&format!("{switched}; 99.5 p primary timeline=1"), "several");
+    // Nothing tells which of them came later.
+    check_reached("98 p primary; 99 s1 primary", "several");
+    check_reached(
+        "98 p primary timeline=1; 99 s1 primary timeline=1",
+        "several",
+    );
+    // The same by an observer that has not polled it since.
+    let lost = format!("{switched}; 99.2 p unreachable");
+    check_reached(
+        &format!("{lost}; 99.5 o1 at 99.5: p=up@98.5|timeline=1"),
+        "s1",
+    );
+    check_reached(
+        &format!("{lost}; 99.5 o1 at 99.5: p=up@99.4|timeline=1"),
+        "several",
+    );
+    check_reached(&format!("{lost}; 99.5 o1 at 99.5: p=up@98.5"), "several");
+    // A Date has whole seconds: the sighting may be later than it seems.
+    check_reached(
+        &format!("{lost}; 99.5 o1 at 100: p=up@98.5|timeline=1"),
+        "s1",
+    );
+}
+
+#[test]
 fn superseded_primaries_stand_apart() {
     let config = config("");
     let superseded = "80 p primary; 85 p unreachable; 85 s1 primary";

@@ -176,7 +176,8 @@ impl Snapshot<'_> {
             let mut sightings = sightings.into_iter().flat_map(|state| &state.nodes);
             sightings.any(|(node, sighting)| {
                 let at = sighting.at.before(sighting.resolution);
-                sighting.daemons.is_some() && !is_reached(node) && at <= announced.at
+                let shows = sighting.connected && sighting.daemons.is_some();
+                shows && !is_reached(node) && at <= announced.at
             })
         };
         let observers = self.map.connected_observers.iter();

@@ -81,17 +81,18 @@ impl Checks {
 
     /// A turn that comes later than it was expected: the process was stopped, or its host. What is
     /// known is old, and so may be what comes in now, which may have lain there all the time: only
-    /// later reports count. Whoever oversleeps again meanwhile goes on with the check that is under
-    /// way, or a slow host would never decide.
+    /// later reports count. A host that is so slow that it sleeps all the time must decide all the
+    /// same: it goes on with a check that follows a sleep already, and after a short sleep with any.
     pub(super) fn begin_after_sleep(
         &mut self,
         config: &Config,
         schedule: &mut Schedule,
         now: Monotonic,
     ) {
-        let is_late = |expected| now.since(expected) > OVERSLEPT;
-        let is_repeated = |check: Check| check.holds && check.look == Look::Regular;
-        if !self.expected_at.is_some_and(is_late) || self.current.is_some_and(is_repeated) {
+        let slept = self.expected_at.map_or(Duration::ZERO, |it| now.since(it));
+        let is_short = slept < SHORT_SLEEP.min(config.poll_interval * 2);
+        let goes_on = |check: Check| check.holds && (is_short || check.look == Look::Regular);
+        if slept <= OVERSLEPT || self.current.is_some_and(goes_on) {
             return;
         }
         let since = schedule.tick().next();
@@ -171,6 +172,10 @@ const REQUEST_SPACING: Duration = Duration::from_secs(1);
 
 /// A turn that comes so much later than it was due was slept through.
 const OVERSLEPT: Duration = Duration::from_secs(1);
+
+/// After a shorter sleep reports are no older than those of a slow server may be, and if it took less
+/// than two poll intervals, an announcement has not become void.
+const SHORT_SLEEP: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 #[path = "check_tests.rs"]

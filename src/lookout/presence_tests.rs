@@ -51,6 +51,39 @@ fn an_answer_that_was_under_way_does_not_show_the_announcement() {
 }
 
 #[test]
+fn who_sleeps_between_its_announcement_and_its_look_goes_on_where_it_was() {
+    // Or a host that runs for a moment every three seconds would announce itself for ever.
+    with_sessions(
+        "",
+        "ok",
+        "80.05 sleep 2.7\n84 end",
+        LOOKS,
+        "80.01 decide announce announced
+         82.75 session s1 wants@0/5000000
+         82.75 session s2 wants@0/5000000
+         82.76 decide promote primary_unreachable
+         82.76 run promote
+         82.85 session s1 promoting
+         82.85 session s2 promoting",
+    );
+    // After a longer sleep all that it knew is old.
+    with_sessions(
+        "",
+        "ok",
+        "80.05 sleep 5.1\n87 end",
+        LOOKS,
+        "80.01 decide announce announced
+         85.15 session s1 wants@0/5000000
+         85.15 session s2 wants@0/5000000
+         85.16 decide announce announced
+         85.26 decide promote primary_unreachable
+         85.26 run promote
+         85.35 session s1 promoting
+         85.35 session s2 promoting",
+    );
+}
+
+#[test]
 fn who_goes_after_another_withdraws() {
     with_sessions(
         "",
