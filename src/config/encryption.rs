@@ -91,7 +91,7 @@ pub enum TlsVersion {
 
 impl SslMode {
     /// Would a plaintext connection break what the operator asked for.
-    pub fn demands_tls(self) -> bool {
+    pub(super) fn demands_tls(self) -> bool {
         matches!(self, Self::Require | Self::VerifyCa | Self::VerifyFull)
     }
 

@@ -53,7 +53,7 @@ impl AuthMethods {
     }
 
     /// As libpq reads it back; empty: any method.
-    pub fn to_keyword(&self) -> String {
+    pub(super) fn to_keyword(self) -> String {
         let (sign, wanted) = if self.listed {
             ("", true)
         } else {
