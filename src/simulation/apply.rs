@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::fact::Fact;
 use super::fault::{Fault, Lie};
+use super::setup::misspelt;
 use super::world::World;
 use super::{HostId, NodeId, state_json};
 use crate::config::Config;
@@ -49,6 +50,8 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
         Fault::Check(host) => request_check(world, host),
         Fault::Lost(host, node) => world.close_connection(host, node),
         Fault::Configured(host, node, known) => configure(world, host, node, known),
+        Fault::Misspells(host, node, misaddressed) => misspell(world, host, node, misaddressed),
+        Fault::Corrects(host, node) => correct(world, host, node),
         Fault::Gone(host, node) => declare_gone(world, host, node),
         Fault::ForgetsGone(host) => reload(world, host, |config| config.known_gone.clear()),
         Fault::Limit(host, limit) => reload(world, host, |config| {
@@ -127,6 +130,34 @@ fn configure(world: &mut World<'_>, host: HostId, node: NodeId, known: bool) {
             config.nodes.insert(name, info);
         }
     });
+}
+
+/// Writes the name of a node with a typing error, and leaves its address out or not. Nobody
+/// misspells its own.
+fn misspell(world: &mut World<'_>, host: HostId, node: NodeId, misaddressed: bool) {
+    let name = world.setup.nodes[node].clone();
+    let known = world.config(host).nodes.get(&name).cloned();
+    if let Some(mut info) = known.filter(|_| node != host) {
+        if misaddressed {
+            info.hosts.clear();
+        }
+        reload(world, host, |config| {
+            config.nodes.remove(&name);
+            config.nodes.insert(misspelt(&name), info);
+        });
+    }
+}
+
+fn correct(world: &mut World<'_>, host: HostId, node: NodeId) {
+    let name = world.setup.nodes[node].clone();
+    let wrong = misspelt(&name);
+    if world.config(host).nodes.contains_key(&wrong) {
+        let info = world.setup.any_config().nodes.get(&name).cloned();
+        reload(world, host, |config| {
+            config.nodes.remove(&wrong);
+            config.nodes.extend(info.map(|info| (name, info)));
+        });
+    }
 }
 
 fn declare_gone(world: &mut World<'_>, host: HostId, node: NodeId) {

@@ -113,6 +113,11 @@ pub enum Fault {
     Lost(HostId, NodeId),
     /// A reload leaves this node out of the configuration of this host, or takes it in again.
     Configured(HostId, NodeId, bool),
+    /// A reload brings a typing error in the name of this node on this host, and a wrong address
+    /// with it or not.
+    Misspells(HostId, NodeId, bool),
+    /// A reload corrects the name and the address of this node on this host.
+    Corrects(HostId, NodeId),
     /// A reload declares this node gone, on this host.
     Gone(HostId, NodeId),
     /// A reload forgets the nodes that are declared gone, on this host.
@@ -185,6 +190,8 @@ impl Fault {
                 format!("{} loses its idle connection to {}", h(host), h(node))
             }
             Self::Configured(host, ..)
+            | Self::Misspells(host, ..)
+            | Self::Corrects(host, _)
             | Self::Gone(host, _)
             | Self::ForgetsGone(host)
             | Self::Limit(host, _)
@@ -212,6 +219,13 @@ impl Fault {
         match *self {
             Self::Configured(_, node, false) => format!("is reloaded without {}", h(node)),
             Self::Configured(_, node, true) => format!("is reloaded with {} again", h(node)),
+            Self::Misspells(_, node, false) => {
+                format!("is reloaded with a typing error in the name of {}", h(node))
+            }
+            Self::Misspells(_, node, true) => {
+                format!("is reloaded with a wrong name and address for {}", h(node))
+            }
+            Self::Corrects(_, node) => format!("is reloaded with {} corrected", h(node)),
             Self::Gone(_, node) => format!("gets {} in known_gone_nodes", h(node)),
             Self::ForgetsGone(_) => "is reloaded with no known_gone_nodes".to_owned(),
             Self::Limit(_, limit) => format!("is reloaded with a limit of {} s", seconds(limit)),

@@ -98,9 +98,12 @@ fn signalled(fault: &Fault) -> Option<HostId> {
     match *fault {
         Fault::Check(host)
         | Fault::Configured(host, ..)
+        | Fault::Misspells(host, ..)
+        | Fault::Corrects(host, _)
         | Fault::Gone(host, _)
         | Fault::ForgetsGone(host)
         | Fault::Limit(host, _)
+        | Fault::Prefers(host, _)
         | Fault::PollsOnWarning(host)
         | Fault::Interval(host, _) => Some(host),
         _ => None,

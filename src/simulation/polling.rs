@@ -18,6 +18,17 @@ pub(super) fn begin(world: &mut World<'_>, host: HostId, target: Target) {
         from: world.process(host),
     };
     let to = host_of(world, target);
+    if let Target::Node(node, _) = target
+        && !world.is_addressed(host, node)
+    {
+        let reason = "no such host".to_owned();
+        return fail(
+            world,
+            poll,
+            world.now + 1_000,
+            ProbeFailure::Unreachable { reason },
+        );
+    }
     let path = world.network.path(host, to);
     let delay = path.delay
         + match host == to {
@@ -153,10 +164,9 @@ pub(super) fn end(world: &mut World<'_>, host: HostId, target: Target, event: Ev
 
 /// The idle connection of a daemon to a node was closed.
 pub(super) fn lose(world: &mut World<'_>, host: HostId, node: NodeId) {
-    let name = world.setup.nodes[node].clone();
-    if !world.config(host).nodes.contains_key(&name) {
+    let Some(name) = world.name_on(host, node).cloned() else {
         return;
-    }
+    };
     world.hosts[host].daemon.connected(node, false);
     world.leave_session(host, node, false);
     let reason = "the connection was closed".to_owned();

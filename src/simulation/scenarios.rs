@@ -17,6 +17,7 @@ pub(super) fn scenario(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step
         9 => careless_reload(setup, length, rng),
         10 | 11 => slow_standbys(setup, length, rng),
         12 => differing_preferences(setup, length, rng),
+        13 | 14 => misspelt_primary(setup, length, rng),
         _ => Vec::new(),
     }
 }
@@ -134,6 +135,29 @@ fn differing_preferences(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<St
         step(rng.between(0, length / 3), Fault::Prefers(host, preferred))
     });
     steps.collect()
+}
+
+/// One host or several have a typing error in the name of the primary, in its address too or not, and
+/// correct it later or never. Only a wrong address is corrected here: what a daemon has learnt of a
+/// primary under a wrong name goes with that name.
+fn misspelt_primary(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
+    let misaddressed = rng.percent(40);
+    let is_corrected = misaddressed && rng.percent(60);
+    let everywhere = rng.percent(40);
+    let hosts = (0..setup.hosts()).filter(|host| *host != setup.primary);
+    let mut steps = Vec::new();
+    for host in hosts {
+        if everywhere || rng.percent(50) {
+            let at = rng.between(SECOND, length / 2);
+            let corrected = at + rng.between(SECOND / 10, length / 2);
+            let fault = Fault::Misspells(host, setup.primary, misaddressed);
+            steps.push(step(at, fault));
+            if is_corrected {
+                steps.push(step(corrected, Fault::Corrects(host, setup.primary)));
+            }
+        }
+    }
+    steps
 }
 
 /// Files that differ from host to host.

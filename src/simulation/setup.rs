@@ -62,6 +62,11 @@ impl PresenceSetup {
 /// A failover command of a schedule takes no longer.
 const LONGEST_COMMAND: Micros = 10 * SECOND;
 
+/// A name with a typing error.
+pub(super) fn misspelt(name: &NodeName) -> NodeName {
+    NodeName::from(format!("{name}~").as_str())
+}
+
 /// Hosts beyond the bits are as the last one.
 fn has(bits: u32, host: HostId) -> bool {
     bits >> host.min(31) & 1 == 1
@@ -149,9 +154,19 @@ impl Setup {
         (0..self.node_count()).filter(move |node| *node != primary)
     }
 
-    /// The number of a node.
+    /// The number of a node, also where its name was written with a typing error.
     pub fn node_id(&self, name: &NodeName) -> Option<NodeId> {
-        self.nodes.iter().position(|node| node == name)
+        let mut nodes = self.nodes.iter();
+        let meant = || self.nodes.iter().position(|node| misspelt(node) == *name);
+        nodes.position(|node| node == name).or_else(meant)
+    }
+
+    /// The name that a node has in a configuration, with a typing error or not.
+    pub fn name_in<'c>(&self, config: &'c Config, node: NodeId) -> Option<&'c NodeName> {
+        let name = &self.nodes[node];
+        let known = config.nodes.get_key_value(name);
+        let known = known.or_else(|| config.nodes.get_key_value(&misspelt(name)));
+        known.map(|(name, _)| name)
     }
 
     /// The number of an observer.

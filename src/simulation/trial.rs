@@ -144,7 +144,9 @@ impl<'w> Trial<'w> {
         match message {
             Message::Request(poll) => polling::receive(world, poll),
             Message::NodeReport(to, id, probe, outcome) if world.runs(to) => {
-                let node = world.setup.nodes[id].clone();
+                let Some(node) = world.name_on(to.host, id).cloned() else {
+                    return;
+                };
                 let event = Event::NodeProbed {
                     node,
                     probe: Some(probe),

@@ -16,7 +16,7 @@ use super::rng::Rng;
 use super::sessions::{LONGEST_LINGERING, Sessions};
 use super::setup::Setup;
 use super::{HostId, Micros, NodeId, SECOND};
-use crate::config::Config;
+use crate::config::{Config, NodeName};
 use crate::lookout::{Event, Lookout, PreviousCommand};
 use crate::time::Now;
 
@@ -71,6 +71,20 @@ impl World<'_> {
     /// The configuration that the daemon of a host has read; its core gets it with its next turn.
     pub fn config(&self, host: HostId) -> &Arc<Config> {
         self.hosts[host].daemon.config()
+    }
+
+    /// The name that the daemon of a host has for a node.
+    pub fn name_on(&self, host: HostId, node: NodeId) -> Option<&NodeName> {
+        self.setup.name_in(self.config(host), node)
+    }
+
+    /// Does the configuration of a host have the address of this node, under whatever name.
+    pub fn is_addressed(&self, host: HostId, node: NodeId) -> bool {
+        let config = self.config(host);
+        let info = self
+            .name_on(host, node)
+            .and_then(|name| config.nodes.get(name));
+        info.is_some_and(|info| !info.hosts.is_empty())
     }
 
     /// The core of a host's daemon; of one that is not alive, as it was last.
@@ -233,7 +247,8 @@ impl<'w> World<'w> {
     /// Gives the daemon of a host another configuration.
     pub(super) fn load(&mut self, host: HostId, config: Arc<Config>) {
         for node in 0..self.setup.nodes.len() {
-            if !config.nodes.contains_key(&self.setup.nodes[node]) {
+            let name = self.setup.name_in(&config, node);
+            if name.is_none() || name != self.name_on(host, node) {
                 self.hosts[host].daemon.drop_node(node);
                 self.leave_session(host, node, false);
             }

@@ -220,6 +220,8 @@ impl Judge {
         };
         for host in 0..self.truth.hosts.len() {
             let named = world.remembered(host);
+            let named =
+                named.filter(|_| world.core(host).primary() == Some(&world.setup().nodes[primary]));
             if named != Some(primary) {
                 self.fail(world.now(), Violation::NoAgreement(host, named));
             }

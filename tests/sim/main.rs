@@ -14,6 +14,7 @@
 )]
 
 mod announcing;
+mod courses;
 mod judge;
 mod majority;
 mod objections;

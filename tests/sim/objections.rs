@@ -37,6 +37,20 @@ impl Case<'_, '_> {
         micros(self.world.config(self.host).failover_lag)
     }
 
+    /// Under a wrong name it is waited for as long as under the right one, because nobody has told a role
+    /// of it there. An observer that lies may have: then the right name was simply taken out, and is
+    /// given the time of a primary that vanishes from the configuration.
+    fn limit_for(&self, node: NodeId) -> Micros {
+        let config = self.world.config(self.host);
+        let is_misspelt = !config.nodes.contains_key(&self.world.setup().nodes[node]);
+        let observers = self.world.setup().observers.iter();
+        let mut liars = observers.filter(|(_, at)| self.truth.hosts[*at].has_lied);
+        match is_misspelt && liars.next().is_some() {
+            true => self.limit().min(micros(config.missing_primary_timeout)),
+            false => self.limit(),
+        }
+    }
+
     /// Is it a primary by the operator's word, and none that another one has replaced for all that
     /// this daemon has learnt itself.
     fn counts(&self, node: NodeId) -> bool {
@@ -46,7 +60,7 @@ impl Case<'_, '_> {
         let knowledge = &self.truth.hosts[self.host].knowledge;
         let is_superseded = knowledge.highest_term().is_some_and(|known| known > term);
         node != self.host
-            && config.nodes.contains_key(name)
+            && self.world.name_on(self.host, node).is_some()
             && !config.known_gone.contains(name)
             && !is_superseded
             && !self.is_replaced(node)
@@ -64,7 +78,7 @@ impl Case<'_, '_> {
 
     /// How this node, a primary, was reached less than the limit ago.
     fn evidence(&self, node: NodeId) -> Option<(Kind, Micros)> {
-        let (now, limit) = (self.world.now(), self.limit());
+        let (now, limit) = (self.world.now(), self.limit_for(node));
         let known = &self.truth.hosts[self.host];
         let term = self.database(node).term?;
         let age = |kind, contact: Option<Contact>, slack: Micros| {
@@ -110,6 +124,7 @@ impl Case<'_, '_> {
         let quiet = |time: Option<Micros>| time.is_none_or(|time| time < since);
         let network = self.world.network();
         network.path(host, node) == Path::default()
+            && self.world.is_addressed(host, node)
             && quiet(network.changed_at(host, node))
             && quiet(self.truth.nodes[node].disturbed)
             && quiet(self.truth.hosts[host].disturbed)
@@ -125,8 +140,9 @@ impl Case<'_, '_> {
         };
         let config = self.world.config(self.host);
         let setup = self.world.setup();
-        let nodes = setup.nodes.iter().zip(&known.polled);
-        let nodes = nodes.filter(|(name, _)| config.nodes.contains_key(*name));
+        let nodes = known.polled.iter();
+        let nodes = nodes.enumerate();
+        let nodes = nodes.filter(|(node, _)| self.world.name_on(self.host, *node).is_some());
         let observers = setup.observers.iter().zip(&known.observer_polled);
         let observers = observers.filter(|((name, _), _)| config.observers.contains_key(name));
         let polled = nodes.map(|(_, polled)| polled);
@@ -155,7 +171,8 @@ impl Case<'_, '_> {
     fn counts_as_configured(&self, node: NodeId) -> bool {
         let config = self.world.config(self.host);
         let name = &self.world.setup().nodes[node];
-        config.nodes.contains_key(name) && !config.known_gone.contains(name)
+        let is_known = self.world.name_on(self.host, node).is_some();
+        is_known && !config.known_gone.contains(name)
     }
 
     /// A standby of the same history that is further ahead, reached and willing.
@@ -253,10 +270,8 @@ impl Case<'_, '_> {
         servers.find(|server| {
             hosts.iter().all(|host| {
                 let ended = self.truth.hosts[*host].session_ended[*server];
-                let name = &self.world.setup().nodes[*server];
                 presence.is_shown(*server, *host)
                     && self.world.is_alive(*host)
-                    && self.world.config(*host).nodes.contains_key(name)
                     && ended.is_none_or(|at| at < since)
                     && self.reaches(*host, *server, since)
             })

@@ -50,7 +50,7 @@ impl Table {
         let config = world.config(promotion.host);
         let names = &world.setup().nodes;
         let by_word = nodes.clone().any(|node| {
-            let is_out = !config.nodes.contains_key(&names[node])
+            let is_out = !world.is_addressed(promotion.host, node)
                 || config.known_gone.contains(&names[node]);
             let database = &databases[node];
             let lives = database.is_primary && database.condition == Condition::Up;

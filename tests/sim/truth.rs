@@ -51,6 +51,8 @@ pub(crate) struct Host {
     pub(crate) disturbed: Option<Micros>,
     /// The wall clock was stepped, or the daemon lied or ceased to.
     pub(crate) unreliable: Option<Micros>,
+    /// The daemon has lied at some time.
+    pub(crate) has_lied: bool,
     /// When it began to announce its promotion.
     pub(crate) wants_since: Option<Micros>,
     /// What its sessions show.
@@ -123,8 +125,9 @@ impl Truth {
             Fault::Starts(node) | Fault::Follows(node, _) | Fault::LosesSlot(node) => {
                 self.nodes[node].disturbed = now;
             }
-            Fault::StepsClock(host, _) | Fault::Lies(host, _) => {
-                self.hosts[host].unreliable = now;
+            Fault::StepsClock(host, _) => self.hosts[host].unreliable = now,
+            Fault::Lies(host, _) => {
+                (self.hosts[host].unreliable, self.hosts[host].has_lied) = (now, true);
             }
             Fault::Maintenance(host, _) | Fault::Daemon(host, _) => {
                 self.hosts[host].disturbed = now;
@@ -227,14 +230,14 @@ impl Truth {
                 let report = probe.and_then(|probe| self.reports.remove(&(host, observer, probe)));
                 if let Ok(told) = outcome {
                     for (node, name) in setup.nodes.iter().enumerate() {
-                        let position = told
-                            .nodes
-                            .get(name)
-                            .and_then(|it| it.receive.max(it.replay));
+                        // One that is known under another name here is a stranger to this daemon.
+                        let entry = told.nodes.get(world.name_on(host, node).unwrap_or(name));
+                        let position = entry.and_then(|it| it.receive.max(it.replay));
                         known
                             .knowledge
                             .has_position(node, position.map(|it| it.bytes()));
                         let contact = report.as_ref().and_then(|report| report[node]);
+                        let contact = contact.filter(|_| entry.is_some());
                         let sighted = &mut known.knowledge.sighted[node];
                         *sighted = contact.max(*sighted);
                     }
@@ -244,8 +247,9 @@ impl Truth {
                 let known = &mut self.hosts[host];
                 known.disturbed = Some(now);
                 // What was known of a node that has left goes with it.
-                for (node, name) in setup.nodes.iter().enumerate() {
-                    if !config.nodes.contains_key(name) {
+                for node in 0..setup.nodes.len() {
+                    let name = setup.name_in(config, node);
+                    if name.is_none() || name != world.name_on(host, node) {
                         known.polled[node] = None;
                     }
                 }
@@ -362,6 +366,7 @@ impl Host {
         Self {
             disturbed: None,
             unreliable: None,
+            has_lied: false,
             wants_since: None,
             shows: DaemonState::default(),
             command_fails: false,
