@@ -43,6 +43,9 @@ impl Generator {
         if rng.percent(40) {
             self.follow(&mut setup);
         }
+        if rng.percent(12) {
+            differ(&mut setup, split, &mut rng);
+        }
         let limit = setup.longest(|config| config.failover_lag);
         let length = limit + 4 * SECOND + rng.between(0, 4 * SECOND);
         let steps = if split {
@@ -133,6 +136,30 @@ impl Generator {
             steps,
             length,
             ending: Ending::Healed,
+        }
+    }
+}
+
+/// Files that differ from host to host in one of the settings on which daemons should agree. In some
+/// schedules not in the quorum.
+fn differ(setup: &mut Setup, has_one_quorum: bool, rng: &mut Rng) {
+    let kind = rng.below(4);
+    for config in &mut setup.configs {
+        if rng.percent(50) {
+            continue;
+        }
+        let config = Arc::make_mut(config);
+        let node = rng.one_of(NODES).map(NodeName::from);
+        match kind {
+            0 if !has_one_quorum => {
+                config.quorum = match config.quorum {
+                    QuorumRule::Half => QuorumRule::Majority,
+                    QuorumRule::Majority => QuorumRule::Half,
+                }
+            }
+            0 | 1 => config.failover_lag = Duration::from_secs([4, 6, 9, 12][rng.below(4)]),
+            2 => config.failover_priorities = node.map(|node| (node, 2)).into_iter().collect(),
+            _ => config.never_promote = node.into_iter().collect(),
         }
     }
 }

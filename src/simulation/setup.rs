@@ -185,6 +185,34 @@ impl Setup {
             .unwrap_or_default()
     }
 
+    /// The shortest failover limit among all daemons.
+    pub fn shortest_limit(&self) -> Micros {
+        let limits = self
+            .configs
+            .iter()
+            .map(|config| micros(config.failover_lag));
+        limits.min().unwrap_or_default()
+    }
+
+    /// Have all daemons the same candidates, in the same order.
+    pub fn agrees_on_candidates(&self) -> bool {
+        let all = self.any_config();
+        self.configs.iter().all(|config| {
+            config.failover_priorities == all.failover_priorities
+                && config.never_promote == all.never_promote
+        })
+    }
+
+    /// Have these two daemons the same settings where all should agree.
+    pub fn agree(&self, one: HostId, other: HostId) -> bool {
+        let settings = |host: HostId| {
+            let config = &*self.configs[host];
+            let candidates = (&config.failover_priorities, &config.never_promote);
+            (config.quorum, config.failover_lag, candidates)
+        };
+        settings(one) == settings(other)
+    }
+
     /// The configuration of the whole cluster, as any of its database nodes has it.
     pub fn any_config(&self) -> &Config {
         &self.configs[0]
@@ -205,8 +233,10 @@ impl Setup {
         let config = self.any_config();
         // Everybody is polled twice more: for fresh facts, and after the announcement.
         let questions = 3 * micros(config.poll_timeout);
-        let time =
-            micros(config.failover_lag) + 2 * micros(config.poll_interval) + questions + 2 * SECOND;
+        let time = self.longest(|config| config.failover_lag)
+            + 2 * micros(config.poll_interval)
+            + questions
+            + 2 * SECOND;
         if config.failover_on_disconnect && !self.polls_observers_late() {
             return time;
         }
@@ -245,6 +275,21 @@ impl Setup {
 }
 
 impl Setup {
+    fn fmt_differences(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for host in (0..self.hosts()).filter(|host| !self.agree(*host, 0)) {
+            let config = &self.configs[host];
+            let limit = seconds(micros(config.failover_lag));
+            let quorum = config.quorum;
+            let names = |name: &NodeName| name.as_str().to_owned();
+            let never: Vec<_> = config.never_promote.iter().map(names).collect();
+            let preferred: Vec<_> = config.failover_priorities.keys().map(names).collect();
+            write!(f, ", but on {}: limit {limit} s, ", self.host_name(host))?;
+            write!(f, "{quorum:?}, never [{}], ", never.join(" "))?;
+            write!(f, "preferred [{}]", preferred.join(" "))?;
+        }
+        Ok(())
+    }
+
     fn fmt_presence(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = |without: &dyn Fn(HostId) -> bool, hosts: usize| {
             let names = (0..hosts).filter(|host| without(*host));
@@ -312,7 +357,7 @@ impl fmt::Display for Setup {
             let never: Vec<_> = config.never_promote.iter().map(NodeName::as_str).collect();
             write!(f, ", never {}", never.join(" "))?;
         }
-        self.fmt_presence(f)?;
-        Ok(())
+        self.fmt_differences(f)?;
+        self.fmt_presence(f)
     }
 }

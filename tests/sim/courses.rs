@@ -1,6 +1,9 @@
 //! Schedules that are written out: what must come of each is known beforehand.
 
-use pglookout::config::{self, Config, Environment};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pglookout::config::{self, Config, Environment, NodeName, QuorumRule};
 use pglookout::simulation::{Death, Ending, Fault, Micros, Plan, SECOND, Setup, Step};
 
 use crate::judge::judge;
@@ -82,7 +85,76 @@ fn a_misspelt_primary_at_a_wrong_address_is_looked_for_until_the_limit() {
     assert_eq!(promotions(&setup, &corrected, MINUTE), []);
 }
 
+/// This cluster with settings of their own on some hosts.
+fn with(mut setup: Setup, hosts: &[usize], change: impl Fn(&mut Config)) -> Setup {
+    for host in hosts {
+        change(Arc::make_mut(&mut setup.configs[*host]));
+    }
+    setup
+}
+
+/// Of two standbys on one side of an even split, the one promotes whose own quorum is met: whoever
+/// would go first, but asks for a majority, steps aside.
+#[test]
+fn each_daemon_keeps_its_own_quorum() {
+    let mut config = config("");
+    let another = config.nodes[&NodeName::from("a")].clone();
+    config.nodes.insert(NodeName::from("d"), another);
+    let setup = Setup::new(&config, A);
+    let majority = |config: &mut Config| config.quorum = QuorumRule::Majority;
+    let split = [(10 * SECOND, Fault::Split(1 << A | 1 << B))];
+    let end = 10 * SECOND + setup.time_to_wait();
+    for (strict, promoted) in [
+        (vec![], vec![D]),
+        (vec![D], vec![C]),
+        (vec![C], vec![D]),
+        (vec![C, D], vec![]),
+    ] {
+        let setup = with(setup.clone(), &strict, majority);
+        let hosts = promotions(&setup, &split, end).into_iter();
+        let hosts: Vec<_> = hosts.map(|(host, _)| host).collect();
+        assert_eq!(hosts, promoted, "{strict:?}");
+    }
+}
+
+/// Who goes first is promoted after its own limit, and whose limit is shorter waits for it.
+#[test]
+fn each_daemon_keeps_its_own_limit() {
+    let setup = Setup::new(&config(""), A);
+    let death = [(20 * SECOND, Fault::Dies(A, Death::Crash))];
+    for (patient, limit) in [(B, 6), (C, 12)] {
+        let setup = with(setup.clone(), &[patient], |config| {
+            config.failover_lag = Duration::from_secs(12);
+        });
+        let promoted = promotions(&setup, &death, MINUTE);
+        let [(C, at)] = promoted[..] else {
+            panic!("{patient}: {promoted:?}");
+        };
+        let after = at - 20 * SECOND;
+        assert!(
+            after > (limit - 2) * SECOND && after < (limit + 6) * SECOND,
+            "{patient}: {after}"
+        );
+    }
+}
+
+/// Two daemons of which each rules the other one out do not both promote.
+#[test]
+fn of_two_that_rule_each_other_out_one_promotes() {
+    let mut setup = Setup::new(&config(""), A);
+    for (host, other) in [(B, C), (C, B)] {
+        let other = setup.nodes[other].clone();
+        setup = with(setup, &[host], |config| {
+            config.never_promote.insert(other.clone());
+        });
+    }
+    let death = [(20 * SECOND, Fault::Dies(A, Death::Crash))];
+    let promoted = promotions(&setup, &death, MINUTE);
+    assert_eq!(promoted.len(), 1, "{promoted:?}");
+}
+
 const A: usize = 0;
 const B: usize = 1;
 const C: usize = 2;
+const D: usize = 3;
 const MINUTE: Micros = 60 * SECOND;

@@ -228,7 +228,9 @@ impl Judge {
         }
     }
 
-    /// Exactly one promotion, in time, if the votes suffice.
+    /// Exactly one promotion, in time, if the votes suffice by every daemon's rule; none, if they do by
+    /// nobody's. Where daemons differ in the candidates or their order, each may wait for another
+    /// one, or go first by its own settings: then at most one, if all show their presence.
     fn clean_death(&mut self, world: &World<'_>, primary: NodeId, died: Micros) {
         let (setup, now) = (world.setup(), world.now());
         let begun = &world.promotions().0[self.promotions_before..];
@@ -241,11 +243,19 @@ impl Judge {
             self.table.rewound_unnoticed += 1;
             return;
         }
-        let wanted = usize::from(has_votes_without(setup, primary));
+        let agrees = setup.agrees_on_candidates();
+        let all_show = setup.presence.daemons == u32::MAX && setup.presence.servers == u32::MAX;
+        if !agrees {
+            if begun.len() > 1 && all_show {
+                self.fail(now, Violation::Promotions(begun.len(), 1));
+            }
+            return;
+        }
+        let (least, most) = votes_without(setup, primary);
         // Observers that are asked late or never make the votes another matter: then at most one.
-        let too_few = begun.len() < wanted && !setup.polls_observers_late();
-        if begun.len() > wanted || too_few {
-            self.fail(now, Violation::Promotions(begun.len(), wanted));
+        let too_few = begun.len() < least && !setup.polls_observers_late();
+        if begun.len() > most || too_few {
+            self.fail(now, Violation::Promotions(begun.len(), most));
         }
         let allowed = setup.time_to_promotion();
         let took = begun.first().map(|first| first.began - died);
@@ -261,7 +271,7 @@ impl Judge {
 fn is_one_split(plan: &Plan) -> bool {
     let primary = plan.setup.primary;
     // Nobody was in contact before 0.
-    let earliest_promotion = plan.setup.longest(|config| config.failover_lag);
+    let earliest_promotion = plan.setup.shortest_limit();
     let splits = |fault: &Fault| matches!(fault, Fault::Split(_) | Fault::Isolate(_));
     let harmless = |fault: &Fault, at| match *fault {
         Fault::Split(_) | Fault::Isolate(_) => at <= earliest_promotion,
@@ -276,26 +286,27 @@ fn is_one_split(plan: &Plan) -> bool {
     };
     let mut configs = plan.setup.configs.iter();
     let mut steps = plan.steps.iter();
+    // Where daemons differ in the candidates or their order, two of one island may each go first by
+    // its own settings; and of whom one daemon thinks that it has no vote, another one may count.
     configs.all(|config| config.quorum == QuorumRule::Majority)
+        && plan.setup.agrees_on_candidates()
         && steps.all(|step| harmless(&step.fault, step.at) && step.at > 2 * SECOND)
         && plan.steps.iter().filter(|step| splits(&step.fault)).count() <= 1
 }
 
-/// Can a standby be promoted when the primary is dead and all else is well.
-fn has_votes_without(setup: &Setup, primary: NodeId) -> bool {
-    let config = setup.any_config();
-    let standbys = setup.nodes.iter().enumerate();
-    let standbys = standbys.filter(|(id, _)| *id != primary);
-    let able = standbys
-        .filter(|(_, name)| !config.never_promote.contains(*name))
-        .count();
-    let (known, all) = (
-        able + setup.observers.len(),
-        able + 1 + setup.observers.len(),
-    );
-    let is_met = match config.quorum {
-        QuorumRule::Half => 2 * known >= all,
-        QuorumRule::Majority => 2 * known > all,
+/// How many standbys must be promoted when the primary is dead and all else is well, and how many may
+/// be: differing quorums make both.
+fn votes_without(setup: &Setup, primary: NodeId) -> (usize, usize) {
+    let never = &setup.any_config().never_promote;
+    let able = (0..setup.nodes.len())
+        .filter(|node| *node != primary && !never.contains(&setup.nodes[*node]));
+    let able: Vec<_> = able.collect();
+    let known = able.len() + setup.observers.len();
+    let is_met = |node: &NodeId| match setup.configs[*node].quorum {
+        QuorumRule::Half => 2 * known > known,
+        QuorumRule::Majority => 2 * known > known + 1,
     };
-    is_met && able > 0
+    let met = able.iter().filter(|node| is_met(node)).count();
+    let is_one = !able.is_empty() && met == able.len();
+    (usize::from(is_one), usize::from(met > 0))
 }

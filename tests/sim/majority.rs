@@ -8,10 +8,13 @@ use crate::truth::Truth;
 use crate::violation::Violation;
 
 /// Nothing has happened for so long that somebody must have been promoted: was nobody, in spite of a
-/// majority.
+/// majority. Where quorums differ, a majority by every daemon's rule promotes; where limits differ, it
+/// does so by the longest. Where daemons differ in the candidates or their order, each may wait for
+/// another one: nothing is promised.
 pub(crate) fn nobody_promoted(world: &World<'_>, truth: &Truth) -> Option<Violation> {
     let setup = world.setup();
     let is_ruled_out = !setup.any_config().failover_on_disconnect
+        || !setup.agrees_on_candidates()
         || (0..setup.hosts()).any(|host| **world.config(host) != *setup.configs[host])
         || world.promotions().0.iter().any(|one| one.outcome.is_none());
     if is_ruled_out {
@@ -73,10 +76,10 @@ fn is_majority(world: &World<'_>, truth: &Truth, group: &[HostId]) -> bool {
     let observers = observers.filter(|(_, host)| group.contains(host) && saw(*host, remembered));
     let known = standbys + observers.count();
     let all = (0..setup.nodes.len()).filter(may).count() + 1 + setup.observers.len();
-    match config.quorum {
+    setup.configs.iter().all(|config| match config.quorum {
         QuorumRule::Half => 2 * known >= all,
         QuorumRule::Majority => 2 * known > all,
-    }
+    })
 }
 
 /// Can anybody of them still meet a primary, or somebody else who comes and goes.

@@ -106,7 +106,8 @@ fn cause(
     };
     let setup = world.setup();
     let differs = |host: &usize| **world.config(*host) != *setup.configs[*host];
-    if hosts.iter().any(differs) {
+    let agree = setup.agree(earlier.host, second.host);
+    if !agree || hosts.iter().any(differs) {
         "the settings differ"
     } else if !is_whole(second.host, earlier.host) || !is_whole(earlier.host, second.host) {
         "the network between the two"
