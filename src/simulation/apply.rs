@@ -39,6 +39,7 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
         Fault::Follows(node, upstream) => world.databases.follow(node, upstream),
         Fault::StepsClock(host, by) => world.hosts[host].clocks.wall_offset += by * 1_000_000,
         Fault::Stops(host, time) => world.stop(host, time),
+        Fault::RunsSeldom(host, rhythm) => world.run_seldom(host, rhythm),
         Fault::Restarts(host) => restart(world, host, false),
         Fault::Reboots(host) => restart(world, host, true),
         Fault::Forgets(host) => forget(world, host),

@@ -92,6 +92,8 @@ pub enum Fault {
     Restarts(HostId),
     /// A daemon is stopped for so long, and goes on.
     Stops(HostId, Micros),
+    /// A daemon runs for so long of every so long from now on, or all the time again.
+    RunsSeldom(HostId, Option<(Micros, Micros)>),
     /// A daemon is killed and started again, and what it has saved is lost.
     Forgets(HostId),
     /// A daemon is killed and stays away, or is started again.
@@ -169,9 +171,10 @@ impl Fault {
             Self::StepsClock(host, by) => format!("the clock of {} is stepped by {by} s", h(host)),
             Self::Restarts(host)
             | Self::Stops(host, _)
+            | Self::RunsSeldom(host, _)
             | Self::Forgets(host)
             | Self::Daemon(host, _) => {
-                format!("the daemon of {} is {}", h(host), self.process_text())
+                format!("the daemon of {} {}", h(host), self.process_text())
             }
             Self::Reboots(host) => {
                 format!("the machine of {} is booted anew under its daemon", h(host))
@@ -247,11 +250,15 @@ impl Fault {
 
     fn process_text(&self) -> String {
         match self {
-            Self::Stops(_, time) => format!("stopped for {} s", seconds(*time)),
-            Self::Daemon(_, true) => "started again".to_owned(),
-            Self::Daemon(_, false) => "killed and stays away".to_owned(),
-            Self::Forgets(_) => "killed and started again without its state file".to_owned(),
-            _ => "killed and started again".to_owned(),
+            Self::Stops(_, time) => format!("is stopped for {} s", seconds(*time)),
+            Self::RunsSeldom(_, Some((runs, every))) => {
+                format!("runs {} s of every {} s", seconds(*runs), seconds(*every))
+            }
+            Self::RunsSeldom(_, None) => "runs all the time again".to_owned(),
+            Self::Daemon(_, true) => "is started again".to_owned(),
+            Self::Daemon(_, false) => "is killed and stays away".to_owned(),
+            Self::Forgets(_) => "is killed and started again without its state file".to_owned(),
+            _ => "is killed and started again".to_owned(),
         }
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct HostFaults {
     pub(super) command: (Option<i32>, Micros),
     /// They restart the server.
     pub(super) restarts_server: bool,
+    /// The daemon is stopped again and again: since when, for how long it runs of every how long.
+    pub(super) seldom: Option<(Micros, (Micros, Micros))>,
     pub(super) lie: Option<Lie>,
     /// What it goes on reporting, if it does.
     pub(super) frozen: Option<ObserverReport>,
@@ -69,6 +71,7 @@ impl Host {
                 maintenance: false,
                 command: (Some(0), COMMAND_TIME),
                 restarts_server: false,
+                seldom: None,
                 lie: None,
                 frozen: None,
                 whole_seconds,
@@ -127,6 +130,7 @@ impl HostFaults {
     pub(super) fn heal(&mut self) {
         self.maintenance = false;
         self.lie = None;
+        self.seldom = None;
         self.restarts_server = false;
         self.command = (Some(0), COMMAND_TIME);
     }

@@ -63,6 +63,8 @@ pub(super) enum Message {
     ConnectionLost(ProcessId, NodeId),
     /// A database has started.
     Ready(NodeId),
+    /// A daemon that runs seldom since then is stopped again.
+    StopsAgain(HostId, Micros),
     /// The next fault of the schedule.
     Fault(Fault),
 }
@@ -84,7 +86,7 @@ impl Message {
             | Self::ServerCommandEnds(process, _)
             | Self::CommandExited(Command { by: process, .. }) => Some(process.host),
             Self::Fault(fault) => signalled(fault),
-            Self::Request(_) | Self::CommandEnds(_) | Self::Ready(_) => None,
+            Self::Request(_) | Self::CommandEnds(_) | Self::Ready(_) | Self::StopsAgain(..) => None,
         }
     }
 

@@ -17,6 +17,7 @@ pub(super) fn scenario(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step
         9 => careless_reload(setup, length, rng),
         10 | 11 => slow_standbys(setup, length, rng),
         12 => differing_preferences(setup, length, rng),
+        15 | 16 => slow_hosts(setup, length, rng),
         13 | 14 => misspelt_primary(setup, length, rng),
         _ => Vec::new(),
     }
@@ -154,6 +155,25 @@ fn misspelt_primary(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
             steps.push(step(at, fault));
             if is_corrected {
                 steps.push(step(corrected, Fault::Corrects(host, setup.primary)));
+            }
+        }
+    }
+    steps
+}
+
+/// Daemons of one host or several run for 0.3 s of every 3 s, from some time on or all the time.
+fn slow_hosts(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
+    let everywhere = rng.percent(20);
+    let from = rng.between(0, length / 2);
+    let mut steps = Vec::new();
+    for host in 0..setup.hosts() {
+        if everywhere || rng.percent(40) {
+            let at = from + rng.between(0, 3 * SECOND);
+            let rhythm = (3 * SECOND / 10, 3 * SECOND);
+            steps.push(step(at, Fault::RunsSeldom(host, Some(rhythm))));
+            if rng.percent(30) {
+                let until = at + rng.between(SECOND, length);
+                steps.push(step(until, Fault::RunsSeldom(host, None)));
             }
         }
     }

@@ -183,6 +183,7 @@ impl<'w> Trial<'w> {
                     database.condition = Condition::Up;
                 }
             }
+            Message::StopsAgain(host, since) => world.stop_again(host, since),
             Message::Fault(fault) => apply(world, fault),
         }
     }

@@ -112,6 +112,12 @@ impl World<'_> {
         self.hosts[host].faults.lie
     }
 
+    /// Does the daemon of this host run seldom: for so long of every so long.
+    pub fn runs_seldom(&self, host: HostId) -> Option<(Micros, Micros)> {
+        let seldom = self.hosts[host].faults.seldom;
+        seldom.map(|(_, rhythm)| rhythm)
+    }
+
     /// Does the maintenance file of a host exist.
     pub fn maintenance(&self, host: HostId) -> bool {
         self.hosts[host].faults.maintenance
@@ -263,6 +269,23 @@ impl<'w> World<'w> {
         if self.is_alive(host) && self.hosts[host].stopped_until < until {
             self.note(Fact::Stopped { host, until });
             self.hosts[host].stopped_until = until;
+        }
+    }
+
+    /// From now on the daemon of a host is stopped again and again, as on a machine that is starved of
+    /// processor time, or no longer.
+    pub(super) fn run_seldom(&mut self, host: HostId, rhythm: Option<(Micros, Micros)>) {
+        let since = self.now;
+        self.hosts[host].faults.seldom = rhythm.map(|rhythm| (since, rhythm));
+        self.stop_again(host, since);
+    }
+
+    /// Stops a daemon that runs seldom since then, if it still does.
+    pub(super) fn stop_again(&mut self, host: HostId, since: Micros) {
+        let seldom = self.hosts[host].faults.seldom;
+        if let Some((_, (runs, every))) = seldom.filter(|(from, _)| *from == since) {
+            self.stop(host, every.saturating_sub(runs));
+            self.send(self.now + every, Message::StopsAgain(host, since));
         }
     }
 

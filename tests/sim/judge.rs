@@ -71,8 +71,10 @@ impl Judge {
         self.truth.look(world);
         match fact {
             Fact::Fault(fault) => {
-                if let Fault::Dies(..) = fault {
-                    self.promotions_before = world.promotions().0.len();
+                match *fault {
+                    Fault::Dies(..) => self.promotions_before = world.promotions().0.len(),
+                    Fault::RunsSeldom(host, _) => self.truth.hosts[host].waits_from(now),
+                    _ => {}
                 }
                 self.truth.fault(world, fault);
             }
@@ -82,7 +84,11 @@ impl Judge {
             Fact::Stopped { host, until } => {
                 let daemon = &mut self.truth.hosts[host];
                 daemon.disturbed = Some(until);
-                daemon.last_decision = until;
+                // One that is stopped again and again still has to decide.
+                let rhythm = world.runs_seldom(host);
+                if rhythm.is_none_or(|(_, every)| until > now + every) {
+                    daemon.last_decision = until;
+                }
             }
             Fact::Resumed(host) => self.truth.hosts[host].last_decision = now,
             Fact::Event { host, event } => self.truth.event(world, host, event),
@@ -159,7 +165,9 @@ impl Judge {
         let patience =
             micros(config.missing_primary_timeout.max(config.poll_timeout * 2)) + 2 * SECOND;
         let waited = world.now().saturating_sub(last);
-        if waited > self.longest_check + 2 * patience {
+        // Each time that is over while it is stopped is noticed when it goes on.
+        let stopped = world.runs_seldom(host).map_or(0, |(_, every)| 6 * every);
+        if waited > self.longest_check + 2 * patience + stopped {
             self.fail(world.now(), Violation::EndlessWait(host, waited));
         }
     }
@@ -204,7 +212,10 @@ impl Judge {
         // Who was cut off a moment ago may promote while another one's command still runs.
         self.islands = false;
         let now = Some(world.now());
-        for host in &mut self.truth.hosts {
+        for (number, host) in self.truth.hosts.iter_mut().enumerate() {
+            if world.runs_seldom(number).is_some() {
+                host.waits_from(world.now());
+            }
             (host.unreliable, host.disturbed) = (now, now);
             host.command_fails = false;
         }

@@ -361,6 +361,11 @@ fn streams_from(world: &World<'_>, node: NodeId) -> Option<NodeId> {
 }
 
 impl Host {
+    /// Its next decision is waited for from then on.
+    pub(crate) fn waits_from(&mut self, now: Micros) {
+        self.last_decision = self.last_decision.max(now);
+    }
+
     fn new(setup: &Setup) -> Self {
         let (nodes, observers) = (setup.nodes.len(), setup.observers.len());
         Self {
