@@ -208,7 +208,13 @@ impl ClusterState {
             {
                 continue;
             }
-            let (timeline, others) = (answer.identity.timeline, self.timeline(other));
+            // It may have answered a previous process only.
+            let last = self.history.last_primary.as_ref();
+            let last = last.filter(|last| last.node == *other);
+            let others = self
+                .timeline(other)
+                .max(last.and_then(|last| last.timeline));
+            let timeline = answer.identity.timeline;
             let is_higher = timeline.zip(others).map(|(ours, theirs)| ours.cmp(&theirs));
             let is_lost = state.attempt.is_some()
                 && !self.is_within_reach(other, context.young(), context.now.mono);
@@ -217,6 +223,7 @@ impl ClusterState {
                 // The other one answered us before this one was known as a primary.
                 Some(std::cmp::Ordering::Less) => {
                     let answered = state.answer.as_ref().is_some_and(|it| !it.in_recovery);
+                    let answered = answered || last.is_some();
                     successor = successor.or(answered.then(|| other.clone()));
                 }
                 Some(std::cmp::Ordering::Equal) | None if is_lost => {
