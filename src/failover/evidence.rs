@@ -41,7 +41,10 @@ impl Snapshot<'_> {
         let was_removed = self
             .remembered
             .is_some_and(|primary| !self.config.nodes.contains_key(primary));
-        if was_removed && self.map.unknown.is_empty() {
+        // One that was only renamed may have been reached under its new name by others.
+        let mut lost = self.map.disconnected_primaries.iter();
+        let is_lost = lost.any(|node| self.counts(node));
+        if was_removed && self.map.unknown.is_empty() && !is_lost {
             return limit.min(self.config.missing_primary_timeout);
         }
         limit
