@@ -153,6 +153,31 @@ fn of_two_that_rule_each_other_out_one_promotes() {
     assert_eq!(promoted.len(), 1, "{promoted:?}");
 }
 
+/// A standby that alone may be promoted has a daemon that runs 0.3 s of every 3 s: it is promoted all
+/// the same, within the usual time and three seconds for each of its steps.
+#[test]
+fn a_slow_host_promotes_the_only_candidate() {
+    let setup = Setup::new(&config(r#", "never_promote_these_nodes": ["b"]"#), A);
+    let rhythm = (3 * SECOND / 10, 3 * SECOND);
+    let bound = setup.time_to_promotion() + 6 * rhythm.1;
+    for begins in (0..30).map(|tenth| 10 * SECOND + tenth * SECOND / 10) {
+        for death in [Death::Crash, Death::HostDown, Death::Hang] {
+            let faults = [
+                (begins, Fault::RunsSeldom(C, Some(rhythm))),
+                (20 * SECOND, Fault::Dies(A, death)),
+            ];
+            let promoted = promotions(&setup, &faults, MINUTE);
+            let [(C, at)] = promoted[..] else {
+                panic!("{begins} {death}: {promoted:?}");
+            };
+            assert!(
+                at > 24 * SECOND && at < 20 * SECOND + bound,
+                "{begins} {death}: {at}"
+            );
+        }
+    }
+}
+
 const A: usize = 0;
 const B: usize = 1;
 const C: usize = 2;
