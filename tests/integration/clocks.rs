@@ -2,6 +2,7 @@
 //! or prevents a failover.
 
 mod hosts;
+mod sightings;
 mod steps;
 mod stops;
 mod wall_clock;

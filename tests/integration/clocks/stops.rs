@@ -41,6 +41,25 @@ fn daemons_that_were_stopped_promote_nothing_beside_a_healthy_primary() {
 }
 
 #[test]
+fn a_daemon_that_runs_for_a_moment_every_three_seconds_promotes() {
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    let fleet = Fleet::start(&cluster, |_, _| ());
+    cluster[PRIMARY].kill_nine_all();
+    let killed_at = seconds_now();
+    while fleet.promoted().is_empty() {
+        stop(&fleet, &["s1"], 2_600, || ());
+        pause(400);
+        let passed = seconds_now() - killed_at;
+        assert!(passed < 60.0, "nobody promoted for {passed:.0} s");
+    }
+    wait_until("the promoted server is the primary", SOON, || {
+        cluster.primaries() == ["s1"]
+    });
+}
+
+#[test]
 fn a_primary_that_dies_while_daemons_are_stopped_is_asked_for_again_and_replaced_once() {
     let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
         return;
