@@ -12,7 +12,7 @@
 //! ```
 //!
 //! After the rest of a poll, or after `|` in an observer's entry: `system=A`, `started=3`, `timeline=2`, and
-//! `shows=s1:ok@0,s2:wants@0/50@4`: the daemons that the server shows, state and age (`shows=-`: none). `asked=4`: when
+//! `shows=s1:ok@0,s2:wants@0/50@4`: the daemons that the server shows, state and age (`shows=-`: none; `@0#1234abcd`: its settings). `asked=4`: when
 //! the poll began.
 
 use std::time::Duration;
@@ -119,8 +119,9 @@ fn daemons(words: &[&str]) -> Option<Vec<Presence>> {
     let shown = shown.map(|daemon| {
         let (session, age) = daemon.rsplit_once('@').unwrap();
         let (name, state) = session.split_once(':').unwrap();
+        let (age, settings) = age.split_once('#').unwrap_or((age, "00ab12cd"));
         let age = Duration::from_secs_f64(age.parse().unwrap());
-        let session = Presence::session_name(name, state.parse().unwrap(), "00ab12cd");
+        let session = Presence::session_name(name, state.parse().unwrap(), settings);
         Presence::of_session(&session, age).unwrap()
     });
     Some(shown.collect())

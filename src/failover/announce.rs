@@ -47,6 +47,7 @@ pub enum LookAgain {
 struct Shown {
     daemon: String,
     state: DaemonState,
+    settings: String,
     witness: Witness,
 }
 
@@ -85,7 +86,7 @@ impl Snapshot<'_> {
             let DaemonState::Wants(position) = shown.state else {
                 continue;
             };
-            if self.goes_before(&shown.daemon, position, winner, announced) {
+            if self.goes_before(&shown, position, winner, announced) {
                 return Some(Verdict::Hold(Blocker::OtherAnnounced {
                     daemon: shown.daemon,
                     witness: shown.witness,
@@ -109,10 +110,12 @@ impl Snapshot<'_> {
             .flatten()
     }
 
-    /// By the announced positions, then priority, then name.
+    /// By the announced positions, then priority, then name. Daemons with different settings may each
+    /// take their own node for the preferred one: between them priorities are left out, or both would
+    /// wait for ever.
     fn goes_before(
         &self,
-        daemon: &str,
+        other: &Shown,
         position: Option<Lsn>,
         winner: &Candidate,
         announced: Announcement,
@@ -120,17 +123,31 @@ impl Snapshot<'_> {
         let nodes = self.config.nodes.keys();
         let node = nodes
             .into_iter()
-            .find(|node| daemon_name(node.as_str()) == daemon);
+            .find(|node| daemon_name(node.as_str()) == other.daemon);
         let known = node.and_then(|node| self.map.standbys.get(node));
         let position = position.or_else(|| known.map(|standby| standby.position()));
-        let priority = |node: &NodeName| priority(self.config, node);
         // One of whom nothing is known goes first: holding costs time, two primaries cost data.
         let Some(position) = position else {
             return true;
         };
-        let theirs = (position, node.map_or(0, priority), daemon.to_owned());
+        let agree = self
+            .own_settings()
+            .is_none_or(|ours| ours == other.settings);
+        let theirs = node.map_or(0, |node| priority(self.config, node));
+        let priorities = agree.then_some((theirs, winner.priority));
+        let (theirs, ours) = priorities.unwrap_or_default();
         let own = daemon_name(winner.node.as_str());
-        theirs > (announced.position, winner.priority, own)
+        let theirs = (position, theirs, other.daemon.as_str());
+        theirs > (announced.position, ours, own.as_str())
+    }
+
+    /// Our fingerprint, as a server that we reach shows it.
+    fn own_settings(&self) -> Option<&str> {
+        let own = self.own_daemon()?;
+        let nodes = self.state.nodes.values().filter(|node| node.is_connected());
+        let daemons = nodes.filter_map(|node| node.answer.as_ref()?.daemons.as_ref());
+        let mut ours = daemons.flatten().filter(|it| it.daemon == own);
+        ours.next().map(|presence| presence.settings.as_str())
     }
 
     /// Does any server that we reach, or an observer does, show sessions.
@@ -197,6 +214,7 @@ impl Snapshot<'_> {
                     shown.push(Shown {
                         daemon: presence.daemon.clone(),
                         state: presence.state,
+                        settings: presence.settings.clone(),
                         witness: witness.clone(),
                     });
                 }

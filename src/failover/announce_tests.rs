@@ -91,6 +91,23 @@ fn another_that_has_announced() {
     }
 }
 
+#[test]
+fn between_daemons_with_different_settings_priorities_are_left_out() {
+    // s1 may prefer itself just so: one of the two has to withdraw.
+    let s1_first = r#""failover_priorities": {"s1": 3}"#;
+    let s2_first = r#""failover_priorities": {"s2": 3}"#;
+    for settings in [s1_first, s2_first] {
+        for (other, expected) in [
+            ("s1:wants@0/50", "announce others_announced"),
+            ("s3:wants@0/50", "hold other_announced"),
+            ("s1:wants@0/51", "hold other_announced"),
+        ] {
+            let other = format!(",{other}@0#12345678");
+            check(settings, &shown(&other), ANNOUNCED, expected);
+        }
+    }
+}
+
 /// s1 is reached by the observer only, whose answer this is.
 fn relayed(answer: &str) -> String {
     format!(

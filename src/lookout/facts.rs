@@ -55,7 +55,7 @@ impl Facts {
         if new.nodes != old.nodes {
             self.nodes_changed_at = now;
         }
-        self.remember_leavers(new);
+        self.remember_leavers(old, new);
         self.state.adopt(new);
     }
 
@@ -74,14 +74,20 @@ impl Facts {
 
     /// A node that leaves takes its state along, but not that we reached it as a primary: nobody
     /// counts that while it is away, and if it was left out by mistake and comes back, the wait
-    /// goes on.
-    fn remember_leavers(&mut self, config: &Config) {
+    /// goes on. One that comes in with the same connection string was only renamed.
+    fn remember_leavers(&mut self, old: &Config, new: &Config) {
         let nodes = self.state.nodes.iter();
-        let leavers = nodes.filter(|(node, _)| !config.nodes.contains_key(*node));
+        let leavers = nodes.filter(|(node, _)| !new.nodes.contains_key(*node));
         for (node, at) in leavers.filter_map(|(node, state)| Some((node, state.primary_contact?))) {
-            self.previous_contacts.retain(|(known, _)| known != node);
-            if self.previous_contacts.len() < MAX_FORMER {
-                self.previous_contacts.push((node.clone(), at));
+            let target = old.nodes.get(node);
+            let newcomers = new.nodes.iter();
+            let newcomers = newcomers.filter(|(other, _)| !old.nodes.contains_key(*other));
+            let renamed = newcomers.filter(|(_, theirs)| target == Some(*theirs));
+            for name in renamed.map(|(name, _)| name).chain([node]) {
+                self.previous_contacts.retain(|(known, _)| known != name);
+                if self.previous_contacts.len() < MAX_FORMER {
+                    self.previous_contacts.push((name.clone(), at));
+                }
             }
         }
     }

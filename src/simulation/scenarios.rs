@@ -139,11 +139,10 @@ fn differing_preferences(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<St
 }
 
 /// One host or several have a typing error in the name of the primary, in its address too or not, and
-/// correct it later or never. Only a wrong address is corrected here: what a daemon has learnt of a
-/// primary under a wrong name goes with that name.
+/// correct it later or never.
 fn misspelt_primary(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
     let misaddressed = rng.percent(40);
-    let is_corrected = misaddressed && rng.percent(60);
+    let is_corrected = rng.percent(60);
     let everywhere = rng.percent(40);
     let hosts = (0..setup.hosts()).filter(|host| *host != setup.primary);
     let mut steps = Vec::new();

@@ -153,6 +153,21 @@ fn of_two_that_rule_each_other_out_one_promotes() {
     assert_eq!(promoted.len(), 1, "{promoted:?}");
 }
 
+/// Two daemons of which each prefers its own node do not wait for each other for ever.
+#[test]
+fn of_two_that_each_prefer_themselves_one_promotes() {
+    let mut setup = Setup::new(&config(""), A);
+    for host in [B, C] {
+        let own = setup.nodes[host].clone();
+        setup = with(setup, &[host], |config| {
+            config.failover_priorities.insert(own.clone(), 10);
+        });
+    }
+    let death = [(20 * SECOND, Fault::Dies(A, Death::Crash))];
+    let promoted = promotions(&setup, &death, MINUTE);
+    assert_eq!(promoted.len(), 1, "{promoted:?}");
+}
+
 /// A standby that alone may be promoted has a daemon that runs 0.3 s of every 3 s: it is promoted all
 /// the same, within the usual time and three seconds for each of its steps.
 #[test]
