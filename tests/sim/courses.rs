@@ -163,9 +163,12 @@ fn of_two_that_each_prefer_themselves_one_promotes() {
             config.failover_priorities.insert(own.clone(), 10);
         });
     }
-    let death = [(20 * SECOND, Fault::Dies(A, Death::Crash))];
-    let promoted = promotions(&setup, &death, MINUTE);
-    assert_eq!(promoted.len(), 1, "{promoted:?}");
+    // Whoever announces itself first is promoted: they must do so at the same time.
+    for moment in (0..100).map(|step| 20 * SECOND + step * SECOND / 20) {
+        let death = [(moment, Fault::Dies(A, Death::HostDown))];
+        let promoted = promotions(&setup, &death, MINUTE);
+        assert_eq!(promoted.len(), 1, "{moment}: {promoted:?}");
+    }
 }
 
 /// A standby that alone may be promoted has a daemon that runs 0.3 s of every 3 s: it is promoted all
