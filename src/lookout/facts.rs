@@ -56,6 +56,10 @@ impl Facts {
             self.nodes_changed_at = now;
         }
         self.remember_leavers(old, new);
+        let renamed = self.remembered.as_ref();
+        if let Some(node) = renamed.and_then(|node| new_name(node, old, new)) {
+            self.remembered = Some(node.clone());
+        }
         self.state.adopt(new);
     }
 
@@ -79,11 +83,7 @@ impl Facts {
         let nodes = self.state.nodes.iter();
         let leavers = nodes.filter(|(node, _)| !new.nodes.contains_key(*node));
         for (node, at) in leavers.filter_map(|(node, state)| Some((node, state.primary_contact?))) {
-            let target = old.nodes.get(node);
-            let newcomers = new.nodes.iter();
-            let newcomers = newcomers.filter(|(other, _)| !old.nodes.contains_key(*other));
-            let renamed = newcomers.filter(|(_, theirs)| target == Some(*theirs));
-            for name in renamed.map(|(name, _)| name).chain([node]) {
+            for name in new_name(node, old, new).into_iter().chain([node]) {
                 self.previous_contacts.retain(|(known, _)| known != name);
                 if self.previous_contacts.len() < MAX_FORMER {
                     self.previous_contacts.push((name.clone(), at));
@@ -188,6 +188,15 @@ impl Facts {
         self.remembered = Some(primary);
         true
     }
+}
+
+/// The name under which a node that leaves comes in again: with the same connection string.
+fn new_name<'a>(node: &NodeName, old: &Config, new: &'a Config) -> Option<&'a NodeName> {
+    let target = old.nodes.get(node)?;
+    let newcomers = new.nodes.iter();
+    let mut newcomers = newcomers.filter(|(other, _)| !old.nodes.contains_key(*other));
+    let (name, _) = newcomers.find(|(_, theirs)| *theirs == target)?;
+    (!new.nodes.contains_key(node)).then_some(name)
 }
 
 fn recall_history(state: &mut ClusterState, memory: &Memory, now: Monotonic) {

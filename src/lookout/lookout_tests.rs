@@ -187,6 +187,27 @@ fn a_primary_left_out_by_mistake_is_waited_for_like_any_other() {
 }
 
 #[test]
+fn a_primary_under_another_name_is_waited_for_like_any_other() {
+    // It was last reached as a primary under the wrong name, and was made a standby then.
+    let misspelt = r#""remote_conns": {"q": "host=p", "s1": "host=s1", "s2": "host=s2"}"#;
+    check(
+        "",
+        &format!(
+            "21 reload {misspelt}\n21 q primary\n30.5 q standby\n31 reload {WITH_P}\n31 p standby\n99 end"
+        ),
+        "decide promote, decide hold",
+        "31.01 decide hold nodes_just_changed
+         41.01 decide hold nodes_just_changed
+         46.01 decide hold remembered
+         56.01 decide hold remembered
+         66.01 decide hold remembered
+         76.01 decide hold remembered
+         86.01 decide promote primary_no_longer
+         96.12 decide promote primary_no_longer",
+    );
+}
+
+#[test]
 fn a_removed_primary_is_not_waited_for() {
     check(
         "",
