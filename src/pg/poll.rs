@@ -18,7 +18,9 @@ use super::error::{ServerError, SqlState, declined, nonsense};
 use super::identity::{IdentityFunctions, identity_row};
 use super::naming::{Naming, SESSIONS, Sessions};
 use super::status::{HEARTBEAT, STATUS, StateFiles, slot_row, status_row};
-use crate::cluster::{NodeReport, ProbeFailure, ReplicationSlot, RoleReport};
+use crate::cluster::{
+    DaemonState, NodeReport, Presence, ProbeFailure, ReplicationSlot, RoleReport,
+};
 
 /// How a server is to be asked.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct Ask {
     pub session: Arc<str>,
     /// How long the whole poll may take.
     pub timeout: Duration,
+    /// How long ago the poll before began; nothing at the first.
+    pub spacing: Duration,
     /// From here on nothing is asked this time. The status is asked for whatever this is.
     pub below: Option<Topic>,
 }
@@ -68,6 +72,8 @@ pub(super) struct Lessons {
     /// heartbeat and no slots: it has none of interest, and would write refused questions into its
     /// log.
     primary: bool,
+    /// Another daemon, as far as the server shows, writes the heartbeat for us.
+    is_written_by_another: bool,
     /// How this account may ask for the identity.
     identity: IdentityFunctions,
     /// How this account may read state files.
@@ -82,12 +88,29 @@ impl Lessons {
     pub(super) fn new(naming: Naming) -> Self {
         Self {
             primary: false,
+            is_written_by_another: false,
             identity: IdentityFunctions::All,
             state_files: StateFiles::Tolerant,
             unread: None,
             naming,
         }
     }
+}
+
+/// Of the daemons that the server shows, the first by name writes the heartbeat, as long as it polls
+/// at least as often as we do. An observer's pace is its own.
+fn is_written_by_another(daemons: &[Presence], session: &str, spacing: Duration) -> bool {
+    let Some(ours) = Presence::of_session(session, Duration::ZERO) else {
+        return false;
+    };
+    let is_observer = |it: &Presence| it.state == DaemonState::Observer;
+    let others = daemons.iter().filter(|it| it.daemon != ours.daemon);
+    let first = others
+        .filter(|it| !is_observer(it))
+        .min_by_key(|it| (&it.daemon, it.age));
+    first.is_some_and(|first| {
+        (is_observer(&ours) || first.daemon < ours.daemon) && first.age < spacing
+    })
 }
 
 /// What one message brought.
@@ -273,6 +296,9 @@ impl Poll {
             Some(Question::Sessions) if is_whole => {
                 let sessions = mem::take(&mut self.sessions);
                 report.daemons = lessons.naming.daemons(&self.ask.session, sessions);
+                let daemons = report.daemons.as_deref().unwrap_or_default();
+                lessons.is_written_by_another =
+                    is_written_by_another(daemons, &self.ask.session, self.ask.spacing);
             }
             Some(Question::Identity(functions)) if functions != lessons.identity => {
                 self.ask_for_identity(lessons.identity, out);
@@ -302,7 +328,9 @@ impl Poll {
     }
 
     fn ask_as_of_a_primary(&mut self, lessons: &Lessons, out: &mut BytesMut) {
-        self.queue(Question::Heartbeat, HEARTBEAT, out);
+        if !lessons.is_written_by_another {
+            self.queue(Question::Heartbeat, HEARTBEAT, out);
+        }
         let files = lessons.state_files;
         self.queue(Question::Slots(files), files.query(), out);
     }

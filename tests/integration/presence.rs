@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::harness::cluster::PRIMARY;
-use crate::harness::fleet::conninfo;
+use crate::harness::daemon::seconds_now;
+use crate::harness::fleet::{INTERVAL, conninfo};
 use crate::harness::host::{Account, Host, give_to_server};
 use crate::harness::messages::{complete, described, error, login, row};
 use crate::harness::postgres::{PASSWORD, USER, append, which};
@@ -70,6 +71,35 @@ fn without_the_control_file_there_is_no_system_identifier_and_everything_else() 
     for node in [PRIMARY, "s1"] {
         let said = lines(watched, &format!("node {node}: system_identifier"));
         assert_eq!(said.len(), 1, "{said:#?}");
+    }
+}
+
+#[test]
+fn one_daemon_writes_the_heartbeat_for_all() {
+    let Some(cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    let mut fleet = Fleet::start(&cluster, |_, _| ());
+    wait_until("the primary shows both", SOON, || {
+        shows(&fleet["s1"], PRIMARY, &["p", "s1"])
+    });
+    pause(1000);
+    let count = || -> f64 {
+        let count = cluster[PRIMARY].query("SELECT txid_current()");
+        count.parse().unwrap()
+    };
+    let (before, begun) = (count(), seconds_now());
+    pause(5000);
+    let (written, polls) = (count() - before, (seconds_now() - begun) / INTERVAL);
+    println!("{written} transactions in the time of {polls:.1} polls by each of three daemons");
+    assert!(written > 2.0, "nobody writes: {written}");
+    assert!(written < 1.6 * polls, "{written} in {polls:.1} intervals");
+    // Its place is taken.
+    fleet["p"].kill_nine();
+    let replayed = || fleet["s1"].state()["s1"]["pg_last_xact_replay_timestamp"].clone();
+    for _ in 0..3 {
+        let before = replayed();
+        wait_until("the next is replayed", SOON, || replayed() != before);
     }
 }
 

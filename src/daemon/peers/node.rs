@@ -24,6 +24,8 @@ pub(in crate::daemon) struct NodeConversation {
     session: Option<Session>,
     /// What our sessions are to be called.
     session_name: Arc<str>,
+    /// When the last poll began.
+    began: Option<Monotonic>,
     omitted: Option<Omitted>,
     /// The report of a host of another role than the wanted one, while further hosts are tried.
     second_best: Option<NodeReport>,
@@ -57,6 +59,7 @@ impl Conversation for NodeConversation {
             negotiation: TlsNegotiation::new(),
             session: None,
             session_name: Arc::from(""),
+            began: None,
             omitted: None,
             second_best: None,
             warnings: Warnings::default(),
@@ -100,6 +103,7 @@ impl Conversation for NodeConversation {
         self.second_best = None;
         self.session_name = session_name;
         let ask = self.how_to_ask(probe, now);
+        self.began = Some(now);
         let (Some(open), Some(session)) = (open, &mut self.session) else {
             return false;
         };
@@ -234,6 +238,7 @@ impl NodeConversation {
         Ask {
             session: Arc::clone(&self.session_name),
             timeout: probe.timeout,
+            spacing: self.began.map_or(Duration::ZERO, |began| now.since(began)),
             below: omitted.map(|omitted| omitted.from),
         }
     }

@@ -108,6 +108,7 @@ impl Bench {
         let ask = Ask {
             session: Arc::from(SESSION),
             timeout: Duration::from_secs(6),
+            spacing: Duration::from_secs(5),
             below,
         };
         self.session.ask(ask, &mut self.out);

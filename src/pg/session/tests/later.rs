@@ -29,6 +29,7 @@ fn asked() -> Bench {
     let ask = Ask {
         session: Arc::from("pglookout:s1:promoting:00ab12cd"),
         timeout: Duration::from_secs(6),
+        spacing: Duration::from_secs(5),
         below: None,
     };
     bench.session.ask(ask, &mut bench.out);

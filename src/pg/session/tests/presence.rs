@@ -157,3 +157,34 @@ fn an_account_that_may_not_read_the_control_file_is_reported_once() {
     bench.ask();
     assert_eq!(bench.queries(), ["status", "identity, bare"]);
 }
+
+#[test]
+fn the_first_daemon_by_name_writes_the_heartbeat_for_the_others() {
+    // We are s1 and poll every 5 s; ages are in microseconds.
+    for (other, age, is_ours) in [
+        ("pglookout:p:primary:00ab12cd", "4999999", false),
+        ("pglookout:p:maintenance:00ab12cd", "0", false),
+        ("pglookout:p:primary:00ab12cd", "5000000", true),
+        ("pglookout:s2:ok:00ab12cd", "0", true),
+        ("pglookout:o:observer:00ab12cd", "0", true),
+        ("psql", "0", true),
+    ] {
+        let mut bench = introduced(&login(None));
+        bench.ask();
+        let shown: &[Option<&str>] = &[Some("f"), Some(other), Some(age)];
+        let parts = [
+            wire::answer(&[PRIMARY]),
+            wire::answer(&[&[Some(SESSION)]]),
+            wire::answer(&[OWN, shown]),
+            wire::answer(&[UNKNOWN]),
+            wire::answer(&[&[Some("off"), Some("725")]]),
+            wire::answer(&[]),
+        ];
+        let progress = bench.feed(&joined(&parts));
+        assert!(daemons(&progress.unwrap()).is_some(), "{other}");
+        bench.out.clear();
+        bench.ask();
+        let heartbeat = bench.queries().iter().any(|query| *query == "heartbeat");
+        assert_eq!(heartbeat, is_ours, "{other}, {age} microseconds ago");
+    }
+}
