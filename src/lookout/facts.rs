@@ -55,10 +55,12 @@ impl Facts {
         if new.nodes != old.nodes {
             self.nodes_changed_at = now;
         }
-        self.remember_leavers(old, new);
+        self.remember_leavers(new);
         let renamed = self.remembered.as_ref();
-        if let Some(node) = renamed.and_then(|node| new_name(node, old, new)) {
-            self.remembered = Some(node.clone());
+        if let Some(node) = renamed.and_then(|node| new_name(node, old, new)).cloned() {
+            // Others may know it under one of the names only: the wait counts from the change.
+            self.remember_contact(&node, now);
+            self.remembered = Some(node);
         }
         self.state.adopt(new);
     }
@@ -78,17 +80,22 @@ impl Facts {
 
     /// A node that leaves takes its state along, but not that we reached it as a primary: nobody
     /// counts that while it is away, and if it was left out by mistake and comes back, the wait
-    /// goes on. One that comes in with the same connection string was only renamed.
-    fn remember_leavers(&mut self, old: &Config, new: &Config) {
+    /// goes on.
+    fn remember_leavers(&mut self, new: &Config) {
         let nodes = self.state.nodes.iter();
         let leavers = nodes.filter(|(node, _)| !new.nodes.contains_key(*node));
-        for (node, at) in leavers.filter_map(|(node, state)| Some((node, state.primary_contact?))) {
-            for name in new_name(node, old, new).into_iter().chain([node]) {
-                self.previous_contacts.retain(|(known, _)| known != name);
-                if self.previous_contacts.len() < MAX_FORMER {
-                    self.previous_contacts.push((name.clone(), at));
-                }
-            }
+        let contacts =
+            leavers.filter_map(|(node, state)| Some((node.clone(), state.primary_contact?)));
+        for (node, at) in contacts.collect::<Vec<_>>() {
+            self.remember_contact(&node, at);
+        }
+    }
+
+    /// This node was last reached as a primary at `at`.
+    fn remember_contact(&mut self, node: &NodeName, at: Monotonic) {
+        self.previous_contacts.retain(|(known, _)| known != node);
+        if self.previous_contacts.len() < MAX_FORMER {
+            self.previous_contacts.push((node.clone(), at));
         }
     }
 

@@ -1,6 +1,6 @@
-//! Does the primary write. Every poll of it is followed by a transaction, ours or another daemon's, so that its position
-//! is another at the next poll. Where storage hangs it still answers, and commits that wait for no
-//! disk still succeed; the position up to which WAL is written stands still.
+//! Does the primary write. Every poll of it is followed by a transaction, ours or another daemon's,
+//! so that its position is another at the next poll. Where storage hangs it still answers, and
+//! commits that wait for no disk still succeed; the position up to which WAL is written stands still.
 
 use crate::cluster::{ClusterState, Lsn, NodeAnswer, NodeState};
 use crate::config::{Config, NodeName};

@@ -118,6 +118,7 @@ impl Talk {
                     let ask = Ask {
                         session: Arc::from("pglookout:s1:ok:00ab12cd"),
                         timeout: Duration::from_secs(5),
+                        spacing: Duration::from_secs(1),
                         below: None,
                     };
                     self.session.ask(ask, &mut self.out);

@@ -184,7 +184,7 @@ fn the_first_daemon_by_name_writes_the_heartbeat_for_the_others() {
         assert!(daemons(&progress.unwrap()).is_some(), "{other}");
         bench.out.clear();
         bench.ask();
-        let heartbeat = bench.queries().iter().any(|query| *query == "heartbeat");
+        let heartbeat = bench.queries().contains(&"heartbeat");
         assert_eq!(heartbeat, is_ours, "{other}, {age} microseconds ago");
     }
 }
