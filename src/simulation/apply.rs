@@ -8,7 +8,7 @@ use super::fault::{Fault, Lie};
 use super::setup::misspelt;
 use super::world::World;
 use super::{HostId, NodeId, state_json};
-use crate::config::Config;
+use crate::config::{Config, Keywords};
 use crate::lookout::Event;
 
 /// Lets a fault happen.
@@ -140,6 +140,8 @@ fn misspell(world: &mut World<'_>, host: HostId, node: NodeId, misaddressed: boo
     let known = world.config(host).nodes.get(&name).cloned();
     if let Some(mut info) = known.filter(|_| node != host) {
         if misaddressed {
+            // Also as it is recorded: another address is no mere change of name.
+            info.address = Keywords::default();
             info.hosts.clear();
         }
         reload(world, host, |config| {
