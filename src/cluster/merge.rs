@@ -222,8 +222,8 @@ impl ClusterState {
                 Some(std::cmp::Ordering::Greater) => superseded.push(other.clone()),
                 // The other one answered us before this one was known as a primary.
                 Some(std::cmp::Ordering::Less) => {
-                    let answered = state.answer.as_ref().is_some_and(|it| !it.in_recovery);
-                    let answered = answered || last.is_some();
+                    let answers = state.answer.as_ref().is_some_and(|it| !it.in_recovery);
+                    let answered = answers || last.is_some();
                     successor = successor.or(answered.then(|| other.clone()));
                 }
                 Some(std::cmp::Ordering::Equal) | None if is_lost => {

@@ -12,8 +12,8 @@
 //! ```
 //!
 //! After the rest of a poll, or after `|` in an observer's entry: `system=A`, `started=3`, `timeline=2`, and
-//! `shows=s1:ok@0,s2:wants@0/50@4`: the daemons that the server shows, state and age (`shows=-`: none; `@0#1234abcd`: its settings). `asked=4`: when
-//! the poll began.
+//! `shows=s1:ok@0,s2:wants@0/50@4`: the daemons that the server shows, state and age (`shows=-`: none; `@0#1234abcd`: its
+//! settings). `asked=4`: when the poll began.
 
 use std::time::Duration;
 

@@ -144,10 +144,15 @@ impl Snapshot<'_> {
     /// Our fingerprint, as a server that we reach shows it.
     fn own_settings(&self) -> Option<&str> {
         let own = self.own_daemon()?;
+        let ours = self.sessions().find(|session| session.daemon == own);
+        ours.map(|session| session.settings.as_str())
+    }
+
+    /// The daemons' sessions that servers show which we reach.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = &Presence> {
         let nodes = self.state.nodes.values().filter(|node| node.is_connected());
-        let daemons = nodes.filter_map(|node| node.answer.as_ref()?.daemons.as_ref());
-        let mut ours = daemons.flatten().filter(|it| it.daemon == own);
-        ours.next().map(|presence| presence.settings.as_str())
+        let shown = nodes.filter_map(|node| node.answer.as_ref()?.daemons.as_ref());
+        shown.flatten()
     }
 
     /// Does any server that we reach, or an observer does, show sessions.

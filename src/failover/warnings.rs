@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::Snapshot;
-use crate::cluster::{Presence, Reached};
+use crate::cluster::Reached;
 use crate::config::{NodeName, Ranking};
 
 impl Snapshot<'_> {
@@ -124,15 +124,10 @@ impl Snapshot<'_> {
 
     fn differing_settings(&self) -> Vec<String> {
         let own = self.own_daemon();
-        let nodes = self.state.nodes.values().filter(|node| node.is_connected());
-        let answers = nodes.filter_map(|node| node.answer.as_ref()?.daemons.as_ref());
-        let mut fingerprints: BTreeMap<&str, &str> = BTreeMap::new();
-        for Presence {
-            daemon, settings, ..
-        } in answers.flatten()
-        {
-            fingerprints.insert(daemon, settings);
-        }
+        let sessions = self.sessions();
+        let fingerprints: BTreeMap<&str, &str> = sessions
+            .map(|session| (session.daemon.as_str(), session.settings.as_str()))
+            .collect();
         let Some(ours) = own.and_then(|own| fingerprints.get(own.as_str()).copied()) else {
             return Vec::new();
         };

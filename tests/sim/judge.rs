@@ -313,9 +313,10 @@ fn votes_without(setup: &Setup, primary: NodeId) -> (usize, usize) {
         .filter(|node| *node != primary && !never.contains(&setup.nodes[*node]));
     let able: Vec<_> = able.collect();
     let known = able.len() + setup.observers.len();
+    let all = known + 1;
     let is_met = |node: &NodeId| match setup.configs[*node].quorum {
-        QuorumRule::Half => 2 * known > known,
-        QuorumRule::Majority => 2 * known > known + 1,
+        QuorumRule::Half => 2 * known >= all,
+        QuorumRule::Majority => 2 * known > all,
     };
     let met = able.iter().filter(|node| is_met(node)).count();
     let is_one = !able.is_empty() && met == able.len();

@@ -45,9 +45,10 @@ impl Case<'_, '_> {
         let is_misspelt = !config.nodes.contains_key(&self.world.setup().nodes[node]);
         let observers = self.world.setup().observers.iter();
         let mut liars = observers.filter(|(_, at)| self.truth.hosts[*at].has_lied);
-        match is_misspelt && liars.next().is_some() {
-            true => self.limit().min(micros(config.missing_primary_timeout)),
-            false => self.limit(),
+        if is_misspelt && liars.next().is_some() {
+            self.limit().min(micros(config.missing_primary_timeout))
+        } else {
+            self.limit()
         }
     }
 
