@@ -165,10 +165,6 @@ impl Decisions {
             if self.facts.remember_primary(&map, turn) {
                 self.following.follow_another();
             }
-            if map.sole_primary().is_some() && map.sole_primary() == self.facts.remembered.as_ref()
-            {
-                self.following.primary_reached();
-            }
         }
         let snapshot = self.snapshot(&map, look, config, now);
         let decision = decide(&snapshot);
@@ -182,10 +178,9 @@ impl Decisions {
         // A decision on fresh facts is the regular one, continued: what it does besides is done.
         if look == Look::Regular && !promotes {
             let primary = self.facts.remembered.as_ref();
-            let superseded = primary.is_some_and(|node| map.superseded.contains(node));
             self.following.pursue(
                 primary,
-                superseded,
+                &map,
                 config,
                 &self.facts.state,
                 &self.promotion,

@@ -12,7 +12,7 @@ use super::turn::Turn;
 use super::{
     Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FollowOutcome, Metric, Trouble,
 };
-use crate::cluster::ClusterState;
+use crate::cluster::{ClusterState, NodeMap};
 use crate::config::{CommandLine, Config, NodeName};
 use crate::time::Monotonic;
 
@@ -24,6 +24,8 @@ pub(super) struct Following {
     /// The remembered primary has been reached since it is remembered: one that was not is not
     /// followed.
     primary_seen: bool,
+    /// A reload asks for it, or it was tried before: then also while the primary is lost.
+    begun: bool,
     /// The settings were changed, and the server has not been stopped and started well since.
     restart_owed: bool,
     step: Step,
@@ -57,6 +59,7 @@ impl Following {
         Self {
             wanted: true,
             primary_seen: false,
+            begun: restart_owed,
             restart_owed,
             step: Step::Idle,
             not_before: None,
@@ -68,6 +71,7 @@ impl Following {
     /// The settings have to be looked at, at the next regular decision.
     pub(super) fn want(&mut self) {
         self.wanted = true;
+        self.begun = true;
         self.refused = false;
         self.not_before = None;
     }
@@ -76,11 +80,7 @@ impl Following {
     pub(super) fn follow_another(&mut self) {
         self.want();
         self.primary_seen = false;
-    }
-
-    /// The remembered primary is reached.
-    pub(super) fn primary_reached(&mut self) {
-        self.primary_seen = true;
+        self.begun = self.restart_owed;
     }
 
     pub(super) fn is_restarting(&self) -> bool {
@@ -109,7 +109,7 @@ impl Following {
     pub(super) fn pursue(
         &mut self,
         primary: Option<&NodeName>,
-        is_superseded: bool,
+        map: &NodeMap,
         config: &Config,
         state: &ClusterState,
         promotion: &Promotion,
@@ -123,6 +123,8 @@ impl Following {
             self.give_up();
             return;
         }
+        let is_reached = map.sole_primary() == Some(primary);
+        self.primary_seen |= is_reached;
         // The own server is about to be a primary: its next answer says whether it is one.
         let now = turn.now.mono;
         if !self.primary_seen || !self.is_due(now) || promotion.may_be_under_way(config, now) {
@@ -138,9 +140,10 @@ impl Following {
             self.refuse(primary, "its last poll reported a primary", turn);
             return;
         }
-        if is_superseded {
+        if map.superseded.contains(primary) || !(is_reached || self.begun) {
             return;
         }
+        self.begun = true;
         let Some(conninfo) = settings.conninfo_to(info) else {
             self.not_prepared(format!("remote_conns.{primary} names no host"), turn);
             return;

@@ -197,6 +197,15 @@ fn who_has_not_told_its_role_waits() {
 }
 
 #[test]
+fn a_primary_that_was_lost_meanwhile_is_not_followed_before_it_is_back() {
+    follows(
+        "",
+        "0 s2 unreachable\n0 follow unchanged\n8 p unreachable\n8.5 s2 standby\n30 p primary\n50 end",
+        "30.01 follow p by user=r host=p",
+    );
+}
+
+#[test]
 fn nothing_is_prepared_while_this_node_is_being_promoted() {
     // The failover command takes 20 s; meanwhile a reload asks for a look.
     follows(

@@ -117,7 +117,8 @@ fn request_check(world: &mut World<'_>, host: HostId) {
     }
 }
 
-/// Leaves a node out of a configuration, or takes it in again. Nobody leaves out its own.
+/// Leaves a node out of a configuration, or takes it in again. Nobody leaves out its own. In this
+/// world a server has one name: the right one takes the place of a misspelt one.
 fn configure(world: &mut World<'_>, host: HostId, node: NodeId, known: bool) {
     let name = world.setup.nodes[node].clone();
     let is_known = world.config(host).nodes.contains_key(&name);
@@ -128,6 +129,7 @@ fn configure(world: &mut World<'_>, host: HostId, node: NodeId, known: bool) {
     reload(world, host, |config| {
         config.nodes.remove(&name);
         if let Some(info) = info.filter(|_| known) {
+            config.nodes.remove(&misspelt(&name));
             config.nodes.insert(name, info);
         }
     });

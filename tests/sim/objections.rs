@@ -247,6 +247,7 @@ impl Case<'_, '_> {
             && !self.world.maintenance(node)
             && !known.command_fails
             && !known.shows.steps_aside()
+            && known.stepped_aside.is_none_or(|time| time < since)
             && config.own_db.is_some()
             && !config
                 .never_promote

@@ -57,6 +57,8 @@ pub(crate) struct Host {
     pub(crate) wants_since: Option<Micros>,
     /// What its sessions show.
     pub(crate) shows: DaemonState,
+    /// When they last showed that it steps aside: others decide by what they learnt then.
+    pub(crate) stepped_aside: Option<Micros>,
     /// A command of it has not done what it should, or may not.
     pub(crate) command_fails: bool,
     pub(crate) asked: Vec<Option<Micros>>,
@@ -325,6 +327,9 @@ impl Truth {
                     if let Some(node) = setup.node_id(node) {
                         known.asked[node] = Some(now);
                     }
+                    if known.shows.steps_aside() {
+                        known.stepped_aside = Some(now);
+                    }
                     let shown = Presence::of_session(session, Duration::ZERO);
                     known.shows = shown.map(|it| it.state).unwrap_or_default();
                     match known.shows {
@@ -374,6 +379,7 @@ impl Host {
             has_lied: false,
             wants_since: None,
             shows: DaemonState::default(),
+            stepped_aside: None,
             command_fails: false,
             asked: vec![None; nodes],
             polled: vec![None; nodes],
