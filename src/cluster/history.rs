@@ -90,7 +90,15 @@ impl History {
         });
         self.diverged.retain(|node, _| is_configured(node));
         self.grew.retain(|node, _| is_configured(node));
-        self.received.retain(|node, _| is_configured(node));
+        // That a standby is taken out does not make its primary any less alive.
+        let removed = self
+            .received
+            .iter()
+            .filter(|(node, _)| !is_configured(node));
+        let last = removed.max_by_key(|(_, received)| received.at);
+        let last = last.map(|(node, _)| node.clone());
+        self.received
+            .retain(|node, _| is_configured(node) || last.as_ref() == Some(node));
     }
 
     /// Is it a primary by the last role that it reported; `None`: it never reported one.

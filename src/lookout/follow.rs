@@ -24,7 +24,7 @@ pub(super) struct Following {
     /// The remembered primary has been reached since it is remembered: one that was not is not
     /// followed.
     primary_seen: bool,
-    /// A reload asks for it, or it was tried before: then also while the primary is lost.
+    /// It was tried since it is wanted, or is half done: it goes on also while the primary is lost.
     begun: bool,
     /// The settings were changed, and the server has not been stopped and started well since.
     restart_owed: bool,
@@ -71,7 +71,7 @@ impl Following {
     /// The settings have to be looked at, at the next regular decision.
     pub(super) fn want(&mut self) {
         self.wanted = true;
-        self.begun = true;
+        self.begun = self.restart_owed;
         self.refused = false;
         self.not_before = None;
     }
@@ -80,7 +80,6 @@ impl Following {
     pub(super) fn follow_another(&mut self) {
         self.want();
         self.primary_seen = false;
-        self.begun = self.restart_owed;
     }
 
     pub(super) fn is_restarting(&self) -> bool {

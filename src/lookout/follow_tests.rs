@@ -218,11 +218,14 @@ fn nothing_is_prepared_while_this_node_is_being_promoted() {
 #[test]
 fn a_promotion_that_began_during_the_look_goes_first() {
     follows(
-        "",
-        "20.2 p unreachable\n79.9 reload \"poll_timeout\": 4\n79.9 follow changed in 3\n79.9 command 0 in 5\n
+        "\"replication_state_check_interval\": 40",
+        "0 follow failed\n20.2 p unreachable\n79.9 follow changed in 3\n79.9 command 0 in 5\n
          80 s1 standby\n83.5 s2 primary\n99 end",
-        "79.91 follow p by user=r host=p
-         80.02 run promote",
+        "0.01 follow p by user=r host=p
+         25.01 follow p by user=r host=p
+         65.01 follow p by user=r host=p
+         80.01 follow p by user=r host=p
+         80.01 run promote",
     );
 }
 

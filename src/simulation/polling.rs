@@ -164,7 +164,7 @@ pub(super) fn end(world: &mut World<'_>, host: HostId, target: Target, event: Ev
 
 /// The idle connection of a daemon to a node was closed.
 pub(super) fn lose(world: &mut World<'_>, host: HostId, node: NodeId) {
-    let Some(name) = world.name_on(host, node).cloned() else {
+    let Some(name) = world.polled_as(host, node).cloned() else {
         return;
     };
     world.hosts[host].daemon.connected(node, false);

@@ -130,7 +130,7 @@ impl<'w> Trial<'w> {
         for host in 0..self.world.hosts.len() {
             let due = self.world.hosts[host].next_turn();
             if due.is_some_and(|due| due <= now) {
-                self.world.hosts[host].turn(now);
+                self.world.turn(host);
                 self.carry_out(host);
             }
         }
@@ -144,7 +144,7 @@ impl<'w> Trial<'w> {
         match message {
             Message::Request(poll) => polling::receive(world, poll),
             Message::NodeReport(to, id, probe, outcome) if world.runs(to) => {
-                let Some(node) = world.name_on(to.host, id).cloned() else {
+                let Some(node) = world.polled_as(to.host, id).cloned() else {
                     return;
                 };
                 let event = Event::NodeProbed {

@@ -78,6 +78,12 @@ impl World<'_> {
         self.setup.name_in(self.config(host), node)
     }
 
+    /// The name under which the daemon of a host has polled a node: what it has read since counts from
+    /// its next turn on.
+    pub(super) fn polled_as(&self, host: HostId, node: NodeId) -> Option<&NodeName> {
+        self.setup.name_in(self.core(host).config(), node)
+    }
+
     /// Does the configuration of a host have the address of this node, under whatever name.
     pub fn is_addressed(&self, host: HostId, node: NodeId) -> bool {
         let config = self.config(host);
@@ -250,16 +256,27 @@ impl<'w> World<'w> {
         }
     }
 
-    /// Gives the daemon of a host another configuration.
+    /// Gives the daemon of a host another configuration, with its next turn.
     pub(super) fn load(&mut self, host: HostId, config: Arc<Config>) {
+        self.deliver(host, Event::ConfigLoaded(config));
+    }
+
+    /// Lets the daemon of a host take its turn. With another configuration its prober lets go of the
+    /// nodes that are not as before; of several in one turn the core takes the last.
+    pub(super) fn turn(&mut self, host: HostId) {
+        let before = Arc::clone(self.core(host).config());
+        self.hosts[host].turn(self.now);
+        let after = Arc::clone(self.core(host).config());
+        if Arc::ptr_eq(&before, &after) {
+            return;
+        }
         for node in 0..self.setup.nodes.len() {
-            let name = self.setup.name_in(&config, node);
-            if name.is_none() || name != self.name_on(host, node) {
+            let name = self.setup.name_in(&after, node);
+            if name.is_none() || name != self.setup.name_in(&before, node) {
                 self.hosts[host].daemon.drop_node(node);
                 self.leave_session(host, node, false);
             }
         }
-        self.deliver(host, Event::ConfigLoaded(config));
     }
 
     /// Stops the daemon of a host (SIGSTOP, a frozen virtual machine): the world goes on without

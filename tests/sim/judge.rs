@@ -245,12 +245,15 @@ impl Judge {
     fn clean_death(&mut self, world: &World<'_>, primary: NodeId, died: Micros) {
         let (setup, now) = (world.setup(), world.now());
         let begun = &world.promotions().0[self.promotions_before..];
-        // Without timelines nobody can tell that a standby was rewound and has caught up again
-        // between two polls.
+        // Without timelines, or with two of one number, nobody can tell that a standby was rewound and
+        // has caught up again between two polls.
+        let timeline = world.databases()[primary].timeline();
         let mut hosts = 0..setup.hosts();
-        if !setup.presence.identity
-            && hosts.any(|host| !world.core(host).state().history.diverged.is_empty())
-        {
+        let is_marked = hosts.any(|host| {
+            let mut marks = world.core(host).state().history.diverged.values();
+            marks.any(|mark| mark.timeline.is_none_or(|marked| marked == timeline))
+        });
+        if is_marked {
             self.table.rewound_unnoticed += 1;
             return;
         }

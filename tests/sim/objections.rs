@@ -218,13 +218,21 @@ impl Case<'_, '_> {
             let (later, earlier) = (self.database(*node), self.database(primary));
             // Without timelines, or with two of one number, nobody can tell which one is newer.
             *term > last.term
-                && later.is_primary
+                && later.term == Some(*term)
                 && later.timeline() > earlier.timeline()
                 && self.world.setup().presence.identity
                 && self.counts_as_configured(*node)
         });
-        // A reload has the settings rewritten to the remembered primary even while that is lost.
         let since = self.world.now().saturating_sub(patience);
+        // By an observer's lie it is reached.
+        let mut observers = self.world.setup().observers.iter();
+        let is_lied_to = observers.any(|(_, at)| {
+            let unreliable = self.truth.hosts[*at].unreliable;
+            self.world.lie(*at).is_some() || unreliable.is_some_and(|at| at >= since)
+        });
+        if is_lied_to {
+            return None;
+        }
         let disturbed = self.truth.hosts[self.host].disturbed;
         let is_lost = last.at < since && disturbed.is_none_or(|at| at < last.at);
         // What it has followed before, and nobody has replaced, is followed on while it is lost.

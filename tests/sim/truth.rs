@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use pglookout::cluster::{DaemonState, NodeReport, Presence, ProbeFailure, RoleReport};
+use pglookout::config::Config;
 use pglookout::lookout::{Effect, Event, ProbeId};
 use pglookout::simulation::{Condition, Fault, HostId, Micros, NodeId, Setup, World, micros};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// All of it.
@@ -68,6 +70,8 @@ pub(crate) struct Host {
     /// When its session on each server ended last.
     pub(crate) session_ended: Vec<Option<Micros>>,
     pub(crate) knowledge: Knowledge,
+    /// What its core had at its last turn.
+    config: Option<Arc<Config>>,
     saved: Option<Knowledge>,
     /// When it last asked everybody anew because there seemed to be cause for a promotion.
     pub(crate) asked_anew: Option<Micros>,
@@ -245,17 +249,7 @@ impl Truth {
                     }
                 }
             }
-            Event::ConfigLoaded(config) => {
-                let known = &mut self.hosts[host];
-                known.disturbed = Some(now);
-                // What was known of a node that has left goes with it.
-                for node in 0..setup.nodes.len() {
-                    let name = setup.name_in(config, node);
-                    if name.is_none() || name != world.name_on(host, node) {
-                        known.polled[node] = None;
-                    }
-                }
-            }
+            Event::ConfigLoaded(_) => self.hosts[host].disturbed = Some(now),
             _ => {}
         }
     }
@@ -318,8 +312,26 @@ impl Truth {
         known.polled[node] = Some(polled);
     }
 
+    /// What was known of a node that has left goes with it. Of several configurations that come in one
+    /// turn the daemon takes the last.
+    fn adopt(&mut self, world: &World<'_>, host: HostId) {
+        let config = world.core(host).config();
+        let known = &mut self.hosts[host];
+        let before = known.config.replace(Arc::clone(config));
+        let before = before.filter(|before| !Arc::ptr_eq(before, config));
+        let Some(before) = before else { return };
+        let setup = world.setup();
+        for (node, polled) in known.polled.iter_mut().enumerate() {
+            let name = setup.name_in(config, node);
+            if name.is_none() || name != setup.name_in(&before, node) {
+                *polled = None;
+            }
+        }
+    }
+
     pub(crate) fn effects(&mut self, world: &World<'_>, host: HostId, effects: &[Effect]) {
         let (setup, now) = (world.setup(), world.now());
+        self.adopt(world, host);
         for effect in effects {
             let known = &mut self.hosts[host];
             match effect {
@@ -387,6 +399,7 @@ impl Host {
             observer_polled: vec![None; observers],
             session_ended: vec![None; nodes],
             knowledge: Knowledge::new(nodes),
+            config: None,
             saved: None,
             asked_anew: None,
             last_decision: 0,
