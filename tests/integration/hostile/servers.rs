@@ -378,7 +378,8 @@ fn sasl() -> Vec<u8> {
 /// Goes on with the nonce that was received.
 fn challenge(received: &[u8], iterations: u32) -> Vec<u8> {
     let text = String::from_utf8_lossy(received);
-    let nonce = text.split("r=").nth(1).unwrap_or_default();
+    // The nonce itself may hold an "r=".
+    let nonce = text.split_once("r=").map_or("", |(_, nonce)| nonce);
     authentication(
         11,
         format!("r={nonce}more,s=c2FsdA==,i={iterations}").as_bytes(),
