@@ -114,7 +114,10 @@ impl Case<'_, '_> {
         let mut nodes = 0..self.world.setup().nodes.len();
         let found = nodes.find(|node| {
             let database = self.database(*node);
-            let is_up = database.is_primary && database.condition == Condition::Up;
+            let is_up = database.condition == Condition::Up
+                && self.truth.nodes[*node]
+                    .primary_since
+                    .is_some_and(|at| at < since);
             is_up && self.counts(*node) && self.reaches(self.host, *node, since)
         })?;
         Some(Violation::Reachable(self.host, found))
@@ -163,7 +166,8 @@ impl Case<'_, '_> {
         let own = self.database(self.host);
         let has_it = own.history.iter().any(|fork| fork.term == *term);
         let was_long = last.saturating_sub(*first) >= self.limit() + SECOND;
-        let grew = known.knowledge.received[self.host].is_some_and(|it| it.at >= *first);
+        // Nobody can tell from which primary that WAL came if one of them was never polled.
+        let grew = known.knowledge.grew[self.host].is_some_and(|at| at >= *first);
         let is_configured = self.counts_as_configured(*primary);
         (!has_it && was_long && !grew && is_configured)
             .then_some(Violation::OlderHistory(self.host, *primary))

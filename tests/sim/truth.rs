@@ -42,6 +42,8 @@ pub(crate) struct Node {
     /// When something happened to it last.
     pub(crate) disturbed: Option<Micros>,
     condition: Option<Condition>,
+    /// It has been a primary since then.
+    pub(crate) primary_since: Option<Micros>,
     /// It streams from this living primary, since then.
     pub(crate) streams: Option<(NodeId, Micros)>,
 }
@@ -91,6 +93,8 @@ pub(crate) struct Knowledge {
     pub(crate) reigns: BTreeMap<(NodeId, u32), (Micros, Micros)>,
     /// WAL that arrived at a standby from a living primary: not before then. By that primary.
     pub(crate) received: Vec<Option<Contact>>,
+    /// When a poll last showed more WAL of each standby than the one before: from whatever primary.
+    pub(crate) grew: Vec<Option<Micros>>,
     /// The most WAL that each standby was known to have.
     positions: Vec<u64>,
 }
@@ -115,6 +119,9 @@ impl Truth {
                     host.session_ended[node] = Some(world.now());
                 }
             }
+            let is_primary = world.databases()[node].is_primary;
+            let since = known.primary_since.unwrap_or(world.now());
+            known.primary_since = is_primary.then_some(since);
             known.streams = source.map(|source| match known.streams {
                 Some((before, since)) if before == source => (source, since),
                 _ => (source, world.now()),
@@ -290,6 +297,9 @@ impl Truth {
                     let knowledge = &mut known.knowledge;
                     let is_most = knowledge.is_most(node, position);
                     let grew = before.filter(|it| it.position.is_some_and(|it| it < position));
+                    if grew.is_some() {
+                        knowledge.grew[node] = Some(now);
+                    }
                     if let (Some(before), Some((source, since)), true) = (grew, source, is_most) {
                         let term = world.databases()[source].term.unwrap_or_default();
                         let at = before.asked;
@@ -415,6 +425,7 @@ impl Knowledge {
             sighted: vec![None; nodes],
             reigns: BTreeMap::new(),
             received: vec![None; nodes],
+            grew: vec![None; nodes],
             positions: vec![0; nodes],
         }
     }
