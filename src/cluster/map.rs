@@ -164,10 +164,29 @@ impl NodeMap {
         };
         let by = state.history.superseded.get(primary);
         let is_superseded = by.is_some_and(|by| !self.standbys.contains_key(by));
-        if is_superseded || self.standbys.values().any(is_later) {
+        let is_older = self.is_older_than_the_last(primary, timeline, state);
+        if is_superseded || is_older || self.standbys.values().any(is_later) {
             return Reached::Outdated(primary.clone());
         }
         Reached::Primary(primary.clone())
+    }
+
+    /// Is it of a lower timeline than the last primary that answered us, as one may be that an observer
+    /// is the first to report, and which nobody could supersede.
+    fn is_older_than_the_last(
+        &self,
+        primary: &NodeName,
+        timeline: Option<u32>,
+        state: &ClusterState,
+    ) -> bool {
+        let last = state.history.last_primary.as_ref();
+        let last = last.filter(|last| {
+            last.node != *primary
+                && self.disconnected_primaries.contains(&last.node)
+                && !state.history.gone.contains(&last.node)
+        });
+        let pair = timeline.zip(last.and_then(|last| last.timeline));
+        pair.is_some_and(|(ours, theirs)| ours < theirs)
     }
 
     /// Who reported a role once has it until it reports another one: an observer that falls silent

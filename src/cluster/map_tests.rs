@@ -326,6 +326,20 @@ fn a_primary_of_an_older_history_is_no_primary() {
 }
 
 #[test]
+fn a_primary_that_an_observer_is_the_first_to_report_may_be_of_an_older_history() {
+    let seen = |timeline| {
+        format!(
+            "9 s1 primary timeline=2; 20 s1 unreachable; 99 p unreachable; 99 o1 at 99: p=up@98{timeline}"
+        )
+    };
+    check_reached(&seen("|timeline=1"), "outdated p");
+    check_reached(&seen("|timeline=2"), "p");
+    check_reached(&seen(""), "p");
+    // The newer one is a standby by now.
+    check_reached(&format!("{}; 99 s1 standby", seen("|timeline=1")), "p");
+}
+
+#[test]
 fn one_that_was_seen_only_before_its_successor_is_no_second_primary() {
     // A planned switchover: p has answered before s1 took its place, and is polled next.
     let switched = "98 p primary timeline=1; 99 s1 primary timeline=2";

@@ -331,10 +331,14 @@ impl Truth {
         let before = before.filter(|before| !Arc::ptr_eq(before, config));
         let Some(before) = before else { return };
         let setup = world.setup();
-        for (node, polled) in known.polled.iter_mut().enumerate() {
+        for node in 0..setup.nodes.len() {
             let name = setup.name_in(config, node);
             if name.is_none() || name != setup.name_in(&before, node) {
-                *polled = None;
+                known.polled[node] = None;
+            }
+            // One that comes back has yet to report its role.
+            if name.is_none() {
+                known.knowledge.answered[node] = None;
             }
         }
     }
