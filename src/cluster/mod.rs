@@ -10,6 +10,7 @@ mod presence;
 mod report;
 #[cfg(test)]
 pub(crate) mod scenario;
+mod serving;
 mod state;
 
 pub use history::{Divergence, History, LastPrimary, Received, Role};
@@ -22,6 +23,7 @@ pub use report::{
     Identity, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, ReplicationSlot,
     RoleReport,
 };
+pub use serving::{Serving, Unfit};
 pub use state::{
     Attempt, ClusterState, EvidenceKind, NodeAnswer, NodeState, ObserverState, OwnDaemon,
     PrimaryContact, Sighting,

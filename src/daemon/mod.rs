@@ -11,6 +11,7 @@ mod datagrams;
 mod descriptors;
 mod file_writes;
 mod flight_recorder;
+mod health_checks;
 mod io;
 mod listening;
 mod maintenance;

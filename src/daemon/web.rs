@@ -8,9 +8,11 @@ use bytes::{Buf, Bytes};
 use mio::Token;
 use mio::net::TcpStream;
 
+use super::health_checks;
 use super::io::Io;
 use super::listening::Listening;
 use super::registry::{Owner, READ_WRITE};
+use crate::cluster::NodeMap;
 use crate::format;
 use crate::http::limits::{IDLE_DEADLINE, MAX_REQUEST_HEAD_BYTES, REQUEST_DEADLINE};
 use crate::http::{Answer, Exchange, Refusal, Reply, Request, Route, Step, write_continue};
@@ -35,6 +37,8 @@ pub(super) struct Clients {
 pub(super) struct Pages {
     /// `/state.json`; `None` once the facts have changed.
     state: Option<Bytes>,
+    /// By which load balancers are answered; `None` once the facts have changed.
+    map: Option<NodeMap>,
     /// `/decisions.json`
     decisions: Option<DecisionsPage>,
 }
@@ -168,7 +172,12 @@ impl Clients {
 
 impl Pages {
     pub(super) fn facts_changed(&mut self) {
-        self.state = None;
+        (self.state, self.map) = (None, None);
+    }
+
+    /// The node map of the last facts.
+    pub(super) fn map(&mut self, lookout: &Lookout, now: Monotonic) -> &NodeMap {
+        self.map.get_or_insert_with(|| lookout.node_map(now))
     }
 
     /// Frees a rendering of the decisions that is too old to be served again.
@@ -292,6 +301,11 @@ impl Client {
                 io.events.push(Event::CheckRequested);
                 Answer::no_content()
             }
+            Route::HealthCheck(check) => {
+                let map = pages.map(lookout, io.now.mono);
+                health_checks::answer(&check, lookout, map, io.now.mono)
+            }
+            Route::BadParameters => Answer::bad_parameters(),
             Route::NotFound => Answer::not_found(),
             Route::NotAllowed { allow } => Answer::not_allowed(allow),
         };

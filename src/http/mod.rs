@@ -6,6 +6,7 @@ mod client;
 mod date;
 mod get;
 mod head;
+mod health_check;
 pub mod limits;
 mod request;
 mod response;
@@ -13,6 +14,7 @@ mod server;
 
 pub use client::{Response, ResponseReader};
 pub use get::{write_get, write_request};
+pub use health_check::{HealthCheck, Purpose};
 pub use request::{Refusal, Reply, Request, Route};
 pub use response::{Answer, write_continue};
 pub use server::{Exchange, Step};

@@ -5,10 +5,11 @@ use httparse::{EMPTY_HEADER, Status};
 
 use super::body::{Body, BodyError};
 use super::head::{Framing, FramingError, framing, keeps_alive, values};
+use super::health_check::{self, HealthCheck};
 use super::limits::{MAX_HEADERS, MAX_REQUEST_BODY_BYTES, MAX_TARGET_BYTES};
 
 /// A complete request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// What is wanted.
     pub route: Route,
@@ -17,7 +18,7 @@ pub struct Request {
 }
 
 /// What a request wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// `GET` or `HEAD` of `/state.json`.
     State,
@@ -25,6 +26,10 @@ pub enum Route {
     Decisions,
     /// `POST /check`: poll and decide now.
     Check,
+    /// `GET`, `HEAD` or `OPTIONS` of a path for load balancers.
+    HealthCheck(HealthCheck),
+    /// Parameters of such a path that are none: 400.
+    BadParameters,
     /// A path that is not ours: 404.
     NotFound,
     /// A path of ours, by a method that it does not have: 405.
@@ -108,7 +113,7 @@ pub(super) fn parse(head: &[u8]) -> Result<Head, Refusal> {
         keep_alive: keeps_alive(parsed.headers, minor),
     };
     let request = Request {
-        route: route(method, path(target)?),
+        route: route(method, target)?,
         reply,
     };
     Ok(Head {
@@ -151,22 +156,32 @@ impl Reply {
     };
 }
 
-fn route(method: &str, path: &str) -> Route {
-    match (path, method) {
+fn route(method: &str, target: &str) -> Result<Route, Refusal> {
+    let (path, query) = path_and_query(target)?;
+    Ok(match (path, method) {
         ("state.json", "GET" | "HEAD") => Route::State,
         ("state.json", _) => Route::NotAllowed { allow: "GET, HEAD" },
         ("decisions.json", "GET" | "HEAD") => Route::Decisions,
         ("decisions.json", _) => Route::NotAllowed { allow: "GET, HEAD" },
         ("check", "POST") => Route::Check,
         ("check", _) => Route::NotAllowed { allow: "POST" },
-        _ => Route::NotFound,
-    }
+        _ => match (health_check::purpose(path), method) {
+            (Some(purpose), "GET" | "HEAD" | "OPTIONS") => {
+                let check = health_check::parse(purpose, query, method == "OPTIONS");
+                check.map_or(Route::BadParameters, Route::HealthCheck)
+            }
+            (Some(_), _) => Route::NotAllowed {
+                allow: "GET, HEAD, OPTIONS",
+            },
+            (None, _) => Route::NotFound,
+        },
+    })
 }
 
-/// The path without its query and without the slashes in front, of which the original takes any
-/// number; from the origin or the absolute form (RFC 9112, section 3.2).
-fn path(target: &str) -> Result<&str, Refusal> {
-    let (target, _query) = target.split_once('?').unwrap_or((target, ""));
+/// The path without the slashes in front, of which the original takes any number, and the query; from
+/// the origin or the absolute form (RFC 9112, section 3.2).
+fn path_and_query(target: &str) -> Result<(&str, &str), Refusal> {
+    let (target, query) = target.split_once('?').unwrap_or((target, ""));
     let path = match target.split_once("://") {
         Some((scheme, rest))
             if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") =>
@@ -177,7 +192,7 @@ fn path(target: &str) -> Result<&str, Refusal> {
     };
     // The asterisk asks about the server as a whole: no path of ours.
     if path.starts_with('/') || path == "*" {
-        Ok(path.trim_start_matches('/'))
+        Ok((path.trim_start_matches('/'), query))
     } else {
         Err(Refusal::Malformed)
     }

@@ -25,6 +25,23 @@ impl Answer {
         }
     }
 
+    /// 200 or 503 with a JSON body, which may be empty.
+    pub fn health(is_fit: bool, body: Bytes) -> Self {
+        Self {
+            status: if is_fit {
+                "200 OK"
+            } else {
+                "503 Service Unavailable"
+            },
+            ..Self::json(body)
+        }
+    }
+
+    /// 400, to a request that was understood but for its parameters.
+    pub fn bad_parameters() -> Self {
+        Self::sentence("400 Bad Request")
+    }
+
     /// 204: done, nothing to say.
     pub fn no_content() -> Self {
         Self {

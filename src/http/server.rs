@@ -15,7 +15,7 @@ pub struct Exchange {
 }
 
 /// What came of the input so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing yet: call again when more has arrived.
     NeedMore,
@@ -153,7 +153,8 @@ mod tests {
 
     fn word(route: Route, reply: Reply) -> String {
         let status = match route {
-            Route::State | Route::Decisions => "200",
+            Route::State | Route::Decisions | Route::HealthCheck(_) => "200",
+            Route::BadParameters => "400",
             Route::Check => "204",
             Route::NotFound => "404",
             Route::NotAllowed { allow } => &format!("405:{allow}"),
@@ -185,6 +186,32 @@ mod tests {
             &format!("{line}\r\nHost: h:1\r\n{}\r\n", fields.replace(';', "\r\n")),
             expected,
         );
+    }
+
+    #[test]
+    fn load_balancers_are_answered_as_by_patroni() {
+        for path in [
+            "primary",
+            "read-write",
+            "leader",
+            "replica",
+            "read-only",
+            "health",
+        ] {
+            asked(&format!("GET /{path} HTTP/1.1"), "", "200");
+            asked(&format!("HEAD /{path} HTTP/1.1"), "", "200h");
+            asked(&format!("OPTIONS /{path} HTTP/1.0"), "", "200-");
+            asked(
+                &format!("POST /{path} HTTP/1.1"),
+                "",
+                "405:GET, HEAD, OPTIONS",
+            );
+        }
+        asked("GET /liveness HTTP/1.1", "", "200");
+        asked("GET /readiness HTTP/1.1", "", "200");
+        asked("GET /replica?lag=10MB&node=s1 HTTP/1.1", "", "200");
+        asked("GET /replica?lag=ten HTTP/1.1", "", "400");
+        asked("GET /primary?node=%zz HTTP/1.1", "", "400");
     }
 
     #[test]

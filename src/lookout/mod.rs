@@ -45,7 +45,7 @@ use presence::OwnPresence;
 use schedule::{Answered, Schedule};
 use turn::Turn;
 
-use crate::cluster::{ClusterState, NodeReport, ObserverReport, ProbeFailure, RoleReport};
+use crate::cluster::{ClusterState, NodeMap, NodeReport, ObserverReport, ProbeFailure, RoleReport};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::failover::{Verdict, Wait};
 use crate::time::{Monotonic, Now};
@@ -218,6 +218,11 @@ impl Lookout {
     /// The facts per node and observer.
     pub fn state(&self) -> &ClusterState {
         &self.decisions.facts.state
+    }
+
+    /// The node map of this moment.
+    pub fn node_map(&self, now: Monotonic) -> NodeMap {
+        self.decisions.facts.map(&self.config, now)
     }
 
     /// The configuration in force.

@@ -11,7 +11,7 @@ mod promotions;
 mod reloads;
 mod restarts;
 mod starting;
-mod switchovers;
+pub(crate) mod switchovers;
 mod witnesses;
 
 use crate::harness::cluster::PRIMARY;

@@ -32,6 +32,7 @@ mod house;
 mod ipv6;
 mod links;
 mod load;
+mod load_balancers;
 mod log_levels;
 mod logins;
 mod metrics;

@@ -98,6 +98,10 @@ fn the_examples_can_be_used_as_they_are() {
     let mut count = 0;
     for entry in fs::read_dir(packaging("examples")).unwrap() {
         let path = entry.unwrap().path();
+        // The configurations of other programs are theirs to judge: see `load_balancers`.
+        if path.extension() != Some("json".as_ref()) {
+            continue;
+        }
         let printed = run(Command::new(env!("CARGO_BIN_EXE_pglookout"))
             .arg("--check-config")
             .arg(&path))
