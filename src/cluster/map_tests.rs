@@ -337,6 +337,16 @@ fn a_primary_that_an_observer_is_the_first_to_report_may_be_of_an_older_history(
     check_reached(&seen(""), "p");
     // The newer one is a standby by now.
     check_reached(&format!("{}; 99 s1 standby", seen("|timeline=1")), "p");
+    // What it was as a standby does not count: it was promoted since, as in a switchover.
+    for timeline in ["", "|timeline=3"] {
+        check_reached(
+            &seen(timeline).replace(
+                "99 p unreachable",
+                "90 p standby timeline=1; 99 p unreachable",
+            ),
+            "p",
+        );
+    }
 }
 
 #[test]

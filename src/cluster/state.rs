@@ -93,15 +93,19 @@ impl ClusterState {
             .find_map(|answer| answer.identity.system.as_deref())
     }
 
-    /// The last known timeline of a node, by our own polls or an observer's.
+    /// The last known timeline of a node, by our own polls or an observer's. What it reported as a
+    /// standby says nothing of one that has become a primary since: a promotion begins another one.
     pub fn timeline(&self, node: &NodeName) -> Option<u32> {
-        let ours = self.nodes.get(node).and_then(|state| state.answer.as_ref());
-        let theirs = self
-            .observers
-            .values()
-            .filter_map(|observer| observer.nodes.get(node)?.identity.timeline);
-        ours.and_then(|answer| answer.identity.timeline)
-            .or_else(|| theirs.max())
+        let answer = self.nodes.get(node).and_then(|it| it.answer.as_ref());
+        let ours = answer.map(|it| (it.at, Some(it.in_recovery), it.identity.timeline));
+        let observers = self.observers.values();
+        let sightings = observers.filter_map(|observer| observer.nodes.get(node));
+        let theirs = sightings.map(|it| (it.reported_at, it.in_recovery, it.identity.timeline));
+        let all = ours.into_iter().chain(theirs);
+        let (_, role, _) = all.clone().max_by_key(|(at, ..)| *at)?;
+        let known = all.filter(|(.., timeline)| timeline.is_some());
+        let (_, role_then, timeline) = known.max_by_key(|(at, ..)| *at)?;
+        timeline.filter(|_| role != Some(false) || role_then == Some(false))
     }
 }
 
