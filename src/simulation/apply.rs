@@ -98,6 +98,11 @@ fn start_daemon(world: &mut World<'_>, host: HostId) {
 
 fn kill_daemon(world: &mut World<'_>, host: HostId) {
     world.has_orphans |= world.promotions.is_promoting(host);
+    // With a process that was stopped go the signals that it has not seen.
+    let until = world.hosts[host].stopped_until;
+    if until > world.now {
+        world.in_flight.drop_signals(host, until);
+    }
     world.hosts[host].daemon.is_alive = false;
     world.leave_sessions(host, false);
 }
