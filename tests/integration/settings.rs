@@ -113,6 +113,11 @@ fn a_standby_that_lets_nobody_in_is_an_error_for_its_own_daemon_and_named_by_all
         "hot_standby = off\n",
     );
     cluster["s1"].start_unready();
+    // Before that it is starting up, as any server, and another reason is logged a minute later.
+    wait_until("recovery has begun", SOON * 3, || {
+        let refusal = cluster["s1"].try_query("SELECT 1").err();
+        refusal.is_some_and(|error| error.to_string().contains("Hot standby mode is disabled"))
+    });
     let config = json!({
         "remote_conns": { "p": conninfo(&cluster[PRIMARY]), "s1": conninfo(&cluster["s1"]) },
         "own_db": "s1",
