@@ -165,10 +165,8 @@ impl Serving<'_> {
     }
 
     fn has_polled_everybody(&self) -> bool {
-        let nodes = self.state.nodes.values().all(|it| it.attempt.is_some());
-        let required = !self.config.poll_observers_on_warning_only;
-        let mut observers = self.state.observers.values();
-        nodes && (!required || observers.all(|it| it.attempt.is_some()))
+        let (nodes, observers) = self.state.never_polled(self.config);
+        nodes.is_empty() && observers.is_empty()
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     DaemonState, Divergence, History, Identity, Lsn, Presence, ProbeFailure, ReplicationSlot,
     Witness,
 };
-use crate::config::{NodeName, ObserverName};
+use crate::config::{Config, NodeName, ObserverName};
 use crate::time::{Monotonic, WallTime};
 
 /// Everything known of the configured nodes and observers. One that has left the configuration has
@@ -77,6 +77,19 @@ impl ClusterState {
             || theirs.into_iter().any(|sighting| {
                 sighting.is_of_connected_primary() && now.since(sighting.at) < young
             })
+    }
+
+    /// Nodes and observers that have not reported or failed even once: too little is known before.
+    /// Observers count where they are polled all the time.
+    pub fn never_polled(&self, config: &Config) -> (Vec<NodeName>, Vec<ObserverName>) {
+        let nodes = self.nodes.iter().filter(|(_, it)| it.attempt.is_none());
+        let required = !config.poll_observers_on_warning_only;
+        let observers = self.observers.iter();
+        let observers = observers.filter(|(_, it)| required && it.attempt.is_none());
+        (
+            nodes.map(|(name, _)| name.clone()).collect(),
+            observers.map(|(name, _)| name.clone()).collect(),
+        )
     }
 
     /// Did our own last poll of any node reach a primary.

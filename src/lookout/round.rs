@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::cluster::{ClusterState, NodeMap};
-use crate::config::{Config, NodeName, ObserverName};
+use crate::config::{Config, NodeName};
 use crate::failover::{Decision, Figures, Wait};
 use crate::time::Now;
 
@@ -85,19 +85,9 @@ impl Rounds {
     }
 }
 
-/// Nodes and observers that have not reported or failed even once: nothing is decided before.
+/// Nothing is decided before everybody has reported or failed once.
 pub(super) fn first_answers_missing(config: &Config, state: &ClusterState) -> Option<Wait> {
-    let nodes = state
-        .nodes
-        .iter()
-        .filter(|(_, node)| node.attempt.is_none());
-    let nodes: Vec<NodeName> = nodes.map(|(name, _)| name.clone()).collect();
-    let required = !config.poll_observers_on_warning_only;
-    let observers = state
-        .observers
-        .iter()
-        .filter(|(_, observer)| required && observer.attempt.is_none());
-    let observers: Vec<ObserverName> = observers.map(|(name, _)| name.clone()).collect();
+    let (nodes, observers) = state.never_polled(config);
     (!nodes.is_empty() || !observers.is_empty()).then_some(Wait::FirstAnswers { nodes, observers })
 }
 
