@@ -87,6 +87,8 @@ fn percent_decoded(text: &str) -> Option<String> {
         .into_bytes();
     for part in parts {
         let (digits, rest) = part.split_at_checked(2)?;
+        // A number may have a sign, an encoded byte has none.
+        let digits = Some(digits).filter(|it| !it.contains('+'))?;
         decoded.push(u8::from_str_radix(digits, 16).ok()?);
         decoded.extend_from_slice(rest.replace('+', " ").as_bytes());
     }
@@ -128,6 +130,7 @@ mod tests {
             "node=%",
             "node=%4",
             "node=%zz",
+            "node=%+4",
             "node=%ff",
             "node=%€",
         ] {
