@@ -407,6 +407,7 @@ fn what_leaves_the_configuration_is_forgotten() {
     state.adopt(&alone);
     let history = &state.history;
     assert!(history.diverged.is_empty() && history.grew.is_empty());
+    assert_eq!(history.received.len(), 1);
     learn(&mut state, &alone, "10 s1 standby 0/90");
     assert!(!state.nodes.contains_key("s1"));
     let map = NodeMap::new(&alone, &state, None, mono(11.0));
