@@ -2,7 +2,7 @@
 //! clients that write and read through it.
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,52 +12,42 @@ use crate::harness::cluster::PRIMARY;
 use crate::harness::daemon::HTTP_PORT;
 use crate::harness::host::{Account, Host};
 use crate::harness::http::request;
-use crate::harness::postgres::which;
-use crate::harness::run_dir::run;
+use crate::harness::postgres::{query_from, which};
+use crate::harness::run_dir::Ended;
 use crate::harness::{Cluster, Daemon, Fleet, SOON, or_skip, wait_until};
 
 const WRITES: u16 = 5000;
 const READS: u16 = 5001;
 
-/// On the observer's host; ended with the test.
-struct Balancer(Child);
-
-impl Drop for Balancer {
-    fn drop(&mut self) {
-        let _ = self.0.kill().and_then(|()| self.0.wait());
-    }
-}
-
-impl Balancer {
-    fn start(cluster: &Cluster) -> Option<Self> {
-        let program = which("haproxy").ok_or_else(|| "there is no haproxy here".to_owned());
-        let program = or_skip(program)?;
-        let shipped = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/packaging/examples/haproxy.cfg"
+/// A HAProxy on the observer's host.
+fn start_balancer(cluster: &Cluster) -> Option<Ended> {
+    let program = which("haproxy").ok_or_else(|| "there is no haproxy here".to_owned());
+    let program = or_skip(program)?;
+    let shipped = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/packaging/examples/haproxy.cfg"
+    );
+    let mut text = fs::read_to_string(shipped).unwrap();
+    for (name, address) in [
+        (PRIMARY, "10.0.0.1"),
+        ("s1", "10.0.0.2"),
+        ("s2", "10.0.0.3"),
+    ] {
+        text = text.replace(
+            &format!("{address}:"),
+            &format!("{}:", cluster[name].host.address),
         );
-        let mut text = fs::read_to_string(shipped).unwrap();
-        for (name, address) in [
-            (PRIMARY, "10.0.0.1"),
-            ("s1", "10.0.0.2"),
-            ("s2", "10.0.0.3"),
-        ] {
-            text = text.replace(
-                &format!("{address}:"),
-                &format!("{}:", cluster[name].host.address),
-            );
-        }
-        text = text.replace("bind :", &format!("bind {}:", cluster.observer.address));
-        let file = cluster.dir().join("haproxy.cfg");
-        fs::write(&file, text).unwrap();
-        let mut haproxy = cluster.observer.command(program, Account::Own);
-        haproxy.arg("-db").arg("-f").arg(&file);
-        haproxy
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        Some(Self(haproxy.spawn().unwrap()))
     }
+    text = text.replace("bind :", &format!("bind {}:", cluster.observer.address));
+    let file = cluster.dir().join("haproxy.cfg");
+    fs::write(&file, text).unwrap();
+    let mut haproxy = cluster.observer.command(program, Account::Own);
+    haproxy.arg("-db").arg("-f").arg(&file);
+    haproxy
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Some(Ended(haproxy.spawn().unwrap()))
 }
 
 fn query(cluster: &Cluster, port: u16, sql: &str) -> std::io::Result<String> {
@@ -65,20 +55,7 @@ fn query(cluster: &Cluster, port: u16, sql: &str) -> std::io::Result<String> {
         "host={} port={port} user=postgres dbname=postgres connect_timeout=2",
         cluster.observer.address
     );
-    let mut psql = cluster.observer.command("timeout", Account::Own);
-    psql.arg("10").arg(&cluster.postgres.psql);
-    run(psql.args([
-        "-X",
-        "-q",
-        "-A",
-        "-t",
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-d",
-        &target,
-        "-c",
-        sql,
-    ]))
+    query_from(&cluster.observer, &cluster.postgres.psql, &target, sql)
 }
 
 /// Who answers there.
@@ -126,7 +103,7 @@ fn writes_follow_a_failover_and_not_the_old_primary_that_comes_back() {
         return;
     };
     let fleet = Fleet::start(&cluster, |_, _| ());
-    let Some(_balancer) = Balancer::start(&cluster) else {
+    let Some(_balancer) = start_balancer(&cluster) else {
         return;
     };
     wait_written_to(&cluster, PRIMARY);
@@ -156,7 +133,7 @@ fn writes_follow_a_switchover_by_hand() {
     let fleet = Fleet::start(&cluster, |_, config| {
         config["max_failover_replication_time_lag"] = json!(20.0);
     });
-    let Some(_balancer) = Balancer::start(&cluster) else {
+    let Some(_balancer) = start_balancer(&cluster) else {
         return;
     };
     wait_written_to(&cluster, PRIMARY);

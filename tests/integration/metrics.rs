@@ -3,12 +3,13 @@
 use std::fs;
 use std::net::UdpSocket;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::harness::postgres::which;
 use crate::harness::receivers::Inbox;
+use crate::harness::run_dir::Ended;
 use crate::harness::{Cluster, Fleet, SOON, or_skip, wait_until};
 
 /// One daemon, on the standby, with this statsd. It promotes nothing.
@@ -84,7 +85,7 @@ fn a_receiver_that_comes_and_goes_costs_nothing_and_misses_nothing_while_it_is_t
 
 /// A real receiver: collectd, which writes what it has understood to a file for each metric.
 struct Collectd {
-    process: Child,
+    _process: Ended,
     values: PathBuf,
 }
 
@@ -110,9 +111,9 @@ impl Collectd {
             .current_dir(&dir)
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        let process = command.stderr(Stdio::null()).spawn().unwrap();
+        let _process = Ended(command.stderr(Stdio::null()).spawn().unwrap());
         Some(Self {
-            process,
+            _process,
             values: dir.join("h/statsd"),
         })
     }
@@ -127,13 +128,6 @@ impl Collectd {
         };
         let text = fs::read_to_string(files.into_iter().find(named)?.path()).ok()?;
         text.lines().last()?.split_once(',')?.1.parse().ok()
-    }
-}
-
-impl Drop for Collectd {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -12,19 +12,10 @@ use crate::harness::cluster::PRIMARY;
 use crate::harness::fleet::{LIMIT, conninfo};
 use crate::harness::host::{Account, give_to_server};
 use crate::harness::postgres::{PASSWORD, USER, which};
-use crate::harness::run_dir::run;
+use crate::harness::run_dir::{Ended, run};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, or_skip, wait_until};
 
 const PORT: u16 = 6432;
-
-/// Ended with the test.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill().and_then(|()| self.0.wait());
-    }
-}
 
 /// A pgbouncer before the primary, on the observer's host.
 struct Pooler {

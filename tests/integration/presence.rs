@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use crate::harness::fleet::{INTERVAL, conninfo};
 use crate::harness::host::{Account, Host, give_to_server};
 use crate::harness::messages::{complete, described, error, login, row};
 use crate::harness::postgres::{PASSWORD, USER, append, which};
-use crate::harness::run_dir::{TestDir, run};
+use crate::harness::run_dir::{Ended, TestDir, run};
 use crate::harness::scripted::{Scripted, Step};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, or_skip, pause, wait_until};
 
@@ -230,7 +230,7 @@ fn a_lock_in_the_way_of_a_later_statement_costs_neither_contact_nor_session() {
         .arg("-h")
         .arg(cluster[PRIMARY].host.address.to_string())
         .stdout(Stdio::null());
-    let mut lock = End(lock.spawn().unwrap());
+    let mut lock = Ended(lock.spawn().unwrap());
     wait_until("the slots are locked", SOON, || {
         !lines(&fleet["s1"], "55P03").is_empty()
     });
@@ -242,16 +242,6 @@ fn a_lock_in_the_way_of_a_later_statement_costs_neither_contact_nor_session() {
     }
     assert_eq!(sessions(), before, "{}", fleet["s1"].log());
     fleet.nobody_promotes_for(1.0);
-}
-
-/// A process that ends with this.
-struct End(Child);
-
-impl Drop for End {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 const STATUS: &[Option<&str>] = &[
@@ -385,7 +375,7 @@ fn behind_a_pooler_nothing_is_left_in_its_sessions() {
     let mut pgbouncer = host.command(program, Account::Server);
     pgbouncer.arg("-q").arg(&ini).current_dir(&dir);
     pgbouncer.stdin(Stdio::null()).stderr(Stdio::null());
-    let _pgbouncer = End(pgbouncer.spawn().unwrap());
+    let _pgbouncer = Ended(pgbouncer.spawn().unwrap());
     let target = format!(
         "host={} port=6432 dbname=postgres user={USER}",
         host.address

@@ -1,7 +1,7 @@
 //! Servers behind a pooler show no presence: the failover goes without.
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -9,13 +9,13 @@ use crate::harness::cluster::PRIMARY;
 use crate::harness::fleet::LIMIT;
 use crate::harness::host::{Account, Host, give_to_server};
 use crate::harness::postgres::{PASSWORD, USER, which};
-use crate::harness::run_dir::TestDir;
+use crate::harness::run_dir::{Ended, TestDir};
 use crate::harness::{Cluster, Fleet, SOON, or_skip, wait_until};
 
 /// A pgbouncer with one database for each server, ended when dropped.
 struct Pooler {
     host: Host,
-    process: Child,
+    _process: Ended,
     _dir: TestDir,
 }
 
@@ -43,17 +43,10 @@ impl Pooler {
         process.arg("-q").arg(&ini).current_dir(dir.path());
         process.stdin(Stdio::null()).stderr(Stdio::null());
         Self {
-            process: process.spawn().unwrap(),
+            _process: Ended(process.spawn().unwrap()),
             host,
             _dir: dir,
         }
-    }
-}
-
-impl Drop for Pooler {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::host::{Account, Host, give_to_server};
-use super::postgres::{Postgres, append};
+use super::postgres::{Postgres, append, query_from};
 use super::run_dir::{kill_all_in, remove_shared_memory, run, signal_all_in, tail};
 use super::wait::{SOON, wait_until};
 
@@ -186,16 +186,7 @@ impl Server {
             "host={} user=postgres dbname=postgres connect_timeout=5",
             self.host.address
         );
-        let mut psql = self.host.command("timeout", Account::Own);
-        psql.arg("20").arg(&self.postgres.psql).args([
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-        ]);
-        run(psql.args(["-d", &target, "-c", sql]))
+        query_from(&self.host, &self.postgres.psql, &target, sql)
     }
 
     pub(crate) fn is_in_recovery(&self) -> bool {

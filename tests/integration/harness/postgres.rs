@@ -1,6 +1,7 @@
 //! The PostgreSQL of this machine, and the data directory that every node begins as a copy of.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -106,6 +107,14 @@ impl Postgres {
         ));
         server.stop_fast();
     }
+}
+
+/// Runs statements from this host and returns what the last one gives, columns parted by `|`.
+pub(crate) fn query_from(host: &Host, psql: &Path, target: &str, sql: &str) -> io::Result<String> {
+    let mut command = host.command("timeout", Account::Own);
+    command.arg("20").arg(psql);
+    command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
+    run(command.args(["-d", target, "-c", sql]))
 }
 
 /// Adds lines to a file of settings.
