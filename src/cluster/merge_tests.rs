@@ -296,7 +296,7 @@ fn an_observer_keeps_what_it_once_reached_as_a_primary() {
 }
 
 #[test]
-fn says_what_is_news() {
+fn reports_whether_it_is_news() {
     let config = config("");
     let mut state = state(&config, "");
     for (fact, news) in [

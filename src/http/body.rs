@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_end_where_they_say() {
+    fn bodies_end_at_their_length() {
         check(Framing::Length(0), "GET", Ok(Some(("", "GET"))));
         check(Framing::Length(3), "abcGET", Ok(Some(("abc", "GET"))));
         check(Framing::Length(4), "abc", Ok(None));

@@ -188,7 +188,7 @@ fn files_that_speak_of_no_standby_are_refused_once() {
 }
 
 #[test]
-fn who_has_not_told_its_role_waits() {
+fn a_node_that_has_not_reported_its_role_waits() {
     follows(
         "",
         "0 s2 unreachable\n0 follow unchanged\n12 s2 standby\n30 end",

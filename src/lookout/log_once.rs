@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn other_words_are_said_once_a_minute_and_the_last_ones_in_the_end() {
+    fn another_wording_is_logged_once_a_minute_and_the_last_one_in_the_end() {
         check(&[
             (0, Some(refused("1")), "rejected by the server: 1"),
             (5, Some(refused("2")), ""),

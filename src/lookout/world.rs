@@ -178,7 +178,7 @@ impl World {
         let (who, what) = happening.split_once(' ').unwrap_or((happening, ""));
         match (who, what) {
             ("end", _) => {}
-            ("check", _) => self.tell(Event::CheckRequested),
+            ("check", _) => self.deliver(Event::CheckRequested),
             ("reload", settings) => {
                 let old = Arc::clone(self.lookout.config());
                 let config = self.config(settings);
@@ -192,7 +192,7 @@ impl World {
                         }
                         _ => None,
                     }));
-                self.tell(Event::ConfigLoaded(config));
+                self.deliver(Event::ConfigLoaded(config));
             }
             ("maintenance", what) => self.maintenance = what == "on",
             ("sleep", seconds) => self.t += Duration::from_secs_f64(seconds.parse().unwrap()),
@@ -206,7 +206,7 @@ impl World {
                 self.follow = (follow_outcome(outcome), after);
             }
             (node, "lost") => {
-                self.tell(Event::NodeLost {
+                self.deliver(Event::NodeLost {
                     node: node.into(),
                     failure: failure("unreachable").unwrap(),
                 });
@@ -246,8 +246,8 @@ impl World {
                 let ends = left.into_iter().filter(|(_, event)| is_end(event));
                 self.coming.extend(ends.map(|(at, _)| (at, ended.clone())));
             }
-            "gone" => self.tell(ended),
-            _ => self.tell(Event::PreviousCommand(PreviousCommand::Unobservable)),
+            "gone" => self.deliver(ended),
+            _ => self.deliver(Event::PreviousCommand(PreviousCommand::Unobservable)),
         }
     }
 
@@ -262,7 +262,7 @@ impl World {
         );
     }
 
-    fn tell(&mut self, event: Event) {
+    fn deliver(&mut self, event: Event) {
         self.send(Duration::ZERO, event);
     }
 
@@ -385,7 +385,7 @@ impl World {
                 let (status, after) = self.command;
                 if status.is_some() {
                     let process = Some(Process { pid: 1, started: 1 });
-                    self.tell(Event::CommandStarted { id, process });
+                    self.deliver(Event::CommandStarted { id, process });
                 }
                 let not_started = || CommandOutcome::NotStarted("no such file".to_owned());
                 self.send(

@@ -54,7 +54,7 @@ fn until_ended(link: &mut Link) {
 }
 
 #[test]
-fn connects_says_so_and_moves_bytes_both_ways() {
+fn connects_reports_it_and_moves_bytes_both_ways() {
     let (mut link, mut peer) = pair(LIMIT);
     assert!(link.is_connecting());
     link.output.extend_from_slice(b"hello");

@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn listens_where_it_is_told() {
+    fn listens_at_the_given_address() {
         let check = |address: &str, expected: &str| {
             let listener = Listener::bind(Some(address), 0).unwrap();
             assert_eq!(

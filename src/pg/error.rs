@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sqlstate_says_who_is_to_blame() {
+    fn the_sqlstate_shows_who_is_to_blame() {
         check("28P01", "authentication rejected");
         check("28000", "authentication rejected");
         check("57P01", "not ready");
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn poolers_are_taken_by_their_words() {
+    fn poolers_are_recognized_by_their_messages() {
         let retried = "server login has been failing, cached error: ";
         let retry = |error: &str| format!("{retried}{error} (server_login_retry)");
         for (text, expected) in [

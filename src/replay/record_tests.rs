@@ -193,7 +193,7 @@ fn failures_are_read_back() {
 }
 
 #[test]
-fn words_of_observers_are_read_back_as_far_as_they_are_about_us() {
+fn reports_of_observers_are_read_back_as_far_as_they_are_about_us() {
     let observed = ObservedNode {
         fetch_time: now(0).wall,
         connection: true,

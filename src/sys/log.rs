@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stalled_reader_loses_lines_and_is_told_how_many() {
+    fn a_stalled_reader_loses_lines_and_gets_their_number() {
         let (mut reader, writer) = pipe();
         let mut lines = Lines::new(&writer, false);
         let message = "m".repeat(1000);

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_is_told_from_those_before_and_after_it() {
+    fn a_process_is_distinguished_from_those_before_and_after_it() {
         let mut child = std::process::Command::new("sleep")
             .arg("600")
             .spawn()

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_takes_nothing_loses_records_and_is_told_how_many() {
+    fn a_receiver_that_takes_nothing_loses_records_and_gets_their_number() {
         let daemon = Daemon::start("full");
         let mut syslog = syslog(&daemon);
         let text = "m".repeat(1000);

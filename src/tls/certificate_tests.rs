@@ -32,7 +32,7 @@ fn a_login_is_bound_to_the_hash_that_the_signature_uses() {
 }
 
 #[test]
-fn tells_names_dates_and_version() {
+fn reads_names_dates_and_version() {
     let pss = der(PSS_SHA512);
     let read = Certificate::read(&pss).unwrap();
     assert_eq!(read.names(), "a.example, *.b.example, 10.0.0.1, fe80::1");

@@ -235,7 +235,7 @@ fn standby() -> Progress {
 }
 
 #[test]
-fn every_split_and_every_single_byte_say_the_same() {
+fn every_split_and_every_single_byte_come_to_the_same() {
     let stream = joined(&[wire::message(b'N', b"SNOTICE\0\0"), joined(&primary())]);
     let expected = Ok(vec![primary_with(vec![slot(Some("oRwFAQ=="))])]);
     for offset in 0..stream.len() {

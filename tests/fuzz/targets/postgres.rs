@@ -25,7 +25,7 @@ pub(super) fn backend(input: &[u8]) {
     let in_the_open = transport == Transport::Network;
     let _ = however_delivered(stream, |pieces| {
         let mut talk = Talk::begin(transport.clone());
-        let outcome = pieces.iter().try_for_each(|piece| talk.hear(piece));
+        let outcome = pieces.iter().try_for_each(|piece| talk.receive(piece));
         if in_the_open {
             hides_secret(&String::from_utf8_lossy(&talk.out));
         }
@@ -53,7 +53,7 @@ pub(super) fn encryption(input: &[u8]) {
 /// Nobody is believed who does not know the password, and no variation of bytes does.
 pub(super) fn scram(input: &[u8]) {
     let mut talk = Talk::begin(Transport::Network);
-    talk.hear(&message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"))
+    talk.receive(&message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0"))
         .expect("SCRAM is offered");
     let sent = String::from_utf8_lossy(&talk.out).into_owned();
     let nonce = sent
@@ -68,7 +68,7 @@ pub(super) fn scram(input: &[u8]) {
     let welcome = [message(b'R', b"\0\0\0\0"), message(b'Z', b"I")].concat();
     let outcome = [challenge, proof, welcome]
         .iter()
-        .try_for_each(|message| talk.hear(message));
+        .try_for_each(|message| talk.receive(message));
     // A challenge of very many iterations is still being computed; nothing is believed meanwhile.
     let is_refused = outcome.is_err() || talk.session.is_computing();
     assert!(is_refused && talk.told.is_empty(), "{:?}", talk.told);
@@ -100,7 +100,7 @@ impl Talk {
     }
 
     /// Takes bytes of the server's, and asks again whenever there is an answer.
-    fn hear(&mut self, bytes: &[u8]) -> Result<(), ProbeFailure> {
+    fn receive(&mut self, bytes: &[u8]) -> Result<(), ProbeFailure> {
         self.input.extend_from_slice(bytes);
         // Where a challenge asks for many, the proof does not come.
         let mut portions = 0..PORTIONS;

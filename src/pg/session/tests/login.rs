@@ -12,7 +12,7 @@ fn login_fails(password: Option<&str>, stream: &[BytesMut], expected: &str) {
 }
 
 #[test]
-fn failures_of_a_login_say_who_is_to_blame() {
+fn failures_of_a_login_name_who_is_to_blame() {
     let rejected = wire::error(
         "FATAL",
         "28P01",

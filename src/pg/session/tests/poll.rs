@@ -188,7 +188,7 @@ fn poll_fails(stream: &[BytesMut], expected: &str) {
 }
 
 #[test]
-fn failures_of_a_poll_say_who_is_to_blame() {
+fn failures_of_a_poll_name_who_is_to_blame() {
     let text = "rejected by the server: ERROR 57014: canceling statement due to statement timeout";
     poll_fails(
         &[failed(
