@@ -24,6 +24,7 @@ pub mod lookout;
 pub mod pg;
 pub mod replay;
 pub mod simulation;
+pub mod status;
 pub mod tls;
 
 // The world.

@@ -6,12 +6,14 @@ use lexopt::Arg::{Long, Short, Value};
 use lexopt::{Error, Parser, ValueExt};
 
 use super::simulate::{self, Simulate};
+use super::status::{self, StatusOptions};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Invocation {
     /// The daemon.
     Run(PathBuf),
     Explain(PathBuf),
+    Status(StatusOptions),
     CheckConfig(PathBuf),
     Replay(Replay),
     /// As a helper of the daemon: print the addresses of this name.
@@ -48,6 +50,10 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Long("recovery") => Invocation::Recovery,
             Value(name) if name == "explain" && invocation.is_none() => {
                 Invocation::Explain(parser.value()?.into())
+            }
+            Value(name) if name == "status" && invocation.is_none() => {
+                let options = status::parse(&mut parser)?;
+                return Ok(options.map_or(Invocation::Help, Invocation::Status));
             }
             Value(name) if name == "simulate" && invocation.is_none() => {
                 Invocation::Simulate(simulate::parse(&mut parser)?)

@@ -7,11 +7,14 @@ mod check_config;
 mod command_advice;
 mod config_file;
 mod current_master;
+mod daemon_client;
 mod explain;
 pub mod explained;
 mod output;
 mod replay;
 mod simulate;
+mod status;
+mod status_text;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,6 +32,7 @@ pub fn main() -> ExitCode {
         Ok(Invocation::CheckConfig(config)) => check_config::main(&config),
         Ok(Invocation::Replay(options)) => replay::main(&options),
         Ok(Invocation::Simulate(options)) => simulate::main(&options),
+        Ok(Invocation::Status(options)) => status::main(&options),
         Ok(Invocation::Resolve(name)) => sys::resolve::main(&name),
         Ok(Invocation::Recovery) => daemon::recovery_main(),
         Ok(Invocation::Help) => output::print(USAGE),
@@ -49,6 +53,10 @@ fn run(path: &Path) -> ExitCode {
 
 const USAGE: &str = "\
 Usage: pglookout CONFIG                 run the daemon
+       pglookout status [CONFIG | URL] [--from HOST[:PORT]] [--watch | --json]
+                                        print the state of the cluster and of its failover, as the daemon there
+                                        sees it; without an argument: http://127.0.0.1:15000. Exit 0 healthy,
+                                        1 degraded, 2 no primary, several, or no failover possible, 3 no answer
        pglookout explain CONFIG         print the last decision of the daemon with this file, and why
        pglookout --check-config CONFIG  print its errors and warnings; exit 0 if it can be used
        pglookout replay [--text | --verify] [--config CONFIG] FILE...

@@ -8,8 +8,13 @@ use crate::sys::text::escape_controls;
 
 /// Prints to stdout.
 pub(super) fn print(text: &str) -> ExitCode {
+    print_prepared(&escaped(text))
+}
+
+/// The same for a text in which nothing is left to be escaped.
+pub(super) fn print_prepared(text: &str) -> ExitCode {
     let mut stdout = io::stdout().lock();
-    match writeln!(stdout, "{}", escaped(text)).and_then(|()| stdout.flush()) {
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -21,7 +21,7 @@ use super::{
     ClusterState, Context, Identity, Lsn, NodeReport, ObservedNode, ObserverReport, Presence,
     ProbeFailure, ProbeStep, RoleReport,
 };
-use crate::config::{self, Config, Environment, NodeName};
+use crate::config::{self, Config, Environment, NodeName, ObserverName};
 use crate::time::{Monotonic, Now, WallTime};
 
 /// The usual configuration (nodes p, s1, s2, we are s2; observers o1, o2) with these keys changed.
@@ -57,27 +57,43 @@ pub(crate) fn learn(state: &mut ClusterState, config: &Config, fact: &str) -> bo
     merge(state, Some("p"), config, fact)
 }
 
-fn merge(state: &mut ClusterState, primary: Option<&str>, config: &Config, fact: &str) -> bool {
+/// What a poll of a node or an observer has brought.
+pub(crate) enum Polled {
+    Node(NodeName, Result<NodeReport, ProbeFailure>),
+    Observer(ObserverName, Result<ObserverReport, ProbeFailure>),
+}
+
+/// One happening as it is told to the core, and when.
+pub(crate) fn polled(fact: &str) -> (Now, Polled) {
     let mut words = fact.split_whitespace();
     let now = at(words.next().unwrap().parse().unwrap());
     let (who, what) = (words.next().unwrap(), words.next().unwrap());
     let rest: Vec<_> = words.collect();
+    let polled = match (who.starts_with('o'), what) {
+        (false, what) => Polled::Node(who.into(), node_outcome(what, &rest, now)),
+        (true, "at") => Polled::Observer(who.into(), Ok(observer_report(&rest))),
+        (true, name) => Polled::Observer(who.into(), Err(failure(name))),
+    };
+    (now, polled)
+}
+
+fn merge(state: &mut ClusterState, primary: Option<&str>, config: &Config, fact: &str) -> bool {
+    let (now, polled) = polled(fact);
     let remembered = primary.map(NodeName::from);
     let context = Context {
         config,
         remembered: remembered.as_ref(),
         now,
     };
-    if !who.starts_with('o') {
-        let asked = rest.iter().find_map(|word| word.strip_prefix("asked="));
-        let asked = asked.map(|asked| mono(asked.parse().unwrap()));
-        return state.node_probed(&who.into(), node_outcome(what, &rest, now), asked, context);
+    match polled {
+        Polled::Node(node, outcome) => {
+            let mut words = fact.split_whitespace();
+            let asked = words.find_map(|word| word.strip_prefix("asked="));
+            let asked = asked.map(|asked| mono(asked.parse().unwrap()));
+            state.node_probed(&node, outcome, asked, context)
+        }
+        Polled::Observer(observer, outcome) => state.observer_probed(&observer, outcome, context),
     }
-    let outcome = match what {
-        "at" => Ok(observer_report(&rest)),
-        failure_name => Err(failure(failure_name)),
-    };
-    state.observer_probed(&who.into(), outcome, context)
 }
 
 pub(crate) fn at(seconds: f64) -> Now {

@@ -34,6 +34,15 @@ pub(super) fn parse(url: &str) -> Result<ObserverUrl, &'static str> {
     })
 }
 
+impl std::str::FromStr for ObserverUrl {
+    type Err = &'static str;
+
+    /// An error says what was expected, and never repeats the text.
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        parse(url)
+    }
+}
+
 impl ObserverUrl {
     /// The port, unless it is the scheme's own.
     pub fn uncommon_port(&self) -> Option<u16> {

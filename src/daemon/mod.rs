@@ -4,6 +4,7 @@
 //! One turn: wait for readiness or the earliest deadline, read the clock, let the owners of ready
 //! sources consume them, let time limits expire, hand the events to the core, carry out its effects.
 
+mod alerts;
 mod children;
 mod commands;
 mod config_loader;
@@ -16,6 +17,8 @@ mod io;
 mod listening;
 mod maintenance;
 mod names;
+mod page;
+mod pages;
 mod peers;
 mod readers;
 mod recovery;
@@ -34,6 +37,7 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
+use alerts::Alerts;
 use children::Task;
 use commands::PreviousFailover;
 pub use config_loader::{LoadError, load as load_config};
@@ -42,6 +46,7 @@ use file_writes::FileWrites;
 use flight_recorder::FlightRecorder;
 use io::Io;
 use maintenance::Maintenance;
+use pages::Served;
 use peers::{NodeConversation, ObserverConversation, Peers};
 use readers::ReadRequest;
 pub use recovery::main as recovery_main;
@@ -54,6 +59,7 @@ use web::Web;
 
 use crate::format;
 use crate::lookout::{Alert, Effect, Event, Lookout, Saved};
+use crate::status::Counts;
 use crate::sys::clock::{self, Clock};
 use crate::sys::forked::FileOp;
 use crate::sys::signals::{Signal, Signals};
@@ -81,6 +87,9 @@ struct Daemon {
     boot_id: Option<String>,
     shutdown: Shutdown,
     maintenance: Maintenance,
+    alerts: Alerts,
+    counts: Counts,
+    started_at: Monotonic,
     reload: Reload,
 }
 
@@ -97,12 +106,14 @@ impl Daemon {
 
     fn turn(&mut self, ready: &mut Events) -> Result<(), Error> {
         let timeout = self.time_to_wait();
+        let planned = clock::monotonic() + timeout;
         match self.poll.poll(ready, Some(timeout)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             waited => waited?,
         }
         let now = self.clock.now();
         self.io.now = now;
+        self.counts.lateness.add(now.mono.since(planned));
         for token in self.io.registry.take_unfinished() {
             self.dispatch(token);
         }
@@ -153,6 +164,9 @@ impl Daemon {
             syslog,
             shutdown,
             maintenance,
+            alerts,
+            counts,
+            started_at,
             poll: _,
             signals: _,
             max_descriptors: _,
@@ -164,11 +178,20 @@ impl Daemon {
         } = self;
         let now = io.now.mono;
         let held = maintenance.wait_until(now);
+        let alerts_due = alerts.tick(io);
+        let served = Served {
+            lookout,
+            alerts,
+            counts,
+            started_at: *started_at,
+        };
         let is_deciding = *shutdown == Shutdown::NotRequested && held.is_none();
         let deadlines = [
             PreviousFailover::tick(previous_failover, io),
             files.tick(io),
-            web.tick(lookout, io),
+            alerts_due,
+            web.tick(served, io),
+            web.clients.pages.tick(served, io.now),
             statsd.tick(io),
             syslog.tick(io),
             nodes.tick(io),
@@ -189,15 +212,21 @@ impl Daemon {
         let Some(owner) = self.io.registry.owner(token) else {
             return;
         };
-        let (io, lookout) = (&mut self.io, &self.lookout);
+        let io = &mut self.io;
+        let served = Served {
+            lookout: &self.lookout,
+            alerts: &self.alerts,
+            counts: &self.counts,
+            started_at: self.started_at,
+        };
         match owner {
             Owner::Signals => self.take_signals(),
             Owner::Child => io.children.ready(token, &mut io.registry, io.now.mono),
             Owner::Reader => io.readers.ready(token, &mut io.registry),
             Owner::Node(node) => self.nodes.ready(&node, io),
             Owner::Observer(observer) => self.observers.ready(&observer, io),
-            Owner::HttpListener => self.web.accept(lookout, io),
-            Owner::HttpClient => self.web.clients.ready(token, lookout, io),
+            Owner::HttpListener => self.web.accept(served, io),
+            Owner::HttpClient => self.web.clients.ready(token, served, io),
         }
     }
 
@@ -243,6 +272,9 @@ impl Daemon {
         }
         self.io.readers.reap();
         for (path, outcome) in self.io.children.reap_writers() {
+            if outcome.is_ok() {
+                self.alerts.written(&path);
+            }
             self.files.finished(&path, outcome, &mut self.io);
         }
         self.io.reap_orphans();
@@ -258,6 +290,11 @@ impl Daemon {
             match request {
                 ReadRequest::Configuration => self.configuration_read(result),
                 ReadRequest::Maintenance(path) => self.maintenance.finished(&path, result, io),
+                ReadRequest::Alerts(path) => {
+                    if self.alerts.finished(&path, result, io) {
+                        self.web.clients.pages.facts_changed();
+                    }
+                }
                 ReadRequest::TlsFiles(files) => io.tls_files.finished(&files, result, io.now),
             }
         }
@@ -282,6 +319,10 @@ impl Daemon {
         if !events.is_empty() {
             self.web.clients.pages.facts_changed();
         }
+        let counts = &mut self.counts;
+        events
+            .iter()
+            .for_each(|event| counts.event(event, now.mono));
         let maintenance = self.maintenance.is_present();
         let effects = self
             .recorder
@@ -289,6 +330,10 @@ impl Daemon {
         if let Some(old) = replaced {
             self.adopt(&old);
         }
+        let counts = &mut self.counts;
+        effects
+            .iter()
+            .for_each(|effect| counts.effect(effect, now.mono));
         self.carry_out(effects);
         // After the effects: a slow disk does not delay them.
         self.recorder.write(&self.lookout, now);
@@ -323,10 +368,14 @@ impl Daemon {
                 } => recovery::start(&primary, &conninfo, data_directory, io),
                 Effect::RaiseAlert { alert, text } => {
                     let (at, text) = (timestamp::format_millis(now.wall), escape_controls(&text));
+                    self.alerts.raise(alert, &text, now.wall);
                     let content = format!("{at} {text}\n").into();
                     self.write_alert(alert, FileOp::Replace(content));
                 }
-                Effect::ClearAlert(alert) => self.write_alert(alert, FileOp::Remove),
+                Effect::ClearAlert(alert) => {
+                    self.alerts.clear(alert);
+                    self.write_alert(alert, FileOp::Remove);
+                }
                 Effect::Save(saved) => self.save(&saved),
                 Effect::Measure(metric) => self.statsd.send(&metric),
                 Effect::Log { level, text } => log::log!(target: "lookout", level, "{text}"),

@@ -21,6 +21,8 @@ pub(super) enum ReadRequest {
     Configuration,
     /// Whether the maintenance file exists.
     Maintenance(PathBuf),
+    /// The alert files in this directory.
+    Alerts(PathBuf),
     TlsFiles(TlsFileSet),
 }
 

@@ -113,6 +113,7 @@ impl Daemon {
         self.io.children.max_open_outputs = limits.open_outputs;
         self.files
             .retain(|path| path == config.state_file || path.parent() == Some(&config.alert_dir));
+        self.alerts.adopt(&config.alert_dir);
         names::adopt(&config, &mut self.io);
         self.end_reload(replaced.again);
     }

@@ -8,6 +8,7 @@ use std::{fmt, io};
 use mio::{Interest, Poll};
 
 use super::Daemon;
+use super::alerts::Alerts;
 use super::children::Children;
 use super::commands::PreviousFailover;
 use super::datagrams::{Statsd, Syslog};
@@ -29,6 +30,7 @@ use crate::config::{Config, Loaded};
 use crate::dns;
 use crate::format::{MAX_STATE_FILE_BYTES, StateFile};
 use crate::lookout::{Lookout, Memory};
+use crate::status::Counts;
 use crate::sys::clock::{self, Clock};
 use crate::sys::files;
 use crate::sys::process::{self, InheritedLimit};
@@ -97,6 +99,9 @@ fn start(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         syslog,
         recorder: FlightRecorder::new(&lookout, &memory, now),
         clock,
+        counts: Counts::default(),
+        started_at: now.mono,
+        alerts: Alerts::new(&lookout.config().alert_dir),
         maintenance: Maintenance::new(&lookout.config().maintenance_mode_file),
         lookout,
         poll,

@@ -11,12 +11,12 @@ use mio::net::TcpStream;
 use super::health_checks;
 use super::io::Io;
 use super::listening::Listening;
+use super::page;
+use super::pages::{Pages, Served};
 use super::registry::{Owner, READ_WRITE};
-use crate::cluster::NodeMap;
-use crate::format;
 use crate::http::limits::{IDLE_DEADLINE, MAX_REQUEST_HEAD_BYTES, REQUEST_DEADLINE};
 use crate::http::{Answer, Exchange, Refusal, Reply, Request, Route, Step, write_continue};
-use crate::lookout::{Event, Lookout, Rounds};
+use crate::lookout::Event;
 use crate::net::{Link, Next};
 use crate::time::{Monotonic, Now};
 
@@ -30,25 +30,6 @@ pub(super) struct Clients {
     /// Those over this number are disconnected as others come.
     pub(super) max: usize,
     clients: BTreeMap<Token, Client>,
-}
-
-/// The last rendering of each page.
-#[derive(Debug, Default)]
-pub(super) struct Pages {
-    /// `/state.json`; `None` once the facts have changed.
-    state: Option<Bytes>,
-    /// By which load balancers are answered; `None` once the facts have changed.
-    map: Option<NodeMap>,
-    /// `/decisions.json`
-    decisions: Option<DecisionsPage>,
-}
-
-#[derive(Debug)]
-struct DecisionsPage {
-    rendered_at: Monotonic,
-    /// The number of decisions until then.
-    count: u64,
-    body: Bytes,
 }
 
 struct Client {
@@ -84,24 +65,24 @@ impl Web {
         }
     }
 
-    pub(super) fn accept(&mut self, lookout: &Lookout, io: &mut Io) {
+    pub(super) fn accept(&mut self, served: Served<'_>, io: &mut Io) {
         let clients = &mut self.clients;
         self.listening
-            .accept(io, |stream, io| clients.add(stream, lookout, io));
+            .accept(io, |stream, io| clients.add(stream, served, io));
     }
 
     /// Returns the next deadline.
-    pub(super) fn tick(&mut self, lookout: &Lookout, io: &mut Io) -> Option<Monotonic> {
+    pub(super) fn tick(&mut self, served: Served<'_>, io: &mut Io) -> Option<Monotonic> {
         let listening = self.listening.tick(io);
         listening
             .into_iter()
-            .chain(self.clients.tick(lookout, io))
+            .chain(self.clients.tick(served, io))
             .min()
     }
 }
 
 impl Clients {
-    fn add(&mut self, stream: TcpStream, lookout: &Lookout, io: &mut Io) {
+    fn add(&mut self, stream: TcpStream, served: Served<'_>, io: &mut Io) {
         if self.clients.len() >= self.max && !self.make_room(io) {
             return;
         }
@@ -117,18 +98,18 @@ impl Clients {
             deadline: io.now.mono + REQUEST_DEADLINE,
         };
         self.clients.insert(token, client);
-        self.ready(token, lookout, io);
+        self.ready(token, served, io);
     }
 
-    pub(super) fn ready(&mut self, token: Token, lookout: &Lookout, io: &mut Io) {
+    pub(super) fn ready(&mut self, token: Token, served: Served<'_>, io: &mut Io) {
         let (client, pages) = (self.clients.get_mut(&token), &mut self.pages);
-        if client.is_some_and(|client| !client.go_on(token, lookout, pages, io)) {
+        if client.is_some_and(|client| !client.go_on(token, served, pages, io)) {
             self.drop_client(token, io);
         }
     }
 
     /// Closes connections whose time is over; an unfinished request gets an answer first.
-    fn tick(&mut self, lookout: &Lookout, io: &mut Io) -> Option<Monotonic> {
+    fn tick(&mut self, served: Served<'_>, io: &mut Io) -> Option<Monotonic> {
         let now = io.now;
         let clients = self.clients.iter_mut();
         let late = clients.filter(|(_, client)| client.deadline <= now.mono);
@@ -139,7 +120,7 @@ impl Clients {
                 client.answer(Answer::refused(Refusal::TimedOut), Reply::CLOSE, now);
                 client.deadline = now.mono + LINGER;
             }
-            if !is_reading || !client.go_on(*token, lookout, &mut self.pages, io) {
+            if !is_reading || !client.go_on(*token, served, &mut self.pages, io) {
                 closed.push(*token);
             }
         }
@@ -170,53 +151,14 @@ impl Clients {
     }
 }
 
-impl Pages {
-    pub(super) fn facts_changed(&mut self) {
-        (self.state, self.map) = (None, None);
-    }
-
-    /// The node map of the last facts.
-    pub(super) fn map(&mut self, lookout: &Lookout, now: Monotonic) -> &NodeMap {
-        self.map.get_or_insert_with(|| lookout.node_map(now))
-    }
-
-    /// Frees a rendering of the decisions that is too old to be served again.
-    pub(super) fn tidy(&mut self, now: Monotonic) {
-        self.decisions
-            .take_if(|page| now.since(page.rendered_at) >= DECISIONS_LIFETIME);
-    }
-
-    fn state(&mut self, lookout: &Lookout) -> Bytes {
-        let render = || format::state_json(&lookout.state().nodes).into();
-        self.state.get_or_insert_with(render).clone()
-    }
-
-    /// May be a little old: clients that read slowly and ask often share one rendering, or each
-    /// would hold one of its own in memory.
-    fn decisions(&mut self, rounds: &Rounds, now: Monotonic) -> Bytes {
-        let is_current = |page: &&DecisionsPage| {
-            page.count == rounds.count() || now.since(page.rendered_at) < DECISIONS_LIFETIME
-        };
-        if let Some(page) = self.decisions.as_ref().filter(is_current) {
-            return page.body.clone();
-        }
-        let page = self.decisions.insert(DecisionsPage {
-            rendered_at: now,
-            count: rounds.count(),
-            body: format::decisions_json(rounds.iter()).into(),
-        });
-        page.body.clone()
-    }
-}
-
 impl Client {
     /// Moves bytes, takes requests and answers them, until there is nothing to do without waiting.
     /// False: the connection is over.
-    fn go_on(&mut self, token: Token, lookout: &Lookout, pages: &mut Pages, io: &mut Io) -> bool {
+    fn go_on(&mut self, token: Token, served: Served<'_>, pages: &mut Pages, io: &mut Io) -> bool {
         for _ in 0..STEPS_PER_TURN {
             self.feed();
             let pumped = self.link.pump();
-            let took_request = self.take_requests(lookout, pages, io);
+            let took_request = self.take_requests(served, pages, io);
             let moved = pumped.read > 0 || pumped.written > 0 || took_request;
             match pumped.next {
                 Next::Failed(_) => return false,
@@ -248,7 +190,7 @@ impl Client {
     }
 
     /// Takes the next request if the last answer is out. True if one was taken, or another can be.
-    fn take_requests(&mut self, lookout: &Lookout, pages: &mut Pages, io: &mut Io) -> bool {
+    fn take_requests(&mut self, served: Served<'_>, pages: &mut Pages, io: &mut Io) -> bool {
         if let Phase::Answering { keep_alive } = self.phase {
             if !self.is_sent() {
                 return false;
@@ -265,7 +207,7 @@ impl Client {
                 true
             }
             Step::Request(request) => {
-                self.serve(request, lookout, pages, io);
+                self.serve(request, served, pages, io);
                 true
             }
             Step::Refused(refusal) => {
@@ -293,10 +235,15 @@ impl Client {
         }
     }
 
-    fn serve(&mut self, request: Request, lookout: &Lookout, pages: &mut Pages, io: &mut Io) {
+    fn serve(&mut self, request: Request, served: Served<'_>, pages: &mut Pages, io: &mut Io) {
+        let Served { lookout, .. } = served;
         let answer = match request.route {
             Route::State => Answer::json(pages.state(lookout)),
             Route::Decisions => Answer::json(pages.decisions(lookout.rounds(), io.now.mono)),
+            Route::Status => Answer::json(pages.status(served, io.now)),
+            Route::LagHistory => Answer::json(pages.lag_history()),
+            Route::Metrics => Answer::metrics(pages.metrics(served, io.now)),
+            Route::Page => page::answer(),
             Route::Check => {
                 io.events.push(Event::CheckRequested);
                 Answer::no_content()
@@ -331,5 +278,3 @@ const OUTPUT_BYTES: usize = 64 << 10;
 const STEPS_PER_TURN: usize = 16;
 /// How long a client has to read the last answer.
 const LINGER: Duration = Duration::from_secs(2);
-/// How long the page of decisions is served although there are newer ones.
-const DECISIONS_LIFETIME: Duration = Duration::from_millis(500);

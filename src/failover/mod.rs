@@ -10,6 +10,7 @@ mod change;
 mod evidence;
 mod figures;
 mod lag;
+mod prospect;
 mod quorum;
 #[cfg(test)]
 mod scene;
@@ -22,6 +23,7 @@ pub use candidate::{Candidate, Contender, Place};
 pub use evidence::Evidence;
 pub use figures::{EvidenceFigure, Figures, LagFigure, PrimaryFigure, PrimaryStanding};
 pub use lag::{LagChange, LagReading};
+pub use prospect::{Outlook, Prospect};
 pub use quorum::{NoVote, Quorum, Voter, Votes};
 pub use verdict::{Blocker, Cause, Decision, Verdict, Wait};
 
@@ -175,20 +177,24 @@ impl Snapshot<'_> {
 
     /// After a change of `remote_conns` a primary that is missing is given a time to appear.
     fn unless_just_changed(&self, cause: Cause, primary: Option<&NodeName>) -> Need {
-        let since_change = self.now.since(self.nodes_changed_at);
-        let patience = self.config.missing_primary_timeout;
         let is_gone = primary.is_some_and(|primary| self.state.history.gone.contains(primary));
-        if is_gone || since_change >= patience {
+        let Some(until) = self.given_time_until().filter(|_| !is_gone) else {
             return Need::Failover(cause);
-        }
+        };
         Need::LookAtLag {
             otherwise: Verdict::Hold(Blocker::NodesJustChanged {
                 at_start: self.nodes_changed_at == self.started_at,
-                since_change,
-                patience,
-                until: self.nodes_changed_at + patience,
+                since_change: self.now.since(self.nodes_changed_at),
+                patience: self.config.missing_primary_timeout,
+                until,
             }),
         }
+    }
+
+    /// Until when, if that is not over.
+    fn given_time_until(&self) -> Option<Monotonic> {
+        let until = self.nodes_changed_at + self.config.missing_primary_timeout;
+        Some(until).filter(|until| *until > self.now)
     }
 
     /// Rule 2.

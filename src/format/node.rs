@@ -156,7 +156,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An entry without a valid `fetch_time` or `connection` is none.
-    fn observed(&self) -> Result<ObservedNode, &'static str> {
+    pub(super) fn observed(&self) -> Result<ObservedNode, &'static str> {
         Ok(ObservedNode {
             fetch_time: self.fetch_time.ok_or("no valid fetch_time")?,
             connection: self.connection.ok_or("no valid connection")?,

@@ -12,7 +12,7 @@ use super::decision::Decision;
 use super::layout::indented;
 use super::memory::{Clocks, MemoryForm};
 use super::node::{Entry, Fields, entries};
-use crate::cluster::{ClusterState, ObserverState};
+use crate::cluster::{ClusterState, ObservedNode, ObserverState};
 use crate::config::NodeName;
 use crate::lookout::{Contact, Memory, Round};
 use crate::time::timestamp;
@@ -145,6 +145,15 @@ impl StateFile {
     /// The last decision, if one was written and can be read.
     pub fn decision(&self) -> Option<Decision> {
         Decision::deserialize(self.decision.as_ref()?.as_object()?.clone()).ok()
+    }
+
+    /// What the last poll of each node found out; an entry that makes no sense is left out.
+    pub fn nodes(&self) -> BTreeMap<NodeName, ObservedNode> {
+        let nodes = nodes_of(self.db_nodes.as_ref(), &mut Vec::new());
+        let nodes = nodes.into_iter();
+        nodes
+            .filter_map(|(name, node)| Some((name, node.observed().ok()?)))
+            .collect()
     }
 
     /// What the file tells a process that starts now on a machine whose boot is `current_boot_id`.

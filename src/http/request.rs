@@ -24,6 +24,14 @@ pub enum Route {
     State,
     /// `GET` or `HEAD` of `/decisions.json`.
     Decisions,
+    /// `GET` or `HEAD` of `/status.json`.
+    Status,
+    /// `GET` or `HEAD` of `/history.json`.
+    LagHistory,
+    /// `GET` or `HEAD` of `/metrics`.
+    Metrics,
+    /// `GET` or `HEAD` of `/`.
+    Page,
     /// `POST /check`: poll and decide now.
     Check,
     /// `GET`, `HEAD` or `OPTIONS` of a path for load balancers.
@@ -160,9 +168,14 @@ fn route(method: &str, target: &str) -> Result<Route, Refusal> {
     let (path, query) = path_and_query(target)?;
     Ok(match (path, method) {
         ("state.json", "GET" | "HEAD") => Route::State,
-        ("state.json", _) => Route::NotAllowed { allow: "GET, HEAD" },
         ("decisions.json", "GET" | "HEAD") => Route::Decisions,
-        ("decisions.json", _) => Route::NotAllowed { allow: "GET, HEAD" },
+        ("status.json", "GET" | "HEAD") => Route::Status,
+        ("history.json", "GET" | "HEAD") => Route::LagHistory,
+        ("metrics", "GET" | "HEAD") => Route::Metrics,
+        ("", "GET" | "HEAD") => Route::Page,
+        ("state.json" | "decisions.json" | "status.json" | "history.json" | "metrics" | "", _) => {
+            Route::NotAllowed { allow: "GET, HEAD" }
+        }
         ("check", "POST") => Route::Check,
         ("check", _) => Route::NotAllowed { allow: "POST" },
         _ => match (health_check::purpose(path), method) {

@@ -13,6 +13,8 @@ pub struct Answer {
     /// Media type and body.
     content: Option<(&'static str, Bytes)>,
     allow: Option<&'static str>,
+    /// `Content-Security-Policy`, of a document.
+    policy: Option<&'static str>,
 }
 
 impl Answer {
@@ -22,6 +24,24 @@ impl Answer {
             status: "200 OK",
             content: Some(("application/json", body)),
             allow: None,
+            policy: None,
+        }
+    }
+
+    /// 200 with metrics in the text format of Prometheus.
+    pub fn metrics(body: Bytes) -> Self {
+        Self {
+            content: Some(("text/plain; version=0.0.4; charset=utf-8", body)),
+            ..Self::json(Bytes::new())
+        }
+    }
+
+    /// 200 with a document, which may do what the policy allows.
+    pub fn document(body: Bytes, policy: &'static str) -> Self {
+        Self {
+            content: Some(("text/html; charset=utf-8", body)),
+            policy: Some(policy),
+            ..Self::json(Bytes::new())
         }
     }
 
@@ -48,6 +68,7 @@ impl Answer {
             status: "204 No Content",
             content: None,
             allow: None,
+            policy: None,
         }
     }
 
@@ -87,6 +108,11 @@ impl Answer {
         if let Some(allow) = self.allow {
             head += &format!("Allow: {allow}\r\n");
         }
+        if let Some(policy) = self.policy {
+            head += &format!(
+                "Content-Security-Policy: {policy}\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n"
+            );
+        }
         if let Some((media_type, body)) = &self.content {
             head += &format!(
                 "Content-Type: {media_type}\r\nContent-Length: {}\r\n",
@@ -106,6 +132,7 @@ impl Answer {
             status,
             content: Some(("text/plain", Bytes::from_static(status.as_bytes()))),
             allow: None,
+            policy: None,
         }
     }
 }

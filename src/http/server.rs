@@ -153,7 +153,13 @@ mod tests {
 
     fn word(route: Route, reply: Reply) -> String {
         let status = match route {
-            Route::State | Route::Decisions | Route::HealthCheck(_) => "200",
+            Route::State
+            | Route::Decisions
+            | Route::Status
+            | Route::LagHistory
+            | Route::Metrics
+            | Route::Page
+            | Route::HealthCheck(_) => "200",
             Route::BadParameters => "400",
             Route::Check => "204",
             Route::NotFound => "404",
@@ -233,7 +239,6 @@ mod tests {
     #[test]
     fn other_paths_and_methods_get_a_whole_answer() {
         for target in [
-            "/",
             "/other",
             "/state.jsonfoo",
             "/STATE.JSON",
@@ -254,13 +259,18 @@ mod tests {
         asked("get /state.json HTTP/1.1", "", "405:GET, HEAD");
         asked("GET /check HTTP/1.1", "", "405:POST");
         asked("OPTIONS * HTTP/1.1", "", "404");
+        for path in ["/", "/status.json", "/history.json", "/metrics"] {
+            asked(&format!("GET {path} HTTP/1.1"), "", "200");
+            asked(&format!("HEAD {path}?x HTTP/1.1"), "", "200h");
+            asked(&format!("POST {path} HTTP/1.1"), "", "405:GET, HEAD");
+        }
     }
 
     #[test]
     fn the_absolute_form_is_taken() {
         asked("GET http://h:1/state.json HTTP/1.1", "", "200");
         asked("GET HTTPS://h/state.json?a=/b HTTP/1.1", "", "200");
-        asked("GET http://h HTTP/1.1", "", "404");
+        asked("GET http://h HTTP/1.1", "", "200");
         for target in ["state.json", "ftp://h/state.json", "h:443", "?x"] {
             asked(&format!("GET {target} HTTP/1.1"), "", "400-");
         }
@@ -284,7 +294,7 @@ mod tests {
         check(&one.repeat(3), "200 200 200");
         let post = "POST /check HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2;a\r\nxy\r\n0\r\nT: u\r\n\r\n";
         check(&format!("\r\n{post}\r\n\n{one}{post}"), "204 200 204");
-        check(&format!("GET / HTTP/1.0\r\n\r\n{one}"), "404-");
+        check(&format!("GET / HTTP/1.0\r\n\r\n{one}"), "200-");
         check(&format!("GET / HTTP/1.1\r\n\r\n{one}"), "400-");
     }
 
@@ -353,7 +363,7 @@ mod tests {
                 "x".repeat(bytes - 32)
             )
         };
-        assert_eq!(words(&[head(MAX_REQUEST_HEAD_BYTES).as_bytes()]), "404");
+        assert_eq!(words(&[head(MAX_REQUEST_HEAD_BYTES).as_bytes()]), "200");
         assert_eq!(
             words(&[head(MAX_REQUEST_HEAD_BYTES + 1).as_bytes()]),
             "431-"
@@ -366,7 +376,7 @@ mod tests {
                 "a: b\r\n".repeat(count - 1)
             )
         };
-        assert_eq!(words(&[fields(MAX_HEADERS).as_bytes()]), "404");
+        assert_eq!(words(&[fields(MAX_HEADERS).as_bytes()]), "200");
         assert_eq!(words(&[fields(MAX_HEADERS + 1).as_bytes()]), "431-");
         let target = |bytes: usize| format!("GET /{} HTTP/1.0\r\n\r\n", "x".repeat(bytes - 1));
         assert_eq!(words(&[target(MAX_TARGET_BYTES).as_bytes()]), "404-");

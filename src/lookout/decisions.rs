@@ -17,7 +17,7 @@ use super::{
 };
 use crate::cluster::{DaemonState, NodeMap, NodeReport, NodeState, ObserverReport, ProbeFailure};
 use crate::config::{Config, NodeName, ObserverName};
-use crate::failover::{Blocker, Decision, Figures, Snapshot, Verdict, Wait, decide};
+use crate::failover::{Blocker, Decision, Figures, Prospect, Snapshot, Verdict, Wait, decide};
 use crate::time::{Monotonic, Now};
 
 /// What is known, what was decided on it, and what is under way because of it.
@@ -264,6 +264,12 @@ impl Decisions {
             return DaemonState::NoQuorum;
         }
         DaemonState::Ok
+    }
+
+    /// What the loss of the primary comes to, by this node map.
+    pub(super) fn prospect(&self, map: &NodeMap, config: &Config, now: Monotonic) -> Prospect {
+        let own = self.shown(config, now);
+        self.snapshot(map, Look::Regular, config, now).prospect(own)
     }
 
     /// Why it is not time to decide at all.

@@ -175,3 +175,19 @@ pub enum Alert {
     /// The primary answers, and its WAL does not grow any more.
     PrimaryNotWriting,
 }
+
+impl Alert {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::AuthenticationError,
+        Self::MultiplePrimaries,
+        Self::ReplicationDelay,
+        Self::FailoverHasHappened,
+        Self::FailoverFailed,
+        Self::CannotFollow,
+        Self::FailoverStuck,
+        Self::DivergedStandby,
+        Self::PrimaryFlapping,
+        Self::PrimaryNotWriting,
+    ];
+}

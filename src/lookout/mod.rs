@@ -45,9 +45,11 @@ use presence::OwnPresence;
 use schedule::{Answered, Schedule};
 use turn::Turn;
 
-use crate::cluster::{ClusterState, NodeMap, NodeReport, ObserverReport, ProbeFailure, RoleReport};
+use crate::cluster::{
+    ClusterState, DaemonState, NodeMap, NodeReport, ObserverReport, ProbeFailure, RoleReport,
+};
 use crate::config::{Config, NodeName, ObserverName};
-use crate::failover::{Verdict, Wait};
+use crate::failover::{Prospect, Verdict, Wait};
 use crate::time::{Monotonic, Now};
 
 /// The core of a node: all that it knows, remembers and waits for.
@@ -248,6 +250,21 @@ impl Lookout {
     /// Has lag been over the warning limit since an earlier decision.
     pub fn lag_warning(&self) -> bool {
         self.decisions.lag.is_raised()
+    }
+
+    /// What the loss of the primary comes to, by this node map.
+    pub fn prospect(&self, map: &NodeMap, now: Monotonic) -> Prospect {
+        self.decisions.prospect(map, &self.config, now)
+    }
+
+    /// The name of this daemon, as in presence: its node's, or its host's.
+    pub fn daemon(&self) -> &str {
+        self.presence.daemon()
+    }
+
+    /// What this daemon shows of itself.
+    pub fn shown(&self, now: Monotonic) -> DaemonState {
+        self.decisions.shown(&self.config, now)
     }
 
     /// Is a failover command running that this process has begun.

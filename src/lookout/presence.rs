@@ -48,6 +48,11 @@ impl OwnPresence {
         &self.session
     }
 
+    /// Our own name in it.
+    pub(super) fn daemon(&self) -> &str {
+        &self.daemon
+    }
+
     fn rename(&mut self) {
         let name = Presence::session_name(&self.daemon, self.state, &self.settings);
         self.session = Arc::from(name);

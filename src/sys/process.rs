@@ -86,6 +86,14 @@ pub fn started(pid: u32) -> io::Result<Option<u64>> {
     }
 }
 
+/// Memory of this process that is in use, in bytes; `None` without `/proc`.
+pub fn resident_bytes() -> Option<u64> {
+    let sizes = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = sizes.split(' ').nth(1)?.parse().ok()?;
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok()??;
+    pages.checked_mul(u64::try_from(page).ok()?)
+}
+
 /// Sends `signal` to a process and everything that it started in its group, if it leads one.
 pub fn kill_group(pid: u32, signal: Signal) -> io::Result<()> {
     match killpg(id(pid)?, signal) {

@@ -20,7 +20,7 @@ use source::{Source, names, paths};
 
 /// Every room, in reading order, and the rooms above it that it may import. A room imports as
 /// little as it can; what is less than obvious has its reason.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("time", &[]),
     ("config", &[]),
     ("cluster", &["time", "config"]),
@@ -33,6 +33,11 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ),
     (
         "replay",
+        &["time", "config", "cluster", "failover", "lookout", "format"],
+    ),
+    // What is shown to operators, in one value.
+    (
+        "status",
         &["time", "config", "cluster", "failover", "lookout", "format"],
     ),
     // Every daemon of a cluster, in a world of its own making, told as timelines.
@@ -53,8 +58,8 @@ const ROOMS: [(&str, &[&str]); 16] = [
     (
         "daemon",
         &[
-            "time", "config", "cluster", "failover", "lookout", "format", "replay", "pg", "http",
-            "dns", "tls", "sys", "net",
+            "time", "config", "cluster", "failover", "lookout", "format", "status", "replay", "pg",
+            "http", "dns", "tls", "sys", "net",
         ],
     ),
     // `explain` asks a daemon for its decisions.
@@ -64,6 +69,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
             "time",
             "config",
             "format",
+            "status",
             "replay",
             "simulation",
             "http",
@@ -75,7 +81,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
 ];
 
 /// Rooms of facts in and values out.
-const PURE: [&str; 12] = [
+const PURE: [&str; 13] = [
     "time",
     "config",
     "cluster",
@@ -84,6 +90,7 @@ const PURE: [&str; 12] = [
     "format",
     "replay",
     "simulation",
+    "status",
     "pg",
     "http",
     "dns",

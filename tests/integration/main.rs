@@ -51,6 +51,7 @@ mod rotation;
 mod services;
 mod settings;
 mod simulating;
+mod status;
 mod stopping;
 mod syslog;
 mod timelines;

@@ -132,7 +132,7 @@ fn serves_what_readers_of_a_mixed_fleet_rely_on() {
     );
     assert_eq!(ask("POST", "/check").status, 204);
     assert_eq!(
-        (ask("GET", "/").status, ask("GET", "/check").status),
+        (ask("GET", "/elsewhere").status, ask("GET", "/check").status),
         (404, 405)
     );
 }
