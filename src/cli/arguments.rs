@@ -14,6 +14,7 @@ pub(super) enum Invocation {
     Run(PathBuf),
     Explain(PathBuf),
     Status(StatusOptions),
+    History(StatusOptions),
     CheckConfig(PathBuf),
     Replay(Replay),
     /// As a helper of the daemon: print the addresses of this name.
@@ -54,6 +55,10 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Value(name) if name == "status" && invocation.is_none() => {
                 let options = status::parse(&mut parser)?;
                 return Ok(options.map_or(Invocation::Help, Invocation::Status));
+            }
+            Value(name) if name == "history" && invocation.is_none() => {
+                let options = status::parse(&mut parser)?;
+                return Ok(options.map_or(Invocation::Help, Invocation::History));
             }
             Value(name) if name == "simulate" && invocation.is_none() => {
                 Invocation::Simulate(simulate::parse(&mut parser)?)

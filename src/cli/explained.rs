@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::output::aligned;
 use crate::format::{Ballot, Decision, DecisionFigures, Evidence, Lag, Primary, Standby};
 use crate::sys::text::escape_controls;
 use crate::time::WallTime;
@@ -33,7 +34,7 @@ pub fn text(source: &str, decisions: &[Decision], now: WallTime) -> String {
 }
 
 fn add_figures(lines: &mut Vec<String>, figures: &DecisionFigures) {
-    let standbys = figures.standbys.iter().map(standby).collect();
+    let standbys: Vec<_> = figures.standbys.iter().map(standby).collect();
     section(lines, "primary", figures.primaries.iter().map(primary));
     section(
         lines,
@@ -41,7 +42,7 @@ fn add_figures(lines: &mut Vec<String>, figures: &DecisionFigures) {
         figures.evidence.iter().map(evidence),
     );
     section(lines, "lag of this node", figures.lag.iter().map(lag));
-    section(lines, "standbys", aligned(standbys));
+    section(lines, "standbys", aligned(&standbys));
     section(lines, "votes", figures.votes.iter().flat_map(votes));
     section(
         lines,
@@ -149,7 +150,7 @@ fn before(earlier: &[Decision], now: WallTime) -> Vec<String> {
             shown(&newest.sentence).into_owned(),
         ]
     };
-    aligned(rows.iter().map(row).collect())
+    aligned(&rows.iter().map(row).collect::<Vec<_>>())
 }
 
 fn age(decision: &Decision, now: WallTime) -> String {
@@ -157,25 +158,6 @@ fn age(decision: &Decision, now: WallTime) -> String {
         Some(at) => format!("{:.1} s ago", now.since(at).as_secs_f64()),
         None => "at an unknown time".to_owned(),
     }
-}
-
-/// Rows with aligned columns.
-fn aligned(rows: Vec<Vec<String>>) -> Vec<String> {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| Some(row.get(column)?.chars().count()))
-            .max()
-    };
-    let widths: Vec<_> = (0..columns)
-        .map(|column| width(column).unwrap_or_default().min(WIDEST_COLUMN))
-        .collect();
-    let padded = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths);
-        let cells = cells.map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ")
-    };
-    rows.iter().map(padded).collect()
 }
 
 /// A text of the daemon with control characters escaped, or `?`.
@@ -187,8 +169,6 @@ fn clean(text: &str) -> String {
     escape_controls(text).into_owned()
 }
 
-/// In characters. A longer cell shifts its own row only.
-const WIDEST_COLUMN: usize = 200;
 /// Rows of earlier decisions.
 const MAX_EARLIER: usize = 8;
 

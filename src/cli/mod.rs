@@ -10,6 +10,7 @@ mod current_master;
 mod daemon_client;
 mod explain;
 pub mod explained;
+mod history;
 mod output;
 mod replay;
 mod simulate;
@@ -33,6 +34,7 @@ pub fn main() -> ExitCode {
         Ok(Invocation::Replay(options)) => replay::main(&options),
         Ok(Invocation::Simulate(options)) => simulate::main(&options),
         Ok(Invocation::Status(options)) => status::main(&options),
+        Ok(Invocation::History(options)) => history::main(&options),
         Ok(Invocation::Resolve(name)) => sys::resolve::main(&name),
         Ok(Invocation::Recovery) => daemon::recovery_main(),
         Ok(Invocation::Help) => output::print(USAGE),
@@ -57,6 +59,8 @@ Usage: pglookout CONFIG                 run the daemon
                                         print the state of the cluster and of its failover, as the daemon there
                                         sees it; without an argument: http://127.0.0.1:15000. Exit 0 healthy,
                                         1 degraded, 2 no primary, several, or no failover possible, 3 no answer
+       pglookout history [CONFIG | URL] [--from HOST[:PORT]] [--json]
+                                        print the changes of the primary that the daemons have seen
        pglookout explain CONFIG         print the last decision of the daemon with this file, and why
        pglookout --check-config CONFIG  print its errors and warnings; exit 0 if it can be used
        pglookout replay [--text | --verify] [--config CONFIG] FILE...

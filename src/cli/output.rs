@@ -1,5 +1,6 @@
 //! Output to the terminal. A stream that is closed or full is no reason to panic.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -32,6 +33,30 @@ pub(super) fn fail(text: impl Display) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Rows with aligned columns, control characters of their cells escaped.
+pub(super) fn aligned(rows: &[impl AsRef<[String]>]) -> Vec<String> {
+    let escaped = |row: &[String]| -> Vec<String> {
+        let cells = row.iter().map(|cell| escape_controls(cell));
+        cells.map(Cow::into_owned).collect()
+    };
+    let rows: Vec<_> = rows.iter().map(|row| escaped(row.as_ref())).collect();
+    let mut widths: Vec<usize> = Vec::new();
+    for row in &rows {
+        widths.resize(row.len().max(widths.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().min(WIDEST_COLUMN).max(*width);
+        }
+    }
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let padded: Vec<_> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
 /// With control characters escaped, line by line: names and reasons come from other programs.
 pub(super) fn escaped(text: &str) -> String {
     text.split('\n')
@@ -47,6 +72,8 @@ pub(super) fn usage_error(program: &str, error: &impl Display) -> ExitCode {
 }
 
 const WRONG_USAGE: u8 = 2;
+/// In characters. A longer cell shifts its own row only.
+const WIDEST_COLUMN: usize = 200;
 
 #[cfg(test)]
 mod tests {

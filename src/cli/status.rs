@@ -24,7 +24,7 @@ pub(super) struct StatusOptions {
     source: Option<String>,
     /// The host of a daemon, with or without a port.
     from: Option<String>,
-    json: bool,
+    pub(super) json: bool,
     watch: bool,
 }
 
@@ -91,13 +91,13 @@ pub(super) fn main(options: &StatusOptions) -> ExitCode {
     })
 }
 
-fn no_answer(reason: &str) -> ExitCode {
+pub(super) fn no_answer(reason: &str) -> ExitCode {
     output::print_error(reason);
     ExitCode::from(NO_ANSWER)
 }
 
 /// Where the daemon is.
-struct Target {
+pub(super) struct Target {
     host: String,
     port: u16,
     path: String,
@@ -105,7 +105,7 @@ struct Target {
 }
 
 impl Target {
-    fn new(options: &StatusOptions) -> Result<Self, String> {
+    pub(super) fn new(options: &StatusOptions) -> Result<Self, String> {
         let mut target = Self {
             host: LOOPBACK.to_owned(),
             port: DEFAULT_PORT,
@@ -137,7 +137,8 @@ impl Target {
         Ok(target)
     }
 
-    fn look(&self) -> Result<Look, String> {
+    /// From the state file where the daemon does not answer.
+    pub(super) fn look(&self) -> Result<Look, String> {
         let failure = match self.ask() {
             Ok(status) => {
                 let others = self.ask_others(&status);

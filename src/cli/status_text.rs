@@ -1,6 +1,6 @@
 //! A status as text for a terminal of 80 columns.
 
-use super::output::escaped;
+use super::output::{aligned, escaped};
 use super::status::{Look, Other};
 use crate::status::{Health, Node, Readiness, Role, Standing, Status};
 
@@ -105,22 +105,13 @@ fn table(look: &Look, paint: Paint) -> Vec<String> {
         ];
         (cells, (!observer.connected).then_some(YELLOW))
     }));
-    let mut widths = [0; 7];
-    for (cells, _) in &rows {
-        for (width, cell) in widths.iter_mut().zip(cells) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let line = |(cells, colour): (&[String; 7], Option<&str>)| {
-        let padded = cells.iter().zip(widths);
-        let padded = padded.map(|(cell, width)| format!("{cell:width$}"));
-        let text = escaped(&padded.collect::<Vec<_>>().join("  "));
-        let text = text.trim_end();
-        colour.map_or_else(|| text.to_owned(), |colour| paint.with(text, colour))
-    };
-    rows.iter()
-        .map(|(cells, colour)| line((cells, *colour)))
-        .collect()
+    let (cells, colours): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    let lines = aligned(&cells).into_iter().zip(colours);
+    let painted = lines.map(|(line, colour)| match colour {
+        Some(colour) => paint.with(&line, colour),
+        None => line,
+    });
+    painted.collect()
 }
 
 fn colour(node: &Node) -> Option<&'static str> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::environment::Environment;
+use super::events::read_event_filter;
 use super::nodes::{read_names, read_nodes, read_observers, read_own, read_priorities};
 use super::problem::{Findings, Problem};
 use super::reader::{Reader, Span, kind};
@@ -117,6 +118,8 @@ fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
         quorum: read_quorum(reader),
         ranking: read_ranking(reader),
         over_warning_limit_command: reader.command("over_warning_limit_command"),
+        event_command: reader.command("event_command"),
+        event_filter: read_event_filter(reader),
         never_promote: read_names(reader, "never_promote_these_nodes", true),
         failover_priorities: read_priorities(reader),
         known_gone: read_names(reader, "known_gone_nodes", false),

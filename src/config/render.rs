@@ -81,6 +81,8 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
         "failover_ranking": config.ranking.name(),
         "over_warning_limit_command":
             command("over_warning_limit_command", config.over_warning_limit_command.as_ref(), hidden),
+        "event_command": command("event_command", config.event_command.as_ref(), hidden),
+        "event_filter": config.event_filter,
         "never_promote_these_nodes": names(&config.never_promote),
         "failover_priorities": priorities(config),
         "known_gone_nodes": names(&config.known_gone),

@@ -55,6 +55,10 @@ pub struct Config {
     pub ranking: Ranking,
     /// `over_warning_limit_command`; `None` when empty or null.
     pub over_warning_limit_command: Option<CommandLine>,
+    /// `event_command`; `None` when empty.
+    pub event_command: Option<CommandLine>,
+    /// `event_filter`: names of events and severities; empty: every event.
+    pub event_filter: BTreeSet<String>,
     /// `never_promote_these_nodes`.
     pub never_promote: BTreeSet<NodeName>,
     /// `failover_priorities`; a node that is not listed has 0.

@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 
 use super::registry::{Owner, Registry};
 use crate::lookout::{CommandId, CommandPurpose};
-use crate::sys::child::{Child, Reading, own_program};
+use crate::sys::child::{Child, Invocation, Reading, own_program};
 use crate::sys::forked::{FileOp, FileWriter};
 use crate::sys::process::InheritedLimit;
 use crate::time::Monotonic;
@@ -51,6 +51,8 @@ pub(super) enum Task {
         id: CommandId,
         purpose: CommandPurpose,
     },
+    /// `event_command`.
+    Notification,
     LookUp(String),
     RecoverySettings,
 }
@@ -78,15 +80,11 @@ impl Children {
     pub(super) fn start(
         &mut self,
         task: Task,
-        argv: &[impl AsRef<OsStr>],
-        input: Option<&[u8]>,
+        run: &Invocation<'_, impl AsRef<OsStr>>,
         time_limit: TimeLimit,
         registry: &mut Registry,
     ) -> io::Result<u32> {
-        let child = match input {
-            Some(input) => Child::start_with_input(argv, input, self.limit)?,
-            None => Child::start(argv, self.limit)?,
-        };
+        let child = Child::start(run, self.limit)?;
         let token = registry.register(&child, Owner::Child, Interest::READABLE)?;
         let pid = child.id();
         let program = Program {
@@ -283,7 +281,7 @@ impl Program {
             Task::RecoverySettings if !was_overdue => {
                 log::error!("reading the recovery settings exceeded its time limit: check the disk")
             }
-            Task::RecoverySettings | Task::LookUp(_) => {}
+            Task::RecoverySettings | Task::Notification | Task::LookUp(_) => {}
         }
     }
 

@@ -7,24 +7,78 @@ use std::time::Duration;
 use super::children::{Exit, Task, TimeLimit};
 use super::io::Io;
 use crate::config::{CommandLine, Config};
-use crate::lookout::{CommandId, CommandOutcome, CommandPurpose, Event};
-use crate::lookout::{FailoverOutcome, Memory, PastFailover, PreviousCommand, Process};
+use crate::lookout::{
+    CommandId, CommandOutcome, CommandPurpose, Event, FailoverOutcome, Lookout, Memory,
+    PastFailover, PreviousCommand, Process,
+};
+use crate::sys::child::Invocation;
 use crate::sys::process;
 use crate::time::Monotonic;
+
+/// What a command is told in its environment: who runs it for what, and the primary that it is about,
+/// which for `failover_command` is the one that is lost.
+pub(super) fn variables(purpose: CommandPurpose, lookout: &Lookout) -> Vec<(&'static str, String)> {
+    let config = lookout.config();
+    let round = lookout.last_round();
+    let reason = round.map_or("", |round| round.decision.verdict.reason());
+    let mut variables = vec![
+        ("PGLOOKOUT_COMMAND", purpose.key().to_owned()),
+        ("PGLOOKOUT_NODE", lookout.daemon().to_owned()),
+        ("PGLOOKOUT_REASON", reason.to_owned()),
+    ];
+    let Some(primary) = lookout.primary() else {
+        return variables;
+    };
+    let host = config
+        .nodes
+        .get(primary)
+        .and_then(|info| info.hosts.first());
+    let last = lookout.state().history.last_primary.as_ref();
+    let last = last.filter(|last| last.node == *primary);
+    let lsn = last.and_then(|last| last.lsn);
+    let timeline = last.and_then(|last| last.timeline);
+    let names = match purpose {
+        CommandPurpose::Failover => [
+            "PGLOOKOUT_OLD_PRIMARY",
+            "PGLOOKOUT_OLD_PRIMARY_HOST",
+            "PGLOOKOUT_OLD_PRIMARY_PORT",
+        ],
+        CommandPurpose::LagWarning | CommandPurpose::FollowStop | CommandPurpose::FollowStart => [
+            "PGLOOKOUT_PRIMARY",
+            "PGLOOKOUT_PRIMARY_HOST",
+            "PGLOOKOUT_PRIMARY_PORT",
+        ],
+    };
+    let values = [
+        Some(primary.to_string()),
+        host.map(|host| host.name.clone()),
+        host.map(|host| host.port.to_string()),
+    ];
+    let known = names.into_iter().zip(values);
+    variables.extend(known.filter_map(|(name, value)| Some((name, value?))));
+    let lsn = lsn.map(|lsn| ("PGLOOKOUT_LSN", lsn.to_string()));
+    let timeline = timeline.map(|timeline| ("PGLOOKOUT_TIMELINE", timeline.to_string()));
+    variables.extend(lsn.into_iter().chain(timeline));
+    variables
+}
 
 /// Starts a command, to be ended after `timeout`. An event names its process, or why it was not
 /// started.
 pub(super) fn start(
-    id: CommandId,
-    purpose: CommandPurpose,
+    (id, purpose): (CommandId, CommandPurpose),
     command: &CommandLine,
+    variables: &[(&'static str, String)],
     timeout: Option<Duration>,
     io: &mut Io,
 ) {
     let task = Task::Command { id, purpose };
     let deadline = timeout.map(|timeout| io.now.mono + timeout);
     let limit = TimeLimit::terminate_at(deadline);
-    match io.start_program(task, &command.argv, None, limit) {
+    let run = Invocation {
+        variables,
+        ..Invocation::of(&command.argv)
+    };
+    match io.start_program(task, &run, limit) {
         Ok(pid) => {
             log::info!("{} started (pid {pid})", purpose.key());
             let process = process_of(pid);

@@ -12,6 +12,7 @@ use super::tls_files::TlsFiles;
 use super::tls_settings::TrustCache;
 use crate::dns;
 use crate::lookout::{Event, Metric, Trouble};
+use crate::sys::child::Invocation;
 use crate::sys::process::{is_init, reap_orphan};
 use crate::time::{Monotonic, Now};
 
@@ -43,18 +44,17 @@ impl Io {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Starts a program, which may read `input`, and returns its process id.
+    /// Starts a program and returns its process id.
     pub(super) fn start_program(
         &mut self,
         task: Task,
-        argv: &[impl AsRef<OsStr>],
-        input: Option<&[u8]>,
+        run: &Invocation<'_, impl AsRef<OsStr>>,
         limit: TimeLimit,
     ) -> io::Result<u32> {
         let Self {
             children, registry, ..
         } = self;
-        children.start(task, argv, input, limit, registry)
+        children.start(task, run, limit, registry)
     }
 
     /// As process 1 of a container this one inherits what others leave behind.

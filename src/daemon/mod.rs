@@ -17,6 +17,7 @@ mod io;
 mod listening;
 mod maintenance;
 mod names;
+mod notifier;
 mod page;
 mod pages;
 mod peers;
@@ -46,6 +47,7 @@ use file_writes::FileWrites;
 use flight_recorder::FlightRecorder;
 use io::Io;
 use maintenance::Maintenance;
+use notifier::Notifier;
 use pages::Served;
 use peers::{NodeConversation, ObserverConversation, Peers};
 use readers::ReadRequest;
@@ -64,7 +66,7 @@ use crate::sys::clock::{self, Clock};
 use crate::sys::forked::FileOp;
 use crate::sys::signals::{Signal, Signals};
 use crate::sys::text::escape_controls;
-use crate::time::{Monotonic, timestamp};
+use crate::time::{Monotonic, Now, timestamp};
 
 struct Daemon {
     poll: Poll,
@@ -89,6 +91,7 @@ struct Daemon {
     maintenance: Maintenance,
     alerts: Alerts,
     counts: Counts,
+    notifier: Notifier,
     started_at: Monotonic,
     reload: Reload,
 }
@@ -168,6 +171,7 @@ impl Daemon {
             counts,
             started_at,
             poll: _,
+            notifier: _,
             signals: _,
             max_descriptors: _,
             recorder: _,
@@ -260,6 +264,10 @@ impl Daemon {
                     let outcome = commands::outcome(exit);
                     self.io.events.push(Event::CommandExited { id, outcome });
                 }
+                Task::Notification => {
+                    let config = self.lookout.config();
+                    self.notifier.finished(exit, config, &mut self.io);
+                }
                 Task::LookUp(name) => {
                     names::finished(&name, &exit, &mut self.io);
                     found_names = true;
@@ -334,7 +342,11 @@ impl Daemon {
         effects
             .iter()
             .for_each(|effect| counts.effect(effect, now.mono));
+        let is_shown = effects.iter().any(changes_status);
         self.carry_out(effects);
+        if is_shown && self.lookout.config().event_command.is_some() {
+            self.notify(now);
+        }
         // After the effects: a slow disk does not delay them.
         self.recorder.write(&self.lookout, now);
     }
@@ -360,7 +372,10 @@ impl Daemon {
                     purpose,
                     command,
                     timeout,
-                } => commands::start(id, purpose, &command, timeout, io),
+                } => {
+                    let variables = commands::variables(purpose, &self.lookout);
+                    commands::start((id, purpose), &command, &variables, timeout, io);
+                }
                 Effect::PrepareFollow {
                     primary,
                     conninfo,
@@ -394,6 +409,19 @@ impl Daemon {
         }
     }
 
+    /// Tells `event_command` what has changed.
+    fn notify(&mut self, now: Now) {
+        let served = Served {
+            lookout: &self.lookout,
+            alerts: &self.alerts,
+            counts: &self.counts,
+            started_at: self.started_at,
+        };
+        let status = self.web.clients.pages.make_status(served, now);
+        self.notifier
+            .follow(&status, self.lookout.config(), &mut self.io);
+    }
+
     fn write_alert(&mut self, alert: Alert, op: FileOp) {
         let directory = &self.lookout.config().alert_dir;
         let path = directory.join(format::alert_file(alert));
@@ -420,6 +448,22 @@ impl Daemon {
         self.nodes.hang_up(&mut self.io);
         log::info!("stopped");
         crate::sys::log::flush();
+    }
+}
+
+/// What operators are shown is looked at when something was decided or done.
+fn changes_status(effect: &Effect) -> bool {
+    match effect {
+        Effect::Decided { .. }
+        | Effect::RunCommand { .. }
+        | Effect::RaiseAlert { .. }
+        | Effect::ClearAlert(_) => true,
+        Effect::ProbeNode { .. }
+        | Effect::ProbeObserver { .. }
+        | Effect::PrepareFollow { .. }
+        | Effect::Save(_)
+        | Effect::Measure(_)
+        | Effect::Log { .. } => false,
     }
 }
 

@@ -9,6 +9,7 @@ use super::children::{Exit, Task, TimeLimit, helper};
 use super::io::Io;
 use crate::config::{Config, HostAddress, SyslogAddress};
 use crate::dns::{self, Address};
+use crate::sys::child::Invocation;
 use crate::time::Monotonic;
 
 /// The addresses of `name`, never none; `Ok(None)` while it is being looked up. Starts a look-up if
@@ -35,7 +36,7 @@ fn ask(name: &str, io: &mut Io) -> dns::Answer {
     if known.wants_lookup {
         let limit = TimeLimit::kill_after(LOOK_UP_TIME, now);
         let task = Task::LookUp(name.to_owned());
-        let started = io.start_program(task, &helper(&["--resolve", name]), None, limit);
+        let started = io.start_program(task, &Invocation::of(&helper(&["--resolve", name])), limit);
         known.failure = started.err().map(|error| {
             let reason = format!("cannot start a process to resolve names: {error}");
             io.names.finished(name, Err(reason.clone()), now);

@@ -125,7 +125,7 @@ impl Pages {
         self.lag.next_at()
     }
 
-    fn make_status(&mut self, served: Served<'_>, now: Now) -> Status {
+    pub(super) fn make_status(&mut self, served: Served<'_>, now: Now) -> Status {
         let Served {
             lookout, alerts, ..
         } = served;

@@ -27,6 +27,7 @@ use super::io::Io;
 use crate::config::{Keywords, NodeName};
 use crate::format::recovery;
 use crate::lookout::{Event, FollowOutcome};
+use crate::sys::child::Invocation;
 use crate::sys::clock;
 use crate::sys::files::read_at_most;
 use crate::sys::text::escape_controls;
@@ -43,7 +44,13 @@ pub(super) fn start(primary: &NodeName, conninfo: &Keywords, data_directory: Pat
     let limit = TimeLimit::kill_after(HELPER_TIME, io.now.mono);
     let (argv, task) = (helper(&["--recovery"]), Task::RecoverySettings);
     let input = serde_json::to_vec(&job).map_err(io::Error::from);
-    let started = input.and_then(|input| io.start_program(task, &argv, Some(&input), limit));
+    let started = input.and_then(|input| {
+        let run = Invocation {
+            input: Some(&input),
+            ..Invocation::of(&argv)
+        };
+        io.start_program(task, &run, limit)
+    });
     if let Err(error) = started {
         let reason = format!("cannot start a process to read the recovery settings: {error}");
         let outcome = FollowOutcome::Failed(reason);

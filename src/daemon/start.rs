@@ -17,6 +17,7 @@ use super::file_writes::FileWrites;
 use super::flight_recorder::FlightRecorder;
 use super::io::Io;
 use super::maintenance::Maintenance;
+use super::notifier::Notifier;
 use super::peers::Peers;
 use super::readers::Readers;
 use super::registry::{Owner, Registry};
@@ -100,6 +101,7 @@ fn start(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, S
         recorder: FlightRecorder::new(&lookout, &memory, now),
         clock,
         counts: Counts::default(),
+        notifier: Notifier::default(),
         started_at: now.mono,
         alerts: Alerts::new(&lookout.config().alert_dir),
         maintenance: Maintenance::new(&lookout.config().maintenance_mode_file),

@@ -9,7 +9,7 @@ use crate::cluster::{
     ReplicationSlot, Sighting,
 };
 use crate::config::NodeName;
-use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, PastPrimary};
+use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, PrimaryChange};
 use crate::time::timestamp;
 use crate::time::{Monotonic, WallTime};
 
@@ -156,6 +156,14 @@ pub(super) fn memory(mono: Option<Monotonic>) -> Memory {
         diverged_standby: true,
         primary_flapping: true,
         primary_not_writing: true,
+        changes: vec![PrimaryChange {
+            at: wall("2024-01-01T00:00:05.5Z"),
+            from: "q".into(),
+            to: "p".into(),
+            timeline: Some(7),
+            lsn: lsn("0/5000060"),
+            reason: Some("primary_unreachable".to_owned()),
+        }],
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use super::change::Change;
 use super::moment::{micros_of, moment, seconds, since};
 use crate::config::NodeName;
 use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, Process};
@@ -56,6 +57,8 @@ pub(super) struct MemoryForm {
     primary_flapping: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     primary_not_writing: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changes: Option<Readable<Vec<Change>>>,
     /// Keys of a newer version, or mistakes.
     #[serde(flatten, skip_serializing)]
     others: BTreeMap<String, IgnoredAny>,
@@ -195,6 +198,11 @@ impl MemoryForm {
             diverged_standby: memory.diverged_standby,
             primary_flapping: memory.primary_flapping,
             primary_not_writing: memory.primary_not_writing,
+            // Nothing is decided by them: a timeline needs none.
+            changes: match clocks {
+                Clocks::Absolute { .. } => part(memory.changes.iter().map(Change::from).collect()),
+                Clocks::Since(_) => None,
+            },
             others: BTreeMap::new(),
         }
     }
@@ -220,6 +228,8 @@ impl MemoryForm {
             .last_primary
             .and_then(|it| it.good("last_primary", odd));
         let witnesses = self.witnesses.and_then(|it| it.good("witnesses", odd));
+        let changes = self.changes.and_then(|it| it.good("changes", odd));
+        let changes = changes.unwrap_or_default().into_iter();
         let saved = self.saved.and_then(|it| it.good("saved", odd));
         let saved = saved.and_then(|at| clocks.read(at, "saved", odd));
         Read {
@@ -262,6 +272,7 @@ impl MemoryForm {
                 diverged_standby: self.diverged_standby,
                 primary_flapping: self.primary_flapping,
                 primary_not_writing: self.primary_not_writing,
+                changes: changes.filter_map(Change::read).collect(),
             },
         }
     }

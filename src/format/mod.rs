@@ -3,6 +3,7 @@
 //! metrics. Beside the mirror of the configuration file the only room that says master and xlog. It
 //! makes and reads text; files and connections are other rooms' business.
 
+mod change;
 mod decision;
 mod event;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod state_file;
 mod timeline;
 mod timeline_reader;
 
+pub use change::Change;
 pub use decision::{
     Ballot, Decision, DecisionFigures, Evidence, Lag, MissingVote, Primary, Standby, decisions_json,
 };

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::change::Change;
 use super::decision::Decision;
 use super::layout::indented;
 use super::memory::{Clocks, MemoryForm};
@@ -145,6 +146,16 @@ impl StateFile {
     /// The last decision, if one was written and can be read.
     pub fn decision(&self) -> Option<Decision> {
         Decision::deserialize(self.decision.as_ref()?.as_object()?.clone()).ok()
+    }
+
+    /// The last changes of the primary, the oldest first.
+    pub fn changes(&self) -> Vec<Change> {
+        let changes = self
+            .memory
+            .as_ref()
+            .and_then(|memory| memory.get("changes"));
+        let changes = changes.and_then(|changes| Vec::deserialize(changes).ok());
+        changes.unwrap_or_default()
     }
 
     /// What the last poll of each node found out; an entry that makes no sense is left out.

@@ -291,7 +291,9 @@ fn keys_of_the_original_look_as_it_shows_them() {
             "since": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"},
             "at": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"}},
         "witnesses": {"o1": ["p"]}, "went_first": "s1", "lag_warning": true, "failover_stuck": true,
-        "diverged_standby": true, "primary_flapping": true, "primary_not_writing": true})
+        "diverged_standby": true, "primary_flapping": true, "primary_not_writing": true,
+        "changes": [{"at": "2024-01-01T00:00:05.500Z", "from": "q", "to": "p", "timeline": 7, "lsn": "0/5000060",
+            "reason": "primary_unreachable"}]})
     );
     assert_eq!(file["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(file["decision"], Value::Null);

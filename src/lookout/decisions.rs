@@ -13,7 +13,8 @@ use super::schedule::Schedule;
 use super::turn::Turn;
 use super::watch::Watch;
 use super::{
-    Alert, CommandId, CommandOutcome, CommandPurpose, Effect, Look, Memory, Round, Rounds, round,
+    Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FailoverOutcome, Look, Memory, Round,
+    Rounds, round,
 };
 use crate::cluster::{DaemonState, NodeMap, NodeReport, NodeState, ObserverReport, ProbeFailure};
 use crate::config::{Config, NodeName, ObserverName};
@@ -159,10 +160,11 @@ impl Decisions {
         }
         let map = self.facts.map(config, now);
         if look == Look::Regular {
+            let reason = self.reason_of_promotion();
             if map.sole_primary().is_some() {
                 self.promotion.outage_over(now);
             }
-            if self.facts.remember_primary(&map, turn) {
+            if self.facts.remember_primary(&map, reason, config, turn) {
                 self.following.follow_another();
             }
         }
@@ -200,6 +202,18 @@ impl Decisions {
             self.promotion.start(primary, config, schedule, turn);
         }
         next
+    }
+
+    /// Why this daemon has promoted its node in this outage, if it has.
+    fn reason_of_promotion(&self) -> Option<&'static str> {
+        let (last, _) = self.promotion.memory();
+        last.filter(|last| last.outcome != FailoverOutcome::Failed)?;
+        let mut promotions = self.rounds.iter().filter_map(|round| {
+            let verdict = &round.decision.verdict;
+            matches!(verdict, Verdict::Promote { .. }).then(|| verdict.reason())
+        });
+        // A process that has been restarted since has no decisions.
+        Some(promotions.next().unwrap_or("failover"))
     }
 
     /// This node goes first, something keeps it from its promotion, and others can see so: they pass

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::memory::MAX_CHANGES;
 use super::round::primary_of;
 use super::turn::Turn;
-use super::{Alert, Contact, Effect, Memory, PastPrimary};
+use super::{Alert, Contact, Effect, Memory, PastPrimary, PrimaryChange};
 use crate::cluster::{ClusterState, Context, LastPrimary, NodeMap, Reached, Role, Witness};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::time::{Monotonic, Now};
@@ -24,6 +25,8 @@ pub(super) struct Facts {
     pub(super) started_at: Monotonic,
     /// What the previous process remembered was older than the limit.
     pub(super) memory_is_old: bool,
+    /// The last changes of the primary, the oldest first.
+    pub(super) changes: Vec<PrimaryChange>,
 }
 
 impl Facts {
@@ -47,6 +50,7 @@ impl Facts {
             nodes_changed_at: now.mono,
             started_at: now.mono,
             memory_is_old: memory.is_older_than(config.failover_lag, now),
+            changes: memory.changes.clone(),
         }
     }
 
@@ -148,6 +152,7 @@ impl Facts {
                 })
                 .collect(),
             saved: Some(Contact::of(now.mono, now)),
+            changes: self.changes.clone(),
             ..Memory::default()
         }
     }
@@ -178,8 +183,15 @@ impl Facts {
         NodeMap::new(config, &self.state, self.remembered.as_ref(), now)
     }
 
-    /// Remembers the primary of this round. Says whether it is another one.
-    pub(super) fn remember_primary(&mut self, map: &NodeMap, turn: &mut Turn<'_>) -> bool {
+    /// Remembers the primary of this round. Says whether it is another one. `reason`: why this daemon
+    /// has promoted its own node, if it did so in this outage.
+    pub(super) fn remember_primary(
+        &mut self,
+        map: &NodeMap,
+        reason: Option<&str>,
+        config: &Config,
+        turn: &mut Turn<'_>,
+    ) -> bool {
         if map.reached == Reached::Several {
             return false;
         }
@@ -190,7 +202,22 @@ impl Facts {
         };
         match &self.remembered {
             None => turn.info(format!("the primary is {primary}")),
-            Some(old) => turn.warning(format!("the primary is now {primary} (previously: {old})")),
+            Some(old) => {
+                turn.warning(format!("the primary is now {primary} (previously: {old})"));
+                let reason = reason.filter(|_| config.own_db.as_ref() == Some(&primary));
+                let last = self.state.history.last_primary.as_ref();
+                let last = last.filter(|last| last.node == primary);
+                self.changes.push(PrimaryChange {
+                    at: turn.now.wall,
+                    from: old.clone(),
+                    to: primary.clone(),
+                    timeline: self.state.timeline(&primary),
+                    lsn: last.and_then(|last| last.lsn),
+                    reason: reason.map(str::to_owned),
+                });
+                let surplus = self.changes.len().saturating_sub(MAX_CHANGES);
+                self.changes.drain(..surplus);
+            }
         }
         self.remembered = Some(primary);
         true

@@ -47,7 +47,29 @@ pub struct Memory {
     pub primary_flapping: bool,
     /// The alert `primary_not_writing` stands.
     pub primary_not_writing: bool,
+    /// The last changes of the primary, the oldest first.
+    pub changes: Vec<PrimaryChange>,
 }
+
+/// That another node became the primary, as this daemon saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrimaryChange {
+    /// When this daemon noticed.
+    pub at: WallTime,
+    /// The primary before.
+    pub from: NodeName,
+    /// The primary since.
+    pub to: NodeName,
+    /// The timeline of the new primary.
+    pub timeline: Option<u32>,
+    /// Its position when it was first seen as a primary.
+    pub lsn: Option<Lsn>,
+    /// Why this daemon promoted it; `None`: it did not, an operator or another daemon did.
+    pub reason: Option<String>,
+}
+
+/// So many changes of the primary are kept.
+pub(super) const MAX_CHANGES: usize = 50;
 
 /// The last primary, for a later process.
 #[derive(Clone, Debug, PartialEq)]

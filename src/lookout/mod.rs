@@ -33,7 +33,9 @@ use std::time::Duration;
 pub use effect::{Alert, CommandId, CommandPurpose, Effect, ProbeId, Saved};
 pub use event::{CommandOutcome, Event, FollowOutcome, GivenTurn, PreviousCommand};
 pub use log_once::{LogOnce, Repeated};
-pub use memory::{Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, Process};
+pub use memory::{
+    Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, PrimaryChange, Process,
+};
 pub use metric::{Metric, Trouble};
 pub use round::{Look, Round, Rounds};
 
@@ -235,6 +237,11 @@ impl Lookout {
     /// The remembered primary: `current_master`.
     pub fn primary(&self) -> Option<&NodeName> {
         self.decisions.facts.remembered.as_ref()
+    }
+
+    /// The last changes of the primary, the oldest first.
+    pub fn changes(&self) -> &[PrimaryChange] {
+        &self.decisions.facts.changes
     }
 
     /// The last decisions.

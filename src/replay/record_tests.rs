@@ -370,6 +370,7 @@ fn a_header_has_what_was_remembered_and_maintenance() {
         diverged_standby: true,
         primary_flapping: true,
         primary_not_writing: true,
+        changes: Vec::new(),
     };
     let mut recorder = recorder();
     recorder.push_turn(true, None, now(9));

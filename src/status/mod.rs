@@ -6,6 +6,7 @@
 
 mod alert;
 mod counts;
+mod events;
 mod headline;
 mod lag_history;
 mod metrics;
@@ -19,13 +20,14 @@ use serde::{Deserialize, Serialize};
 
 pub use alert::{RaisedAlert, StandingAlert};
 pub use counts::Counts;
+pub use events::{Event, Patiences, Severity, Watcher, event_names};
 pub use lag_history::LagHistory;
 pub use metrics::{Usage, metrics};
 pub use node::{Daemon, Node, Role, Standing};
 
 use crate::cluster::NodeMap;
 use crate::failover::Prospect;
-use crate::format::{Ballot, Decision};
+use crate::format::{Ballot, Change, Decision};
 use crate::lookout::Lookout;
 use crate::time::{Monotonic, Now, timestamp};
 
@@ -59,6 +61,8 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// The last decision, without its figures but for what would change it.
     pub decision: Option<Decision>,
+    /// The last changes of the primary, the newest first.
+    pub changes: Vec<Change>,
 }
 
 /// The cluster in a line.
@@ -188,6 +192,7 @@ impl Status {
             problems,
             warnings: warnings.unwrap_or_default(),
             decision: round.map(headline::last_decision),
+            changes: lookout.changes().iter().rev().map(Change::from).collect(),
         };
         status.cluster = headline::cluster(view, &status);
         status

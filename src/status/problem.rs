@@ -10,7 +10,7 @@ pub(super) fn all(nodes: &[Node], observers: &[Observer]) -> Vec<String> {
     problems
 }
 
-fn of_node(node: &Node) -> Option<String> {
+pub(super) fn of_node(node: &Node) -> Option<String> {
     let (name, role) = (&node.name, node.role.name());
     let why = node.failure.as_ref();
     let why = why.map_or_else(String::new, |why| format!(": {why}"));

@@ -1,16 +1,18 @@
 //! What is shown of which facts; see `cluster::scenario`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
-use crate::cluster::scenario::{Polled, at, config, polled};
+use crate::cluster::scenario::{Polled, at, config as configured, polled};
+use crate::config;
 use crate::lookout::{Alert, Event, GivenTurn, Look, Memory};
 use crate::time::WallTime;
 
 /// After these facts and a decision at 20 s, of the daemon of s2 or another.
 fn status_with(settings: &str, facts: &str, maintenance: bool) -> Status {
     let start = at(0.0);
-    let config = Arc::new(config(settings));
+    let config = Arc::new(configured(settings));
     let mut lookout = Lookout::with_given_turns(config, &Memory::default(), start);
     let mut turn = |event, now| {
         lookout.turn([event], maintenance, now, &mut Vec::new());
@@ -300,4 +302,76 @@ fn the_lag_of_half_an_hour_is_kept() {
     history.sample(&[], at(0.0).mono, at(0.0).wall);
     let page: serde_json::Value = serde_json::from_slice(&history.to_json()).unwrap();
     assert_eq!(page["lag_bytes"], serde_json::json!({}));
+}
+
+/// Names of the events that these statuses bring one after the other, a second apart.
+fn events(watcher: &mut Watcher, statuses: &[&Status], from: f64) -> Vec<String> {
+    let patience = Patiences {
+        polls: Duration::from_secs(2),
+        limit: Duration::from_secs(5),
+    };
+    let mut found = Vec::new();
+    for (number, status) in (0_u32..).zip(statuses) {
+        let now = at(from + f64::from(number)).mono;
+        for event in watcher.follow(status, patience, now) {
+            let subject = event.subject.unwrap_or_default();
+            found.push(format!("{} {subject}", event.event).trim_end().to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn conditions_are_reported_when_they_begin_and_end() {
+    let well = status(WELL);
+    let lost = status(&format!(
+        "{WELL}; 19.5 s1 unreachable; 19.6 p unreachable; 19.5 o1 at 19: p=lost@19,19; 19.5 o2 at 19: p=lost@19,19"
+    ));
+    let mut watcher = Watcher::default();
+    assert_eq!(events(&mut watcher, &[&well, &well], 0.0), [""; 0]);
+    // The primary's loss at once, a standby's once it has lasted, each once.
+    assert_eq!(events(&mut watcher, &[&lost], 2.0), ["primary_lost"]);
+    assert_eq!(
+        events(&mut watcher, &[&lost, &lost, &lost], 3.0),
+        ["node_lost s1"]
+    );
+    assert_eq!(
+        events(&mut watcher, &[&well], 6.0),
+        ["primary_back", "node_back s1"]
+    );
+    // What was over before it was reported never was.
+    assert_eq!(
+        events(&mut watcher, &[&lost, &well], 7.0),
+        ["primary_lost", "primary_back"]
+    );
+    let starting = status("19 p primary 0/50");
+    assert_eq!(events(&mut watcher, &[&starting], 9.0), [""; 0]);
+}
+
+#[test]
+fn the_steps_of_a_failover_are_reported() {
+    let mut well = status(WELL);
+    let mut watcher = Watcher::default();
+    assert_eq!(events(&mut watcher, &[&well], 0.0), [""; 0]);
+    let own = well.nodes.iter_mut().find(|node| node.own).unwrap();
+    own.daemon.as_mut().unwrap().state = "promoting".to_owned();
+    let promoting = well.clone();
+    assert_eq!(
+        events(&mut watcher, &[&promoting, &promoting], 1.0),
+        ["failover_started"]
+    );
+    let own = well.nodes.iter_mut().find(|node| node.own).unwrap();
+    (own.role, own.connected) = (Role::Primary, true);
+    well.cluster.primary = Some("s2".to_owned());
+    let found = events(&mut watcher, &[&well, &well], 3.0);
+    assert_eq!(found, ["failover_done", "primary_changed s2"]);
+}
+
+#[test]
+fn every_name_of_an_event_can_be_filtered() {
+    let mut names: Vec<_> = event_names().collect();
+    let mut known = config::EVENT_NAMES.to_vec();
+    names.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(names, known);
 }

@@ -46,6 +46,7 @@ impl Status {
             },
             nodes: nodes.collect(),
             decision: file.decision(),
+            changes: file.changes().into_iter().rev().collect(),
             ..Self::default()
         }
     }

@@ -53,35 +53,57 @@ pub enum Reading {
     Ended,
 }
 
-impl Child {
-    /// Starts `argv`, program first, found on `PATH` if it has no slash.
-    ///
-    /// Returns when the program runs or could not be started: std waits for the exec, which for a
-    /// program on a local disk is a matter of a millisecond. That is the one wait in this file.
-    pub fn start<S: AsRef<OsStr>>(argv: &[S], limit: Option<InheritedLimit>) -> io::Result<Self> {
-        Self::start_reading(argv, nothing_to_read("/dev/null")?, limit)
+/// What is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Invocation<'a, S> {
+    /// Program first, found on `PATH` if it has no slash.
+    pub argv: &'a [S],
+    /// What it may read, which may be a secret: it is seen in no list of processes. It must fit into
+    /// a pipe, because nothing here waits for the reader.
+    pub input: Option<&'a [u8]>,
+    /// What is added to its environment.
+    pub variables: &'a [(&'static str, String)],
+}
+
+impl<'a, S: AsRef<OsStr>> Invocation<'a, S> {
+    /// Of these words and nothing else.
+    pub fn of(argv: &'a [S]) -> Self {
+        Self {
+            argv,
+            input: None,
+            variables: &[],
+        }
     }
 
-    /// The same with something to read, which may be a secret: it is seen in no list of processes.
-    /// It must fit into a pipe, because nothing here waits for the reader.
-    pub fn start_with_input<S: AsRef<OsStr>>(
-        argv: &[S],
-        input: &[u8],
-        limit: Option<InheritedLimit>,
-    ) -> io::Result<Self> {
+    fn stdin(&self) -> io::Result<Stdio> {
+        let Some(input) = self.input else {
+            return nothing_to_read("/dev/null");
+        };
         let (theirs, ours) = pipe2(OFlag::O_CLOEXEC)?;
         let mut ours = Sender::from(ours);
         ours.set_nonblocking(true)?;
         ours.write_all(input)?;
-        Self::start_reading(argv, theirs.into(), limit)
+        Ok(theirs.into())
+    }
+}
+
+impl Child {
+    /// Returns when the program runs or could not be started: std waits for the exec, which for a
+    /// program on a local disk is a matter of a millisecond. That is the one wait in this file.
+    pub fn start<S: AsRef<OsStr>>(
+        run: &Invocation<'_, S>,
+        limit: Option<InheritedLimit>,
+    ) -> io::Result<Self> {
+        Self::start_reading(run, run.stdin()?, limit)
     }
 
     fn start_reading<S: AsRef<OsStr>>(
-        argv: &[S],
+        run: &Invocation<'_, S>,
         stdin: Stdio,
         limit: Option<InheritedLimit>,
     ) -> io::Result<Self> {
-        let (program, arguments) = argv
+        let (program, arguments) = run
+            .argv
             .split_first()
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
         // Both ends close on exec: the child keeps copies as 1 and 2 alone, so that the pipe ends
@@ -90,8 +112,10 @@ impl Child {
         let pipe = Receiver::from(ours);
         pipe.set_nonblocking(true)?;
         let mut command = cleansed(program.as_ref(), limit);
+        let variables = run.variables.iter();
         command
             .args(arguments)
+            .envs(variables.map(|(name, value)| (*name, value)))
             .stdin(stdin)
             .stdout(theirs.try_clone()?)
             .stderr(theirs);

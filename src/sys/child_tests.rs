@@ -13,8 +13,21 @@ use crate::sys::clock;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+fn start(argv: &[&str]) -> io::Result<Child> {
+    Child::start(&Invocation::of(argv), None)
+}
+
+/// `cat`, which is given this to read.
+fn with_input(input: &[u8]) -> io::Result<Child> {
+    let run = Invocation {
+        input: Some(input),
+        ..Invocation::of(&["cat"])
+    };
+    Child::start(&run, None)
+}
+
 fn sh(script: &str) -> Child {
-    Child::start(&["sh", "-c", script], None).unwrap()
+    start(&["sh", "-c", script]).unwrap()
 }
 
 fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
@@ -57,26 +70,30 @@ fn both_outputs_and_the_status_come_home() {
 
 #[test]
 fn input_is_read_to_its_end_and_must_fit_into_a_pipe() {
-    let (_, lines) = run(&mut Child::start_with_input(&["cat"], b"one\ntwo", None).unwrap());
+    let (_, lines) = run(&mut with_input(b"one\ntwo").unwrap());
     assert_eq!(lines, ["one", "two"]);
-    assert!(Child::start_with_input(&["cat"], &[b'x'; 1 << 20], None).is_err());
+    assert!(with_input(&[b'x'; 1 << 20]).is_err());
+}
+
+#[test]
+fn variables_are_added_to_the_environment() {
+    let run_it = Invocation {
+        variables: &[("PGLOOKOUT_EVENT", "a b$HOME".to_owned())],
+        ..Invocation::of(&["sh", "-c", "echo \"$PGLOOKOUT_EVENT\"; echo ${PATH:+path}"])
+    };
+    let (_, lines) = run(&mut Child::start(&run_it, None).unwrap());
+    assert_eq!(lines, ["a b$HOME", "path"]);
 }
 
 #[test]
 fn arguments_are_not_seen_by_a_shell() {
-    let (_, lines) = run(&mut Child::start(&["echo", "$HOME *", "a  b"], None).unwrap());
+    let (_, lines) = run(&mut start(&["echo", "$HOME *", "a  b"]).unwrap());
     assert_eq!(lines, ["$HOME * a  b"]);
 }
 
 #[test]
 fn what_cannot_be_started_is_an_error_with_the_reason() {
-    let check = |argv: &[&str], kind| {
-        assert_eq!(
-            Child::start(argv, None).unwrap_err().kind(),
-            kind,
-            "{argv:?}"
-        )
-    };
+    let check = |argv: &[&str], kind| assert_eq!(start(argv).unwrap_err().kind(), kind, "{argv:?}");
     check(&["/no/such/program"], io::ErrorKind::NotFound);
     check(&["no-such-program-anywhere"], io::ErrorKind::NotFound);
     check(&["/etc/passwd"], io::ErrorKind::PermissionDenied);
@@ -136,9 +153,9 @@ fn no_descriptor_of_ours_is_inherited() {
 #[test]
 fn without_dev_null_there_is_still_nothing_to_read() {
     for null in ["/dev/null", "/no/such/device"] {
-        let cat = ["cat"].as_slice();
+        let cat = Invocation::of(&["cat"]);
         let (status, lines) =
-            run(&mut Child::start_reading(cat, nothing_to_read(null).unwrap(), None).unwrap());
+            run(&mut Child::start_reading(&cat, nothing_to_read(null).unwrap(), None).unwrap());
         assert!(
             status.success() && lines.is_empty(),
             "{null}: {status}: {lines:?}"
@@ -155,7 +172,11 @@ fn has_a_process_group_of_its_own_and_the_limit_that_we_were_given() {
         soft: 123,
         hard: 456,
     };
-    let mut child = Child::start(&["sh", "-c", "ulimit -Sn; ulimit -Hn"], Some(limit)).unwrap();
+    let mut child = Child::start(
+        &Invocation::of(&["sh", "-c", "ulimit -Sn; ulimit -Hn"]),
+        Some(limit),
+    )
+    .unwrap();
     assert_eq!(run(&mut child).1, ["123", "456"]);
 }
 
