@@ -56,6 +56,7 @@ fn commands(config: &Config, search_path: &[PathBuf]) -> Vec<Problem> {
             "over_warning_limit_command",
             config.over_warning_limit_command.as_ref(),
         ),
+        ("event_command", config.event_command.as_ref()),
         (
             "pg_start_command",
             follow.map(|follow| &follow.start_command),
@@ -143,10 +144,12 @@ mod tests {
         let absent = "the program \"/none/x\" does not exist: correct the path or install it";
         check(
             r#""autofollow": true, "primary_conninfo_template": "", "pg_start_command": "/none/x",
-            "pg_stop_command": ["/none/x", "y"], "over_warning_limit_command": "/none/x""#,
+            "pg_stop_command": ["/none/x", "y"], "over_warning_limit_command": "/none/x",
+            "event_command": "/none/x""#,
             &[],
             &[
                 &format!("over_warning_limit_command: {absent}"),
+                &format!("event_command: {absent}"),
                 &format!("pg_start_command: {absent}"),
                 &format!("pg_stop_command: {absent}"),
             ],

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::look::Look;
 use super::output;
-use super::status::{Look, StatusOptions, Target, no_answer};
+use super::status::{StatusOptions, no_answer};
 use crate::format::Change;
 
 /// Exit 3 if nobody can be asked.
 pub(super) fn main(options: &StatusOptions) -> ExitCode {
-    let look = match Target::new(options).and_then(|target| target.look()) {
+    let look = match options.target().and_then(|target| target.look()) {
         Ok(look) => look,
         Err(reason) => return no_answer(&reason),
     };
@@ -97,7 +98,7 @@ fn text(changes: &[Known]) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::super::status::Other;
+    use super::super::look::Other;
     use super::*;
     use crate::status::Status;
 

@@ -11,6 +11,7 @@ mod daemon_client;
 mod explain;
 pub mod explained;
 mod history;
+mod look;
 mod output;
 mod replay;
 mod simulate;

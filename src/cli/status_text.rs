@@ -1,7 +1,7 @@
 //! A status as text for a terminal of 80 columns.
 
+use super::look::{Look, Other};
 use super::output::{aligned, escaped};
-use super::status::{Look, Other};
 use crate::status::{Health, Node, Readiness, Role, Standing, Status};
 
 /// Line by line, with control characters of what daemons report escaped.

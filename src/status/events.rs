@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Health, Node, Readiness, Role, Standing, Status};
+use super::model::{Health, Readiness, Status};
+use super::node::{Node, Role, Standing};
+use super::problem;
+use crate::format::alert_file;
+use crate::lookout::Alert;
 use crate::time::Monotonic;
 
 /// One event, as JSON on the command's standard input.
@@ -321,14 +325,17 @@ fn conditions(status: &Status) -> BTreeMap<Key, String> {
         }
     }
     for alert in &status.alerts {
-        let kind = match alert.name.as_str() {
+        let known = Alert::ALL.iter().find(|it| alert_file(**it) == alert.name);
+        let kind = match known {
             // Others say the same of each node.
-            "multiple_master_warning"
-            | "replication_delay_warning"
-            | "failover_has_happened"
-            | "diverged_standby" => continue,
-            "authentication_error" => Kind::Authentication,
-            "failover_failed" => Kind::FailoverFailed,
+            Some(
+                Alert::MultiplePrimaries
+                | Alert::ReplicationDelay
+                | Alert::FailoverHasHappened
+                | Alert::DivergedStandby,
+            ) => continue,
+            Some(Alert::AuthenticationError) => Kind::Authentication,
+            Some(Alert::FailoverFailed) => Kind::FailoverFailed,
             _ => Kind::Alert,
         };
         add(kind, &alert.name, alert.text.clone());
@@ -350,11 +357,7 @@ fn add_node(node: &Node, add: &mut impl FnMut(Kind, &str, String)) {
         _ => None,
     };
     if let Some(kind) = kind {
-        add(
-            kind,
-            name,
-            super::problem::of_node(node).unwrap_or_default(),
-        );
+        add(kind, name, problem::of_node(node).unwrap_or_default());
     }
     match daemon_state(node) {
         "gone" if node.connected => {

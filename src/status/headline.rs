@@ -1,6 +1,8 @@
 //! The two lines on top: the cluster, and the next failover.
 
-use super::{Cluster, Failover, Health, Readiness, Role, Standing, Status, View, seconds};
+use super::model::{Cluster, Failover, Health, Readiness, Status};
+use super::node::{Role, Standing};
+use super::view::{View, seconds};
 use crate::cluster::{Reached, Witness};
 use crate::failover::{Outlook, Prospect};
 use crate::format::{Decision, DecisionFigures};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Node;
+use super::node::Node;
 use crate::time::{Monotonic, WallTime, timestamp};
 
 /// Samples of the lag in bytes and seconds.

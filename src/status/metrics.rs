@@ -4,7 +4,9 @@
 use std::fmt::{Display, Write};
 
 use super::counts::{Counts, Polls, Total};
-use super::{Health, Node, Readiness, Role, Standing, Status};
+use super::model::{Health, Readiness, Status};
+use super::node::{Node, Role, Standing};
+use crate::cluster::Lsn;
 use crate::format;
 use crate::lookout::Alert;
 
@@ -119,76 +121,75 @@ fn of_failover(page: &mut Page, status: &Status) {
     page.sample(&[], status.votes.total);
 }
 
+type Gauge = (&'static str, &'static str, fn(&Node) -> Option<f64>);
+
+/// One sample for each node of which it is known.
+const OF_NODES: [Gauge; 10] = [
+    ("up", "1 if the last poll reached the node.", |node| {
+        is(node.connected)
+    }),
+    (
+        "primary",
+        "1 for a node that is reached as a primary.",
+        |node| is(node.role == Role::Primary && node.connected),
+    ),
+    (
+        "standby",
+        "1 for a node that is reached as a standby.",
+        |node| is(node.role == Role::Standby && node.connected),
+    ),
+    ("in_order", "1 if nothing is wrong with the node.", |node| {
+        is(node.standing == Standing::Ok)
+    }),
+    (
+        "diverged",
+        "1 for a standby of another history than the primary.",
+        |node| is(node.standing == Standing::Diverged),
+    ),
+    ("timeline", "The timeline of the node's data.", |node| {
+        node.timeline.map(f64::from)
+    }),
+    (
+        "lag_bytes",
+        "How far a standby's replay is behind the last known position of the primary.",
+        |node| as_f64(node.lag_bytes),
+    ),
+    (
+        "lag_seconds",
+        "How old what a standby replays is.",
+        |node| node.lag_seconds,
+    ),
+    (
+        "position_bytes",
+        "Replay position of a standby, current position of a primary (LSN).",
+        |node| {
+            let lsn: Lsn = node.replay.as_ref()?.parse().ok()?;
+            as_f64(Some(lsn.bytes()))
+        },
+    ),
+    (
+        "poll_age_seconds",
+        "How long ago the node was last polled.",
+        |node| node.polled,
+    ),
+];
+
+fn is(yes: bool) -> Option<f64> {
+    Some(f64::from(u8::from(yes)))
+}
+
 fn of_nodes(page: &mut Page, status: &Status) {
-    let nodes = &status.nodes;
-    let mut family = |name, help, value: &dyn Fn(&Node) -> Option<f64>| {
-        page.family(name, "gauge", help);
-        for node in nodes {
+    for (name, help, value) in OF_NODES {
+        page.family(&format!("pglookout_node_{name}"), "gauge", help);
+        for node in &status.nodes {
             if let Some(value) = value(node) {
                 page.sample(&[("node", &node.name)], value);
             }
         }
-    };
-    let is = |yes: bool| Some(f64::from(u8::from(yes)));
-    family(
-        "pglookout_node_up",
-        "1 if the last poll reached the node.",
-        &|node| is(node.connected),
-    );
-    family(
-        "pglookout_node_primary",
-        "1 for a node that is reached as a primary.",
-        &|node| is(node.role == Role::Primary && node.connected),
-    );
-    family(
-        "pglookout_node_standby",
-        "1 for a node that is reached as a standby.",
-        &|node| is(node.role == Role::Standby && node.connected),
-    );
-    family(
-        "pglookout_node_in_order",
-        "1 if nothing is wrong with the node.",
-        &|node| is(node.standing == Standing::Ok),
-    );
-    family(
-        "pglookout_node_diverged",
-        "1 for a standby of another history than the primary.",
-        &|node| is(node.standing == Standing::Diverged),
-    );
-    family(
-        "pglookout_node_timeline",
-        "The timeline of the node's data.",
-        &|node| node.timeline.map(f64::from),
-    );
-    family(
-        "pglookout_node_lag_bytes",
-        "How far a standby's replay is behind the last known position of the primary.",
-        &|node| as_f64(node.lag_bytes),
-    );
-    family(
-        "pglookout_node_lag_seconds",
-        "How old what a standby replays is.",
-        &|node| node.lag_seconds,
-    );
-    family(
-        "pglookout_node_position_bytes",
-        "Replay position of a standby, current position of a primary (LSN).",
-        &|node| {
-            let lsn: crate::cluster::Lsn = node.replay.as_ref()?.parse().ok()?;
-            as_f64(Some(lsn.bytes()))
-        },
-    );
-    family(
-        "pglookout_node_poll_age_seconds",
-        "How long ago the node was last polled.",
-        &|node| node.polled,
-    );
-    page.family(
-        "pglookout_node_daemon_state",
-        "gauge",
-        "1 for what the node's own pglookout shows.",
-    );
-    for node in nodes {
+    }
+    let name = "pglookout_node_daemon_state";
+    page.family(name, "gauge", "1 for what the node's own pglookout shows.");
+    for node in &status.nodes {
         if let Some(daemon) = &node.daemon {
             // A position behind it would make a series of each.
             let state = daemon.state.split('@').next().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{View, age, places, seconds};
+use super::view::{View, age, seconds};
 use crate::cluster::{DaemonState, NodeState, Presence, Sighting, Standby, Witness};
 use crate::config::{ConnInfo, NodeName};
 use crate::failover::Prospect;
@@ -127,6 +127,14 @@ pub(super) fn all(view: &View<'_>, prospect: &Prospect) -> Vec<Node> {
             node.place = places.get(name.as_str()).cloned();
             node
         })
+        .collect()
+}
+
+/// The standbys of a prospect by name.
+fn places(prospect: &Prospect) -> BTreeMap<&str, String> {
+    let standbys = prospect.standbys.iter();
+    standbys
+        .map(|it| (it.node.as_str(), it.to_string()))
         .collect()
 }
 

@@ -1,6 +1,7 @@
 //! What is not as it should be, in words.
 
-use super::{Node, Observer, Role, Standing};
+use super::model::Observer;
+use super::node::{Node, Role, Standing};
 
 /// The worst first.
 pub(super) fn all(nodes: &[Node], observers: &[Observer]) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::cluster::scenario::{Polled, at, config as configured, polled};
 use crate::config;
-use crate::lookout::{Alert, Event, GivenTurn, Look, Memory};
+use crate::lookout::{Alert, Event, GivenTurn, Look, Lookout, Memory};
 use crate::time::WallTime;
 
 /// After these facts and a decision at 20 s, of the daemon of s2 or another.

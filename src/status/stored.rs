@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::node::address;
-use super::{Cluster, Failover, Health, Node, Readiness, Role, Standing, Status, seconds};
+use super::model::{Cluster, Failover, Health, Readiness, Status};
+use super::node::{Node, Role, Standing, address};
+use super::view::seconds;
 use crate::cluster::ObservedNode;
 use crate::config::{Config, ConnInfo, NodeName};
 use crate::format::StateFile;

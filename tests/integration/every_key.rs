@@ -161,6 +161,7 @@ fn every_key_takes_effect_on_reload() {
     connections(&mut world, &backends);
     following(&mut world);
     lagging(&mut world);
+    notified(&mut world);
     deciding(&mut world);
     let keys = quoted("src/config/render.rs", "fn keys(", "\n}\n");
     let keys: BTreeSet<String> = keys.into_iter().collect();
@@ -442,6 +443,44 @@ fn lagging(world: &mut World) {
     world.apply(json!({"warning_replication_time_lag": 900}), |_| {
         !delay.exists()
     });
+}
+
+/// A standby that goes and comes back; the maintenance file is there for a moment for each of both
+/// filters.
+fn notified(world: &mut World) {
+    let command = world.noting("events", "");
+    let file = world.path("kept_up");
+    let was = world.daemon().config["maintenance_mode_file"].clone();
+    let in_maintenance = |world: &World| {
+        let state = world.daemon().get("/status.json").unwrap().body;
+        state.contains("maintenance: pglookout on s1")
+    };
+    let filter = json!(["lag_ok"]);
+    world.apply(
+        json!({"event_command": command, "event_filter": filter, "maintenance_mode_file": file}),
+        |_| true,
+    );
+    for _ in 0..2 {
+        for is_there in [true, false] {
+            match is_there {
+                true => fs::write(&file, "").unwrap(),
+                false => fs::remove_file(&file).unwrap(),
+            }
+            wait_until("the status shows it", SOON, || {
+                in_maintenance(world) == is_there
+            });
+            pause(1200);
+        }
+        if world.daemon().config["event_filter"] == filter {
+            assert_eq!(world.notes("events"), "", "nothing passes the filter");
+            world.apply(json!({"event_filter": ["info"]}), |_| true);
+        }
+    }
+    wait_until("the end of maintenance is an event", SOON, || {
+        let notes = world.notes("events");
+        notes.contains("PGLOOKOUT_EVENT=maintenance_off") && notes.contains("PGLOOKOUT_SUBJECT=s1")
+    });
+    world.apply(json!({"maintenance_mode_file": was}), |_| true);
 }
 
 /// The primary has been shut down: both standbys have received the same.

@@ -223,3 +223,68 @@ fn the_page_shows_the_cluster_in_a_browser() {
     assert!(text.contains("HEALTHY"), "{text}");
     assert!(text.contains("s1"), "{text}");
 }
+
+/// What an `event_command` is told of a failover, and that a slow one delays nothing.
+#[test]
+fn a_failover_is_told_to_a_command_and_remembered() {
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
+    let fleet = Fleet::start(&cluster, |name, config| {
+        if name == "s2" {
+            let text = "cat >> events; echo >> events; echo \"$PGLOOKOUT_EVENT\" >> names; sleep 1";
+            config["event_command"] = json!(["sh", "-c", text]);
+        }
+    });
+    let daemon = &fleet["s2"];
+    let read = |name: &str| fs::read_to_string(daemon.path(name)).unwrap_or_default();
+    cluster[PRIMARY].kill_nine_all();
+    assert_eq!(fleet.wait_promotion().0, "s2");
+    wait_until("the change of the primary was told", SOON, || {
+        read("names").contains("primary_changed")
+    });
+    let names = read("names");
+    let steps = [
+        "primary_lost",
+        "failover_started",
+        "failover_done",
+        "primary_changed",
+    ];
+    let found = names.lines().filter(|name| steps.contains(name));
+    assert_eq!(found.collect::<Vec<_>>(), steps, "{names}");
+    let events = read("events");
+    let events = events
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let events: Vec<Value> = events.collect();
+    let changed = events.iter().find(|it| it["event"] == "primary_changed");
+    let changed = changed.unwrap();
+    assert_eq!(
+        (&changed["old_primary"], &changed["primary"]),
+        (&json!("p"), &json!("s2"))
+    );
+    assert_eq!(changed["severity"], "warning");
+    assert_eq!(changed["timeline"], 2);
+
+    let url = url(daemon);
+    let history = || {
+        let mut command = daemon
+            .host
+            .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
+        let output = command.args(["history", &url]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = history();
+    assert!(text.contains("  p     s2  2   "), "{text}");
+    assert!(
+        text.contains("promoted by pglookout: primary_unreachable"),
+        "{text}"
+    );
+    let mut fleet = fleet;
+    fleet["s2"].kill_nine();
+    fleet["s2"].start();
+    let daemon = &fleet["s2"];
+    wait_until("it is remembered over a restart", SOON, || {
+        served(daemon)["changes"][0]["to"] == "s2"
+    });
+}

@@ -1,0 +1,95 @@
+//! What others may look at.
+
+use std::sync::Arc;
+
+use super::{Lookout, Memory, PrimaryChange, Round, Rounds, check};
+use crate::cluster::{ClusterState, DaemonState, NodeMap};
+use crate::config::{Config, NodeName};
+use crate::failover::Prospect;
+use crate::time::{Monotonic, Now};
+
+impl Lookout {
+    /// The facts per node and observer.
+    pub fn state(&self) -> &ClusterState {
+        &self.decisions.facts.state
+    }
+
+    /// The node map of this moment.
+    pub fn node_map(&self, now: Monotonic) -> NodeMap {
+        self.decisions.facts.map(&self.config, now)
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The remembered primary: `current_master`.
+    pub fn primary(&self) -> Option<&NodeName> {
+        self.decisions.facts.remembered.as_ref()
+    }
+
+    /// The last changes of the primary, the oldest first.
+    pub fn changes(&self) -> &[PrimaryChange] {
+        &self.decisions.facts.changes
+    }
+
+    /// The last decisions.
+    pub fn rounds(&self) -> &Rounds {
+        &self.decisions.rounds
+    }
+
+    /// What the last round came to.
+    pub fn last_round(&self) -> Option<&Round> {
+        self.decisions.rounds.newest().map(Arc::as_ref)
+    }
+
+    /// Has lag been over the warning limit since an earlier decision.
+    pub fn lag_warning(&self) -> bool {
+        self.decisions.lag.is_raised()
+    }
+
+    /// What the loss of the primary comes to, by this node map.
+    pub fn prospect(&self, map: &NodeMap, now: Monotonic) -> Prospect {
+        self.decisions.prospect(map, &self.config, now)
+    }
+
+    /// The name of this daemon, as in presence: its node's, or its host's.
+    pub fn daemon(&self) -> &str {
+        self.presence.daemon()
+    }
+
+    /// What this daemon shows of itself.
+    pub fn shown(&self, now: Monotonic) -> DaemonState {
+        self.decisions.shown(&self.config, now)
+    }
+
+    /// Is a failover command running that this process has begun.
+    pub fn is_promoting(&self) -> bool {
+        self.decisions.promotion.is_ours_running()
+    }
+
+    /// Is our own server being restarted, so that a new primary is followed.
+    pub fn is_restarting(&self) -> bool {
+        self.decisions.following.is_restarting()
+    }
+
+    /// Are decisions being made: was there a round, a wait included, in the time in which there
+    /// must have been one.
+    pub fn is_deciding(&self, now: Monotonic) -> bool {
+        let longest = self
+            .config
+            .check_interval
+            .saturating_mul(2)
+            .saturating_add(check::patience(&self.config));
+        let last = self
+            .last_round()
+            .map_or(self.started_at, |round| round.at.mono);
+        now.since(last) <= longest
+    }
+
+    /// What a later process must know.
+    pub fn memory(&self, now: Now) -> Memory {
+        self.decisions.memory(&self.config, now)
+    }
+}

@@ -1,0 +1,31 @@
+//! What a status is made from, and how ages are told.
+
+use std::time::Duration;
+
+use super::alert::RaisedAlert;
+use crate::cluster::NodeMap;
+use crate::lookout::Lookout;
+use crate::time::{Monotonic, Now};
+
+/// What a status is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The core.
+    pub lookout: &'a Lookout,
+    /// The node map of its last facts.
+    pub map: &'a NodeMap,
+    /// Alerts that stand.
+    pub alerts: &'a [RaisedAlert],
+    /// Now.
+    pub now: Now,
+}
+
+/// In seconds, to the millisecond.
+pub(super) fn age(at: Monotonic, now: Monotonic) -> f64 {
+    seconds(now.since(at))
+}
+
+/// To the millisecond.
+pub(super) fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000.0).round() / 1_000.0
+}
