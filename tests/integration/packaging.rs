@@ -94,6 +94,19 @@ fn the_man_page_and_every_shell_know_the_command_line() {
 }
 
 #[test]
+fn the_man_page_names_every_step() {
+    let page = man_page("pglookout.8");
+    for entry in fs::read_dir(packaging("failover")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let in_man = [" ", "\n"].map(|end| format!(".Pa {name}{end}"));
+        assert!(
+            in_man.iter().any(|words| page.contains(words)),
+            "{name} is not in pglookout(8)"
+        );
+    }
+}
+
+#[test]
 fn the_examples_can_be_used_as_they_are() {
     let mut count = 0;
     for entry in fs::read_dir(packaging("examples")).unwrap() {
