@@ -17,7 +17,7 @@ use crate::harness::{Cluster, Fleet, SOON, or_skip, wait_until};
 
 /// A copy of the steps, and of the program of ours that they run, where the server's account can run
 /// them: the tree may be in a folder that is closed to it.
-fn steps_in(dir: &Path) -> PathBuf {
+pub(crate) fn steps_in(dir: &Path) -> PathBuf {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/failover");
     let own = env!("CARGO_BIN_EXE_pglookout_current_master");
     // By a process of its own: one that is being written by this one could not be run while another
@@ -28,7 +28,7 @@ fn steps_in(dir: &Path) -> PathBuf {
 }
 
 /// A step on this host, with PostgreSQL's programs and our own at hand.
-fn step(host: &Host, account: Account, postgres: &Postgres, program: &Path) -> Command {
+pub(crate) fn step(host: &Host, account: Account, postgres: &Postgres, program: &Path) -> Command {
     let mut command = host.command(program, account);
     let own = program.parent().unwrap();
     let psql = postgres.psql.parent().unwrap();

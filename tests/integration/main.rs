@@ -18,6 +18,7 @@ mod beside_original;
 mod candidates;
 mod clocks;
 mod commands;
+mod days_work;
 mod dsns;
 mod every_key;
 mod evidence;
