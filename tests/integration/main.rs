@@ -38,6 +38,7 @@ mod log_levels;
 mod logins;
 mod metrics;
 mod moving;
+mod notify;
 mod operators;
 mod outages;
 mod packaging;

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use nix::unistd::Uid;
 
+use crate::harness::postgres::which;
 use crate::harness::run_dir::{TestDir, run};
 use crate::harness::{SOON, or_skip, wait_until};
 use crate::house::quoted;
@@ -139,6 +140,46 @@ fn the_examples_can_be_used_as_they_are() {
         count += 1;
     }
     assert!(count > 2, "{count}");
+}
+
+/// By Prometheus's own program: the rules fire when they should, and not when they should not.
+#[test]
+fn the_rules_for_prometheus_hold() {
+    let promtool = which("promtool").ok_or_else(|| "there is no promtool here".to_owned());
+    let Some(promtool) = or_skip(promtool) else {
+        return;
+    };
+    for (command, file) in [
+        (["check", "config"], "prometheus.yml"),
+        (["test", "rules"], "prometheus-alerts-test.yml"),
+    ] {
+        let path = packaging("examples").join(file);
+        run(Command::new(&promtool).args(command).arg(path)).unwrap();
+    }
+}
+
+#[test]
+fn every_metric_of_the_rules_and_the_dashboard_is_rendered() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/status/metrics.rs");
+    let rendered = fs::read_to_string(source).unwrap();
+    for file in ["prometheus-alerts.yml", "grafana-dashboard.json"] {
+        let text = fs::read_to_string(packaging("examples").join(file)).unwrap();
+        let words = text.split(|c: char| !(c.is_ascii_lowercase() || c == '_'));
+        let used: BTreeSet<&str> = words
+            .filter(|word| word.starts_with("pglookout_"))
+            // A label of the targets.
+            .filter(|word| *word != "pglookout_cluster")
+            .map(|word| word.strip_suffix("_sum").unwrap_or(word))
+            .map(|word| word.strip_suffix("_count").unwrap_or(word))
+            .collect();
+        assert!(used.len() > 10, "{file}: {used:?}");
+        for metric in used {
+            assert!(
+                rendered.contains(&format!("\"{metric}\"")),
+                "{file}: there is no {metric}"
+            );
+        }
+    }
 }
 
 #[test]
