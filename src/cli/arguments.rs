@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::{Error, Parser, ValueExt};
 
+use super::check::{self, CheckOptions};
 use super::simulate::{self, Simulate};
 use super::status::{self, StatusOptions};
 
@@ -14,6 +15,7 @@ pub(super) enum Invocation {
     Run(PathBuf),
     Explain(PathBuf),
     Status(StatusOptions),
+    Check(CheckOptions),
     History(StatusOptions),
     CheckConfig(PathBuf),
     Replay(Replay),
@@ -59,6 +61,10 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Value(name) if name == "history" && invocation.is_none() => {
                 let options = status::parse(&mut parser)?;
                 return Ok(options.map_or(Invocation::Help, Invocation::History));
+            }
+            Value(name) if name == "check" && invocation.is_none() => {
+                let options = check::parse(&mut parser)?;
+                return Ok(options.map_or(Invocation::Help, Invocation::Check));
             }
             Value(name) if name == "simulate" && invocation.is_none() => {
                 Invocation::Simulate(simulate::parse(&mut parser)?)

@@ -3,13 +3,16 @@
 
 mod advice;
 mod arguments;
+mod check;
 mod check_config;
+mod check_live;
 mod command_advice;
 mod config_file;
 mod current_master;
 mod daemon_client;
 mod explain;
 pub mod explained;
+mod finding;
 mod history;
 mod look;
 mod output;
@@ -36,6 +39,7 @@ pub fn main() -> ExitCode {
         Ok(Invocation::Simulate(options)) => simulate::main(&options),
         Ok(Invocation::Status(options)) => status::main(&options),
         Ok(Invocation::History(options)) => history::main(&options),
+        Ok(Invocation::Check(options)) => check::main(&options),
         Ok(Invocation::Resolve(name)) => sys::resolve::main(&name),
         Ok(Invocation::Recovery) => daemon::recovery_main(),
         Ok(Invocation::Help) => output::print(USAGE),
@@ -63,6 +67,10 @@ Usage: pglookout CONFIG                 run the daemon
        pglookout history [CONFIG | URL] [--from HOST[:PORT]] [--json]
                                         print the changes of the primary that the daemons have seen
        pglookout explain CONFIG         print the last decision of the daemon with this file, and why
+       pglookout check CONFIG [--live] [--json]
+                                        check the file, commands and directories; --live: log in everywhere,
+                                        compare servers, observers and other daemons. Exit 0 well, 1 with
+                                        warnings, 2 if a failover would not work: a Nagios plugin
        pglookout --check-config CONFIG  print its errors and warnings; exit 0 if it can be used
        pglookout replay [--text | --verify] [--config CONFIG] FILE...
                                         run timelines, as flight_recorder writes them, and print each decision:

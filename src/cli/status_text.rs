@@ -2,7 +2,7 @@
 
 use super::look::{Look, Other};
 use super::output::{aligned, escaped};
-use crate::status::{Health, Node, Readiness, Role, Standing, Status};
+use crate::status::{Health, Node, Observer, Readiness, Role, Standing, Status};
 
 /// Line by line, with control characters of what daemons report escaped.
 pub(super) fn lines(look: &Look, is_coloured: bool) -> Vec<String> {
@@ -75,37 +75,18 @@ fn headlines(look: &Look, paint: Paint) -> Vec<String> {
 
 fn table(look: &Look, paint: Paint) -> Vec<String> {
     let status = &look.status;
-    let head = [
-        "NODE",
-        "ROLE",
-        "TL",
-        "LAG",
-        "REPLAY",
-        "LAST POLL",
-        "PGLOOKOUT",
-    ];
-    let mut rows = vec![(head.map(str::to_owned), None)];
-    rows.extend(
-        status
-            .nodes
-            .iter()
-            .map(|node| (cells(node, look), colour(node))),
-    );
-    rows.extend(status.observers.iter().map(|observer| {
-        let shown = |seconds: f64| format!("{seconds:.1} s");
-        let state = if observer.connected { "" } else { "no answer" };
-        let cells = [
-            observer.name.clone(),
-            "observer".to_owned(),
-            "-".to_owned(),
-            "-".to_owned(),
-            "-".to_owned(),
-            observer.answered.map_or_else(|| "-".to_owned(), shown),
-            with_version(&observer.name, state, look),
-        ];
-        (cells, (!observer.connected).then_some(YELLOW))
-    }));
-    let (cells, colours): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    let head = HEAD.map(str::to_owned);
+    let nodes = status.nodes.iter();
+    let nodes = nodes.map(|node| (cells(node, look), colour(node)));
+    let observers = status.observers.iter();
+    let observers = observers.map(|it| (of_observer(it, look), (!it.connected).then_some(YELLOW)));
+    let rows = std::iter::once((head, None)).chain(nodes).chain(observers);
+    let (cells, colours): (Vec<_>, Vec<_>) = rows.unzip();
+    let mut cells: Vec<Vec<String>> = cells.into_iter().map(Vec::from).collect();
+    // Only an account with pg_monitor is shown who streams from whom.
+    if status.nodes.iter().all(|node| node.upstream.is_none()) {
+        cells.iter_mut().for_each(|row| _ = row.remove(UPSTREAM));
+    }
     let lines = aligned(&cells).into_iter().zip(colours);
     let painted = lines.map(|(line, colour)| match colour {
         Some(colour) => paint.with(&line, colour),
@@ -113,6 +94,40 @@ fn table(look: &Look, paint: Paint) -> Vec<String> {
     });
     painted.collect()
 }
+
+fn of_observer(observer: &Observer, look: &Look) -> [String; COLUMNS] {
+    let state = if observer.connected { "" } else { "no answer" };
+    let mut cells = HEAD.map(|_| "-".to_owned());
+    let answered = observer.answered.map(|seconds| format!("{seconds:.1} s"));
+    let known = [
+        Some(observer.name.clone()),
+        Some("observer".to_owned()),
+        None,
+        None,
+        None,
+        None,
+        answered,
+        Some(with_version(&observer.name, state, look)),
+    ];
+    for (cell, known) in cells.iter_mut().zip(known) {
+        known.into_iter().for_each(|known| *cell = known);
+    }
+    cells
+}
+
+const COLUMNS: usize = 8;
+const HEAD: [&str; COLUMNS] = [
+    "NODE",
+    "ROLE",
+    "TL",
+    "STREAMS FROM",
+    "LAG",
+    "REPLAY",
+    "LAST POLL",
+    "PGLOOKOUT",
+];
+/// The column that is left out where nothing is known of it.
+const UPSTREAM: usize = 3;
 
 fn colour(node: &Node) -> Option<&'static str> {
     match node.standing {
@@ -126,7 +141,7 @@ fn colour(node: &Node) -> Option<&'static str> {
     }
 }
 
-fn cells(node: &Node, look: &Look) -> [String; 7] {
+fn cells(node: &Node, look: &Look) -> [String; COLUMNS] {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let is_behind = node.role == Role::Standby;
     let role = match node.standing {
@@ -147,6 +162,7 @@ fn cells(node: &Node, look: &Look) -> [String; 7] {
             Standing::OldTimeline => format!("{it}!"),
             _ => it.to_string(),
         })),
+        or_dash(node.upstream.clone()),
         or_dash(node.lag_bytes.filter(|_| is_behind).map(bytes)),
         or_dash(node.lag_seconds.filter(|_| is_behind).map(duration)),
         or_dash(node.polled.map(|seconds| format!("{seconds:.1} s"))),
@@ -333,6 +349,23 @@ o     observer      -   -        -       1.0 s      -
 
 as seen by s2 (pglookout 3.0.0) at 2026-01-01T00:00:00.000Z";
         assert_eq!(lines(&look(status, others), false).join("\n"), expected);
+    }
+
+    #[test]
+    fn who_streams_from_whom_is_shown_where_it_is_known() {
+        let status = json!({"nodes": [
+            {"name": "p", "role": "primary", "standing": "ok"},
+            {"name": "s1", "role": "standby", "standing": "ok", "upstream": "p"},
+        ]});
+        let lines = lines(&look(status, Vec::new()), false);
+        assert_eq!(
+            lines[3..6],
+            [
+                "NODE  ROLE     TL  STREAMS FROM  LAG  REPLAY  LAST POLL  PGLOOKOUT",
+                "p     primary  -   -             -    -       -          -",
+                "s1    standby  -   p             -    -       -          -",
+            ]
+        );
     }
 
     #[test]

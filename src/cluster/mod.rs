@@ -21,7 +21,7 @@ pub use observed::clock_skew;
 pub use presence::{DaemonState, Presence, SESSION_PREFIX, daemon_name, fingerprint};
 pub use report::{
     Identity, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, ReplicationSlot,
-    RoleReport,
+    RoleReport, ServerFacts,
 };
 pub use serving::{Serving, Unfit};
 pub use state::{

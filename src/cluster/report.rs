@@ -31,6 +31,20 @@ pub struct Identity {
     pub started: Option<WallTime>,
     /// The timeline of the server's data.
     pub timeline: Option<u32>,
+    /// What is shown of it, and nothing is decided by.
+    pub shown: ServerFacts,
+}
+
+/// What operators are shown of a server besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// `server_version`.
+    pub version: Option<String>,
+    /// Does `pg_rewind` work with it: `wal_log_hints` or data checksums are on.
+    pub can_be_rewound: Option<bool>,
+    /// Host and port from which a standby streams, as its server calls them: for accounts with
+    /// `pg_monitor`, from PostgreSQL 11 on.
+    pub upstream: Option<String>,
 }
 
 /// `pg_is_in_recovery()` and what goes with each answer.

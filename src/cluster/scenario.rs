@@ -126,6 +126,7 @@ fn identity(words: &[&str]) -> Identity {
         system: word("system=").map(str::to_owned),
         started: word("started=").map(|text| wall(text.parse().unwrap())),
         timeline: word("timeline=").map(|text| text.parse().unwrap()),
+        ..Identity::default()
     }
 }
 

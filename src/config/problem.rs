@@ -17,6 +17,17 @@ pub struct Problem {
     pub message: String,
 }
 
+impl Problem {
+    /// Is it a key that nobody knows, and that is much like one that is known.
+    pub fn is_misspelt_key(&self) -> bool {
+        let rest = self.message.strip_prefix(UNKNOWN_KEY);
+        rest.is_some_and(|hint| !hint.is_empty())
+    }
+}
+
+/// How the message about a key that nobody knows begins.
+pub(super) const UNKNOWN_KEY: &str = "unknown key, ignored";
+
 /// All that was found in one configuration, in the order of the documentation's table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {

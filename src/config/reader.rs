@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::CommandLine;
 use super::document::joined;
-use super::problem::{Findings, hint, shown};
+use super::problem::{Findings, UNKNOWN_KEY, hint, shown};
 
 /// One object of the configuration file.
 pub(super) struct Reader<'a> {
@@ -77,7 +77,7 @@ impl<'a> Reader<'a> {
         let is_unknown = |key: &&String| !known.clone().any(|known| known == key.as_str());
         for key in self.object.keys().filter(is_unknown) {
             let hint = hint(key, known.clone());
-            self.warn(key, format!("unknown key, ignored{hint}"));
+            self.warn(key, format!("{UNKNOWN_KEY}{hint}"));
         }
     }
 

@@ -61,7 +61,7 @@ pub fn run(config_path: &Path, loaded: Loaded) -> ExitCode {
     exit
 }
 
-fn start(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, String> {
+pub(super) fn start(config_path: &Path, config: Config, syslog: Syslog) -> Result<Daemon, String> {
     let signals = Signals::block().map_err(|error| about("signals", &error))?;
     let (inherited, max_descriptors) = raise_descriptors();
     let poll = Poll::new().map_err(|error| about("epoll", &error))?;

@@ -169,6 +169,7 @@ impl<'a> Fields<'a> {
                 system: self.system_identifier.clone(),
                 started: self.postmaster_start_time,
                 timeline: self.timeline,
+                ..Identity::default()
             },
             daemons: self.daemons.as_ref().map(|daemons| {
                 let read = daemons.iter().take(MAX_DAEMONS).cloned();

@@ -49,6 +49,7 @@ impl Report {
             system,
             started,
             timeline,
+            shown: _,
         } = &report.identity;
         let common = Self {
             in_recovery: false,
@@ -105,6 +106,7 @@ impl Report {
                 system: self.system,
                 started: self.started.map(|seconds| at(epoch, seconds)),
                 timeline: self.timeline,
+                ..Identity::default()
             },
             daemons: daemons.transpose()?,
         })

@@ -48,6 +48,11 @@ impl OwnPresence {
         &self.session
     }
 
+    /// The fingerprint of our settings.
+    pub(super) fn settings(&self) -> &str {
+        &self.settings
+    }
+
     /// Our own name in it.
     pub(super) fn daemon(&self) -> &str {
         &self.daemon

@@ -59,6 +59,11 @@ impl Lookout {
         self.presence.daemon()
     }
 
+    /// The fingerprint of the settings on which daemons must agree.
+    pub fn settings(&self) -> &str {
+        self.presence.settings()
+    }
+
     /// What this daemon shows of itself.
     pub fn shown(&self, now: Monotonic) -> DaemonState {
         self.decisions.shown(&self.config, now)

@@ -3,7 +3,7 @@
 use postgres_protocol::message::backend::DataRowBody;
 
 use super::row::{columns, odd, parsed, text, time};
-use crate::cluster::{Identity, ProbeFailure};
+use crate::cluster::{Identity, ProbeFailure, ServerFacts};
 
 /// How the identity is asked for. The right to execute a function is checked when a query begins,
 /// also for a branch that is never taken, so each way is a query of its own.
@@ -34,7 +34,17 @@ impl IdentityFunctions {
 /// A standby's timeline is that of the WAL that it needs to be consistent. The walreceiver of one
 /// that streams may have come further already, and nobody goes back.
 pub(super) fn identity_row(row: &DataRowBody) -> Result<Identity, ProbeFailure> {
-    let [system, started, wal_file, needed, checkpoint, received] = columns(row)?;
+    let [
+        system,
+        started,
+        wal_file,
+        needed,
+        checkpoint,
+        received,
+        version,
+        rewind,
+        sender,
+    ] = columns(row)?;
     let timeline = |column, value| parsed::<u32>(column, value, "a timeline");
     let needed = timeline("min_recovery_end_timeline", needed)?.filter(|timeline| *timeline > 0);
     let checkpoint = timeline("timeline_id", checkpoint)?;
@@ -49,6 +59,12 @@ pub(super) fn identity_row(row: &DataRowBody) -> Result<Identity, ProbeFailure> 
         system: text(system),
         started: time("pg_postmaster_start_time()", started)?,
         timeline: written.or(needed.or(checkpoint).max(received)),
+        shown: ServerFacts {
+            version: text(version),
+            can_be_rewound: rewind.map(|value| value == b"1"),
+            // PostgreSQL 10 knows no sender.
+            upstream: text(sender).filter(|sender| sender != ":"),
+        },
     })
 }
 
@@ -71,7 +87,13 @@ macro_rules! identity {
             ", ",
             $checkpoint,
             ", (SELECT received_tli FROM pg_catalog.pg_stat_get_wal_receiver() \
-            WHERE status OPERATOR(pg_catalog.=) 'streaming')"
+            WHERE status OPERATOR(pg_catalog.=) 'streaming'), \
+            pg_catalog.current_setting('server_version'), \
+            CASE WHEN 'on' OPERATOR(pg_catalog.=) ANY (ARRAY[pg_catalog.current_setting('wal_log_hints'), \
+            pg_catalog.current_setting('data_checksums')]) THEN 1 ELSE 0 END, \
+            (SELECT pg_catalog.concat(pg_catalog.row_to_json(w) OPERATOR(pg_catalog.->>) 'sender_host', ':', \
+            pg_catalog.row_to_json(w) OPERATOR(pg_catalog.->>) 'sender_port') \
+            FROM pg_catalog.pg_stat_get_wal_receiver() w WHERE w.status OPERATOR(pg_catalog.=) 'streaming')"
         )
     };
 }
@@ -85,10 +107,19 @@ mod tests {
 
     const STARTED: Option<&str> = Some("1714486400000001");
 
+    fn with_shown(row: [Option<&str>; 6]) -> [Option<&str>; 9] {
+        let [system, started, file, needed, checkpoint, received] = row;
+        let shown = [Some("15.4"), Some("1"), Some(":")];
+        let [version, rewind, sender] = shown;
+        [
+            system, started, file, needed, checkpoint, received, version, rewind, sender,
+        ]
+    }
+
     #[track_caller]
     fn check_timeline(values: [Option<&str>; 4], expected: Option<u32>) {
         let [wal_file, needed, checkpoint, received] = values;
-        let row = [Some("73"), STARTED, wal_file, needed, checkpoint, received];
+        let row = with_shown([Some("73"), STARTED, wal_file, needed, checkpoint, received]);
         let identity = identity_row(&wire::row_body(&row)).unwrap();
         assert_eq!(identity.timeline, expected, "{values:?}");
     }
@@ -107,11 +138,16 @@ mod tests {
 
     #[test]
     fn what_may_not_be_read_is_absent() {
-        let row = wire::row_body(&[None, STARTED, None, None, None, None]);
+        let row = wire::row_body(&with_shown([None, STARTED, None, None, None, None]));
         let expected = Identity {
             system: None,
             started: Some(WallTime::from_unix_micros(1_714_486_400_000_001)),
             timeline: None,
+            shown: ServerFacts {
+                version: Some("15.4".to_owned()),
+                can_be_rewound: Some(true),
+                upstream: None,
+            },
         };
         assert_eq!(identity_row(&row), Ok(expected));
     }
@@ -136,7 +172,9 @@ mod tests {
                 "pg_postmaster_start_time() is",
             ),
         ] {
-            let failure = identity_row(&wire::row_body(&row)).unwrap_err().to_string();
+            let failure = identity_row(&wire::row_body(&with_shown(row)))
+                .unwrap_err()
+                .to_string();
             assert!(failure.contains(expected), "{failure} / {expected}");
         }
     }

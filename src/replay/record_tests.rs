@@ -144,6 +144,7 @@ fn identity_and_sessions_of_a_server_are_read_back() {
                 system: Some("77".to_owned()),
                 started: Some(now(500_000).wall),
                 timeline: Some(3),
+                ..Identity::default()
             },
             daemons: Some(vec![
                 session("s1", DaemonState::Wants(lsn("0/6"))),

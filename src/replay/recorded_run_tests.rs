@@ -246,6 +246,7 @@ impl Daemon {
                 system: Some("7".to_owned()),
                 started: Some(now(0).wall),
                 timeline: Some(1),
+                ..Identity::default()
             },
             daemons: self.shown(session),
         })

@@ -197,6 +197,7 @@ impl Database {
             system: Some(SYSTEM.to_owned()),
             started: Some(WallTime::from_unix_micros(self.started)),
             timeline: Some(timeline),
+            ..Identity::default()
         }
     }
 

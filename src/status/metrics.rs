@@ -125,42 +125,48 @@ type Gauge = (&'static str, &'static str, fn(&Node) -> Option<f64>);
 
 /// One sample for each node of which it is known.
 const OF_NODES: [Gauge; 10] = [
-    ("up", "1 if the last poll reached the node.", |node| {
-        is(node.connected)
-    }),
     (
-        "primary",
+        "pglookout_node_up",
+        "1 if the last poll reached the node.",
+        |node| is(node.connected),
+    ),
+    (
+        "pglookout_node_primary",
         "1 for a node that is reached as a primary.",
         |node| is(node.role == Role::Primary && node.connected),
     ),
     (
-        "standby",
+        "pglookout_node_standby",
         "1 for a node that is reached as a standby.",
         |node| is(node.role == Role::Standby && node.connected),
     ),
-    ("in_order", "1 if nothing is wrong with the node.", |node| {
-        is(node.standing == Standing::Ok)
-    }),
     (
-        "diverged",
+        "pglookout_node_in_order",
+        "1 if nothing is wrong with the node.",
+        |node| is(node.standing == Standing::Ok),
+    ),
+    (
+        "pglookout_node_diverged",
         "1 for a standby of another history than the primary.",
         |node| is(node.standing == Standing::Diverged),
     ),
-    ("timeline", "The timeline of the node's data.", |node| {
-        node.timeline.map(f64::from)
-    }),
     (
-        "lag_bytes",
+        "pglookout_node_timeline",
+        "The timeline of the node's data.",
+        |node| node.timeline.map(f64::from),
+    ),
+    (
+        "pglookout_node_lag_bytes",
         "How far a standby's replay is behind the last known position of the primary.",
         |node| as_f64(node.lag_bytes),
     ),
     (
-        "lag_seconds",
+        "pglookout_node_lag_seconds",
         "How old what a standby replays is.",
         |node| node.lag_seconds,
     ),
     (
-        "position_bytes",
+        "pglookout_node_position_bytes",
         "Replay position of a standby, current position of a primary (LSN).",
         |node| {
             let lsn: Lsn = node.replay.as_ref()?.parse().ok()?;
@@ -168,7 +174,7 @@ const OF_NODES: [Gauge; 10] = [
         },
     ),
     (
-        "poll_age_seconds",
+        "pglookout_node_poll_age_seconds",
         "How long ago the node was last polled.",
         |node| node.polled,
     ),
@@ -180,7 +186,7 @@ fn is(yes: bool) -> Option<f64> {
 
 fn of_nodes(page: &mut Page, status: &Status) {
     for (name, help, value) in OF_NODES {
-        page.family(&format!("pglookout_node_{name}"), "gauge", help);
+        page.family(name, "gauge", help);
         for node in &status.nodes {
             if let Some(value) = value(node) {
                 page.sample(&[("node", &node.name)], value);

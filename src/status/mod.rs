@@ -16,15 +16,18 @@ mod problem;
 mod stored;
 mod view;
 
+use std::collections::BTreeMap;
+
 pub use alert::{RaisedAlert, StandingAlert};
-pub use counts::Counts;
+pub use counts::{Counts, Total};
 pub use events::{Event, Patiences, Severity, Watcher, event_names};
 pub use lag_history::LagHistory;
 pub use metrics::{Usage, metrics};
-pub use model::{Cluster, Failover, Health, Observer, Readiness, Status};
+pub use model::{Cluster, Failover, Health, Observer, Readiness, Session, Status};
 pub use node::{Daemon, Node, Role, Standing};
 pub use view::View;
 
+use crate::cluster::Presence;
 use crate::config::{ObserverName, ObserverUrl};
 use crate::format::{Ballot, Change};
 use crate::time::timestamp;
@@ -49,6 +52,7 @@ impl Status {
             failover: headline::failover(view, &prospect),
             nodes,
             observers,
+            daemons: daemons(view),
             votes: Ballot::from(&prospect.votes),
             alerts: view.alerts.iter().map(StandingAlert::from).collect(),
             problems,
@@ -59,6 +63,26 @@ impl Status {
         status.cluster = headline::cluster(view, &status);
         status
     }
+}
+
+/// Each once, by the server that saw it last.
+fn daemons(view: &View<'_>) -> Vec<Session> {
+    let lookout = view.lookout;
+    let answers = lookout.state().nodes.values();
+    let shown = answers.filter_map(|node| node.answer.as_ref()?.daemons.as_ref());
+    let mut sessions: BTreeMap<&str, &Presence> = BTreeMap::new();
+    for presence in shown.flatten() {
+        let known = sessions.entry(&presence.daemon).or_insert(presence);
+        if presence.age < known.age {
+            *known = presence;
+        }
+    }
+    let session = |presence: &Presence| Session {
+        name: presence.daemon.clone(),
+        state: presence.state.to_string(),
+        agrees: presence.settings == lookout.settings(),
+    };
+    sessions.into_values().map(session).collect()
 }
 
 fn observers(view: &View<'_>) -> Vec<Observer> {

@@ -26,6 +26,8 @@ pub struct Status {
     pub nodes: Vec<Node>,
     /// Every configured observer.
     pub observers: Vec<Observer>,
+    /// Every daemon whose sessions servers show.
+    pub daemons: Vec<Session>,
     /// The votes that there would be in a failover.
     pub votes: Ballot,
     /// Alerts that stand.
@@ -112,6 +114,18 @@ pub enum Readiness {
     #[default]
     #[serde(other)]
     Unknown,
+}
+
+/// A daemon as servers show it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Session {
+    /// Its name: its node's, or its host's.
+    pub name: String,
+    /// What it shows.
+    pub state: String,
+    /// Has it the same settings as this one, where daemons must agree.
+    pub agrees: bool,
 }
 
 /// One observer.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::view::{View, age, seconds};
 use crate::cluster::{DaemonState, NodeState, Presence, Sighting, Standby, Witness};
-use crate::config::{ConnInfo, NodeName};
+use crate::config::{ConnInfo, HostAddress, NodeName};
 use crate::failover::Prospect;
 
 /// One node.
@@ -27,6 +27,12 @@ pub struct Node {
     pub connected: bool,
     /// Of its data.
     pub timeline: Option<u32>,
+    /// Of a standby: from which node it streams, or from which address, where that is known.
+    pub upstream: Option<String>,
+    /// Of PostgreSQL.
+    pub version: Option<String>,
+    /// Does `pg_rewind` work with it.
+    pub can_be_rewound: Option<bool>,
     /// Of a standby: how far its replay is behind the last known position of the primary, in bytes.
     pub lag_bytes: Option<u64>,
     /// Of a standby: how old what it replays is, in seconds; 0 where it has everything.
@@ -178,6 +184,7 @@ impl<'a> Known<'a> {
             (Some(standby), _) => standby.replay,
             (None, answer) => answer.and_then(|answer| answer.replay),
         };
+        let shown = answer.map(|answer| &answer.identity.shown);
         let (polled, source) = self.last_poll();
         let failed = self.state.filter(|state| !state.is_connected());
         Node {
@@ -188,6 +195,9 @@ impl<'a> Known<'a> {
             standing: self.standing(role, connected),
             connected,
             timeline: self.view.lookout.state().timeline(self.name),
+            upstream: self.upstream(),
+            version: shown.and_then(|shown| shown.version.clone()),
+            can_be_rewound: shown.and_then(|shown| shown.can_be_rewound),
             lag_bytes: self.lag_bytes(),
             lag_seconds: self.lag_seconds(),
             receive: position(receive),
@@ -237,6 +247,25 @@ impl<'a> Known<'a> {
             Role::Standby if self.is_lagging() => Standing::Lagging,
             Role::Primary | Role::Standby | Role::Unknown => Standing::Ok,
         }
+    }
+
+    fn upstream(&self) -> Option<String> {
+        self.standby?;
+        let answer = self.state?.answer.as_ref()?;
+        let sender = answer.identity.shown.upstream.as_ref()?;
+        let mut nodes = self.view.lookout.config().nodes.iter();
+        let is_it = |info: &ConnInfo| {
+            info.hosts.iter().any(|host| {
+                let literal = match &host.address {
+                    HostAddress::Ip(address) => Some(format!("{address}:{}", host.port)),
+                    _ => None,
+                };
+                literal.as_ref() == Some(sender)
+                    || format!("{}:{}", host.name, host.port) == *sender
+            })
+        };
+        let node = nodes.find(|(_, info)| is_it(info));
+        Some(node.map_or_else(|| sender.clone(), |(name, _)| name.to_string()))
     }
 
     fn is_of_old_timeline(&self) -> bool {

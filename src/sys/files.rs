@@ -60,6 +60,15 @@ pub fn is_executable(path: &Path) -> bool {
     path.is_file() && access(path, AccessFlags::X_OK).is_ok()
 }
 
+/// Whether this account may make files in this directory.
+pub fn check_writable(directory: &Path) -> io::Result<()> {
+    let may = AccessFlags::W_OK | AccessFlags::X_OK;
+    if !directory.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(access(directory, may)?)
+}
+
 /// Whether `path` exists, be it a file, a directory or a link to something that does. The error of
 /// a path that cannot be looked at is for the log, and for the caller to decide what it means.
 pub fn exists(path: &Path) -> io::Result<bool> {

@@ -12,6 +12,7 @@ pub mod record_file;
 pub mod resolve;
 pub mod signals;
 pub mod socket;
+pub mod temporary;
 pub mod text;
 
 mod sink;

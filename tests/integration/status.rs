@@ -288,3 +288,71 @@ fn a_failover_is_told_to_a_command_and_remembered() {
         served(daemon)["changes"][0]["to"] == "s2"
     });
 }
+
+fn check(daemon: &Daemon, arguments: &[&str]) -> (i32, String) {
+    let mut command = daemon
+        .host
+        .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
+    command.arg("check").arg(daemon.config_path());
+    let output = command.args(arguments).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    (output.status.code().unwrap(), text)
+}
+
+/// With and without running daemons, and what is wrong with servers, commands and other files.
+#[test]
+fn a_check_finds_what_would_stop_a_failover() {
+    let Some(cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
+    cluster[PRIMARY].query("GRANT pg_monitor TO pglookout");
+    let mut fleet = Fleet::start(&cluster, |_, config| {
+        config["failover_quorum"] = json!("majority");
+    });
+    let s1 = &fleet["s1"];
+    let (exit, text) = check(s1, &["--live"]);
+    for part in [
+        "login",
+        "p ",
+        "primary",
+        "s1 streams from p timeline 1",
+        "daemons",
+        "o",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // initdb has made neither data checksums nor wal_log_hints.
+    assert!(text.contains("pg_rewind will not work"), "{text}");
+    assert_eq!(exit, 1, "{text}");
+    let last = text.lines().last().unwrap();
+    assert!(last.starts_with("WARNING: "), "{last}");
+    assert!(last.contains(" | lag_bytes="), "{last}");
+    assert_eq!(fleet.promoted(), [""; 0], "a look changes nothing");
+
+    let config = fs::read_to_string(s1.config_path()).unwrap();
+    let mut wrong: Value = serde_json::from_str(&config).unwrap();
+    wrong["max_failover_replication_timelag"] = json!(10);
+    wrong["db_poll_interval"] = json!(0.75);
+    wrong["remote_conns"]["s2"] = json!("host=127.0.0.1 port=1 user=u");
+    wrong["failover_command"] = json!("/nonexistent/promote");
+    s1.write_config(&wrong.to_string());
+    let (exit, text) = check(s1, &["--live", "--json"]);
+    assert_eq!(exit, 2, "{text}");
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let failed = report["findings"].as_array().unwrap().iter();
+    let failed: Vec<_> = failed.filter(|it| it["grade"] == "fail").collect();
+    let mentions = |words: &str| {
+        let mut texts = failed.iter().map(|it| it["text"].as_str().unwrap());
+        assert!(
+            texts.any(|text| text.contains(words)),
+            "{words}: {failed:?}"
+        );
+    };
+    mentions("max_failover_replication_timelag: unknown key, ignored (did you mean");
+    mentions("/nonexistent/promote");
+    mentions("s2: unreachable: ");
+    let warned = text.contains("other nodes, limits, intervals, quorum or priorities");
+    assert!(warned, "{text}");
+    s1.write_config(&config);
+    fleet["s1"].kill_nine();
+}

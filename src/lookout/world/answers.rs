@@ -84,6 +84,7 @@ fn identity(words: &[&str]) -> Identity {
         system: value(words, "system").map(str::to_owned),
         started: None,
         timeline: value(words, "timeline").map(|timeline| timeline.parse().unwrap()),
+        ..Identity::default()
     }
 }
 

@@ -36,7 +36,7 @@ const STANDBY: &[Option<&str>] = &[
     None,
 ];
 /// An identity of which nothing may be read.
-const UNKNOWN: &[Option<&str>] = &[None; 6];
+const UNKNOWN: &[Option<&str>] = &[None; 9];
 const SESSION: &str = "pglookout:s1:ok:00ab12cd";
 const SLOT: &[Option<&str>] = &[
     Some("s"),

@@ -42,7 +42,7 @@ fn failing_heartbeats() -> Vec<Step> {
             ready(),
         ]
         .concat();
-        let identity = [described(), row(&[None; 6]), complete()].concat();
+        let identity = [described(), row(&[None; 9]), complete()].concat();
         [identity, failed, described(), complete()].concat()
     };
     let first = [

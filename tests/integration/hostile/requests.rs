@@ -232,7 +232,7 @@ fn cases() -> Vec<Case> {
             "DELETE /state.json HTTP/1.1\r\nHost: h\r\n\r\n",
             "405 open",
         ),
-        plain("TRACE", "TRACE / HTTP/1.1\r\nHost: h\r\n\r\n", "404 open"),
+        plain("TRACE", "TRACE / HTTP/1.1\r\nHost: h\r\n\r\n", "405 open"),
         get(
             "an unknown expectation",
             "Expect: miracles\r\n",

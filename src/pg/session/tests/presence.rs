@@ -1,7 +1,7 @@
 //! The name of our session, and the sessions that a server shows.
 
 use super::*;
-use crate::cluster::{DaemonState, Identity, Presence};
+use crate::cluster::{DaemonState, Identity, Presence, ServerFacts};
 
 const OWN: &[Option<&str>] = &[Some("t"), Some(SESSION), Some("5")];
 
@@ -127,12 +127,27 @@ fn a_name_that_cannot_be_set_is_tried_again() {
 fn an_identity_comes_with_the_report() {
     let mut bench = Bench::idle();
     bench.ask();
-    let row = [Some("7301"), Some("12"), None, Some("3"), Some("2"), None];
+    let row = [
+        Some("7301"),
+        Some("12"),
+        None,
+        Some("3"),
+        Some("2"),
+        None,
+        Some("15.4"),
+        Some("0"),
+        Some("10.0.0.1:5432"),
+    ];
     let progress = bench.feed(&joined(&[wire::answer(&[STANDBY]), wire::answer(&[&row])]));
     let expected = Identity {
         system: Some("7301".to_owned()),
         started: Some(WallTime::from_unix_micros(12)),
         timeline: Some(3),
+        shown: ServerFacts {
+            version: Some("15.4".to_owned()),
+            can_be_rewound: Some(false),
+            upstream: Some("10.0.0.1:5432".to_owned()),
+        },
     };
     match progress.as_deref() {
         Ok([Progress::Answered(report)]) => assert_eq!(report.identity, expected),
