@@ -8,6 +8,7 @@ complete -c pglookout -n '__fish_seen_subcommand_from status' -l watch -d 'Again
 complete -c pglookout -n __fish_use_subcommand -a check -d 'Say what would not work'
 complete -c pglookout -n '__fish_seen_subcommand_from check' -l live -d 'Log in everywhere'
 complete -c pglookout -n '__fish_seen_subcommand_from check' -l json -d 'As JSON'
+complete -c pglookout -n __fish_use_subcommand -a ack -d 'End an alert'
 complete -c pglookout -n __fish_use_subcommand -a explain -d 'Say what was decided last, and why'
 complete -c pglookout -n __fish_use_subcommand -a replay -d 'Run timelines'
 complete -c pglookout -n __fish_use_subcommand -a simulate -d 'Say what can happen to the cluster'

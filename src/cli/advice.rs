@@ -56,6 +56,10 @@ fn commands(config: &Config, search_path: &[PathBuf]) -> Vec<Problem> {
             "over_warning_limit_command",
             config.over_warning_limit_command.as_ref(),
         ),
+        (
+            "isolated_primary_command",
+            config.isolated_primary_command.as_ref(),
+        ),
         ("event_command", config.event_command.as_ref()),
         (
             "pg_start_command",

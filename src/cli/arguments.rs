@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::{Error, Parser, ValueExt};
 
+use super::ack::{self, Ack};
 use super::check::{self, CheckOptions};
 use super::simulate::{self, Simulate};
 use super::status::{self, StatusOptions};
@@ -16,6 +17,7 @@ pub(super) enum Invocation {
     Explain(PathBuf),
     Status(StatusOptions),
     Check(CheckOptions),
+    Ack(Ack),
     History(StatusOptions),
     CheckConfig(PathBuf),
     Replay(Replay),
@@ -65,6 +67,9 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Value(name) if name == "check" && invocation.is_none() => {
                 let options = check::parse(&mut parser)?;
                 return Ok(options.map_or(Invocation::Help, Invocation::Check));
+            }
+            Value(name) if name == "ack" && invocation.is_none() => {
+                return Ok(ack::parse(&mut parser)?.map_or(Invocation::Help, Invocation::Ack));
             }
             Value(name) if name == "simulate" && invocation.is_none() => {
                 Invocation::Simulate(simulate::parse(&mut parser)?)

@@ -1,6 +1,7 @@
 //! The command line: its arguments, and one file for each subcommand. Everything printed goes through
 //! `output`.
 
+mod ack;
 mod advice;
 mod arguments;
 mod check;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
         Ok(Invocation::Status(options)) => status::main(&options),
         Ok(Invocation::History(options)) => history::main(&options),
         Ok(Invocation::Check(options)) => check::main(&options),
+        Ok(Invocation::Ack(ack)) => ack::main(&ack),
         Ok(Invocation::Resolve(name)) => sys::resolve::main(&name),
         Ok(Invocation::Recovery) => daemon::recovery_main(),
         Ok(Invocation::Help) => output::print(USAGE),
@@ -66,6 +68,7 @@ Usage: pglookout CONFIG                 run the daemon
                                         1 degraded, 2 no primary, several, or no failover possible, 3 no answer
        pglookout history [CONFIG | URL] [--from HOST[:PORT]] [--json]
                                         print the changes of the primary that the daemons have seen
+       pglookout ack CONFIG ALERT...    remove these alert files
        pglookout explain CONFIG         print the last decision of the daemon with this file, and why
        pglookout check CONFIG [--live] [--json]
                                         check the file, commands and directories; --live: log in everywhere,

@@ -118,6 +118,13 @@ fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
         quorum: read_quorum(reader),
         ranking: read_ranking(reader),
         over_warning_limit_command: reader.command("over_warning_limit_command"),
+        isolated_primary_command: reader.command("isolated_primary_command"),
+        // Before the others promote one of them, which they do after the limit.
+        isolated_primary_timeout: reader.seconds(
+            "isolated_primary_timeout",
+            failover_lag.as_secs_f64() / 2.0,
+            Span::MayBeZero,
+        ),
         event_command: reader.command("event_command"),
         event_filter: read_event_filter(reader),
         never_promote: read_names(reader, "never_promote_these_nodes", true),

@@ -81,6 +81,9 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
         "failover_ranking": config.ranking.name(),
         "over_warning_limit_command":
             command("over_warning_limit_command", config.over_warning_limit_command.as_ref(), hidden),
+        "isolated_primary_command":
+            command("isolated_primary_command", config.isolated_primary_command.as_ref(), hidden),
+        "isolated_primary_timeout": seconds(config.isolated_primary_timeout),
         "event_command": command("event_command", config.event_command.as_ref(), hidden),
         "event_filter": config.event_filter,
         "never_promote_these_nodes": names(&config.never_promote),

@@ -55,6 +55,10 @@ pub struct Config {
     pub ranking: Ranking,
     /// `over_warning_limit_command`; `None` when empty or null.
     pub over_warning_limit_command: Option<CommandLine>,
+    /// `isolated_primary_command`; `None` when empty.
+    pub isolated_primary_command: Option<CommandLine>,
+    /// `isolated_primary_timeout`: how long a primary must be cut off before the command is run.
+    pub isolated_primary_timeout: Duration,
     /// `event_command`; `None` when empty.
     pub event_command: Option<CommandLine>,
     /// `event_filter`: names of events and severities; empty: every event.

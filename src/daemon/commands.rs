@@ -43,7 +43,10 @@ pub(super) fn variables(purpose: CommandPurpose, lookout: &Lookout) -> Vec<(&'st
             "PGLOOKOUT_OLD_PRIMARY_HOST",
             "PGLOOKOUT_OLD_PRIMARY_PORT",
         ],
-        CommandPurpose::LagWarning | CommandPurpose::FollowStop | CommandPurpose::FollowStart => [
+        CommandPurpose::LagWarning
+        | CommandPurpose::Isolation
+        | CommandPurpose::FollowStop
+        | CommandPurpose::FollowStart => [
             "PGLOOKOUT_PRIMARY",
             "PGLOOKOUT_PRIMARY_HOST",
             "PGLOOKOUT_PRIMARY_PORT",

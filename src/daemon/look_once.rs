@@ -31,6 +31,7 @@ pub fn look_once(config: Config, scratch: &Path, limit: Duration) -> Result<Seen
         failover_command: None,
         over_warning_limit_command: None,
         event_command: None,
+        isolated_primary_command: None,
         follow: None,
         maintenance_mode_file: scratch.join("maintenance"),
         alert_dir: scratch.to_owned(),

@@ -67,6 +67,8 @@ enum Purpose {
     Failover,
     #[serde(rename = "over_warning_limit_command")]
     LagWarning,
+    #[serde(rename = "isolated_primary_command")]
+    Isolation,
     #[serde(rename = "pg_stop_command")]
     FollowStop,
     #[serde(rename = "pg_start_command")]

@@ -26,7 +26,7 @@ pub use decision::{
 };
 pub use event::{Recording, write_event, write_turn};
 pub use moment::since;
-pub use names::{alert_file, metric_line};
+pub use names::{alert_file, alert_files, metric_line};
 pub use node::{Observed, read_state_json, state_json};
 pub use state_file::{MAX_STATE_FILE_BYTES, Origin, Recalled, StateFile, state_file};
 pub use timeline::{CheckLine, Clocks, Decided, Follow, Line, Step, Timeline, header};

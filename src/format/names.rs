@@ -22,6 +22,11 @@ pub fn alert_file(alert: Alert) -> &'static str {
     }
 }
 
+/// The names of all alerts.
+pub fn alert_files() -> [&'static str; Alert::ALL.len()] {
+    Alert::ALL.map(alert_file)
+}
+
 /// One metric as a datagram, `name,tag=value:1|c`, without a line end: one for each is what every
 /// receiver takes. `tags` go to all metrics; they come in the reverse of their order, as in the
 /// original.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::facts::{self, Facts};
 use super::follow::Following;
+use super::isolation::Isolation;
 use super::lag::{self, LagWarning};
 use super::log_once::DecisionLog;
 use super::outage::Outage;
@@ -30,6 +31,7 @@ pub(super) struct Decisions {
     pub(super) promotion: Promotion,
     pub(super) following: Following,
     pub(super) outage: Outage,
+    pub(super) isolation: Isolation,
     pub(super) watch: Watch,
     pub(super) rounds: Rounds,
     log: DecisionLog,
@@ -45,6 +47,7 @@ impl Decisions {
             promotion: Promotion::recall(memory, config, now.mono),
             following: Following::new(memory.restart_owed),
             outage: Outage::recall(memory),
+            isolation: Isolation::default(),
             watch: Watch::recall(memory),
             rounds: Rounds::default(),
             log: DecisionLog::new(),
@@ -122,7 +125,9 @@ impl Decisions {
         turn: &mut Turn<'_>,
     ) {
         let has_succeeded = *outcome == CommandOutcome::Exited(0);
-        if self.following.command_exited(id, outcome, config, turn) {
+        if self.isolation.command_exited(id, outcome, turn)
+            || self.following.command_exited(id, outcome, config, turn)
+        {
             return;
         }
         if self
@@ -164,6 +169,7 @@ impl Decisions {
             if map.sole_primary().is_some() {
                 self.promotion.outage_over(now);
             }
+            self.isolation.follow(&self.facts.state, &map, config, turn);
             if self.facts.remember_primary(&map, reason, config, turn) {
                 self.following.follow_another();
             }

@@ -133,6 +133,8 @@ pub enum CommandPurpose {
     Failover,
     /// `over_warning_limit_command`: tell somebody that lag is over the warning limit.
     LagWarning,
+    /// `isolated_primary_command`: our own primary is cut off.
+    Isolation,
     /// `pg_stop_command`: stop our own server, whose recovery settings are others now.
     FollowStop,
     /// `pg_start_command`: start it again.
@@ -145,6 +147,7 @@ impl CommandPurpose {
         match self {
             Self::Failover => "failover_command",
             Self::LagWarning => "over_warning_limit_command",
+            Self::Isolation => "isolated_primary_command",
             Self::FollowStop => "pg_stop_command",
             Self::FollowStart => "pg_start_command",
         }

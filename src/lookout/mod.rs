@@ -12,6 +12,7 @@ mod event;
 mod facts;
 mod follow;
 mod health;
+mod isolation;
 mod lag;
 mod log_once;
 mod memory;
@@ -398,7 +399,9 @@ impl Lookout {
         self.show_presence(turn.now.mono);
         let now = turn.now.mono;
         let verdict = self.last_round().map(|round| &round.decision.verdict);
+        let isolation = self.decisions.isolation.due(&self.config);
         let again = verdict.and_then(Verdict::look_again_at);
+        let again = again.into_iter().chain(isolation).min();
         let regular = now + self.config.check_interval;
         self.schedule.decision = again.map_or(regular, |again| again.clamp(now, regular));
         let (config, schedule) = (&self.config, &mut self.schedule);

@@ -49,6 +49,7 @@ impl Turn<'_> {
         let timeout = match purpose {
             CommandPurpose::Failover => config.failover_command_timeout,
             CommandPurpose::LagWarning
+            | CommandPurpose::Isolation
             | CommandPurpose::FollowStop
             | CommandPurpose::FollowStart => None,
         };

@@ -45,16 +45,16 @@ impl From<&RaisedAlert> for StandingAlert {
 fn advice(alert: Alert) -> &'static str {
     match alert {
         Alert::AuthenticationError => {
-            "check the password and pg_hba.conf of the server that the log names; then remove the file"
+            "check the password and pg_hba.conf of the server that the log names; then `pglookout ack` it"
         }
         Alert::MultiplePrimaries => {
-            "stop every primary but the one that is to stay, and rewind or rebuild the others; then remove the file"
+            "stop every primary but the one that is to stay, and rewind or rebuild the others; then `pglookout ack` it"
         }
         Alert::ReplicationDelay => {
             "find out why replay is behind; ends when lag is under the limit"
         }
         Alert::FailoverHasHappened => {
-            "bring the old primary back as a standby; then remove the file"
+            "bring the old primary back as a standby; then `pglookout ack` it"
         }
         Alert::FailoverFailed => {
             "read the output of failover_command in the log; ends when this node is promoted or, after a mended cause, at the next success"

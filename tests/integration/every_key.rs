@@ -481,6 +481,9 @@ fn notified(world: &mut World) {
         notes.contains("PGLOOKOUT_EVENT=maintenance_off") && notes.contains("PGLOOKOUT_SUBJECT=s1")
     });
     world.apply(json!({"maintenance_mode_file": was}), |_| true);
+    // What they do on a primary has a test of its own.
+    let fence = json!({"isolated_primary_command": "false", "isolated_primary_timeout": 900});
+    world.apply(fence, |_| true);
 }
 
 /// The primary has been shut down: both standbys have received the same.

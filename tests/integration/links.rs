@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::fleet::LIMIT;
+use crate::harness::fleet::{LIMIT, pg_ctl, script_command};
 use crate::harness::{Cluster, Fleet, SOON, pause, wait_until};
 
 /// Longer than any wait of the daemons.
@@ -80,6 +80,46 @@ fn promotes_when_the_primary_host_is_cut_off() {
     cluster.network().heal();
     fleet["o"].wait_alert("multiple_master_warning", "");
     assert_eq!(fleet.promoted().len(), 1);
+}
+
+/// The primary's own daemon stops it before the others promote; so there is one when they meet again.
+#[test]
+fn an_isolated_primary_is_stopped_by_its_own_daemon() {
+    let Some(cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else {
+        return;
+    };
+    let stop = format!(
+        "exec {} stop -m immediate\n",
+        pg_ctl(&cluster, &cluster["p"])
+    );
+    let mut fleet = Fleet::prepare(&cluster, |_, config| {
+        config["failover_quorum"] = json!("majority");
+        config["max_failover_replication_time_lag"] = json!(2.0 * LIMIT);
+    });
+    let daemon = &mut fleet["p"];
+    let command = script_command(daemon, "stop", &stop);
+    daemon.config["isolated_primary_command"] = command;
+    fleet.start_all();
+    fleet.wait_settled();
+    // One who is missing is not enough for the others.
+    cluster.network().cut("p", "s1");
+    fleet.nobody_promotes_for(LONG);
+    assert!(
+        !fleet["p"].log().contains("isolated"),
+        "{}",
+        fleet["p"].log()
+    );
+    cluster.network().isolate("p");
+    fleet.wait_promotion();
+    let log = fleet["p"].log();
+    assert!(
+        log.contains("isolated_primary_command exited with status 0"),
+        "{log}"
+    );
+    cluster.network().heal();
+    fleet.nobody_promotes_for(LIMIT);
+    assert_eq!(cluster.primaries().len(), 1);
+    assert!(!fleet["o"].has_alert("multiple_master_warning"));
 }
 
 #[test]

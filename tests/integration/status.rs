@@ -82,7 +82,14 @@ fn a_failover_is_shown_from_beginning_to_end() {
     );
     assert!(text.contains("as seen by s2 (pglookout "), "{text}");
     // An operator ends the alert.
-    fs::remove_file(fleet["s2"].path("alerts/failover_has_happened")).unwrap();
+    let s2 = &fleet["s2"];
+    let mut ack = s2
+        .host
+        .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
+    ack.arg("ack").arg(s2.config_path());
+    let ack = ack.arg("failover_has_happened").output().unwrap();
+    assert!(ack.status.success(), "{ack:?}");
+    assert!(!s2.has_alert("failover_has_happened"));
     wait_until("the alert is over", SOON, || {
         served(&fleet["s2"])["alerts"] == json!([])
     });

@@ -47,6 +47,7 @@ fn without_arguments(mut config: Config) -> Config {
         &mut config.failover_command,
         &mut config.over_warning_limit_command,
         &mut config.event_command,
+        &mut config.isolated_primary_command,
     ];
     let others = others.into_iter().flatten();
     let commands = others.chain(following.into_iter().flatten());
