@@ -82,6 +82,10 @@ pub(super) fn no_answer(reason: &str) -> ExitCode {
 /// Until a signal ends it. Each picture is one write over the one before, line by line, so that nothing
 /// flickers; lines that are too long or too many for the terminal are cut by it, whatever its size
 /// is now.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is not the daemon, and has nothing to do meanwhile"
+)]
 fn watch(target: &Target) -> ExitCode {
     let is_coloured = is_coloured();
     let mut picture = String::from("\x1b[2J");

@@ -31,7 +31,7 @@ impl EvenVotes {
             .keys()
             .map(|observer| format!("observer {observer}"));
         let voters: Vec<String> = nodes.chain(observers).collect();
-        (!voters.is_empty() && voters.len() % 2 == 0).then_some(Self { voters })
+        (!voters.is_empty() && voters.len().is_multiple_of(2)).then_some(Self { voters })
     }
 }
 

@@ -38,7 +38,7 @@ struct Daemon {
 impl Daemon {
     fn new(seed: u64) -> Self {
         let memory = Memory {
-            primary: (seed % 2 == 0).then(|| "p".into()),
+            primary: seed.is_multiple_of(2).then(|| "p".into()),
             contacts: [(
                 "p".into(),
                 Contact {
@@ -61,7 +61,7 @@ impl Daemon {
             maintenance: false,
             coming: BTreeMap::new(),
             primary: "p",
-            dies: seed % 3 != 0,
+            dies: !seed.is_multiple_of(3),
             hides_sessions: seed % 4 < 2,
             effects: Vec::new(),
             since: Vec::new(),

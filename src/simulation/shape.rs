@@ -82,7 +82,7 @@ fn remarks(setup: &Setup) -> Vec<String> {
             "two servers and no observer: a standby cannot distinguish a dead primary from a network failure; use an observer on a third host"
                 .to_owned(),
         );
-    } else if setup.hosts() % 2 == 0 && setup.any_config().quorum == QuorumRule::Half {
+    } else if setup.hosts().is_multiple_of(2) && setup.any_config().quorum == QuorumRule::Half {
         remarks.push(format!(
             "{} hosts can fall into two equal halves, and half of the votes suffices",
             setup.hosts()

@@ -57,7 +57,7 @@ fn candidates(plan: &Plan) -> Vec<Plan> {
             all.push(shorter);
         }
     }
-    if plan.length % SECOND != 0 {
+    if !plan.length.is_multiple_of(SECOND) {
         all.push(Plan {
             length: whole_seconds(plan.length),
             ..plan.clone()

@@ -247,7 +247,7 @@ impl<'w> World<'w> {
         }
         self.hosts[host].restart(boot, self.now);
         // Every other process cannot look at those of its host.
-        if self.process(host).number % 2 == 0 {
+        if self.process(host).number.is_multiple_of(2) {
             self.deliver(host, Event::PreviousCommand(PreviousCommand::Unobservable));
         }
         // It has ended while no daemon was there.

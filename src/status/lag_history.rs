@@ -11,9 +11,12 @@ use crate::time::{Monotonic, WallTime, timestamp};
 /// Samples of the lag in bytes and seconds.
 #[derive(Clone, Debug, Default)]
 pub struct LagHistory {
-    nodes: BTreeMap<String, VecDeque<(Option<u64>, Option<f64>)>>,
+    nodes: BTreeMap<String, VecDeque<Sample>>,
     sampled_at: Option<(Monotonic, WallTime)>,
 }
+
+/// Bytes and seconds.
+type Sample = (Option<u64>, Option<f64>);
 
 #[derive(Serialize)]
 struct Page<'a> {
