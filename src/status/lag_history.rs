@@ -68,5 +68,5 @@ impl LagHistory {
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Half an hour.
 const MAX_SAMPLES: usize = 180;
-/// A million samples of 16 bytes at the most, with some of their names.
+/// Of 32 bytes for each sample: 6 MB at the most.
 const MAX_NODES: usize = 1_000;
