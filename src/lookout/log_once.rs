@@ -111,22 +111,14 @@ impl FailureLog {
         if matches!(failure, ProbeFailure::AuthenticationRejected { .. }) {
             self.rejecting.insert(node.clone());
         }
-        let Some(news) = self.nodes.failed(node, failure, turn.now.mono) else {
+        let remedy = remedy(failure).filter(|_| is_own);
+        let kind = (discriminant(failure), remedy);
+        let Some(news) = self.nodes.failed(node, kind, failure, turn.now.mono) else {
             return;
         };
-        match failure {
-            // Nothing else would tell an operator that this node is out of the race.
-            ProbeFailure::AuthenticationRejected { .. } | ProbeFailure::Refused { .. }
-                if is_own =>
-            {
-                turn.error(format!("node {node}: {news}; this daemon's own server does not let it in: this node cannot be promoted"));
-            }
-            ProbeFailure::NotReady { message } if is_own && message.contains(NO_HOT_STANDBY) => {
-                turn.error(format!(
-                    "node {node}: {news}; set hot_standby = on: this node cannot be promoted"
-                ));
-            }
-            _ => turn.warning(format!("node {node}: {news}")),
+        match remedy {
+            Some(remedy) => turn.error(format!("node {node}: {news}; {remedy}")),
+            None => turn.warning(format!("node {node}: {news}")),
         }
         if matches!(failure, ProbeFailure::AuthenticationRejected { .. }) {
             turn.push(Effect::RaiseAlert {
@@ -147,7 +139,8 @@ impl FailureLog {
         let report = match outcome {
             Ok(report) => report,
             Err(failure) => {
-                if let Some(news) = self.observers.failed(observer, failure, turn.now.mono) {
+                let (kind, now) = ((discriminant(failure), None), turn.now.mono);
+                if let Some(news) = self.observers.failed(observer, kind, failure, now) {
                     turn.warning(format!("observer {observer}: {news}"));
                 }
                 return;
@@ -167,15 +160,38 @@ impl FailureLog {
     }
 }
 
+/// What makes a failure of our own server an error: nothing else would tell an operator that this node
+/// is out of the race.
+fn remedy(failure: &ProbeFailure) -> Option<&'static str> {
+    match failure {
+        ProbeFailure::AuthenticationRejected { .. } | ProbeFailure::Refused { .. } => {
+            Some("this daemon's own server does not let it in: this node cannot be promoted")
+        }
+        ProbeFailure::NotReady { message } if message.contains(NO_HOT_STANDBY) => {
+            Some("set hot_standby = on: this node cannot be promoted")
+        }
+        _ => None,
+    }
+}
+
+/// A warning that becomes an error is another kind.
+type FailureKind = (Discriminant<ProbeFailure>, Option<&'static str>);
+
 /// Nodes or observers whose last answer was a failure.
 #[derive(Debug)]
-struct Failing<Name>(BTreeMap<Name, LogOnce<Discriminant<ProbeFailure>>>);
+struct Failing<Name>(BTreeMap<Name, LogOnce<FailureKind>>);
 
 impl<Name: Clone + Ord> Failing<Name> {
     /// The words for a failure, if it is news.
-    fn failed(&mut self, name: &Name, failure: &ProbeFailure, now: Monotonic) -> Option<String> {
+    fn failed(
+        &mut self,
+        name: &Name,
+        kind: FailureKind,
+        failure: &ProbeFailure,
+        now: Monotonic,
+    ) -> Option<String> {
         let known = self.0.entry(name.clone()).or_default();
-        known.line(discriminant(failure), &failure.to_string(), now)
+        known.line(kind, &failure.to_string(), now)
     }
 
     /// The words for a good answer, if it ends a failure.
@@ -357,7 +373,10 @@ mod tests {
         for (second, outcome, expected) in heard {
             let now = Monotonic::from_duration(Duration::from_secs(*second));
             let said = match outcome {
-                Some(failure) => failing.failed(&"n", failure, now),
+                Some(failure) => {
+                    let kind = (discriminant(failure), remedy(failure));
+                    failing.failed(&"n", kind, failure, now)
+                }
                 None => failing.answered(&"n"),
             };
             assert_eq!(said.as_deref().unwrap_or(""), *expected, "at {second}");
@@ -415,6 +434,31 @@ mod tests {
                 "rejected by the server: 3 (2 similar messages suppressed)",
             ),
             (61, Some(unreachable("b")), "unreachable: b"),
+        ]);
+    }
+
+    #[test]
+    fn a_reason_that_becomes_an_error_is_news_at_once() {
+        let not_ready = |message: &str| ProbeFailure::NotReady {
+            message: message.to_owned(),
+        };
+        let starting = "the database system is starting up";
+        check(&[
+            (
+                0,
+                Some(not_ready(starting)),
+                &format!("not ready: {starting}"),
+            ),
+            (
+                2,
+                Some(not_ready("the database system is shutting down")),
+                "",
+            ),
+            (
+                4,
+                Some(not_ready(NO_HOT_STANDBY)),
+                &format!("not ready: {NO_HOT_STANDBY} (1 similar message suppressed)"),
+            ),
         ]);
     }
 }

@@ -60,10 +60,14 @@ fn a_failover_is_shown_from_beginning_to_end() {
         let text = wait_shown(&fleet[node], 0, &well);
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
         assert!(!text.contains('\x1b'), "no terminal, no colours: {text}");
-        let standby = text.lines().find(|line| line.starts_with("s2 ")).unwrap();
-        let standby: Vec<_> = standby.split_whitespace().collect();
-        assert_eq!(standby[..7], ["s2", "standby", "1", "0", "B", "0", "ms"]);
-        assert_eq!(standby[9..], [env!("CARGO_PKG_VERSION"), "ok"], "{text}");
+        // What a heartbeat has just written is not replayed yet.
+        wait_until("the standby has everything", SOON, || {
+            let (_, text) = shown(&fleet[node]);
+            let standby = text.lines().find(|line| line.starts_with("s2 ")).unwrap();
+            let standby: Vec<_> = standby.split_whitespace().collect();
+            assert_eq!(standby[9..], [env!("CARGO_PKG_VERSION"), "ok"], "{text}");
+            standby[..7] == ["s2", "standby", "1", "0", "B", "0", "ms"]
+        });
     }
     wait_shown(&fleet["o"], 0, &["would promote s2; limit 3 s\n"]);
     cluster[PRIMARY].kill_nine_all();
