@@ -315,12 +315,7 @@ fn conditions(status: &Status) -> BTreeMap<Key, String> {
         add_node(node, &mut add);
     }
     for observer in &status.observers {
-        if !observer.connected && observer.answered.is_some() {
-            let why = observer
-                .failure
-                .as_deref()
-                .unwrap_or("its last answer is old");
-            let sentence = format!("observer {} does not answer: {why}", observer.name);
+        if let Some(sentence) = problem::of_observer(observer) {
             add(Kind::ObserverLost, &observer.name, sentence);
         }
     }
@@ -365,7 +360,7 @@ fn add_node(node: &Node, add: &mut impl FnMut(Kind, &str, String)) {
             add(Kind::PeerLost, name, sentence);
         }
         "maintenance" => {
-            let sentence = format!("maintenance: pglookout on {name} does not promote it");
+            let sentence = problem::of_daemon(node).unwrap_or_default();
             add(Kind::Maintenance, name, sentence);
         }
         _ => {}

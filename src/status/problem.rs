@@ -40,7 +40,7 @@ pub(super) fn of_node(node: &Node) -> Option<String> {
     })
 }
 
-fn of_daemon(node: &Node) -> Option<String> {
+pub(super) fn of_daemon(node: &Node) -> Option<String> {
     let name = &node.name;
     let state = node.daemon.as_ref()?.state.as_str();
     Some(match state {
@@ -51,7 +51,7 @@ fn of_daemon(node: &Node) -> Option<String> {
     })
 }
 
-fn of_observer(observer: &Observer) -> Option<String> {
+pub(super) fn of_observer(observer: &Observer) -> Option<String> {
     if observer.connected || observer.answered.is_none() {
         return None;
     }

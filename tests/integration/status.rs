@@ -9,6 +9,7 @@ use crate::harness::cluster::PRIMARY;
 use crate::harness::daemon::HTTP_PORT;
 use crate::harness::host::{Account, Host};
 use crate::harness::postgres::which;
+use crate::harness::run_dir::Ended;
 use crate::harness::{Cluster, Daemon, Fleet, SOON, or_skip, wait_until};
 
 fn status(host: &Host, arguments: &[&str]) -> Output {
@@ -158,6 +159,34 @@ fn a_node_in_maintenance_and_a_missing_daemon_are_shown_everywhere() {
     fleet["s1"].kill_nine();
     let text = wait_shown(&fleet["s2"], 2, &["failover  BLOCKED", "gone"]);
     assert!(text.contains("pglookout of s1 was not asked"), "{text}");
+}
+
+/// Each picture is drawn over the one before, and leaves the terminal as it was.
+#[test]
+fn a_watched_status_is_drawn_again_and_again() {
+    let Some(cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    let fleet = Fleet::start(&cluster, |_, config| config["observers"] = json!({}));
+    let host = &fleet["s1"].host;
+    let mut command = host.command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
+    command.args(["status", "--watch", &url(&fleet["s1"])]);
+    let mut watch = Ended(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut output = watch.0.stdout.take().unwrap();
+    let mut seen = String::new();
+    while seen.matches("\x1b[1;1Hcluster ").count() < 3 {
+        let mut part = [0; 4096];
+        let count = std::io::Read::read(&mut output, &mut part).unwrap();
+        assert!(count > 0, "it ended: {seen}");
+        seen += &String::from_utf8_lossy(&part[..count]);
+    }
+    assert_eq!(seen.matches("\x1b[2J").count(), 1, "cleared once: {seen}");
+    assert!(!seen.contains('\n'), "nothing scrolls: {seen}");
+    let (off, on) = (
+        seen.matches("\x1b[?7l").count(),
+        seen.matches("\x1b[?7h").count(),
+    );
+    assert!(off - on <= 1, "{seen}");
 }
 
 /// Prometheus's own judgement.

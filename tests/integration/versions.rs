@@ -140,3 +140,34 @@ fn one_promotion(prepare: impl Fn(&Cluster)) {
     });
     assert_eq!(fleet.promoted(), [winner.as_str()]);
 }
+
+#[test]
+fn an_account_with_pg_monitor_is_shown_who_streams_from_whom() {
+    let Some(cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    let version = cluster["p"].query("SHOW server_version_num");
+    let version: u32 = version.parse().unwrap();
+    let fleet = Fleet::start(&cluster, |_, _| ());
+    let standby = || {
+        let answer = fleet["p"].get("/status.json").unwrap();
+        let status: Value = serde_json::from_str(&answer.body).unwrap();
+        let nodes = status["nodes"].as_array().unwrap().clone();
+        nodes.into_iter().find(|node| node["name"] == "s1").unwrap()
+    };
+    assert_eq!(standby()["upstream"], Value::Null, "without any rights");
+    assert_eq!(standby()["can_be_rewound"], version >= 180_000);
+    cluster["p"].query("GRANT pg_monitor TO pglookout");
+    // PostgreSQL 10 does not tell.
+    let expected = if version < 110_000 {
+        json!(null)
+    } else {
+        json!("p")
+    };
+    wait_until("its upstream is shown", SOON, || {
+        let standby = standby();
+        let shown = standby["version"].as_str().unwrap_or_default();
+        (version / 10_000).to_string() == shown.split('.').next().unwrap()
+            && standby["upstream"] == expected
+    });
+}
