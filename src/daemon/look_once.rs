@@ -9,6 +9,7 @@ use mio::Events;
 
 use super::datagrams::Syslog;
 use super::pages::Served;
+use super::shutdown::Shutdown;
 use super::{Daemon, READY_PER_TURN, start};
 use crate::config::{Config, NodeName};
 use crate::status::Status;
@@ -51,6 +52,9 @@ pub fn look_once(config: Config, scratch: &Path, limit: Duration) -> Result<Seen
         daemon
             .turn(&mut ready)
             .map_err(|error| format!("the loop: {error}"))?;
+        if daemon.shutdown != Shutdown::NotRequested {
+            return Err("interrupted".to_owned());
+        }
         let lookout = &daemon.lookout;
         let (nodes, observers) = lookout.state().never_polled(lookout.config());
         let is_complete = nodes.is_empty() && observers.is_empty() && lookout.primary().is_some();

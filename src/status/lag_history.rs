@@ -1,6 +1,6 @@
 //! The lag of every standby over the last half hour, for the charts of the page.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -35,8 +35,8 @@ impl LagHistory {
     /// Takes a sample. Of nodes beyond a limit none is kept.
     pub fn sample(&mut self, nodes: &[Node], mono: Monotonic, wall: WallTime) {
         self.sampled_at = Some((mono, wall));
-        let is_known = |name: &String| nodes.iter().any(|node| node.name == *name);
-        self.nodes.retain(|name, _| is_known(name));
+        let known: BTreeSet<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+        self.nodes.retain(|name, _| known.contains(name.as_str()));
         for node in nodes.iter().take(MAX_NODES) {
             let samples = self.nodes.entry(node.name.clone()).or_default();
             if samples.len() >= MAX_SAMPLES {

@@ -126,14 +126,32 @@ pub(super) fn address(info: &ConnInfo) -> String {
 pub(super) fn all(view: &View<'_>, prospect: &Prospect) -> Vec<Node> {
     let places = places(prospect);
     let configured = view.lookout.config().nodes.iter();
+    let senders = senders(view);
     configured
         .map(|(name, info)| {
             let known = Known::new(view, name);
             let mut node = known.node(info);
+            node.upstream = known.upstream(&senders);
             node.place = places.get(name.as_str()).cloned();
             node
         })
         .collect()
+}
+
+/// Nodes by host and port, as a standby may name the one that it streams from.
+type Senders<'a> = BTreeMap<String, &'a NodeName>;
+
+fn senders<'a>(view: &View<'a>) -> Senders<'a> {
+    let nodes = view.lookout.config().nodes.iter();
+    let hosts = nodes.flat_map(|(node, info)| info.hosts.iter().map(move |host| (node, host)));
+    let mut senders = BTreeMap::new();
+    for (node, host) in hosts {
+        if let HostAddress::Ip(address) = &host.address {
+            senders.insert(format!("{address}:{}", host.port), node);
+        }
+        senders.insert(format!("{}:{}", host.name, host.port), node);
+    }
+    senders
 }
 
 /// The standbys of a prospect by name.
@@ -195,7 +213,7 @@ impl<'a> Known<'a> {
             standing: self.standing(role, connected),
             connected,
             timeline: self.view.lookout.state().timeline(self.name),
-            upstream: self.upstream(),
+            upstream: None,
             version: shown.and_then(|shown| shown.version.clone()),
             can_be_rewound: shown.and_then(|shown| shown.can_be_rewound),
             lag_bytes: self.lag_bytes(),
@@ -249,23 +267,12 @@ impl<'a> Known<'a> {
         }
     }
 
-    fn upstream(&self) -> Option<String> {
+    fn upstream(&self, senders: &Senders<'_>) -> Option<String> {
         self.standby?;
         let answer = self.state?.answer.as_ref()?;
         let sender = answer.identity.shown.upstream.as_ref()?;
-        let mut nodes = self.view.lookout.config().nodes.iter();
-        let is_it = |info: &ConnInfo| {
-            info.hosts.iter().any(|host| {
-                let literal = match &host.address {
-                    HostAddress::Ip(address) => Some(format!("{address}:{}", host.port)),
-                    _ => None,
-                };
-                literal.as_ref() == Some(sender)
-                    || format!("{}:{}", host.name, host.port) == *sender
-            })
-        };
-        let node = nodes.find(|(_, info)| is_it(info));
-        Some(node.map_or_else(|| sender.clone(), |(name, _)| name.to_string()))
+        let node = senders.get(sender);
+        Some(node.map_or_else(|| sender.clone(), ToString::to_string))
     }
 
     fn is_of_old_timeline(&self) -> bool {
