@@ -148,7 +148,8 @@ fn text(report: &Report, worst: Grade) -> String {
     });
     let mut lines = output::aligned(&rows.collect::<Vec<_>>());
     let of_worst = report.findings.iter().filter(|it| it.grade == worst);
-    let topics: Vec<_> = of_worst.map(|it| it.topic).collect();
+    let mut topics: Vec<_> = of_worst.map(|it| it.topic).collect();
+    topics.dedup();
     let mut verdict = match worst {
         Grade::Ok => "OK: nothing is wrong".to_owned(),
         Grade::Warn => format!("WARNING: {}", topics.join(", ")),

@@ -199,7 +199,7 @@ fn daemons(status: &Status, own: Option<&NodeName>) -> Vec<Finding> {
         );
         found.push(Finding::new(Grade::Warn, "daemons", text));
     }
-    if found.is_empty() {
+    if found.is_empty() && !status.daemons.is_empty() {
         let shown = status.daemons.iter();
         let shown: Vec<_> = shown
             .map(|it| format!("{} {}", it.name, it.state))

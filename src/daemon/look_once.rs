@@ -12,6 +12,7 @@ use super::pages::Served;
 use super::shutdown::Shutdown;
 use super::{Daemon, READY_PER_TURN, start};
 use crate::config::{Config, NodeName};
+use crate::failover::Verdict;
 use crate::status::Status;
 use crate::sys::clock;
 
@@ -55,9 +56,9 @@ pub fn look_once(config: Config, scratch: &Path, limit: Duration) -> Result<Seen
         if daemon.shutdown != Shutdown::NotRequested {
             return Err("interrupted".to_owned());
         }
-        let lookout = &daemon.lookout;
-        let (nodes, observers) = lookout.state().never_polled(lookout.config());
-        let is_complete = nodes.is_empty() && observers.is_empty() && lookout.primary().is_some();
+        // The first decision that waits for nobody.
+        let round = daemon.lookout.last_round();
+        let is_complete = round.is_some_and(|it| !matches!(it.decision.verdict, Verdict::Wait(_)));
         if is_complete || clock::monotonic() >= until {
             break;
         }
