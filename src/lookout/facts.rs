@@ -82,14 +82,16 @@ impl Facts {
         }
     }
 
-    /// A node that leaves takes its state along, but not that we reached it as a primary: nobody
-    /// counts that while it is away, and if it was left out by mistake and comes back, the wait
-    /// goes on.
+    /// A node that leaves takes its state along, but not that we reached it as a primary, or that it
+    /// rejected us as one: nobody counts that while it is away, and if it was left out by mistake and
+    /// comes back, the wait goes on.
     fn remember_leavers(&mut self, new: &Config) {
         let nodes = self.state.nodes.iter();
         let leavers = nodes.filter(|(node, _)| !new.nodes.contains_key(*node));
-        let contacts =
-            leavers.filter_map(|(node, state)| Some((node.clone(), state.primary_contact?)));
+        let contacts = leavers.filter_map(|(node, state)| {
+            let last = state.primary_contact.max(state.refused_as_primary)?;
+            Some((node.clone(), last))
+        });
         for (node, at) in contacts.collect::<Vec<_>>() {
             self.remember_contact(&node, at);
         }

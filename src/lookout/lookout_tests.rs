@@ -184,6 +184,15 @@ fn a_primary_left_out_by_mistake_is_waited_for_like_any_other() {
          80.02 decide promote primary_unreachable
          80.02 run promote",
     );
+    // A primary that rejects us lives, last at 40.01.
+    check(
+        "",
+        &format!(
+            "22 p refused\n41 p unreachable\n41 reload {WITHOUT_P}\n43 reload {WITH_P}\n102 end"
+        ),
+        "run",
+        "100.02 run promote",
+    );
 }
 
 #[test]
