@@ -13,6 +13,7 @@ use super::shutdown::Shutdown;
 use super::{Daemon, READY_PER_TURN, start};
 use crate::config::{Config, NodeName};
 use crate::failover::Verdict;
+use crate::lookout::Event;
 use crate::status::Status;
 use crate::sys::clock;
 
@@ -65,8 +66,18 @@ pub fn look_once(config: Config, scratch: &Path, limit: Duration) -> Result<Seen
     }
     let seen = seen(&mut daemon);
     daemon.nodes.hang_up(&mut daemon.io);
+    // Whoever still writes would leave a file in a directory that is about to be removed.
+    daemon.io.events.push(Event::Stopping);
+    while daemon.io.children.is_writing() && clock::monotonic() < until + FILES_TIME {
+        daemon
+            .turn(&mut ready)
+            .map_err(|error| format!("the loop: {error}"))?;
+    }
     Ok(seen)
 }
+
+/// For the files of a daemon to be written.
+const FILES_TIME: Duration = Duration::from_secs(1);
 
 fn seen(daemon: &mut Daemon) -> Seen {
     let polls = daemon.counts.nodes.iter();
