@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::{Error, Parser};
@@ -12,6 +11,7 @@ use super::finding::{Finding, Grade, Report};
 use super::{advice, check_live, output};
 use crate::config::{Config, EvenVotes, Problem};
 use crate::daemon::{self, LoadError};
+use crate::status::longest_to_promotion;
 use crate::sys::files;
 
 /// What the command line asks for.
@@ -120,11 +120,9 @@ fn directories(config: &Config) -> Vec<Finding> {
     found
 }
 
-/// From a crash to a promotion: the limit, and two rounds of polls in which a host that does not
-/// answer takes its time.
 fn timing(config: &Config) -> Finding {
     let limit = config.failover_lag;
-    let worst = limit + config.poll_timeout * 4 + LOOK_AGAIN;
+    let worst = longest_to_promotion(config);
     let text = format!(
         "a promotion begins {} s after the last contact with the primary, {} s at the latest",
         limit.as_secs_f64(),
@@ -170,8 +168,6 @@ fn text(report: &Report, worst: Grade) -> String {
 }
 
 const FILE: &str = "configuration";
-/// Between two looks at what other daemons announce.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

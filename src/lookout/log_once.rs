@@ -366,25 +366,25 @@ mod tests {
         }
     }
 
-    /// What comes at which second (`None`: a good answer), and what is said of it.
+    /// What comes at which second (`None`: a good answer), and what is logged of it.
     #[track_caller]
-    fn check(heard: &[(u64, Option<ProbeFailure>, &str)]) {
+    fn check(outcomes: &[(u64, Option<ProbeFailure>, &str)]) {
         let mut failing = Failing::default();
-        for (second, outcome, expected) in heard {
+        for (second, outcome, expected) in outcomes {
             let now = Monotonic::from_duration(Duration::from_secs(*second));
-            let said = match outcome {
+            let logged = match outcome {
                 Some(failure) => {
                     let kind = (discriminant(failure), remedy(failure));
                     failing.failed(&"n", kind, failure, now)
                 }
                 None => failing.answered(&"n"),
             };
-            assert_eq!(said.as_deref().unwrap_or(""), *expected, "at {second}");
+            assert_eq!(logged.as_deref().unwrap_or(""), *expected, "at {second}");
         }
     }
 
     #[test]
-    fn a_failure_is_said_once_and_so_is_its_end() {
+    fn a_failure_is_logged_once_and_so_is_its_end() {
         check(&[
             (0, None, ""),
             (5, Some(refused("no")), "rejected by the server: no"),

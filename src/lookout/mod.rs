@@ -430,7 +430,7 @@ impl Lookout {
 }
 
 /// Between two looks at what other daemons have announced.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+pub const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod presence_tests;

@@ -57,10 +57,10 @@ fn advice(alert: Alert) -> &'static str {
             "bring the old primary back as a standby; then `pglookout ack` it"
         }
         Alert::FailoverFailed => {
-            "read the output of failover_command in the log; ends when this node is promoted or, after a mended cause, at the next success"
+            "read the output of failover_command in the log; ends when a later promotion succeeds"
         }
         Alert::CannotFollow => {
-            "make this server a standby of the new primary by hand; ends when it is one"
+            "make this server a standby of the new primary by hand; then `pglookout ack` it"
         }
         Alert::FailoverStuck => {
             "read `pglookout explain`: it says what keeps the cluster without a primary; ends when one is reached"

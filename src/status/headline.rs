@@ -1,12 +1,15 @@
 //! The two lines on top: the cluster, and the next failover.
 
+use std::time::Duration;
+
 use super::model::{Cluster, Failover, Health, Readiness, Status};
 use super::node::{Role, Standing};
 use super::view::{View, seconds};
 use crate::cluster::{Reached, Witness};
+use crate::config::Config;
 use crate::failover::{Outlook, Prospect};
 use crate::format::{Decision, DecisionFigures};
-use crate::lookout::Round;
+use crate::lookout::{LOOK_AGAIN, Round};
 
 /// Made last: what is wrong is known by then.
 pub(super) fn cluster(view: &View<'_>, status: &Status) -> Cluster {
@@ -148,6 +151,12 @@ pub(super) fn failover(view: &View<'_>, prospect: &Prospect) -> Failover {
         }
     };
     failover
+}
+
+/// How long after the last contact with the primary a promotion begins at the latest: the limit, and two
+/// rounds of polls in which a host that does not answer takes its time.
+pub fn longest_to_promotion(config: &Config) -> Duration {
+    config.failover_lag + config.poll_timeout * 4 + LOOK_AGAIN
 }
 
 /// What is short of it.

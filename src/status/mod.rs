@@ -21,6 +21,7 @@ use std::collections::BTreeMap;
 pub use alert::{RaisedAlert, StandingAlert};
 pub use counts::{Counts, Total};
 pub use events::{Event, Patiences, Severity, Watcher, event_names};
+pub use headline::longest_to_promotion;
 pub use lag_history::LagHistory;
 pub use metrics::{Usage, metrics};
 pub use model::{Cluster, Failover, Health, Observer, Readiness, Session, Status};

@@ -102,7 +102,7 @@ fn a_healthy_cluster() {
 }
 
 #[test]
-fn before_everybody_was_polled_nothing_is_said() {
+fn nothing_is_reported_before_everybody_was_polled() {
     let status = status("19 p primary 0/50");
     check(
         &status,
