@@ -12,7 +12,7 @@ use super::turn::Turn;
 use super::{
     Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FollowOutcome, Metric, Trouble,
 };
-use crate::cluster::{ClusterState, NodeMap};
+use crate::cluster::{ClusterState, NodeMap, NodeState};
 use crate::config::{CommandLine, Config, NodeName};
 use crate::time::Monotonic;
 
@@ -122,7 +122,11 @@ impl Following {
             self.give_up();
             return;
         }
-        let is_reached = map.sole_primary() == Some(primary);
+        // By ourselves, and not only by an observer: the settings would name the very address at
+        // which this daemon does not reach it.
+        let polled = state.nodes.get(primary);
+        let is_reached = map.sole_primary() == Some(primary)
+            && polled.is_some_and(NodeState::is_connected_primary);
         self.primary_seen |= is_reached;
         // The own server is about to be a primary: its next answer says whether it is one.
         let now = turn.now.mono;

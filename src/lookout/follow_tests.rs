@@ -49,6 +49,17 @@ fn a_new_primary_is_followed_once() {
 }
 
 #[test]
+fn a_primary_that_only_an_observer_reaches_is_followed_once_we_reach_it() {
+    follows(
+        r#""observers": {"o1": "http://o1"}"#,
+        "19 o1 sees s1\n20 p unreachable\n20 s1 unreachable\n50 s1 primary\n70 end",
+        "50.01 follow s1 by user=r host=s1
+         50.03 run stop
+         50.13 run start",
+    );
+}
+
+#[test]
 fn a_reload_looks_again_and_only_while_it_is_on() {
     follows(
         "",

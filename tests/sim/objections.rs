@@ -208,13 +208,12 @@ impl Case<'_, '_> {
         Some(Violation::FurtherAhead(self.host, found))
     }
 
-    /// Is this node no primary to follow: replaced by another one, or not reached by anybody whom the
-    /// daemon asks.
+    /// Is this node no primary to follow: replaced by another one, or not reached by the daemon
+    /// itself, whatever observers report.
     pub(crate) fn follows(&self, primary: NodeId) -> Option<Violation> {
         let config = self.world.config(self.host);
         let knowledge = &self.truth.hosts[self.host].knowledge;
-        let contacts = [knowledge.answered[primary], knowledge.sighted[primary]];
-        let last = contacts.into_iter().flatten().max()?;
+        let last = knowledge.answered[primary]?;
         let patience = micros(config.poll_interval * 4 + config.poll_timeout * 4) + 2 * SECOND;
         // It ends when that one is made a standby, or the operator takes it out.
         let mut reigns = knowledge.reigns.keys();
@@ -228,15 +227,6 @@ impl Case<'_, '_> {
                 && self.counts_as_configured(*node)
         });
         let since = self.world.now().saturating_sub(patience);
-        // By an observer's lie it is reached.
-        let mut observers = self.world.setup().observers.iter();
-        let is_lied_to = observers.any(|(_, at)| {
-            let unreliable = self.truth.hosts[*at].unreliable;
-            self.world.lie(*at).is_some() || unreliable.is_some_and(|at| at >= since)
-        });
-        if is_lied_to {
-            return None;
-        }
         let disturbed = self.truth.hosts[self.host].disturbed;
         let is_lost = last.at < since && disturbed.is_none_or(|at| at < last.at);
         // What it has followed before, and nobody has replaced, is followed on while it is lost.
