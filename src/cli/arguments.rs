@@ -7,6 +7,7 @@ use lexopt::{Error, Parser, ValueExt};
 
 use super::ack::{self, Ack};
 use super::check::{self, CheckOptions};
+use super::pause::{self, PauseOptions};
 use super::simulate::{self, Simulate};
 use super::status::{self, StatusOptions};
 
@@ -18,6 +19,7 @@ pub(super) enum Invocation {
     Status(StatusOptions),
     Check(CheckOptions),
     Ack(Ack),
+    Pause(PauseOptions),
     History(StatusOptions),
     CheckConfig(PathBuf),
     Replay(Replay),
@@ -70,6 +72,14 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             }
             Value(name) if name == "ack" && invocation.is_none() => {
                 return Ok(ack::parse(&mut parser)?.map_or(Invocation::Help, Invocation::Ack));
+            }
+            Value(name) if name == "pause" && invocation.is_none() => {
+                let options = pause::parse_pause(&mut parser)?;
+                return Ok(options.map_or(Invocation::Help, Invocation::Pause));
+            }
+            Value(name) if name == "resume" && invocation.is_none() => {
+                let options = pause::parse_resume(&mut parser)?;
+                return Ok(options.map_or(Invocation::Help, Invocation::Pause));
             }
             Value(name) if name == "simulate" && invocation.is_none() => {
                 Invocation::Simulate(simulate::parse(&mut parser)?)

@@ -71,6 +71,11 @@ impl Target {
         Ok(target)
     }
 
+    /// The configuration, where the source was one.
+    pub(super) fn config(&self) -> Option<&Config> {
+        self.config.as_ref()
+    }
+
     /// From the state file where the daemon does not answer.
     pub(super) fn look(&self) -> Result<Look, String> {
         let failure = match self.ask() {

@@ -17,6 +17,7 @@ mod finding;
 mod history;
 mod look;
 mod output;
+mod pause;
 mod replay;
 mod simulate;
 mod status;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Ok(Invocation::History(options)) => history::main(&options),
         Ok(Invocation::Check(options)) => check::main(&options),
         Ok(Invocation::Ack(ack)) => ack::main(&ack),
+        Ok(Invocation::Pause(options)) => pause::main(&options),
         Ok(Invocation::Resolve(name)) => sys::resolve::main(&name),
         Ok(Invocation::Recovery) => daemon::recovery_main(),
         Ok(Invocation::Help) => output::print(USAGE),
@@ -69,6 +71,10 @@ Usage: pglookout CONFIG                 run the daemon
        pglookout history [CONFIG | URL] [--from HOST[:PORT]] [--json]
                                         print the changes of the primary that the daemons have seen
        pglookout ack CONFIG ALERT...    remove these alert files
+       pglookout pause CONFIG [--for TIME] [--reason TEXT]
+                                        no failover in this cluster, on any host, until it is resumed or the
+                                        time (30m, 2h) is over
+       pglookout resume CONFIG          end the pause. Both: exit 0 once every daemon knows, 1 if not all do
        pglookout explain CONFIG         print the last decision of the daemon with this file, and why
        pglookout check CONFIG [--live] [--json]
                                         check the file, commands and directories; --live: log in everywhere,

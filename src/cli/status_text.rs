@@ -51,6 +51,7 @@ fn headlines(look: &Look, paint: Paint) -> Vec<String> {
         Readiness::Countdown => ("COUNTDOWN", RED),
         Readiness::Running => ("RUNNING", YELLOW),
         Readiness::Blocked => ("BLOCKED", RED),
+        Readiness::Paused => ("PAUSED", YELLOW),
         Readiness::Off => ("OFF", YELLOW),
         Readiness::Starting => ("STARTING", YELLOW),
         Readiness::Unknown => ("UNKNOWN", YELLOW),

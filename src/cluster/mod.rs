@@ -6,6 +6,7 @@ mod lsn;
 mod map;
 mod merge;
 mod observed;
+mod pause;
 mod presence;
 mod report;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub use lsn::{Lsn, ParseLsnError};
 pub use map::{NodeMap, Reached, Standby, Witness};
 pub use merge::Context;
 pub use observed::clock_skew;
+pub use pause::PauseMark;
 pub use presence::{DaemonState, Presence, SESSION_PREFIX, daemon_name, fingerprint};
 pub use report::{
     Identity, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, ReplicationSlot,

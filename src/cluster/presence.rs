@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Lsn, ParseLsnError};
+use super::{Lsn, ParseLsnError, PauseMark};
 use crate::config::NodeName;
 
 /// A session of a daemon, as a server shows it.
@@ -15,6 +15,8 @@ pub struct Presence {
     pub daemon: String,
     /// What the daemon shows.
     pub state: DaemonState,
+    /// The newest pause, or end of one, that it knows.
+    pub pause: PauseMark,
     /// Its fingerprint of the settings on which daemons must agree.
     pub settings: String,
     /// How long ago the session was last used, when the server answered.
@@ -37,6 +39,8 @@ pub enum DaemonState {
     Never,
     /// It sees too little of the cluster.
     NoQuorum,
+    /// Its node is no candidate by what it knows: of another history, for instance.
+    NoCandidate,
     /// It would promote its node, at this position, and asks everybody once more.
     Wants(Option<Lsn>),
     /// Its failover command runs.
@@ -51,9 +55,12 @@ impl DaemonState {
     /// A daemon that shows this does not promote its node, even if that goes first.
     pub fn steps_aside(self) -> bool {
         match self {
-            Self::Maintenance | Self::NoCommand | Self::Never | Self::NoQuorum | Self::Failed => {
-                true
-            }
+            Self::Maintenance
+            | Self::NoCommand
+            | Self::Never
+            | Self::NoQuorum
+            | Self::NoCandidate
+            | Self::Failed => true,
             Self::Ok | Self::Observer | Self::Wants(_) | Self::Promoting | Self::Primary => false,
         }
     }
@@ -73,6 +80,7 @@ impl fmt::Display for DaemonState {
             Self::NoCommand => "no_command",
             Self::Never => "never",
             Self::NoQuorum => "no_quorum",
+            Self::NoCandidate => "no_candidate",
             Self::Wants(Some(lsn)) => return write!(f, "wants@{lsn}"),
             Self::Wants(None) => "wants",
             Self::Promoting => "promoting",
@@ -97,6 +105,7 @@ impl FromStr for DaemonState {
             "no_command" => Self::NoCommand,
             "never" => Self::Never,
             "no_quorum" => Self::NoQuorum,
+            "no_candidate" => Self::NoCandidate,
             "wants" => Self::Wants(None),
             "promoting" => Self::Promoting,
             "failed" => Self::Failed,
@@ -107,9 +116,20 @@ impl FromStr for DaemonState {
 }
 
 impl Presence {
-    /// The name of a session of this daemon in this state.
-    pub fn session_name(daemon: &str, state: DaemonState, settings: &str) -> String {
-        format!("{SESSION_PREFIX}{daemon}:{state}:{settings}")
+    /// The name of a session of this daemon in this state. Whoever wants to promote its node has no
+    /// room for the mark, and shows it again afterwards.
+    pub fn session_name(
+        daemon: &str,
+        state: DaemonState,
+        pause: PauseMark,
+        settings: &str,
+    ) -> String {
+        let is_shown = pause != PauseMark::default() && !matches!(state, DaemonState::Wants(_));
+        let pause = match is_shown {
+            true => format!("+{pause}"),
+            false => String::new(),
+        };
+        format!("{SESSION_PREFIX}{daemon}:{state}{pause}:{settings}")
     }
 
     /// Reads the name of a session that was last used so long ago; `None` if it is not a daemon's,
@@ -117,9 +137,14 @@ impl Presence {
     pub fn of_session(name: &str, age: Duration) -> Option<Self> {
         let (rest, settings) = name.strip_prefix(SESSION_PREFIX)?.rsplit_once(':')?;
         let (daemon, state) = rest.rsplit_once(':')?;
+        let (state, pause) = match state.split_once('+') {
+            Some((state, pause)) => (state, pause.parse().ok()?),
+            None => (state, PauseMark::default()),
+        };
         Some(Self {
             daemon: daemon.to_owned(),
             state: state.parse().ok()?,
+            pause,
             settings: settings.to_owned(),
             age,
         })
@@ -168,17 +193,23 @@ mod tests {
         let names = ["s1", "db-production-eu-west-0001", "db:1", "größte", ""];
         for name in names {
             let daemon = daemon_name(name);
-            for state in [
-                DaemonState::Ok,
-                DaemonState::Maintenance,
-                DaemonState::Wants("FFFFFFFF/FFFFFFFF".parse().ok()),
+            let wants = DaemonState::Wants("FFFFFFFF/FFFFFFFF".parse().ok());
+            let longest: PauseMark = "zzzz.zzzzz".parse().unwrap();
+            for (state, pause) in [
+                (DaemonState::Ok, PauseMark::default()),
+                (DaemonState::Ok, "1".parse().unwrap()),
+                (DaemonState::NoCandidate, longest),
+                (wants, PauseMark::default()),
             ] {
-                let session = Presence::session_name(&daemon, state, "00ab12cd");
+                let session = Presence::session_name(&daemon, state, pause, "00ab12cd");
                 assert!(session.len() <= 63 && session.is_ascii(), "{session}");
                 let read = Presence::of_session(&session, Duration::ZERO).unwrap();
                 assert!(read.is_of(&name.into()), "{session}");
-                assert_eq!((read.state, read.settings.as_str()), (state, "00ab12cd"));
+                assert_eq!((read.state, read.pause), (state, pause));
+                assert_eq!(read.settings, "00ab12cd");
             }
+            let session = Presence::session_name(&daemon, wants, longest, "00ab12cd");
+            assert!(session.len() <= 63 && !session.contains('+'), "{session}");
         }
         assert_ne!(
             daemon_name("db-production-eu-west-0001"),
@@ -192,6 +223,8 @@ mod tests {
             "pglookout",
             "pglookout:s1",
             "pglookout:s1:asleep:00",
+            "pglookout:s1:ok+:00",
+            "pglookout:s1:ok+zzzzz:00",
             "psql",
             "x:s1:ok:00",
         ] {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use super::{
     ClusterState, Context, Identity, Lsn, NodeReport, ObservedNode, ObserverReport, Presence,
-    ProbeFailure, ProbeStep, RoleReport,
+    ProbeFailure, ProbeStep, RoleReport, SESSION_PREFIX,
 };
 use crate::config::{self, Config, Environment, NodeName, ObserverName};
 use crate::time::{Monotonic, Now, WallTime};
@@ -138,7 +138,7 @@ fn daemons(words: &[&str]) -> Option<Vec<Presence>> {
         let (name, state) = session.split_once(':').unwrap();
         let (age, settings) = age.split_once('#').unwrap_or((age, "00ab12cd"));
         let age = Duration::from_secs_f64(age.parse().unwrap());
-        let session = Presence::session_name(name, state.parse().unwrap(), settings);
+        let session = format!("{SESSION_PREFIX}{name}:{state}:{settings}");
         Presence::of_session(&session, age).unwrap()
     });
     Some(shown.collect())

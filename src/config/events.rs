@@ -6,7 +6,7 @@ use super::problem::{hint, shown_text};
 use super::reader::Reader;
 
 /// Every name that `event_filter` may contain: of severities and of events.
-pub const EVENT_NAMES: [&str; 34] = [
+pub const EVENT_NAMES: [&str; 36] = [
     "info",
     "warning",
     "critical",
@@ -33,6 +33,8 @@ pub const EVENT_NAMES: [&str; 34] = [
     "peer_back",
     "maintenance_on",
     "maintenance_off",
+    "paused",
+    "resumed",
     "observer_lost",
     "observer_back",
     "auth_error",

@@ -80,16 +80,14 @@ pub fn look_once(config: Config, scratch: &Path, limit: Duration) -> Result<Seen
 const FILES_TIME: Duration = Duration::from_secs(1);
 
 fn seen(daemon: &mut Daemon) -> Seen {
-    let polls = daemon.counts.nodes.iter();
+    let polls = daemon.beside.counts.nodes.iter();
     let succeeded = polls.filter(|(_, polls)| polls.succeeded.count > 0);
     let first = |total: crate::status::Total| total.time / u32::try_from(total.count).unwrap_or(1);
     let answered = succeeded.map(|(node, polls)| (node.clone(), first(polls.succeeded)));
     let answered = answered.collect();
     let served = Served {
         lookout: &daemon.lookout,
-        alerts: &daemon.alerts,
-        counts: &daemon.counts,
-        started_at: daemon.started_at,
+        beside: &daemon.beside,
     };
     let now = daemon.clock.now();
     Seen {

@@ -16,9 +16,9 @@ mod health_checks;
 mod io;
 mod listening;
 mod look_once;
-mod maintenance;
 mod names;
 mod notifier;
+mod operator_files;
 mod page;
 mod pages;
 mod peers;
@@ -39,7 +39,6 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
-use alerts::Alerts;
 use children::Task;
 use commands::PreviousFailover;
 pub use config_loader::{LoadError, load as load_config};
@@ -48,9 +47,8 @@ use file_writes::FileWrites;
 use flight_recorder::FlightRecorder;
 use io::Io;
 pub use look_once::{Seen, look_once};
-use maintenance::Maintenance;
 use notifier::Notifier;
-use pages::Served;
+use pages::{Beside, Served};
 use peers::{NodeConversation, ObserverConversation, Peers};
 use readers::ReadRequest;
 pub use recovery::main as recovery_main;
@@ -63,7 +61,6 @@ use web::Web;
 
 use crate::format;
 use crate::lookout::{Alert, Effect, Event, Lookout, Saved};
-use crate::status::Counts;
 use crate::sys::clock::{self, Clock};
 use crate::sys::forked::FileOp;
 use crate::sys::signals::{Signal, Signals};
@@ -90,11 +87,8 @@ struct Daemon {
     config_path: PathBuf,
     boot_id: Option<String>,
     shutdown: Shutdown,
-    maintenance: Maintenance,
-    alerts: Alerts,
-    counts: Counts,
+    beside: Beside,
     notifier: Notifier,
-    started_at: Monotonic,
     reload: Reload,
 }
 
@@ -118,7 +112,7 @@ impl Daemon {
         }
         let now = self.clock.now();
         self.io.now = now;
-        self.counts.lateness.add(now.mono.since(planned));
+        self.beside.counts.lateness.add(now.mono.since(planned));
         for token in self.io.registry.take_unfinished() {
             self.dispatch(token);
         }
@@ -142,7 +136,11 @@ impl Daemon {
     /// Until the earliest deadline; zero if there is more to do at once.
     fn time_to_wait(&mut self) -> Duration {
         let next = self.tick();
-        let is_held = self.maintenance.wait_until(self.io.now.mono).is_some();
+        let is_held = self
+            .beside
+            .operator_files
+            .wait_until(self.io.now.mono)
+            .is_some();
         let has_events = !self.io.events.is_empty() && !is_held;
         let has_results = self.io.readers.has_results() || self.io.tls_files.has_news();
         if self.io.registry.has_unfinished() || has_results || has_events {
@@ -168,10 +166,7 @@ impl Daemon {
             statsd,
             syslog,
             shutdown,
-            maintenance,
-            alerts,
-            counts,
-            started_at,
+            beside,
             poll: _,
             notifier: _,
             signals: _,
@@ -183,14 +178,9 @@ impl Daemon {
             reload: _,
         } = self;
         let now = io.now.mono;
-        let held = maintenance.wait_until(now);
-        let alerts_due = alerts.tick(io);
-        let served = Served {
-            lookout,
-            alerts,
-            counts,
-            started_at: *started_at,
-        };
+        let held = beside.operator_files.wait_until(now);
+        let alerts_due = beside.alerts.tick(io);
+        let served = Served { lookout, beside };
         let is_deciding = *shutdown == Shutdown::NotRequested && held.is_none();
         let deadlines = [
             PreviousFailover::tick(previous_failover, io),
@@ -221,9 +211,7 @@ impl Daemon {
         let io = &mut self.io;
         let served = Served {
             lookout: &self.lookout,
-            alerts: &self.alerts,
-            counts: &self.counts,
-            started_at: self.started_at,
+            beside: &self.beside,
         };
         match owner {
             Owner::Signals => self.take_signals(),
@@ -283,7 +271,7 @@ impl Daemon {
         self.io.readers.reap();
         for (path, outcome) in self.io.children.reap_writers() {
             if outcome.is_ok() {
-                self.alerts.written(&path);
+                self.beside.alerts.written(&path);
             }
             self.files.finished(&path, outcome, &mut self.io);
         }
@@ -299,9 +287,11 @@ impl Daemon {
             let io = &mut self.io;
             match request {
                 ReadRequest::Configuration => self.configuration_read(result),
-                ReadRequest::Maintenance(path) => self.maintenance.finished(&path, result, io),
+                request @ ReadRequest::OperatorFiles { .. } => {
+                    self.beside.operator_files.finished(&request, result, io);
+                }
                 ReadRequest::Alerts(path) => {
-                    if self.alerts.finished(&path, result, io) {
+                    if self.beside.alerts.finished(&path, result, io) {
                         self.web.clients.pages.facts_changed();
                     }
                 }
@@ -321,7 +311,7 @@ impl Daemon {
         if !has_events && self.lookout.next_deadline() > now.mono {
             return;
         }
-        if !self.maintenance.is_ready(&mut self.io) {
+        if !self.beside.operator_files.is_ready(&mut self.io) {
             return;
         }
         let replaced = self.push_loaded_configuration();
@@ -329,18 +319,18 @@ impl Daemon {
         if !events.is_empty() {
             self.web.clients.pages.facts_changed();
         }
-        let counts = &mut self.counts;
+        let counts = &mut self.beside.counts;
         events
             .iter()
             .for_each(|event| counts.event(event, now.mono));
-        let maintenance = self.maintenance.is_present();
+        let maintenance = self.beside.operator_files.is_in_maintenance();
         let effects = self
             .recorder
             .turn(&mut self.lookout, events, maintenance, now);
         if let Some(old) = replaced {
             self.adopt(&old);
         }
-        let counts = &mut self.counts;
+        let counts = &mut self.beside.counts;
         effects
             .iter()
             .for_each(|effect| counts.effect(effect, now.mono));
@@ -385,12 +375,12 @@ impl Daemon {
                 } => recovery::start(&primary, &conninfo, data_directory, io),
                 Effect::RaiseAlert { alert, text } => {
                     let (at, text) = (timestamp::format_millis(now.wall), escape_controls(&text));
-                    self.alerts.raise(alert, &text, now.wall);
+                    self.beside.alerts.raise(alert, &text, now.wall);
                     let content = format!("{at} {text}\n").into();
                     self.write_alert(alert, FileOp::Replace(content));
                 }
                 Effect::ClearAlert(alert) => {
-                    self.alerts.clear(alert);
+                    self.beside.alerts.clear(alert);
                     self.write_alert(alert, FileOp::Remove);
                 }
                 Effect::Save(saved) => self.save(&saved),
@@ -415,9 +405,7 @@ impl Daemon {
     fn notify(&mut self, now: Now) {
         let served = Served {
             lookout: &self.lookout,
-            alerts: &self.alerts,
-            counts: &self.counts,
-            started_at: self.started_at,
+            beside: &self.beside,
         };
         let status = self.web.clients.pages.make_status(served, now);
         self.notifier

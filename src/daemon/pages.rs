@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::alerts::Alerts;
+use super::operator_files::OperatorFiles;
 use crate::cluster::NodeMap;
 use crate::format;
 use crate::lookout::{Lookout, Rounds};
@@ -17,8 +18,14 @@ use crate::time::{Monotonic, Now};
 #[derive(Clone, Copy)]
 pub(super) struct Served<'a> {
     pub(super) lookout: &'a Lookout,
-    pub(super) alerts: &'a Alerts,
-    pub(super) counts: &'a Counts,
+    pub(super) beside: &'a Beside,
+}
+
+/// What pages show besides the core.
+pub(super) struct Beside {
+    pub(super) alerts: Alerts,
+    pub(super) counts: Counts,
+    pub(super) operator_files: OperatorFiles,
     pub(super) started_at: Monotonic,
 }
 
@@ -101,10 +108,10 @@ impl Pages {
         }
         let usage = Usage {
             resident_bytes: process::resident_bytes(),
-            uptime: now.mono.since(served.started_at).as_secs_f64(),
+            uptime: now.mono.since(served.beside.started_at).as_secs_f64(),
         };
         let status = self.make_status(served, now);
-        let body: Bytes = metrics(&status, served.counts, usage).into();
+        let body: Bytes = metrics(&status, &served.beside.counts, usage).into();
         self.metrics = Some(Rendered {
             at: now.mono,
             body: body.clone(),
@@ -126,13 +133,12 @@ impl Pages {
     }
 
     pub(super) fn make_status(&mut self, served: Served<'_>, now: Now) -> Status {
-        let Served {
-            lookout, alerts, ..
-        } = served;
+        let Served { lookout, beside } = served;
         Status::new(&View {
             lookout,
             map: self.map(lookout, now.mono),
-            alerts: alerts.standing(),
+            alerts: beside.alerts.standing(),
+            pause_file: beside.operator_files.pause(),
             now,
         })
     }

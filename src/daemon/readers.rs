@@ -19,8 +19,10 @@ use crate::time::{Monotonic, Now, timestamp};
 pub(super) enum ReadRequest {
     /// The configuration file and the files that it refers to.
     Configuration,
-    /// Whether the maintenance file exists.
-    Maintenance(PathBuf),
+    OperatorFiles {
+        maintenance: PathBuf,
+        pause: PathBuf,
+    },
     /// The alert files in this directory.
     Alerts(PathBuf),
     TlsFiles(TlsFileSet),

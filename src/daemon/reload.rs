@@ -58,7 +58,7 @@ impl Daemon {
             Ok(loaded) => {
                 let warnings = loaded.warnings.iter();
                 warnings.for_each(|warning| log::warn!("{warning}"));
-                self.maintenance.adopt(&loaded.config.maintenance_mode_file);
+                self.beside.operator_files.adopt(&loaded.config);
                 let config = Box::new(loaded.config);
                 self.reload = Reload::Loaded { config, again };
             }
@@ -113,7 +113,7 @@ impl Daemon {
         self.io.children.max_open_outputs = limits.open_outputs;
         self.files
             .retain(|path| path == config.state_file || path.parent() == Some(&config.alert_dir));
-        self.alerts.adopt(&config.alert_dir);
+        self.beside.alerts.adopt(&config.alert_dir);
         names::adopt(&config, &mut self.io);
         self.end_reload(replaced.again);
     }

@@ -16,8 +16,9 @@ use super::descriptors::DescriptorLimits;
 use super::file_writes::FileWrites;
 use super::flight_recorder::FlightRecorder;
 use super::io::Io;
-use super::maintenance::Maintenance;
 use super::notifier::Notifier;
+use super::operator_files::OperatorFiles;
+use super::pages::Beside;
 use super::peers::Peers;
 use super::readers::Readers;
 use super::registry::{Owner, Registry};
@@ -100,11 +101,13 @@ pub(super) fn start(config_path: &Path, config: Config, syslog: Syslog) -> Resul
         syslog,
         recorder: FlightRecorder::new(&lookout, &memory, now),
         clock,
-        counts: Counts::default(),
+        beside: Beside {
+            alerts: Alerts::new(&lookout.config().alert_dir),
+            counts: Counts::default(),
+            operator_files: OperatorFiles::new(lookout.config()),
+            started_at: now.mono,
+        },
         notifier: Notifier::default(),
-        started_at: now.mono,
-        alerts: Alerts::new(&lookout.config().alert_dir),
-        maintenance: Maintenance::new(&lookout.config().maintenance_mode_file),
         lookout,
         poll,
         io,

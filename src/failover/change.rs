@@ -143,6 +143,7 @@ fn by_blocker(snapshot: &Snapshot<'_>, blocker: &Blocker, votes: &Votes) -> Vec<
         Blocker::OtherPromotes { daemon, .. } | Blocker::OtherAnnounced { daemon, .. } => {
             vec![format!("pglookout on {daemon} must succeed or give up")]
         }
+        Blocker::Paused { .. } => vec!["pglookout resume".to_owned()],
         Blocker::Maintenance { file } => vec![format!("remove {}", file.display())],
         Blocker::NoQuorum { quorum } => {
             let missing = quorum.needed().saturating_sub(quorum.known);

@@ -27,7 +27,7 @@ pub use prospect::{Outlook, Prospect};
 pub use quorum::{NoVote, Quorum, Voter, Votes};
 pub use verdict::{Blocker, Cause, Decision, Verdict, Wait};
 
-use crate::cluster::{ClusterState, NodeMap, NodeState, Reached};
+use crate::cluster::{ClusterState, NodeMap, NodeState, PauseMark, Reached};
 use crate::config::{Config, NodeName};
 use crate::time::Monotonic;
 
@@ -58,6 +58,8 @@ pub struct Snapshot<'a> {
     pub fresh: bool,
     /// The maintenance file exists.
     pub maintenance: bool,
+    /// The cluster is paused.
+    pub pause: Option<PauseMark>,
     /// Lag has been over the warning limit since an earlier decision.
     pub lag_warning: bool,
     /// The failover command is running.
@@ -223,6 +225,10 @@ impl Snapshot<'_> {
     fn failover(&self, cause: Cause) -> Verdict {
         if let Some(blocker) = self.connected_primary() {
             return Verdict::Hold(blocker);
+        }
+        if let Some(pause) = self.pause {
+            let until = pause.until();
+            return Verdict::Hold(Blocker::Paused { until });
         }
         if !self.fresh {
             return Verdict::WantsFreshFacts { cause };

@@ -1,7 +1,7 @@
 //! Decisions for tests as text: settings, facts (see `cluster::scenario`) and a moment in, names
 //! out. We are s2, the primary is p, and there are no observers unless the settings name them.
 //!
-//! A moment: seconds, then any of `fresh`, `maintenance`, `promoting`, `failed`, `unsettled`, `warned`,
+//! A moment: seconds, then any of `fresh`, `maintenance`, `paused`, `promoting`, `failed`, `unsettled`, `warned`,
 //! `old_memory`, `primary=NAME` (the remembered one; `-`: none), `first=NAME` (went first by the last
 //! decision), `previous=NAME` (the previous process reached it at 290 s), `changed@SECONDS` (of the
 //! nodes), `started@`, `held@`, `tried@`, `announced@` (at 0/50).
@@ -44,6 +44,7 @@ pub(super) fn at<T>(
         }),
         fresh: words.contains(&"fresh"),
         maintenance: words.contains(&"maintenance"),
+        pause: words.contains(&"paused").then(|| "1".parse().unwrap()),
         lag_warning: words.contains(&"warned"),
         promoting: words.contains(&"promoting"),
         has_failed: words.contains(&"failed"),

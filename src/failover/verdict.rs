@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Candidate, Evidence, LagReading, LookAgain, Quorum};
 use crate::cluster::{EvidenceKind, Witness};
 use crate::config::{NodeName, ObserverName};
-use crate::time::Monotonic;
+use crate::time::{Monotonic, WallTime};
 
 /// The outcome of one round.
 #[derive(Clone, Debug, PartialEq)]
@@ -211,6 +211,11 @@ pub enum Blocker {
         /// Where it shows so.
         witness: Witness,
     },
+    /// An operator has paused the cluster.
+    Paused {
+        /// When that ends by itself.
+        until: Option<WallTime>,
+    },
     /// f: the maintenance file exists.
     Maintenance {
         /// Which file.
@@ -363,6 +368,7 @@ impl Blocker {
             }
             Self::NodesJustChanged { .. }
             | Self::NoCandidate { .. }
+            | Self::Paused { .. }
             | Self::Maintenance { .. }
             | Self::NoQuorum { .. }
             | Self::PromotionRunning
@@ -392,6 +398,7 @@ impl Blocker {
             Self::AllStepAside { .. } => "all_step_aside",
             Self::OtherPromotes { .. } => "other_promotes",
             Self::OtherAnnounced { .. } => "other_announced",
+            Self::Paused { .. } => "paused",
             Self::Maintenance { .. } => "maintenance",
             Self::NoQuorum { .. } => "no_quorum",
             Self::PromotionRunning => "promotion_running",

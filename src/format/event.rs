@@ -178,6 +178,7 @@ pub fn write_event(
             }
         }
         Event::CheckRequested => put(&mut line, "check_requested", &True),
+        Event::PauseSet(mark) => put(&mut line, "pause", &mark.to_string()),
         Event::CommandExited { id, outcome } => {
             line.insert(
                 "command".to_owned(),
@@ -236,6 +237,10 @@ pub(super) fn read_step(
             failure: failure(line)?.unwrap_or_else(lost_for_no_known_reason),
         },
         "config" => Event::ConfigLoaded(Arc::new(read_config(value)?)),
+        "pause" => {
+            let mark = name()?.parse();
+            Event::PauseSet(mark.map_err(|cause| format!("{kind}: {cause}"))?)
+        }
         "check_requested" => return mark(Step::Event(Event::CheckRequested)),
         "former_command_ended" => {
             let ended = Event::PreviousCommand(PreviousCommand::Ended);

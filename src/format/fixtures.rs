@@ -164,6 +164,7 @@ pub(super) fn memory(mono: Option<Monotonic>) -> Memory {
             lsn: lsn("0/5000060"),
             reason: Some("primary_unreachable".to_owned()),
         }],
+        pause: "h.hq3k9".parse().unwrap(),
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 use super::moment::{micros_of, moment, seconds, since};
+use crate::cluster::PauseMark;
 use crate::config::NodeName;
 use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, Process};
 use crate::time::{Monotonic, Now, WallTime, timestamp};
@@ -59,6 +60,8 @@ pub(super) struct MemoryForm {
     primary_not_writing: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     changes: Option<Readable<Vec<Change>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pause: Option<Readable<String>>,
     /// Keys of a newer version, or mistakes.
     #[serde(flatten, skip_serializing)]
     others: BTreeMap<String, IgnoredAny>,
@@ -203,6 +206,7 @@ impl MemoryForm {
                 Clocks::Absolute { .. } => part(memory.changes.iter().map(Change::from).collect()),
                 Clocks::Since(_) => None,
             },
+            pause: mark(memory.pause),
             others: BTreeMap::new(),
         }
     }
@@ -230,6 +234,8 @@ impl MemoryForm {
         let witnesses = self.witnesses.and_then(|it| it.good("witnesses", odd));
         let changes = self.changes.and_then(|it| it.good("changes", odd));
         let changes = changes.unwrap_or_default().into_iter();
+        let pause = self.pause.and_then(|it| it.good("pause", odd));
+        let pause = pause.and_then(|mark| mark.parse().ok());
         let saved = self.saved.and_then(|it| it.good("saved", odd));
         let saved = saved.and_then(|at| clocks.read(at, "saved", odd));
         Read {
@@ -273,6 +279,7 @@ impl MemoryForm {
                 primary_flapping: self.primary_flapping,
                 primary_not_writing: self.primary_not_writing,
                 changes: changes.filter_map(Change::read).collect(),
+                pause: pause.unwrap_or_default(),
             },
         }
     }
@@ -290,6 +297,10 @@ pub(super) struct Read {
 /// A part that is written only if there is something to it.
 fn part<T: Default + PartialEq>(value: T) -> Option<Readable<T>> {
     (value != T::default()).then_some(Readable::Good(value))
+}
+
+fn mark(pause: PauseMark) -> Option<Readable<String>> {
+    (pause != PauseMark::default()).then(|| Readable::Good(pause.to_string()))
 }
 
 fn texts(names: &BTreeSet<NodeName>) -> BTreeSet<String> {

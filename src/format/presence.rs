@@ -5,13 +5,15 @@ use std::time::Duration;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::cluster::Presence;
+use crate::cluster::{PauseMark, Presence};
 
 /// One session. Its keys are those of `/state.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Daemon {
     name: String,
     state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pause: Option<String>,
     settings: String,
     /// Seconds since it was last used, when the server answered.
     age: f64,
@@ -22,6 +24,7 @@ impl Daemon {
         let daemon = |presence: &Presence| Self {
             name: presence.daemon.clone(),
             state: presence.state.to_string(),
+            pause: (presence.pause != PauseMark::default()).then(|| presence.pause.to_string()),
             settings: presence.settings.clone(),
             age: presence.age.as_secs_f64(),
         };
@@ -33,6 +36,9 @@ impl Daemon {
         Ok(Presence {
             daemon: self.name,
             state: self.state.parse()?,
+            pause: self
+                .pause
+                .map_or(Ok(PauseMark::default()), |it| it.parse())?,
             settings: self.settings,
             age: age.map_err(|cause| format!("age: {cause}"))?,
         })

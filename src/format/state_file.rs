@@ -13,7 +13,7 @@ use super::decision::Decision;
 use super::layout::indented;
 use super::memory::{Clocks, MemoryForm};
 use super::node::{Entry, Fields, entries};
-use crate::cluster::{ClusterState, ObservedNode, ObserverState};
+use crate::cluster::{ClusterState, ObservedNode, ObserverState, PauseMark};
 use crate::config::NodeName;
 use crate::lookout::{Contact, Memory, Round};
 use crate::time::timestamp;
@@ -156,6 +156,13 @@ impl StateFile {
             .and_then(|memory| memory.get("changes"));
         let changes = changes.and_then(|changes| Vec::deserialize(changes).ok());
         changes.unwrap_or_default()
+    }
+
+    /// The newest pause, or end of one, that the daemon knew.
+    pub fn pause(&self) -> PauseMark {
+        let memory = self.memory.as_ref();
+        let mark = memory.and_then(|memory| memory.get("pause")?.as_str()?.parse().ok());
+        mark.unwrap_or_default()
     }
 
     /// What the last poll of each node found out; an entry that makes no sense is left out.

@@ -204,7 +204,7 @@ fn body_line(object: &Map<String, Value>, epoch: WallTime) -> Result<Line, Strin
 }
 
 /// What a line may tell, and the keys that may go with it.
-const KINDS: [(&str, &[&str]); 14] = [
+const KINDS: [(&str, &[&str]); 15] = [
     ("node", &["report", "failure", "message", "step", "fresh"]),
     (
         "observer",
@@ -216,6 +216,7 @@ const KINDS: [(&str, &[&str]); 14] = [
     ("wall", &[]),
     ("check", &[]),
     ("check_requested", &[]),
+    ("pause", &[]),
     ("command", &OUTCOMES),
     // Of version 3.0.
     ("former_command_ended", &[]),

@@ -137,7 +137,7 @@ fn refuses_what_is_no_line_and_reports_where() {
     ] {
         check(line, Err("t: expected seconds, 0 or more"));
     }
-    let kinds = "node, observer, lost, maintenance, config, wall, check, check_requested, command, \
+    let kinds = "node, observer, lost, maintenance, config, wall, check, check_requested, pause, command, \
                  former_command_ended, previous_command, follow_prepared, turn, end";
     check(r#"{"t": 1}"#, Err(&format!("expected one of {kinds}")));
     check(

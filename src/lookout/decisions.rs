@@ -9,6 +9,7 @@ use super::isolation::Isolation;
 use super::lag::{self, LagWarning};
 use super::log_once::DecisionLog;
 use super::outage::Outage;
+use super::pause::Pause;
 use super::promotion::Promotion;
 use super::schedule::Schedule;
 use super::turn::Turn;
@@ -31,6 +32,7 @@ pub(super) struct Decisions {
     pub(super) promotion: Promotion,
     pub(super) following: Following,
     pub(super) outage: Outage,
+    pub(super) pause: Pause,
     pub(super) isolation: Isolation,
     pub(super) watch: Watch,
     pub(super) rounds: Rounds,
@@ -47,6 +49,7 @@ impl Decisions {
             promotion: Promotion::recall(memory, config, now.mono),
             following: Following::new(memory.restart_owed),
             outage: Outage::recall(memory),
+            pause: Pause::recall(memory.pause),
             isolation: Isolation::default(),
             watch: Watch::recall(memory),
             rounds: Rounds::default(),
@@ -66,6 +69,7 @@ impl Decisions {
             diverged_standby: self.watch.stands(Alert::DivergedStandby),
             primary_flapping: self.watch.stands(Alert::PrimaryFlapping),
             primary_not_writing: self.watch.stands(Alert::PrimaryNotWriting),
+            pause: self.pause.mark(),
             ..self.facts.memory(self.outage.went_first(), config, now)
         }
     }
@@ -89,12 +93,13 @@ impl Decisions {
             .is_some_and(NodeState::is_connected_primary);
         let context = Facts::context(remembered.as_ref(), config, turn.now);
         let is_news = state.node_probed(node, outcome, asked, context);
+        let is_paused = self.pause.shown_by_node(node, state, config, turn);
         let is_lost = was_primary && state.nodes.get(node).is_some_and(|it| !it.is_connected());
         if is_lost && remembered.as_ref() == Some(node) {
             self.watch.primary_lost(turn.now.mono);
         }
         self.facts.warn_of_void(&gone, turn);
-        is_news
+        is_news || is_paused
     }
 
     /// Merges the outcome of fetching an observer's state. Says whether it may change a decision.
@@ -111,8 +116,9 @@ impl Decisions {
         let gone = state.history.gone.clone();
         let context = Facts::context(remembered.as_ref(), config, turn.now);
         let is_news = state.observer_probed(observer, outcome, context);
+        let is_paused = self.pause.passed_on(observer, state, config, turn);
         self.facts.warn_of_void(&gone, turn);
-        is_news
+        is_news || is_paused
     }
 
     /// A command has ended, or never began.
@@ -158,6 +164,7 @@ impl Decisions {
         turn: &mut Turn<'_>,
     ) -> Option<Look> {
         let now = turn.now.mono;
+        self.pause.follow(turn);
         if let Some(wait) = self.not_yet(config, now) {
             self.outage.withdraw();
             self.note_wait(wait, config, turn);
@@ -169,7 +176,9 @@ impl Decisions {
             if map.sole_primary().is_some() {
                 self.promotion.outage_over(now);
             }
-            self.isolation.follow(&self.facts.state, &map, config, turn);
+            let is_paused = self.pause.active().is_some();
+            self.isolation
+                .follow(is_paused, &self.facts.state, &map, config, turn);
             if self.facts.remember_primary(&map, reason, config, turn) {
                 self.following.follow_another();
             }
@@ -184,7 +193,7 @@ impl Decisions {
         let next = self.next_look(&decision.verdict, turn);
         let promotes = matches!(decision.verdict, Verdict::Promote { .. });
         // A decision on fresh facts is the regular one, continued: what it does besides is done.
-        if look == Look::Regular && !promotes {
+        if look == Look::Regular && !promotes && self.pause.active().is_none() {
             let primary = self.facts.remembered.as_ref();
             self.following.pursue(
                 primary,
@@ -280,10 +289,7 @@ impl Decisions {
         if config.failover_command.is_none() {
             return DaemonState::NoCommand;
         }
-        if self.outage.lacks_quorum() {
-            return DaemonState::NoQuorum;
-        }
-        DaemonState::Ok
+        self.outage.steps_aside().unwrap_or(DaemonState::Ok)
     }
 
     /// What the loss of the primary comes to, by this node map.
@@ -338,6 +344,7 @@ impl Decisions {
             announced: self.outage.announced().filter(|_| look == Look::Announced),
             fresh: look != Look::Regular,
             maintenance: self.maintenance,
+            pause: self.pause.active(),
             lag_warning: self.lag.is_raised(),
             promoting: self.promotion.is_running(),
             has_failed: self.promotion.has_failed(),

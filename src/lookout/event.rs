@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{CommandId, Look, ProbeId, Process};
-use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
+use crate::cluster::{NodeReport, ObserverReport, PauseMark, ProbeFailure};
 use crate::config::{Config, NodeName, ObserverName};
 
 /// A fact from outside. An answer names what it answers by id; one that is no longer wanted is
@@ -43,6 +43,9 @@ pub enum Event {
     },
     /// `POST /check` (sent by the web server).
     CheckRequested,
+    /// An operator has paused or resumed the cluster on this host (sent by the loop). Marks that are
+    /// not newer than what is known change nothing.
+    PauseSet(PauseMark),
     /// A command that [`Effect::RunCommand`](super::Effect::RunCommand) asked for has been started
     /// (sent by the loop).
     CommandStarted {

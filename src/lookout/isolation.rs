@@ -30,6 +30,7 @@ impl Isolation {
     /// Follows a regular decision.
     pub(super) fn follow(
         &mut self,
+        is_paused: bool,
         state: &ClusterState,
         map: &NodeMap,
         config: &Config,
@@ -39,7 +40,7 @@ impl Isolation {
         let Some(command) = config.isolated_primary_command.clone() else {
             return;
         };
-        if !is_primary(state, config) || !are_others_enough(state, map, config) {
+        if is_paused || !is_primary(state, config) || !are_others_enough(state, map, config) {
             if self.has_run {
                 turn.info("this primary is not isolated any more".to_owned());
             }

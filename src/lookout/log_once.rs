@@ -290,6 +290,7 @@ fn level(verdict: &Verdict) -> log::Level {
         Verdict::Hold(blocker) => match blocker {
             Blocker::NoCandidate { .. }
             | Blocker::AllStepAside { .. }
+            | Blocker::Paused { .. }
             | Blocker::Maintenance { .. }
             | Blocker::NoQuorum { .. } => log::Level::Warn,
             Blocker::NodesJustChanged { .. }

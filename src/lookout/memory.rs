@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::cluster::{Divergence, Lsn};
+use crate::cluster::{Divergence, Lsn, PauseMark};
 use crate::config::{NodeName, ObserverName};
 use crate::time::{Monotonic, Now, WallTime};
 
@@ -49,6 +49,8 @@ pub struct Memory {
     pub primary_not_writing: bool,
     /// The last changes of the primary, the oldest first.
     pub changes: Vec<PrimaryChange>,
+    /// The newest pause, or end of one, that is known.
+    pub pause: PauseMark,
 }
 
 /// That another node became the primary, as this daemon saw it.

@@ -18,6 +18,7 @@ mod log_once;
 mod memory;
 mod metric;
 mod outage;
+mod pause;
 mod presence;
 mod promotion;
 mod round;
@@ -194,6 +195,7 @@ impl Lookout {
             Event::CommandExited { .. } => return true,
             Event::ConfigLoaded(_)
             | Event::CheckRequested
+            | Event::PauseSet(_)
             | Event::CommandStarted { .. }
             | Event::PreviousCommand(_)
             | Event::FollowPrepared(_)
@@ -247,6 +249,11 @@ impl Lookout {
             }
             Event::NodeLost { node, failure } => self.node_lost(&node, failure, turn),
             Event::CheckRequested => self.checks.request(config, schedule, turn.now.mono),
+            Event::PauseSet(mark) => {
+                if self.decisions.pause.set(mark, turn) {
+                    schedule.decision = turn.now.mono;
+                }
+            }
             Event::CommandStarted { id, process } => {
                 self.decisions.promotion.command_started(id, process, turn);
             }
@@ -425,13 +432,15 @@ impl Lookout {
     /// Shows what this daemon is at, from the next polls on.
     fn show_presence(&mut self, now: Monotonic) {
         let state = self.decisions.shown(&self.config, now);
-        self.presence.show(state);
+        self.presence.show(state, self.decisions.pause.mark());
     }
 }
 
 /// Between two looks at what other daemons have announced.
 pub const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+#[cfg(test)]
+mod pause_tests;
 #[cfg(test)]
 mod presence_tests;
 #[cfg(test)]

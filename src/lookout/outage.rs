@@ -3,7 +3,7 @@
 
 use super::turn::Turn;
 use super::{Alert, Effect, Memory};
-use crate::cluster::NodeMap;
+use crate::cluster::{DaemonState, NodeMap};
 use crate::config::{Config, NodeName};
 use crate::failover::{Announcement, Blocker, Candidate, Decision, Verdict};
 use crate::time::Monotonic;
@@ -16,9 +16,10 @@ pub(super) struct Outage {
     /// The node that went first by the last decision.
     went_first: Option<NodeName>,
     announced: Option<Announcement>,
-    /// By the last decision this node went first and had no quorum. A question for fresh facts in
-    /// between changes nothing in what is shown, or who asks at that moment would wait for us.
-    lacks_quorum: bool,
+    /// By the last decision this node goes first without a quorum, or is no candidate. A question for
+    /// fresh facts in between changes nothing in what is shown, or who asks at that moment would wait
+    /// for us.
+    steps_aside: Option<DaemonState>,
     /// The alert `failover_stuck` stands.
     stuck: bool,
 }
@@ -40,8 +41,8 @@ impl Outage {
         self.announced
     }
 
-    pub(super) fn lacks_quorum(&self) -> bool {
-        self.lacks_quorum
+    pub(super) fn steps_aside(&self) -> Option<DaemonState> {
+        self.steps_aside
     }
 
     pub(super) fn is_stuck(&self) -> bool {
@@ -84,7 +85,12 @@ impl Outage {
             _ => {}
         }
         if !matches!(verdict, Verdict::WantsFreshFacts { .. }) {
-            self.lacks_quorum = matches!(verdict, Verdict::Hold(Blocker::NoQuorum { .. }));
+            self.steps_aside = match verdict {
+                Verdict::Hold(Blocker::NoQuorum { .. }) => Some(DaemonState::NoQuorum),
+                // Whoever does not know what makes it none would wait for it.
+                Verdict::OtherCandidate { own: None, .. } => Some(DaemonState::NoCandidate),
+                _ => None,
+            };
         }
         // A question is no answer: what comes of it is looked at.
         let is_open = matches!(

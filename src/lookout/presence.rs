@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cluster::{DaemonState, Presence, daemon_name, fingerprint};
+use crate::cluster::{DaemonState, PauseMark, Presence, daemon_name, fingerprint};
 use crate::config::{Config, NodeName};
 
 /// The name of our sessions, renewed when the state or the settings change.
@@ -11,6 +11,7 @@ pub(super) struct OwnPresence {
     daemon: String,
     settings: String,
     state: DaemonState,
+    pause: PauseMark,
     session: Arc<str>,
 }
 
@@ -20,6 +21,7 @@ impl OwnPresence {
             daemon: String::new(),
             settings: String::new(),
             state: DaemonState::default(),
+            pause: PauseMark::default(),
             session: Arc::from(""),
         };
         presence.adopt(config);
@@ -36,9 +38,9 @@ impl OwnPresence {
     }
 
     /// Shows this from the next poll on.
-    pub(super) fn show(&mut self, state: DaemonState) {
-        if state != self.state {
-            self.state = state;
+    pub(super) fn show(&mut self, state: DaemonState, pause: PauseMark) {
+        if (state, pause) != (self.state, self.pause) {
+            (self.state, self.pause) = (state, pause);
             self.rename();
         }
     }
@@ -59,7 +61,7 @@ impl OwnPresence {
     }
 
     fn rename(&mut self) {
-        let name = Presence::session_name(&self.daemon, self.state, &self.settings);
+        let name = Presence::session_name(&self.daemon, self.state, self.pause, &self.settings);
         self.session = Arc::from(name);
     }
 }

@@ -156,7 +156,14 @@ const S1_FIRST: &str = r#""failover_priorities": {"s1": 1}"#;
 
 #[test]
 fn a_candidate_whose_daemon_steps_aside_is_passed_over() {
-    for state in ["maintenance", "no_command", "never", "no_quorum", "failed"] {
+    for state in [
+        "maintenance",
+        "no_command",
+        "never",
+        "no_quorum",
+        "no_candidate",
+        "failed",
+    ] {
         with_sessions(S1_FIRST, state, "80.5 end", "run", "80.11 run promote");
     }
     for state in ["ok", "wants@0/5000000", "promoting"] {

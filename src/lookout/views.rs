@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Lookout, Memory, PrimaryChange, Round, Rounds, check};
-use crate::cluster::{ClusterState, DaemonState, NodeMap};
+use crate::cluster::{ClusterState, DaemonState, NodeMap, PauseMark};
 use crate::config::{Config, NodeName};
 use crate::failover::Prospect;
 use crate::time::{Monotonic, Now};
@@ -67,6 +67,11 @@ impl Lookout {
     /// What this daemon shows of itself.
     pub fn shown(&self, now: Monotonic) -> DaemonState {
         self.decisions.shown(&self.config, now)
+    }
+
+    /// The newest pause, or end of one, that is known here.
+    pub fn pause(&self) -> PauseMark {
+        self.decisions.pause.mark()
     }
 
     /// Is a failover command running that this process has begun.

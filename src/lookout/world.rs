@@ -18,6 +18,7 @@
 //! 9 check                POST /check
 //! 9 reload {...}         these keys of the configuration are others now
 //! 9 maintenance on       also off
+//! 9 pause 1              an operator sets this mark here: odd is a pause, even its end, "1.a": until then
 //! 9 sleep 30             the process is stopped for 30 s; what comes in lies there until it wakes
 //! 9 restart              a new process with the old one's memory; "elsewhere": after a boot of the machine; "watching": it
 //!                        sees the command that was left running; "gone": it sees that there is none any more;
@@ -44,7 +45,7 @@ use super::{
     CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory, PastFailover,
     PreviousCommand, ProbeId, Process,
 };
-use crate::cluster::{Presence, RoleReport};
+use crate::cluster::{PauseMark, Presence, RoleReport};
 use crate::config::{self, Config, Environment};
 use crate::format;
 use crate::time::{Monotonic, Now, WallTime};
@@ -195,6 +196,7 @@ impl World {
                 self.deliver(Event::ConfigLoaded(config));
             }
             ("maintenance", what) => self.maintenance = what == "on",
+            ("pause", mark) => self.deliver(Event::PauseSet(mark.parse().unwrap())),
             ("sleep", seconds) => self.t += Duration::from_secs_f64(seconds.parse().unwrap()),
             ("restart", what) => self.restart(what),
             ("command", what) => {
@@ -441,7 +443,10 @@ impl World {
     /// Notes what our session on this node shows from now on, if it is something else than before.
     fn note_session(&mut self, node: &str, session: &str) {
         let own = Presence::of_session(session, Duration::ZERO).unwrap();
-        let state = own.state.to_string();
+        let mut state = own.state.to_string();
+        if own.pause != PauseMark::default() {
+            state += &format!("+{}", own.pause);
+        }
         let before = self.sessions.insert(node.to_owned(), state.clone());
         if before.as_deref() != Some(state.as_str()) {
             self.note(&format!("session {node} {state}"));

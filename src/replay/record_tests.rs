@@ -130,6 +130,7 @@ fn identity_and_sessions_of_a_server_are_read_back() {
     let session = |daemon: &str, state| Presence {
         daemon: daemon.to_owned(),
         state,
+        pause: "h.hq3k9".parse().unwrap(),
         settings: "0a".to_owned(),
         age: Duration::from_millis(1_500),
     };
@@ -153,8 +154,8 @@ fn identity_and_sessions_of_a_server_are_read_back() {
         }),
         concat!(
             r#"{"t":1.234567,"node":"p","report":{"daemons":["#,
-            r#"{"age":1.5,"name":"s1","settings":"0a","state":"wants@0/6"},"#,
-            r#"{"age":1.5,"name":"s2","settings":"0a","state":"no_quorum"}],"#,
+            r#"{"age":1.5,"name":"s1","pause":"h.hq3k9","settings":"0a","state":"wants@0/6"},"#,
+            r#"{"age":1.5,"name":"s2","pause":"h.hq3k9","settings":"0a","state":"no_quorum"}],"#,
             r#""db_time":1.2,"in_recovery":false,"started":0.5,"system":"77","timeline":3}}"#
         ),
     );
@@ -372,6 +373,7 @@ fn a_header_has_what_was_remembered_and_maintenance() {
         primary_flapping: true,
         primary_not_writing: true,
         changes: Vec::new(),
+        pause: "3.hq3k9".parse().unwrap(),
     };
     let mut recorder = recorder();
     recorder.push_turn(true, None, now(9));

@@ -8,8 +8,8 @@ use super::super::{DecisionLine, Outcome, decisions};
 use super::Recorder;
 use super::tests::{USUAL, config, lsn, now, timeline};
 use crate::cluster::{
-    DaemonState, Identity, Lsn, NodeReport, ObservedNode, ObserverReport, Presence, ProbeFailure,
-    ProbeStep, RoleReport,
+    DaemonState, Identity, Lsn, NodeReport, ObservedNode, ObserverReport, PauseMark, Presence,
+    ProbeFailure, ProbeStep, RoleReport,
 };
 use crate::lookout::{CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory};
 use crate::testing::draws;
@@ -131,6 +131,10 @@ impl Daemon {
             reason: "reset".to_owned(),
         };
         match self.draw(7) {
+            0 if self.draw(3) == 0 => {
+                let mark = self.mark();
+                self.send(Event::PauseSet(mark));
+            }
             0 => self.send(Event::CheckRequested),
             1 => self.send(Event::NodeLost {
                 node: "p".into(),
@@ -252,6 +256,12 @@ impl Daemon {
         })
     }
 
+    fn mark(&mut self) -> PauseMark {
+        const MARKS: [&str; 4] = ["1", "2", "3", "4"];
+        let mark = MARKS.get((self.draws)(40)).unwrap_or(&"0");
+        mark.parse().unwrap()
+    }
+
     /// Our session, and at times another daemon's. Half of all worlds hide them.
     fn shown(&mut self, session: &str) -> Option<Vec<Presence>> {
         if self.hides_sessions {
@@ -270,6 +280,7 @@ impl Daemon {
         let other = state.map(|state| Presence {
             daemon: "s1".to_owned(),
             state,
+            pause: self.mark(),
             settings: "0".to_owned(),
             age,
         });

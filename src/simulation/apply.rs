@@ -48,6 +48,7 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
         Fault::Lies(host, lie) => set_lie(world, host, lie),
         Fault::Commands(host, status, takes) => world.hosts[host].faults.command = (status, takes),
         Fault::Maintenance(host, exists) => world.hosts[host].faults.maintenance = exists,
+        Fault::SetsPause(host, pauses) => set_pause(world, host, pauses),
         Fault::Check(host) => request_check(world, host),
         Fault::Lost(host, node) => world.close_connection(host, node),
         Fault::Configured(host, node, known) => configure(world, host, node, known),
@@ -119,6 +120,21 @@ fn set_lie(world: &mut World<'_>, host: HostId, lie: Option<Lie>) {
 fn request_check(world: &mut World<'_>, host: HostId) {
     if world.is_alive(host) {
         world.deliver(host, Event::CheckRequested);
+    }
+}
+
+/// As `pglookout pause` and `resume` do it; an observer refuses.
+fn set_pause(world: &mut World<'_>, host: HostId, pauses: bool) {
+    let known = world.core(host).pause();
+    let mark = match pauses {
+        true => known.paused(None),
+        false => known.resumed(),
+    };
+    if let Ok(mark) = mark
+        && world.is_alive(host)
+        && host < world.setup.nodes.len()
+    {
+        world.deliver(host, Event::PauseSet(mark));
     }
 }
 

@@ -109,6 +109,8 @@ pub enum Fault {
     RestartsToPromote(HostId),
     /// The maintenance file of a host appears or goes.
     Maintenance(HostId, bool),
+    /// An operator pauses the cluster, or resumes it, on this host.
+    SetsPause(HostId, bool),
     /// POST /check.
     Check(HostId),
     /// An idle connection of a daemon to a node is closed.
@@ -188,6 +190,7 @@ impl Fault {
             }
             Self::Maintenance(host, true) => format!("the maintenance file of {} appears", h(host)),
             Self::Maintenance(host, false) => format!("the maintenance file of {} goes", h(host)),
+            Self::SetsPause(host, pauses) => format!("{} on {}", paused(pauses), h(host)),
             Self::Check(host) => format!("{} is asked for a check", h(host)),
             Self::Lost(host, node) => {
                 format!("{} loses its idle connection to {}", h(host), h(node))
@@ -273,6 +276,13 @@ fn names(setup: &Setup, group: u32) -> String {
     let inside = (0..setup.hosts()).filter(|host| group >> host & 1 == 1);
     let names: Vec<_> = inside.map(|host| setup.host_name(host)).collect();
     names.join(" ")
+}
+
+fn paused(pauses: bool) -> &'static str {
+    match pauses {
+        true => "the cluster is paused",
+        false => "the cluster is resumed",
+    }
 }
 
 fn split_text(setup: &Setup, group: u32) -> String {

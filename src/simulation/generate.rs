@@ -53,6 +53,7 @@ impl Generator {
         } else {
             faults(&setup, length, &mut rng)
         };
+        let steps = with_pauses(steps, &setup, length, seed);
         let ending = match rng.below(8) {
             0 | 1 => Ending::Abrupt,
             2 | 3 => Ending::Waited,
@@ -213,6 +214,23 @@ fn one_split(setup: &Setup, length: Micros, rng: &mut Rng) -> Vec<Step> {
             _ => commands(node, rng),
         };
         steps.push(Step { at, fault });
+    }
+    sorted(steps)
+}
+
+/// An operator pauses the cluster, and resumes it or not, on whatever host. Drawn apart, so that a
+/// schedule without a pause is what it was before there were any.
+fn with_pauses(mut steps: Vec<Step>, setup: &Setup, length: Micros, seed: u64) -> Vec<Step> {
+    let mut rng = Rng::new(seed ^ 0x70_6175_7365);
+    if !rng.percent(6) {
+        return steps;
+    }
+    let mut at = rng.between(SECOND / 2, length);
+    let times = rng.below(3) + 1;
+    for pauses in [true, false, true].into_iter().take(times) {
+        let fault = Fault::SetsPause(rng.below(setup.node_count()), pauses);
+        steps.push(Step { at, fault });
+        at += rng.between(SECOND / 10, length / 2);
     }
     sorted(steps)
 }

@@ -99,6 +99,7 @@ impl Message {
 fn signalled(fault: &Fault) -> Option<HostId> {
     match *fault {
         Fault::Check(host)
+        | Fault::SetsPause(host, _)
         | Fault::Configured(host, ..)
         | Fault::Misspells(host, ..)
         | Fault::Corrects(host, _)

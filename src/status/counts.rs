@@ -88,6 +88,7 @@ impl Counts {
             Event::ConfigLoaded(config) => self.adopt(config),
             Event::NodeLost { .. }
             | Event::CheckRequested
+            | Event::PauseSet(_)
             | Event::CommandStarted { .. }
             | Event::PreviousCommand(_)
             | Event::FollowPrepared(_)

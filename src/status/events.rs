@@ -87,6 +87,7 @@ enum Kind {
     Lag,
     PeerLost,
     Maintenance,
+    Paused,
     ObserverLost,
     Authentication,
     Alert,
@@ -109,7 +110,7 @@ enum Patience {
 }
 
 impl Kind {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::PrimaryLost,
         Self::SplitBrain,
         Self::FailoverBlocked,
@@ -120,6 +121,7 @@ impl Kind {
         Self::Lag,
         Self::PeerLost,
         Self::Maintenance,
+        Self::Paused,
         Self::ObserverLost,
         Self::Authentication,
         Self::Alert,
@@ -140,6 +142,7 @@ impl Kind {
             Self::Lag => ("lag_warning", "lag_ok", Warning, Polls),
             Self::PeerLost => ("peer_lost", "peer_back", Warning, Polls),
             Self::Maintenance => ("maintenance_on", "maintenance_off", Info, None),
+            Self::Paused => ("paused", "resumed", Info, None),
             Self::ObserverLost => ("observer_lost", "observer_back", Warning, Polls),
             Self::Authentication => ("auth_error", "auth_ok", Warning, None),
             Self::Alert => ("alert_raised", "alert_cleared", Warning, None),
@@ -310,6 +313,9 @@ fn conditions(status: &Status) -> BTreeMap<Key, String> {
     if status.failover.state == Readiness::Blocked {
         let sentence = format!("no failover is possible: {}", status.failover.sentence);
         add(Kind::FailoverBlocked, "", sentence);
+    }
+    if let Some(pause) = &status.pause {
+        add(Kind::Paused, "", pause.sentence());
     }
     for node in &status.nodes {
         add_node(node, &mut add);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::model::{Cluster, Failover, Health, Readiness, Status};
 use super::node::{Role, Standing};
+use super::pause::Pause;
 use super::view::{View, seconds};
 use crate::cluster::{Reached, Witness};
 use crate::config::Config;
@@ -108,7 +109,7 @@ fn lost_primary(view: &View<'_>) -> String {
     text
 }
 
-pub(super) fn failover(view: &View<'_>, prospect: &Prospect) -> Failover {
+pub(super) fn failover(view: &View<'_>, prospect: &Prospect, pause: Option<&Pause>) -> Failover {
     let limit = view.lookout.config().failover_lag;
     let candidate = prospect.candidate.as_ref();
     let name = candidate.map_or("?", |candidate| candidate.node.as_str());
@@ -122,6 +123,11 @@ pub(super) fn failover(view: &View<'_>, prospect: &Prospect) -> Failover {
         return failover;
     }
     let limit = failover.limit;
+    let is_running = matches!(prospect.outlook, Outlook::Running { .. });
+    if let Some(pause) = pause.filter(|_| !is_running) {
+        (failover.state, failover.sentence) = (Readiness::Paused, pause.sentence());
+        return failover;
+    }
     (failover.state, failover.sentence) = match &prospect.outlook {
         Outlook::Ready => {
             let votes = match view.lookout.config().own_db {

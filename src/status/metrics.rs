@@ -66,6 +66,7 @@ fn of_failover(page: &mut Page, status: &Status) {
         ("countdown", Readiness::Countdown),
         ("running", Readiness::Running),
         ("blocked", Readiness::Blocked),
+        ("paused", Readiness::Paused),
         ("off", Readiness::Off),
         ("starting", Readiness::Starting),
     ];

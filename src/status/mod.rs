@@ -12,6 +12,7 @@ mod lag_history;
 mod metrics;
 mod model;
 mod node;
+mod pause;
 mod problem;
 mod stored;
 mod view;
@@ -26,6 +27,7 @@ pub use lag_history::LagHistory;
 pub use metrics::{Usage, metrics};
 pub use model::{Cluster, Failover, Health, Observer, Readiness, Session, Status};
 pub use node::{Daemon, Node, Role, Standing};
+pub use pause::Pause;
 pub use view::View;
 
 use crate::cluster::Presence;
@@ -41,6 +43,9 @@ impl Status {
         let prospect = lookout.prospect(view.map, view.now.mono);
         let nodes = node::all(view, &prospect);
         let observers = observers(view);
+        let daemons = daemons(view);
+        let shown = daemons.iter().filter_map(|it| it.pause.parse().ok());
+        let (mark, pause) = Pause::of(view, shown.max());
         let problems = problem::all(&nodes, &observers);
         let round = lookout.last_round();
         let warnings = round.map(|round| round.figures.warnings.clone());
@@ -50,10 +55,12 @@ impl Status {
             daemon: lookout.daemon().to_owned(),
             node: lookout.config().own_db.as_ref().map(ToString::to_string),
             cluster: Cluster::default(),
-            failover: headline::failover(view, &prospect),
+            failover: headline::failover(view, &prospect, pause.as_ref()),
+            pause,
+            pause_mark: mark.to_string(),
             nodes,
             observers,
-            daemons: daemons(view),
+            daemons,
             votes: Ballot::from(&prospect.votes),
             alerts: view.alerts.iter().map(StandingAlert::from).collect(),
             problems,
@@ -81,6 +88,7 @@ fn daemons(view: &View<'_>) -> Vec<Session> {
     let session = |presence: &Presence| Session {
         name: presence.daemon.clone(),
         state: presence.state.to_string(),
+        pause: presence.pause.to_string(),
         agrees: presence.settings == lookout.settings(),
     };
     sessions.into_values().map(session).collect()

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::alert::StandingAlert;
 use super::node::Node;
+use super::pause::Pause;
+use crate::cluster::{PauseMark, daemon_name};
 use crate::format::{Ballot, Change, Decision};
 
 /// `/status.json`.
@@ -22,6 +24,10 @@ pub struct Status {
     pub cluster: Cluster,
     /// Would the loss of the primary end in a promotion, or when will it.
     pub failover: Failover,
+    /// The pause of the cluster, while it lasts.
+    pub pause: Option<Pause>,
+    /// What daemons tell each other of the last pause: the higher one counts.
+    pub pause_mark: String,
     /// Every configured node.
     pub nodes: Vec<Node>,
     /// Every configured observer.
@@ -106,6 +112,8 @@ pub enum Readiness {
     Running,
     /// Something is in the way.
     Blocked,
+    /// An operator has paused the cluster.
+    Paused,
     /// It is no reason for a failover: `failover_on_disconnect` is false.
     Off,
     /// The daemon has not polled everybody yet.
@@ -124,6 +132,8 @@ pub struct Session {
     pub name: String,
     /// What it shows.
     pub state: String,
+    /// The mark of the last pause that it knows.
+    pub pause: String,
     /// Has it the same settings as this one, where daemons must agree.
     pub agrees: bool,
 }
@@ -149,6 +159,29 @@ impl Status {
     pub fn to_json(&self) -> Vec<u8> {
         // Strings, numbers and lists of them: nothing in it fails.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The newest pause, or end of one, that the daemon knows.
+    pub fn mark(&self) -> PauseMark {
+        self.pause_mark.parse().unwrap_or_default()
+    }
+
+    /// The nodes whose daemons know of this pause or of a later one, and those whose daemons do not, or
+    /// are not seen.
+    pub fn know_pause(&self, mark: PauseMark) -> (Vec<&str>, Vec<&str>) {
+        let knows = |node: &&str| {
+            let daemon = daemon_name(node);
+            let session = self.daemons.iter().find(|it| it.name == daemon);
+            let known = match daemon == self.daemon {
+                true => Some(self.mark()),
+                false => session.and_then(|it| it.pause.parse().ok()),
+            };
+            known >= Some(mark)
+        };
+        self.nodes
+            .iter()
+            .map(|node| node.name.as_str())
+            .partition(knows)
     }
 
     /// The exit status of a check: 0 healthy, 1 degraded, 2 no primary, several, or no failover

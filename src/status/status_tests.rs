@@ -45,6 +45,7 @@ fn status_with(settings: &str, facts: &str, maintenance: bool) -> Status {
         lookout: &lookout,
         map: &map,
         alerts: &[],
+        pause_file: None,
         now,
     })
 }

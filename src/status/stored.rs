@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::model::{Cluster, Failover, Health, Readiness, Status};
 use super::node::{Node, Role, Standing, address};
+use super::pause::Pause;
 use super::view::seconds;
 use crate::cluster::ObservedNode;
 use crate::config::{Config, ConnInfo, NodeName};
@@ -45,6 +46,8 @@ impl Status {
                 sentence: "pglookout of this node does not answer: it promotes nothing".to_owned(),
                 ..Failover::default()
             },
+            pause: Pause::at(file.pause(), now),
+            pause_mark: file.pause().to_string(),
             nodes: nodes.collect(),
             decision: file.decision(),
             changes: file.changes().into_iter().rev().collect(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::alert::RaisedAlert;
 use crate::cluster::NodeMap;
+use crate::format::PauseFile;
 use crate::lookout::Lookout;
 use crate::time::{Monotonic, Now};
 
@@ -16,6 +17,8 @@ pub struct View<'a> {
     pub map: &'a NodeMap,
     /// Alerts that stand.
     pub alerts: &'a [RaisedAlert],
+    /// The pause file of this host.
+    pub pause_file: Option<&'a PauseFile>,
     /// Now.
     pub now: Now,
 }

@@ -42,6 +42,7 @@ mod notify;
 mod operators;
 mod outages;
 mod packaging;
+mod pausing;
 mod peers;
 mod poolers;
 mod presence;

@@ -276,6 +276,7 @@ fn the_second_event_of_a_pair_resolves_the_alert_of_the_first() {
         ("auth_error", "auth_ok", "AuthError"),
         ("peer_lost", "peer_back", "PeerLost"),
         ("maintenance_on", "maintenance_off", "MaintenanceOn"),
+        ("paused", "resumed", "Paused"),
         ("failover_blocked", "failover_possible", "FailoverBlocked"),
     ] {
         let (first, second) = (alert(begins, "critical"), alert(ends, "info"));

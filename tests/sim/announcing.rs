@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pglookout::cluster::{
     Attempt, ClusterState, DaemonState, Identity, Lsn, NodeAnswer, NodeMap, NodeState,
-    ObserverState, Presence, ProbeFailure, Role, Sighting, Witness,
+    ObserverState, PauseMark, Presence, ProbeFailure, Role, Sighting, Witness,
 };
 use pglookout::config::{self, Config, Environment, NodeName, ObserverName};
 use pglookout::failover::{Announcement, Snapshot, Verdict, decide};
@@ -219,6 +219,7 @@ impl Enumeration {
             }),
             fresh: true,
             maintenance: false,
+            pause: None,
             lag_warning: false,
             promoting: false,
             has_failed: false,
@@ -281,6 +282,7 @@ impl Enumeration {
         Some(Presence {
             daemon: NAMES[daemon + 1].to_owned(),
             state: shows,
+            pause: PauseMark::default(),
             settings: String::new(),
             age: Duration::ZERO,
         })

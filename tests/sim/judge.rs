@@ -135,6 +135,9 @@ impl Judge {
                     found
                         .into_iter()
                         .for_each(|found| self.fail(world.now(), found));
+                    if self.truth.knows_pause(host) {
+                        self.fail(world.now(), Violation::Paused(host));
+                    }
                 }
                 Effect::RunCommand {
                     purpose: CommandPurpose::FollowStop,
@@ -197,6 +200,9 @@ impl Judge {
         }
         let case = self.case(world, host);
         let mut found = case.objection();
+        if self.truth.knows_pause(host) {
+            found = found.or(Some(Violation::Paused(host)));
+        }
         for earlier in world.promotions().0.iter().filter(|it| it.host != host) {
             let beside = |server| Violation::TwoBesideAServer(earlier.host, host, server);
             found = found.or_else(|| case.common_server(earlier).map(beside));
@@ -255,6 +261,15 @@ impl Judge {
         });
         if is_marked {
             self.table.rewound_unnoticed += 1;
+            return;
+        }
+        let nodes = 0..setup.nodes.len();
+        let paused = nodes.filter(|host| self.truth.knows_pause(*host)).count();
+        if paused > 0 {
+            // Where sessions are hidden, a pause stays where it was set.
+            if paused == setup.nodes.len() && !begun.is_empty() {
+                self.fail(now, Violation::Promotions(begun.len(), 0));
+            }
             return;
         }
         let agrees = setup.agrees_on_candidates();

@@ -235,7 +235,14 @@ impl Case<'_, '_> {
             let other = self.database(node);
             other.is_primary && other.timeline() > self.database(primary).timeline()
         });
-        (is_replaced || (is_lost && is_outdated)).then_some(Violation::Follows(self.host, primary))
+        // An observer's lie makes the one that replaced it a standby.
+        let mut observers = self.world.setup().observers.iter();
+        let is_lied_to = observers.any(|(_, at)| {
+            let unreliable = self.truth.hosts[*at].unreliable;
+            self.world.lie(*at).is_some() || unreliable.is_some_and(|at| at >= since)
+        });
+        let is_wrong = (is_replaced && !is_lied_to) || (is_lost && is_outdated);
+        is_wrong.then_some(Violation::Follows(self.host, primary))
     }
 
     /// Would its daemon promote it.
@@ -247,6 +254,7 @@ impl Case<'_, '_> {
             && !self.database(node).refuses(node)
             && self.world.network().path(node, node) == Path::default()
             && !self.world.maintenance(node)
+            && !self.truth.knows_pause(node)
             && !known.command_fails
             && !known.shows.steps_aside()
             && known.stepped_aside.is_none_or(|time| time < since)

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use pglookout::cluster::{DaemonState, NodeReport, Presence, ProbeFailure, RoleReport};
+use pglookout::cluster::{DaemonState, NodeReport, PauseMark, Presence, ProbeFailure, RoleReport};
 use pglookout::config::Config;
 use pglookout::lookout::{Effect, Event, ProbeId};
 use pglookout::simulation::{Condition, Fault, HostId, Micros, NodeId, Setup, World, micros};
+use pglookout::time::WallTime;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,6 +98,8 @@ pub(crate) struct Knowledge {
     pub(crate) grew: Vec<Option<Micros>>,
     /// The most WAL that each standby was known to have.
     positions: Vec<u64>,
+    /// The newest mark of a pause that it was given, or shown.
+    pub(crate) pause: PauseMark,
 }
 
 impl Truth {
@@ -170,6 +173,7 @@ impl Truth {
             .clone()
             .filter(|_| !boot)
             .unwrap_or(Knowledge::new(nodes));
+        known.knowledge.pause = saved.as_ref().map(|it| it.pause).unwrap_or_default();
         known.saved = saved;
         known.disturbed = Some(now);
         known.asked.fill(None);
@@ -182,6 +186,13 @@ impl Truth {
         if boot {
             known.unreliable = Some(now);
         }
+    }
+
+    /// Does this daemon know that the cluster is paused.
+    pub(crate) fn knows_pause(&self, host: HostId) -> bool {
+        // None of them ends by itself.
+        let pause = self.hosts[host].knowledge.pause;
+        pause.is_active(WallTime::from_unix_micros(0))
     }
 
     pub(crate) fn saved(&mut self, host: HostId) {
@@ -218,6 +229,11 @@ impl Truth {
             Event::NodeProbed { node, outcome, .. } => {
                 let node = setup.node_id(node).unwrap();
                 self.polled(world, host, node, outcome);
+                let shown = outcome.iter().flat_map(|report| &report.daemons).flatten();
+                let newest = shown.map(|it| it.pause).max();
+                newest
+                    .into_iter()
+                    .for_each(|mark| self.learns_of_pause(host, mark, now));
             }
             Event::NodeLost { node, .. } => {
                 let node = setup.node_id(node).unwrap();
@@ -241,10 +257,13 @@ impl Truth {
                     position: None,
                 });
                 let report = probe.and_then(|probe| self.reports.remove(&(host, observer, probe)));
+                let mut newest = PauseMark::default();
                 if let Ok(told) = outcome {
                     for (node, name) in setup.nodes.iter().enumerate() {
                         // One that is known under another name here is a stranger to this daemon.
                         let entry = told.nodes.get(world.name_on(host, node).unwrap_or(name));
+                        let shown = entry.iter().flat_map(|it| &it.daemons).flatten();
+                        newest = shown.map(|it| it.pause).fold(newest, PauseMark::max);
                         let position = entry.and_then(|it| it.receive.max(it.replay));
                         known
                             .knowledge
@@ -255,9 +274,19 @@ impl Truth {
                         *sighted = contact.max(*sighted);
                     }
                 }
+                self.learns_of_pause(host, newest, now);
             }
             Event::ConfigLoaded(_) => self.hosts[host].disturbed = Some(now),
+            Event::PauseSet(mark) => self.learns_of_pause(host, *mark, now),
             _ => {}
+        }
+    }
+
+    /// An observer keeps none.
+    fn learns_of_pause(&mut self, host: HostId, mark: PauseMark, now: Micros) {
+        if host < self.nodes.len() && mark > self.hosts[host].knowledge.pause {
+            self.hosts[host].knowledge.pause = mark;
+            self.hosts[host].disturbed = Some(now);
         }
     }
 
@@ -431,6 +460,7 @@ impl Knowledge {
             received: vec![None; nodes],
             grew: vec![None; nodes],
             positions: vec![0; nodes],
+            pause: PauseMark::default(),
         }
     }
 

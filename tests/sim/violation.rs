@@ -27,6 +27,8 @@ pub(crate) enum Violation {
     Follows(HostId, NodeId),
     /// A server was stopped in the middle of its promotion.
     StopsPromoting(HostId),
+    /// A server was promoted, or stopped, though its daemon knew that the cluster was paused.
+    Paused(HostId),
     /// No decision for so long.
     EndlessWait(HostId, Micros),
     /// The core asks to be called again and again at one time.
@@ -66,6 +68,7 @@ impl Violation {
             | Self::ObserverPromotes(host)
             | Self::Follows(host, _)
             | Self::StopsPromoting(host)
+            | Self::Paused(host)
             | Self::EndlessWait(host, _)
             | Self::NoAgreement(host, _) => vec![*host],
             Self::TwoBesideAServer(a, b, _) | Self::TwoInOneOutage(a, b) => vec![*a, *b],
@@ -145,6 +148,9 @@ impl fmt::Display for Violation {
             }
             Self::StopsPromoting(host) => {
                 write!(f, "host {host} stops its server, which is being promoted")
+            }
+            Self::Paused(host) => {
+                write!(f, "host {host} acts, and knows that the cluster is paused")
             }
             Self::EndlessWait(host, time) => write!(
                 f,

@@ -133,6 +133,7 @@ impl Worlds {
             announced: None,
             fresh: true,
             maintenance,
+            pause: None,
             lag_warning: false,
             promoting: false,
             has_failed: false,

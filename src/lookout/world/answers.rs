@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{World, now};
 use crate::cluster::{
     Identity, Lsn, NodeReport, ObservedNode, ObserverReport, Presence, ProbeFailure, ProbeStep,
-    RoleReport,
+    RoleReport, SESSION_PREFIX,
 };
 use crate::config::NodeName;
 use crate::lookout::FollowOutcome;
@@ -88,19 +88,17 @@ fn identity(words: &[&str]) -> Identity {
     }
 }
 
-/// Our own session, and those of `DAEMON=STATE`, perhaps `DAEMON=STATE~AGE` with its age in seconds.
+/// Our own session, and those of `DAEMON=STATE`, perhaps `DAEMON=STATE+PAUSE~AGE` with the mark of a
+/// pause and its age in seconds.
 fn daemons(shows: &str, session: Option<&str>) -> Vec<Presence> {
     let own = session.and_then(|session| Presence::of_session(session, Duration::ZERO));
     let settings = own.as_ref().map_or("", |own| own.settings.as_str());
     let others = shows.split_whitespace().map(|word| {
         let (daemon, state) = word.split_once('=').unwrap();
         let (state, age) = state.split_once('~').unwrap_or((state, "0.5"));
-        Presence {
-            daemon: daemon.to_owned(),
-            state: state.parse().unwrap(),
-            settings: settings.to_owned(),
-            age: Duration::from_secs_f64(age.parse().unwrap()),
-        }
+        let session = format!("{SESSION_PREFIX}{daemon}:{state}:{settings}");
+        let age = Duration::from_secs_f64(age.parse().unwrap());
+        Presence::of_session(&session, age).unwrap()
     });
     let others: Vec<_> = others.collect();
     own.into_iter().chain(others).collect()
