@@ -1,6 +1,8 @@
 //! What an operator does with the steps `switchover` and `rejoin` of `packaging/failover/`, on real
 //! servers, beside running daemons: a planned change of the primary, and an old primary brought back.
 
+mod changes;
+
 use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
