@@ -58,9 +58,10 @@ impl ClusterState {
         asked: Option<Monotonic>,
         context: Context<'_>,
     ) -> bool {
-        let Some(before) = self.nodes.get(node).cloned() else {
+        let Some(state) = self.nodes.get(node) else {
             return false;
         };
+        let (standing_before, had) = (standing(state), state.answer.as_ref().map(receive));
         let may_be_primary = self.may_be_primary(node, context);
         let Some(state) = self.nodes.get_mut(node) else {
             return false;
@@ -68,12 +69,12 @@ impl ClusterState {
         match outcome {
             Ok(report) => {
                 state.answered(node, report, context);
-                self.learn_role(node, &before, asked, context);
+                self.learn_role(node, had, asked, context);
             }
             Err(failure) => state.failed(failure, may_be_primary, context.now),
         }
         let after = self.nodes.get(node);
-        after.is_some_and(|after| standing(&before) != standing(after))
+        after.is_some_and(|after| standing_before != standing(after))
     }
 
     /// Was it a primary when it last reported its role to anybody, or is it the remembered one; or
@@ -91,11 +92,11 @@ impl ClusterState {
     fn learn_role(
         &mut self,
         node: &NodeName,
-        before: &NodeState,
+        had: Option<(Monotonic, Option<Lsn>)>,
         asked: Option<Monotonic>,
         context: Context<'_>,
     ) {
-        let Some(answer) = self.nodes.get(node).and_then(|state| state.answer.clone()) else {
+        let Some(answer) = self.nodes.get(node).and_then(|it| it.answer.as_ref()) else {
             return;
         };
         let role = Role {
@@ -105,19 +106,12 @@ impl ClusterState {
         };
         self.history.reported(node, role);
         if answer.in_recovery {
-            let timeline = answer.identity.timeline;
+            let (timeline, has) = (answer.identity.timeline, receive(answer));
             self.history.has_position(node, answer.position(), timeline);
-            let before = before.answer.as_ref();
-            let before = before.map(|before| (before.at, before.receive));
-            self.learn_wal(
-                node,
-                before,
-                (answer.at, answer.receive),
-                Witness::Ourselves,
-                context,
-            );
+            self.learn_wal(node, had, has, Witness::Ourselves, context);
             return;
         }
+        let answer = answer.clone();
         self.history.gone.remove(node);
         self.supersede(node, &answer, context);
         if !self.history.superseded.contains_key(node) {
@@ -127,7 +121,8 @@ impl ClusterState {
     }
 
     /// A standby's receive position and when it was reported, before and now. Whoever sent the WAL
-    /// lived after the poll before. Another standby that had it already may have sent it.
+    /// lived after the poll before. Another standby that had it already may have sent it. An observer,
+    /// which decides nothing and may watch thousands, leaves it alone.
     pub(super) fn learn_wal(
         &mut self,
         node: &NodeName,
@@ -139,7 +134,7 @@ impl ClusterState {
         let (Some((before_at, Some(before))), (at, Some(receive))) = (before, now) else {
             return;
         };
-        if receive <= before {
+        if receive <= before || context.config.own_db.is_none() {
             return;
         }
         let is_young = at.since(before_at) <= context.young();
@@ -147,31 +142,28 @@ impl ClusterState {
             at: if is_young { before_at } else { at },
             witness,
         };
-        let only_a_primary = self
-            .nodes
-            .keys()
-            .filter(|other| *other != node && self.is_of_our_history(other, context))
-            .all(|other| self.position(other) < receive);
+        // Positions first: they cost the least, and few are as high.
+        let mut others = self.nodes.iter().filter(|(other, _)| *other != node);
+        let had_it = others.any(|(other, state)| {
+            self.position(other, state) >= receive && self.is_of_our_history(other, state, context)
+        });
         self.history
-            .received_more(node, at, only_a_primary.then_some(sender_lived));
+            .received_more(node, at, (!had_it).then_some(sender_lived));
     }
 
     /// Is it a standby of our history, as far as anybody knows.
-    fn is_of_our_history(&self, node: &NodeName, context: Context<'_>) -> bool {
+    fn is_of_our_history(&self, node: &NodeName, state: &NodeState, context: Context<'_>) -> bool {
         let own = context.config.own_db.as_ref();
-        let system = self.nodes.get(node).and_then(|state| {
-            let answer = state.answer.as_ref()?;
-            answer.identity.system.as_deref()
-        });
+        let answer = state.answer.as_ref();
+        let system = answer.and_then(|answer| answer.identity.system.as_deref());
         let is_foreign = differ(system, self.system(own));
         let is_standby = self.history.is_primary(node) == Some(false);
         is_standby && !is_foreign && !self.history.diverged.contains_key(node)
     }
 
     /// The highest position of this standby that anybody knows.
-    fn position(&self, node: &NodeName) -> Lsn {
-        let ours = self.nodes.get(node).and_then(|state| state.answer.as_ref());
-        let ours = ours.map(NodeAnswer::position);
+    fn position(&self, node: &NodeName, state: &NodeState) -> Lsn {
+        let ours = state.answer.as_ref().map(NodeAnswer::position);
         let theirs = self
             .observers
             .values()
@@ -265,13 +257,20 @@ impl ClusterState {
         let ahead: Vec<_> = self
             .nodes
             .iter()
-            .filter(|(other, _)| *other != node && self.is_of_our_history(other, context))
-            .filter_map(|(other, state)| Some((other, state.answer.as_ref()?)))
-            .filter(|(_, other)| other.in_recovery && other.at <= asked && other.position() > lsn)
-            .map(|(other, answer)| (other.clone(), answer.divergence()))
+            .filter_map(|(other, state)| Some((other, state, state.answer.as_ref()?)))
+            .filter(|(_, _, it)| it.in_recovery && it.at <= asked && it.position() > lsn)
+            .filter(|(other, state, _)| {
+                *other != node && self.is_of_our_history(other, state, context)
+            })
+            .map(|(other, _, answer)| (other.clone(), answer.divergence()))
             .collect();
         self.history.diverged.extend(ahead);
     }
+}
+
+/// How much WAL a standby had received, and when it reported so.
+fn receive(answer: &NodeAnswer) -> (Monotonic, Option<Lsn>) {
+    (answer.at, answer.receive)
 }
 
 /// Both are known and differ.

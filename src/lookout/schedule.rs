@@ -1,7 +1,9 @@
 //! Who is polled when. Every node and observer has a cadence of its own: a slow one is still under
 //! way while the others are polled again.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +14,8 @@ use crate::time::Monotonic;
 /// When each node and observer is polled next, and when the next regular decision is due.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    nodes: BTreeMap<NodeName, Cadence>,
-    observers: BTreeMap<ObserverName, Cadence>,
+    nodes: Cadences<NodeName>,
+    observers: Cadences<ObserverName>,
     /// When the next regular decision is due.
     pub(super) decision: Monotonic,
     next_probe: u64,
@@ -99,11 +101,124 @@ impl Cadence {
     }
 }
 
+/// The cadences of all peers of one kind. There may be thousands, and every report is followed by
+/// questions about all of them: what answers those is kept.
+#[derive(Debug)]
+struct Cadences<Name> {
+    all: BTreeMap<Name, Cadence>,
+    /// When the first of them wants to be polled.
+    next: Option<Monotonic>,
+    /// One that had not reported when that was last asked.
+    unreported: RefCell<Option<Name>>,
+}
+
+impl<Name: Ord + Clone + Display> Cadences<Name> {
+    fn new() -> Self {
+        Self {
+            all: BTreeMap::new(),
+            next: None,
+            unreported: RefCell::new(None),
+        }
+    }
+
+    /// As they are configured from now on: who is new is due at once, who has left is forgotten, and
+    /// a longer interval that was counted on no longer holds.
+    fn adopt<'a>(
+        &mut self,
+        configured: impl Iterator<Item = &'a Name>,
+        interval: Duration,
+        now: Monotonic,
+    ) where
+        Name: 'a,
+    {
+        let mut before = std::mem::take(&mut self.all);
+        let mut cadence = |name: &Name| before.remove(name).unwrap_or_else(|| Cadence::new(now));
+        self.all
+            .extend(configured.map(|name| (name.clone(), cadence(name))));
+        let cadences = self.all.values_mut();
+        cadences.for_each(|cadence| cadence.due = cadence.due.min(now + interval));
+        self.find_next();
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&Name) -> bool) {
+        self.all.retain(|name, _| is_kept(name));
+        self.find_next();
+    }
+
+    fn find_next(&mut self) {
+        self.next = self.all.values().filter_map(Cadence::wants).min();
+    }
+
+    /// Is a report of this peer waited for that answers this probe, or any.
+    fn awaits(&self, name: &Name, probe: Option<ProbeId>) -> bool {
+        let cadence = self.all.get(name);
+        cadence.is_some_and(|cadence| cadence.awaits(probe))
+    }
+
+    /// A report came: of the probe that was under way, if one was, and when that began.
+    fn report(&mut self, name: &Name, tick: Tick) -> Option<(ProbeId, Option<Monotonic>)> {
+        let cadence = self.all.get_mut(name)?;
+        let probe = cadence.report(tick);
+        self.next = self.next.into_iter().chain(cadence.wants()).min();
+        Some((probe?, cadence.started))
+    }
+
+    fn hurry(&mut self, now: Monotonic, is_hurried: impl Fn(&Name, &Cadence) -> bool) {
+        let all = self.all.iter_mut();
+        let hurried = all.filter(|(name, cadence)| is_hurried(name, cadence));
+        hurried.for_each(|(_, cadence)| cadence.hurry(now));
+        self.find_next();
+    }
+
+    /// Has everybody reported at `since` or later.
+    fn all_reported(&self, since: Tick) -> bool {
+        let has_reported = |name: &Name| {
+            let cadence = self.all.get(name);
+            cadence.is_none_or(|cadence| cadence.has_reported(since))
+        };
+        let unreported = self.unreported.take().filter(|name| !has_reported(name));
+        let find = || {
+            let mut all = self.all.iter();
+            let found = all.find(|(_, cadence)| !cadence.has_reported(since));
+            found.map(|(name, _)| name.clone())
+        };
+        let unreported = unreported.or_else(find);
+        let has_all = unreported.is_none();
+        self.unreported.replace(unreported);
+        has_all
+    }
+
+    /// Who has not reported at `since` or later.
+    fn unreported(&self, since: Tick) -> impl Iterator<Item = String> {
+        let all = self.all.iter();
+        let unreported = all.filter(move |(_, cadence)| !cadence.has_reported(since));
+        unreported.map(|(name, _)| name.to_string())
+    }
+
+    /// Starts the probes that are due.
+    fn take_due(
+        &mut self,
+        interval: Duration,
+        now: Monotonic,
+        mut start: impl FnMut(&Name) -> ProbeId,
+    ) {
+        if self.next.is_none_or(|next| next > now) {
+            return;
+        }
+        for (name, cadence) in &mut self.all {
+            if cadence.wants().is_some_and(|due| due <= now) {
+                cadence.start(start(name), interval, now);
+            }
+        }
+        self.find_next();
+    }
+}
+
 impl Schedule {
     pub(super) fn new(now: Monotonic) -> Self {
         Self {
-            nodes: BTreeMap::new(),
-            observers: BTreeMap::new(),
+            nodes: Cadences::new(),
+            observers: Cadences::new(),
             decision: now,
             next_probe: 0,
             tick: (Tick(0), now),
@@ -126,32 +241,18 @@ impl Schedule {
     /// Everybody who is new is due at once; who has left is forgotten, and with it the probe that
     /// is under way.
     pub(super) fn adopt(&mut self, config: &Config, now: Monotonic) {
-        self.nodes.retain(|node, _| config.nodes.contains_key(node));
-        self.observers
-            .retain(|observer, _| config.observers.contains_key(observer));
-        for node in config.nodes.keys() {
-            self.nodes
-                .entry(node.clone())
-                .or_insert_with(|| Cadence::new(now));
-        }
-        for observer in config.observers.keys() {
-            self.observers
-                .entry(observer.clone())
-                .or_insert_with(|| Cadence::new(now));
-        }
-        // A longer interval that was counted on no longer holds.
-        for cadence in self.nodes.values_mut().chain(self.observers.values_mut()) {
-            cadence.due = cadence.due.min(now + config.poll_interval);
-        }
+        let interval = config.poll_interval;
+        self.nodes.adopt(config.nodes.keys(), interval, now);
+        self.observers.adopt(config.observers.keys(), interval, now);
     }
 
     /// Whoever is reached otherwise than before is new: what is under way asks somebody else, and
     /// will not be answered.
     pub(super) fn drop_readdressed(&mut self, old: &Config, new: &Config) {
         self.nodes
-            .retain(|node, _| old.nodes.get(node) == new.nodes.get(node));
+            .retain(|node| old.nodes.get(node) == new.nodes.get(node));
         self.observers
-            .retain(|observer, _| old.observers.get(observer) == new.observers.get(observer));
+            .retain(|observer| old.observers.get(observer) == new.observers.get(observer));
     }
 
     /// The id that the next probe will have.
@@ -162,82 +263,57 @@ impl Schedule {
     /// Is a report of this node waited for that answers this probe, or any. The one rule by which
     /// reports are admitted.
     pub(super) fn awaits_node(&self, node: &NodeName, probe: Option<ProbeId>) -> bool {
-        self.nodes
-            .get(node)
-            .is_some_and(|cadence| cadence.awaits(probe))
+        self.nodes.awaits(node, probe)
     }
 
     /// The same of an observer.
     pub(super) fn awaits_observer(&self, observer: &ObserverName, probe: Option<ProbeId>) -> bool {
-        self.observers
-            .get(observer)
-            .is_some_and(|cadence| cadence.awaits(probe))
+        self.observers.awaits(observer, probe)
     }
 
     /// An awaited report of this node has come: what it answers.
     pub(super) fn node_reported(&mut self, node: &NodeName) -> Answered {
-        let (tick, next) = (self.tick(), self.next_id());
-        let cadence = self.nodes.get_mut(node);
-        let answered = cadence.and_then(|cadence| Some((cadence.report(tick)?, cadence.started)));
-        let (probe, asked) = answered.unwrap_or((next, None));
+        let answered = self.nodes.report(node, self.tick());
+        let (probe, asked) = answered.unwrap_or((self.next_id(), None));
         Answered { probe, asked }
     }
 
     /// An awaited report of this observer has come.
     pub(super) fn observer_reported(&mut self, observer: &ObserverName) {
-        let tick = self.tick();
-        if let Some(cadence) = self.observers.get_mut(observer) {
-            cadence.report(tick);
-        }
+        self.observers.report(observer, self.tick());
     }
 
     pub(super) fn hurry_node(&mut self, node: &NodeName, now: Monotonic) {
-        if let Some(cadence) = self.nodes.get_mut(node) {
-            cadence.hurry(now);
-        }
+        self.nodes.hurry(now, |name, _| name == node);
     }
 
     pub(super) fn hurry_all(&mut self, now: Monotonic) {
-        self.cadences().for_each(|cadence| cadence.hurry(now));
+        self.nodes.hurry(now, |_, _| true);
+        self.observers.hurry(now, |_, _| true);
     }
 
     /// Polls those at once who have not reported at `since` or later, and are not being polled.
     pub(super) fn hurry_unreported(&mut self, since: Tick, now: Monotonic) {
-        let idle = self.cadences().filter(|cadence| cadence.out.is_none());
-        idle.filter(|cadence| !cadence.has_reported(since))
-            .for_each(|cadence| cadence.hurry(now));
+        let is_idle = |cadence: &Cadence| cadence.out.is_none() && !cadence.has_reported(since);
+        self.nodes.hurry(now, |_, cadence| is_idle(cadence));
+        self.observers.hurry(now, |_, cadence| is_idle(cadence));
     }
 
     /// Has everybody reported at `since` or later.
     pub(super) fn all_reported(&self, since: Tick, with_observers: bool) -> bool {
-        let observers = self.observers.values().filter(|_| with_observers);
-        self.nodes
-            .values()
-            .chain(observers)
-            .all(|cadence| cadence.has_reported(since))
+        self.nodes.all_reported(since) && (!with_observers || self.observers.all_reported(since))
     }
 
     /// Who has not reported at `since` or later.
     pub(super) fn unreported(&self, since: Tick, with_observers: bool) -> Vec<String> {
-        let nodes = self
-            .nodes
-            .iter()
-            .map(|(name, cadence)| (name.as_str(), cadence));
-        let observers = self.observers.iter().filter(|_| with_observers);
-        let all = nodes.chain(observers.map(|(name, cadence)| (name.as_str(), cadence)));
-        all.filter(|(_, cadence)| !cadence.has_reported(since))
-            .map(|(name, _)| name.to_owned())
-            .collect()
+        let observers = self.observers.unreported(since).filter(|_| with_observers);
+        self.nodes.unreported(since).chain(observers).collect()
     }
 
     /// When the next probe is due.
     pub(super) fn next_probe(&self, with_observers: bool) -> Option<Monotonic> {
-        let observers = self.observers.values().filter(|_| with_observers);
-        self.nodes
-            .values()
-            .chain(observers)
-            .filter_map(Cadence::wants)
-            .min()
+        let observers = self.observers.next.filter(|_| with_observers);
+        self.nodes.next.into_iter().chain(observers).min()
     }
 
     /// Starts the probes that are due, with sessions of this name.
@@ -255,34 +331,27 @@ impl Schedule {
             next_probe,
             ..
         } = self;
-        let mut take = |cadence: &mut Cadence| {
-            cadence.wants().filter(|due| *due <= now)?;
+        let mut next_id = || {
             let probe = ProbeId(*next_probe);
             *next_probe += 1;
-            cadence.start(probe, config.poll_interval, now);
-            Some(probe)
+            probe
         };
-        for (node, cadence) in nodes {
-            if let Some(probe) = take(cadence) {
-                effects.push(Effect::ProbeNode {
-                    node: node.clone(),
-                    probe,
-                    session: Arc::clone(session),
-                });
-            }
+        nodes.take_due(config.poll_interval, now, |node| {
+            let probe = next_id();
+            effects.push(Effect::ProbeNode {
+                node: node.clone(),
+                probe,
+                session: Arc::clone(session),
+            });
+            probe
+        });
+        if with_observers {
+            observers.take_due(config.poll_interval, now, |observer| {
+                let (probe, observer) = (next_id(), observer.clone());
+                effects.push(Effect::ProbeObserver { observer, probe });
+                probe
+            });
         }
-        for (observer, cadence) in observers.iter_mut().filter(|_| with_observers) {
-            if let Some(probe) = take(cadence) {
-                effects.push(Effect::ProbeObserver {
-                    observer: observer.clone(),
-                    probe,
-                });
-            }
-        }
-    }
-
-    fn cadences(&mut self) -> impl Iterator<Item = &mut Cadence> {
-        self.nodes.values_mut().chain(self.observers.values_mut())
     }
 }
 
