@@ -147,24 +147,40 @@ fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
     }
 }
 
-/// By default short enough for a poll that hangs to end, and another to be made, within the limit.
+/// Where the failover limit is shorter, a poll is given this all the same.
+const MIN_POLL_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// By default short enough for a poll that hangs to end, and another to be made, within the limit. Who
+/// has not answered for as long as the limit is lost, whatever more time it may have been given.
 fn read_poll_timeout(reader: &mut Reader<'_>, failover_lag: Duration) -> Duration {
-    let half = failover_lag.as_secs_f64() / 2.0;
-    reader.seconds("poll_timeout", half.clamp(0.1, 5.0), Span::Positive)
+    const KEY: &str = "poll_timeout";
+    let half = (failover_lag / 2).clamp(MIN_POLL_TIMEOUT, Duration::from_secs(5));
+    let timeout = reader.seconds(KEY, half.as_secs_f64(), Span::Positive);
+    at_most(reader, KEY, timeout, failover_lag.max(MIN_POLL_TIMEOUT))
 }
 
 fn read_warning_lag(reader: &mut Reader<'_>, failover_lag: Duration) -> Duration {
     const KEY: &str = "warning_replication_time_lag";
     let lag = reader.seconds(KEY, 30.0, Span::MayBeZero);
-    // Nobody has set the default.
-    if lag > failover_lag && reader.filled(KEY).is_some() {
-        let (was, limit) = (lag.as_secs_f64(), failover_lag.as_secs_f64());
+    at_most(reader, KEY, lag, failover_lag)
+}
+
+/// Lowered to the failover limit.
+fn at_most(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    value: Duration,
+    limit: Duration,
+) -> Duration {
+    // Nobody has set a default.
+    if value > limit && reader.filled(key).is_some() {
+        let (was, limit) = (value.as_secs_f64(), limit.as_secs_f64());
         reader.warn(
-            KEY,
+            key,
             format!("{was} is above max_failover_replication_time_lag, lowered to {limit}"),
         );
     }
-    lag.min(failover_lag)
+    value.min(limit)
 }
 
 fn read_quorum(reader: &mut Reader<'_>) -> QuorumRule {

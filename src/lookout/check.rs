@@ -1,5 +1,6 @@
 //! A check: the wait for facts that were requested from a certain moment on. It is complete when
-//! everybody has reported or failed since then.
+//! everybody has reported or failed since then. Whoever has left our questions unanswered for as long
+//! as the failover limit is not waited for again: a server that hangs, or a host that is gone.
 
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub(super) struct Check {
     since: Tick,
     /// When it is given up.
     deadline: Monotonic,
+    /// Who has left questions unanswered for so long is not waited for: the failover limit.
+    patience: Duration,
     /// What kind of decision it is for.
     look: Look,
     /// No decision is made before it is over.
@@ -91,6 +94,9 @@ impl Checks {
     ) {
         let slept = self.expected_at.map_or(Duration::ZERO, |it| now.since(it));
         let is_short = slept < SHORT_SLEEP.min(config.poll_interval * 2);
+        if slept > OVERSLEPT {
+            schedule.forget_silence(now);
+        }
         let goes_on = |check: Check| check.holds && (is_short || check.look == Look::Regular);
         if slept <= OVERSLEPT || self.current.is_some_and(goes_on) {
             return;
@@ -118,12 +124,8 @@ impl Checks {
         with_observers: bool,
     ) -> Option<Monotonic> {
         let check = self.current?;
-        let is_complete = schedule.all_reported(check.since, with_observers);
-        Some(if is_complete {
-            check.began
-        } else {
-            check.deadline
-        })
+        let settled = check.settled(schedule, with_observers);
+        Some(settled.map_or(check.deadline, |at| at.min(check.deadline)))
     }
 
     /// Takes the check out if it is over.
@@ -134,7 +136,8 @@ impl Checks {
         now: Monotonic,
     ) -> Option<Ended> {
         let check = self.current?;
-        let ended = if schedule.all_reported(check.since, with_observers) {
+        let settled = check.settled(schedule, with_observers);
+        let ended = if settled.is_some_and(|at| at <= now) {
             Ended::Complete(check.look)
         } else if check.deadline <= now {
             Ended::Overdue(check.look)
@@ -153,9 +156,16 @@ impl Check {
             began,
             since,
             deadline,
+            patience: config.failover_lag,
             look,
             holds,
         }
+    }
+
+    /// When everybody has reported who has to be waited for.
+    fn settled(&self, schedule: &Schedule, with_observers: bool) -> Option<Monotonic> {
+        let settled = schedule.settle(self.since, self.patience, with_observers);
+        settled.map(|at| at.max(self.began))
     }
 }
 

@@ -84,10 +84,14 @@ fn what_is_under_way_counts_as_fresh() {
 }
 
 #[test]
-fn no_decision_without_fresh_facts() {
-    // The poll of s1 never comes back: the limit is long over, and nothing is decided.
-    let script = "22 s1 silent\n22 p unreachable\n300 end";
-    check("", script, "run, decide promote, decide hold", "");
+fn whoever_is_silent_for_the_limit_is_not_waited_for() {
+    // The poll of s1 that began at 25 never comes back. Until it has been out for the limit, nothing
+    // is decided; then s1 has no vote.
+    let script = "22 s1 silent\n22 p unreachable\n90 end";
+    let watched = "run, decide promote, decide hold";
+    check("", script, watched, "85 decide hold no_quorum");
+    // p hangs, and each poll of it takes its time to fail: the last one is not waited for.
+    check("", "22 p unreachable in 9\n95 end", "run", "85 run promote");
 }
 
 #[test]

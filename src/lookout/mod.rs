@@ -238,13 +238,13 @@ impl Lookout {
         } = self;
         match event {
             Event::NodeProbed { node, outcome, .. } => {
-                let answered = schedule.node_reported(&node);
+                let answered = schedule.node_reported(&node, is_answer(&outcome));
                 self.node_reported(&node, answered, outcome, turn);
             }
             Event::ObserverProbed {
                 observer, outcome, ..
             } => {
-                schedule.observer_reported(&observer);
+                schedule.observer_reported(&observer, outcome.is_ok());
                 self.observer_reported(&observer, outcome, turn);
             }
             Event::NodeLost { node, failure } => self.node_lost(&node, failure, turn),
@@ -434,6 +434,13 @@ impl Lookout {
         let state = self.decisions.shown(&self.config, now);
         self.presence.show(state, self.decisions.pause.mark());
     }
+}
+
+/// Has it answered, or turned us away as only a living server does.
+fn is_answer(outcome: &Result<NodeReport, ProbeFailure>) -> bool {
+    outcome
+        .as_ref()
+        .map_or_else(ProbeFailure::is_living_refusal, |_| true)
 }
 
 /// Between two looks at what other daemons have announced.

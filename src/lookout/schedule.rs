@@ -53,6 +53,8 @@ struct Cadence {
     out: Option<ProbeId>,
     /// When the last report or failure came.
     reported: Option<Tick>,
+    /// When the first probe was started of those that got no answer since the last one that did.
+    silent_since: Option<Monotonic>,
 }
 
 impl Cadence {
@@ -62,6 +64,7 @@ impl Cadence {
             started: None,
             out: None,
             reported: None,
+            silent_since: None,
         }
     }
 
@@ -80,6 +83,7 @@ impl Cadence {
     fn start(&mut self, probe: ProbeId, interval: Duration, now: Monotonic) {
         self.out = Some(probe);
         self.started = Some(now);
+        self.silent_since.get_or_insert(now);
         // Keep the beat, unless it was missed by more than one.
         let next = self.due + interval;
         self.due = if next > now { next } else { now + interval };
@@ -91,9 +95,19 @@ impl Cadence {
     }
 
     /// A report came; the probe that was under way has ended.
-    fn report(&mut self, tick: Tick) -> Option<ProbeId> {
+    fn report(&mut self, is_answer: bool, tick: Tick) -> Option<ProbeId> {
         self.reported = Some(tick);
+        self.silent_since.take_if(|_| is_answer);
         self.out.take()
+    }
+
+    /// When there is no need to wait for it any more: it has reported since then, or it has left
+    /// questions unanswered for `patience`. `None`: nobody knows.
+    fn settles(&self, since: Tick, patience: Duration) -> Option<Monotonic> {
+        match self.has_reported(since) {
+            true => Some(Monotonic::default()),
+            false => Some(self.silent_since? + patience),
+        }
     }
 
     fn has_reported(&self, since: Tick) -> bool {
@@ -156,9 +170,14 @@ impl<Name: Ord + Clone + Display> Cadences<Name> {
     }
 
     /// A report came: of the probe that was under way, if one was, and when that began.
-    fn report(&mut self, name: &Name, tick: Tick) -> Option<(ProbeId, Option<Monotonic>)> {
+    fn report(
+        &mut self,
+        name: &Name,
+        is_answer: bool,
+        tick: Tick,
+    ) -> Option<(ProbeId, Option<Monotonic>)> {
         let cadence = self.all.get_mut(name)?;
-        let probe = cadence.report(tick);
+        let probe = cadence.report(is_answer, tick);
         self.next = self.next.into_iter().chain(cadence.wants()).min();
         Some((probe?, cadence.started))
     }
@@ -186,6 +205,14 @@ impl<Name: Ord + Clone + Display> Cadences<Name> {
         let has_all = unreported.is_none();
         self.unreported.replace(unreported);
         has_all
+    }
+
+    /// When nobody has to be waited for any more; `None`: not before another report.
+    fn settle(&self, since: Tick, patience: Duration) -> Option<Monotonic> {
+        let mut all = self.all.values();
+        all.try_fold(Monotonic::default(), |latest, cadence| {
+            Some(latest.max(cadence.settles(since, patience)?))
+        })
     }
 
     /// Who has not reported at `since` or later.
@@ -272,15 +299,24 @@ impl Schedule {
     }
 
     /// An awaited report of this node has come: what it answers.
-    pub(super) fn node_reported(&mut self, node: &NodeName) -> Answered {
-        let answered = self.nodes.report(node, self.tick());
+    pub(super) fn node_reported(&mut self, node: &NodeName, is_answer: bool) -> Answered {
+        let answered = self.nodes.report(node, is_answer, self.tick());
         let (probe, asked) = answered.unwrap_or((self.next_id(), None));
         Answered { probe, asked }
     }
 
     /// An awaited report of this observer has come.
-    pub(super) fn observer_reported(&mut self, observer: &ObserverName) {
-        self.observers.report(observer, self.tick());
+    pub(super) fn observer_reported(&mut self, observer: &ObserverName, is_answer: bool) {
+        self.observers.report(observer, is_answer, self.tick());
+    }
+
+    /// This process was asleep: that it got no answers meanwhile proves nothing.
+    pub(super) fn forget_silence(&mut self, now: Monotonic) {
+        let cadences = self.nodes.all.values_mut();
+        let cadences = cadences.chain(self.observers.all.values_mut());
+        for cadence in cadences {
+            cadence.silent_since = cadence.silent_since.map(|_| now);
+        }
     }
 
     pub(super) fn hurry_node(&mut self, node: &NodeName, now: Monotonic) {
@@ -302,6 +338,21 @@ impl Schedule {
     /// Has everybody reported at `since` or later.
     pub(super) fn all_reported(&self, since: Tick, with_observers: bool) -> bool {
         self.nodes.all_reported(since) && (!with_observers || self.observers.all_reported(since))
+    }
+
+    /// When everybody has reported at `since` or later, or has been silent for `patience`; `None`: not
+    /// before another report.
+    pub(super) fn settle(
+        &self,
+        since: Tick,
+        patience: Duration,
+        with_observers: bool,
+    ) -> Option<Monotonic> {
+        let nodes = self.nodes.settle(since, patience)?;
+        match with_observers {
+            true => Some(nodes.max(self.observers.settle(since, patience)?)),
+            false => Some(nodes),
+        }
     }
 
     /// Who has not reported at `since` or later.

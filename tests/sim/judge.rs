@@ -90,7 +90,7 @@ impl Judge {
                     daemon.last_decision = until;
                 }
             }
-            Fact::Resumed(host) => self.truth.hosts[host].last_decision = now,
+            Fact::Resumed(host) => self.truth.resumed(host, now),
             Fact::Event { host, event } => self.truth.event(world, host, event),
             Fact::Effects { host, effects } => self.effects(world, host, effects),
             Fact::Saved(host) => self.truth.saved(host),

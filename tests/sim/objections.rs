@@ -4,7 +4,7 @@ use pglookout::simulation::{
     Condition, Database, HostId, Micros, NodeId, Path, Promotion, SECOND, World, micros,
 };
 
-use crate::truth::{Contact, Truth};
+use crate::truth::{Contact, Polled, Truth};
 use crate::violation::{Kind, Violation};
 
 /// A promotion that is about to begin, against what is true.
@@ -144,15 +144,20 @@ impl Case<'_, '_> {
         };
         let config = self.world.config(self.host);
         let setup = self.world.setup();
-        let nodes = known.polled.iter();
-        let nodes = nodes.enumerate();
-        let nodes = nodes.filter(|(node, _)| self.world.name_on(self.host, *node).is_some());
-        let observers = setup.observers.iter().zip(&known.observer_polled);
-        let observers = observers.filter(|((name, _), _)| config.observers.contains_key(name));
-        let polled = nodes.map(|(_, polled)| polled);
-        let mut polled = polled.chain(observers.map(|(_, polled)| polled));
-        let is_stale = polled.any(|polled| polled.is_none_or(|polled| polled.ended < cause));
-        is_stale.then_some(Violation::StaleFacts(self.host))
+        // Whoever was asked in vain for as long as the limit is lost.
+        let earliest = self.world.now().saturating_sub(self.limit());
+        let is_stale = |(polled, in_vain): (&Option<Polled>, &Option<Micros>)| {
+            let is_old = polled.is_none_or(|polled| polled.ended < cause);
+            is_old && in_vain.is_none_or(|since| since > earliest)
+        };
+        let mut nodes = known.polled.iter().zip(&known.in_vain).enumerate();
+        let is_stale_node = nodes
+            .any(|(node, asked)| self.world.name_on(self.host, node).is_some() && is_stale(asked));
+        let asked = known.observer_polled.iter().zip(&known.observer_in_vain);
+        let mut observers = setup.observers.iter().zip(asked);
+        let is_stale_observer = observers
+            .any(|((name, _), asked)| config.observers.contains_key(name) && is_stale(asked));
+        (is_stale_node || is_stale_observer).then_some(Violation::StaleFacts(self.host))
     }
 
     /// The last primary that this daemon knew for long was of a history that its node lacks.

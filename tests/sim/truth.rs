@@ -70,6 +70,9 @@ pub(crate) struct Host {
     pub(crate) polled: Vec<Option<Polled>>,
     pub(crate) observer_asked: Vec<Option<Micros>>,
     pub(crate) observer_polled: Vec<Option<Polled>>,
+    /// Since when it asks each server, and each observer, in vain.
+    pub(crate) in_vain: Vec<Option<Micros>>,
+    pub(crate) observer_in_vain: Vec<Option<Micros>>,
     /// When its session on each server ended last.
     pub(crate) session_ended: Vec<Option<Micros>>,
     pub(crate) knowledge: Knowledge,
@@ -181,6 +184,8 @@ impl Truth {
         known.observer_asked.fill(None);
         known.observer_polled.fill(None);
         known.session_ended.fill(Some(now));
+        known.in_vain.fill(None);
+        known.observer_in_vain.fill(None);
         (known.wants_since, known.asked_anew) = (None, None);
         known.last_decision = now;
         if boot {
@@ -193,6 +198,14 @@ impl Truth {
         // None of them ends by itself.
         let pause = self.hosts[host].knowledge.pause;
         pause.is_active(WallTime::from_unix_micros(0))
+    }
+
+    /// A daemon that was stopped goes on: that it got no answers meanwhile proves nothing.
+    pub(crate) fn resumed(&mut self, host: HostId, now: Micros) {
+        let known = &mut self.hosts[host];
+        known.last_decision = now;
+        let asks = known.in_vain.iter_mut().chain(&mut known.observer_in_vain);
+        asks.flatten().for_each(|since| *since = now);
     }
 
     pub(crate) fn saved(&mut self, host: HostId) {
@@ -250,6 +263,7 @@ impl Truth {
             } => {
                 let observer = setup.observer_id(observer).unwrap();
                 let known = &mut self.hosts[host];
+                known.observer_in_vain[observer].take_if(|_| outcome.is_ok());
                 known.observer_polled[observer] = Some(Polled {
                     asked: known.observer_asked[observer].unwrap_or(now),
                     ended: now,
@@ -309,6 +323,9 @@ impl Truth {
             answered: outcome.is_ok(),
             position: None,
         };
+        let failure = outcome.as_ref().err();
+        let is_answer = failure.is_none_or(ProbeFailure::is_living_refusal);
+        known.in_vain[node].take_if(|_| is_answer);
         match outcome {
             Ok(report) => match report.role {
                 RoleReport::Primary { .. } => {
@@ -381,6 +398,7 @@ impl Truth {
                 Effect::ProbeNode { node, session, .. } => {
                     if let Some(node) = setup.node_id(node) {
                         known.asked[node] = Some(now);
+                        known.in_vain[node].get_or_insert(now);
                     }
                     if known.shows.steps_aside() {
                         known.stepped_aside = Some(now);
@@ -396,6 +414,7 @@ impl Truth {
                 Effect::ProbeObserver { observer, .. } => {
                     if let Some(observer) = setup.observer_id(observer) {
                         known.observer_asked[observer] = Some(now);
+                        known.observer_in_vain[observer].get_or_insert(now);
                     }
                 }
                 _ => {}
@@ -440,6 +459,8 @@ impl Host {
             polled: vec![None; nodes],
             observer_asked: vec![None; observers],
             observer_polled: vec![None; observers],
+            in_vain: vec![None; setup.nodes.len()],
+            observer_in_vain: vec![None; setup.observers.len()],
             session_ended: vec![None; nodes],
             knowledge: Knowledge::new(nodes),
             config: None,
