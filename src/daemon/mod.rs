@@ -118,6 +118,10 @@ impl Daemon {
         }
         for event in ready.iter() {
             self.dispatch(event.token());
+            if event.is_read_closed() || event.is_error() {
+                // What came before the end was read; now the end.
+                self.io.registry.again(event.token());
+            }
         }
         self.tick();
         self.take_read_results();
@@ -182,7 +186,7 @@ impl Daemon {
         let alerts_due = beside.alerts.tick(io);
         let served = Served { lookout, beside };
         let is_deciding = *shutdown == Shutdown::NotRequested && held.is_none();
-        let deadlines = [
+        let others = [
             PreviousFailover::tick(previous_failover, io),
             files.tick(io),
             alerts_due,
@@ -190,17 +194,17 @@ impl Daemon {
             web.clients.pages.tick(served, io.now),
             statsd.tick(io),
             syslog.tick(io),
-            nodes.tick(io),
-            observers.tick(io),
             service.next_deadline(now),
             shutdown.deadline(),
             held,
             is_deciding.then(|| lookout.next_deadline()),
             crate::sys::log::next_deadline(now),
-            // The last: the others may have started a child.
-            io.tick(),
         ];
-        deadlines.into_iter().flatten().min()
+        let others = others.into_iter().flatten().min();
+        let peers = [nodes.tick(others, io), observers.tick(others, io)];
+        // The last: the others may have started a child.
+        let deadlines = [others, io.tick()].into_iter().chain(peers);
+        deadlines.flatten().min()
     }
 
     /// The owner of a ready source consumes it.

@@ -11,7 +11,7 @@ use crate::cluster::NodeMap;
 use crate::format;
 use crate::lookout::{Lookout, Rounds};
 use crate::status::{Counts, LagHistory, Status, Usage, View, metrics};
-use crate::sys::process;
+use crate::sys::{clock, process};
 use crate::time::{Monotonic, Now};
 
 /// What pages are made from.
@@ -32,43 +32,82 @@ pub(super) struct Beside {
 /// The last rendering of each page.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
-    /// `/state.json`; `None` once the facts have changed.
-    state: Option<Bytes>,
+    /// `/state.json`
+    state: Page,
     /// By which load balancers are answered; `None` once the facts have changed.
     map: Option<NodeMap>,
-    /// `/status.json`; `None` once the facts have changed.
-    status: Option<Rendered>,
+    /// `/status.json`
+    status: Page,
     /// `/metrics`
-    metrics: Option<Rendered>,
+    metrics: Page,
     /// `/decisions.json`
-    decisions: Option<DecisionsPage>,
+    decisions: Page,
+    /// The number of decisions when that was rendered.
+    decisions_count: u64,
     /// `/history.json` is made from it.
     lag: LagHistory,
 }
 
-/// A page that tells ages.
+/// A page in its last rendering, if it has one.
+#[derive(Debug, Default)]
+struct Page(Option<Rendered>);
+
 #[derive(Debug)]
 struct Rendered {
     at: Monotonic,
+    /// How long that took.
+    took: Duration,
+    /// There is news since.
+    is_outdated: bool,
     body: Bytes,
 }
 
-#[derive(Debug)]
-struct DecisionsPage {
-    page: Rendered,
-    /// The number of decisions until then.
-    count: u64,
+impl Rendered {
+    /// With thousands of nodes there is news all the time, and a rendering takes so long that it must
+    /// not be made for every reader.
+    fn is_served(&self, now: Monotonic) -> bool {
+        let lifetime = match self.is_outdated {
+            true => (self.took * SHARE).min(LIFETIME),
+            false => LIFETIME,
+        };
+        now.since(self.at) < lifetime
+    }
 }
 
-impl Rendered {
-    fn is_young(&self, now: Monotonic) -> bool {
-        now.since(self.at) < LIFETIME
+impl Page {
+    /// The last rendering, or a new one.
+    fn serve(&mut self, now: Monotonic, render: impl FnOnce() -> Vec<u8>) -> Bytes {
+        if let Some(page) = self.0.as_ref().filter(|it| it.is_served(now)) {
+            return page.body.clone();
+        }
+        let began = clock::monotonic();
+        let body: Bytes = render().into();
+        let took = clock::monotonic().since(began);
+        self.0 = Some(Rendered {
+            at: now,
+            took,
+            is_outdated: false,
+            body: body.clone(),
+        });
+        body
+    }
+
+    fn outdate(&mut self) {
+        let page = self.0.iter_mut();
+        page.for_each(|page| page.is_outdated = true);
+    }
+
+    /// Frees a rendering that is too old to be served again.
+    fn tidy(&mut self, now: Monotonic) {
+        self.0.take_if(|page| now.since(page.at) >= LIFETIME);
     }
 }
 
 impl Pages {
     pub(super) fn facts_changed(&mut self) {
-        (self.state, self.map, self.status) = (None, None, None);
+        self.map = None;
+        let pages = [&mut self.state, &mut self.status, &mut self.metrics];
+        pages.into_iter().for_each(Page::outdate);
     }
 
     /// The node map of the last facts.
@@ -78,45 +117,40 @@ impl Pages {
 
     /// Frees renderings that are too old to be served again.
     pub(super) fn tidy(&mut self, now: Monotonic) {
-        self.decisions.take_if(|it| !it.page.is_young(now));
-        self.status.take_if(|page| !page.is_young(now));
-        self.metrics.take_if(|page| !page.is_young(now));
+        let Self {
+            state,
+            status,
+            metrics,
+            decisions,
+            ..
+        } = self;
+        let pages = [state, status, metrics, decisions];
+        pages.into_iter().for_each(|page| page.tidy(now));
     }
 
-    pub(super) fn state(&mut self, lookout: &Lookout) -> Bytes {
-        let render = || format::state_json(&lookout.state().nodes).into();
-        self.state.get_or_insert_with(render).clone()
+    pub(super) fn state(&mut self, lookout: &Lookout, now: Monotonic) -> Bytes {
+        let render = || format::state_json(&lookout.state().nodes);
+        self.state.serve(now, render)
     }
 
-    /// May be a little old.
     pub(super) fn status(&mut self, served: Served<'_>, now: Now) -> Bytes {
-        if let Some(page) = self.status.as_ref().filter(|it| it.is_young(now.mono)) {
-            return page.body.clone();
-        }
-        let body: Bytes = self.make_status(served, now).to_json().into();
-        self.status = Some(Rendered {
-            at: now.mono,
-            body: body.clone(),
-        });
-        body
+        let map = &mut self.map;
+        self.status.serve(now.mono, || {
+            let map = map.get_or_insert_with(|| served.lookout.node_map(now.mono));
+            served.status(map, now).to_json()
+        })
     }
 
-    /// May be a little old.
     pub(super) fn metrics(&mut self, served: Served<'_>, now: Now) -> Bytes {
-        if let Some(page) = self.metrics.as_ref().filter(|it| it.is_young(now.mono)) {
-            return page.body.clone();
-        }
-        let usage = Usage {
-            resident_bytes: process::resident_bytes(),
-            uptime: now.mono.since(served.beside.started_at).as_secs_f64(),
-        };
-        let status = self.make_status(served, now);
-        let body: Bytes = metrics(&status, &served.beside.counts, usage).into();
-        self.metrics = Some(Rendered {
-            at: now.mono,
-            body: body.clone(),
-        });
-        body
+        let map = &mut self.map;
+        self.metrics.serve(now.mono, || {
+            let map = map.get_or_insert_with(|| served.lookout.node_map(now.mono));
+            let usage = Usage {
+                resident_bytes: process::resident_bytes(),
+                uptime: now.mono.since(served.beside.started_at).as_secs_f64(),
+            };
+            metrics(&served.status(map, now), &served.beside.counts, usage).into()
+        })
     }
 
     pub(super) fn lag_history(&self) -> Bytes {
@@ -133,33 +167,34 @@ impl Pages {
     }
 
     pub(super) fn make_status(&mut self, served: Served<'_>, now: Now) -> Status {
-        let Served { lookout, beside } = served;
+        let map = self.map(served.lookout, now.mono);
+        served.status(map, now)
+    }
+
+    pub(super) fn decisions(&mut self, rounds: &Rounds, now: Monotonic) -> Bytes {
+        if self.decisions_count != rounds.count() {
+            self.decisions_count = rounds.count();
+            self.decisions.outdate();
+        }
+        let render = || format::decisions_json(rounds.iter());
+        self.decisions.serve(now, render)
+    }
+}
+
+impl Served<'_> {
+    fn status(self, map: &NodeMap, now: Now) -> Status {
+        let Self { lookout, beside } = self;
         Status::new(&View {
             lookout,
-            map: self.map(lookout, now.mono),
+            map,
             alerts: beside.alerts.standing(),
             pause_file: beside.operator_files.pause(),
             now,
         })
     }
-
-    /// May be a little old.
-    pub(super) fn decisions(&mut self, rounds: &Rounds, now: Monotonic) -> Bytes {
-        let is_current = |it: &&DecisionsPage| it.count == rounds.count() || it.page.is_young(now);
-        if let Some(page) = self.decisions.as_ref().filter(is_current) {
-            return page.page.body.clone();
-        }
-        let body: Bytes = format::decisions_json(rounds.iter()).into();
-        self.decisions = Some(DecisionsPage {
-            page: Rendered {
-                at: now,
-                body: body.clone(),
-            },
-            count: rounds.count(),
-        });
-        body
-    }
 }
 
-/// How long a page is served although there are newer facts.
+/// How long a page is served at most.
 const LIFETIME: Duration = Duration::from_millis(500);
+/// Rendering a page again and again takes at most one of so many parts of the time.
+const SHARE: u32 = 20;

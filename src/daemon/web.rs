@@ -238,7 +238,7 @@ impl Client {
     fn serve(&mut self, request: Request, served: Served<'_>, pages: &mut Pages, io: &mut Io) {
         let Served { lookout, .. } = served;
         let answer = match request.route {
-            Route::State => Answer::json(pages.state(lookout)),
+            Route::State => Answer::json(pages.state(lookout, io.now.mono)),
             Route::Decisions => Answer::json(pages.decisions(lookout.rounds(), io.now.mono)),
             Route::Status => Answer::json(pages.status(served, io.now)),
             Route::LagHistory => Answer::json(pages.lag_history()),

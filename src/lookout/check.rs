@@ -94,7 +94,7 @@ impl Checks {
     ) {
         let slept = self.expected_at.map_or(Duration::ZERO, |it| now.since(it));
         let is_short = slept < SHORT_SLEEP.min(config.poll_interval * 2);
-        if slept > OVERSLEPT {
+        if slept > OVERSLEPT.min(config.failover_lag / 4) {
             schedule.forget_silence(now);
         }
         let goes_on = |check: Check| check.holds && (is_short || check.look == Look::Regular);

@@ -102,12 +102,13 @@ impl Cadence {
     }
 
     /// When there is no need to wait for it any more: it has reported since then, or it has left
-    /// questions unanswered for `patience`. `None`: nobody knows.
+    /// questions unanswered for `patience`, the last of them for a moment. `None`: nobody knows.
     fn settles(&self, since: Tick, patience: Duration) -> Option<Monotonic> {
-        match self.has_reported(since) {
-            true => Some(Monotonic::default()),
-            false => Some(self.silent_since? + patience),
+        if self.has_reported(since) {
+            return Some(Monotonic::default());
         }
+        let (silent_since, started) = self.silent_since.zip(self.started)?;
+        Some((silent_since + patience).max(started + MOMENT))
     }
 
     fn has_reported(&self, since: Tick) -> bool {
@@ -406,6 +407,8 @@ impl Schedule {
     }
 }
 
+/// A server that lives answers in this time, as a rule, also over a new connection.
+const MOMENT: Duration = Duration::from_millis(300);
 /// Nobody is asked more often than this, however often a poll is asked for or a connection is lost.
 const MIN_SPACING: Duration = Duration::from_millis(100);
 

@@ -4,7 +4,9 @@
 //! Readiness is edge-triggered and interests are registered once. So whoever puts bytes into
 //! [`Link::output`], or makes room in a full [`Link::input`], ends with [`Link::pump`], and a link
 //! whose pump says [`Next::Again`] is pumped next turn without an event: else it would stall for
-//! ever.
+//! ever. A read that fills less than its buffer has taken all that there was; the end of the stream,
+//! which may have come along with it, is a later read: so a link is pumped once more after an event
+//! that tells of it.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -155,6 +157,18 @@ impl Link {
         }
     }
 
+    /// Sends what is to be sent, and does not look for what has come: an event will tell of that. True:
+    /// all of it was sent. Otherwise pump.
+    pub fn flush(&mut self) -> bool {
+        let is_plain = self.transport.tls.is_none() && !self.is_connecting();
+        let is_sent = is_plain && matches!(self.send(), Ok(Sent::AsMuchAsGoes));
+        let is_sent = is_sent && self.output.is_empty();
+        if is_sent {
+            self.tidy();
+        }
+        is_sent
+    }
+
     /// Says that no more will be sent; what the other side still sends can be read. To be called
     /// with nothing left to send.
     pub fn end_output(&self) -> io::Result<()> {
@@ -250,6 +264,7 @@ impl Link {
         };
         let mut left = BUDGET;
         let mut buffer = [0; READ_BYTES];
+        let is_plain = self.transport.tls.is_none();
         loop {
             let room = self.input_limit.saturating_sub(self.input.len());
             if room == 0 {
@@ -270,6 +285,9 @@ impl Link {
                     self.input
                         .extend_from_slice(portion.get(..n).unwrap_or_default());
                     left = left.saturating_sub(n);
+                    if is_plain && n < portion.len() {
+                        return Ok(Next::Wait);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Wait),
                 // Encrypted bytes that were no plaintext count as well, or they could keep us busy

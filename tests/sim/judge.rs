@@ -82,15 +82,15 @@ impl Judge {
                 self.truth.started(host, memory.is_some(), boot, now);
             }
             Fact::Stopped { host, until } => {
+                self.truth.stopped(host, until, now);
                 let daemon = &mut self.truth.hosts[host];
-                daemon.disturbed = Some(until);
                 // One that is stopped again and again still has to decide.
                 let rhythm = world.runs_seldom(host);
                 if rhythm.is_none_or(|(_, every)| until > now + every) {
                     daemon.last_decision = until;
                 }
             }
-            Fact::Resumed(host) => self.truth.resumed(host, now),
+            Fact::Resumed(host) => self.truth.hosts[host].last_decision = now,
             Fact::Event { host, event } => self.truth.event(world, host, event),
             Fact::Effects { host, effects } => self.effects(world, host, effects),
             Fact::Saved(host) => self.truth.saved(host),

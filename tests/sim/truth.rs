@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use pglookout::cluster::{DaemonState, NodeReport, PauseMark, Presence, ProbeFailure, RoleReport};
 use pglookout::config::Config;
 use pglookout::lookout::{Effect, Event, ProbeId};
-use pglookout::simulation::{Condition, Fault, HostId, Micros, NodeId, Setup, World, micros};
+use pglookout::simulation::{
+    Condition, Fault, HostId, Micros, NodeId, SECOND, Setup, World, micros,
+};
 use pglookout::time::WallTime;
 use std::sync::Arc;
 use std::time::Duration;
@@ -200,12 +202,15 @@ impl Truth {
         pause.is_active(WallTime::from_unix_micros(0))
     }
 
-    /// A daemon that was stopped goes on: that it got no answers meanwhile proves nothing.
-    pub(crate) fn resumed(&mut self, host: HostId, now: Micros) {
+    /// A daemon will be stopped until then: that it got no answers meanwhile proves nothing. What came
+    /// in a shorter time lies there, and is taken in before anything is decided.
+    pub(crate) fn stopped(&mut self, host: HostId, until: Micros, now: Micros) {
         let known = &mut self.hosts[host];
-        known.last_decision = now;
-        let asks = known.in_vain.iter_mut().chain(&mut known.observer_in_vain);
-        asks.flatten().for_each(|since| *since = now);
+        known.disturbed = Some(until);
+        if until > now + 4 * SECOND {
+            let asks = known.in_vain.iter_mut().chain(&mut known.observer_in_vain);
+            asks.flatten().for_each(|since| *since = until);
+        }
     }
 
     pub(crate) fn saved(&mut self, host: HostId) {

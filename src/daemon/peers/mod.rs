@@ -23,6 +23,8 @@ use crate::time::Monotonic;
 /// The connections to all peers of one kind.
 pub(super) struct Peers<C: Conversation> {
     peers: BTreeMap<C::Name, Peer<C>>,
+    /// No deadline of any of them is before this. It may be too early, as deadlines are also lifted.
+    earliest: Option<Monotonic>,
 }
 
 struct Peer<C: Conversation> {
@@ -36,6 +38,7 @@ impl<C: Conversation> Default for Peers<C> {
     fn default() -> Self {
         Self {
             peers: BTreeMap::new(),
+            earliest: None,
         }
     }
 }
@@ -75,11 +78,13 @@ impl<C: Conversation> Peers<C> {
             timeout: config.poll_timeout,
         };
         peer.begin(request, probe, io);
+        self.earliest = earlier(self.earliest, peer.next_deadline());
     }
 
     pub(super) fn ready(&mut self, name: &C::Name, io: &mut Io) {
         if let Some(peer) = self.peers.get_mut(name) {
             peer.go_on(io);
+            self.earliest = earlier(self.earliest, peer.next_deadline());
         }
     }
 
@@ -88,6 +93,7 @@ impl<C: Conversation> Peers<C> {
         let peers = self.peers.values_mut();
         let waiting = peers.filter(|peer| peer.outbound.is_resolving());
         waiting.for_each(|peer| peer.go_on(io));
+        self.find_earliest();
     }
 
     /// TLS files were read: peers that wait for them go on, the others find nothing to do.
@@ -95,24 +101,37 @@ impl<C: Conversation> Peers<C> {
         let peers = self.peers.values_mut();
         let waiting = peers.filter(|peer| peer.probe.is_some() && peer.outbound.step().is_none());
         waiting.for_each(|peer| peer.go_on(io));
+        self.find_earliest();
     }
 
-    /// Peers whose time is over fail, or try the next address. Returns the next deadline.
-    pub(super) fn tick(&mut self, io: &mut Io) -> Option<Monotonic> {
+    /// Peers whose time is over fail, or try the next address. Returns the next deadline, if that is
+    /// before `others`, which the loop wakes up for anyway: there may be thousands of peers, and they
+    /// are looked through only where it matters.
+    pub(super) fn tick(&mut self, others: Option<Monotonic>, io: &mut Io) -> Option<Monotonic> {
         let now = io.now.mono;
         let late = |at: Option<Monotonic>| at.is_some_and(|at| at <= now);
-        for peer in self.peers.values_mut() {
-            if late(peer.answer_deadline()) {
-                let step = peer.outbound.step();
-                let step = step.unwrap_or_else(|| peer.conversation.step());
-                let action = peer.conversation.fail(ProbeFailure::TimedOut { step }, now);
-                peer.act_on(action, io);
-            } else if late(peer.next_deadline()) {
-                peer.go_on(io);
+        if late(self.earliest) {
+            for peer in self.peers.values_mut() {
+                if late(peer.answer_deadline()) {
+                    let step = peer.outbound.step();
+                    let step = step.unwrap_or_else(|| peer.conversation.step());
+                    let action = peer.conversation.fail(ProbeFailure::TimedOut { step }, now);
+                    peer.act_on(action, io);
+                } else if late(peer.next_deadline()) {
+                    peer.go_on(io);
+                }
             }
+            self.find_earliest();
         }
+        if earlier(others, self.earliest) != others {
+            self.find_earliest();
+        }
+        self.earliest
+    }
+
+    fn find_earliest(&mut self) {
         let peers = self.peers.values_mut();
-        peers.filter_map(Peer::next_deadline).min()
+        self.earliest = peers.filter_map(Peer::next_deadline).min();
     }
 
     /// As far as that goes without waiting.
@@ -137,7 +156,11 @@ impl<C: Conversation> Peer<C> {
         let probe = self.probe.insert(probe);
         let (open, now) = (self.outbound.open(), io.now.mono);
         if self.conversation.begin(request, probe, open, now) {
-            self.go_on(io);
+            let open = self.outbound.open();
+            // Where the request is on its way, there is nothing more to do before an event.
+            if !open.is_some_and(|open| !open.link.output.is_empty() && open.link.flush()) {
+                self.go_on(io);
+            }
         } else {
             self.act_on(NextAction::Redial(Redial::FirstHost), io);
         }
@@ -222,6 +245,10 @@ impl<C: Conversation> Peer<C> {
         }
         self.close(io);
     }
+}
+
+fn earlier(one: Option<Monotonic>, other: Option<Monotonic>) -> Option<Monotonic> {
+    one.into_iter().chain(other).min()
 }
 
 /// The protocol on the connection to one peer. It owns no connection.
