@@ -33,6 +33,8 @@ fn of_seen(seen: &Seen, own: Option<&NodeName>, report: &mut Report) {
     findings.extend(standbys(status));
     findings.extend(rewind(status));
     findings.extend(versions(status));
+    findings.push(rights(status));
+    findings.extend(clocks(status));
     findings.extend(observers(status));
     findings.extend(daemons(status, own));
     findings.push(votes(status));
@@ -154,6 +156,52 @@ fn versions(status: &Status) -> Option<Finding> {
     (!shown.is_empty()).then(|| Finding::new(grade, "versions", shown.join("; ")))
 }
 
+/// What the account may see, by what it was shown.
+fn rights(status: &Status) -> Finding {
+    let connected = || status.nodes.iter().filter(|node| node.connected);
+    let names = |lacks: fn(&Node) -> bool| {
+        let lacking = connected().filter(|node| lacks(node));
+        lacking.map(|node| node.name.as_str()).collect::<Vec<_>>()
+    };
+    let blind = names(|node| node.timeline.is_none());
+    if !blind.is_empty() {
+        let text = format!(
+            "no timeline can be read, pg_control_checkpoint and the like are revoked: {}",
+            blind.join(", ")
+        );
+        return Finding::new(Grade::Warn, "rights", text);
+    }
+    let hidden = names(|node| node.shows_daemons == Some(false));
+    if !hidden.is_empty() {
+        let text = format!(
+            "no sessions of daemons are shown (a pooler, or an application_name that is set): {}",
+            hidden.join(", ")
+        );
+        return Finding::new(Grade::Warn, "rights", text);
+    }
+    let mut standbys = connected().filter(|node| node.role == Role::Standby);
+    let text = match standbys.any(|node| node.upstream.is_some()) {
+        true => "identity, sessions, and who streams from whom",
+        false => "identity and sessions; who streams from whom is shown with pg_monitor",
+    };
+    Finding::new(Grade::Ok, "rights", text)
+}
+
+/// Nothing is decided by a server's clock; lag and logs are read by it.
+fn clocks(status: &Status) -> Option<Finding> {
+    let nodes = status.nodes.iter();
+    let clocks = nodes.filter_map(|node| Some((node.clock?, node.name.as_str())));
+    let (ahead, name) = clocks.max_by(|(one, _), (other, _)| one.abs().total_cmp(&other.abs()))?;
+    let off = ahead.abs();
+    Some(if off > MAX_CLOCK_OFFSET {
+        let side = if ahead > 0.0 { "ahead of" } else { "behind" };
+        let text = format!("the clock of {name} is {off:.1} s {side} this host's");
+        Finding::new(Grade::Warn, "clocks", text)
+    } else {
+        Finding::new(Grade::Ok, "clocks", format!("within {off:.2} s"))
+    })
+}
+
 fn observers(status: &Status) -> Vec<Finding> {
     let silent = status.observers.iter().filter(|it| !it.connected);
     let silent = silent.map(|it| {
@@ -226,6 +274,9 @@ fn votes(status: &Status) -> Finding {
     Finding::new(grade, "quorum", text)
 }
 
+/// In seconds, as for the clocks of observers.
+const MAX_CLOCK_OFFSET: f64 = 5.0;
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -239,7 +290,7 @@ mod tests {
             "cluster": {"state": "healthy", "primary": "p"},
             "nodes": [
                 {"name": "p", "role": "primary", "standing": "ok", "connected": true, "version": "15.4", "can_be_rewound": true,
-                    "daemon": {"state": "primary"}},
+                    "timeline": 1, "clock": 0.01, "daemon": {"state": "primary"}},
                 {"name": "s1", "role": "standby", "standing": "ok", "connected": true, "version": "15.4", "can_be_rewound": true,
                     "receive": "0/50", "lag_bytes": 0, "upstream": "p", "timeline": 1},
             ],
@@ -317,6 +368,24 @@ mod tests {
         check(
             json!({"/nodes/1/version": "16.1"}),
             &[(Grade::Warn, "PostgreSQL 15.4 on p; PostgreSQL 16.1 on s1")],
+        );
+        check(
+            json!({"/nodes/0/timeline": null}),
+            &[(
+                Grade::Warn,
+                "no timeline can be read, pg_control_checkpoint and the like are revoked: p",
+            )],
+        );
+        check(
+            json!({"/nodes/1/shows_daemons": false}),
+            &[(
+                Grade::Warn,
+                "no sessions of daemons are shown (a pooler, or an application_name that is set): s1",
+            )],
+        );
+        check(
+            json!({"/nodes/1/clock": -7.25}),
+            &[(Grade::Warn, "the clock of s1 is 7.2 s behind this host's")],
         );
         check(
             json!({"/nodes/0/daemon": null}),

@@ -41,6 +41,10 @@ pub struct Node {
     pub receive: Option<String>,
     /// Replay position; of a primary its current position.
     pub replay: Option<String>,
+    /// How far its clock was ahead of the daemon's at its last answer, in seconds.
+    pub clock: Option<f64>,
+    /// Does it show the sessions of daemons.
+    pub shows_daemons: Option<bool>,
     /// How long ago it was last polled, in seconds.
     pub polled: Option<f64>,
     /// By whom.
@@ -220,6 +224,8 @@ impl<'a> Known<'a> {
             lag_seconds: self.lag_seconds(),
             receive: position(receive),
             replay: position(replay),
+            clock: self.clock(),
+            shows_daemons: answer.map(|answer| answer.daemons.is_some()),
             polled: polled.map(|at| age(at, now)),
             source,
             failure: failed.and_then(|state| Some(state.failure.as_ref()?.to_string())),
@@ -227,6 +233,18 @@ impl<'a> Known<'a> {
             daemon: self.daemon(),
             seen: self.seen(),
         }
+    }
+
+    /// The server told its time while the poll was under way, so it is exact to its duration.
+    fn clock(&self) -> Option<f64> {
+        let state = self.state.filter(|state| state.is_connected())?;
+        let (told, taken) = (state.answer.as_ref()?.db_time, state.attempt?.fetch_time);
+        let ahead = told.unix_micros().saturating_sub(taken.unix_micros());
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a difference of times, for people"
+        )]
+        Some((ahead as f64 / 1_000.0).round() / 1_000.0)
     }
 
     fn role(&self) -> (Role, bool) {
