@@ -19,6 +19,7 @@ mod harness;
 mod failover;
 mod floor;
 mod pooler;
+mod readers;
 mod scale;
 mod stub;
 mod support;
@@ -36,10 +37,11 @@ fn main() {
         Some("floor") => floor::main(&arguments, &mut table),
         Some("scale") => scale::main(&arguments, &mut table),
         Some("dead") => scale::dead(&arguments, &mut table),
+        Some("readers") => readers::main(&arguments, &mut table),
         Some("failover") => failover::main(&arguments, &mut table),
         Some("stub") => stub::run(!arguments.has("each")).expect("a working stub"),
         other => {
-            eprintln!("{other:?} is none of: floor, scale, dead, failover");
+            eprintln!("{other:?} is none of: floor, scale, dead, readers, failover");
             std::process::exit(2);
         }
     }
