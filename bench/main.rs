@@ -16,6 +16,7 @@
 #[path = "../tests/integration/harness/mod.rs"]
 mod harness;
 
+mod decision;
 mod failover;
 mod floor;
 mod pooler;
@@ -38,10 +39,12 @@ fn main() {
         Some("scale") => scale::main(&arguments, &mut table),
         Some("dead") => scale::dead(&arguments, &mut table),
         Some("readers") => readers::main(&arguments, &mut table),
+        Some("decision") => decision::main(&arguments, &mut table),
+        Some("decide") => return decision::rounds(&arguments),
         Some("failover") => failover::main(&arguments, &mut table),
         Some("stub") => stub::run(!arguments.has("each")).expect("a working stub"),
         other => {
-            eprintln!("{other:?} is none of: floor, scale, dead, readers, failover");
+            eprintln!("{other:?} is none of: floor, scale, dead, readers, decision, failover");
             std::process::exit(2);
         }
     }
