@@ -22,6 +22,7 @@ mod floor;
 mod pooler;
 mod readers;
 mod scale;
+mod size;
 mod stub;
 mod support;
 
@@ -41,10 +42,13 @@ fn main() {
         Some("readers") => readers::main(&arguments, &mut table),
         Some("decision") => decision::main(&arguments, &mut table),
         Some("decide") => return decision::rounds(&arguments),
+        Some("size") => size::main(&arguments, &mut table),
         Some("failover") => failover::main(&arguments, &mut table),
         Some("stub") => stub::run(!arguments.has("each")).expect("a working stub"),
         other => {
-            eprintln!("{other:?} is none of: floor, scale, dead, readers, decision, failover");
+            eprintln!(
+                "{other:?} is none of: floor, scale, dead, readers, decision, size, failover"
+            );
             std::process::exit(2);
         }
     }
