@@ -81,7 +81,8 @@ impl ClusterState {
                 continue;
             }
             let contact = contacts.get(&node).map(|contact| contact.reported_at);
-            let at = contact.filter(|_| !in_recovery).unwrap_or(sighting.at);
+            let at = contact.filter(|_| !in_recovery);
+            let at = at.unwrap_or(sighting.reported_at);
             self.learn_role_from(&node, in_recovery, at, sighting.resolution, witness());
             let is_young = context.now.mono.since(sighting.at) < young;
             let is_configured = self.nodes.contains_key(&node);
@@ -170,7 +171,13 @@ impl ObserverState {
             if !is_ours(&node) || differ(observed.identity.system.as_deref(), system) {
                 continue;
             }
-            let sighting = sighting(observed, report.date, now.mono);
+            let mut sighting = sighting(observed, report.date, now.mono);
+            // With the same answer as before it has not been reached since, whatever the clocks read.
+            let before_it = before.get(&node).filter(|_| !sighting.connected);
+            let same = before_it.filter(|before| before.db_time == sighting.db_time);
+            if let Some(same) = same {
+                sighting.reported_at = sighting.reported_at.min(same.reported_at);
+            }
             if sighting.in_recovery == Some(false) {
                 let db_time = before.get(&node).and_then(|before| before.db_time);
                 self.note_contact(&node, &sighting, db_time);

@@ -7,7 +7,7 @@
 //! 9 p unreachable                also timed_out, authentication, refused, not_ready, nonsense
 //! 9 o1 at 9: p=up@8              an observer's answer with this Date, and who it reached as a primary when by its clock
 //!            p=lost@8,3          tried at 8, the node's clock read 3 at its last answer as a primary; p=lost@8: never told
-//!            s1=standby@8,0/50   s1=gone@8,0/50: a standby it does not reach; s1=untold@8
+//!            s1=standby@8,0/50   s1=gone@8,0/50,3: a standby it does not reach, tried at 8, told so at 3; s1=untold@8
 //! 9 o1 unreachable
 //! ```
 //!
@@ -186,7 +186,10 @@ fn observer_report(words: &[&str]) -> ObserverReport {
         let fetch_time = wall(fetched.parse().unwrap());
         let connection = matches!(role, "up" | "standby");
         let is_primary = matches!(role, "up" | "lost");
-        let told = if is_primary { detail } else { "-" };
+        let (detail, told) = match is_primary {
+            true => (detail, detail),
+            false => detail.split_once(',').unwrap_or((detail, "-")),
+        };
         let db_time = if role == "up" {
             Some(fetch_time)
         } else {

@@ -117,6 +117,21 @@ fn relayed(answer: &str) -> String {
 }
 
 #[test]
+fn what_a_server_showed_before_it_was_lost_grows_old_though_the_clock_of_the_observer_goes_back() {
+    let shown = |at: &str| {
+        format!("280 o1 at 280: p=lost@280,5 s1=standby@280,0/50|shows=s1:promoting@0; {at}")
+    };
+    let lost = "p=lost@99,5 s1=gone@100,0/50|shows=s1:promoting@0";
+    let facts = relayed(&shown(&format!("299 o1 at 100: {lost}")));
+    check(
+        ONE_OBSERVER,
+        &facts,
+        ANNOUNCED,
+        "promote primary_unreachable",
+    );
+}
+
+#[test]
 fn an_observer_relays_what_servers_show() {
     let answer = |s1: &str| {
         relayed(&format!(

@@ -23,6 +23,16 @@ fn answered_and_refused() {
 }
 
 #[test]
+fn what_an_observer_repeats_of_a_node_that_it_has_lost_is_old() {
+    // s1 was promoted after that, and rejects us now.
+    let promoted = "5 p primary; 280 p unreachable; 290 s1 primary";
+    let repeated = "298 o1 at 298: s1=gone@298,0/50,280; 299 s1 authentication; 299 s2 standby";
+    let facts = format!("{promoted}; {repeated}");
+    let moment = "300 primary=s1";
+    check_evidence(ONE_OBSERVER, &facts, moment, "refused s1 own poll 299");
+}
+
+#[test]
 fn a_node_of_unknown_role_is_a_suspect_while_the_primary_is_unknown() {
     let refusing = format!("299 p authentication; {OTHERS}");
     check_evidence("", &refusing, "300 primary=-", "refused p own poll 299");

@@ -103,6 +103,8 @@ pub(crate) struct Knowledge {
     pub(crate) grew: Vec<Option<Micros>>,
     /// The most WAL that each standby was known to have.
     positions: Vec<u64>,
+    /// The highest term of a primary that it knew before its host was booted.
+    known_term: Option<u32>,
     /// The newest mark of a pause that it was given, or shown.
     pub(crate) pause: PauseMark,
 }
@@ -179,6 +181,7 @@ impl Truth {
             .filter(|_| !boot)
             .unwrap_or(Knowledge::new(nodes));
         known.knowledge.pause = saved.as_ref().map(|it| it.pause).unwrap_or_default();
+        known.knowledge.known_term = saved.as_ref().and_then(Knowledge::highest_term);
         known.saved = saved;
         known.disturbed = Some(now);
         known.asked.fill(None);
@@ -486,6 +489,7 @@ impl Knowledge {
             received: vec![None; nodes],
             grew: vec![None; nodes],
             positions: vec![0; nodes],
+            known_term: None,
             pause: PauseMark::default(),
         }
     }
@@ -500,8 +504,9 @@ impl Knowledge {
         others.all(|(other, known)| other == node || *known < position)
     }
 
-    /// The highest term in which it reached a primary itself.
+    /// The highest term in which it reached a primary itself, also before a boot.
     pub(crate) fn highest_term(&self) -> Option<u32> {
-        self.reigns.keys().map(|(_, term)| *term).max()
+        let reigns = self.reigns.keys().map(|(_, term)| *term);
+        reigns.chain(self.known_term).max()
     }
 }
