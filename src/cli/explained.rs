@@ -34,6 +34,7 @@ pub fn text(source: &str, decisions: &[Decision], now: WallTime) -> String {
 }
 
 fn add_figures(lines: &mut Vec<String>, figures: &DecisionFigures) {
+    section(lines, "pause", figures.pause.iter().map(|text| clean(text)));
     let standbys: Vec<_> = figures.standbys.iter().map(standby).collect();
     section(lines, "primary", figures.primaries.iter().map(primary));
     section(

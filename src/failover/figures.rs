@@ -28,6 +28,8 @@ pub struct Figures {
     pub look_again_in: Option<Duration>,
     /// What would have to change for another verdict, everything that hinders now included.
     pub changes: Vec<String>,
+    /// That the cluster is paused, which keeps it from any failover.
+    pub pause: Option<String>,
     /// What an operator should know while all is well, besides.
     pub warnings: Vec<String>,
 }
@@ -118,6 +120,7 @@ impl Figures {
             lag: own_lag(snapshot),
             look_again_in: look_again_at.map(|at| at.since(snapshot.now)),
             changes: changes(snapshot, &decision.verdict, &standbys, &votes),
+            pause: snapshot.paused().map(|paused| paused.to_string()),
             warnings: snapshot.warnings(),
             standbys,
             votes,

@@ -226,15 +226,20 @@ impl Snapshot<'_> {
         if let Some(blocker) = self.connected_primary() {
             return Verdict::Hold(blocker);
         }
-        if let Some(pause) = self.pause {
-            let until = pause.until();
-            return Verdict::Hold(Blocker::Paused { until });
+        if let Some(paused) = self.paused() {
+            return Verdict::Hold(paused);
         }
         if !self.fresh {
             return Verdict::WantsFreshFacts { cause };
         }
         let recent = self.recent_evidence();
         recent.map_or_else(|| self.promotion(cause), Verdict::Hold)
+    }
+
+    /// Whatever else is the case.
+    fn paused(&self) -> Option<Blocker> {
+        let until = self.pause?.until();
+        Some(Blocker::Paused { until })
     }
 
     /// Rules a and b: is a primary alive, or was it just now.

@@ -52,6 +52,9 @@ pub struct DecisionFigures {
     pub look_again_in: Option<f64>,
     /// What would have led to another decision.
     pub would_change: Vec<String>,
+    /// That the cluster is paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pause: Option<String>,
     /// What an operator should know besides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -181,6 +184,7 @@ impl From<&Figures> for DecisionFigures {
             lag: figures.lag.map(Lag::from),
             look_again_in: figures.look_again_in.map(seconds),
             would_change: figures.changes.clone(),
+            pause: figures.pause.clone(),
             warnings: figures.warnings.clone(),
         }
     }

@@ -48,6 +48,11 @@ fn a_paused_cluster_is_left_alone_until_it_is_resumed_on_another_host() {
         0,
         &[": no failover\n", "known to pglookout on: p, s1, s2\n"],
     );
+    wait_until("it is explained while all is well", SOON, || {
+        let explained = run(&fleet["s2"], "explain", &[]);
+        String::from_utf8_lossy(&explained.stdout)
+            .contains("pause\n    the cluster is paused until ")
+    });
     // Who did not run when it was set learns it from the others' sessions, and remembers it.
     fleet.iter_mut().for_each(Daemon::kill_nine);
     fleet.start_all();
