@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_never_had_an_answer_says_why_and_is_tried_again() {
+    fn a_name_that_never_had_an_answer_has_its_reason_and_is_tried_again() {
         check(&[
             (0, "?", " / wants / -"),
             (0, "!no such name", " / - / no such name"),

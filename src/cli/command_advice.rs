@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_cannot_be_started_says_why() {
+    fn a_program_that_cannot_be_started_is_named_with_its_reason() {
         let scratch = Scratch::new("command-advice");
         let text = scratch.file(b"text", 0o600);
         let (text, folder) = (text.to_str().unwrap(), scratch.0.to_str().unwrap());
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_that_cannot_be_started_says_why() {
+    fn a_script_that_cannot_be_started_is_named_with_its_reason() {
         let scratch = Scratch::new("script-advice");
         let path = [PathBuf::from("/bin")];
         for (script, fault) in [

@@ -245,7 +245,7 @@ fn the_contact_of_one_that_an_observer_has_lost_is_fixed_when_first_reported() {
 }
 
 #[test]
-fn an_observers_entries_count_whatever_its_clock_says() {
+fn an_observers_entries_count_whatever_its_clock_reads() {
     let entries = "p=up@97 s1=standby@97,0/50 x=up@97";
     for (date, is_skewed) in [
         ("105", false),

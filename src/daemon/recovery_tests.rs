@@ -110,7 +110,7 @@ fn settings_are_rewritten_once() {
 }
 
 #[test]
-fn the_version_says_where_they_are() {
+fn the_version_decides_where_they_are() {
     for version in ["9.6\n", "10\n", "11\n"] {
         let data = Data::of(
             "old",

@@ -45,7 +45,7 @@ fn keeps(old: &str, kept: &str) {
 }
 
 #[test]
-fn the_version_says_which_file() {
+fn the_version_decides_which_file() {
     let check = |version: &str, settings: Option<&str>| {
         assert_eq!(
             layout(version.as_bytes()).map(|layout| layout.settings),

@@ -109,7 +109,7 @@ fn a_command_that_cannot_be_started_makes_no_pause() {
 }
 
 #[test]
-fn an_empty_command_is_said_at_every_decision() {
+fn an_empty_command_is_logged_at_every_decision() {
     after_the_loss(
         r#""failover_command": """#,
         "95 end",

@@ -107,7 +107,7 @@ fn a_reset_is_a_failure() {
 }
 
 #[test]
-fn what_was_said_before_a_refusal_is_read_though_writing_fails() {
+fn what_was_sent_before_a_refusal_is_read_though_writing_fails() {
     let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     let stream = Socket::Unix(UnixStream::from_std(ours));

@@ -158,7 +158,7 @@ fn what_is_no_tls_is_blamed_on_the_peer() {
 }
 
 #[test]
-fn a_client_certificate_that_is_missing_is_said_to_be_whenever_one_looks() {
+fn a_client_certificate_that_is_missing_is_reported_at_every_look() {
     for newest in [TlsVersion::V1_2, TlsVersion::V1_3] {
         let mut link = pair_with(newest, true, |mut peer| {
             assert!(peer.read(&mut [0]).is_err());

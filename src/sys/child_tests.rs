@@ -181,7 +181,7 @@ fn has_a_process_group_of_its_own_and_the_limit_that_we_were_given() {
 }
 
 #[test]
-fn no_word_of_the_service_manager_and_no_password_is_passed_on() {
+fn no_variable_of_the_service_manager_and_no_password_is_passed_on() {
     let command = cleansed("true".as_ref(), None);
     for name in OUR_VARIABLES {
         assert!(

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_begins_as_the_mode_says() {
+    fn a_connection_begins_as_the_mode_requires() {
         check(
             |mode| opening(mode, Negotiation::Postgres, false),
             "Plain Plain Ask Ask Ask Ask",
