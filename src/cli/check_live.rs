@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::finding::{Finding, Grade, Report};
 use crate::config::{Config, NodeName};
 use crate::daemon::{self, Seen};
-use crate::status::{Health, Node, Role, Standing, Status};
+use crate::status::{Health, MAX_CLOCK_SKEW, Node, Role, Standing, Status};
 use crate::sys::temporary::TemporaryDirectory;
 
 /// Looks, and appends what was found.
@@ -193,7 +193,7 @@ fn clocks(status: &Status) -> Option<Finding> {
     let clocks = nodes.filter_map(|node| Some((node.clock?, node.name.as_str())));
     let (ahead, name) = clocks.max_by(|(one, _), (other, _)| one.abs().total_cmp(&other.abs()))?;
     let off = ahead.abs();
-    Some(if off > MAX_CLOCK_OFFSET {
+    Some(if off > MAX_CLOCK_SKEW.as_secs_f64() {
         let side = if ahead > 0.0 { "ahead of" } else { "behind" };
         let text = format!("the clock of {name} is {off:.1} s {side} this host's");
         Finding::new(Grade::Warn, "clocks", text)
@@ -273,9 +273,6 @@ fn votes(status: &Status) -> Finding {
     };
     Finding::new(grade, "quorum", text)
 }
-
-/// In seconds, as for the clocks of observers.
-const MAX_CLOCK_OFFSET: f64 = 5.0;
 
 #[cfg(test)]
 mod tests {

@@ -76,11 +76,20 @@ impl Target {
         self.config.as_ref()
     }
 
-    /// From the state file where the daemon does not answer.
+    /// What the daemon answers, and the others.
     pub(super) fn look(&self) -> Result<Look, String> {
+        let mut look = self.look_alone()?;
+        if look.failure.is_none() {
+            look.others = self.ask_others(&look.status);
+        }
+        Ok(look)
+    }
+
+    /// What the daemon answers; from the state file where it does not.
+    pub(super) fn look_alone(&self) -> Result<Look, String> {
+        let others = Vec::new();
         let failure = match self.ask() {
             Ok(status) => {
-                let others = self.ask_others(&status);
                 return Ok(Look {
                     status,
                     failure: None,
@@ -96,7 +105,7 @@ impl Target {
         Ok(Look {
             status,
             failure: Some(format!("from the state file {}; {failure}", path.display())),
-            others: Vec::new(),
+            others,
         })
     }
 

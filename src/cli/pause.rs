@@ -98,7 +98,7 @@ fn run(options: &PauseOptions) -> Result<ExitCode, String> {
         return Err("own_db is not set: pause a cluster on one of its database hosts".to_owned());
     }
     let path = PauseFile::path(&config.state_file);
-    let look = target.look();
+    let look = target.look_alone();
     let known = look.as_ref().ok().map(|look| look.status.mark());
     let left = files::read_own(&path, MAX_PAUSE_FILE_BYTES).ok();
     let left = left.and_then(|content| Some(PauseFile::read(&content).ok()?.mark));
@@ -134,7 +134,7 @@ fn run(options: &PauseOptions) -> Result<ExitCode, String> {
 fn report(target: &Target, file: &PauseFile) -> ExitCode {
     let began = clock::monotonic();
     loop {
-        let status = target.look().map(|Look { status, .. }| status);
+        let status = target.look_alone().map(|Look { status, .. }| status);
         let (has, lacks) = match &status {
             Ok(status) => status.know_pause(file.mark),
             Err(_) => (Vec::new(), vec!["this host"]),

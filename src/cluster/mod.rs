@@ -18,7 +18,7 @@ pub use history::{Divergence, History, LastPrimary, Received, Role};
 pub use lsn::{Lsn, ParseLsnError};
 pub use map::{NodeMap, Reached, Standby, Witness};
 pub use merge::Context;
-pub use observed::clock_skew;
+pub use observed::{MAX_CLOCK_SKEW, clock_skew};
 pub use pause::PauseMark;
 pub use presence::{DaemonState, Presence, SESSION_PREFIX, daemon_name, fingerprint};
 pub use report::{

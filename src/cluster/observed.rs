@@ -256,4 +256,4 @@ fn carried_over(moment: WallTime, date: WallTime, now: Monotonic) -> Monotonic {
 }
 
 /// A `Date` that is further than this from our wall clock, either way, is worth a warning.
-const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5);
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_secs(5);

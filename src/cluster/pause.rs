@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::time::WallTime;
+use crate::time::{WallTime, timestamp};
 
 /// What an operator last did: paused the cluster, or resumed it. Of two marks the higher one counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +54,19 @@ impl PauseMark {
         let next = next + (next % 2).abs_diff(parity);
         let too_many = || format!("there were {} pauses already", self.number);
         (next <= MAX_NUMBER).then_some(next).ok_or_else(too_many)
+    }
+
+    /// Its text, if there ever was a pause.
+    pub fn shown(self) -> Option<String> {
+        (self != Self::default()).then(|| self.to_string())
+    }
+
+    /// A pause in words.
+    pub fn sentence(self) -> String {
+        match self.until() {
+            Some(until) => format!("the cluster is paused until {}", timestamp::format(until)),
+            None => "the cluster is paused".to_owned(),
+        }
     }
 
     /// Is the cluster paused.
@@ -121,10 +134,6 @@ const MAX_NUMBER: u32 = BASE.pow(4) - 1;
 const MAX_UNTIL: u32 = BASE.pow(5) - 1;
 /// In microseconds.
 const MINUTE: u64 = 60_000_000;
-/// Of the text of a mark, in bytes.
-#[cfg(test)]
-pub(super) const LONGEST_MARK: usize = 4 + 1 + 5;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,7 +180,7 @@ mod tests {
             most,
         ] {
             let text = mark.to_string();
-            assert!(text.len() <= LONGEST_MARK, "{text}");
+            assert!(text.len() <= 4 + 1 + 5, "{text}");
             assert_eq!(text.parse(), Ok(mark), "{text}");
         }
         assert!(most.paused(None).is_err() && most.resumed().is_err());

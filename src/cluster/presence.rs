@@ -124,11 +124,9 @@ impl Presence {
         pause: PauseMark,
         settings: &str,
     ) -> String {
-        let is_shown = pause != PauseMark::default() && !matches!(state, DaemonState::Wants(_));
-        let pause = match is_shown {
-            true => format!("+{pause}"),
-            false => String::new(),
-        };
+        let has_room = !matches!(state, DaemonState::Wants(_));
+        let pause = pause.shown().filter(|_| has_room);
+        let pause = pause.map_or_else(String::new, |mark| format!("+{mark}"));
         format!("{SESSION_PREFIX}{daemon}:{state}{pause}:{settings}")
     }
 

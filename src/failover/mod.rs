@@ -238,8 +238,8 @@ impl Snapshot<'_> {
 
     /// Whatever else is the case.
     fn paused(&self) -> Option<Blocker> {
-        let until = self.pause?.until();
-        Some(Blocker::Paused { until })
+        let pause = self.pause?;
+        Some(Blocker::Paused { pause })
     }
 
     /// Rules a and b: is a primary alive, or was it just now.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::{Blocker, Cause, Contender, Evidence, LookAgain, NoVote, Place, Verdict, Voter, Wait};
 use crate::cluster::EvidenceKind;
 use crate::config::{NodeName, ObserverName};
-use crate::time::timestamp;
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -191,10 +190,7 @@ impl fmt::Display for Blocker {
                 f,
                 "pglookout on {daemon} has announced its promotion and goes first ({witness})"
             ),
-            Self::Paused { until } => {
-                let until = until.map(|at| format!(" until {}", timestamp::format(at)));
-                write!(f, "the cluster is paused{}", until.unwrap_or_default())
-            }
+            Self::Paused { pause } => f.write_str(&pause.sentence()),
             Self::Maintenance { file } => write!(f, "maintenance mode: {} exists", file.display()),
             Self::NoQuorum { quorum } => write!(f, "no quorum: {quorum}"),
             Self::PromotionRunning => f.write_str("failover_command is running"),

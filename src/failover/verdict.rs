@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Candidate, Evidence, LagReading, LookAgain, Quorum};
-use crate::cluster::{EvidenceKind, Witness};
+use crate::cluster::{EvidenceKind, PauseMark, Witness};
 use crate::config::{NodeName, ObserverName};
-use crate::time::{Monotonic, WallTime};
+use crate::time::Monotonic;
 
 /// The outcome of one round.
 #[derive(Clone, Debug, PartialEq)]
@@ -213,8 +213,8 @@ pub enum Blocker {
     },
     /// An operator has paused the cluster.
     Paused {
-        /// When that ends by itself.
-        until: Option<WallTime>,
+        /// Until when.
+        pause: PauseMark,
     },
     /// f: the maintenance file exists.
     Maintenance {

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 use super::moment::{micros_of, moment, seconds, since};
-use crate::cluster::PauseMark;
 use crate::config::NodeName;
 use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, Process};
 use crate::time::{Monotonic, Now, WallTime, timestamp};
@@ -206,7 +205,7 @@ impl MemoryForm {
                 Clocks::Absolute { .. } => part(memory.changes.iter().map(Change::from).collect()),
                 Clocks::Since(_) => None,
             },
-            pause: mark(memory.pause),
+            pause: memory.pause.shown().map(Readable::Good),
             others: BTreeMap::new(),
         }
     }
@@ -297,10 +296,6 @@ pub(super) struct Read {
 /// A part that is written only if there is something to it.
 fn part<T: Default + PartialEq>(value: T) -> Option<Readable<T>> {
     (value != T::default()).then_some(Readable::Good(value))
-}
-
-fn mark(pause: PauseMark) -> Option<Readable<String>> {
-    (pause != PauseMark::default()).then(|| Readable::Good(pause.to_string()))
 }
 
 fn texts(names: &BTreeSet<NodeName>) -> BTreeSet<String> {

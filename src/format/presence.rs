@@ -24,7 +24,7 @@ impl Daemon {
         let daemon = |presence: &Presence| Self {
             name: presence.daemon.clone(),
             state: presence.state.to_string(),
-            pause: (presence.pause != PauseMark::default()).then(|| presence.pause.to_string()),
+            pause: presence.pause.shown(),
             settings: presence.settings.clone(),
             age: presence.age.as_secs_f64(),
         };

@@ -5,7 +5,6 @@
 use super::turn::Turn;
 use crate::cluster::{ClusterState, PauseMark, Presence};
 use crate::config::{Config, NodeName, ObserverName};
-use crate::time::timestamp;
 
 /// The newest mark.
 #[derive(Debug, Default)]
@@ -85,15 +84,10 @@ impl Pause {
         self.is_active = mark.is_active(turn.now.wall);
         turn.save = true;
         let by = by();
-        match (self.is_active, mark.until().map(timestamp::format)) {
-            (true, None) => turn.warning(format!("the cluster is paused {by}: no failover")),
-            (true, Some(until)) => turn.warning(format!(
-                "the cluster is paused until {until} {by}: no failover"
-            )),
-            (false, _) if was_active => {
-                turn.warning(format!("the cluster is not paused any more {by}"));
-            }
-            (false, _) => {}
+        if self.is_active {
+            turn.warning(format!("{} {by}: no failover", mark.sentence()));
+        } else if was_active {
+            turn.warning(format!("the cluster is not paused any more {by}"));
         }
         true
     }

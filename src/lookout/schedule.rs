@@ -183,10 +183,17 @@ impl<Name: Ord + Clone + Display> Cadences<Name> {
         Some((probe?, cadence.started))
     }
 
-    fn hurry(&mut self, now: Monotonic, is_hurried: impl Fn(&Name, &Cadence) -> bool) {
-        let all = self.all.iter_mut();
-        let hurried = all.filter(|(name, cadence)| is_hurried(name, cadence));
-        hurried.for_each(|(_, cadence)| cadence.hurry(now));
+    fn hurry(&mut self, name: &Name, now: Monotonic) {
+        if let Some(cadence) = self.all.get_mut(name) {
+            cadence.hurry(now);
+            self.next = self.next.into_iter().chain(cadence.wants()).min();
+        }
+    }
+
+    fn hurry_all(&mut self, now: Monotonic, is_hurried: impl Fn(&Cadence) -> bool) {
+        let all = self.all.values_mut();
+        let hurried = all.filter(|cadence| is_hurried(cadence));
+        hurried.for_each(|cadence| cadence.hurry(now));
         self.find_next();
     }
 
@@ -321,19 +328,19 @@ impl Schedule {
     }
 
     pub(super) fn hurry_node(&mut self, node: &NodeName, now: Monotonic) {
-        self.nodes.hurry(now, |name, _| name == node);
+        self.nodes.hurry(node, now);
     }
 
     pub(super) fn hurry_all(&mut self, now: Monotonic) {
-        self.nodes.hurry(now, |_, _| true);
-        self.observers.hurry(now, |_, _| true);
+        self.nodes.hurry_all(now, |_| true);
+        self.observers.hurry_all(now, |_| true);
     }
 
     /// Polls those at once who have not reported at `since` or later, and are not being polled.
     pub(super) fn hurry_unreported(&mut self, since: Tick, now: Monotonic) {
         let is_idle = |cadence: &Cadence| cadence.out.is_none() && !cadence.has_reported(since);
-        self.nodes.hurry(now, |_, cadence| is_idle(cadence));
-        self.observers.hurry(now, |_, cadence| is_idle(cadence));
+        self.nodes.hurry_all(now, is_idle);
+        self.observers.hurry_all(now, is_idle);
     }
 
     /// Has everybody reported at `since` or later.

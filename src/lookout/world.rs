@@ -45,7 +45,7 @@ use super::{
     CommandOutcome, Contact, Effect, Event, FollowOutcome, Lookout, Memory, PastFailover,
     PreviousCommand, ProbeId, Process,
 };
-use crate::cluster::{PauseMark, Presence, RoleReport};
+use crate::cluster::{Presence, RoleReport};
 use crate::config::{self, Config, Environment};
 use crate::format;
 use crate::time::{Monotonic, Now, WallTime};
@@ -444,8 +444,8 @@ impl World {
     fn note_session(&mut self, node: &str, session: &str) {
         let own = Presence::of_session(session, Duration::ZERO).unwrap();
         let mut state = own.state.to_string();
-        if own.pause != PauseMark::default() {
-            state += &format!("+{}", own.pause);
+        if let Some(mark) = own.pause.shown() {
+            state += &format!("+{mark}");
         }
         let before = self.sessions.insert(node.to_owned(), state.clone());
         if before.as_deref() != Some(state.as_str()) {

@@ -30,6 +30,7 @@ pub use node::{Daemon, Node, Role, Standing};
 pub use pause::Pause;
 pub use view::View;
 
+pub use crate::cluster::MAX_CLOCK_SKEW;
 use crate::cluster::Presence;
 use crate::config::{ObserverName, ObserverUrl};
 use crate::format::{Ballot, Change};
@@ -44,8 +45,7 @@ impl Status {
         let nodes = node::all(view, &prospect);
         let observers = observers(view);
         let daemons = daemons(view);
-        let shown = daemons.iter().filter_map(|it| it.pause.parse().ok());
-        let (mark, pause) = Pause::of(view, shown.max());
+        let (mark, pause) = Pause::of(view);
         let problems = problem::all(&nodes, &observers);
         let round = lookout.last_round();
         let warnings = round.map(|round| round.figures.warnings.clone());
@@ -76,10 +76,8 @@ impl Status {
 /// Each once, by the server that saw it last.
 fn daemons(view: &View<'_>) -> Vec<Session> {
     let lookout = view.lookout;
-    let answers = lookout.state().nodes.values();
-    let shown = answers.filter_map(|node| node.answer.as_ref()?.daemons.as_ref());
     let mut sessions: BTreeMap<&str, &Presence> = BTreeMap::new();
-    for presence in shown.flatten() {
+    for presence in view.presences() {
         let known = sessions.entry(&presence.daemon).or_insert(presence);
         if presence.age < known.age {
             *known = presence;

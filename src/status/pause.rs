@@ -24,10 +24,13 @@ pub struct Pause {
 impl Pause {
     /// The mark that is known, and the pause if it lasts. An observer keeps no mark: it knows what
     /// daemons show.
-    pub(super) fn of(view: &View<'_>, shown: Option<PauseMark>) -> (PauseMark, Option<Self>) {
+    pub(super) fn of(view: &View<'_>) -> (PauseMark, Option<Self>) {
         let mark = match view.lookout.config().own_db {
             Some(_) => view.lookout.pause(),
-            None => shown.unwrap_or_default(),
+            None => {
+                let shown = view.presences().map(|presence| presence.pause);
+                shown.max().unwrap_or_default()
+            }
         };
         (mark, Self::lasting(mark, view))
     }

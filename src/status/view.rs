@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::alert::RaisedAlert;
-use crate::cluster::NodeMap;
+use crate::cluster::{NodeMap, Presence};
 use crate::format::PauseFile;
 use crate::lookout::Lookout;
 use crate::time::{Monotonic, Now};
@@ -21,6 +21,15 @@ pub struct View<'a> {
     pub pause_file: Option<&'a PauseFile>,
     /// Now.
     pub now: Now,
+}
+
+impl<'a> View<'a> {
+    /// The sessions of daemons that servers showed.
+    pub(super) fn presences(&self) -> impl Iterator<Item = &'a Presence> {
+        let answers = self.lookout.state().nodes.values();
+        let shown = answers.filter_map(|node| node.answer.as_ref()?.daemons.as_ref());
+        shown.flatten()
+    }
 }
 
 /// In seconds, to the millisecond.

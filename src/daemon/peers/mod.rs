@@ -122,8 +122,7 @@ impl<C: Conversation> Peers<C> {
                 }
             }
             self.find_earliest();
-        }
-        if earlier(others, self.earliest) != others {
+        } else if earlier(others, self.earliest) != others {
             self.find_earliest();
         }
         self.earliest
