@@ -257,6 +257,21 @@ fn each_state_is_shown() {
 }
 
 #[test]
+fn a_node_that_is_no_candidate_by_its_own_facts_shows_so() {
+    // Others may not know why, and would wait for it.
+    let script = "0 p primary system a\n0 s1 standby 0/50 system a\n0 s2 standby 0/50 system b\n\
+        20 p unreachable\n100 p primary system a\n115 end";
+    check(
+        "",
+        script,
+        "session s1",
+        "0 session s1 ok
+         80 session s1 no_candidate
+         105 session s1 ok",
+    );
+}
+
+#[test]
 fn an_observer_relays_what_a_server_shows() {
     // s1 is reached by the observer only.
     let observer = r#""observers": {"o1": "http://o1"}"#;
