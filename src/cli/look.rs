@@ -104,7 +104,11 @@ impl Target {
             .map_err(|error| format!("{failure}\n{}: {error}", path.display()))?;
         Ok(Look {
             status,
-            failure: Some(format!("from the state file {}; {failure}", path.display())),
+            failure: Some(format!(
+                "from the state file {}{}; {failure}",
+                path.display(),
+                written(path)
+            )),
             others,
         })
     }
@@ -170,6 +174,15 @@ fn stored(path: &Path, config: &Config) -> Result<Status, String> {
         config,
         clock::wall(),
     ))
+}
+
+/// How old the file is.
+fn written(path: &Path) -> String {
+    let modified = std::fs::metadata(path).and_then(|it| it.modified());
+    let age = modified.ok().and_then(|at| at.elapsed().ok());
+    age.map_or_else(String::new, |age| {
+        format!(", written {:.0} s ago", age.as_secs_f64())
+    })
 }
 
 /// `http_port`, where nobody has set another.

@@ -64,6 +64,9 @@ pub(super) fn main(options: &StatusOptions) -> ExitCode {
     if options.json {
         let text = String::from_utf8_lossy(&look.status.to_json()).into_owned();
         output::print(&text);
+        if let Some(failure) = &look.failure {
+            output::print_error(failure);
+        }
     } else {
         let lines = status_text::lines(&look, is_coloured());
         output::print_prepared(&lines.join("\n"));

@@ -30,6 +30,8 @@ pub(super) fn lines(look: &Look, is_coloured: bool) -> Vec<String> {
         let text = format!("as seen by {daemon} (pglookout {version}) at {at}");
         lines.push(String::new());
         lines.push(escaped(&text));
+        let loaded = status.configuration.loaded.iter();
+        lines.extend(loaded.map(|at| escaped(&format!("with the configuration loaded at {at}"))));
     }
     lines
 }

@@ -93,8 +93,10 @@ fn compare_objects(
 
 fn shown_at(path: &str, value: &Value) -> String {
     let keyword = path.rsplit('.').next().unwrap_or(path);
+    let is_password = path.starts_with("next_passwords.");
     match value {
-        _ if is_secret(keyword) => "a secret".to_owned(),
+        Value::Null if is_password => "not set".to_owned(),
+        _ if is_password || is_secret(keyword) => "a secret".to_owned(),
         Value::Null => "not set".to_owned(),
         Value::Array(items) => {
             let items = items
@@ -181,6 +183,14 @@ mod tests {
             r#""remote_conns": {"p": "host=p password=xyzzy"}"#,
             r#""remote_conns": {"p": "host=p password=yzzyx"}"#,
             &["remote_conns.p.password was changed (a secret)"],
+        );
+        check(
+            r#""next_passwords": {"u": "xyzzy"}"#,
+            r#""next_passwords": {"u": "yzzyx", "v": "xyzzy"}"#,
+            &[
+                "next_passwords.u was changed (a secret)",
+                "next_passwords.v is a secret now (before: not set)",
+            ],
         );
         check(
             r#""failover_command": ["psql", "postgresql://u:xyzzy@h"]"#,

@@ -23,6 +23,8 @@ pub struct ConnInfo {
     pub dbname: String,
     /// `user`; by default the operating system's.
     pub user: String,
+    /// From `next_passwords`: for a server that rejects the password, while that is being changed.
+    pub next_password: Option<Secret>,
     /// `application_name`, also that of the environment; empty: none is sent. `None`: nobody has
     /// chosen one.
     pub application_name: Option<String>,
@@ -109,6 +111,16 @@ pub enum WantedRole {
 }
 
 impl ConnInfo {
+    /// The same with the next password in the place of the present one, if there is another.
+    pub fn with_next_password(&self) -> Option<Self> {
+        let next = self.next_password.as_ref()?;
+        let mut info = self.clone();
+        for host in &mut info.hosts {
+            host.password = Some(next.clone());
+        }
+        (info.hosts != self.hosts).then_some(info)
+    }
+
     /// Where it leads, in libpq's quoting and without secrets: for logs.
     pub fn masked(&self) -> String {
         let list =

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 use super::environment::Environment;
 use super::events::read_event_filter;
-use super::nodes::{read_names, read_nodes, read_observers, read_own, read_priorities};
+use super::nodes::{
+    read_names, read_next_passwords, read_nodes, read_observers, read_own, read_priorities,
+    warn_of_next_passwords,
+};
 use super::problem::{Findings, Problem};
 use super::reader::{Reader, Span, kind};
 use super::render::key_names;
@@ -94,8 +97,12 @@ fn read_document(text: &str, findings: &mut Findings) -> Option<Map<String, Valu
 fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
     let check_interval = reader.seconds("replication_state_check_interval", 10.0, Span::Positive);
     let failover_lag = reader.seconds("max_failover_replication_time_lag", 120.0, Span::MayBeZero);
+    let next_passwords = read_next_passwords(reader);
+    let nodes = read_nodes(reader, environment, &next_passwords);
+    warn_of_next_passwords(reader, &next_passwords, &nodes);
     Config {
-        nodes: read_nodes(reader, environment),
+        nodes,
+        next_passwords,
         own_db: read_own(reader),
         host_name: environment.host_name.clone(),
         observers: read_observers(reader),

@@ -11,12 +11,13 @@ use super::environment::Environment;
 use super::keywords::Keywords;
 use super::problem::{hint, shown_text};
 use super::reader::{Reader, kind};
-use super::{ConnInfo, NodeName, ObserverName, ObserverUrl, observer_url, resolve};
+use super::{ConnInfo, NodeName, ObserverName, ObserverUrl, Secret, observer_url, resolve};
 
 /// `remote_conns`.
 pub(super) fn read_nodes(
     reader: &mut Reader<'_>,
     environment: &Environment,
+    next_passwords: &BTreeMap<String, Secret>,
 ) -> BTreeMap<NodeName, ConnInfo> {
     let mut nodes = BTreeMap::new();
     for (name, value) in reader.object("remote_conns").into_iter().flatten() {
@@ -35,10 +36,41 @@ pub(super) fn read_nodes(
                 reader.warn(&path, "no connection string: this node is never reached");
                 info.hosts.clear();
             }
+            info.next_password = next_passwords.get(&info.user).cloned();
             nodes.insert(NodeName::from(name.as_str()), info);
         }
     }
     nodes
+}
+
+/// `next_passwords`. No message shows one.
+pub(super) fn read_next_passwords(reader: &mut Reader<'_>) -> BTreeMap<String, Secret> {
+    const KEY: &str = "next_passwords";
+    let mut passwords = BTreeMap::new();
+    for (role, value) in reader.object(KEY).into_iter().flatten() {
+        match value.as_str().filter(|it| !it.is_empty()) {
+            Some(password) => drop(passwords.insert(role.clone(), Secret::new(password))),
+            None => reader.error(&joined(KEY, role), "expected a password as text"),
+        }
+    }
+    passwords
+}
+
+/// Warns of what is left of a change that is over, and of one that changes nothing.
+pub(super) fn warn_of_next_passwords(
+    reader: &mut Reader<'_>,
+    next_passwords: &BTreeMap<String, Secret>,
+    nodes: &BTreeMap<NodeName, ConnInfo>,
+) {
+    for role in next_passwords.keys() {
+        let key = joined("next_passwords", role);
+        let mut of_role = nodes.values().filter(|info| info.user == *role).peekable();
+        if of_role.peek().is_none() {
+            reader.warn(&key, "no server is connected to as this role");
+        } else if of_role.all(|info| info.with_next_password().is_none()) {
+            reader.warn(&key, "this is the password already: to be removed");
+        }
+    }
 }
 
 /// `own_db`: must be one of `remote_conns`, whether or not that entry is in order.
@@ -221,4 +253,55 @@ fn configured<'a>(reader: &Reader<'a>) -> impl Iterator<Item = &'a String> + use
         .and_then(Value::as_object)
         .into_iter()
         .flat_map(Map::keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Environment, parse};
+
+    #[track_caller]
+    fn check(next: &str, expected: &[Option<&str>], warnings: &[&str]) {
+        let text = format!(
+            r#"{{"remote_conns": {{"a": "host=a user=u password=old", "b": "host=b user=v password=old"}}, "next_passwords": {next}}}"#
+        );
+        let loaded = parse(&text, &Environment::default()).unwrap();
+        let nodes = loaded.config.nodes.values();
+        let with_next: Vec<_> = nodes.map(super::ConnInfo::with_next_password).collect();
+        let password = |info: &Option<super::ConnInfo>| {
+            let host = info.as_ref()?.hosts.first()?;
+            Some(host.password.as_ref()?.reveal().to_owned())
+        };
+        let found: Vec<_> = with_next.iter().map(password).collect();
+        let found: Vec<_> = found.iter().map(Option::as_deref).collect();
+        assert_eq!(found, expected);
+        let found: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(found, warnings);
+    }
+
+    #[test]
+    fn a_next_password_is_for_the_servers_of_its_role() {
+        check("{}", &[None, None], &[]);
+        check(r#"{"u": "new"}"#, &[Some("new"), None], &[]);
+        check(
+            r#"{"u": "old", "w": "new"}"#,
+            &[None, None],
+            &[
+                "next_passwords.u: this is the password already: to be removed",
+                "next_passwords.w: no server is connected to as this role",
+            ],
+        );
+    }
+
+    #[test]
+    fn no_message_shows_a_next_password() {
+        for next in [r#"["xyzzy"]"#, r#"{"u": ["xyzzy"]}"#, r#"{"u": ""}"#] {
+            let text = format!(r#"{{"next_passwords": {next}}}"#);
+            let findings = parse(&text, &Environment::default()).unwrap_err();
+            let shown = findings.errors[0].to_string();
+            assert!(
+                shown.starts_with("next_passwords") && !shown.contains("xyzzy"),
+                "{shown}"
+            );
+        }
+    }
 }

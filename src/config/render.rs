@@ -63,6 +63,7 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
     let recorder = config.flight_recorder.as_ref();
     let keys = json!({
         "remote_conns": nodes(config, hidden),
+        "next_passwords": next_passwords(config, hidden),
         "own_db": text(config.own_db.as_ref().map(|own| own.as_str())),
         "observers": observers(config),
         "poll_observers_on_warning_only": config.poll_observers_on_warning_only,
@@ -127,6 +128,14 @@ fn nodes(config: &Config, hidden: &mut Placeholders) -> Value {
         (name.to_string(), connection(info, password))
     };
     Value::Object(config.nodes.iter().map(node).collect())
+}
+
+fn next_passwords(config: &Config, hidden: &mut Placeholders) -> Value {
+    let word = |(role, next): (&String, &Secret)| {
+        let word = hidden.word(&format!("next_passwords {role}"), vec![next.clone()]);
+        (role.clone(), Value::from(word))
+    };
+    Value::Object(config.next_passwords.iter().map(word).collect())
 }
 
 /// Libpq's keywords for a resolved connection; its address as it was given, because others are told

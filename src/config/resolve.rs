@@ -41,6 +41,7 @@ pub(super) fn resolve(
     let info = ConnInfo {
         hosts: hosts::resolve(&mut source, &dbname, &user),
         address: address(&source),
+        next_password: None,
         application_name: source
             .value("application_name")
             .or_else(|| source.value("fallback_application_name"))

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::conninfo::ConnInfo;
 use super::keywords::Keywords;
 use super::name::{NodeName, ObserverName};
+use super::secret::Secret;
 
 /// Everything a node needs to know, one value per key of behaviour.md's table.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +19,8 @@ pub struct Config {
     pub host_name: Option<String>,
     /// `remote_conns`: how each database node is reached.
     pub nodes: BTreeMap<NodeName, ConnInfo>,
+    /// `next_passwords`: of roles whose password is being changed.
+    pub next_passwords: BTreeMap<String, Secret>,
     /// `observers`: base URL of each other pglookout.
     pub observers: BTreeMap<ObserverName, ObserverUrl>,
     /// `poll_observers_on_warning_only`: ask observers only while our own lag is over the warning

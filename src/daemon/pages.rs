@@ -10,7 +10,7 @@ use super::operator_files::OperatorFiles;
 use crate::cluster::NodeMap;
 use crate::format;
 use crate::lookout::{Lookout, Rounds};
-use crate::status::{Counts, LagHistory, Status, Usage, View, metrics};
+use crate::status::{Configuration, Counts, LagHistory, Status, Usage, View, metrics};
 use crate::sys::{clock, process};
 use crate::time::{Monotonic, Now};
 
@@ -26,6 +26,7 @@ pub(super) struct Beside {
     pub(super) alerts: Alerts,
     pub(super) counts: Counts,
     pub(super) operator_files: OperatorFiles,
+    pub(super) configuration: Configuration,
     pub(super) started_at: Monotonic,
 }
 
@@ -189,6 +190,7 @@ impl Served<'_> {
             map,
             alerts: beside.alerts.standing(),
             pause_file: beside.operator_files.pause(),
+            configuration: &beside.configuration,
             now,
         })
     }

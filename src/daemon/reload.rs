@@ -10,6 +10,7 @@ use super::tls_settings::TrustCache;
 use super::{Daemon, config_loader, names};
 use crate::config::{Change, Config, changes};
 use crate::lookout::{Event, Trouble};
+use crate::status::Configuration;
 use crate::sys::log as our_log;
 
 #[derive(Default)]
@@ -63,6 +64,8 @@ impl Daemon {
                 self.reload = Reload::Loaded { config, again };
             }
             Err(reasons) => {
+                let now = self.io.now.wall;
+                self.beside.configuration.refuse(now, &reasons);
                 reasons.lines().for_each(|line| log::error!("{line}"));
                 log::error!("configuration not reloaded: keeping the current configuration");
                 self.io.trouble(Trouble::Configuration, "reload");
@@ -101,6 +104,7 @@ impl Daemon {
     pub(super) fn adopt(&mut self, replaced: &Replaced) {
         let now = self.io.now;
         let config = Arc::clone(self.lookout.config());
+        self.beside.configuration = Configuration::loaded(now.wall);
         log_changes(&replaced.old, &config);
         self.syslog.adopt(config.syslog.as_ref(), now.mono);
         self.statsd.adopt(config.statsd.as_ref(), now.mono);

@@ -32,7 +32,7 @@ use crate::config::{Config, Loaded};
 use crate::dns;
 use crate::format::{MAX_STATE_FILE_BYTES, StateFile};
 use crate::lookout::{Lookout, Memory};
-use crate::status::Counts;
+use crate::status::{Configuration, Counts};
 use crate::sys::clock::{self, Clock};
 use crate::sys::files;
 use crate::sys::process::{self, InheritedLimit};
@@ -105,6 +105,7 @@ pub(super) fn start(config_path: &Path, config: Config, syslog: Syslog) -> Resul
             alerts: Alerts::new(&lookout.config().alert_dir),
             counts: Counts::default(),
             operator_files: OperatorFiles::new(lookout.config()),
+            configuration: Configuration::loaded(now.wall),
             started_at: now.mono,
         },
         notifier: Notifier::default(),

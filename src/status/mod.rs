@@ -5,6 +5,7 @@
 //! It is read from daemons of other versions too: what is missing is left out.
 
 mod alert;
+mod configuration;
 mod counts;
 mod events;
 mod headline;
@@ -20,6 +21,7 @@ mod view;
 use std::collections::BTreeMap;
 
 pub use alert::{RaisedAlert, StandingAlert};
+pub use configuration::Configuration;
 pub use counts::{Counts, Total};
 pub use events::{Event, Patiences, Severity, Watcher, event_names};
 pub use headline::longest_to_promotion;
@@ -49,10 +51,16 @@ impl Status {
         let problems = problem::all(&nodes, &observers);
         let round = lookout.last_round();
         let warnings = round.map(|round| round.figures.warnings.clone());
+        let warnings = view
+            .configuration
+            .warning()
+            .into_iter()
+            .chain(warnings.into_iter().flatten());
         let mut status = Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at: timestamp::format_millis(view.now.wall),
             daemon: lookout.daemon().to_owned(),
+            configuration: view.configuration.clone(),
             node: lookout.config().own_db.as_ref().map(ToString::to_string),
             cluster: Cluster::default(),
             failover: headline::failover(view, &prospect, pause.as_ref()),
@@ -64,7 +72,7 @@ impl Status {
             votes: Ballot::from(&prospect.votes),
             alerts: view.alerts.iter().map(StandingAlert::from).collect(),
             problems,
-            warnings: warnings.unwrap_or_default(),
+            warnings: warnings.collect(),
             decision: round.map(headline::last_decision),
             changes: lookout.changes().iter().rev().map(Change::from).collect(),
         };

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::alert::StandingAlert;
+use super::configuration::Configuration;
 use super::node::Node;
 use super::pause::Pause;
 use crate::cluster::{PauseMark, daemon_name};
@@ -18,6 +19,8 @@ pub struct Status {
     pub at: String,
     /// The daemon's name: its node's, or its host's.
     pub daemon: String,
+    /// When its configuration was loaded, and whether a later one was refused.
+    pub configuration: Configuration,
     /// Its own node; `None`: an observer.
     pub node: Option<String>,
     /// Is there a primary, and is all well.

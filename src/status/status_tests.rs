@@ -46,6 +46,7 @@ fn status_with(settings: &str, facts: &str, maintenance: bool) -> Status {
         map: &map,
         alerts: &[],
         pause_file: None,
+        configuration: &Configuration::default(),
         now,
     })
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::alert::RaisedAlert;
+use super::configuration::Configuration;
 use crate::cluster::{NodeMap, Presence};
 use crate::format::PauseFile;
 use crate::lookout::Lookout;
@@ -19,6 +20,8 @@ pub struct View<'a> {
     pub alerts: &'a [RaisedAlert],
     /// The pause file of this host.
     pub pause_file: Option<&'a PauseFile>,
+    /// What has become of the configuration file.
+    pub configuration: &'a Configuration,
     /// Now.
     pub now: Now,
 }

@@ -5,6 +5,7 @@
 mod node;
 mod observer;
 mod outbound;
+mod passwords;
 mod tls_negotiation;
 
 use std::collections::BTreeMap;

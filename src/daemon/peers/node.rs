@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::outbound::{Connection, Dial, Outbound, unreachable};
+use super::passwords::Passwords;
 use super::tls_negotiation::{self, TlsNegotiation};
 use super::{Conversation, NextAction, Probe, Redial};
 use crate::cluster::{NodeReport, ProbeFailure, ProbeStep, RoleReport};
@@ -20,6 +21,7 @@ use crate::time::Monotonic;
 pub(in crate::daemon) struct NodeConversation {
     name: NodeName,
     info: ConnInfo,
+    passwords: Passwords,
     negotiation: TlsNegotiation,
     session: Option<Session>,
     /// What our sessions are to be called.
@@ -56,6 +58,7 @@ impl Conversation for NodeConversation {
         let conversation = Self {
             name: name.clone(),
             info: info.clone(),
+            passwords: Passwords::new(info),
             negotiation: TlsNegotiation::new(),
             session: None,
             session_name: Arc::from(""),
@@ -170,6 +173,7 @@ impl Conversation for NodeConversation {
 
     fn reset(&mut self) {
         (self.session, self.negotiation) = (None, TlsNegotiation::new());
+        self.passwords.settled();
     }
 
     fn hang_up(&self, open: &mut Connection) {
@@ -192,9 +196,25 @@ impl NodeConversation {
         let negotiation = &self.negotiation;
         let Some(second) = negotiation.second_attempt(open, &self.info, &failure, is_rejected)
         else {
-            return self.fail(negotiation.explain(failure), now);
+            let failure = negotiation.explain(failure);
+            return self.try_other_password(failure, now);
         };
         (self.session, self.negotiation) = (None, second);
+        NextAction::Redial(Redial::SameServer)
+    }
+
+    /// While the password is being changed, one server may know the new one already, and another not
+    /// yet.
+    fn try_other_password(
+        &mut self,
+        failure: ProbeFailure,
+        now: Monotonic,
+    ) -> NextAction<NodeReport> {
+        let is_rejected = matches!(failure, ProbeFailure::AuthenticationRejected { .. });
+        if self.is_logged_in() || !is_rejected || !self.passwords.change() {
+            return self.fail(failure, now);
+        }
+        (self.session, self.negotiation) = (None, TlsNegotiation::new());
         NextAction::Redial(Redial::SameServer)
     }
 
@@ -268,7 +288,8 @@ impl NodeConversation {
             }
             let transport = tls_negotiation::transport(open);
             let out = &mut open.link.output;
-            self.session = Some(Session::start(&self.info, open.host, transport, out));
+            let info = self.passwords.chosen(&self.info);
+            self.session = Some(Session::start(info, open.host, transport, out));
         }
         let report = self.exchange(open, io)?;
         let is_idle = self.session.as_ref().is_some_and(Session::is_idle);
@@ -309,7 +330,7 @@ impl NodeConversation {
                     Err(failure) => return Err(failure),
                 };
                 match progress {
-                    Progress::LoggedIn => {}
+                    Progress::LoggedIn => self.passwords.settled(),
                     Progress::Answered(answer) => report = Some(answer),
                     Progress::Warned(text) => {
                         if let Some(line) = self.warnings.line(&text, io.now.mono) {

@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -161,22 +160,43 @@ fn a_server_is_added_renamed_and_removed_on_one_host_after_the_other() {
     no_alert_stands(&mut fleet);
 }
 
-/// Whether each look at these daemons, until it is over, finds all servers connected.
-fn always_connected(daemons: &[&Daemon], is_over: &AtomicBool) -> bool {
-    let mut is_connected = true;
-    while !is_over.load(Ordering::Relaxed) {
-        for daemon in daemons {
-            let state = daemon.state();
-            let nodes = state.as_object().unwrap();
-            is_connected &= nodes.values().all(|node| node["connection"] == true);
-        }
-        pause(20);
+/// Ends every session of the daemons, so that each must log in anew, and waits until all have.
+fn log_in_anew(cluster: &Cluster, fleet: &mut Fleet) {
+    let servers = ["p", "s1"];
+    let before = servers.map(|name| sessions_of(cluster, name));
+    servers
+        .iter()
+        .for_each(|name| cluster[*name].disconnect_daemons());
+    let is_polled = |daemon: &Daemon| {
+        let state = daemon.state();
+        let nodes = state.as_object().unwrap();
+        nodes.values().all(|node| node["connection"] == true)
+    };
+    wait_until("every daemon has logged in anew", SOON, || {
+        let now = servers.map(|name| sessions_of(cluster, name));
+        let is_new = |(now, before): (&Vec<String>, &Vec<String>)| {
+            now.len() == DAEMONS && now.iter().all(|pid| !before.contains(pid))
+        };
+        now.iter().zip(&before).all(is_new)
+    });
+    for daemon in fleet.iter_mut() {
+        wait_until("the daemon polls everybody", SOON, || is_polled(daemon));
     }
-    is_connected
+}
+
+/// Of p, s1 and the observer.
+const DAEMONS: usize = 3;
+
+/// The server processes of the daemons' sessions.
+fn sessions_of(cluster: &Cluster, name: &str) -> Vec<String> {
+    let query =
+        format!("SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE usename = '{USER}'");
+    let found = cluster[name].query(&query);
+    found.split_whitespace().map(str::to_owned).collect()
 }
 
 #[test]
-fn a_changed_password_fails_no_poll() {
+fn a_password_is_changed_while_sessions_are_lost_between_all_steps() {
     let Some(cluster) = Cluster::start(&["s1"]) else {
         return;
     };
@@ -185,36 +205,61 @@ fn a_changed_password_fails_no_poll() {
     let file = cluster.dir().join("new-password");
     let new = "another one, quoted: it's";
     fs::write(&file, format!("{new}\n")).unwrap();
-    let arguments = ["password", USER, "--password-file", file.to_str().unwrap()];
+    let file = file.to_str().unwrap();
+    let change = |step: &'static str| [step, USER, "--password-file", file];
+    let names = ["p", "s1", "o"];
 
-    let mut early = servers(&cluster, &fleet["s1"], &arguments);
+    let mut stranger = servers(
+        &cluster,
+        &fleet["s1"],
+        &["next-password", "nobody", "--password-file", file],
+    );
+    let printed = exits_with(1, &mut stranger);
+    assert!(
+        printed.contains("no server is connected to as nobody"),
+        "{printed}"
+    );
+    let mut early = servers(&cluster, &fleet["s1"], &change("password"));
     let printed = exits_with(1, early.args(["--timeout", "1"]));
     assert!(
         printed.contains("the new password is rejected"),
         "{printed}"
     );
+    let before = fs::read(fleet["s1"].config_path()).unwrap();
+    let mut dry = servers(&cluster, &fleet["s1"], &change("next-password"));
+    let printed = exits_with(0, dry.arg("--dry-run"));
+    assert!(printed.contains("would run: kill -HUP"), "{printed}");
+    assert_eq!(fs::read(fleet["s1"].config_path()).unwrap(), before);
 
-    let is_over = AtomicBool::new(false);
-    let names = ["p", "s1", "o"];
-    let is_connected = std::thread::scope(|scope| {
-        let daemons = names.map(|name| &fleet[name]);
-        let is_over = &is_over;
-        let watch = scope.spawn(move || always_connected(&daemons, is_over));
-        let quoted = new.replace('\'', "''");
-        cluster["p"].query(&format!("ALTER ROLE {USER} PASSWORD '{quoted}'"));
-        for name in names {
-            let printed = exits_with(0, &mut servers(&cluster, &fleet[name], &arguments));
-            assert!(!printed.contains(new), "{printed}");
-        }
-        is_over.store(true, Ordering::Relaxed);
-        watch.join().unwrap()
-    });
-    assert!(is_connected);
-    // New logins have it as well.
-    for server in ["p", "s1"] {
-        cluster[server].disconnect_daemons();
+    for name in names {
+        let printed = exits_with(
+            0,
+            &mut servers(&cluster, &fleet[name], &change("next-password")),
+        );
+        assert!(!printed.contains(new), "{printed}");
+        log_in_anew(&cluster, &mut fleet);
     }
-    pause(1500);
+    // The primary has the new one, the standby not yet.
+    cluster["s1"].pause_replay();
+    let quoted = new.replace('\'', "''");
+    cluster["p"].query(&format!("ALTER ROLE {USER} PASSWORD '{quoted}'"));
+    log_in_anew(&cluster, &mut fleet);
+    cluster["s1"].resume_replay();
+    cluster.wait_caught_up("s1");
+    log_in_anew(&cluster, &mut fleet);
+    for name in names {
+        let printed = exits_with(0, &mut servers(&cluster, &fleet[name], &change("password")));
+        assert!(!printed.contains(new), "{printed}");
+        log_in_anew(&cluster, &mut fleet);
+        let config: Value =
+            serde_json::from_slice(&fs::read(fleet[name].config_path()).unwrap()).unwrap();
+        assert_eq!(config.get("next_passwords"), None);
+    }
+    for daemon in fleet.iter_mut() {
+        let log = daemon.log();
+        assert!(!log.contains("rejected"), "{log}");
+        assert!(!log.contains(new), "{log}");
+    }
     no_alert_stands(&mut fleet);
 }
 
