@@ -247,8 +247,10 @@ fn daemons(status: &Status, own: Option<&NodeName>) -> Vec<Finding> {
         );
         found.push(Finding::new(Grade::Warn, "daemons", text));
     }
-    if found.is_empty() && !status.daemons.is_empty() {
-        let shown = status.daemons.iter();
+    // The check's own session is none.
+    let shown = status.daemons.iter().filter(|it| it.name != status.daemon);
+    let mut shown = shown.peekable();
+    if found.is_empty() && shown.peek().is_some() {
         let shown: Vec<_> = shown
             .map(|it| format!("{} {}", it.name, it.state))
             .collect();

@@ -279,6 +279,22 @@ mod tests {
         check(&format!("{FOUR}, {MAJORITY}"), &["no problem found"], true);
     }
 
+    /// The host that simulates is called like a server, as it often is.
+    #[test]
+    fn the_name_of_this_host_does_not_matter() {
+        let text = format!(
+            r#"{{{THREE}, {MAJORITY}, {OBSERVER}, "failover_command": "x", "max_failover_replication_time_lag": 30}}"#
+        );
+        let environment = Environment {
+            host_name: Some("b".to_owned()),
+            ..Environment::default()
+        };
+        let config = config::parse(&text, &environment).unwrap().config;
+        let setup = crate::simulation::Setup::new(&config, 0);
+        let names = setup.configs.iter().map(|it| it.host_name.as_deref());
+        assert_eq!(names.collect::<Vec<_>>(), [None, None, None, Some("o")]);
+    }
+
     #[test]
     fn two_servers_alone_get_a_remedy() {
         let split = [

@@ -30,6 +30,8 @@ pub struct Seen {
 pub fn look_once(config: Config, scratch: &Path, limit: Duration) -> Result<Seen, String> {
     let config = Config {
         own_db: None,
+        // Not this host's name, which may be that of a node, whose daemon is another.
+        host_name: Some("(check)".to_owned()),
         poll_observers_on_warning_only: false,
         failover_command: None,
         over_warning_limit_command: None,

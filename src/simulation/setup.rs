@@ -104,12 +104,14 @@ impl Setup {
             // no part of this world.
             own.follow = None;
             own.own_db = nodes.get(host).cloned();
+            let itself = || {
+                let here = observers.iter().filter(|(_, at)| *at == host);
+                here.map(|(name, _)| name)
+            };
+            // Not the name of the host that simulates, which may be a node's.
+            own.host_name = itself().next().map(ToString::to_string);
             // Nobody observes itself.
-            let itself = observers
-                .iter()
-                .filter(|(_, at)| *at == host)
-                .map(|(name, _)| name);
-            itself.for_each(|name| drop(own.observers.remove(name)));
+            itself().for_each(|name| drop(own.observers.remove(name)));
             Arc::new(own)
         };
         let configs = (0..next).map(own).collect();

@@ -80,7 +80,15 @@ fn present_primary(status: &Status, primary: Option<&str>) -> String {
         (well, all) if well == all => format!("{all} standbys"),
         (well, all) => format!("{well} of {all} standbys in order"),
     };
-    format!("primary {}{timeline}, {standbys}", primary.unwrap_or("?"))
+    let paused = if status.pause.is_some() {
+        ", paused"
+    } else {
+        ""
+    };
+    format!(
+        "primary {}{timeline}, {standbys}{paused}",
+        primary.unwrap_or("?")
+    )
 }
 
 fn lost_primary(view: &View<'_>) -> String {
