@@ -80,7 +80,7 @@ fn text(changes: &[Known]) -> String {
         let Known { change, by } = known;
         let why = match &change.reason {
             Some(reason) => format!("promoted by pglookout: {reason}"),
-            None => format!("not by pglookout of {by}"),
+            None => format!("not by pglookout, as seen by {by}"),
         };
         [
             change.at.clone(),
@@ -126,7 +126,7 @@ mod tests {
             text(&merged(&look)),
             "\
 WHEN                      FROM  TO  TL  LSN   WHY
-2026-01-02T00:00:00.000Z  s1    p   3   -     not by pglookout of p
+2026-01-02T00:00:00.000Z  s1    p   3   -     not by pglookout, as seen by p
 2026-01-01T00:00:07.000Z  p     s1  2   0/50  promoted by pglookout: primary_unreachable"
         );
         assert_eq!(text(&[]), "no change of the primary has been seen");
