@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::fleet::{conninfo, script_command};
-use crate::harness::postgres::PASSWORD;
+use crate::harness::postgres::{PASSWORD, USER};
 use crate::harness::receivers::{Counter, Inbox};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, pause, wait_until};
 use crate::house::quoted;
@@ -372,6 +372,14 @@ fn connections(world: &mut World, [p, s1]: &[String; 2]) {
         world.log().contains("observer c: answers again")
     });
     world.apply(json!({"poll_timeout": 1, "observers": {}}), |_| true);
+    world.apply(
+        json!({"next_passwords": {USER: PASSWORD.to_owned() + "2"}}),
+        |world| {
+            let change = format!("next_passwords.{USER} is a secret now (before: not set)");
+            world.log().contains(&change)
+        },
+    );
+    world.apply(json!({"next_passwords": null}), |_| true);
 }
 
 fn following(world: &mut World) {
