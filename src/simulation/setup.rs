@@ -104,14 +104,12 @@ impl Setup {
             // no part of this world.
             own.follow = None;
             own.own_db = nodes.get(host).cloned();
-            let itself = || {
-                let here = observers.iter().filter(|(_, at)| *at == host);
-                here.map(|(name, _)| name)
-            };
+            let here = observers.iter().filter(|(_, at)| *at == host);
+            let itself: Vec<_> = here.map(|(name, _)| name).collect();
             // Not the name of the host that simulates, which may be a node's.
-            own.host_name = itself().next().map(ToString::to_string);
+            own.host_name = itself.first().map(ToString::to_string);
             // Nobody observes itself.
-            itself().for_each(|name| drop(own.observers.remove(name)));
+            own.observers.retain(|name, _| !itself.contains(&name));
             Arc::new(own)
         };
         let configs = (0..next).map(own).collect();
