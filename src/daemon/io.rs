@@ -63,12 +63,13 @@ impl Io {
         while is_init() && reap_orphan(is_ours) {}
     }
 
-    /// Runs `work` in a child process, for at most `limit`.
+    /// Runs `work` in a child process, for at most `limit`. A child that stays goes on with the `work`
+    /// of its first request.
     pub(super) fn read_in_child(
         &mut self,
         request: ReadRequest,
         limit: Duration,
-        work: impl FnOnce() -> Vec<u8>,
+        work: impl FnMut() -> Vec<u8>,
     ) {
         let (registry, now) = (&mut self.registry, self.now.mono);
         self.readers.start(request, limit, work, registry, now);

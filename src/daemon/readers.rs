@@ -1,6 +1,6 @@
-//! Requests to the file system and to name services, each carried out by a child process, so that a
-//! hang delays only the component that made the request. Every request gets a result in its time:
-//! what the child has read, or why there is nothing.
+//! Requests to the file system, each carried out by a child process, so that a hang delays only the
+//! component that made the request. Every request gets a result in its time: what the child has read, or
+//! why there is nothing. What is read at every turn is read by a child that stays.
 
 use std::collections::BTreeMap;
 use std::mem::discriminant;
@@ -30,17 +30,33 @@ pub(super) enum ReadRequest {
 
 pub(super) type ReadResult = Result<Vec<u8>, String>;
 
+impl ReadRequest {
+    /// Is it made at every turn of the core.
+    fn is_frequent(&self) -> bool {
+        matches!(self, Self::OperatorFiles { .. })
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        discriminant(self) == discriminant(other)
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Readers {
-    running: BTreeMap<Token, Running>,
+    open: BTreeMap<Token, Open>,
     /// Finished and not reaped yet. One that hangs in the kernel may stay here for long.
     unreaped: Vec<Unreaped>,
     results: Vec<(ReadRequest, ReadResult)>,
 }
 
-struct Running {
+struct Open {
     request: ReadRequest,
     reader: Worker,
+    /// `None`: it waits to be asked again.
+    asked: Option<Asked>,
+}
+
+struct Asked {
     deadline: Monotonic,
     limit: Duration,
 }
@@ -57,74 +73,110 @@ impl Readers {
         &mut self,
         request: ReadRequest,
         limit: Duration,
-        work: impl FnOnce() -> Vec<u8>,
+        work: impl FnMut() -> Vec<u8>,
         registry: &mut Registry,
         now: Monotonic,
     ) {
+        let asked = Some(Asked {
+            deadline: now + limit,
+            limit,
+        });
+        if let Some(open) = self.ask_again(&request, registry) {
+            open.asked = asked;
+            return;
+        }
         match self.start_reader(&request, work, registry) {
             Ok((token, reader)) => {
-                let running = Running {
+                let open = Open {
                     request,
                     reader,
-                    deadline: now + limit,
-                    limit,
+                    asked,
                 };
-                self.running.insert(token, running);
+                self.open.insert(token, open);
             }
             Err(reason) => self.results.push((request, Err(reason))),
         }
     }
 
+    /// One that waits for this very request. One that waits for another of its kind, or has ended
+    /// meanwhile, is of no use any more.
+    fn ask_again(&mut self, request: &ReadRequest, registry: &mut Registry) -> Option<&mut Open> {
+        let waits = |open: &Open| open.asked.is_none() && open.request.is_like(request);
+        let (token, open) = self.open.iter_mut().find(|(_, open)| waits(open))?;
+        let token = *token;
+        if open.request != *request || open.reader.ask().is_err() {
+            self.close(token, false, registry);
+        }
+        self.open.get_mut(&token)
+    }
+
     fn start_reader(
         &self,
         request: &ReadRequest,
-        work: impl FnOnce() -> Vec<u8>,
+        work: impl FnMut() -> Vec<u8>,
         registry: &mut Registry,
     ) -> Result<(Token, Worker), String> {
-        let is_hanging = |unreaped: &&Unreaped| {
-            unreaped.is_killed && discriminant(&unreaped.request) == discriminant(request)
-        };
+        let is_hanging =
+            |unreaped: &&Unreaped| unreaped.is_killed && unreaped.request.is_like(request);
         if self.unreaped.iter().filter(is_hanging).count() >= MAX_HANGING {
             return Err(format!("{MAX_HANGING} earlier reader processes still hang"));
         }
         let failed = |error| format!("cannot start a reader process: {error}");
-        let reader = Worker::start(work).map_err(failed)?;
+        let mut reader = Worker::start(work).map_err(failed)?;
+        reader.ask().map_err(failed)?;
         let token = registry.register(&reader, Owner::Reader, Interest::READABLE);
         Ok((token.map_err(failed)?, reader))
     }
 
     pub(super) fn ready(&mut self, token: Token, registry: &mut Registry) {
-        let Some(running) = self.running.get_mut(&token) else {
+        let Some(open) = self.open.get_mut(&token) else {
             return;
         };
-        match running.reader.read() {
-            Ok(Reading::Drained) => {}
-            Ok(Reading::Unfinished) => registry.again(token),
-            Ok(Reading::Ended) => {
-                let result = running.reader.take_result();
-                let result = result.ok_or_else(|| "the reader process failed".to_owned());
-                self.finish(token, result, false, registry);
-            }
-            Err(error) => self.finish(token, Err(error.to_string()), true, registry),
+        let reading = open.reader.read();
+        let result = match (open.reader.take_result(), reading) {
+            (Some(result), _) => Ok(result),
+            (None, Ok(Reading::Drained)) => return,
+            (None, Ok(Reading::Unfinished)) => return registry.again(token),
+            (None, Ok(Reading::Ended)) => Err("the reader process failed".to_owned()),
+            (None, Err(error)) => Err(error.to_string()),
+        };
+        let may_stay = result.is_ok() && open.request.is_frequent();
+        if open.asked.take().is_some() {
+            self.results.push((open.request.clone(), result));
+        }
+        if !may_stay {
+            self.close(token, false, registry);
         }
     }
 
     /// Kills readers whose time is over. Returns the next deadline.
     pub(super) fn tick(&mut self, registry: &mut Registry, now: Monotonic) -> Option<Monotonic> {
-        let running = self.running.iter();
-        let late = running.filter(|(_, running)| running.deadline <= now);
-        let late: Vec<_> = late.map(|(token, late)| (*token, late.limit)).collect();
-        for (token, limit) in late {
-            let result = Err(format!("no answer for {limit:?}"));
-            self.finish(token, result, true, registry);
+        let asked = |(token, open): (&Token, &Open)| Some((*token, open.asked.as_ref()?.deadline));
+        let late = self.open.iter().filter_map(asked);
+        let late: Vec<_> = late.filter(|(_, deadline)| *deadline <= now).collect();
+        for (token, _) in late {
+            self.give_up(token, registry);
         }
-        self.running.values().map(|running| running.deadline).min()
+        let deadlines = self.open.iter().filter_map(asked);
+        deadlines.map(|(_, deadline)| deadline).min()
     }
 
-    fn finish(&mut self, token: Token, result: ReadResult, kill: bool, registry: &mut Registry) {
-        let Some(Running {
-            request, reader, ..
-        }) = self.running.remove(&token)
+    fn give_up(&mut self, token: Token, registry: &mut Registry) {
+        if let Some(Open { request, asked, .. }) = self.open.get(&token)
+            && let Some(Asked { limit, .. }) = asked
+        {
+            let result = Err(format!("no answer for {limit:?}"));
+            self.results.push((request.clone(), result));
+        }
+        self.close(token, true, registry);
+    }
+
+    fn close(&mut self, token: Token, kill: bool, registry: &mut Registry) {
+        let Some(Open {
+            request,
+            mut reader,
+            ..
+        }) = self.open.remove(&token)
         else {
             return;
         };
@@ -132,7 +184,7 @@ impl Readers {
         if kill {
             reader.kill();
         }
-        self.results.push((request.clone(), result));
+        reader.dismiss();
         self.unreaped.push(Unreaped {
             request,
             reader,
@@ -147,9 +199,9 @@ impl Readers {
 
     /// Is this process one of them.
     pub(super) fn has(&self, pid: u32) -> bool {
-        let running = self.running.values().map(|running| &running.reader);
+        let open = self.open.values().map(|open| &open.reader);
         let unreaped = self.unreaped.iter().map(|unreaped| &unreaped.reader);
-        running.chain(unreaped).any(|reader| reader.id() == pid)
+        open.chain(unreaped).any(|reader| reader.id() == pid)
     }
 
     pub(super) fn has_results(&self) -> bool {

@@ -8,14 +8,14 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use mio::unix::pipe::Receiver;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::prctl::set_pdeathsig;
+use nix::sys::prctl::{set_name, set_pdeathsig};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
@@ -24,30 +24,53 @@ use super::child::{Reading, read_pipe};
 use super::files;
 use super::process::close_above_stderr;
 
-/// A child that looks at files, or asks a name service, and ends with the daemon. It is a source of
-/// the loop: readable means [`Worker::read`].
+/// A child that looks at files and ends with the daemon. It does its work each time that it is asked,
+/// until it is dismissed: to ask again costs a hundredth of a fork. It is a source of the loop: readable
+/// means [`Worker::read`].
 #[derive(Debug)]
 pub struct Worker {
     child: Forked,
+    /// A byte asks for the work to be done; the child ends with this pipe.
+    requests: Option<File>,
     result: Vec<u8>,
 }
 
 impl Worker {
-    /// Has `work` done in a child. To be called by the only thread of a process.
-    pub fn start(work: impl FnOnce() -> Vec<u8>) -> io::Result<Self> {
-        let child = Forked::start(|| {
+    /// Starts a child for `work`, which is not asked for yet. To be called by the only thread of a
+    /// process.
+    pub fn start(mut work: impl FnMut() -> Vec<u8>) -> io::Result<Self> {
+        let (theirs, ours) = pipe2(OFlag::O_CLOEXEC)?;
+        let child = Forked::start(Some(&theirs), || {
             set_pdeathsig(Signal::SIGKILL)?;
+            // Whoever counts processes of our name counts one.
+            set_name(c"pglookout-files")?;
             SigSet::empty().thread_set_mask()?;
-            let mut result = work();
-            result.push(END);
-            // Without the buffer of stdout, which is the parent's.
-            let pipe = io::stdout().as_fd().try_clone_to_owned()?;
-            File::from(pipe).write_all(&result)
+            // Without the buffers of stdin and stdout, which are the parent's.
+            let mut requests = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+            let mut results = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+            while requests.read(&mut [0])? > 0 {
+                let result = work();
+                let length = u64::try_from(result.len()).unwrap_or(u64::MAX);
+                results.write_all(&[&length.to_ne_bytes()[..], &result].concat())?;
+            }
+            Ok(())
         })?;
         Ok(Self {
             child,
+            requests: Some(ours.into()),
             result: Vec::new(),
         })
+    }
+
+    /// Has the work done, once more. To be called when there is no result to come.
+    ///
+    /// # Errors
+    ///
+    /// The child has ended, or was dismissed.
+    pub fn ask(&mut self) -> io::Result<()> {
+        // One byte into an empty pipe, which takes it at once.
+        let requests = self.requests.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        requests.write_all(&[0])
     }
 
     /// The process id.
@@ -67,11 +90,18 @@ impl Worker {
         Ok(reading)
     }
 
-    /// All that was written, once that is [`Reading::Ended`]; `None` if the child ended before it
-    /// had written all.
+    /// The result, once all of it was read.
     pub fn take_result(&mut self) -> Option<Vec<u8>> {
-        let mut result = std::mem::take(&mut self.result);
-        (result.pop() == Some(END)).then_some(result)
+        let (length, result) = self.result.split_first_chunk()?;
+        let is_whole = u64::try_from(result.len()) == Ok(u64::from_ne_bytes(*length));
+        let result = is_whole.then(|| result.to_vec())?;
+        self.result.clear();
+        Some(result)
+    }
+
+    /// It ends when it has done what it was asked for.
+    pub fn dismiss(&mut self) {
+        self.requests = None;
     }
 
     /// Ends it, which the kernel may put off for as long as a file system hangs.
@@ -116,7 +146,7 @@ impl FileWriter {
             FileOp::Replace(content) => files::replace(path, content),
             FileOp::Remove => files::remove(path),
         };
-        Forked::start(work).map(Self)
+        Forked::start(None, work).map(Self)
     }
 
     /// The process id.
@@ -155,7 +185,8 @@ struct Forked {
 }
 
 impl Forked {
-    fn start(work: impl FnOnce() -> io::Result<()>) -> io::Result<Self> {
+    /// `input` becomes the child's standard input.
+    fn start(input: Option<&OwnedFd>, work: impl FnOnce() -> io::Result<()>) -> io::Result<Self> {
         // Only our end may be non-blocking: the child waits until a long result is taken.
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
         let pipe = Receiver::from(ours);
@@ -164,18 +195,20 @@ impl Forked {
         // from here.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => Ok(Self { pid: child, pipe }),
-            ForkResult::Child => in_child(&theirs, work),
+            ForkResult::Child => in_child(input.unwrap_or(&theirs), &theirs, work),
         }
     }
 }
 
 /// The child's whole life.
-fn in_child(pipe: &OwnedFd, work: impl FnOnce() -> io::Result<()>) -> ! {
+fn in_child(input: &OwnedFd, pipe: &OwnedFd, work: impl FnOnce() -> io::Result<()>) -> ! {
     // SAFETY: descriptors are only replaced and closed, and nothing of this process uses the others
-    // any more: it ends below without dropping anything. The pipe takes the place of all three, so
-    // that even a panic is a reason that arrives.
+    // any more: it ends below without dropping anything. The pipe takes the place of stderr as well,
+    // so that even a panic is a reason that arrives.
     let done = unsafe {
-        (0..=2).for_each(|standard| _ = libc::dup2(pipe.as_raw_fd(), standard));
+        for (standard, source) in [(0, input), (1, pipe), (2, pipe)] {
+            libc::dup2(source.as_raw_fd(), standard);
+        }
         close_above_stderr()
     }
     .and_then(|()| work());
@@ -187,8 +220,6 @@ fn in_child(pipe: &OwnedFd, work: impl FnOnce() -> io::Result<()>) -> ! {
     unsafe { libc::_exit(i32::from(done.is_err())) }
 }
 
-/// The last byte of every whole result, which no message of an error or a panic ends with.
-const END: u8 = 0;
 /// Bytes per call.
 const READ_BUDGET: usize = 1 << 20;
 /// Several bundles of certificates.
@@ -203,22 +234,61 @@ mod tests {
     use super::*;
     use crate::testing::Scratch;
 
-    fn result(mut worker: Worker) -> Option<Vec<u8>> {
-        while worker.read().unwrap() != Reading::Ended {
+    /// Of one request.
+    fn result(worker: &mut Worker) -> Option<Vec<u8>> {
+        loop {
+            let reading = worker.read().unwrap();
+            if let Some(result) = worker.take_result() {
+                return Some(result);
+            }
+            if reading == Reading::Ended {
+                return None;
+            }
             std::thread::yield_now();
         }
+    }
+
+    fn wait_for_end(worker: &Worker) {
         while !worker.try_reap() {
             std::thread::yield_now();
         }
-        worker.take_result()
     }
 
     #[test]
     fn long_and_empty_results_arrive_whole() {
         let long = vec![b'x'; 3 << 20];
-        let copy = long.clone();
-        assert_eq!(result(Worker::start(move || copy).unwrap()), Some(long));
-        assert_eq!(result(Worker::start(Vec::new).unwrap()), Some(Vec::new()));
+        for expected in [long, Vec::new()] {
+            let copy = expected.clone();
+            let mut worker = Worker::start(move || copy.clone()).unwrap();
+            worker.ask().unwrap();
+            assert_eq!(result(&mut worker), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_worker_can_be_asked_again_until_it_is_dismissed() {
+        let mut times = 0_u8;
+        let count = move || {
+            times += 1;
+            vec![0; times.into()]
+        };
+        let mut worker = Worker::start(count).unwrap();
+        for times in 1..=3 {
+            worker.ask().unwrap();
+            assert_eq!(result(&mut worker), Some(vec![0; times]));
+        }
+        assert!(!worker.try_reap());
+        worker.dismiss();
+        wait_for_end(&worker);
+        assert!(worker.ask().is_err());
+    }
+
+    #[test]
+    fn one_that_is_dismissed_finishes_what_it_was_asked_for() {
+        let mut worker = Worker::start(|| vec![b'x'; 1 << 20]).unwrap();
+        worker.ask().unwrap();
+        worker.dismiss();
+        assert_eq!(result(&mut worker), Some(vec![b'x'; 1 << 20]));
     }
 
     #[test]
@@ -228,10 +298,20 @@ mod tests {
             Vec::new()
         };
         let mut worker = Worker::start(hang).unwrap();
+        worker.ask().unwrap();
         assert_eq!(worker.read().unwrap(), Reading::Drained);
         assert!(!worker.try_reap());
         worker.kill();
-        assert_eq!(result(worker), None);
+        assert_eq!(result(&mut worker), None);
+        wait_for_end(&worker);
+    }
+
+    #[test]
+    fn a_panic_is_no_result() {
+        let mut worker = Worker::start(|| panic!("of a test")).unwrap();
+        worker.ask().unwrap();
+        assert_eq!(result(&mut worker), None);
+        wait_for_end(&worker);
     }
 
     fn written(path: &Path, op: &FileOp) -> Result<(), String> {
