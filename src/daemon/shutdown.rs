@@ -14,7 +14,7 @@ pub(super) enum Shutdown {
     AfterPromotion(Monotonic),
     /// Waits for the restart of the own server: between stop and start it would stay down.
     AfterRestart,
-    /// Waits for the files to be written, but not longer than this.
+    /// Waits for the core to have the last files written, but not longer than this.
     AfterFiles(Monotonic),
     Now,
 }
@@ -63,7 +63,7 @@ impl Shutdown {
             Self::NotRequested | Self::AfterFiles(_) | Self::Now => {}
         }
         if let Self::AfterFiles(until) = self
-            && (*until <= now || !io.children.is_writing())
+            && (*until <= now || (io.events.is_empty() && !io.children.is_writing()))
         {
             *self = Self::Now;
         }

@@ -59,9 +59,10 @@ pub enum Effect {
     },
     /// Remove this alert file if it is there (the loop).
     ClearAlert(Alert),
-    /// Write the state file (the loop): a decision was made, or what must survive a restart has
-    /// changed. At most one a turn, and the last effect of it.
-    Save(Box<Saved>),
+    /// Write the state file (the loop): what must survive a restart has changed, another verdict was
+    /// reached, a node was lost or found, or the last one has become old. At most one a turn, and the
+    /// last effect of it.
+    Save(Arc<Saved>),
     /// Send this measurement (the loop).
     Measure(Metric),
     /// Write this record to the log (the loop).

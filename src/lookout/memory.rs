@@ -183,6 +183,59 @@ impl Memory {
         })
     }
 
+    /// Does this tell a later process the same as one that was written later. The moments of what is
+    /// within reach go on; all others stand still on the monotonic clock.
+    pub(super) fn is_as_good_as(&self, newer: &Self) -> bool {
+        // Without `..`: a new field does not compile before it has its place here.
+        let Self {
+            primary,
+            contacts,
+            standbys,
+            restart_owed,
+            failover,
+            failover_failed,
+            saved: _,
+            primaries,
+            superseded,
+            diverged,
+            last_primary,
+            witnesses,
+            went_first,
+            lag_warning,
+            failover_stuck,
+            diverged_standby,
+            primary_flapping,
+            primary_not_writing,
+            changes,
+            pause,
+        } = self;
+        let since = |past: &PastPrimary| (past.node.clone(), past.timeline, past.since.mono);
+        let moments = |(node, contact): (&NodeName, &Contact)| (node.clone(), contact.mono);
+        *primary == newer.primary
+            && contacts.len() == newer.contacts.len()
+            && contacts
+                .iter()
+                .map(moments)
+                .eq(newer.contacts.iter().map(moments))
+            && *standbys == newer.standbys
+            && *restart_owed == newer.restart_owed
+            && *failover == newer.failover
+            && *failover_failed == newer.failover_failed
+            && *primaries == newer.primaries
+            && *superseded == newer.superseded
+            && *diverged == newer.diverged
+            && last_primary.as_ref().map(since) == newer.last_primary.as_ref().map(since)
+            && *witnesses == newer.witnesses
+            && *went_first == newer.went_first
+            && *lag_warning == newer.lag_warning
+            && *failover_stuck == newer.failover_stuck
+            && *diverged_standby == newer.diverged_standby
+            && *primary_flapping == newer.primary_flapping
+            && *primary_not_writing == newer.primary_not_writing
+            && *changes == newer.changes
+            && *pause == newer.pause
+    }
+
     /// The latest of the contacts with each primary, for a later process. One that is within reach
     /// now is written without its time.
     pub(super) fn contacts<'a>(

@@ -22,6 +22,7 @@ mod pause;
 mod presence;
 mod promotion;
 mod round;
+mod saving;
 mod schedule;
 mod turn;
 mod views;
@@ -47,6 +48,7 @@ use decisions::Decisions;
 use health::Health;
 use log_once::FailureLog;
 use presence::OwnPresence;
+use saving::Saving;
 use schedule::{Answered, Schedule};
 use turn::Turn;
 
@@ -66,6 +68,7 @@ pub struct Lookout {
     checks: Checks,
     failures: FailureLog,
     presence: OwnPresence,
+    saving: Saving,
     next_command: u64,
     /// A timeline says when there is a turn.
     turns_are_given: bool,
@@ -88,6 +91,7 @@ impl Lookout {
             schedule,
             checks: Checks::default(),
             failures: FailureLog::default(),
+            saving: Saving::default(),
             next_command: 0,
             turns_are_given: false,
             assumes_shown: false,
@@ -171,17 +175,26 @@ impl Lookout {
             None => {}
         }
         self.next_command = turn.next_command;
-        let save = turn.save;
-        self.checks.expect_turn(self.next_deadline().max(now.mono));
-        if save {
-            let (memory, round) = (
-                self.decisions.memory(&self.config, now),
-                self.decisions.rounds.newest().cloned(),
-            );
-            let saved = Saved { memory, round };
-            effects.push(Effect::Save(Box::new(saved)));
+        if turn.save {
+            self.save(now, effects);
         }
+        self.checks.expect_turn(self.next_deadline().max(now.mono));
         is_due || given.is_some()
+    }
+
+    fn save(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let (memory, round) = (
+            self.decisions.memory(&self.config, now),
+            self.decisions.rounds.newest().cloned(),
+        );
+        let due = self.saving.due(
+            Saved { memory, round },
+            &self.decisions.facts.state,
+            self.stopping,
+            &self.config,
+            now.mono,
+        );
+        effects.extend(due.map(Effect::Save));
     }
 
     /// Does this event answer a request that is under way, or need none. Others change nothing.
@@ -276,7 +289,7 @@ impl Lookout {
                     turn,
                 );
             }
-            Event::Stopping => self.stopping = true,
+            Event::Stopping => (self.stopping, turn.save) = (true, true),
             Event::ConfigLoaded(config) => self.reload(config, turn),
             // Taken by whoever gives turns.
             Event::Turn(_) => {}
@@ -292,6 +305,8 @@ impl Lookout {
         self.schedule.adopt(&config, now);
         self.config = config;
         self.decisions.following.want();
+        // The file may be another one.
+        self.saving = Saving::default();
         self.health.begin_anew(self.schedule.tick(), now);
         self.checks.request(&self.config, &mut self.schedule, now);
     }

@@ -216,7 +216,7 @@ fn the_process_of_a_running_command_is_saved_and_no_longer_than_it_runs() {
     check(
         "",
         "20 command 0 in 3\n20.2 p unreachable\n90 end",
-        "run, save, raise",
+        "run, save process, raise",
         "80.01 run promote
          80.01 save process
          83.01 raise failover_has_happened",

@@ -8,7 +8,7 @@ use crate::time::Now;
 pub(super) struct Turn<'a> {
     pub(super) now: Now,
     pub(super) effects: &'a mut Vec<Effect>,
-    /// The state file is to be written when the turn is over.
+    /// A decision was made, or what must survive a restart has changed.
     pub(super) save: bool,
     /// Reports cannot show what this core announces.
     pub(super) assumes_shown: bool,

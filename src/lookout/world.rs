@@ -180,6 +180,11 @@ impl World {
         match (who, what) {
             ("end", _) => {}
             ("check", _) => self.deliver(Event::CheckRequested),
+            // The last turn: nothing is due any more.
+            ("stop", _) => {
+                self.deliver(Event::Stopping);
+                self.turn();
+            }
             ("reload", settings) => {
                 let old = Arc::clone(self.lookout.config());
                 let config = self.config(settings);
@@ -424,13 +429,9 @@ impl World {
                 behind(&round).iter().for_each(|line| self.note(line));
             }
             Effect::Save(saved) => {
-                if saved
-                    .memory
-                    .failover
-                    .is_some_and(|last| last.process.is_some())
-                {
-                    self.note("save process");
-                }
+                let failover = saved.memory.failover.as_ref();
+                let has_process = failover.is_some_and(|last| last.process.is_some());
+                self.note(if has_process { "save process" } else { "save" });
             }
             Effect::Measure(metric) => self.note(&format!(
                 "measure {}",

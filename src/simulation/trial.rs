@@ -228,7 +228,7 @@ impl<'w> Trial<'w> {
                 let matters_until = self.saves_until[host];
                 if matters_until.is_some_and(|until| world.now <= until) {
                     world.note(Fact::Saved(host));
-                    world.hosts[host].daemon.saved = Some(saved.memory);
+                    world.hosts[host].daemon.saved = Some(saved.memory.clone());
                 }
             }
             Effect::RunCommand { id, purpose, .. } => following::run(world, host, id, purpose),
