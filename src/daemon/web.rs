@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
 use mio::Token;
 use mio::net::TcpStream;
 
@@ -35,8 +34,6 @@ pub(super) struct Clients {
 struct Client {
     link: Link,
     exchange: Exchange,
-    /// The part of an answer's body that is not in the link's output yet.
-    body: Bytes,
     phase: Phase,
     deadline: Monotonic,
 }
@@ -93,7 +90,6 @@ impl Clients {
         let client = Client {
             link,
             exchange: Exchange::new(),
-            body: Bytes::new(),
             phase: Phase::Reading,
             deadline: io.now.mono + REQUEST_DEADLINE,
         };
@@ -156,7 +152,6 @@ impl Client {
     /// False: the connection is over.
     fn go_on(&mut self, token: Token, served: Served<'_>, pages: &mut Pages, io: &mut Io) -> bool {
         for _ in 0..STEPS_PER_TURN {
-            self.feed();
             let pumped = self.link.pump();
             let took_request = self.take_requests(served, pages, io);
             let moved = pumped.read > 0 || pumped.written > 0 || took_request;
@@ -175,18 +170,8 @@ impl Client {
         true
     }
 
-    fn feed(&mut self) {
-        let room = OUTPUT_BYTES
-            .saturating_sub(self.link.output.len())
-            .min(self.body.len());
-        if let Some(part) = self.body.get(..room) {
-            self.link.output.extend_from_slice(part);
-            self.body.advance(room);
-        }
-    }
-
     fn is_sent(&self) -> bool {
-        self.body.is_empty() && self.link.output.is_empty()
+        self.link.unsent() == 0
     }
 
     /// Takes the next request if the last answer is out. True if one was taken, or another can be.
@@ -260,7 +245,12 @@ impl Client {
     }
 
     fn answer(&mut self, answer: Answer, reply: Reply, now: Now) {
-        self.body = answer.write(reply, now.wall, &mut self.link.output);
+        let body = answer.write(reply, now.wall, &mut self.link.output);
+        // One write sends a short answer.
+        match body.len() <= SHORT_BYTES {
+            true => self.link.output.extend_from_slice(&body),
+            false => self.link.body = body,
+        }
         if self.phase == Phase::Idle {
             self.deadline = now.mono + REQUEST_DEADLINE;
         }
@@ -272,8 +262,8 @@ impl Client {
 
 /// Of requests that wait.
 const INPUT_BYTES: usize = 2 * MAX_REQUEST_HEAD_BYTES;
-/// Of an answer that are copied for sending at a time.
-const OUTPUT_BYTES: usize = 64 << 10;
+/// Of a body that is copied behind its head.
+const SHORT_BYTES: usize = 16 << 10;
 /// Requests, or parts of an answer, that one client gets per turn.
 const STEPS_PER_TURN: usize = 16;
 /// How long a client has to read the last answer.

@@ -15,7 +15,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::SocketAddr as UnixAddr;
 use std::path::PathBuf;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use mio::net::{TcpStream, UnixStream};
 
 use super::transport::{Socket, Transport};
@@ -44,6 +44,8 @@ pub struct Link {
     pub input: BytesMut,
     /// What is to be sent.
     pub output: BytesMut,
+    /// What is to be sent after that. It may be shared with other links: it is not copied.
+    pub body: Bytes,
 }
 
 /// What one pump has moved, and what is to follow.
@@ -52,7 +54,7 @@ pub struct Pumped {
     /// Bytes appended to [`Link::input`]. Look at them first: they may explain the failure that
     /// comes with them.
     pub read: usize,
-    /// Bytes taken from [`Link::output`].
+    /// Bytes taken from [`Link::output`] and [`Link::body`].
     pub written: usize,
     /// What is to follow.
     pub next: Next,
@@ -148,13 +150,18 @@ impl Link {
     /// Connects on, then writes what is to be written, then reads what is there: each as far as it
     /// goes without waiting, and reading within this turn's budget.
     pub fn pump(&mut self) -> Pumped {
-        let before = (self.input.len(), self.output.len());
+        let before = (self.input.len(), self.unsent());
         let next = self.connect_on().unwrap_or_else(|| self.transfer());
         Pumped {
             read: self.input.len().saturating_sub(before.0),
-            written: before.1.saturating_sub(self.output.len()),
+            written: before.1.saturating_sub(self.unsent()),
             next,
         }
+    }
+
+    /// Bytes that are to be sent.
+    pub fn unsent(&self) -> usize {
+        self.output.len() + self.body.len()
     }
 
     /// Sends what is to be sent, and does not look for what has come: an event will tell of that. True:
@@ -162,7 +169,7 @@ impl Link {
     pub fn flush(&mut self) -> bool {
         let is_plain = self.transport.tls.is_none() && !self.is_connecting();
         let is_sent = is_plain && matches!(self.send(), Ok(Sent::AsMuchAsGoes));
-        let is_sent = is_sent && self.output.is_empty();
+        let is_sent = is_sent && self.unsent() == 0;
         if is_sent {
             self.tidy();
         }
@@ -193,6 +200,7 @@ impl Link {
             input_limit,
             input: BytesMut::new(),
             output: BytesMut::new(),
+            body: Bytes::new(),
         }
     }
 
@@ -237,12 +245,15 @@ impl Link {
             }
             flushed => flushed?,
         }
-        while !self.output.is_empty() {
-            let portion = self.output.get(..left).unwrap_or(&self.output);
-            match self.transport.write(portion) {
+        while self.unsent() > 0 {
+            let next = match self.output.is_empty() {
+                true => &self.body[..],
+                false => &self.output,
+            };
+            match self.transport.write(next.get(..left).unwrap_or(next)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(n) => {
-                    self.output.advance(n.min(self.output.len()));
+                    self.sent(n);
                     left = left.saturating_sub(n);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -251,11 +262,19 @@ impl Link {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            if left == 0 && !self.output.is_empty() {
+            if left == 0 && self.unsent() > 0 {
                 return Ok(Sent::Unfinished);
             }
         }
         Ok(Sent::AsMuchAsGoes)
+    }
+
+    /// So many bytes were written, all of the output or all of the body.
+    fn sent(&mut self, bytes: usize) {
+        match self.output.is_empty() {
+            true => self.body.advance(bytes.min(self.body.len())),
+            false => self.output.advance(bytes.min(self.output.len())),
+        }
     }
 
     fn receive(&mut self) -> io::Result<Next> {
