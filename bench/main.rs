@@ -16,6 +16,7 @@
 #[path = "../tests/integration/harness/mod.rs"]
 mod harness;
 
+mod calm;
 mod decision;
 mod failover;
 mod floor;
@@ -44,10 +45,11 @@ fn main() {
         Some("decide") => return decision::rounds(&arguments),
         Some("size") => size::main(&arguments, &mut table),
         Some("failover") => failover::main(&arguments, &mut table),
+        Some("calm") => calm::main(&arguments, &mut table),
         Some("stub") => stub::run(!arguments.has("each")).expect("a working stub"),
         other => {
             eprintln!(
-                "{other:?} is none of: floor, scale, dead, readers, decision, size, failover"
+                "{other:?} is none of: floor, scale, dead, readers, decision, size, failover, calm"
             );
             std::process::exit(2);
         }

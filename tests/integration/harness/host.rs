@@ -86,15 +86,8 @@ impl Host {
         let Some(name) = &self.namespace else {
             return TcpStream::connect_timeout(&target, limit);
         };
-        let namespace = open_namespace(name)?;
-        // A namespace belongs to a thread, and a socket keeps the one in which it was made.
-        std::thread::scope(|scope| {
-            let opened = scope.spawn(|| {
-                enter(&namespace)?;
-                TcpStream::connect_timeout(&target, limit)
-            });
-            opened.join().expect("the connecting thread")
-        })
+        // A socket keeps the namespace in which it was made.
+        in_namespace(name, || TcpStream::connect_timeout(&target, limit))
     }
 }
 
@@ -114,6 +107,21 @@ pub(crate) fn give_to_server(path: &Path) {
     if let Some((uid, gid)) = server_account() {
         chown(path, Some(uid), Some(gid)).expect("a file for the server's account");
     }
+}
+
+/// Does something in a namespace, which belongs to a thread.
+pub(crate) fn in_namespace<T: Send>(
+    name: &str,
+    work: impl FnOnce() -> io::Result<T> + Send,
+) -> io::Result<T> {
+    let namespace = open_namespace(name)?;
+    std::thread::scope(|scope| {
+        let done = scope.spawn(|| {
+            enter(&namespace)?;
+            work()
+        });
+        done.join().expect("a thread")
+    })
 }
 
 fn open_namespace(name: &str) -> io::Result<File> {
