@@ -205,8 +205,9 @@ impl<Name: Ord + Clone + Display> Cadences<Name> {
         };
         let unreported = self.unreported.take().filter(|name| !has_reported(name));
         let find = || {
+            // From the end: they are asked in their order, and most answer in it.
             let mut all = self.all.iter();
-            let found = all.find(|(_, cadence)| !cadence.has_reported(since));
+            let found = all.rfind(|(_, cadence)| !cadence.has_reported(since));
             found.map(|(name, _)| name.clone())
         };
         let unreported = unreported.or_else(find);
