@@ -190,11 +190,11 @@ impl Daemon {
             .unwrap_or_default()
     }
 
-    /// When the last decision was written down.
-    pub(crate) fn decided_at(&self) -> Option<SystemTime> {
-        fs::metadata(self.dir.join("state.json"))
-            .and_then(|file| file.modified())
-            .ok()
+    /// The moment of the last decision, by `/decisions.json`.
+    pub(crate) fn decided_at(&self) -> Option<String> {
+        let answer = self.get("/decisions.json").ok()?;
+        let decisions: Value = serde_json::from_str(&answer.body).ok()?;
+        Some(decisions.get(0)?["at"].as_str()?.to_owned())
     }
 
     /// The primary, by its state file.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::ops::{Index, IndexMut};
 use std::path::Path;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
@@ -69,15 +69,15 @@ impl Fleet {
                 &format!("the daemon {name} knows the whole cluster"),
                 SOON,
                 || {
-                    let state = daemon.state_file();
-                    let nodes = state.get("db_nodes").and_then(Value::as_object);
                     let warning = daemon.config["warning_replication_time_lag"].as_f64();
+                    let is_fine =
+                        |(name, node): (&String, &Value)| name_is_fine(name, node, warning);
+                    let are_fine =
+                        |nodes: &Value| nodes.as_object().is_some_and(|it| it.iter().all(is_fine));
+                    // The state file of a healthy cluster may be as old as a quarter of the limit, and
+                    // the original's pages are others.
                     daemon.current_primary().as_deref() == Some(PRIMARY)
-                        && nodes.is_some_and(|nodes| {
-                            nodes
-                                .iter()
-                                .all(|(name, node)| name_is_fine(name, node, warning))
-                        })
+                        && (are_fine(&daemon.state_file()["db_nodes"]) || are_fine(&daemon.state()))
                 },
             );
         }
@@ -115,7 +115,7 @@ impl Fleet {
     pub(crate) fn nobody_promotes_for(&mut self, seconds: f64) {
         let before = self.promotions().len();
         let running: Vec<String> = self.running_nodes();
-        let mut decisions: BTreeMap<&str, (Option<SystemTime>, u32)> = BTreeMap::new();
+        let mut decisions: BTreeMap<&str, (Option<String>, u32)> = BTreeMap::new();
         let begun = Instant::now();
         while begun.elapsed().as_secs_f64() < seconds {
             assert_eq!(
