@@ -19,6 +19,7 @@ mod stored;
 mod view;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub use alert::{RaisedAlert, StandingAlert};
 pub use configuration::Configuration;
@@ -84,14 +85,14 @@ impl Status {
 /// Each once, by the server that saw it last.
 fn daemons(view: &View<'_>) -> Vec<Session> {
     let lookout = view.lookout;
-    let mut sessions: BTreeMap<&str, &Presence> = BTreeMap::new();
-    for presence in view.presences() {
-        let known = sessions.entry(&presence.daemon).or_insert(presence);
-        if presence.age < known.age {
-            *known = presence;
+    let mut sessions: BTreeMap<&str, (Duration, &Presence)> = BTreeMap::new();
+    for (age, presence) in view.presences() {
+        let known = sessions.entry(&presence.daemon).or_insert((age, presence));
+        if age < known.0 {
+            *known = (age, presence);
         }
     }
-    let session = |presence: &Presence| Session {
+    let session = |(_, presence): (Duration, &Presence)| Session {
         name: presence.daemon.clone(),
         state: presence.state.to_string(),
         pause: presence.pause.to_string(),

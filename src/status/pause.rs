@@ -28,7 +28,7 @@ impl Pause {
         let mark = match view.lookout.config().own_db {
             Some(_) => view.lookout.pause(),
             None => {
-                let shown = view.presences().map(|presence| presence.pause);
+                let shown = view.presences().map(|(_, presence)| presence.pause);
                 shown.max().unwrap_or_default()
             }
         };

@@ -169,6 +169,20 @@ fn a_missing_quorum_blocks() {
     );
 }
 
+/// What a lost server showed at its last answer is older than what others show now.
+#[test]
+fn a_daemon_is_as_the_server_that_saw_it_last_shows_it() {
+    let status = status(
+        "9 p primary 0/50 shows=s1:ok+1@0; 19 p unreachable; 19 s1 standby 0/50 shows=s1:ok+2@0.4; \
+         19 s2 standby 0/50 shows=s1:wants@0/50+1@0.5",
+    );
+    let shown = status
+        .daemons
+        .iter()
+        .map(|it| (it.name.as_str(), it.pause.as_str()));
+    assert_eq!(shown.collect::<Vec<_>>(), [("s1", "2")]);
+}
+
 #[test]
 fn several_primaries_and_old_ones() {
     let two = status(&format!("{WELL}; 19.5 s1 primary 0/60 timeline=3"));

@@ -27,11 +27,16 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// The sessions of daemons that servers showed.
-    pub(super) fn presences(&self) -> impl Iterator<Item = &'a Presence> {
-        let answers = self.lookout.state().nodes.values();
-        let shown = answers.filter_map(|node| node.answer.as_ref()?.daemons.as_ref());
-        shown.flatten()
+    /// The sessions of daemons that servers showed, and how long ago each was last used: a server that
+    /// has not answered since shows what was so then.
+    pub(super) fn presences(&self) -> impl Iterator<Item = (Duration, &'a Presence)> {
+        let now = self.now.mono;
+        let nodes = self.lookout.state().nodes.values();
+        let answers = nodes.filter_map(|node| node.answer.as_ref());
+        answers.flat_map(move |answer| {
+            let shown = answer.daemons.iter().flatten();
+            shown.map(move |presence| (now.since(answer.at) + presence.age, presence))
+        })
     }
 }
 
