@@ -196,6 +196,7 @@ fn metrics_are_what_prometheus_expects() {
         return;
     };
     let fleet = Fleet::start(&cluster, |_, _| ());
+    wait_shown(&fleet["s1"], 0, &["failover  READY"]);
     let answer = fleet["s1"].get("/metrics").unwrap();
     let media_type = answer.header("Content-Type").unwrap().to_owned();
     assert_eq!(media_type, "text/plain; version=0.0.4; charset=utf-8");
