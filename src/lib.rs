@@ -26,6 +26,7 @@ pub mod replay;
 pub mod simulation;
 pub mod status;
 pub mod tls;
+pub mod votes;
 
 // The world.
 pub mod net;

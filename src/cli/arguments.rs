@@ -10,6 +10,7 @@ use super::check::{self, CheckOptions};
 use super::pause::{self, PauseOptions};
 use super::simulate::{self, Simulate};
 use super::status::{self, StatusOptions};
+use super::votes::{self, VotesOptions};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Invocation {
@@ -21,6 +22,7 @@ pub(super) enum Invocation {
     Ack(Ack),
     Pause(PauseOptions),
     History(StatusOptions),
+    Votes(VotesOptions),
     CheckConfig(PathBuf),
     Replay(Replay),
     /// As a helper of the daemon: print the addresses of this name.
@@ -80,6 +82,9 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Value(name) if name == "resume" && invocation.is_none() => {
                 let options = pause::parse_resume(&mut parser)?;
                 return Ok(options.map_or(Invocation::Help, Invocation::Pause));
+            }
+            Value(name) if name == "votes" && invocation.is_none() => {
+                return Ok(votes::parse(&mut parser)?.map_or(Invocation::Help, Invocation::Votes));
             }
             Value(name) if name == "simulate" && invocation.is_none() => {
                 Invocation::Simulate(simulate::parse(&mut parser)?)

@@ -76,6 +76,12 @@ impl Target {
         self.config.as_ref()
     }
 
+    /// One page of the daemon, whatever its status.
+    pub(super) fn page(&self, name: &str) -> Result<Vec<u8>, String> {
+        let body = get(&self.host, self.port, &format!("{}/{name}", self.path));
+        body.map_err(|error| format!("the daemon at {}, port {}: {error}", self.host, self.port))
+    }
+
     /// What the daemon answers, and the others.
     pub(super) fn look(&self) -> Result<Look, String> {
         let mut look = self.look_alone()?;

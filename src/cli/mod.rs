@@ -22,6 +22,7 @@ mod replay;
 mod simulate;
 mod status;
 mod status_text;
+mod votes;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ pub fn main() -> ExitCode {
         Ok(Invocation::Check(options)) => check::main(&options),
         Ok(Invocation::Ack(ack)) => ack::main(&ack),
         Ok(Invocation::Pause(options)) => pause::main(&options),
+        Ok(Invocation::Votes(options)) => votes::main(&options),
         Ok(Invocation::Resolve(name)) => sys::resolve::main(&name),
         Ok(Invocation::Recovery) => daemon::recovery_main(),
         Ok(Invocation::Help) => output::print(USAGE),
@@ -75,6 +77,11 @@ Usage: pglookout CONFIG                 run the daemon
                                         no failover in this cluster, on any host, until it is resumed or the
                                         time (30m, 2h) is over
        pglookout resume CONFIG          end the pause. Both: exit 0 once every daemon knows, 1 if not all do
+       pglookout votes [CONFIG | URL] [--json]
+                                        print how the voters stand, as the daemon there knows them. Exit 0 if a
+                                        majority of them can vote, 1 if not, 3 no answer
+       pglookout votes init CONFIG [CLUSTER]
+                                        make the vote file of this host: once, before the daemon may vote
        pglookout explain CONFIG         print the last decision of the daemon with this file, and why
        pglookout check CONFIG [--live] [--json]
                                         check the file, commands and directories; --live: log in everywhere,

@@ -68,6 +68,11 @@ fn simulate(options: &Simulate) -> Result<(Survey, String), String> {
     let config = config_file::load(&options.config)?;
     let (nodes, observers) = (config.nodes.len(), config.observers.len());
     let path = options.config.display();
+    if config.voting.is_some() {
+        output::print_error(format!(
+            "{path}: voting is not simulated: as if there were none"
+        ));
+    }
     if nodes == 0 {
         return Err(format!(
             "{path}: remote_conns names no database server: there is nothing to simulate"

@@ -23,6 +23,9 @@ pub struct Environment {
     pub read_passfile: ReadFile,
     /// Reads a connection service file, or says why it cannot be used.
     pub read_service_file: ReadFile,
+    /// Reads a file with the secret of a voting cluster, or says why it must not be used. Absent: no
+    /// file is read here, and none is needed.
+    pub read_secret_file: ReadFile,
 }
 
 /// What came of reading one of libpq's files.
@@ -66,6 +69,7 @@ impl Default for Environment {
             host_name: None,
             read_passfile: ReadFile::new(|_| FileContent::Absent),
             read_service_file: ReadFile::new(|_| FileContent::Absent),
+            read_secret_file: ReadFile::new(|_| FileContent::Absent),
         }
     }
 }

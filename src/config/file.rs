@@ -17,6 +17,7 @@ use super::render::key_names;
 use super::services::{
     read_flight_recorder, read_follow, read_log_level, read_statsd, read_syslog,
 };
+use super::voting::read_voting;
 use super::{Config, QuorumRule, Ranking, addresses, document};
 
 /// A configuration that can be used.
@@ -100,7 +101,7 @@ fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
     let next_passwords = read_next_passwords(reader);
     let nodes = read_nodes(reader, environment, &next_passwords);
     warn_of_next_passwords(reader, &next_passwords, &nodes);
-    Config {
+    let mut config = Config {
         nodes,
         next_passwords,
         own_db: read_own(reader),
@@ -151,7 +152,14 @@ fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
         statsd: read_statsd(reader),
         health_timeout: read_health_timeout(reader, check_interval),
         flight_recorder: read_flight_recorder(reader),
-    }
+        voting: None,
+    };
+    let nodes = config.nodes.keys();
+    let promotable: Vec<_> = nodes
+        .filter(|node| !config.never_promote.contains(*node))
+        .collect();
+    config.voting = read_voting(reader, environment, config.own_db.as_ref(), &promotable);
+    config
 }
 
 /// Where the failover limit is shorter, a poll is given this all the same.

@@ -31,6 +31,7 @@ mod services;
 mod settings;
 mod source;
 mod votes;
+mod voting;
 
 pub use change::{Change, changes};
 pub use conninfo::{ChannelBinding, ConnInfo, Host, HostAddress, Keepalives, WantedRole};
@@ -39,14 +40,14 @@ pub use environment::{Environment, FileContent, ReadFile};
 pub use events::EVENT_NAMES;
 pub use file::{Loaded, parse, state_file_path};
 pub use keywords::{Keywords, SyntaxError};
-pub use name::{NodeName, ObserverName};
+pub use name::{ClusterName, NodeName, ObserverName, VoterName};
 pub use problem::{Findings, Problem};
 pub use render::{Placeholders, render};
 pub use require_auth::{AuthMethod, AuthMethods};
 pub use secret::Secret;
 pub use settings::{
     CommandLine, Config, FollowSettings, ObserverUrl, QuorumRule, Ranking, RecorderSettings,
-    StatsdSettings, SyslogAddress, SyslogSettings,
+    StatsdSettings, SyslogAddress, SyslogSettings, Voting, VotingCluster,
 };
 pub use votes::EvenVotes;
 

@@ -48,3 +48,13 @@ name! {
     /// Another pglookout whose `/state.json` we read: a key of `observers`.
     ObserverName
 }
+
+name! {
+    /// A cluster that votes: a key of `voting`. One observer may vote in several.
+    ClusterName
+}
+
+name! {
+    /// A pglookout that votes: a key of `voters`. A database host's is named like its node.
+    VoterName
+}

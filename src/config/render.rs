@@ -13,7 +13,7 @@ use super::resolve::{CHANNEL_BINDINGS, TARGETS};
 use super::services::FACILITIES;
 use super::{
     CommandLine, Config, ConnInfo, FollowSettings, NodeName, ObserverUrl, Roots, Secret,
-    StatsdSettings, SyslogAddress, SyslogSettings,
+    StatsdSettings, SyslogAddress, SyslogSettings, Voting,
 };
 
 /// What stands in the place of secrets: another word whenever the secret is another, so that
@@ -61,6 +61,7 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
     let follow = config.follow.as_ref();
     let syslog = config.syslog.as_ref();
     let recorder = config.flight_recorder.as_ref();
+    let voting = config.voting.as_ref();
     let keys = json!({
         "remote_conns": nodes(config, hidden),
         "next_passwords": next_passwords(config, hidden),
@@ -110,6 +111,12 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
         "statsd": config.statsd.as_ref().map(statsd),
         "flight_recorder": recorder.map(|recorder| path(&recorder.path)),
         "flight_recorder_max_bytes": recorder.map(|recorder| recorder.max_bytes),
+        "voting": voting.map(|voting| clusters(voting, hidden)),
+        "vote_directory": voting.map(|voting| path(&voting.directory)),
+        "vote_timeout": voting.map(|voting| seconds(voting.vote_timeout)),
+        "lease_time": voting.map(|voting| seconds(voting.lease)),
+        "election_stagger": voting.map(|voting| seconds(voting.stagger)),
+        "step_aside_time": voting.map(|voting| seconds(voting.step_aside)),
     });
     (object(keys), object(of_options))
 }
@@ -193,6 +200,26 @@ fn observers(config: &Config) -> Value {
     let observers = config.observers.iter();
     let observers = observers.map(|(name, at)| (name.to_string(), json!(url(at))));
     Value::Object(observers.collect())
+}
+
+/// Where a secret was read, a word stands for it that changes with it, and is not read back.
+fn clusters(voting: &Voting, hidden: &mut Placeholders) -> Value {
+    let clusters = voting.clusters.iter().map(|(name, cluster)| {
+        let voters = cluster.voters.iter();
+        let voters = voters.map(|(name, at)| (name.to_string(), json!(url(at))));
+        let secrets = cluster.secret.clone().into_iter().collect();
+        let mut shown = object(json!({
+            "generation": cluster.generation,
+            "voters": voters.collect::<Map<_, _>>(),
+            "self": cluster.own.as_str(),
+            "secret_file": path(&cluster.secret_file),
+            "secret": hidden.word(&format!("voting {name}"), secrets),
+            "dry": cluster.dry,
+        }));
+        shown.retain(|_, value| !value.is_null());
+        (name.to_string(), Value::Object(shown))
+    });
+    Value::Object(clusters.collect())
 }
 
 fn url(at: &ObserverUrl) -> String {

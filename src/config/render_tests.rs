@@ -81,6 +81,11 @@ fn what_was_written_is_read_back() {
         r#""autofollow": true, "pg_start_command": "a b", "pg_stop_command": ["c"], "pg_data_directory": "/d",
         "primary_conninfo_template": "user=u options='-c x=y'""#,
     );
+    check(
+        r#""vote_directory": "/v", "vote_timeout": 1.5, "lease_time": 12, "election_stagger": 1, "step_aside_time": 9,
+        "voting": {"main": {"generation": 3, "voters": {"o": "http://o:1/x", "a": "https://a", "b": "http://[::1]:2"},
+        "self": "o", "secret_file": "/s", "dry": true}}"#,
+    );
 }
 
 #[test]

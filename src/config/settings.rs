@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::conninfo::ConnInfo;
 use super::keywords::Keywords;
-use super::name::{NodeName, ObserverName};
+use super::name::{ClusterName, NodeName, ObserverName, VoterName};
 use super::secret::Secret;
 
 /// Everything a node needs to know, one value per key of behaviour.md's table.
@@ -96,6 +96,8 @@ pub struct Config {
     pub health_timeout: Option<Duration>,
     /// `flight_recorder` and its size; `None` when it is off.
     pub flight_recorder: Option<RecorderSettings>,
+    /// `voting` and the keys that belong to it; `None` when no cluster is named.
+    pub voting: Option<Voting>,
 }
 
 /// `failover_quorum`: how much of the cluster must be known before this node may be promoted.
@@ -219,6 +221,47 @@ pub struct RecorderSettings {
     pub path: PathBuf,
     /// `flight_recorder_max_bytes`: from which size on the file is rotated.
     pub max_bytes: u64,
+}
+
+/// `voting`, where it is not empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Voting {
+    /// `vote_directory`: where the vote files are.
+    pub directory: PathBuf,
+    /// `lease_time`: for how long a vote is promised, before the margin for clocks that differ.
+    pub lease: Duration,
+    /// `vote_timeout`: how long the answer of a voter is waited for.
+    pub vote_timeout: Duration,
+    /// `election_stagger`: the unit of the random time between two attempts.
+    pub stagger: Duration,
+    /// `step_aside_time`: how long others go first after a failed command.
+    pub step_aside: Duration,
+    /// A database node has exactly one, an observer any number.
+    pub clusters: BTreeMap<ClusterName, VotingCluster>,
+}
+
+/// One cluster in which this daemon votes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VotingCluster {
+    /// Which list of voters this is, from 1.
+    pub generation: u64,
+    /// Every voter, ourselves included, and where its pglookout answers.
+    pub voters: BTreeMap<VoterName, ObserverUrl>,
+    /// `self`: which of them we are.
+    pub own: VoterName,
+    /// `secret_file`.
+    pub secret_file: PathBuf,
+    /// Its content; `None` only where no files are read.
+    pub secret: Option<Secret>,
+    /// Votes are cast, and decide nothing.
+    pub dry: bool,
+}
+
+impl Voting {
+    /// The one cluster of a database node.
+    pub fn own_cluster(&self) -> Option<(&ClusterName, &VotingCluster)> {
+        self.clusters.first_key_value()
+    }
 }
 
 /// Base URL of an observer.

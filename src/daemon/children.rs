@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -96,8 +97,14 @@ impl Children {
         Ok(pid)
     }
 
-    pub(super) fn start_writer(&mut self, path: &Path, op: &FileOp) -> io::Result<()> {
-        let writer = FileWriter::start(path, op)?;
+    /// `lock`: a descriptor that the writer keeps open.
+    pub(super) fn start_writer(
+        &mut self,
+        path: &Path,
+        op: &FileOp,
+        lock: Option<BorrowedFd<'_>>,
+    ) -> io::Result<()> {
+        let writer = FileWriter::start(path, op, lock)?;
         self.writers.insert(path.to_owned(), writer);
         Ok(())
     }

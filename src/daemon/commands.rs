@@ -26,6 +26,11 @@ pub(super) fn variables(purpose: CommandPurpose, lookout: &Lookout) -> Vec<(&'st
         ("PGLOOKOUT_NODE", lookout.daemon().to_owned()),
         ("PGLOOKOUT_REASON", reason.to_owned()),
     ];
+    if purpose == CommandPurpose::Failover
+        && let Some(term) = lookout.elected_term()
+    {
+        variables.push(("PGLOOKOUT_TERM", term.to_string()));
+    }
     let Some(primary) = lookout.primary() else {
         return variables;
     };

@@ -28,7 +28,12 @@ pub enum LoadError {
 /// Reads and checks the configuration at `path`. May block.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let text = read_text(path, MAX_FILE_BYTES).map_err(LoadError::Text)?;
-    let environment = environment(os_user(), read_passfile, read_service_file);
+    let environment = environment(
+        os_user(),
+        read_passfile,
+        read_service_file,
+        read_secret_file,
+    );
     parse(path, &text, &environment)
 }
 
@@ -41,18 +46,20 @@ struct Sources {
     /// Those that the configuration refers to.
     passfiles: Vec<(Vec<u8>, FileContent)>,
     service_files: Vec<(Vec<u8>, FileContent)>,
+    secret_files: Vec<(Vec<u8>, FileContent)>,
 }
 
 /// Runs in the child.
 pub(super) fn collect(path: &Path) -> Vec<u8> {
     let text = read_text(path, MAX_FILE_BYTES).map_err(|error| error.to_string());
     let user = os_user();
-    let (passfiles, service_files) = (Rc::default(), Rc::default());
+    let (passfiles, service_files, secret_files) = (Rc::default(), Rc::default(), Rc::default());
     if let Ok(text) = &text {
         let environment = environment(
             user.clone(),
             recording(&passfiles, read_passfile),
             recording(&service_files, read_service_file),
+            recording(&secret_files, read_secret_file),
         );
         // Only to see which files it refers to: the daemon parses it once more and logs the errors.
         let _ = config::parse(text, &environment);
@@ -62,6 +69,7 @@ pub(super) fn collect(path: &Path) -> Vec<u8> {
         user: user.map(|(name, home)| (name, home.into_os_string().into_vec())),
         passfiles: passfiles.take(),
         service_files: service_files.take(),
+        secret_files: secret_files.take(),
     };
     serde_json::to_vec(&sources).unwrap_or_default()
 }
@@ -75,8 +83,12 @@ pub(super) fn load_collected(path: &Path, collected: &[u8]) -> Result<Loaded, St
     let user = sources
         .user
         .map(|(name, directory)| (name, home(directory)));
-    let (passfiles, service_files) = (sources.passfiles, sources.service_files);
-    let environment = environment(user, recorded(passfiles), recorded(service_files));
+    let environment = environment(
+        user,
+        recorded(sources.passfiles),
+        recorded(sources.service_files),
+        recorded(sources.secret_files),
+    );
     parse(path, &text, &environment).map_err(|error| error.to_string())
 }
 
@@ -118,6 +130,7 @@ fn environment(
     user: Option<(String, PathBuf)>,
     read_passfile: impl Fn(&Path) -> FileContent + 'static,
     read_service_file: impl Fn(&Path) -> FileContent + 'static,
+    read_secret_file: impl Fn(&Path) -> FileContent + 'static,
 ) -> Environment {
     let vars = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -132,6 +145,7 @@ fn environment(
         host_name: host_name(),
         read_passfile: ReadFile::new(read_passfile),
         read_service_file: ReadFile::new(read_service_file),
+        read_secret_file: ReadFile::new(read_secret_file),
     }
 }
 
@@ -172,6 +186,22 @@ fn read_passfile(path: &Path) -> FileContent {
     }
 }
 
+/// The secret of a voting cluster: nobody else may read it, and without it there are no votes.
+fn read_secret_file(path: &Path) -> FileContent {
+    let text = open(path).and_then(|file| {
+        let mode = file.metadata()?.mode();
+        if mode & OTHERS_BITS != 0 {
+            let expected = "group or others have access; expected mode 0600 or less";
+            return Err(io::Error::other(expected));
+        }
+        text_of(&file, SECRET_FILE_MAX_BYTES)
+    });
+    text.map_or_else(
+        |error| FileContent::Refused(error.to_string()),
+        FileContent::Text,
+    )
+}
+
 /// As libpq: with any mode.
 fn read_service_file(path: &Path) -> FileContent {
     match read_text(path, SERVICE_FILE_MAX_BYTES) {
@@ -183,6 +213,7 @@ fn read_service_file(path: &Path) -> FileContent {
 
 const PASSFILE_MAX_BYTES: usize = 1024 * 1024;
 const SERVICE_FILE_MAX_BYTES: usize = 1024 * 1024;
+const SECRET_FILE_MAX_BYTES: usize = 4096;
 const OTHERS_BITS: u32 = 0o077;
 
 #[cfg(test)]
@@ -211,6 +242,21 @@ mod tests {
             &FileContent::Refused("not a regular file".to_owned()),
         );
         check_passfile(&scratch.0.join("none"), &FileContent::Absent);
+    }
+
+    #[test]
+    fn so_must_a_secret_which_must_be_there() {
+        let scratch = Scratch::new("secret");
+        let text = FileContent::Text("x".to_owned());
+        assert!(read_secret_file(&scratch.file(b"x", 0o600)) == text);
+        for path in [scratch.file(b"x", 0o640), scratch.0.join("none")] {
+            let found = read_secret_file(&path);
+            assert!(
+                matches!(found, FileContent::Refused(_)),
+                "{}",
+                path.display()
+            );
+        }
     }
 
     #[test]

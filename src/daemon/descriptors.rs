@@ -14,7 +14,9 @@ pub(super) struct DescriptorLimits {
 impl DescriptorLimits {
     /// For a process that may have `limit` descriptors open. Logs if those are too few.
     pub(super) fn of(limit: u64, config: &Config) -> Self {
-        let peers = config.nodes.len() + config.observers.len();
+        let clusters = config.voting.iter().flat_map(|it| it.clusters.values());
+        let voters: usize = clusters.map(|cluster| cluster.voters.len()).sum();
+        let peers = config.nodes.len() + config.observers.len() + voters;
         let needed = needed(peers);
         if u64::try_from(needed).is_ok_and(|needed| needed >= limit) {
             log::warn!(

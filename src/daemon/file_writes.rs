@@ -4,6 +4,7 @@
 //! room for it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -76,6 +77,11 @@ impl FileWrites {
         }
     }
 
+    /// Is this file still to be written.
+    pub(super) fn is_pending(&self, path: &Path) -> bool {
+        self.pending.contains_key(path)
+    }
+
     /// Logs slow writes and tries failed ones again. Returns the next deadline.
     pub(super) fn tick(&mut self, io: &mut Io) -> Option<Monotonic> {
         for (path, pending) in &mut self.pending {
@@ -107,7 +113,9 @@ impl FileWrites {
 
 impl PendingWrite {
     fn start(&mut self, path: &Path, io: &mut Io) {
-        match io.children.start_writer(path, &self.op) {
+        let lock = io.vote_lock.as_ref().filter(|_| self.key == VOTES);
+        let lock = lock.map(|(_, lock)| lock.as_fd());
+        match io.children.start_writer(path, &self.op, lock) {
             Ok(()) => self.state = WriteState::Writing(Some(io.now.mono + SLOW)),
             Err(error) => {
                 let path = path.display();
@@ -150,6 +158,8 @@ fn log_alert(alerts: &mut BTreeSet<PathBuf>, path: &Path, op: &FileOp) {
 
 /// The key of the alert files' directory.
 pub(super) const ALERTS: &str = "alert_file_dir";
+/// The key of the vote files' directory. Their writers keep its lock.
+pub(super) const VOTES: &str = "vote_directory";
 const SLOW: Duration = Duration::from_secs(5);
 /// After a failure.
 const RETRY: Duration = Duration::from_secs(5);

@@ -106,6 +106,7 @@ impl FlightRecorder {
         };
         let had_failed = self.retry_at.is_some();
         self.recorder.begin(lookout.config(), memory, now);
+        self.recorder.events(&lookout.vote_files(), lookout, now);
         let header = self.recorder.take_lines();
         let file = self.file.take().map_or_else(|| open(settings), Ok);
         let begun = file.and_then(|mut file| {

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::children::{Children, Task, TimeLimit};
@@ -14,6 +15,7 @@ use crate::dns;
 use crate::lookout::{Event, Metric, Trouble};
 use crate::sys::child::Invocation;
 use crate::sys::process::{is_init, reap_orphan};
+use crate::sys::vote_directory::VoteDirectory;
 use crate::time::{Monotonic, Now};
 
 /// The one context that every component gets.
@@ -24,6 +26,8 @@ pub(super) struct Io {
     pub(super) names: dns::Cache,
     pub(super) tls_files: TlsFiles,
     pub(super) trust: TrustCache,
+    /// On the directory of the vote files, once it is ours.
+    pub(super) vote_lock: Option<(PathBuf, VoteDirectory)>,
     /// For the core, in this turn or the next.
     pub(super) events: Vec<Event>,
     /// To be sent at the end of this turn.

@@ -31,6 +31,9 @@ mod shutdown;
 mod start;
 mod tls_files;
 mod tls_settings;
+mod vote_files;
+mod vote_server;
+mod voting;
 mod web;
 
 use std::io::{Error, ErrorKind};
@@ -49,7 +52,7 @@ use io::Io;
 pub use look_once::{Seen, look_once};
 use notifier::Notifier;
 use pages::{Beside, Served};
-use peers::{NodeConversation, ObserverConversation, Peers};
+use peers::{NodeConversation, ObserverConversation, Peers, VoterConversation};
 use readers::ReadRequest;
 pub use recovery::main as recovery_main;
 use registry::Owner;
@@ -57,6 +60,7 @@ use reload::Reload;
 use service::Service;
 use shutdown::Shutdown;
 pub use start::run;
+use vote_files::VoteFiles;
 use web::Web;
 
 use crate::format;
@@ -74,6 +78,8 @@ struct Daemon {
     lookout: Lookout,
     nodes: Peers<NodeConversation>,
     observers: Peers<ObserverConversation>,
+    voters: Peers<VoterConversation>,
+    vote_files: VoteFiles,
     previous_failover: Option<PreviousFailover>,
     files: FileWrites,
     web: Web,
@@ -163,6 +169,8 @@ impl Daemon {
             lookout,
             nodes,
             observers,
+            voters,
+            vote_files,
             previous_failover,
             files,
             web,
@@ -186,7 +194,9 @@ impl Daemon {
         let alerts_due = beside.alerts.tick(io);
         let served = Served { lookout, beside };
         let is_deciding = *shutdown == Shutdown::NotRequested && held.is_none();
+        let votes_due = vote_files.tick(lookout, files, io);
         let others = [
+            votes_due,
             PreviousFailover::tick(previous_failover, io),
             files.tick(io),
             alerts_due,
@@ -201,7 +211,11 @@ impl Daemon {
             crate::sys::log::next_deadline(now),
         ];
         let others = others.into_iter().flatten().min();
-        let peers = [nodes.tick(others, io), observers.tick(others, io)];
+        let peers = [
+            nodes.tick(others, io),
+            observers.tick(others, io),
+            voters.tick(others, io),
+        ];
         // The last: the others may have started a child.
         let deadlines = [others, io.tick()].into_iter().chain(peers);
         deadlines.flatten().min()
@@ -223,6 +237,7 @@ impl Daemon {
             Owner::Reader => io.readers.ready(token, &mut io.registry),
             Owner::Node(node) => self.nodes.ready(&node, io),
             Owner::Observer(observer) => self.observers.ready(&observer, io),
+            Owner::Voter(voter) => self.voters.ready(&voter, io),
             Owner::HttpListener => self.web.accept(served, io),
             Owner::HttpClient => self.web.clients.ready(token, served, io),
         }
@@ -277,12 +292,15 @@ impl Daemon {
             if outcome.is_ok() {
                 self.beside.alerts.written(&path);
             }
+            self.vote_files
+                .written(&path, outcome.is_ok(), &mut self.io);
             self.files.finished(&path, outcome, &mut self.io);
         }
         self.io.reap_orphans();
         if found_names {
             self.nodes.names_found(&mut self.io);
             self.observers.names_found(&mut self.io);
+            self.voters.names_found(&mut self.io);
         }
     }
 
@@ -299,12 +317,17 @@ impl Daemon {
                         self.web.clients.pages.facts_changed();
                     }
                 }
+                ReadRequest::VoteFile(cluster) => {
+                    let config = self.lookout.config();
+                    self.vote_files.finished(cluster, result, config, io);
+                }
                 ReadRequest::TlsFiles(files) => io.tls_files.finished(&files, result, io.now),
             }
         }
         if self.io.tls_files.take_news() {
             self.nodes.files_read(&mut self.io);
             self.observers.files_read(&mut self.io);
+            self.voters.files_read(&mut self.io);
         }
     }
 
@@ -387,6 +410,9 @@ impl Daemon {
                     self.beside.alerts.clear(alert);
                     self.write_alert(alert, FileOp::Remove);
                 }
+                effect @ (Effect::SendVote(_)
+                | Effect::AnswerVote { .. }
+                | Effect::SaveVote { .. }) => self.carry_out_vote(effect),
                 Effect::Save(saved) => self.save(&saved),
                 Effect::Measure(metric) => self.statsd.send(&metric),
                 Effect::Log { level, text } => log::log!(target: "lookout", level, "{text}"),
@@ -429,6 +455,7 @@ impl Daemon {
             &saved.memory,
             saved.round.as_deref(),
             self.boot_id.as_deref(),
+            format::votes_page(&self.lookout, self.io.now.mono),
         );
         let path = self.lookout.config().state_file.clone();
         let (key, op) = ("json_state_file_path", FileOp::Replace(content));
@@ -455,6 +482,9 @@ fn changes_status(effect: &Effect) -> bool {
         Effect::ProbeNode { .. }
         | Effect::ProbeObserver { .. }
         | Effect::PrepareFollow { .. }
+        | Effect::SendVote(_)
+        | Effect::AnswerVote { .. }
+        | Effect::SaveVote { .. }
         | Effect::Save(_)
         | Effect::Measure(_)
         | Effect::Log { .. } => false,

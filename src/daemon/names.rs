@@ -68,7 +68,10 @@ fn is_configured(config: &Config, name: &str) -> bool {
         Some(host)
     });
     let observers = config.observers.values().map(|url| &url.host);
-    let mut others = observers.chain(statsd).chain(syslog);
+    let clusters = config.voting.iter().flat_map(|it| it.clusters.values());
+    let voters = clusters.flat_map(|cluster| cluster.voters.values());
+    let voters = voters.map(|url| &url.host);
+    let mut others = observers.chain(voters).chain(statsd).chain(syslog);
     hosts.any(|host| {
         host.name == name || matches!(&host.address, HostAddress::Name(known) if known == name)
     }) || others.any(|host| host == name)

@@ -11,6 +11,7 @@ use mio::{Interest, Token};
 
 use super::registry::{Owner, Registry};
 use super::tls_files::TlsFileSet;
+use crate::config::ClusterName;
 use crate::sys::child::Reading;
 use crate::sys::forked::Worker;
 use crate::time::{Monotonic, Now, timestamp};
@@ -26,6 +27,8 @@ pub(super) enum ReadRequest {
     /// The alert files in this directory.
     Alerts(PathBuf),
     TlsFiles(TlsFileSet),
+    /// The vote file of this cluster.
+    VoteFile(ClusterName),
 }
 
 pub(super) type ReadResult = Result<Vec<u8>, String>;

@@ -7,7 +7,10 @@ use std::os::fd::{AsFd, AsRawFd};
 use mio::unix::SourceFd;
 use mio::{Interest, Token};
 
-use crate::config::{NodeName, ObserverName};
+use crate::config::{ClusterName, NodeName, ObserverName, VoterName};
+
+/// Which voter of which cluster.
+pub(super) type VoterAt = (ClusterName, VoterName);
 
 /// The component that handles the readiness of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,7 @@ pub(super) enum Owner {
     HttpClient,
     Node(NodeName),
     Observer(ObserverName),
+    Voter(VoterAt),
     /// The output of a command or helper.
     Child,
     /// The answer of a child that reads files.

@@ -1,6 +1,7 @@
 //! SIGHUP: a child process reads the configuration, the core gets it as an event, and then every
 //! component adopts it. One that cannot be used changes nothing.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,11 +113,17 @@ impl Daemon {
         self.io.trust = TrustCache::default();
         self.nodes.adopt(&config, &mut self.io);
         self.observers.adopt(&config, &mut self.io);
+        self.voters.adopt(&config, &mut self.io);
+        self.vote_files.adopt(&config, now.mono);
         let limits = DescriptorLimits::of(self.max_descriptors, &config);
         self.web.clients.max = limits.http_clients;
         self.io.children.max_open_outputs = limits.open_outputs;
-        self.files
-            .retain(|path| path == config.state_file || path.parent() == Some(&config.alert_dir));
+        let votes = config.voting.as_ref().map(|voting| &voting.directory);
+        self.files.retain(|path| {
+            let directory = path.parent();
+            let is_vote = directory.is_some() && directory == votes.map(PathBuf::as_path);
+            path == config.state_file || directory == Some(&config.alert_dir) || is_vote
+        });
         self.beside.alerts.adopt(&config.alert_dir);
         names::adopt(&config, &mut self.io);
         self.end_reload(replaced.again);

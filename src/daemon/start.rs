@@ -27,6 +27,7 @@ use super::service::Service;
 use super::shutdown::Shutdown;
 use super::tls_files::TlsFiles;
 use super::tls_settings::TrustCache;
+use super::vote_files::VoteFiles;
 use super::web::Web;
 use crate::config::{Config, Loaded};
 use crate::dns;
@@ -80,6 +81,7 @@ pub(super) fn start(config_path: &Path, config: Config, syslog: Syslog) -> Resul
         names: dns::Cache::default(),
         tls_files: TlsFiles::default(),
         trust: TrustCache::default(),
+        vote_lock: None,
         events: Vec::new(),
         metrics: Vec::new(),
         now: clock.now(),
@@ -95,6 +97,7 @@ pub(super) fn start(config_path: &Path, config: Config, syslog: Syslog) -> Resul
     let lookout = Lookout::new(Arc::new(config), &memory, now);
     let mut statsd = Statsd::default();
     statsd.adopt(lookout.config().statsd.as_ref(), now.mono);
+    let vote_files = VoteFiles::new(lookout.config());
     Ok(Daemon {
         service: Service::new(),
         statsd,
@@ -115,6 +118,8 @@ pub(super) fn start(config_path: &Path, config: Config, syslog: Syslog) -> Resul
         signals,
         nodes: Peers::default(),
         observers: Peers::default(),
+        voters: Peers::default(),
+        vote_files,
         previous_failover,
         files: FileWrites::default(),
         web,

@@ -13,11 +13,14 @@ use super::listening::Listening;
 use super::page;
 use super::pages::{Pages, Served};
 use super::registry::{Owner, READ_WRITE};
+use super::vote_server::VoteServer;
+use crate::format::{votes_json, votes_page};
 use crate::http::limits::{IDLE_DEADLINE, MAX_REQUEST_HEAD_BYTES, REQUEST_DEADLINE};
 use crate::http::{Answer, Exchange, Refusal, Reply, Request, Route, Step, write_continue};
 use crate::lookout::Event;
 use crate::net::{Link, Next};
 use crate::time::{Monotonic, Now};
+use crate::votes::{self, ExchangeId};
 
 pub(super) struct Web {
     pub(super) listening: Listening,
@@ -29,6 +32,7 @@ pub(super) struct Clients {
     /// Those over this number are disconnected as others come.
     pub(super) max: usize,
     clients: BTreeMap<Token, Client>,
+    votes: VoteServer,
 }
 
 struct Client {
@@ -38,6 +42,9 @@ struct Client {
     deadline: Monotonic,
 }
 
+/// What requests are answered from, beside the core.
+type Shown<'a> = (&'a mut Pages, &'a mut VoteServer);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Between two requests.
@@ -46,6 +53,8 @@ enum Phase {
     Reading,
     /// An answer is going out.
     Answering { keep_alive: bool },
+    /// The core has a request for our vote, and answers it later.
+    Waiting,
     /// The last answer is out; further input is discarded, so that the client can read the answer.
     Lingering,
 }
@@ -58,6 +67,7 @@ impl Web {
                 pages: Pages::default(),
                 max: max_clients,
                 clients: BTreeMap::new(),
+                votes: VoteServer::default(),
             },
         }
     }
@@ -98,9 +108,32 @@ impl Clients {
     }
 
     pub(super) fn ready(&mut self, token: Token, served: Served<'_>, io: &mut Io) {
-        let (client, pages) = (self.clients.get_mut(&token), &mut self.pages);
-        if client.is_some_and(|client| !client.go_on(token, served, pages, io)) {
+        let Self {
+            clients,
+            pages,
+            votes,
+            ..
+        } = self;
+        let client = clients.get_mut(&token);
+        if client.is_some_and(|client| !client.go_on(token, served, (pages, votes), io)) {
             self.drop_client(token, io);
+        }
+    }
+
+    /// The core has decided on a request for our vote.
+    pub(super) fn answer_vote(
+        &mut self,
+        id: ExchangeId,
+        answer: &votes::Answer,
+        served: Served<'_>,
+        io: &mut Io,
+    ) {
+        let Some((token, reply, answer)) = self.votes.answer(id, answer) else {
+            return;
+        };
+        if let Some(client) = self.clients.get_mut(&token) {
+            client.answer(answer, reply, io.now);
+            self.ready(token, served, io);
         }
     }
 
@@ -116,7 +149,8 @@ impl Clients {
                 client.answer(Answer::refused(Refusal::TimedOut), Reply::CLOSE, now);
                 client.deadline = now.mono + LINGER;
             }
-            if !is_reading || !client.go_on(*token, served, &mut self.pages, io) {
+            let shown = (&mut self.pages, &mut self.votes);
+            if !is_reading || !client.go_on(*token, served, shown, io) {
                 closed.push(*token);
             }
         }
@@ -130,8 +164,9 @@ impl Clients {
     /// proper request gets through a crowd of idle clients.
     fn make_room(&mut self, io: &mut Io) -> bool {
         let clients = self.clients.iter();
-        let waiting =
-            clients.filter(|(_, client)| !matches!(client.phase, Phase::Answering { .. }));
+        let waiting = clients.filter(|(_, client)| {
+            !matches!(client.phase, Phase::Answering { .. } | Phase::Waiting)
+        });
         let first = waiting.min_by_key(|(_, client)| client.deadline);
         let Some(token) = first.map(|(token, _)| *token) else {
             return false;
@@ -143,6 +178,7 @@ impl Clients {
     fn drop_client(&mut self, token: Token, io: &mut Io) {
         if let Some(client) = self.clients.remove(&token) {
             io.registry.forget(&client.link, token);
+            self.votes.forget(token);
         }
     }
 }
@@ -150,10 +186,11 @@ impl Clients {
 impl Client {
     /// Moves bytes, takes requests and answers them, until there is nothing to do without waiting.
     /// False: the connection is over.
-    fn go_on(&mut self, token: Token, served: Served<'_>, pages: &mut Pages, io: &mut Io) -> bool {
+    fn go_on(&mut self, token: Token, served: Served<'_>, shown: Shown<'_>, io: &mut Io) -> bool {
+        let (pages, votes) = shown;
         for _ in 0..STEPS_PER_TURN {
             let pumped = self.link.pump();
-            let took_request = self.take_requests(served, pages, io);
+            let took_request = self.take_requests(token, served, (pages, votes), io);
             let moved = pumped.read > 0 || pumped.written > 0 || took_request;
             match pumped.next {
                 Next::Failed(_) => return false,
@@ -175,7 +212,16 @@ impl Client {
     }
 
     /// Takes the next request if the last answer is out. True if one was taken, or another can be.
-    fn take_requests(&mut self, served: Served<'_>, pages: &mut Pages, io: &mut Io) -> bool {
+    fn take_requests(
+        &mut self,
+        token: Token,
+        served: Served<'_>,
+        shown: Shown<'_>,
+        io: &mut Io,
+    ) -> bool {
+        if self.phase == Phase::Waiting {
+            return false;
+        }
         if let Phase::Answering { keep_alive } = self.phase {
             if !self.is_sent() {
                 return false;
@@ -192,7 +238,7 @@ impl Client {
                 true
             }
             Step::Request(request) => {
-                self.serve(request, served, pages, io);
+                self.serve(token, request, served, shown, io);
                 true
             }
             Step::Refused(refusal) => {
@@ -220,8 +266,16 @@ impl Client {
         }
     }
 
-    fn serve(&mut self, request: Request, served: Served<'_>, pages: &mut Pages, io: &mut Io) {
+    fn serve(
+        &mut self,
+        token: Token,
+        request: Request,
+        served: Served<'_>,
+        (pages, votes): Shown<'_>,
+        io: &mut Io,
+    ) {
         let Served { lookout, .. } = served;
+        let votes_here = lookout.config().voting.is_some();
         let answer = match request.route {
             Route::State => Answer::json(pages.state(lookout, io.now.mono)),
             Route::Decisions => Answer::json(pages.decisions(lookout.rounds(), io.now.mono)),
@@ -229,6 +283,25 @@ impl Client {
             Route::LagHistory => Answer::json(pages.lag_history()),
             Route::Metrics => Answer::metrics(pages.metrics(served, io.now)),
             Route::Page => page::answer(),
+            Route::Votes | Route::Vote(_) | Route::VotesNotAllowed { .. } if !votes_here => {
+                Answer::not_found()
+            }
+            Route::Votes => {
+                let page = votes_page(lookout, io.now.mono).unwrap_or_default();
+                Answer::json(votes_json(&page).into())
+            }
+            Route::Vote(post) => {
+                let from = (token, request.reply);
+                match votes.receive(&post, from, lookout.config(), io) {
+                    Some(answer) => answer,
+                    None => {
+                        self.phase = Phase::Waiting;
+                        self.deadline = io.now.mono + REQUEST_DEADLINE;
+                        return;
+                    }
+                }
+            }
+            Route::VotesNotAllowed { allow } => Answer::not_allowed(allow),
             Route::Check => {
                 io.events.push(Event::CheckRequested);
                 Answer::no_content()

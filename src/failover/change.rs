@@ -113,7 +113,16 @@ fn by_blocker(snapshot: &Snapshot<'_>, blocker: &Blocker, votes: &Votes) -> Vec<
     match blocker {
         Blocker::NodesJustChanged { .. }
         | Blocker::PreviousCommand { .. }
-        | Blocker::TriedJustNow { .. } => Vec::new(),
+        | Blocker::TriedJustNow { .. }
+        | Blocker::VotesRefused { .. }
+        | Blocker::SteppedAside { .. } => Vec::new(),
+        Blocker::AskingVotes { tally } => {
+            let missing: Vec<_> = tally.missing.keys().collect();
+            vec![format!("votes required from: {}", Names(&missing))]
+        }
+        Blocker::NoVoteFile { .. } => {
+            vec!["pglookout votes init, or repair the vote file".to_owned()]
+        }
         Blocker::PrimaryConnected { primary, .. } => vec![unreached(primary)],
         Blocker::RecentEvidence { evidence, .. } => match (evidence.kind, &evidence.node) {
             (EvidenceKind::Refused, Some(node)) => vec![

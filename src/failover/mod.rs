@@ -30,6 +30,7 @@ pub use verdict::{Blocker, Cause, Decision, Verdict, Wait};
 use crate::cluster::{ClusterState, NodeMap, NodeState, PauseMark, Reached};
 use crate::config::{Config, NodeName};
 use crate::time::Monotonic;
+use crate::votes::Standing;
 
 /// Everything a decision looks at.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +73,8 @@ pub struct Snapshot<'a> {
     pub tried_until: Option<Monotonic>,
     /// The failover command ended with 0, and no later poll of our own node has come back.
     pub unsettled: bool,
+    /// Where voters elect: may this daemon ask them.
+    pub election: Option<Standing<'a>>,
     /// The time of the decision.
     pub now: Monotonic,
 }
@@ -322,14 +325,34 @@ impl Snapshot<'_> {
         let blockers = [
             self.maintenance
                 .then(|| Blocker::Maintenance { file: file() }),
-            (!quorum.is_met()).then_some(Blocker::NoQuorum { quorum }),
+            (!self.is_quorum_met(&quorum)).then_some(Blocker::NoQuorum { quorum }),
             self.promoting.then_some(Blocker::PromotionRunning),
             to_come(self.held_off_until).map(|until| Blocker::PreviousCommand { until }),
             self.unsettled.then_some(Blocker::OwnNodeNotPolledSince),
             to_come(self.tried_until).map(|until| Blocker::TriedJustNow { until }),
             self.other_promotes(),
+            self.election.and_then(Blocker::of_election),
         ];
         blockers.into_iter().flatten()
+    }
+
+    /// Where voters elect, a majority of them is asked in its place.
+    fn is_quorum_met(&self, quorum: &Quorum) -> bool {
+        self.election.is_some() || quorum.is_met()
+    }
+
+    /// What speaks against running the command after this daemon was elected, which takes a moment.
+    pub fn forbids_elected(&self) -> Option<Blocker> {
+        let file = || self.config.maintenance_mode_file.clone();
+        let maintenance = || {
+            self.maintenance
+                .then(|| Blocker::Maintenance { file: file() })
+        };
+        let running = || self.promoting.then_some(Blocker::PromotionRunning);
+        self.connected_primary()
+            .or_else(|| self.paused())
+            .or_else(maintenance)
+            .or_else(running)
     }
 
     fn own_candidate(&self, contenders: &[Contender]) -> Option<Candidate> {

@@ -51,6 +51,7 @@ pub(super) fn at<T>(
         held_off_until: time("held@"),
         tried_until: time("tried@"),
         unsettled: words.contains(&"unsettled"),
+        election: None,
         now,
     })
 }

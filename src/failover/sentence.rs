@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Blocker, Cause, Contender, Evidence, LookAgain, NoVote, Place, Verdict, Voter, Wait};
 use crate::cluster::EvidenceKind;
 use crate::config::{NodeName, ObserverName};
+use crate::votes::MAX_DEFERRALS;
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,7 +204,31 @@ impl fmt::Display for Blocker {
             Self::TriedJustNow { .. } => {
                 f.write_str("failover_command was tried, and the next attempt is not due yet")
             }
+            Self::AskingVotes { .. }
+            | Self::VotesRefused { .. }
+            | Self::SteppedAside { .. }
+            | Self::NoVoteFile { .. } => fmt_election(self, f),
         }
+    }
+}
+
+fn fmt_election(blocker: &Blocker, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match blocker {
+        Blocker::AskingVotes { tally } => write!(f, "asking for votes: {tally}"),
+        Blocker::VotesRefused {
+            tally, deferrals, ..
+        } => {
+            write!(f, "not elected: {tally}")?;
+            match deferrals {
+                0 => Ok(()),
+                count => write!(
+                    f,
+                    " ({count} of {MAX_DEFERRALS} times another standby goes first)"
+                ),
+            }
+        }
+        Blocker::NoVoteFile { reason } => write!(f, "no usable vote file: {reason}"),
+        _ => f.write_str("others go first after attempts that failed"),
     }
 }
 

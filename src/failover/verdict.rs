@@ -8,6 +8,7 @@ use super::{Candidate, Evidence, LagReading, LookAgain, Quorum};
 use crate::cluster::{EvidenceKind, PauseMark, Witness};
 use crate::config::{NodeName, ObserverName};
 use crate::time::Monotonic;
+use crate::votes::{Standing, Tally};
 
 /// The outcome of one round.
 #[derive(Clone, Debug, PartialEq)]
@@ -242,6 +243,30 @@ pub enum Blocker {
         /// When that is due at the latest.
         until: Monotonic,
     },
+    /// Where voters elect: they are being asked.
+    AskingVotes {
+        /// How it stands.
+        tally: Tally,
+    },
+    /// They did not elect this daemon.
+    VotesRefused {
+        /// Who has granted, and who has not, and why.
+        tally: Tally,
+        /// How often a standby that is further went first.
+        deferrals: u8,
+        /// When they may be asked again.
+        until: Monotonic,
+    },
+    /// After a failed command, or several attempts that won nothing, others go first.
+    SteppedAside {
+        /// Until when.
+        until: Monotonic,
+    },
+    /// This daemon has no vote file that it can use, and cannot be elected.
+    NoVoteFile {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Decision {
@@ -358,6 +383,29 @@ impl Cause {
 }
 
 impl Blocker {
+    /// What keeps this daemon from asking for votes; `None`: nothing.
+    pub(super) fn of_election(standing: Standing<'_>) -> Option<Self> {
+        match standing {
+            Standing::Free => None,
+            Standing::NoRecord(reason) => Some(Self::NoVoteFile {
+                reason: reason.to_owned(),
+            }),
+            Standing::Asking(tally) => Some(Self::AskingVotes {
+                tally: tally.clone(),
+            }),
+            Standing::Refused {
+                tally,
+                until,
+                deferrals,
+            } => Some(Self::VotesRefused {
+                tally: tally.clone(),
+                deferrals,
+                until,
+            }),
+            Standing::SteppedAside { until } => Some(Self::SteppedAside { until }),
+        }
+    }
+
     fn subjects(&self) -> Vec<&str> {
         match self {
             Self::PrimaryConnected { primary, .. } => vec![primary.as_str()],
@@ -374,7 +422,11 @@ impl Blocker {
             | Self::PromotionRunning
             | Self::PreviousCommand { .. }
             | Self::OwnNodeNotPolledSince
-            | Self::TriedJustNow { .. } => Vec::new(),
+            | Self::TriedJustNow { .. }
+            | Self::AskingVotes { .. }
+            | Self::VotesRefused { .. }
+            | Self::SteppedAside { .. }
+            | Self::NoVoteFile { .. } => Vec::new(),
         }
     }
 
@@ -384,7 +436,9 @@ impl Blocker {
             Self::NodesJustChanged { until, .. }
             | Self::RecentEvidence { until, .. }
             | Self::PreviousCommand { until }
-            | Self::TriedJustNow { until } => Some(*until),
+            | Self::TriedJustNow { until }
+            | Self::VotesRefused { until, .. }
+            | Self::SteppedAside { until } => Some(*until),
             _ => None,
         }
     }
@@ -405,6 +459,10 @@ impl Blocker {
             Self::PreviousCommand { .. } => "previous_command",
             Self::OwnNodeNotPolledSince => "own_node_not_polled_since",
             Self::TriedJustNow { .. } => "tried_just_now",
+            Self::AskingVotes { .. } => "asking_votes",
+            Self::VotesRefused { .. } => "votes_refused",
+            Self::SteppedAside { .. } => "stepped_aside",
+            Self::NoVoteFile { .. } => "vote_file_unusable",
         }
     }
 }

@@ -10,7 +10,8 @@ use super::moment::{at, since};
 use super::node::Observed;
 use super::report::{ObserversReport, Report};
 use super::timeline::{CheckLine, Decided, Step, read_config};
-use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
+use super::vote_event;
+use crate::cluster::{ObserverReport, PauseMark, ProbeFailure, ProbeStep};
 use crate::config::{Config, NodeName};
 use crate::lookout::{
     CommandId, CommandOutcome, CommandPurpose, Event, FollowOutcome, PreviousCommand,
@@ -146,6 +147,12 @@ pub fn write_event(
 ) -> Option<Map<String, Value>> {
     let mut line = Map::new();
     match event {
+        Event::VoteFileRead { .. }
+        | Event::VoteRequested { .. }
+        | Event::VoteAnswered { .. }
+        | Event::VoteSaved { .. } => {
+            put_all(&mut line, Value::serialize, &vote_event::write(event)?)
+        }
         Event::ConfigLoaded(config) => put(&mut line, "config", &recording.config(config)),
         Event::NodeProbed { node, outcome, .. } => {
             put(&mut line, "node", node.as_str());
@@ -237,10 +244,7 @@ pub(super) fn read_step(
             failure: failure(line)?.unwrap_or_else(lost_for_no_known_reason),
         },
         "config" => Event::ConfigLoaded(Arc::new(read_config(value)?)),
-        "pause" => {
-            let mark = name()?.parse();
-            Event::PauseSet(mark.map_err(|cause| format!("{kind}: {cause}"))?)
-        }
+        "pause" => Event::PauseSet(pause(kind, name()?)?),
         "check_requested" => return mark(Step::Event(Event::CheckRequested)),
         "former_command_ended" => {
             let ended = Event::PreviousCommand(PreviousCommand::Ended);
@@ -265,12 +269,17 @@ pub(super) fn read_step(
         }
         "turn" => return mark(Step::Turn(decided(line)?)),
         "end" => return mark(Step::End),
-        _ => {
+        "check" => {
             let check = CheckLine::deserialize(value).map(Step::Check);
             return check.map_err(|cause| format!("check: {cause}"));
         }
+        _ => vote_event::read(kind, line)?,
     };
     Ok(Step::Event(event))
+}
+
+fn pause(kind: &str, mark: &str) -> Result<PauseMark, String> {
+    mark.parse().map_err(|cause| format!("{kind}: {cause}"))
 }
 
 /// The line of a turn that was given, and what was decided in it.

@@ -20,6 +20,10 @@ mod report;
 mod state_file;
 mod timeline;
 mod timeline_reader;
+mod vote_event;
+mod vote_file;
+mod vote_message;
+mod votes_page;
 
 pub use change::Change;
 pub use decision::{
@@ -33,3 +37,8 @@ pub use pause_file::{MAX_PAUSE_FILE_BYTES, PauseFile};
 pub use state_file::{MAX_STATE_FILE_BYTES, Origin, Recalled, StateFile, state_file};
 pub use timeline::{CheckLine, Clocks, Decided, Follow, Line, Step, Timeline, header};
 pub use timeline_reader::{FormatError, MAX_LINE_BYTES, Reader, read};
+pub use vote_file::{MAX_VOTE_FILE_BYTES, VoteFile};
+pub use vote_message::{
+    MAX_VOTE_MESSAGE_BYTES, read_vote_answer, read_vote_request, vote_answer, vote_request,
+};
+pub use votes_page::{ClusterVotes, PeerVotes, VotesPage, votes_json, votes_page};

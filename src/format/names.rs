@@ -19,6 +19,8 @@ pub fn alert_file(alert: Alert) -> &'static str {
         Alert::DivergedStandby => "diverged_standby",
         Alert::PrimaryFlapping => "primary_flapping",
         Alert::PrimaryNotWriting => "primary_not_writing",
+        Alert::VoteFileUnusable => "vote_file_unusable",
+        Alert::VotersDisagree => "voters_disagree",
     }
 }
 

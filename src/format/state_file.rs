@@ -13,6 +13,7 @@ use super::decision::Decision;
 use super::layout::indented;
 use super::memory::{Clocks, MemoryForm};
 use super::node::{Entry, Fields, entries};
+use super::votes_page::VotesPage;
 use crate::cluster::{ClusterState, ObservedNode, ObserverState, PauseMark};
 use crate::config::NodeName;
 use crate::lookout::{Contact, Memory, Round};
@@ -23,12 +24,13 @@ pub const MAX_STATE_FILE_BYTES: usize = 64 << 20;
 
 /// The state file's content, with what the `last` round came to. `boot_id` tells this boot of the
 /// machine from every other; without one, a later process cannot compare the monotonic times with
-/// its own.
+/// its own. `votes`: where this daemon votes.
 pub fn state_file(
     state: &ClusterState,
     memory: &Memory,
     last: Option<&Round>,
     boot_id: Option<&str>,
+    votes: Option<VotesPage>,
 ) -> Vec<u8> {
     let observers = state.observers.iter();
     let clocks = Clocks::Absolute { same_boot: true };
@@ -41,6 +43,7 @@ pub fn state_file(
         version: env!("CARGO_PKG_VERSION"),
         decision: last.map(Decision::from),
         memory: MemoryForm::of(memory, clocks, boot_id, false),
+        votes,
     })
 }
 
@@ -52,6 +55,8 @@ struct Written<'a> {
     version: &'static str,
     decision: Option<Decision>,
     memory: MemoryForm,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    votes: Option<VotesPage>,
 }
 
 #[derive(Serialize)]

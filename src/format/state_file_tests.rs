@@ -11,7 +11,7 @@ use crate::testing::mutations;
 use crate::time::Monotonic;
 
 fn written(mono: Option<Monotonic>) -> Vec<u8> {
-    state_file(&cluster(), &memory(mono), None, Some("b"))
+    state_file(&cluster(), &memory(mono), None, Some("b"), None)
 }
 
 fn read(bytes: &[u8], boot_id: Option<&str>) -> Result<Recalled, String> {
@@ -48,7 +48,13 @@ fn what_was_written_is_remembered() {
         remembered(None),
         Ok((memory(None), Origin::AnotherBoot, Vec::new()))
     );
-    let nothing = state_file(&ClusterState::default(), &Memory::default(), None, None);
+    let nothing = state_file(
+        &ClusterState::default(),
+        &Memory::default(),
+        None,
+        None,
+        None,
+    );
     assert_eq!(read(&nothing, None).unwrap().memory, Memory::default());
 }
 
@@ -58,7 +64,13 @@ fn a_restart_is_owed_until_the_machine_is_started() {
         restart_owed: true,
         ..Memory::default()
     };
-    let file = state_file(&ClusterState::default(), &owed, None, Some("this boot"));
+    let file = state_file(
+        &ClusterState::default(),
+        &owed,
+        None,
+        Some("this boot"),
+        None,
+    );
     let recalled = |boot| read(&file, boot).unwrap().memory.restart_owed;
     assert!(recalled(Some("this boot")));
     assert!(!recalled(Some("another boot")) && !recalled(None));
@@ -73,7 +85,7 @@ fn a_command_that_was_left_running_is_known_in_its_boot() {
     };
     let last = running.failover.as_mut().unwrap();
     (last.outcome, last.process) = (FailoverOutcome::Running, Some(process));
-    let file = state_file(&cluster(), &running, None, Some("this boot"));
+    let file = state_file(&cluster(), &running, None, Some("this boot"), None);
     let recalled = |boot| read(&file, boot).unwrap().memory.failover.unwrap().process;
     assert_eq!(recalled(Some("this boot")), Some(process));
     assert_eq!(
@@ -102,7 +114,7 @@ fn a_command_that_was_left_running_is_known_in_its_boot() {
 
 #[test]
 fn without_a_boot_id_no_monotonic_time_is_believed() {
-    let file = state_file(&cluster(), &memory(Some(mono(5))), None, None);
+    let file = state_file(&cluster(), &memory(Some(mono(5))), None, None, None);
     assert_eq!(read(&file, None).unwrap().memory, memory(None));
 }
 
@@ -278,6 +290,7 @@ fn keys_of_the_original_look_as_it_shows_them() {
         &memory(Some(mono(1))),
         None,
         Some("b"),
+        None,
     ))
     .unwrap();
     assert_eq!(

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::event::{OUTCOMES, read_step};
 use super::moment::time;
 use super::timeline::{Line, Timeline, read_config, read_memory};
+use super::vote_event;
 use crate::lookout::Memory;
 use crate::time::{Monotonic, Now, WallTime};
 
@@ -175,12 +176,13 @@ fn body_line(object: &Map<String, Value>, epoch: WallTime) -> Result<Line, Strin
         .and_then(Value::as_f64)
         .and_then(time)
         .ok_or("t: expected seconds, 0 or more")?;
-    let kinds: Vec<_> = KINDS
-        .iter()
+    let all = KINDS.iter().chain(&vote_event::KINDS);
+    let kinds: Vec<_> = all
+        .clone()
         .filter(|(kind, _)| object.contains_key(*kind))
         .collect();
     let Some((kind, others)) = kinds.first() else {
-        let kinds: Vec<_> = KINDS.iter().map(|(kind, _)| *kind).collect();
+        let kinds: Vec<_> = all.map(|(kind, _)| *kind).collect();
         return Err(
             match object.keys().find(|key| !FOR_ALL.contains(&key.as_str())) {
                 Some(key) => format!("unknown key {key:?}: expected one of {}", kinds.join(", ")),

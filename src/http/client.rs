@@ -6,7 +6,7 @@ use httparse::{EMPTY_HEADER, Header, Status};
 
 use super::body::{Body, BodyError};
 use super::date;
-use super::head::{Framing, FramingError, HeadScan, framing, keeps_alive, values};
+use super::head::{Framing, FramingError, HeadScan, framing, keeps_alive, mac, values};
 use super::limits::{
     MAX_HEADERS, MAX_INTERIM_RESPONSES, MAX_RESPONSE_BODY_BYTES, MAX_RESPONSE_HEAD_BYTES,
 };
@@ -18,6 +18,8 @@ use crate::time::WallTime;
 pub struct Response {
     /// The peer's wall clock when it answered: `Date`, to the microsecond if it is one of ours.
     pub date: WallTime,
+    /// Its authentication code, if it has one.
+    pub mac: Option<[u8; 32]>,
     /// The content, without its framing.
     pub body: Vec<u8>,
     /// Another request may be sent on the connection.
@@ -178,6 +180,7 @@ fn parse(head: &[u8]) -> Result<Parsed, ProbeFailure> {
     };
     let response = Response {
         date: sole_date(parsed.headers)?,
+        mac: mac(parsed.headers),
         body: Vec::new(),
         keep_alive,
     };

@@ -1,6 +1,8 @@
-//! The client's side of a request: one GET as bytes.
+//! The client's side of a request: a GET, or a vote, as bytes.
 
 use bytes::BytesMut;
+
+use super::head::{MAC_FIELD, mac_text};
 
 /// Appends a GET of `/state.json` below `path` (empty, or with a leading and without a trailing
 /// slash) to `output`. `host` is a name or a literal address without brackets, `port` is given
@@ -11,6 +13,29 @@ pub fn write_request(host: &str, port: Option<u16>, path: &str, output: &mut Byt
 
 /// Appends a GET of `target` to `output`.
 pub fn write_get(host: &str, port: Option<u16>, target: &str, output: &mut BytesMut) {
+    output.extend_from_slice(head("GET", host, port, target).as_bytes());
+    output.extend_from_slice(b"\r\n");
+}
+
+/// Appends a POST of `body` to `/vote` below `path` with its authentication code to `output`.
+pub fn write_vote(
+    (host, port, path): (&str, Option<u16>, &str),
+    mac: &[u8; 32],
+    body: &[u8],
+    output: &mut BytesMut,
+) {
+    let (mac, length) = (mac_text(mac), body.len());
+    let head = head("POST", host, port, &format!("{path}/vote"));
+    let fields = format!(
+        "Content-Type: application/json\r\nContent-Length: {length}\r\n{MAC_FIELD}: {mac}\r\n\r\n"
+    );
+    output.extend_from_slice(head.as_bytes());
+    output.extend_from_slice(fields.as_bytes());
+    output.extend_from_slice(body);
+}
+
+/// All but the fields of the body, and the empty line.
+fn head(method: &str, host: &str, port: Option<u16>, target: &str) -> String {
     let target = percent_encoded(target);
     // A zone means something on this machine only (RFC 9110, section 7.2, wants the URI's host; RFC
     // 6874, section 4).
@@ -24,11 +49,10 @@ pub fn write_get(host: &str, port: Option<u16>, target: &str, output: &mut Bytes
         percent_encoded(host)
     };
     let port = port.map_or_else(String::new, |port| format!(":{port}"));
-    let head = format!(
-        "GET {target} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: pglookout\r\nAccept: application/json\r\n\
-         Connection: keep-alive\r\n\r\n"
-    );
-    output.extend_from_slice(head.as_bytes());
+    format!(
+        "{method} {target} HTTP/1.1\r\nHost: {host}{port}\r\nUser-Agent: pglookout\r\nAccept: application/json\r\n\
+         Connection: keep-alive\r\n"
+    )
 }
 
 /// Percent-encodes whatever would end a word of the request line or of a header field.

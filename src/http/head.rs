@@ -141,6 +141,41 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     )
 }
 
+/// The authentication code of a message: 64 hexadecimal digits in lower case.
+pub(super) fn mac(headers: &[Header<'_>]) -> Option<[u8; 32]> {
+    let mut fields = values(headers, MAC_FIELD);
+    let (digits, None) = (fields.next()?, fields.next()) else {
+        return None;
+    };
+    let mut mac = [0; 32];
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return None;
+    };
+    if pairs.len() != mac.len() {
+        return None;
+    }
+    for (byte, [high, low]) in mac.iter_mut().zip(pairs) {
+        *byte = (hex_digit(*high)? << 4) | hex_digit(*low)?;
+    }
+    Some(mac)
+}
+
+/// The same as the text of a field.
+pub(super) fn mac_text(mac: &[u8; 32]) -> String {
+    mac.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// The header field with the authentication code of a vote.
+pub(super) const MAC_FIELD: &str = "Pglookout-Mac";
+
 #[cfg(test)]
 mod tests {
     use super::*;

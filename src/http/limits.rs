@@ -11,6 +11,8 @@ pub(super) const MAX_TARGET_BYTES: usize = 2 << 10;
 pub(super) const MAX_HEADERS: usize = 64;
 /// Bytes of a request's body that are read and thrown away, so that the connection can go on.
 pub(super) const MAX_REQUEST_BODY_BYTES: u64 = 64 << 10;
+/// Bytes of the body of a request for a vote.
+pub(super) const MAX_VOTE_BODY_BYTES: u64 = 2 << 10;
 /// Bytes of a response's status line and header fields together.
 pub const MAX_RESPONSE_HEAD_BYTES: usize = 16 << 10;
 /// Bytes of an observer's response body.

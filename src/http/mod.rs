@@ -13,8 +13,8 @@ mod response;
 mod server;
 
 pub use client::{Response, ResponseReader};
-pub use get::{write_get, write_request};
+pub use get::{write_get, write_request, write_vote};
 pub use health_check::{HealthCheck, Purpose};
-pub use request::{Refusal, Reply, Request, Route};
+pub use request::{Refusal, Reply, Request, Route, VotePost};
 pub use response::{Answer, write_continue};
 pub use server::{Exchange, Step};

@@ -4,9 +4,9 @@
 use httparse::{EMPTY_HEADER, Status};
 
 use super::body::{Body, BodyError};
-use super::head::{Framing, FramingError, framing, keeps_alive, values};
+use super::head::{Framing, FramingError, framing, keeps_alive, mac, values};
 use super::health_check::{self, HealthCheck};
-use super::limits::{MAX_HEADERS, MAX_REQUEST_BODY_BYTES, MAX_TARGET_BYTES};
+use super::limits::{MAX_HEADERS, MAX_REQUEST_BODY_BYTES, MAX_TARGET_BYTES, MAX_VOTE_BODY_BYTES};
 
 /// A complete request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,15 @@ pub enum Route {
     Page,
     /// `POST /check`: poll and decide now.
     Check,
+    /// `GET` or `HEAD` of `/votes.json`.
+    Votes,
+    /// `POST /vote`.
+    Vote(VotePost),
+    /// `/votes.json` or `/vote` by a method that they do not have: 405 where there are votes.
+    VotesNotAllowed {
+        /// The methods that it has, for the `Allow` field.
+        allow: &'static str,
+    },
     /// `GET`, `HEAD` or `OPTIONS` of a path for load balancers.
     HealthCheck(HealthCheck),
     /// Parameters of such a path that are none: 400.
@@ -45,6 +54,15 @@ pub enum Route {
         /// The methods that it has, for the `Allow` field.
         allow: &'static str,
     },
+}
+
+/// A request for a vote, unread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VotePost {
+    /// Its authentication code; `None`: it has none, or more than one, or something else.
+    pub mac: Option<[u8; 32]>,
+    /// At most 2 KiB.
+    pub body: Vec<u8>,
 }
 
 /// How an answer has to be given.
@@ -108,11 +126,13 @@ pub(super) fn parse(head: &[u8]) -> Result<Head, Refusal> {
         return Err(Refusal::TargetTooLong);
     }
     check_host(parsed.headers, minor)?;
+    let is_vote = is_vote(method, target);
+    let limit = match is_vote {
+        true => MAX_VOTE_BODY_BYTES,
+        false => MAX_REQUEST_BODY_BYTES,
+    };
     let body = match framing(parsed.headers, minor) {
-        Ok(framing) => Body::new(
-            framing.unwrap_or(Framing::Length(0)),
-            MAX_REQUEST_BODY_BYTES,
-        )?,
+        Ok(framing) => Body::new(framing.unwrap_or(Framing::Length(0)), limit)?,
         Err(FramingError::Ambiguous(_)) => return Err(Refusal::Malformed),
         Err(FramingError::UnknownCoding) => return Err(Refusal::UnknownCoding),
     };
@@ -120,10 +140,14 @@ pub(super) fn parse(head: &[u8]) -> Result<Head, Refusal> {
         head_only: method == "HEAD",
         keep_alive: keeps_alive(parsed.headers, minor),
     };
-    let request = Request {
-        route: route(method, target)?,
-        reply,
+    let route = match is_vote {
+        true => Route::Vote(VotePost {
+            mac: mac(parsed.headers),
+            body: Vec::new(),
+        }),
+        false => route(method, target)?,
     };
+    let request = Request { route, reply };
     Ok(Head {
         request,
         body,
@@ -176,6 +200,9 @@ fn route(method: &str, target: &str) -> Result<Route, Refusal> {
         ("state.json" | "decisions.json" | "status.json" | "history.json" | "metrics" | "", _) => {
             Route::NotAllowed { allow: "GET, HEAD" }
         }
+        ("votes.json", "GET" | "HEAD") => Route::Votes,
+        ("votes.json", _) => Route::VotesNotAllowed { allow: "GET, HEAD" },
+        (VOTE_PATH, _) => Route::VotesNotAllowed { allow: "POST" },
         ("check", "POST") => Route::Check,
         ("check", _) => Route::NotAllowed { allow: "POST" },
         _ => match (health_check::purpose(path), method) {
@@ -190,6 +217,13 @@ fn route(method: &str, target: &str) -> Result<Route, Refusal> {
         },
     })
 }
+
+fn is_vote(method: &str, target: &str) -> bool {
+    let path = path_and_query(target).map_or("", |(path, _)| path);
+    method == "POST" && path == VOTE_PATH
+}
+
+const VOTE_PATH: &str = "vote";
 
 /// The path without the slashes in front, of which the original takes any number, and the query; from
 /// the origin or the absolute form (RFC 9112, section 3.2).

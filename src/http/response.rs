@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::date;
+use super::head::{MAC_FIELD, mac_text};
 use super::request::{Refusal, Reply};
 use crate::time::WallTime;
 
@@ -15,6 +16,8 @@ pub struct Answer {
     allow: Option<&'static str>,
     /// `Content-Security-Policy`, of a document.
     policy: Option<&'static str>,
+    /// One more field: name and value.
+    field: Option<(&'static str, String)>,
 }
 
 impl Answer {
@@ -25,6 +28,23 @@ impl Answer {
             content: Some(("application/json", body)),
             allow: None,
             policy: None,
+            field: None,
+        }
+    }
+
+    /// 200 with the answer to a request for a vote, and its authentication code.
+    pub fn vote(body: Vec<u8>, mac: &[u8; 32]) -> Self {
+        Self {
+            field: Some((MAC_FIELD, mac_text(mac))),
+            ..Self::json(body.into())
+        }
+    }
+
+    /// 401: a request for a vote whose authentication code is not of its body and our secret.
+    pub fn unauthorized() -> Self {
+        Self {
+            field: Some(("WWW-Authenticate", MAC_FIELD.to_owned())),
+            ..Self::sentence("401 Unauthorized")
         }
     }
 
@@ -69,6 +89,7 @@ impl Answer {
             content: None,
             allow: None,
             policy: None,
+            field: None,
         }
     }
 
@@ -108,6 +129,9 @@ impl Answer {
         if let Some(allow) = self.allow {
             head += &format!("Allow: {allow}\r\n");
         }
+        if let Some((name, value)) = &self.field {
+            head += &format!("{name}: {value}\r\n");
+        }
         if let Some(policy) = self.policy {
             head += &format!(
                 "Content-Security-Policy: {policy}\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n"
@@ -133,6 +157,7 @@ impl Answer {
             content: Some(("text/plain", Bytes::from_static(status.as_bytes()))),
             allow: None,
             policy: None,
+            field: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use bytes::{Buf, BytesMut};
 use super::body::Body;
 use super::head::HeadScan;
 use super::limits::MAX_REQUEST_HEAD_BYTES;
-use super::request::{self, Refusal, Request};
+use super::request::{self, Refusal, Request, Route};
 
 /// The receiving side of one connection.
 #[derive(Debug, Default)]
@@ -101,8 +101,14 @@ fn read_head(mut scan: HeadScan, input: &mut BytesMut) -> (State, Step) {
     }
 }
 
-fn read_body(request: Request, mut body: Body, input: &mut BytesMut) -> (State, Step) {
-    match body.receive(input, |_content| ()) {
+fn read_body(mut request: Request, mut body: Body, input: &mut BytesMut) -> (State, Step) {
+    // Whatever else is posted is thrown away.
+    let keep = |content: &[u8]| {
+        if let Route::Vote(post) = &mut request.route {
+            post.body.extend_from_slice(content);
+        }
+    };
+    match body.receive(input, keep) {
         Err(error) => refused(error.into()),
         Ok(false) => (State::Body(request, body), Step::NeedMore),
         Ok(true) if request.reply.keep_alive => (State::default(), Step::Request(request)),
@@ -129,7 +135,7 @@ fn skip_empty_lines(input: &mut BytesMut) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::limits::{MAX_HEADERS, MAX_REQUEST_BODY_BYTES, MAX_TARGET_BYTES};
-    use super::super::{Reply, Route};
+    use super::super::{Reply, Route, VotePost};
     use super::*;
     use crate::testing::{deliveries, mutations};
 
@@ -159,7 +165,13 @@ mod tests {
             | Route::LagHistory
             | Route::Metrics
             | Route::Page
+            | Route::Votes
             | Route::HealthCheck(_) => "200",
+            Route::Vote(VotePost { mac, body }) => {
+                let mac = mac.map_or(0, |mac| mac[0]);
+                &format!("vote:{mac}:{}", body.len())
+            }
+            Route::VotesNotAllowed { allow } => &format!("405:{allow}"),
             Route::BadParameters => "400",
             Route::Check => "204",
             Route::NotFound => "404",
@@ -296,6 +308,40 @@ mod tests {
         check(&format!("\r\n{post}\r\n\n{one}{post}"), "204 200 204");
         check(&format!("GET / HTTP/1.0\r\n\r\n{one}"), "200-");
         check(&format!("GET / HTTP/1.1\r\n\r\n{one}"), "400-");
+    }
+
+    #[test]
+    fn votes_are_handed_on_with_their_code() {
+        let mac = format!("Pglookout-Mac: {};", "0a".repeat(32));
+        check(
+            &format!(
+                "POST /vote HTTP/1.1\r\nHost: h\r\n{}Content-Length: 3\r\n\r\nabc",
+                mac.replace(';', "\r\n")
+            ),
+            "vote:10:3",
+        );
+        check(
+            "POST /vote HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            "vote:0:3",
+        );
+        for fields in [
+            "",
+            "Pglookout-Mac: 0a;",
+            &mac.replace("0a", "0A"),
+            &mac.repeat(2),
+            &mac.replace("0a", "0g"),
+        ] {
+            asked("POST /vote HTTP/1.1", fields, "vote:0:0");
+        }
+        asked("POST /vote HTTP/1.1", "Content-Length: 2049;", "413-");
+        asked(
+            "POST /vote HTTP/1.1",
+            &format!("Content-Length: 0;{mac}"),
+            "vote:10:0",
+        );
+        asked("GET /vote HTTP/1.1", "", "405:POST");
+        asked("GET /votes.json HTTP/1.1", "", "200");
+        asked("POST /votes.json HTTP/1.1", "", "405:GET, HEAD");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::pause::Pause;
 use super::promotion::Promotion;
 use super::schedule::Schedule;
 use super::turn::Turn;
+use super::votes::{self, Votes};
 use super::watch::Watch;
 use super::{
     Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FailoverOutcome, Look, Memory, Round,
@@ -36,6 +37,7 @@ pub(super) struct Decisions {
     pub(super) isolation: Isolation,
     pub(super) watch: Watch,
     pub(super) rounds: Rounds,
+    pub(super) votes: Votes,
     log: DecisionLog,
 }
 
@@ -53,6 +55,7 @@ impl Decisions {
             isolation: Isolation::default(),
             watch: Watch::recall(memory),
             rounds: Rounds::default(),
+            votes: Votes::new(config),
             log: DecisionLog::new(),
         }
     }
@@ -145,6 +148,7 @@ impl Decisions {
                 self.outage.over(turn);
             } else {
                 let reason = format!("failover_command {outcome}");
+                self.votes.command_failed(config, turn.now.mono);
                 self.outage.undecided(&reason, &[], config, turn);
             }
         } else if !has_succeeded {
@@ -175,6 +179,7 @@ impl Decisions {
             let reason = self.reason_of_promotion();
             if map.sole_primary().is_some() {
                 self.promotion.outage_over(now);
+                self.votes.outage_over();
             }
             let is_paused = self.pause.active().is_some();
             self.isolation
@@ -190,6 +195,9 @@ impl Decisions {
         self.outage
             .follow(&map, &decision, &figures.changes, config, turn);
         self.report_if_passed_over(&decision.verdict, config, turn);
+        if votes::ends_attempt(&decision.verdict) {
+            self.votes.abandon(config, turn);
+        }
         let next = self.next_look(&decision.verdict, turn);
         let promotes = matches!(decision.verdict, Verdict::Promote { .. });
         // A decision on fresh facts is the regular one, continued: what it does besides is done.
@@ -213,8 +221,7 @@ impl Decisions {
             self.watch.follow(round, &self.facts.state, config, turn);
         }
         if promotes {
-            let primary = self.facts.remembered.clone();
-            self.promotion.start(primary, config, schedule, turn);
+            self.promote_or_ask(config, schedule, turn);
         }
         next
     }
@@ -324,7 +331,7 @@ impl Decisions {
         self.note(NodeMap::default(), decision, figures, turn);
     }
 
-    fn snapshot<'a>(
+    pub(super) fn snapshot<'a>(
         &'a self,
         map: &'a NodeMap,
         look: Look,
@@ -351,6 +358,7 @@ impl Decisions {
             held_off_until: self.promotion.held_off(now),
             tried_until: self.promotion.tried_until(),
             unsettled: self.promotion.is_unsettled(),
+            election: self.votes.standing(config, now),
             now,
         }
     }

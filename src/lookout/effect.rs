@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Memory, Metric, Repeated, Round};
-use crate::config::{CommandLine, Keywords, NodeName, ObserverName};
+use crate::config::{ClusterName, CommandLine, Keywords, NodeName, ObserverName};
+use crate::votes::{Answer, ExchangeId, Record, Request, SaveId};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +64,26 @@ pub enum Effect {
     /// reached, a node was lost or found, or the last one has become old. At most one a turn, and the
     /// last effect of it.
     Save(Arc<Saved>),
+    /// Ask this voter (the client of the voters); answered by `VoteAnswered`. What was asked of the
+    /// same voter before is given up.
+    SendVote(Request),
+    /// Answer this request for our vote (the web server).
+    AnswerVote {
+        /// Of `VoteRequested`.
+        id: ExchangeId,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Write the vote file (the loop); answered by `VoteSaved`, also each time that it fails, until it
+    /// has happened.
+    SaveVote {
+        /// Of which cluster.
+        cluster: ClusterName,
+        /// The answers carry the same.
+        id: SaveId,
+        /// Its content.
+        record: Record,
+    },
     /// Send this measurement (the loop).
     Measure(Metric),
     /// Write this record to the log (the loop).
@@ -178,11 +199,15 @@ pub enum Alert {
     PrimaryFlapping,
     /// The primary answers, and its WAL does not grow any more.
     PrimaryNotWriting,
+    /// This daemon votes for nobody: its vote file cannot be used, or written.
+    VoteFileUnusable,
+    /// Voters have other lists of voters, or watch other servers.
+    VotersDisagree,
 }
 
 impl Alert {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::AuthenticationError,
         Self::MultiplePrimaries,
         Self::ReplicationDelay,
@@ -193,5 +218,7 @@ impl Alert {
         Self::DivergedStandby,
         Self::PrimaryFlapping,
         Self::PrimaryNotWriting,
+        Self::VoteFileUnusable,
+        Self::VotersDisagree,
     ];
 }

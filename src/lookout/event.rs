@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{CommandId, Look, ProbeId, Process};
 use crate::cluster::{NodeReport, ObserverReport, PauseMark, ProbeFailure};
-use crate::config::{Config, NodeName, ObserverName};
+use crate::config::{ClusterName, Config, NodeName, ObserverName, VoterName};
+use crate::votes::{Answer, ExchangeId, Kind, Nonce, Record, Request, SaveId};
 
 /// A fact from outside. An answer names what it answers by id; one that is no longer wanted is
 /// dropped by that id.
@@ -69,6 +70,47 @@ pub enum Event {
     /// [`Effect::PrepareFollow`](super::Effect::PrepareFollow) asked for has ended (sent by the
     /// loop).
     FollowPrepared(FollowOutcome),
+    /// A vote file was read, at the start or because a configuration names another one (sent by the
+    /// loop).
+    VoteFileRead {
+        /// Of which cluster.
+        cluster: ClusterName,
+        /// Its content, or why it cannot be used.
+        found: Result<Record, String>,
+        /// Random bits.
+        seed: u128,
+    },
+    /// Another daemon asks for our vote. It has proved that it knows the secret, and that the request
+    /// is new (sent by the web server); answered by
+    /// [`Effect::AnswerVote`](super::Effect::AnswerVote).
+    VoteRequested {
+        /// The answer carries the same.
+        id: ExchangeId,
+        /// What it asks for.
+        request: Request,
+    },
+    /// A request that [`Effect::SendVote`](super::Effect::SendVote) asked for has ended (sent by the
+    /// client of the voters).
+    VoteAnswered {
+        /// Of which cluster.
+        cluster: ClusterName,
+        /// Who was asked.
+        voter: VoterName,
+        /// Which attempt it was for, and what was asked.
+        of: (Nonce, Kind),
+        /// The answer, or why there is none.
+        outcome: Result<Answer, String>,
+    },
+    /// A write that [`Effect::SaveVote`](super::Effect::SaveVote) asked for has come back. One that has
+    /// failed is repeated (sent by the loop).
+    VoteSaved {
+        /// Of which cluster.
+        cluster: ClusterName,
+        /// The request that this answers.
+        id: SaveId,
+        /// It has happened.
+        done: bool,
+    },
     /// This process is about to end (SIGTERM; sent by the loop): from now on nothing is decided, and
     /// only the ends of commands still count.
     Stopping,

@@ -292,8 +292,12 @@ fn level(verdict: &Verdict) -> log::Level {
             | Blocker::AllStepAside { .. }
             | Blocker::Paused { .. }
             | Blocker::Maintenance { .. }
+            | Blocker::VotesRefused { .. }
+            | Blocker::SteppedAside { .. }
+            | Blocker::NoVoteFile { .. }
             | Blocker::NoQuorum { .. } => log::Level::Warn,
-            Blocker::NodesJustChanged { .. }
+            Blocker::AskingVotes { .. }
+            | Blocker::NodesJustChanged { .. }
             | Blocker::PrimaryConnected { .. }
             | Blocker::RecentEvidence { .. }
             | Blocker::OtherPromotes { .. }

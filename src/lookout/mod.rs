@@ -8,6 +8,7 @@
 mod check;
 mod decisions;
 mod effect;
+mod elections;
 mod event;
 mod facts;
 mod follow;
@@ -26,6 +27,7 @@ mod saving;
 mod schedule;
 mod turn;
 mod views;
+mod votes;
 mod watch;
 #[cfg(test)]
 mod world;
@@ -206,7 +208,11 @@ impl Lookout {
             } => self.schedule.awaits_observer(observer, *probe),
             Event::NodeLost { node, .. } => self.config.nodes.contains_key(node),
             Event::CommandExited { .. } => return true,
+            Event::VoteSaved { .. } => return true,
             Event::ConfigLoaded(_)
+            | Event::VoteFileRead { .. }
+            | Event::VoteRequested { .. }
+            | Event::VoteAnswered { .. }
             | Event::CheckRequested
             | Event::PauseSet(_)
             | Event::CommandStarted { .. }
@@ -227,6 +233,7 @@ impl Lookout {
             self.checks.next_deadline(&self.schedule, with_observers),
             self.schedule.next_probe(with_observers),
             self.health.next_deadline(&self.config),
+            self.decisions.votes.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -289,6 +296,10 @@ impl Lookout {
                     turn,
                 );
             }
+            event @ (Event::VoteFileRead { .. }
+            | Event::VoteRequested { .. }
+            | Event::VoteAnswered { .. }
+            | Event::VoteSaved { .. }) => self.decisions.vote_event(event, config, schedule, turn),
             Event::Stopping => (self.stopping, turn.save) = (true, true),
             Event::ConfigLoaded(config) => self.reload(config, turn),
             // Taken by whoever gives turns.
@@ -299,6 +310,7 @@ impl Lookout {
     fn reload(&mut self, config: Arc<Config>, turn: &mut Turn<'_>) {
         let now = turn.now.mono;
         self.decisions.facts.adopt(&self.config, &config, now);
+        self.decisions.votes.adopt(&config);
         self.failures.adopt(&config);
         self.presence.adopt(&config);
         self.schedule.drop_readdressed(&self.config, &config);
@@ -387,6 +399,8 @@ impl Lookout {
 
     /// Everything whose time has come: probes, a finished or overdue check, a decision.
     fn meet_deadlines(&mut self, turn: &mut Turn<'_>) {
+        self.decisions
+            .votes_due(&self.config, &mut self.schedule, turn);
         self.take_due_probes(turn);
         let (with_observers, now) = (self.polls_observers(), turn.now.mono);
         self.health
@@ -470,3 +484,5 @@ mod restart_tests;
 #[cfg(test)]
 #[path = "lookout_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod votes_tests;

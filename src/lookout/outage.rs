@@ -86,7 +86,11 @@ impl Outage {
         }
         if !matches!(verdict, Verdict::WantsFreshFacts { .. }) {
             self.steps_aside = match verdict {
-                Verdict::Hold(Blocker::NoQuorum { .. }) => Some(DaemonState::NoQuorum),
+                Verdict::Hold(
+                    Blocker::NoQuorum { .. }
+                    | Blocker::SteppedAside { .. }
+                    | Blocker::NoVoteFile { .. },
+                ) => Some(DaemonState::NoQuorum),
                 // Whoever does not know what makes it none would wait for it.
                 Verdict::OtherCandidate { own: None, .. } => Some(DaemonState::NoCandidate),
                 _ => None,

@@ -18,6 +18,8 @@ use crate::time::Monotonic;
 #[derive(Debug, Default)]
 pub(super) struct Promotion {
     running: Option<CommandId>,
+    /// The term in which this daemon was elected to run it.
+    term: Option<u64>,
     /// The command of the previous process runs, and news of it will come.
     previous_runs: bool,
     /// The command ended with 0; a poll of our own node that is this one or a later one ends the
@@ -174,10 +176,26 @@ impl Promotion {
         self.held_off_until = self.held_off_until.filter(|_| !is_primary);
     }
 
-    /// Rule 3h. `primary`: the one that is lost.
+    /// Would [`start`](Self::start) run the command.
+    pub(super) fn may_run(&self, config: &Config) -> bool {
+        config.failover_command.is_some() && !self.is_to_be_put_off()
+    }
+
+    fn is_to_be_put_off(&self) -> bool {
+        self.fruitless >= MAX_FRUITLESS && self.put_off_after != self.fruitless
+    }
+
+    /// The term in which this daemon was elected to run the command that it ran last.
+    pub(super) fn term(&self) -> Option<u64> {
+        self.term
+    }
+
+    /// Rule 3h. `primary`: the one that is lost. `term`: in which this daemon was elected, where
+    /// voters elect.
     pub(super) fn start(
         &mut self,
         primary: Option<NodeName>,
+        term: Option<u64>,
         config: &Config,
         schedule: &mut Schedule,
         turn: &mut Turn<'_>,
@@ -190,10 +208,11 @@ impl Promotion {
             self.failed("failover_command is empty", turn);
             return;
         };
-        if self.fruitless >= MAX_FRUITLESS && self.put_off_after != self.fruitless {
+        if self.is_to_be_put_off() {
             self.put_off(config, schedule, turn);
             return;
         }
+        self.term = term;
         self.running = Some(turn.run(CommandPurpose::Failover, command, config));
         // Every server is to show it at once.
         schedule.hurry_all(turn.now.mono);

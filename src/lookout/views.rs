@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Lookout, Memory, PrimaryChange, Round, Rounds, check};
+use super::{Event, Lookout, Memory, PrimaryChange, Round, Rounds, check};
 use crate::cluster::{ClusterState, DaemonState, NodeMap, PauseMark};
-use crate::config::{Config, NodeName};
+use crate::config::{ClusterName, Config, NodeName};
 use crate::failover::Prospect;
 use crate::time::{Monotonic, Now};
+use crate::votes::Member;
 
 impl Lookout {
     /// The facts per node and observer.
@@ -72,6 +73,29 @@ impl Lookout {
     /// The newest pause, or end of one, that is known here.
     pub fn pause(&self) -> PauseMark {
         self.decisions.pause.mark()
+    }
+
+    /// Each cluster in which this daemon votes, or why it cannot.
+    pub fn votes(&self) -> impl Iterator<Item = (&ClusterName, Result<&Member, &str>)> {
+        self.decisions.votes.all()
+    }
+
+    /// The records of its voters as events, with which another core would go on.
+    pub fn vote_files(&self) -> Vec<Event> {
+        let members = self
+            .votes()
+            .filter_map(|(name, member)| Some((name, member.ok()?)));
+        let read = members.map(|(name, member)| Event::VoteFileRead {
+            cluster: name.clone(),
+            found: Ok(member.voter().record().clone()),
+            seed: member.candidate().seed(),
+        });
+        read.collect()
+    }
+
+    /// The term in which this daemon was elected to run `failover_command`, where voters elect.
+    pub fn elected_term(&self) -> Option<u64> {
+        self.decisions.promotion.term()
     }
 
     /// Is a failover command running that this process has begun.

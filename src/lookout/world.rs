@@ -438,6 +438,8 @@ impl World {
                 format::metric_line(&metric, &BTreeMap::new())
             )),
             Effect::Log { text, .. } => self.note(&format!("log {text}")),
+            // Nobody votes in these worlds.
+            Effect::SendVote(_) | Effect::AnswerVote { .. } | Effect::SaveVote { .. } => {}
         }
     }
 

@@ -99,11 +99,20 @@ impl DecisionLine {
             }
             // Alerts that no decision makes.
             Effect::RaiseAlert {
-                alert: Alert::DivergedStandby | Alert::PrimaryFlapping | Alert::PrimaryNotWriting,
+                alert:
+                    Alert::DivergedStandby
+                    | Alert::PrimaryFlapping
+                    | Alert::PrimaryNotWriting
+                    | Alert::VoteFileUnusable
+                    | Alert::VotersDisagree,
                 ..
             }
             | Effect::ClearAlert(
-                Alert::DivergedStandby | Alert::PrimaryFlapping | Alert::PrimaryNotWriting,
+                Alert::DivergedStandby
+                | Alert::PrimaryFlapping
+                | Alert::PrimaryNotWriting
+                | Alert::VoteFileUnusable
+                | Alert::VotersDisagree,
             ) => {}
             Effect::RaiseAlert { alert, .. } => {
                 self.alerts_raised.insert(alert_file(*alert));
@@ -119,6 +128,9 @@ impl DecisionLine {
             )
             | Effect::ProbeNode { .. }
             | Effect::ProbeObserver { .. }
+            | Effect::SendVote(_)
+            | Effect::AnswerVote { .. }
+            | Effect::SaveVote { .. }
             | Effect::Save(_)
             | Effect::Log { .. }
             | Effect::Decided { .. } => {}

@@ -299,6 +299,9 @@ fn answer(effect: &Effect, check: &CheckLine) -> Option<Event> {
         | Effect::ProbeObserver { .. }
         | Effect::RaiseAlert { .. }
         | Effect::ClearAlert(_)
+        | Effect::SendVote(_)
+        | Effect::AnswerVote { .. }
+        | Effect::SaveVote { .. }
         | Effect::Save(_)
         | Effect::Measure(_)
         | Effect::Log { .. }
@@ -322,6 +325,9 @@ fn report_news(effects: &[Effect], t: Duration, sink: &mut dyn FnMut(Report)) {
             | Effect::ProbeObserver { .. }
             | Effect::RunCommand { .. }
             | Effect::PrepareFollow { .. }
+            | Effect::SendVote(_)
+            | Effect::AnswerVote { .. }
+            | Effect::SaveVote { .. }
             | Effect::Save(_)
             | Effect::Measure(_)
             | Effect::Log { .. }

@@ -236,6 +236,9 @@ impl<'w> Trial<'w> {
             // Nothing in this world turns on alerts and log lines.
             Effect::RaiseAlert { .. }
             | Effect::ClearAlert(_)
+            | Effect::SendVote(_)
+            | Effect::AnswerVote { .. }
+            | Effect::SaveVote { .. }
             | Effect::Measure(_)
             | Effect::Log { .. }
             | Effect::Decided { .. } => {}

@@ -71,6 +71,12 @@ fn advice(alert: Alert) -> &'static str {
         Alert::PrimaryFlapping => {
             "look at the network and the load of the primary; ends when it has been reached for ten limits"
         }
+        Alert::VoteFileUnusable => {
+            "look at vote_directory, and at `pglookout votes`; a lost file is never replaced by an older one; ends when it is written"
+        }
+        Alert::VotersDisagree => {
+            "give all voters the same generation and voters; ends when they answer so"
+        }
         Alert::PrimaryNotWriting => {
             "look at the storage of the primary; ends when its WAL grows again"
         }

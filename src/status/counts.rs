@@ -88,6 +88,10 @@ impl Counts {
             Event::ConfigLoaded(config) => self.adopt(config),
             Event::NodeLost { .. }
             | Event::CheckRequested
+            | Event::VoteFileRead { .. }
+            | Event::VoteRequested { .. }
+            | Event::VoteAnswered { .. }
+            | Event::VoteSaved { .. }
             | Event::PauseSet(_)
             | Event::CommandStarted { .. }
             | Event::PreviousCommand(_)
@@ -122,6 +126,9 @@ impl Counts {
             Effect::PrepareFollow { .. }
             | Effect::RaiseAlert { .. }
             | Effect::ClearAlert(_)
+            | Effect::SendVote(_)
+            | Effect::AnswerVote { .. }
+            | Effect::SaveVote { .. }
             | Effect::Save(_)
             | Effect::Measure(_)
             | Effect::Log { .. } => {}

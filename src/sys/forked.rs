@@ -40,7 +40,7 @@ impl Worker {
     /// process.
     pub fn start(mut work: impl FnMut() -> Vec<u8>) -> io::Result<Self> {
         let (theirs, ours) = pipe2(OFlag::O_CLOEXEC)?;
-        let child = Forked::start(Some(&theirs), || {
+        let child = Forked::start(Some(theirs.as_fd()), || {
             set_pdeathsig(Signal::SIGKILL)?;
             // Whoever counts processes of our name counts one.
             set_name(c"pglookout-files")?;
@@ -140,13 +140,14 @@ pub enum FileOp {
 pub struct FileWriter(Forked);
 
 impl FileWriter {
-    /// Has `op` done with `path`. To be called by the only thread of a process.
-    pub fn start(path: &Path, op: &FileOp) -> io::Result<Self> {
+    /// Has `op` done with `path`. To be called by the only thread of a process. The child keeps `lock`
+    /// open until it has ended.
+    pub fn start(path: &Path, op: &FileOp, lock: Option<BorrowedFd<'_>>) -> io::Result<Self> {
         let work = || match op {
             FileOp::Replace(content) => files::replace(path, content),
             FileOp::Remove => files::remove(path),
         };
-        Forked::start(None, work).map(Self)
+        Forked::start(lock, work).map(Self)
     }
 
     /// The process id.
@@ -186,7 +187,10 @@ struct Forked {
 
 impl Forked {
     /// `input` becomes the child's standard input.
-    fn start(input: Option<&OwnedFd>, work: impl FnOnce() -> io::Result<()>) -> io::Result<Self> {
+    fn start(
+        input: Option<BorrowedFd<'_>>,
+        work: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<Self> {
         // Only our end may be non-blocking: the child waits until a long result is taken.
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
         let pipe = Receiver::from(ours);
@@ -195,18 +199,22 @@ impl Forked {
         // from here.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => Ok(Self { pid: child, pipe }),
-            ForkResult::Child => in_child(input.unwrap_or(&theirs), &theirs, work),
+            ForkResult::Child => in_child(input.unwrap_or(theirs.as_fd()), &theirs, work),
         }
     }
 }
 
 /// The child's whole life.
-fn in_child(input: &OwnedFd, pipe: &OwnedFd, work: impl FnOnce() -> io::Result<()>) -> ! {
+fn in_child(
+    input: BorrowedFd<'_>,
+    pipe: &OwnedFd,
+    work: impl FnOnce() -> io::Result<()>,
+) -> ! {
     // SAFETY: descriptors are only replaced and closed, and nothing of this process uses the others
     // any more: it ends below without dropping anything. The pipe takes the place of stderr as well,
     // so that even a panic is a reason that arrives.
     let done = unsafe {
-        for (standard, source) in [(0, input), (1, pipe), (2, pipe)] {
+        for (standard, source) in [(0, input), (1, pipe.as_fd()), (2, pipe.as_fd())] {
             libc::dup2(source.as_raw_fd(), standard);
         }
         close_above_stderr()
@@ -315,7 +323,7 @@ mod tests {
     }
 
     fn written(path: &Path, op: &FileOp) -> Result<(), String> {
-        let mut writer = FileWriter::start(path, op).unwrap();
+        let mut writer = FileWriter::start(path, op, None).unwrap();
         loop {
             if let Some(outcome) = writer.try_end() {
                 return outcome;

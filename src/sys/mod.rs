@@ -14,6 +14,7 @@ pub mod signals;
 pub mod socket;
 pub mod temporary;
 pub mod text;
+pub mod vote_directory;
 
 mod sink;
 mod syslog;

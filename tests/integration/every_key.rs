@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -127,6 +128,32 @@ fn watched(cluster: &Cluster, server: &str, more: &str) -> String {
     )
 }
 
+/// Votes on one daemon alone: nobody answers it, and it says so.
+fn voting(world: &mut World) {
+    let (secret, votes) = (world.path("secret"), world.path("votes"));
+    fs::write(&secret, "0123456789".repeat(4)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::create_dir(&votes).unwrap();
+    fs::set_permissions(&votes, fs::Permissions::from_mode(0o700)).unwrap();
+    let voters =
+        json!({"p": "http://127.0.0.1:1", "s1": "http://127.0.0.1:2", "s2": "http://127.0.0.1:3"});
+    let main = json!({"generation": 1, "voters": voters, "secret_file": secret, "dry": true});
+    let keys = json!({"voting": {"main": main}, "vote_directory": votes, "vote_timeout": 1, "lease_time": 5,
+        "election_stagger": 1, "step_aside_time": 9});
+    world.apply(keys.clone(), |world| {
+        let page = world.daemon().get("/votes.json").map(|answer| answer.body);
+        page.is_ok_and(|page| page.contains("main.votes"))
+    });
+    let none = keys.as_object().unwrap().keys();
+    let none = none.map(|key| (key.clone(), Value::Null));
+    world.apply(Value::Object(none.collect()), |world| {
+        world
+            .daemon()
+            .get("/votes.json")
+            .is_ok_and(|answer| answer.status == 404)
+    });
+}
+
 /// Nothing changes for a while.
 fn is_still<T: PartialEq>(of: impl Fn() -> T) -> bool {
     let before = of();
@@ -162,6 +189,7 @@ fn every_key_takes_effect_on_reload() {
     following(&mut world);
     lagging(&mut world);
     notified(&mut world);
+    voting(&mut world);
     deciding(&mut world);
     let keys = quoted("src/config/render.rs", "fn keys(", "\n}\n");
     let keys: BTreeSet<String> = keys.into_iter().collect();

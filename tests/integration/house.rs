@@ -20,16 +20,21 @@ use source::{Source, names, paths};
 
 /// Every room, in reading order, and the rooms above it that it may import. A room imports as
 /// little as it can; what is less than obvious has its reason.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("time", &[]),
     ("config", &[]),
     ("cluster", &["time", "config"]),
-    ("failover", &["time", "config", "cluster"]),
-    ("lookout", &["time", "config", "cluster", "failover"]),
+    // Who may be promoted in which term, by agreement of a majority.
+    ("votes", &["time", "config", "cluster"]),
+    ("failover", &["time", "config", "cluster", "votes"]),
+    (
+        "lookout",
+        &["time", "config", "cluster", "votes", "failover"],
+    ),
     // Facts, events and decisions are the core's; how they are written and read is here.
     (
         "format",
-        &["time", "config", "cluster", "failover", "lookout"],
+        &["time", "config", "cluster", "votes", "failover", "lookout"],
     ),
     (
         "replay",
@@ -58,8 +63,8 @@ const ROOMS: [(&str, &[&str]); 17] = [
     (
         "daemon",
         &[
-            "time", "config", "cluster", "failover", "lookout", "format", "status", "replay", "pg",
-            "http", "dns", "tls", "sys", "net",
+            "time", "config", "cluster", "votes", "failover", "lookout", "format", "status",
+            "replay", "pg", "http", "dns", "tls", "sys", "net",
         ],
     ),
     // `explain` asks a daemon for its decisions.
@@ -68,6 +73,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
         &[
             "time",
             "config",
+            "votes",
             "format",
             "status",
             "replay",
@@ -81,10 +87,11 @@ const ROOMS: [(&str, &[&str]); 17] = [
 ];
 
 /// Rooms of facts in and values out.
-const PURE: [&str; 13] = [
+const PURE: [&str; 14] = [
     "time",
     "config",
     "cluster",
+    "votes",
     "failover",
     "lookout",
     "format",

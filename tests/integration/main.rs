@@ -61,3 +61,4 @@ mod timelines;
 #[cfg(feature = "tls")]
 mod tls;
 mod versions;
+mod votes;

@@ -226,6 +226,7 @@ impl Enumeration {
             held_off_until: None,
             tried_until: None,
             unsettled: false,
+            election: None,
             now: mono(0),
         });
         let look = match decision.verdict {

@@ -140,6 +140,7 @@ impl Worlds {
             held_off_until: None,
             tried_until: None,
             unsettled: false,
+            election: None,
             now: mono(0),
         });
         matches!(decision.verdict, Verdict::Promote { .. })

@@ -1,12 +1,13 @@
 //! Probes: one connection to each peer, kept open, and an outcome for every probe. Deadlines, the next
 //! address and the events are the same for all peers; the protocols spoken with database nodes and
-//! with observers are two [`Conversation`]s.
+//! with observers are two [`Conversation`]s; the one with other voters is a third.
 
 mod node;
 mod observer;
 mod outbound;
 mod passwords;
 mod tls_negotiation;
+mod voter;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub(super) use node::NodeConversation;
 pub(super) use observer::ObserverConversation;
 use outbound::{Connection, Dial, Outbound};
+pub(super) use voter::VoterConversation;
 
 use super::io::Io;
 use crate::cluster::{ProbeFailure, ProbeStep};
@@ -47,9 +49,8 @@ impl<C: Conversation> Default for Peers<C> {
 impl<C: Conversation> Peers<C> {
     /// A connection is kept as long as its own settings are the same.
     pub(super) fn adopt(&mut self, config: &Config, io: &mut Io) {
-        let configured = C::configured(config);
         self.peers.retain(|name, peer| {
-            let is_kept = configured.get(name) == Some(peer.conversation.settings());
+            let is_kept = C::configured(config, name) == Some(peer.conversation.settings());
             if !is_kept {
                 peer.hang_up(io);
             }
@@ -66,17 +67,18 @@ impl<C: Conversation> Peers<C> {
         config: &Config,
         io: &mut Io,
     ) {
-        let Some(settings) = C::configured(config).get(name) else {
+        let Some(settings) = C::configured(config, name) else {
             return;
         };
         let peer = self
             .peers
             .entry(name.clone())
             .or_insert_with(|| Peer::new(name, settings));
+        let timeout = C::timeout(config);
         let probe = Probe {
             id,
-            deadline: io.now.mono + config.poll_timeout,
-            timeout: config.poll_timeout,
+            deadline: io.now.mono + timeout,
+            timeout,
         };
         peer.begin(request, probe, io);
         self.earliest = earlier(self.earliest, peer.next_deadline());
@@ -217,7 +219,7 @@ impl<C: Conversation> Peer<C> {
 
     fn answer(&mut self, outcome: Result<C::Report, ProbeFailure>, io: &mut Io) {
         let probe = self.probe.take().map(|probe| probe.id);
-        let event = C::event(self.name.clone(), probe, outcome);
+        let event = self.conversation.event(self.name.clone(), probe, outcome);
         io.events.extend(event);
     }
 
@@ -261,11 +263,16 @@ pub(in crate::daemon) trait Conversation: Sized {
     /// What a probe is made with.
     type Request;
 
-    fn configured(config: &Config) -> &BTreeMap<Self::Name, Self::Settings>;
+    fn configured<'a>(config: &'a Config, name: &Self::Name) -> Option<&'a Self::Settings>;
+    /// For a probe.
+    fn timeout(config: &Config) -> Duration {
+        config.poll_timeout
+    }
     fn new(name: &Self::Name, settings: &Self::Settings) -> (Self, Outbound);
     fn settings(&self) -> &Self::Settings;
     /// For the outcome of a probe, or for the end of an idle connection.
     fn event(
+        &mut self,
         name: Self::Name,
         probe: Option<ProbeId>,
         outcome: Result<Self::Report, ProbeFailure>,

@@ -41,8 +41,8 @@ impl Conversation for NodeConversation {
     /// The name of the session.
     type Request = Arc<str>;
 
-    fn configured(config: &Config) -> &BTreeMap<NodeName, ConnInfo> {
-        &config.nodes
+    fn configured<'a>(config: &'a Config, node: &NodeName) -> Option<&'a ConnInfo> {
+        config.nodes.get(node)
     }
 
     fn new(name: &NodeName, info: &ConnInfo) -> (Self, Outbound) {
@@ -75,6 +75,7 @@ impl Conversation for NodeConversation {
     }
 
     fn event(
+        &mut self,
         node: NodeName,
         probe: Option<ProbeId>,
         outcome: Result<NodeReport, ProbeFailure>,

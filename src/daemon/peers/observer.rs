@@ -1,7 +1,5 @@
 //! The conversation with an observer: one HTTP request for its state after the other.
 
-use std::collections::BTreeMap;
-
 use super::outbound::{Connection, Dial, Outbound, unreachable};
 use super::{Conversation, NextAction, Probe, Redial, tls_negotiation};
 use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
@@ -18,9 +16,15 @@ use crate::time::Monotonic;
 
 pub(in crate::daemon) struct ObserverConversation {
     url: ObserverUrl,
+    exchange: Exchange,
+}
+
+/// One request and its answer.
+#[derive(Default)]
+pub(super) struct Exchange {
     /// Of the answer; `None` until the request is sent.
     reader: Option<ResponseReader>,
-    /// The connection is an old one: if it ends before an answer begins, the observer has just closed
+    /// The connection is an old one: if it ends before an answer begins, the peer has just closed
     /// it because it was idle, and the request may be sent again over a new one.
     may_redial: bool,
 }
@@ -31,8 +35,8 @@ impl Conversation for ObserverConversation {
     type Report = ObserverReport;
     type Request = ();
 
-    fn configured(config: &Config) -> &BTreeMap<ObserverName, ObserverUrl> {
-        &config.observers
+    fn configured<'a>(config: &'a Config, name: &ObserverName) -> Option<&'a ObserverUrl> {
+        config.observers.get(name)
     }
 
     fn new(name: &ObserverName, url: &ObserverUrl) -> (Self, Outbound) {
@@ -43,8 +47,7 @@ impl Conversation for ObserverConversation {
         let outbound = Outbound::closed(Owner::Observer(name.clone()), INPUT_BYTES, keepalive);
         let conversation = Self {
             url: url.clone(),
-            reader: None,
-            may_redial: false,
+            exchange: Exchange::default(),
         };
         (conversation, outbound)
     }
@@ -54,6 +57,7 @@ impl Conversation for ObserverConversation {
     }
 
     fn event(
+        &mut self,
         observer: ObserverName,
         probe: Option<ProbeId>,
         outcome: Result<ObserverReport, ProbeFailure>,
@@ -66,11 +70,7 @@ impl Conversation for ObserverConversation {
     }
 
     fn dial(&self, deadline: Monotonic) -> Dial {
-        let host = &self.url.host;
-        let address = host
-            .parse()
-            .map_or_else(|_| HostAddress::Name(host.clone()), HostAddress::Ip);
-        Dial::new([(address, self.url.port)], None, deadline)
+        dial(&self.url, deadline)
     }
 
     fn begin(
@@ -80,9 +80,8 @@ impl Conversation for ObserverConversation {
         open: Option<&mut Connection>,
         _now: Monotonic,
     ) -> bool {
-        self.reader = None;
-        self.may_redial = open.is_some();
-        self.may_redial
+        self.exchange.begin(open.is_some());
+        open.is_some()
     }
 
     fn go_on(
@@ -100,10 +99,7 @@ impl Conversation for ObserverConversation {
                 outcome: read(&response),
                 keep_connection: response.keep_alive,
             },
-            Err(_) if self.may_redial => {
-                self.may_redial = false;
-                NextAction::Redial(Redial::FirstHost)
-            }
+            Err(_) if self.exchange.take_redial() => NextAction::Redial(Redial::FirstHost),
             Err(failure) => NextAction::Failed(failure),
         }
     }
@@ -113,7 +109,7 @@ impl Conversation for ObserverConversation {
     }
 
     fn reset(&mut self) {
-        self.reader = None;
+        self.exchange.begin(false);
     }
 }
 
@@ -123,13 +119,39 @@ impl ObserverConversation {
         open: &mut Connection,
         io: &mut Io,
     ) -> Result<Option<Response>, ProbeFailure> {
-        if self.reader.is_none() {
+        if !self.exchange.is_sent() {
             if self.url.encrypted && !encrypted(&self.url, open, io)? {
                 return Ok(None);
             }
             let port = self.url.uncommon_port();
             http::write_request(&self.url.host, port, &self.url.path, &mut open.link.output);
         }
+        self.exchange.receive(open, io)
+    }
+}
+
+impl Exchange {
+    /// `is_old`: over a connection that was idle.
+    pub(super) fn begin(&mut self, is_old: bool) {
+        (self.reader, self.may_redial) = (None, is_old);
+    }
+
+    /// Was the request sent.
+    pub(super) fn is_sent(&self) -> bool {
+        self.reader.is_some()
+    }
+
+    /// May the request be sent again over a new connection. Returned once.
+    pub(super) fn take_redial(&mut self) -> bool {
+        std::mem::take(&mut self.may_redial)
+    }
+
+    /// The answer to the request that was written, once it is complete.
+    pub(super) fn receive(
+        &mut self,
+        open: &mut Connection,
+        io: &mut Io,
+    ) -> Result<Option<Response>, ProbeFailure> {
         let reader = self.reader.get_or_insert_default();
         let Connection { link, token, .. } = open;
         loop {
@@ -161,6 +183,15 @@ impl ObserverConversation {
     }
 }
 
+/// Where a daemon answers.
+pub(super) fn dial(url: &ObserverUrl, deadline: Monotonic) -> Dial {
+    let host = &url.host;
+    let address = host
+        .parse()
+        .map_or_else(|_| HostAddress::Name(host.clone()), HostAddress::Ip);
+    Dial::new([(address, url.port)], None, deadline)
+}
+
 /// Without a request. A connection that is closed or brings data is of no use.
 fn idle(open: &mut Connection) -> NextAction<ObserverReport> {
     let pumped = open.link.pump();
@@ -176,7 +207,11 @@ fn read(response: &Response) -> Result<ObserverReport, ProbeFailure> {
 }
 
 /// Continues the handshake. True: it is complete.
-fn encrypted(url: &ObserverUrl, open: &mut Connection, io: &mut Io) -> Result<bool, ProbeFailure> {
+pub(super) fn encrypted(
+    url: &ObserverUrl,
+    open: &mut Connection,
+    io: &mut Io,
+) -> Result<bool, ProbeFailure> {
     if open.link.tls().is_none() {
         let settings = tls_settings::for_observer(&url.host, io);
         if !tls_negotiation::start_handshake(open, settings)? {

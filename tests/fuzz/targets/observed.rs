@@ -27,7 +27,7 @@ pub(super) fn state_file(input: &[u8]) {
     };
     let _ = recalled.to_string();
     let written =
-        pglookout::format::state_file(&ClusterState::default(), &recalled.memory, None, BOOT);
+        pglookout::format::state_file(&ClusterState::default(), &recalled.memory, None, BOOT, None);
     let again = StateFile::read(&written)
         .and_then(|file| file.recall(BOOT))
         .expect("what we write is read");

@@ -1,0 +1,264 @@
+//! `pglookout votes`: makes the vote file of this host once, and shows how the voters stand.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use lexopt::Arg::{Long, Short, Value};
+use lexopt::{Error, Parser, ValueExt};
+
+use super::config_file;
+use super::look::Target;
+use super::output;
+use crate::config::ClusterName;
+use crate::format::{ClusterVotes, VoteFile, VotesPage};
+use crate::sys::files;
+use crate::sys::vote_directory::VoteDirectory;
+use crate::votes::{Record, VoterList};
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum VotesOptions {
+    /// Make the vote file.
+    Init {
+        config: PathBuf,
+        /// Needed where the configuration names several.
+        cluster: Option<String>,
+    },
+    /// Show the votes.
+    Show { source: Option<String>, json: bool },
+}
+
+/// `None`: help is wanted.
+pub(super) fn parse(parser: &mut Parser) -> Result<Option<VotesOptions>, Error> {
+    let (mut words, mut json) = (Vec::new(), false);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(None),
+            Long("json") => json = true,
+            Value(word) if words.len() < 3 => words.push(word),
+            unexpected => return Err(unexpected.unexpected()),
+        }
+    }
+    let is_init = words.first().is_some_and(|word| word == "init");
+    let mut words = words.into_iter();
+    if is_init && !json {
+        let config = words.nth(1);
+        return Ok(Some(VotesOptions::Init {
+            config: config
+                .ok_or("votes init: the configuration file is missing")?
+                .into(),
+            cluster: words.next().map(|word| word.string()).transpose()?,
+        }));
+    }
+    let source = words.next().map(|word| word.string()).transpose()?;
+    match words.next() {
+        None => Ok(Some(VotesOptions::Show { source, json })),
+        Some(_) => Err("votes: one configuration file or URL is expected".into()),
+    }
+}
+
+/// Exit 0: made, or all is well; 1: refused, or not all voters can vote; 3: no daemon answers.
+pub(super) fn main(options: &VotesOptions) -> ExitCode {
+    match options {
+        VotesOptions::Init { config, cluster } => match init(config, cluster.as_deref()) {
+            Ok(done) => output::print(&done),
+            Err(reason) => output::fail(reason),
+        },
+        VotesOptions::Show { source, json } => show(source.as_deref(), *json),
+    }
+}
+
+fn init(path: &Path, cluster: Option<&str>) -> Result<String, String> {
+    let config = config_file::load(path)?;
+    let voting = config.voting.as_ref();
+    let voting = voting.ok_or_else(|| format!("{}: voting is not set", path.display()))?;
+    let names: Vec<_> = voting.clusters.keys().map(ClusterName::as_str).collect();
+    let name = match (cluster, names.as_slice()) {
+        (None, [only]) => *only,
+        (Some(cluster), _) if names.contains(&cluster) => cluster,
+        _ => {
+            return Err(format!(
+                "votes init: expected one of the clusters {}",
+                names.join(", ")
+            ));
+        }
+    };
+    let name = ClusterName::from(name);
+    let own = voting.clusters.get(&name).ok_or("no such cluster")?;
+    VoteDirectory::check(&voting.directory).map_err(|error| error.to_string())?;
+    let file = VoteFile::path(&voting.directory, &name);
+    let shown = file.display();
+    match files::exists(&file) {
+        Ok(false) => {}
+        Ok(true) => {
+            return Err(format!(
+                "{shown} exists: a vote file is made once, and never again"
+            ));
+        }
+        Err(error) => return Err(error.to_string()),
+    }
+    let content = VoteFile {
+        cluster: name.clone(),
+        voter: own.own.clone(),
+        record: Record::new(VoterList::from(own)),
+    };
+    files::replace(&file, &content.to_json()).map_err(|error| error.to_string())?;
+    let voter = &own.own;
+    Ok(format!(
+        "{shown} made: {voter} has voted for nobody yet in cluster {name}"
+    ))
+}
+
+fn show(source: Option<&str>, json: bool) -> ExitCode {
+    let page = Target::new(source, None).and_then(|target| target.page("votes.json"));
+    let page = page.and_then(|body| {
+        let read = serde_json::from_slice::<VotesPage>(&body);
+        read.map_err(|_| "this daemon does not vote".to_owned())
+            .map(|page| (page, body))
+    });
+    let (page, body) = match page {
+        Ok(page) => page,
+        Err(reason) => {
+            output::print_error(reason);
+            return ExitCode::from(NO_ANSWER);
+        }
+    };
+    let text = match json {
+        true => String::from_utf8_lossy(&body).into_owned(),
+        false => {
+            let clusters = page.iter().map(|(name, votes)| text(name, votes));
+            clusters.collect::<Vec<_>>().join("\n")
+        }
+    };
+    let printed = output::print(&text);
+    match page.values().all(is_well) {
+        true => printed,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// Can a majority vote, this daemon included.
+fn is_well(votes: &ClusterVotes) -> bool {
+    let peers = votes.peers.values();
+    let answering = peers.filter(|peer| !UNWELL.iter().any(|why| peer.why.as_deref() == Some(why)));
+    votes.unusable.is_none() && answering.count() + 1 >= votes.needed
+}
+
+fn text(name: &str, votes: &ClusterVotes) -> String {
+    let (generation, voters) = (votes.generation, votes.voters.len());
+    let (voter, needed) = (&votes.voter, votes.needed);
+    let mut lines = vec![
+        format!(
+            "cluster {name}: {voter} is one of {voters} voters, {needed} elect; list {generation}"
+        ),
+        format!("guarantees: {}", votes.guarantees),
+    ];
+    if let Some(reason) = &votes.unusable {
+        lines.push(format!("this daemon votes for nobody: {reason}"));
+    }
+    let mut own = format!("term {}", votes.term);
+    if let Some(candidate) = &votes.voted_for {
+        own += &format!(", voted for {candidate}");
+    }
+    if let (Some(to), Some(left)) = (&votes.promised_to, votes.promise_left) {
+        own += &format!(", promised to {to} for {left:.1} s more");
+    }
+    lines.push(own);
+    if let Some(attempt) = &votes.attempt {
+        lines.push(format!("last attempt ({}): {attempt}", votes.standing));
+    }
+    let head = ["VOTER", "TERM", "VOTED FOR", "AGE", "ANSWER"].map(str::to_owned);
+    let mut rows = vec![head];
+    let others = votes.voters.iter().filter(|name| **name != votes.voter);
+    rows.extend(others.map(|name| row(name, votes)));
+    lines.extend(output::aligned(&rows));
+    lines.join("\n")
+}
+
+fn row(name: &str, votes: &ClusterVotes) -> [String; 5] {
+    let dash = || "-".to_owned();
+    let Some(peer) = votes.peers.get(name) else {
+        let waiting = "not asked yet".to_owned();
+        return [name.to_owned(), dash(), dash(), dash(), waiting];
+    };
+    [
+        name.to_owned(),
+        peer.term.map_or_else(dash, |term| term.to_string()),
+        peer.voted_for.clone().unwrap_or_else(dash),
+        format!("{:.0} s", peer.age),
+        peer.sentence.clone(),
+    ]
+}
+
+/// With such an answer a voter would vote for nobody.
+const UNWELL: [&str; 3] = ["no_answer", "list", "system"];
+const NO_ANSWER: u8 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::PeerVotes;
+
+    #[test]
+    fn what_a_command_line_asks_for() {
+        let parsed = |arguments: &[&str]| parse(&mut Parser::from_args(arguments));
+        let init = |cluster: Option<&str>| VotesOptions::Init {
+            config: "c".into(),
+            cluster: cluster.map(str::to_owned),
+        };
+        assert_eq!(parsed(&["init", "c"]).unwrap(), Some(init(None)));
+        assert_eq!(
+            parsed(&["init", "c", "main"]).unwrap(),
+            Some(init(Some("main")))
+        );
+        let source = Some("http://h".to_owned());
+        let show = VotesOptions::Show { source, json: true };
+        assert_eq!(parsed(&["http://h", "--json"]).unwrap(), Some(show));
+        assert_eq!(parsed(&["--help"]).unwrap(), None);
+        for wrong in [
+            &["init"][..],
+            &["a", "b"],
+            &["--what"],
+            &["init", "a", "b", "c"],
+        ] {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_table_of_the_voters() {
+        let peer = |why: Option<&str>, sentence: &str| PeerVotes {
+            age: 3.2,
+            why: why.map(str::to_owned),
+            sentence: sentence.to_owned(),
+            term: why.is_none().then_some(4),
+            ..PeerVotes::default()
+        };
+        let mut votes = ClusterVotes {
+            voter: "s1".to_owned(),
+            generation: 1,
+            voters: ["o", "p", "s1"].map(str::to_owned).into(),
+            needed: 2,
+            term: 4,
+            voted_for: Some("s1".to_owned()),
+            guarantees: "few".to_owned(),
+            ..ClusterVotes::default()
+        };
+        votes
+            .peers
+            .insert("p".to_owned(), peer(None, "would vote for us"));
+        let expected = "\
+cluster main: s1 is one of 3 voters, 2 elect; list 1
+guarantees: few
+term 4, voted for s1
+VOTER  TERM  VOTED FOR  AGE  ANSWER
+o      -     -          -    not asked yet
+p      4     -          3 s  would vote for us";
+        assert_eq!(text("main", &votes), expected);
+        assert!(is_well(&votes));
+        votes
+            .peers
+            .insert("p".to_owned(), peer(Some("no_answer"), "does not answer"));
+        assert!(!is_well(&votes));
+    }
+}

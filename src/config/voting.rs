@@ -1,0 +1,397 @@
+//! `voting` and the keys that belong to it: promotion by a majority of voters.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::document::joined;
+use super::environment::{Environment, FileContent};
+use super::problem::shown_text;
+use super::reader::{Reader, Span};
+use super::{
+    ClusterName, NodeName, ObserverUrl, Secret, VoterName, Voting, VotingCluster, observer_url,
+};
+
+/// Reads `voting`. `nodes`: that must be voters, because this daemon watches them and they may be
+/// promoted; `own_db`: this daemon's.
+pub(super) fn read_voting(
+    reader: &mut Reader<'_>,
+    environment: &Environment,
+    own_db: Option<&NodeName>,
+    nodes: &[&NodeName],
+) -> Option<Voting> {
+    let lease = reader.seconds("lease_time", 20.0, Span::Positive);
+    let vote_timeout = reader.seconds("vote_timeout", 2.0, Span::Positive);
+    let stagger = reader.seconds("election_stagger", 2.0, Span::Positive);
+    let step_aside = reader.seconds("step_aside_time", 30.0, Span::Positive);
+    check_times(reader, (lease, vote_timeout), [stagger, step_aside]);
+    let directory = reader.text("vote_directory", "");
+    let entries = reader.object("voting").filter(|it| !it.is_empty())?;
+    if directory.is_empty() {
+        reader.error(
+            "vote_directory",
+            "expected a path: voting needs a place for the vote file",
+        );
+    }
+    if own_db.is_some() && entries.len() > 1 {
+        reader.error("voting", "expected one cluster: a database node is of one");
+    }
+    let mut clusters = BTreeMap::new();
+    for (name, value) in entries {
+        if !is_file_name(name) {
+            let key = joined("voting", name);
+            reader.error(
+                &key,
+                "expected a name of at most 63 letters, digits, '-', '_' and '.'",
+            );
+        }
+        let path = joined("voting", name);
+        let Some(object) = value.as_object() else {
+            reader.error(&path, "expected an object");
+            continue;
+        };
+        let mut reader = Reader::new(object, &path, reader.findings);
+        let cluster = read_cluster(&mut reader, environment, own_db, nodes);
+        clusters.insert(ClusterName::from(name.as_str()), cluster);
+    }
+    Some(Voting {
+        directory: directory.into(),
+        lease,
+        vote_timeout,
+        stagger,
+        step_aside,
+        clusters,
+    })
+}
+
+fn check_times(
+    reader: &mut Reader<'_>,
+    (lease, vote_timeout): (Duration, Duration),
+    [stagger, step_aside]: [Duration; 2],
+) {
+    if !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&lease) {
+        reader.error("lease_time", "expected 3 to 600 seconds");
+    } else if lease < vote_timeout * 2 + Duration::from_secs(1) {
+        let least = (vote_timeout * 2).as_secs_f64() + 1.0;
+        let message = format!("expected at least {least}: twice vote_timeout and a second");
+        reader.error("lease_time", message);
+    }
+    for (key, time) in [
+        ("election_stagger", stagger),
+        ("step_aside_time", step_aside),
+    ] {
+        if time <= vote_timeout / 2 {
+            reader.error(key, "expected more than half of vote_timeout");
+        }
+    }
+}
+
+fn read_cluster(
+    reader: &mut Reader<'_>,
+    environment: &Environment,
+    own_db: Option<&NodeName>,
+    nodes: &[&NodeName],
+) -> VotingCluster {
+    let generation = match reader
+        .filled("generation")
+        .map(|value| (value, value.as_u64()))
+    {
+        Some((_, Some(generation))) if generation > 0 => generation,
+        Some((value, _)) => {
+            reader.wrong("generation", value, "expected an integer from 1");
+            1
+        }
+        None => {
+            reader.error("generation", "expected an integer from 1");
+            1
+        }
+    };
+    let voters = read_voters(reader);
+    let default = own_db.map_or("", NodeName::as_str);
+    let own = VoterName::from(reader.text("self", default).as_str());
+    if own_db.is_some_and(|node| node.as_str() != own.as_str()) {
+        reader.error(
+            "self",
+            "expected own_db: a database host's voter is named like its node",
+        );
+    }
+    if !voters.is_empty() && !voters.contains_key(&own) {
+        let message = format!(
+            "{} is not in voters: expected our own name",
+            shown_text(own.as_str())
+        );
+        reader.error("self", message);
+    }
+    let is_voter = |node: &NodeName| voters.contains_key(&VoterName::from(node.as_str()));
+    for node in nodes
+        .iter()
+        .filter(|node| own_db.is_some() && !is_voter(node))
+    {
+        let message = format!("expected {node} too: every node that may be promoted is a voter");
+        reader.error("voters", message);
+    }
+    let secret_file = reader.path("secret_file", "");
+    let secret = read_secret(reader, environment, &secret_file);
+    let dry = reader.boolean("dry", false);
+    // `secret` stands in recordings, and never holds one.
+    let known = [
+        "generation",
+        "voters",
+        "self",
+        "secret_file",
+        "dry",
+        "secret",
+    ];
+    reader.warn_of_unknown(known.into_iter());
+    VotingCluster {
+        generation,
+        voters,
+        own,
+        secret_file,
+        secret,
+        dry,
+    }
+}
+
+fn read_voters(reader: &mut Reader<'_>) -> BTreeMap<VoterName, ObserverUrl> {
+    let mut voters = BTreeMap::new();
+    let entries = reader.object("voters");
+    for (name, value) in entries.into_iter().flatten() {
+        let key = joined("voters", name);
+        let is_name = !name.is_empty() && name.len() <= MAX_NAME_BYTES;
+        if !is_name || name.contains(char::is_control) {
+            reader.error(
+                &key,
+                format!("expected a name of 1 to {MAX_NAME_BYTES} bytes"),
+            );
+        }
+        // It may hold a password, so it is never shown.
+        match value
+            .as_str()
+            .ok_or("expected a URL as text")
+            .and_then(observer_url::parse)
+        {
+            Ok(url) => drop(voters.insert(VoterName::from(name.as_str()), url)),
+            Err(message) => reader.error(&key, message),
+        }
+    }
+    let count = entries.map_or(0, serde_json::Map::len);
+    if !(FEWEST_VOTERS..=MOST_VOTERS).contains(&count) {
+        let message = format!("found {count}, expected {FEWEST_VOTERS} to {MOST_VOTERS} voters");
+        reader.error("voters", message);
+    } else if count.is_multiple_of(2) {
+        let (lost, fewer) = ((count - 1) / 2, count - 1);
+        reader.warn(
+            "voters",
+            format!("{count} bear the loss of {lost}, as {fewer} do"),
+        );
+    }
+    voters
+}
+
+fn read_secret(reader: &mut Reader<'_>, environment: &Environment, file: &Path) -> Option<Secret> {
+    if file.as_os_str().is_empty() {
+        return None;
+    }
+    match environment.read_secret_file.read(file) {
+        FileContent::Absent => None,
+        FileContent::Refused(reason) => {
+            let file = Value::from(file.to_string_lossy());
+            reader.wrong("secret_file", &file, reason);
+            None
+        }
+        FileContent::Text(text) => {
+            // Editors end the last line; not every copy of the file has that.
+            let secret = text.trim_end();
+            if secret.len() < FEWEST_SECRET_BYTES {
+                let expected = format!("expected a file of at least {FEWEST_SECRET_BYTES} bytes");
+                reader.error("secret_file", expected);
+            }
+            Some(Secret::new(secret))
+        }
+    }
+}
+
+/// The vote file is named after the cluster.
+fn is_file_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+        && name.bytes().all(is_plain)
+        && !name.starts_with('.')
+}
+
+const FEWEST_VOTERS: usize = 3;
+const MOST_VOTERS: usize = 15;
+const MAX_NAME_BYTES: usize = 63;
+const FEWEST_SECRET_BYTES: usize = 32;
+const SHORTEST_LEASE: Duration = Duration::from_secs(3);
+const LONGEST_LEASE: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Findings, Loaded, ReadFile, parse};
+    use super::*;
+
+    const VOTERS: &str = r#"{"p": "http://p:15000", "s": "http://s:15000", "o": "http://o:15000"}"#;
+
+    fn read(keys: &str, content: FileContent) -> Result<Loaded, Findings> {
+        let environment = Environment {
+            read_secret_file: ReadFile::new(move |_| content.clone()),
+            ..Environment::default()
+        };
+        let nodes = r#""remote_conns": {"p": "host=p", "s": "host=s"}, "own_db": "s""#;
+        parse(
+            &format!("{{{nodes}, \"failover_command\": \"f\", {keys}}}"),
+            &environment,
+        )
+    }
+
+    fn secret() -> FileContent {
+        FileContent::Text("xyzzy".repeat(7) + "\n")
+    }
+
+    fn voting(cluster: &str) -> String {
+        format!(r#""vote_directory": "/v", "voting": {{"main": {{{cluster}}}}}"#)
+    }
+
+    fn good() -> String {
+        voting(&format!(
+            r#""generation": 1, "voters": {VOTERS}, "secret_file": "/s""#
+        ))
+    }
+
+    #[test]
+    fn reads_every_key_and_shows_no_secret() {
+        let loaded = read(&good(), secret()).unwrap();
+        assert_eq!(loaded.warnings, []);
+        assert!(!format!("{:?}", loaded.config).contains("xyzzy"));
+        let voting = loaded.config.voting.unwrap();
+        let seconds = [
+            voting.lease,
+            voting.vote_timeout,
+            voting.stagger,
+            voting.step_aside,
+        ];
+        assert_eq!(seconds.map(|time| time.as_secs()), [20, 2, 2, 30]);
+        let (name, cluster) = voting.own_cluster().unwrap();
+        assert_eq!(
+            (name.as_str(), cluster.own.as_str(), cluster.dry),
+            ("main", "s", false)
+        );
+        assert_eq!((cluster.generation, cluster.voters.len()), (1, 3));
+        assert_eq!(cluster.secret, Some(Secret::new("xyzzy".repeat(7))));
+    }
+
+    #[test]
+    fn nothing_is_voted_on_unless_it_is_asked_for() {
+        for keys in [
+            r#""vote_directory": "/v""#,
+            r#""voting": {}"#,
+            r#""voting": null"#,
+        ] {
+            assert_eq!(read(keys, secret()).unwrap().config.voting, None, "{keys}");
+        }
+    }
+
+    #[track_caller]
+    fn refuses(keys: &str, content: FileContent, expected: &str) {
+        let errors = read(keys, content).unwrap_err().errors;
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        assert!(
+            errors.iter().any(|error| error.contains(expected)),
+            "{errors:?}"
+        );
+        assert!(!errors.concat().contains("xyzzy"), "{errors:?}");
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        let changed = |old: &str, new: &str| {
+            let text = good().replacen(old, new, 1);
+            assert_ne!(text, good(), "{old}");
+            text
+        };
+        for (old, new, expected) in [
+            (
+                r#""vote_directory": "/v", "#,
+                "",
+                "vote_directory: expected a path",
+            ),
+            (
+                "\"main\"",
+                "\"a/b\"",
+                "expected a name of at most 63 letters",
+            ),
+            (
+                "\"main\"",
+                "\".main\"",
+                "expected a name of at most 63 letters",
+            ),
+            (
+                "\"generation\": 1",
+                "\"generation\": 0",
+                "voting.main.generation is 0",
+            ),
+            (
+                "\"generation\": 1, ",
+                "",
+                "voting.main.generation: expected an integer",
+            ),
+            (
+                r#", "o": "http://o:15000""#,
+                "",
+                "found 2, expected 3 to 15 voters",
+            ),
+            ("\"s\": \"http", "\"x\": \"http", "s too: every node"),
+            ("\"s\": \"http", "\"x\": \"http", "is not in voters"),
+            ("\"p\": \"http", "\"x\": \"http", "p too: every node"),
+            (
+                "http://o:15000",
+                "http://u:xyzzy@o",
+                "voters.o: expected a URL without user",
+            ),
+            (
+                "\"generation\"",
+                "\"self\": \"o\", \"generation\"",
+                "self: expected own_db",
+            ),
+            (
+                "\"secret_file\": \"/s\"",
+                "\"dry\": false",
+                "secret_file: expected a path",
+            ),
+        ] {
+            refuses(&changed(old, new), secret(), expected);
+        }
+        let times = |text: &str| format!("{}, {text}", good());
+        for (text, expected) in [
+            ("\"lease_time\": 2.9", "lease_time: expected 3 to 600"),
+            ("\"lease_time\": 4", "lease_time: expected at least 5"),
+            (
+                "\"election_stagger\": 1",
+                "election_stagger: expected more than half",
+            ),
+            (
+                "\"step_aside_time\": 1",
+                "step_aside_time: expected more than half",
+            ),
+        ] {
+            refuses(&times(text), secret(), expected);
+        }
+        refuses(
+            &good(),
+            FileContent::Text("xyzzy".repeat(6)),
+            "at least 32 bytes",
+        );
+        let refused = FileContent::Refused("expected mode 0600".to_owned());
+        refuses(
+            &good(),
+            refused,
+            "secret_file is \"/s\": expected mode 0600",
+        );
+        let two = good().replace("\"main\": {", "\"other\": {}, \"main\": {");
+        refuses(&two, secret(), "voting: expected one cluster");
+    }
+}

@@ -1,0 +1,183 @@
+//! The vote files: their directory is locked, each is read by a child process, and what was written is
+//! told to the core. Until then this daemon votes for nobody.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::file_writes::{FileWrites, VOTES};
+use super::io::Io;
+use super::readers::{READ_TIME, ReadRequest, ReadResult};
+use crate::config::{ClusterName, Config, Voting};
+use crate::format::{MAX_VOTE_FILE_BYTES, VoteFile};
+use crate::lookout::{Event, Lookout};
+use crate::sys::files;
+use crate::sys::forked::FileOp;
+use crate::sys::vote_directory::{VoteDirectory, random_bits};
+use crate::time::Monotonic;
+use crate::votes::{Record, SaveId, VoterList};
+
+/// Which files are read and written.
+#[derive(Debug, Default)]
+pub(super) struct VoteFiles {
+    /// The directory that is locked, or is to be.
+    directory: Option<PathBuf>,
+    /// When files that could not be used are looked at again.
+    look_at: Option<Monotonic>,
+    /// Writes that have not come back well yet.
+    writes: BTreeMap<PathBuf, (ClusterName, SaveId)>,
+}
+
+impl VoteFiles {
+    pub(super) fn new(config: &Config) -> Self {
+        let mut files = Self::default();
+        files.adopt(config, Monotonic::default());
+        files
+    }
+
+    /// Follows the configuration.
+    pub(super) fn adopt(&mut self, config: &Config, now: Monotonic) {
+        let directory = config
+            .voting
+            .as_ref()
+            .map(|voting| voting.directory.clone());
+        self.look_at = directory.as_ref().map(|_| now);
+        self.directory = directory;
+    }
+
+    /// Reads the files of clusters that have no record yet. Returns the next deadline.
+    pub(super) fn tick(
+        &mut self,
+        lookout: &Lookout,
+        files: &FileWrites,
+        io: &mut Io,
+    ) -> Option<Monotonic> {
+        let due = self.look_at.filter(|at| *at <= io.now.mono);
+        let (Some(_), Some(voting)) = (due, &lookout.config().voting) else {
+            return self.look_at;
+        };
+        let missing = lookout.votes().filter(|(_, member)| member.is_err());
+        let missing: Vec<_> = missing.map(|(name, _)| name.clone()).collect();
+        self.look_at = (!missing.is_empty()).then(|| io.now.mono + LOOK_AGAIN);
+        if missing.is_empty() {
+            return None;
+        }
+        if let Err(reason) = self.lock(io) {
+            for cluster in missing {
+                failed(cluster, reason.clone(), io);
+            }
+            return self.look_at;
+        }
+        for cluster in missing {
+            let path = VoteFile::path(&voting.directory, &cluster);
+            // What stands there is older than what a former configuration has yet to write.
+            if files.is_pending(&path) {
+                continue;
+            }
+            let request = ReadRequest::VoteFile(cluster);
+            io.read_in_child(request, READ_TIME, || read(&path));
+        }
+        self.look_at
+    }
+
+    /// A directory of another configuration is given back once nothing is written there any more.
+    fn lock(&self, io: &mut Io) -> Result<(), String> {
+        let Some(directory) = &self.directory else {
+            return Ok(());
+        };
+        let held = io.vote_lock.as_ref().map(|(path, _)| path);
+        if held == Some(directory) {
+            return Ok(());
+        }
+        let lock = VoteDirectory::lock(directory).map_err(|error| error.to_string())?;
+        io.vote_lock = Some((directory.clone(), lock));
+        Ok(())
+    }
+
+    pub(super) fn finished(
+        &mut self,
+        cluster: ClusterName,
+        result: ReadResult,
+        config: &Config,
+        io: &mut Io,
+    ) {
+        let Some(voting) = &config.voting else { return };
+        match found(&cluster, result, voting) {
+            Ok(record) => io.events.push(Event::VoteFileRead {
+                cluster,
+                found: Ok(record),
+                seed: random_bits(),
+            }),
+            Err(reason) => failed(cluster, reason, io),
+        }
+    }
+
+    /// Writes a record.
+    pub(super) fn save(
+        &mut self,
+        (cluster, id): (ClusterName, SaveId),
+        record: Record,
+        config: &Config,
+        files: &mut FileWrites,
+        io: &mut Io,
+    ) {
+        let voting = config.voting.as_ref();
+        let Some((voting, own)) = voting.and_then(|it| Some((it, it.clusters.get(&cluster)?)))
+        else {
+            return;
+        };
+        let path = VoteFile::path(&voting.directory, &cluster);
+        let file = VoteFile {
+            cluster: cluster.clone(),
+            voter: own.own.clone(),
+            record,
+        };
+        self.writes.insert(path.clone(), (cluster, id));
+        files.request(VOTES, path, FileOp::Replace(file.to_json()), io);
+    }
+
+    /// A write has come back; one that has failed is repeated.
+    pub(super) fn written(&mut self, path: &Path, done: bool, io: &mut Io) {
+        let Some((cluster, id)) = self.writes.get(path).cloned() else {
+            return;
+        };
+        if done {
+            self.writes.remove(path);
+        }
+        io.events.push(Event::VoteSaved { cluster, id, done });
+    }
+}
+
+fn failed(cluster: ClusterName, reason: String, io: &mut Io) {
+    io.events.push(Event::VoteFileRead {
+        cluster,
+        found: Err(reason),
+        seed: 0,
+    });
+}
+
+/// Runs in the child. An error begins with [`ERROR`], which no vote file does.
+fn read(path: &Path) -> Vec<u8> {
+    files::read_own(path, MAX_VOTE_FILE_BYTES).unwrap_or_else(|error| {
+        let mut text = vec![ERROR];
+        text.extend_from_slice(error.to_string().as_bytes());
+        text
+    })
+}
+
+fn found(cluster: &ClusterName, result: ReadResult, voting: &Voting) -> Result<Record, String> {
+    let own = voting.clusters.get(cluster).ok_or("not configured")?;
+    let path = VoteFile::path(&voting.directory, cluster);
+    let about = |reason: String| format!("{}: {reason}", path.display());
+    let content = result.map_err(about)?;
+    if let [ERROR, reason @ ..] = content.as_slice() {
+        return Err(String::from_utf8_lossy(reason).into_owned());
+    }
+    let list = VoterList::from(own);
+    let file = VoteFile::read(&content).map_err(about)?;
+    file.record_for(cluster, &own.own, &list).map_err(about)
+}
+
+const ERROR: u8 = b'!';
+/// Between two looks at files that could not be used.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);

@@ -1,0 +1,48 @@
+//! What the core wants done with votes.
+
+use super::Daemon;
+use super::pages::Served;
+use crate::lookout::{Effect, ProbeId};
+use crate::votes::Request;
+
+impl Daemon {
+    /// Other effects are no votes.
+    pub(super) fn carry_out_vote(&mut self, effect: Effect) {
+        match effect {
+            Effect::SendVote(request) => self.send_vote(request),
+            Effect::AnswerVote { id, answer } => {
+                let served = Served {
+                    lookout: &self.lookout,
+                    beside: &self.beside,
+                };
+                self.web
+                    .clients
+                    .answer_vote(id, &answer, served, &mut self.io);
+            }
+            Effect::SaveVote {
+                cluster,
+                id,
+                record,
+            } => {
+                let (config, files) = (self.lookout.config(), &mut self.files);
+                self.vote_files
+                    .save((cluster, id), record, config, files, &mut self.io);
+            }
+            _ => {}
+        }
+    }
+
+    fn send_vote(&mut self, request: Request) {
+        let config = self.lookout.config();
+        let voting = config.voting.as_ref();
+        let cluster = voting.and_then(|voting| voting.clusters.get(&request.cluster));
+        let Some(secret) = cluster.and_then(|cluster| cluster.secret.clone()) else {
+            return;
+        };
+        let voter = (request.cluster.clone(), request.to.clone());
+        // What was asked before is given up, so that one id does for all.
+        let io = &mut self.io;
+        self.voters
+            .probe(&voter, ProbeId(0), (request, secret), config, io);
+    }
+}

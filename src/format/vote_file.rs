@@ -1,0 +1,306 @@
+//! The vote file: what a voter must never forget. Written in one piece, with a checksum; one that is
+//! torn, of another voter or of another list of voters is none.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::config::{ClusterName, VoterName};
+use crate::votes::{Mandate, Record, VoterList};
+
+/// A vote file, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VoteFile {
+    /// Of which cluster.
+    pub cluster: ClusterName,
+    /// Of which voter.
+    pub voter: VoterName,
+    /// What it keeps.
+    pub record: Record,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileForm {
+    /// The SHA-256 of `votes`, as it is written without blanks, in hexadecimal digits.
+    checksum: String,
+    votes: RecordForm,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordForm {
+    version: u64,
+    cluster: String,
+    voter: String,
+    generation: u64,
+    voters: BTreeSet<String>,
+    term: u64,
+    voted_for: Option<MandateForm>,
+    promise_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MandateForm {
+    candidate: String,
+    nonce: String,
+}
+
+/// Looked at before anything else, so that a later version says so.
+#[derive(Deserialize)]
+struct VersionForm {
+    votes: VersionOnly,
+}
+
+#[derive(Deserialize)]
+struct VersionOnly {
+    version: u64,
+}
+
+impl VoteFile {
+    /// Where it is: below `vote_directory`, and named after the cluster.
+    pub fn path(directory: &Path, cluster: &ClusterName) -> PathBuf {
+        directory.join(format!("{cluster}.votes"))
+    }
+
+    /// The content of the file.
+    pub fn to_json(&self) -> Vec<u8> {
+        let votes = RecordForm::of(&self.cluster, &self.voter, &self.record);
+        let checksum = checksum(&votes);
+        // Strings and numbers: nothing in it fails.
+        let mut text = serde_json::to_vec(&FileForm { checksum, votes }).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and what was expected.
+    pub fn read(content: &[u8]) -> Result<Self, String> {
+        if content.len() > MAX_VOTE_FILE_BYTES {
+            return Err(format!("longer than {MAX_VOTE_FILE_BYTES} bytes"));
+        }
+        let torn = |error| format!("torn or no vote file: {error}");
+        let version: VersionForm = serde_json::from_slice(content).map_err(torn)?;
+        if version.votes.version != VERSION {
+            let found = version.votes.version;
+            return Err(format!("written in version {found}, expected {VERSION}"));
+        }
+        let form: FileForm = serde_json::from_slice(content).map_err(torn)?;
+        if form.checksum != checksum(&form.votes) {
+            return Err("its checksum is wrong: torn, or changed by hand".to_owned());
+        }
+        form.votes.read()
+    }
+
+    /// The record, if the file is the one that these settings need.
+    ///
+    /// # Errors
+    ///
+    /// What it is instead, and what was expected.
+    pub fn record_for(
+        self,
+        cluster: &ClusterName,
+        voter: &VoterName,
+        list: &VoterList,
+    ) -> Result<Record, String> {
+        if self.cluster != *cluster || self.voter != *voter {
+            let (theirs, whose) = (self.cluster, self.voter);
+            return Err(format!(
+                "of voter {whose} in cluster {theirs}, expected {voter} in {cluster}"
+            ));
+        }
+        if self.record.list != *list {
+            let [found, expected] = [&self.record.list, list].map(described);
+            return Err(format!(
+                "of {found}, but the configuration has {expected}; lists of voters cannot be changed in this version"
+            ));
+        }
+        Ok(self.record)
+    }
+}
+
+/// The record in a timeline.
+pub(super) fn record_value(cluster: &ClusterName, record: &Record) -> Value {
+    let form = RecordForm::of(cluster, &"".into(), record);
+    serde_json::to_value(form).unwrap_or_default()
+}
+
+pub(super) fn read_record_value(value: &Value) -> Result<Record, String> {
+    let form = RecordForm::deserialize(value).map_err(|error| error.to_string())?;
+    form.read().map(|file| file.record)
+}
+
+impl RecordForm {
+    fn of(cluster: &ClusterName, voter: &VoterName, record: &Record) -> Self {
+        let mandate = |mandate: &Mandate| MandateForm {
+            candidate: mandate.candidate.to_string(),
+            nonce: mandate.nonce.to_string(),
+        };
+        Self {
+            version: VERSION,
+            cluster: cluster.to_string(),
+            voter: voter.to_string(),
+            generation: record.list.generation,
+            voters: record.list.names.iter().map(VoterName::to_string).collect(),
+            term: record.term,
+            voted_for: record.voted_for.as_ref().map(mandate),
+            promise_ms: u64::try_from(record.promise.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn read(self) -> Result<VoteFile, String> {
+        let mandate = |form: MandateForm| {
+            Ok::<_, String>(Mandate {
+                candidate: VoterName::from(form.candidate.as_str()),
+                nonce: form
+                    .nonce
+                    .parse()
+                    .map_err(|cause| format!("nonce: {cause}"))?,
+            })
+        };
+        let voted_for = self.voted_for.map(mandate).transpose()?;
+        if voted_for.is_some() != (self.term > 0) {
+            return Err("a term without a vote, or a vote without a term".to_owned());
+        }
+        let names = self.voters.iter().map(|name| name.as_str().into());
+        Ok(VoteFile {
+            cluster: self.cluster.as_str().into(),
+            voter: self.voter.as_str().into(),
+            record: Record {
+                list: VoterList {
+                    generation: self.generation,
+                    names: names.collect(),
+                },
+                term: self.term,
+                voted_for,
+                promise: Duration::from_millis(self.promise_ms),
+            },
+        })
+    }
+}
+
+fn checksum(votes: &RecordForm) -> String {
+    let text = serde_json::to_vec(votes).unwrap_or_default();
+    let digits = Sha256::digest(text);
+    digits.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn described(list: &VoterList) -> String {
+    let names: Vec<_> = list.names.iter().map(VoterName::as_str).collect();
+    format!(
+        "generation {} with voters {}",
+        list.generation,
+        names.join(", ")
+    )
+}
+
+/// A file that is longer is none of ours.
+pub const MAX_VOTE_FILE_BYTES: usize = 4 << 10;
+const VERSION: u64 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::mutations;
+    use crate::votes::Nonce;
+
+    fn file() -> VoteFile {
+        VoteFile {
+            cluster: "main".into(),
+            voter: "a".into(),
+            record: Record {
+                list: VoterList {
+                    generation: 1,
+                    names: ["a", "b", "\"c\""].map(VoterName::from).into(),
+                },
+                term: u64::MAX,
+                voted_for: Some(Mandate {
+                    candidate: "b".into(),
+                    nonce: Nonce(7),
+                }),
+                promise: Duration::from_millis(20_625),
+            },
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        let never = VoteFile {
+            record: Record::new(file().record.list),
+            ..file()
+        };
+        for file in [file(), never] {
+            assert_eq!(VoteFile::read(&file.to_json()), Ok(file));
+        }
+        let path = VoteFile::path(Path::new("/v"), &"main".into());
+        assert_eq!(path, Path::new("/v/main.votes"));
+    }
+
+    #[test]
+    fn the_longest_record_has_room() {
+        let name = |number: u32| VoterName::from(format!("{number:063}").as_str());
+        let mut file = file();
+        file.record.list.names = (0..15).map(name).collect();
+        file.cluster = name(0).as_str().into();
+        assert!(file.to_json().len() < MAX_VOTE_FILE_BYTES / 2);
+    }
+
+    #[test]
+    fn a_torn_file_is_none() {
+        let whole = file().to_json();
+        // The last byte is the end of the line.
+        for end in 0..whole.len() - 1 {
+            assert!(VoteFile::read(&whole[..end]).is_err(), "cut at {end}");
+        }
+        mutations(&whole, |text| {
+            if let Ok(read) = VoteFile::read(text) {
+                assert_eq!(read, file(), "{}", String::from_utf8_lossy(text));
+            }
+        });
+        assert!(VoteFile::read(&[b' '; MAX_VOTE_FILE_BYTES + 1]).is_err());
+    }
+
+    #[track_caller]
+    fn refuses(changed: VoteFile, expected: &str) {
+        let wanted = file();
+        let found = changed.record_for(&wanted.cluster, &wanted.voter, &wanted.record.list);
+        let reason = found.unwrap_err();
+        assert!(reason.contains(expected), "{reason}");
+    }
+
+    #[test]
+    fn a_file_of_others_is_not_used() {
+        let wanted = file();
+        let same = file().record_for(&wanted.cluster, &wanted.voter, &wanted.record.list);
+        assert_eq!(same, Ok(wanted.record));
+        refuses(
+            VoteFile {
+                voter: "b".into(),
+                ..file()
+            },
+            "of voter b in cluster main, expected a",
+        );
+        refuses(
+            VoteFile {
+                cluster: "x".into(),
+                ..file()
+            },
+            "in cluster x",
+        );
+        let mut other = file();
+        other.record.list.generation = 2;
+        refuses(other, "of generation 2 with voters");
+        let text = String::from_utf8(file().to_json()).unwrap();
+        let later = text.replace("\"version\":1", "\"version\":2");
+        let reason = VoteFile::read(later.as_bytes()).unwrap_err();
+        assert_eq!(reason, "written in version 2, expected 1");
+    }
+}

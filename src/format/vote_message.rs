@@ -1,0 +1,412 @@
+//! Requests for votes and their answers as JSON, both directions: on the wire, and in timelines.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cluster::Lsn;
+use crate::votes::{Answer, Kind, ListId, Nonce, Position, Refusal, Request};
+
+#[derive(Serialize, Deserialize)]
+struct RequestForm {
+    v: u64,
+    cluster: String,
+    from: String,
+    to: String,
+    kind: String,
+    term: u64,
+    nonce: String,
+    lease_ms: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    position: Option<PositionForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    system: Option<String>,
+    generation: u64,
+    voters: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    challenge: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AnswerForm {
+    v: u64,
+    cluster: String,
+    from: String,
+    to: String,
+    kind: String,
+    nonce: String,
+    ok: bool,
+    why: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wait_ms: Option<u64>,
+    term: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    voted_for: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    position: Option<PositionForm>,
+    willing: bool,
+    generation: u64,
+    voters: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    challenge: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PositionForm {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    timeline: Option<u32>,
+    lsn: String,
+}
+
+/// A request with the challenge that its voter issued last to us.
+pub fn vote_request(request: &Request, challenge: Option<Nonce>) -> Vec<u8> {
+    serde_json::to_vec(&RequestForm::of(request, challenge)).unwrap_or_default()
+}
+
+/// Reads a request, and the challenge that it bears.
+///
+/// # Errors
+///
+/// What is wrong with it, and what was expected.
+pub fn read_vote_request(body: &[u8]) -> Result<(Request, Option<Nonce>), String> {
+    let form: RequestForm = read(body)?;
+    let challenge = challenge(form.challenge.as_deref())?;
+    Ok((form.read()?, challenge))
+}
+
+/// An answer with the challenge for the next request.
+pub fn vote_answer(answer: &Answer, challenge: Option<Nonce>) -> Vec<u8> {
+    serde_json::to_vec(&AnswerForm::of(answer, challenge)).unwrap_or_default()
+}
+
+/// Reads an answer, and the challenge for the next request.
+///
+/// # Errors
+///
+/// What is wrong with it, and what was expected.
+pub fn read_vote_answer(body: &[u8]) -> Result<(Answer, Option<Nonce>), String> {
+    let form: AnswerForm = read(body)?;
+    let challenge = challenge(form.challenge.as_deref())?;
+    Ok((form.read()?, challenge))
+}
+
+/// A request in a timeline.
+pub(super) fn request_value(request: &Request) -> Value {
+    serde_json::to_value(RequestForm::of(request, None)).unwrap_or_default()
+}
+
+pub(super) fn read_request_value(value: &Value) -> Result<Request, String> {
+    let form = RequestForm::deserialize(value).map_err(|error| error.to_string())?;
+    form.read()
+}
+
+/// An answer in a timeline.
+pub(super) fn answer_value(answer: &Answer) -> Value {
+    serde_json::to_value(AnswerForm::of(answer, None)).unwrap_or_default()
+}
+
+pub(super) fn read_answer_value(value: &Value) -> Result<Answer, String> {
+    let form = AnswerForm::deserialize(value).map_err(|error| error.to_string())?;
+    form.read()
+}
+
+fn read<'a, Form: Deserialize<'a>>(body: &'a [u8]) -> Result<Form, String> {
+    if body.len() > MAX_VOTE_MESSAGE_BYTES {
+        return Err(format!("longer than {MAX_VOTE_MESSAGE_BYTES} bytes"));
+    }
+    serde_json::from_slice(body).map_err(|error| error.to_string())
+}
+
+impl RequestForm {
+    fn of(request: &Request, challenge: Option<Nonce>) -> Self {
+        Self {
+            v: VERSION,
+            cluster: request.cluster.to_string(),
+            from: request.from.to_string(),
+            to: request.to.to_string(),
+            kind: request.kind.name().to_owned(),
+            term: request.term,
+            nonce: request.nonce.to_string(),
+            lease_ms: millis(request.lease),
+            position: request.position.as_ref().map(PositionForm::of),
+            system: request.system.clone(),
+            generation: request.list.generation,
+            voters: request.list.fingerprint.clone(),
+            challenge: challenge.map(|challenge| challenge.to_string()),
+        }
+    }
+
+    fn read(self) -> Result<Request, String> {
+        version(self.v)?;
+        let lease = Duration::from_millis(self.lease_ms);
+        if !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&lease) {
+            return Err("lease_ms: expected 3 s to 10 min".to_owned());
+        }
+        Ok(Request {
+            cluster: name("cluster", &self.cluster)?.into(),
+            from: name("from", &self.from)?.into(),
+            to: name("to", &self.to)?.into(),
+            kind: kind(&self.kind)?,
+            term: self.term,
+            nonce: nonce("nonce", &self.nonce)?,
+            lease,
+            position: self.position.map(PositionForm::read).transpose()?,
+            system: match self.system {
+                Some(system) => Some(name("system", &system)?.to_owned()),
+                None => None,
+            },
+            list: ListId {
+                generation: self.generation,
+                fingerprint: name("voters", &self.voters)?.to_owned(),
+            },
+        })
+    }
+}
+
+impl AnswerForm {
+    fn of(answer: &Answer, challenge: Option<Nonce>) -> Self {
+        Self {
+            v: VERSION,
+            cluster: answer.cluster.to_string(),
+            from: answer.from.to_string(),
+            to: answer.to.to_string(),
+            kind: answer.kind.name().to_owned(),
+            nonce: answer.nonce.to_string(),
+            ok: answer.refusal.is_none(),
+            why: answer.refusal.map_or(GRANTED, Refusal::name).to_owned(),
+            wait_ms: answer.wait.map(millis),
+            term: answer.term,
+            voted_for: answer.voted_for.as_ref().map(ToString::to_string),
+            position: answer.position.as_ref().map(PositionForm::of),
+            willing: answer.willing,
+            generation: answer.list.generation,
+            voters: answer.list.fingerprint.clone(),
+            challenge: challenge.map(|challenge| challenge.to_string()),
+        }
+    }
+
+    fn read(self) -> Result<Answer, String> {
+        version(self.v)?;
+        let refusal = Refusal::ALL.into_iter().find(|it| it.name() == self.why);
+        if self.ok != (self.why == GRANTED) || self.ok == refusal.is_some() {
+            return Err(format!("why: {:?} is no reason that is known", self.why));
+        }
+        let voted_for = self.voted_for.as_deref();
+        let voted_for = voted_for
+            .map(|voter| name("voted_for", voter))
+            .transpose()?;
+        Ok(Answer {
+            cluster: name("cluster", &self.cluster)?.into(),
+            from: name("from", &self.from)?.into(),
+            to: name("to", &self.to)?.into(),
+            kind: kind(&self.kind)?,
+            nonce: nonce("nonce", &self.nonce)?,
+            refusal,
+            wait: self.wait_ms.map(Duration::from_millis),
+            term: self.term,
+            voted_for: voted_for.map(Into::into),
+            position: self.position.map(PositionForm::read).transpose()?,
+            willing: self.willing,
+            list: ListId {
+                generation: self.generation,
+                fingerprint: name("voters", &self.voters)?.to_owned(),
+            },
+        })
+    }
+}
+
+impl PositionForm {
+    fn of(position: &Position) -> Self {
+        Self {
+            timeline: position.timeline,
+            lsn: position.lsn.to_string(),
+        }
+    }
+
+    fn read(self) -> Result<Position, String> {
+        let lsn: Lsn = self.lsn.parse().map_err(|error| format!("lsn: {error}"))?;
+        Ok(Position {
+            timeline: self.timeline,
+            lsn,
+        })
+    }
+}
+
+fn version(found: u64) -> Result<(), String> {
+    match found {
+        VERSION => Ok(()),
+        _ => Err(format!("v: found {found}, expected {VERSION}")),
+    }
+}
+
+fn kind(found: &str) -> Result<Kind, String> {
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == found);
+    kind.ok_or_else(|| "kind: expected ask_vote, vote or release".to_owned())
+}
+
+fn nonce(key: &str, found: &str) -> Result<Nonce, String> {
+    found.parse().map_err(|error| format!("{key}: {error}"))
+}
+
+fn challenge(found: Option<&str>) -> Result<Option<Nonce>, String> {
+    found.map(|found| nonce("challenge", found)).transpose()
+}
+
+/// Names are shown to operators: nothing in them may end a line.
+fn name<'a>(key: &str, found: &'a str) -> Result<&'a str, String> {
+    let is_name = !found.is_empty() && found.len() <= MAX_NAME_BYTES;
+    match is_name && !found.contains(char::is_control) {
+        true => Ok(found),
+        false => Err(format!(
+            "{key}: expected a name of 1 to {MAX_NAME_BYTES} bytes"
+        )),
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A message that is longer is refused.
+pub const MAX_VOTE_MESSAGE_BYTES: usize = 2 << 10;
+const VERSION: u64 = 1;
+const GRANTED: &str = "granted";
+const MAX_NAME_BYTES: usize = 63;
+const SHORTEST_LEASE: Duration = Duration::from_secs(3);
+const LONGEST_LEASE: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::mutations;
+
+    fn request() -> Request {
+        Request {
+            cluster: "main".into(),
+            from: "a".into(),
+            to: "b".into(),
+            kind: Kind::Vote,
+            term: u64::MAX,
+            nonce: Nonce(u128::MAX),
+            lease: Duration::from_secs(20),
+            position: Some(Position {
+                timeline: Some(3),
+                lsn: Lsn::from_bytes(0x5_0000_0060),
+            }),
+            system: Some("7300000000000000000".to_owned()),
+            list: ListId {
+                generation: 1,
+                fingerprint: "f".repeat(32),
+            },
+        }
+    }
+
+    fn answer(refusal: Option<Refusal>) -> Answer {
+        Answer {
+            cluster: "main".into(),
+            from: "b".into(),
+            to: "a".into(),
+            kind: Kind::AskVote,
+            nonce: Nonce(1),
+            refusal,
+            wait: Some(Duration::from_millis(6_200)),
+            term: 7,
+            voted_for: Some("c".into()),
+            position: None,
+            willing: true,
+            list: request().list,
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_back() {
+        for challenge in [None, Some(Nonce(5))] {
+            for kind in Kind::ALL {
+                let request = Request { kind, ..request() };
+                let text = vote_request(&request, challenge);
+                assert_eq!(read_vote_request(&text), Ok((request, challenge)));
+            }
+            for refusal in Refusal::ALL.map(Some).into_iter().chain([None]) {
+                let answer = answer(refusal);
+                let text = vote_answer(&answer, challenge);
+                assert_eq!(read_vote_answer(&text), Ok((answer, challenge)));
+            }
+        }
+        assert_eq!(
+            read_request_value(&request_value(&request())),
+            Ok(request())
+        );
+        let answer = answer(None);
+        assert_eq!(read_answer_value(&answer_value(&answer)), Ok(answer));
+    }
+
+    #[test]
+    fn the_longest_message_is_short() {
+        let long = "\"".repeat(MAX_NAME_BYTES);
+        let (cluster, name) = (long.as_str().into(), long.as_str().into());
+        let request = Request {
+            cluster,
+            from: name,
+            to: long.as_str().into(),
+            ..request()
+        };
+        let text = vote_request(&request, Some(Nonce(0)));
+        assert!(text.len() <= 1024, "{}", text.len());
+        assert!(read_vote_request(&text).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        let text = vote_request(&request(), Some(Nonce(5)));
+        for end in 0..text.len() {
+            assert!(read_vote_request(&text[..end]).is_err(), "cut at {end}");
+        }
+        mutations(&text, |text| _ = read_vote_request(text));
+        let reply = vote_answer(&answer(Some(Refusal::Promised)), None);
+        for end in 0..reply.len() {
+            assert!(read_vote_answer(&reply[..end]).is_err(), "cut at {end}");
+        }
+        mutations(&reply, |text| _ = read_vote_answer(text));
+        let padded = [text.as_slice(), &vec![b' '; MAX_VOTE_MESSAGE_BYTES]].concat();
+        assert!(read_vote_request(&padded).is_err());
+    }
+
+    #[test]
+    fn every_field_has_a_limit() {
+        let text = String::from_utf8(vote_request(&request(), None)).unwrap();
+        let name = format!("\"from\":\"{}\"", "x".repeat(MAX_NAME_BYTES + 1));
+        for (old, new, reason) in [
+            ("\"v\":1", "\"v\":2", "v: found 2"),
+            ("\"vote\"", "\"renew\"", "kind"),
+            ("\"from\":\"a\"", &name, "from"),
+            ("\"from\":\"a\"", "\"from\":\"\"", "from"),
+            ("\"from\":\"a\"", "\"from\":\"a\\n\"", "from"),
+            ("20000", "2999", "lease_ms"),
+            ("20000", "600001", "lease_ms"),
+            ("5/60", "5/600000000", "lsn"),
+            (
+                "\"term\":18446744073709551615",
+                "\"term\":18446744073709551616",
+                "term",
+            ),
+            ("\"term\":18446744073709551615", "\"term\":-1", "term"),
+        ] {
+            let changed = text.replacen(old, new, 1);
+            assert_ne!(changed, text, "{old}");
+            let error = read_vote_request(changed.as_bytes()).unwrap_err();
+            assert!(error.contains(reason) || reason == "term", "{error}");
+        }
+        let text = String::from_utf8(vote_answer(&answer(None), None)).unwrap();
+        for (old, new) in [
+            ("\"granted\"", "\"term\""),
+            ("\"ok\":true", "\"ok\":false"),
+            ("\"granted\"", "\"?\""),
+        ] {
+            assert!(
+                read_vote_answer(text.replacen(old, new, 1).as_bytes()).is_err(),
+                "{old} {new}"
+            );
+        }
+    }
+}

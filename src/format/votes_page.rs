@@ -1,0 +1,168 @@
+//! What operators see of the votes: `/votes.json`, the key `votes` of the state file, and what
+//! `pglookout votes` reads.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::indented;
+use crate::config::{ClusterName, VotingCluster};
+use crate::lookout::Lookout;
+use crate::time::Monotonic;
+use crate::votes::{Member, NotGranted, Peer, Standing, VoterList};
+
+/// Each cluster in which a daemon votes.
+pub type VotesPage = BTreeMap<String, ClusterVotes>;
+
+/// The votes of one cluster, as one of its voters knows them. Times are seconds. What is read may come
+/// from another version: what is not there is left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterVotes {
+    /// Which of the voters this daemon is.
+    pub voter: String,
+    /// Which list of voters.
+    pub generation: u64,
+    /// Who votes.
+    pub voters: Vec<String>,
+    /// How many votes elect.
+    pub needed: usize,
+    /// Votes are cast, and decide nothing.
+    pub dry: bool,
+    /// Why this daemon votes for nobody; `None`: it votes.
+    pub unusable: Option<String>,
+    /// The highest term in which it has voted.
+    pub term: u64,
+    /// For whom.
+    pub voted_for: Option<String>,
+    /// To whom its vote is promised.
+    pub promised_to: Option<String>,
+    /// For how long still.
+    pub promise_left: Option<f64>,
+    /// Where its own election stands: `free`, or the name of what keeps it.
+    pub standing: String,
+    /// How its last attempt stands, or has ended, in words.
+    pub attempt: Option<String>,
+    /// What the others last answered.
+    pub peers: BTreeMap<String, PeerVotes>,
+    /// What holds, and what does not.
+    pub guarantees: String,
+}
+
+/// The last answer of another voter.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PeerVotes {
+    /// How long ago it came.
+    pub age: f64,
+    /// Would it have voted for this daemon.
+    pub granted: bool,
+    /// The name of the reason why not.
+    pub why: Option<String>,
+    /// The same in words.
+    pub sentence: String,
+    /// Its term.
+    pub term: Option<u64>,
+    /// For whom it has voted.
+    pub voted_for: Option<String>,
+}
+
+/// The votes as the daemon knows them; `None`: it does not vote.
+pub fn votes_page(lookout: &Lookout, now: Monotonic) -> Option<VotesPage> {
+    let voting = lookout.config().voting.as_ref()?;
+    let known: BTreeMap<&ClusterName, _> = lookout.votes().collect();
+    let clusters = voting.clusters.iter().map(|(name, cluster)| {
+        let member = known.get(name).copied();
+        let member = member.unwrap_or(Err("the configuration is being loaded"));
+        (name.to_string(), ClusterVotes::of(cluster, member, now))
+    });
+    Some(clusters.collect())
+}
+
+/// The body of `/votes.json`.
+pub fn votes_json(page: &VotesPage) -> Vec<u8> {
+    indented(page)
+}
+
+impl ClusterVotes {
+    fn of(cluster: &VotingCluster, member: Result<&Member, &str>, now: Monotonic) -> Self {
+        let page = Self {
+            voter: cluster.own.to_string(),
+            generation: cluster.generation,
+            voters: cluster.voters.keys().map(ToString::to_string).collect(),
+            needed: VoterList::from(cluster).majority(),
+            dry: cluster.dry,
+            guarantees: guarantees(cluster.dry).to_owned(),
+            ..Self::default()
+        };
+        let member = match member {
+            Ok(member) => member,
+            Err(reason) => {
+                return Self {
+                    unusable: Some(reason.to_owned()),
+                    standing: name(Standing::NoRecord(reason)).to_owned(),
+                    ..page
+                };
+            }
+        };
+        let record = member.voter().record();
+        let mandate = record.voted_for.as_ref();
+        let promised = member.voter().promised(now);
+        let is_unsaved = !member.voter().is_saved();
+        Self {
+            unusable: is_unsaved.then(|| "the vote file is not written yet".to_owned()),
+            term: record.term,
+            voted_for: mandate.map(|mandate| mandate.candidate.to_string()),
+            promised_to: promised.map(|(to, _)| to.to_string()),
+            promise_left: promised.map(|(_, left)| left.as_secs_f64()),
+            standing: name(member.standing(now)).to_owned(),
+            attempt: member.candidate().tally().map(ToString::to_string),
+            peers: member
+                .peers()
+                .iter()
+                .map(|(voter, peer)| (voter.to_string(), PeerVotes::of(peer, now)))
+                .collect(),
+            ..page
+        }
+    }
+}
+
+impl PeerVotes {
+    fn of(peer: &Peer, now: Monotonic) -> Self {
+        let answer = peer.outcome.as_ref().ok();
+        let why = match &peer.outcome {
+            Err(reason) => Some(NotGranted::NoAnswer(reason.clone())),
+            Ok(answer) => answer
+                .refusal
+                .map(|refusal| NotGranted::Refused(refusal, answer.wait)),
+        };
+        let voted_for = answer.and_then(|answer| answer.voted_for.as_ref());
+        Self {
+            age: now.since(peer.at).as_secs_f64(),
+            granted: why.is_none(),
+            why: why.as_ref().map(|why| why.name().to_owned()),
+            sentence: why.map_or_else(|| "would vote for us".to_owned(), |why| why.to_string()),
+            term: answer.map(|answer| answer.term),
+            voted_for: voted_for.map(ToString::to_string),
+        }
+    }
+}
+
+fn name(standing: Standing<'_>) -> &'static str {
+    match standing {
+        Standing::NoRecord(_) => "vote_file_unusable",
+        Standing::Free => "free",
+        Standing::Asking(_) => "asking_votes",
+        Standing::Refused { .. } => "votes_refused",
+        Standing::SteppedAside { .. } => "stepped_aside",
+    }
+}
+
+fn guarantees(dry: bool) -> &'static str {
+    match dry {
+        true => "none: votes are cast, and decide nothing (dry)",
+        false => {
+            "at most one promotion in each term; nothing stops a primary that is cut off: no lease, no fence"
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! The elections in which this daemon takes part: what happens to a voter or a candidate, and what
+//! comes of it. Whether to ask for votes is the decision's; who gets one is the room `votes`'s.
+
+use std::collections::BTreeMap;
+
+use super::turn::Turn;
+use super::{Alert, Effect};
+use crate::config::{ClusterName, Config, VoterName, Voting};
+use crate::failover::{Blocker, Verdict};
+use crate::time::Monotonic;
+use crate::votes::{
+    Answer, ExchangeId, Kind, Member, NotGranted, Output, OwnServer, Record, Refusal, Request,
+    SaveId, Standing, Timers, VoterList,
+};
+
+/// Every cluster in which this daemon votes.
+#[derive(Debug, Default)]
+pub(super) struct Votes {
+    clusters: BTreeMap<ClusterName, Part>,
+    /// What the alerts say that this process has raised.
+    raised: BTreeMap<Alert, String>,
+}
+
+/// The part that this daemon has in one cluster.
+#[derive(Debug)]
+enum Part {
+    /// Its vote file cannot be used: why. It votes for nobody.
+    NoRecord(String),
+    Member(Box<Member>),
+}
+
+/// What an event came to besides its effects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Nothing.
+    Open,
+    /// This daemon is elected in this term.
+    Elected(u64),
+    /// Its attempt was lost.
+    Lost,
+}
+
+impl Votes {
+    pub(super) fn new(config: &Config) -> Self {
+        let mut votes = Self::default();
+        votes.adopt(config);
+        votes
+    }
+
+    /// Clusters that stay keep what they know, as long as their list is the same.
+    pub(super) fn adopt(&mut self, config: &Config) {
+        let voting = config.voting.as_ref();
+        let mut before = std::mem::take(&mut self.clusters);
+        for (name, cluster) in voting.into_iter().flat_map(|voting| &voting.clusters) {
+            let list = VoterList::from(cluster);
+            let is_same = |part: &Part| matches!(part, Part::Member(it) if *it.list() == list && *it.voter().name() == cluster.own);
+            let kept = before.remove(name).filter(is_same);
+            let mut part = kept.unwrap_or_else(|| Part::NoRecord(UNREAD.to_owned()));
+            if let (Part::Member(member), Some(voting)) = (&mut part, voting) {
+                member.adopt(timers(voting));
+            }
+            self.clusters.insert(name.clone(), part);
+        }
+    }
+
+    /// Each cluster with its member, or with the reason why it has none.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&ClusterName, Result<&Member, &str>)> {
+        self.clusters.iter().map(|(name, part)| match part {
+            Part::NoRecord(reason) => (name, Err(reason.as_str())),
+            Part::Member(member) => (name, Ok(&**member)),
+        })
+    }
+
+    /// May our node be promoted by election; `None`: nobody is asked.
+    pub(super) fn standing(&self, config: &Config, now: Monotonic) -> Option<Standing<'_>> {
+        let (name, _) = deciding(config)?;
+        Some(match self.clusters.get(name)? {
+            Part::NoRecord(reason) => Standing::NoRecord(reason),
+            Part::Member(member) => member.standing(now),
+        })
+    }
+
+    /// Has this daemon stepped aside.
+    pub(super) fn has_stepped_aside(&self, now: Monotonic) -> bool {
+        let mut members = self.members();
+        members.any(|member| member.candidate().stepped_aside(now).is_some())
+    }
+
+    /// A vote file was read, or could not be. `seed`: random bits.
+    pub(super) fn file_read(
+        &mut self,
+        name: &ClusterName,
+        found: Result<Record, String>,
+        seed: u128,
+        config: &Config,
+        turn: &mut Turn<'_>,
+    ) -> Outcome {
+        let voting = config.voting.as_ref();
+        let voting = voting.and_then(|it| Some((it, it.clusters.get(name)?)));
+        // One that votes knows better than its file.
+        let votes = matches!(self.clusters.get(name), Some(Part::Member(_)));
+        let Some((voting, cluster)) = voting.filter(|_| !votes) else {
+            return Outcome::Open;
+        };
+        let part = match found {
+            Ok(record) => {
+                let term = record.term;
+                let count = record.list.names.len();
+                turn.info(format!(
+                    "votes in cluster {name}: one of {count} voters, term {term}"
+                ));
+                let names = (name.clone(), cluster.own.clone());
+                let member = Member::new(names, record, timers(voting), seed, turn.now.mono);
+                Part::Member(Box::new(member))
+            }
+            Err(reason) => {
+                // It is looked at again and again.
+                let known = self.clusters.get(name);
+                if !matches!(known, Some(Part::NoRecord(before)) if *before == reason) {
+                    turn.error(format!(
+                        "votes in cluster {name}: {reason}; voting for nobody"
+                    ));
+                }
+                Part::NoRecord(reason)
+            }
+        };
+        self.clusters.insert(name.clone(), part);
+        self.watch_files(turn);
+        Outcome::Open
+    }
+
+    pub(super) fn requested(
+        &mut self,
+        id: ExchangeId,
+        request: &Request,
+        server: &OwnServer,
+        turn: &mut Turn<'_>,
+    ) -> Outcome {
+        let mut out = Vec::new();
+        match self.clusters.get_mut(&request.cluster) {
+            Some(Part::Member(member)) => {
+                member.requested(id, request, server, turn.now.mono, &mut out);
+            }
+            // Rule V1.
+            Some(Part::NoRecord(_)) | None => {
+                out.push(Output::Answer(id, no_record(request, server)));
+            }
+        }
+        self.carry_out(&request.cluster, out, turn)
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        (name, voter): (&ClusterName, &VoterName),
+        of: (crate::votes::Nonce, Kind),
+        outcome: Result<Answer, String>,
+        server: &OwnServer,
+        turn: &mut Turn<'_>,
+    ) -> Outcome {
+        let now = turn.now.mono;
+        let outcome = self.with(name, turn, |member, out| {
+            member.answered(voter, of, outcome, server, now, out);
+        });
+        self.watch_agreement(turn);
+        outcome
+    }
+
+    pub(super) fn saved(
+        &mut self,
+        name: &ClusterName,
+        (id, is_done): (SaveId, bool),
+        server: &OwnServer,
+        turn: &mut Turn<'_>,
+    ) -> Outcome {
+        let now = turn.now.mono;
+        let outcome = self.with(name, turn, |member, out| {
+            member.saved(id, is_done, server, now, out);
+        });
+        self.watch_files(turn);
+        outcome
+    }
+
+    /// Our decision is to promote our node: asks for votes.
+    pub(super) fn stand(&mut self, config: &Config, server: &OwnServer, turn: &mut Turn<'_>) {
+        let now = turn.now.mono;
+        let voting = config.voting.as_ref();
+        let Some((name, _)) = voting.and_then(Voting::own_cluster) else {
+            return;
+        };
+        self.with(name, turn, |member, out| member.stand(server, now, out));
+        let tally = self.member(name).and_then(|it| it.candidate().tally());
+        if let Some(tally) = tally {
+            let (term, needed) = (tally.term, tally.needed);
+            turn.info(format!(
+                "asking for votes in term {term}, {needed} are needed"
+            ));
+        }
+    }
+
+    /// It is not any more.
+    pub(super) fn abandon(&mut self, config: &Config, turn: &mut Turn<'_>) {
+        let now = turn.now.mono;
+        let voting = config.voting.as_ref();
+        if let Some((name, _)) = voting.and_then(Voting::own_cluster) {
+            self.with(name, turn, |member, out| member.abandon(now, out));
+        }
+    }
+
+    /// The failover command has failed.
+    pub(super) fn command_failed(&mut self, config: &Config, now: Monotonic) {
+        if deciding(config).is_some() {
+            self.members_mut().for_each(|it| it.command_failed(now));
+        }
+    }
+
+    pub(super) fn outage_over(&mut self) {
+        self.members_mut().for_each(Member::outage_over);
+    }
+
+    /// Does what is due.
+    pub(super) fn tick(&mut self, server: &OwnServer, turn: &mut Turn<'_>) -> Outcome {
+        let now = turn.now.mono;
+        let due = self.clusters.iter().filter_map(|(name, part)| match part {
+            Part::Member(member) if member.next_deadline() <= now => Some(name.clone()),
+            Part::Member(_) | Part::NoRecord(_) => None,
+        });
+        let due: Vec<_> = due.collect();
+        let mut last = Outcome::Open;
+        for name in due {
+            let outcome = self.with(&name, turn, |member, out| member.tick(server, now, out));
+            if outcome != Outcome::Open {
+                last = outcome;
+            }
+        }
+        last
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
+        self.members().map(Member::next_deadline).min()
+    }
+
+    fn member(&self, name: &ClusterName) -> Option<&Member> {
+        match self.clusters.get(name)? {
+            Part::Member(member) => Some(member),
+            Part::NoRecord(_) => None,
+        }
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Member> {
+        self.all().filter_map(|(_, member)| member.ok())
+    }
+
+    fn members_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+        self.clusters.values_mut().filter_map(|part| match part {
+            Part::Member(member) => Some(&mut **member),
+            Part::NoRecord(_) => None,
+        })
+    }
+
+    fn with(
+        &mut self,
+        name: &ClusterName,
+        turn: &mut Turn<'_>,
+        act: impl FnOnce(&mut Member, &mut Vec<Output>),
+    ) -> Outcome {
+        let mut out = Vec::new();
+        if let Some(Part::Member(member)) = self.clusters.get_mut(name) {
+            act(member, &mut out);
+        }
+        self.carry_out(name, out, turn)
+    }
+
+    fn carry_out(&self, name: &ClusterName, out: Vec<Output>, turn: &mut Turn<'_>) -> Outcome {
+        let mut outcome = Outcome::Open;
+        for output in out {
+            match output {
+                Output::Send(request) => turn.push(Effect::SendVote(request)),
+                Output::Answer(id, answer) => turn.push(Effect::AnswerVote { id, answer }),
+                Output::Save(id, record) => {
+                    if let Some(mandate) = &record.voted_for {
+                        let (to, term) = (&mandate.candidate, record.term);
+                        turn.info(format!("voting for {to} in term {term} of cluster {name}"));
+                    }
+                    let cluster = name.clone();
+                    turn.push(Effect::SaveVote {
+                        cluster,
+                        id,
+                        record,
+                    });
+                }
+                Output::Elected(term) => outcome = Outcome::Elected(term),
+                Output::Lost => {
+                    let tally = self.member(name).and_then(|it| it.candidate().tally());
+                    if let Some(tally) = tally {
+                        turn.warning(format!("not elected: {tally}"));
+                    }
+                    outcome = Outcome::Lost;
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Which vote files cannot be used, or written.
+    fn watch_files(&mut self, turn: &mut Turn<'_>) {
+        let unusable = self.all().filter_map(|(name, member)| match member {
+            Err(UNREAD) => None,
+            Err(reason) => Some(format!("{name}: {reason}")),
+            Ok(member) if !member.voter().is_saved() => Some(format!("{name}: not written yet")),
+            Ok(_) => None,
+        });
+        let text = unusable.collect::<Vec<_>>().join("; ");
+        self.alert(Alert::VoteFileUnusable, text, turn);
+    }
+
+    /// Which voters have another list, or watch other servers.
+    fn watch_agreement(&mut self, turn: &mut Turn<'_>) {
+        let differs = |refusal| matches!(refusal, Some(Refusal::List | Refusal::System));
+        let peers = self.members().flat_map(Member::peers);
+        let disagree = peers.filter_map(|(voter, peer)| {
+            let refusal = peer.outcome.as_ref().ok()?.refusal;
+            let why = NotGranted::Refused(refusal.filter(|it| differs(Some(*it)))?, None);
+            Some(format!("{voter} {why}"))
+        });
+        let text = disagree.collect::<Vec<_>>().join("; ");
+        self.alert(Alert::VotersDisagree, text, turn);
+    }
+
+    /// Raises it with this text; clears it if that is empty.
+    fn alert(&mut self, alert: Alert, text: String, turn: &mut Turn<'_>) {
+        if self.raised.get(&alert) == Some(&text) {
+            return;
+        }
+        self.raised.insert(alert, text.clone());
+        turn.push(match text.is_empty() {
+            true => Effect::ClearAlert(alert),
+            false => Effect::RaiseAlert { alert, text },
+        });
+    }
+}
+
+/// Is a promotion not wanted any more, whatever the votes say. What merely asks for fresh facts, or
+/// finds another standby further, does not end an attempt: the voters know who is further.
+pub(super) fn ends_attempt(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Observing { .. }
+        | Verdict::PrimaryItself { .. }
+        | Verdict::NoStandby { .. }
+        | Verdict::PrimaryReachable { .. }
+        | Verdict::SeveralPrimaries { .. }
+        | Verdict::OutdatedPrimary { .. }
+        | Verdict::DisconnectIgnored { .. }
+        | Verdict::LagWarning { .. }
+        | Verdict::Hold(
+            Blocker::NodesJustChanged { .. }
+            | Blocker::PrimaryConnected { .. }
+            | Blocker::RecentEvidence { .. }
+            | Blocker::Paused { .. }
+            | Blocker::Maintenance { .. }
+            | Blocker::OtherPromotes { .. },
+        ) => true,
+        Verdict::Wait(_)
+        | Verdict::WantsFreshFacts { .. }
+        | Verdict::Hold(_)
+        | Verdict::OtherCandidate { .. }
+        | Verdict::Announce { .. }
+        | Verdict::Promote { .. } => false,
+    }
+}
+
+/// The cluster by whose votes our node is promoted.
+fn deciding(config: &Config) -> Option<(&ClusterName, &crate::config::VotingCluster)> {
+    config.own_db.as_ref()?;
+    let own = config.voting.as_ref().and_then(Voting::own_cluster);
+    own.filter(|(_, cluster)| !cluster.dry)
+}
+
+/// Are votes cast only to see what would come of them.
+pub(super) fn is_dry(config: &Config) -> bool {
+    config.voting.is_some() && deciding(config).is_none()
+}
+
+fn timers(voting: &Voting) -> Timers {
+    Timers {
+        lease: voting.lease,
+        vote_timeout: voting.vote_timeout,
+        stagger: voting.stagger,
+        step_aside: voting.step_aside,
+    }
+}
+
+/// The answer of a daemon that does not vote.
+fn no_record(request: &Request, server: &OwnServer) -> Answer {
+    Answer {
+        cluster: request.cluster.clone(),
+        from: request.to.clone(),
+        to: request.from.clone(),
+        kind: request.kind,
+        nonce: request.nonce,
+        refusal: Some(Refusal::List),
+        wait: None,
+        term: 0,
+        voted_for: None,
+        position: server.position,
+        willing: server.willing,
+        list: request.list.clone(),
+    }
+}
+
+const UNREAD: &str = "the vote file is being read";

@@ -1,0 +1,377 @@
+//! A standby s1 whose promotion is elected by s1, s2 and the observer o.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::cluster::{Identity, Lsn};
+use crate::config::{ClusterName, Environment, VoterName, parse};
+use crate::time::WallTime;
+use crate::votes::{Answer, ExchangeId, Kind, Nonce, Record, Refusal, Request, SaveId, VoterList};
+
+struct World {
+    lookout: Lookout,
+    seconds: f64,
+    effects: Vec<Effect>,
+}
+
+impl World {
+    /// The primary p was lost, and its last sign of life is long enough ago.
+    fn start(more: &str) -> Self {
+        let text = format!(
+            r#"{{"remote_conns": {{"p": "host=p", "s1": "host=s1", "s2": "host=s2"}}, "own_db": "s1",
+            "failover_command": "promote", "max_failover_replication_time_lag": 10, "db_poll_interval": 2,
+            "warning_replication_time_lag": 5, "poll_timeout": 1, "vote_directory": "/v",
+            "voting": {{"main": {{"generation": 1, "secret_file": "/s",
+            "voters": {{"p": "http://p", "s1": "http://s1", "s2": "http://s2"}}{more}}}}}}}"#
+        );
+        let config = parse(&text, &Environment::default()).unwrap().config;
+        let mut world = Self {
+            lookout: Lookout::with_given_turns(Arc::new(config), &Memory::default(), now(0.0)),
+            seconds: 0.0,
+            effects: Vec::new(),
+        };
+        world.polled("p", Some(primary()));
+        world.polled("s1", Some(standby()));
+        world.polled("s2", Some(standby()));
+        world.decide(Look::Regular);
+        world
+    }
+
+    /// Its vote file was read.
+    fn with_record(more: &str) -> Self {
+        let mut world = Self::start(more);
+        world.event(Event::VoteFileRead {
+            cluster: cluster(),
+            found: Ok(Record::new(VoterList {
+                generation: 1,
+                names: ["p", "s1", "s2"].map(VoterName::from).into(),
+            })),
+            seed: 7,
+        });
+        world
+    }
+
+    fn event(&mut self, event: Event) -> Vec<Effect> {
+        let from = self.effects.len();
+        self.lookout
+            .turn([event], false, now(self.seconds), &mut self.effects);
+        self.effects[from..].to_vec()
+    }
+
+    fn polled(&mut self, node: &str, role: Option<RoleReport>) {
+        let outcome = role.map(|role| NodeReport {
+            db_time: now(self.seconds).wall,
+            role,
+            identity: Identity::default(),
+            daemons: None,
+        });
+        let outcome = outcome.ok_or(ProbeFailure::Unreachable {
+            reason: "gone".to_owned(),
+        });
+        self.event(Event::NodeProbed {
+            node: node.into(),
+            probe: None,
+            outcome,
+        });
+    }
+
+    fn decide(&mut self, look: Look) -> (&'static str, Vec<Effect>) {
+        let effects = self.event(Event::Turn(GivenTurn::Decision(look)));
+        let verdict = &self.lookout.last_round().unwrap().decision.verdict;
+        (verdict.reason(), effects)
+    }
+
+    /// Everything up to the verdict on fresh facts, and after the announcement.
+    fn lose_primary(&mut self) -> (&'static str, Vec<Effect>) {
+        self.lose_primary_seeing(None)
+    }
+
+    /// The same, with this answer of s2.
+    fn lose_primary_seeing(&mut self, s2: Option<RoleReport>) -> (&'static str, Vec<Effect>) {
+        self.polled("p", None);
+        self.polled("s1", Some(standby()));
+        self.polled("s2", s2);
+        self.decide(Look::Regular);
+        let (reason, effects) = self.decide(Look::Fresh);
+        if reason != "announced" {
+            return (reason, effects);
+        }
+        self.decide(Look::Announced)
+    }
+
+    fn answer(&mut self, request: &Request, refusal: Option<Refusal>) -> Vec<Effect> {
+        let answer = Answer {
+            cluster: cluster(),
+            from: request.to.clone(),
+            to: request.from.clone(),
+            kind: request.kind,
+            nonce: request.nonce,
+            refusal,
+            wait: None,
+            term: 0,
+            voted_for: None,
+            position: None,
+            willing: false,
+            list: request.list.clone(),
+        };
+        self.event(Event::VoteAnswered {
+            cluster: cluster(),
+            voter: request.to.clone(),
+            of: (request.nonce, request.kind),
+            outcome: Ok(answer),
+        })
+    }
+
+    fn saved(&mut self, id: SaveId, done: bool) -> Vec<Effect> {
+        self.event(Event::VoteSaved {
+            cluster: cluster(),
+            id,
+            done,
+        })
+    }
+
+    /// Asked, granted by p, own vote written: the requests for votes.
+    fn ask(&mut self) -> Vec<Request> {
+        self.seconds = 60.0;
+        let (reason, effects) = self.lose_primary();
+        assert_eq!(reason, "primary_unreachable");
+        assert!(commands(&effects).is_empty());
+        let asked = requests(&effects);
+        assert_eq!(asked.len(), 2);
+        let effects = self.answer(&asked[0], None);
+        let id = effects.iter().find_map(|effect| match effect {
+            Effect::SaveVote { id, record, .. } if record.term == 1 => Some(*id),
+            _ => None,
+        });
+        assert!(requests(&effects).is_empty());
+        requests(&self.saved(id.unwrap(), true))
+    }
+}
+
+fn cluster() -> ClusterName {
+    ClusterName::from("main")
+}
+
+fn now(seconds: f64) -> Now {
+    let since = Duration::from_secs_f64(1_000.0 + seconds);
+    Now {
+        mono: Monotonic::from_duration(since),
+        wall: WallTime::from_unix_micros(1_700_000_000_000_000) + since,
+    }
+}
+
+fn primary() -> RoleReport {
+    RoleReport::Primary {
+        lsn: Some(Lsn::from_bytes(80)),
+        slots: Vec::new(),
+    }
+}
+
+fn standby() -> RoleReport {
+    let at = Some(Lsn::from_bytes(80));
+    RoleReport::Standby {
+        receive: at,
+        replay: at,
+        last_replay: None,
+    }
+}
+
+fn requests(effects: &[Effect]) -> Vec<Request> {
+    let sent = effects.iter().filter_map(|effect| match effect {
+        Effect::SendVote(request) => Some(request.clone()),
+        _ => None,
+    });
+    sent.collect()
+}
+
+fn commands(effects: &[Effect]) -> Vec<&[String]> {
+    effects
+        .iter()
+        .filter_map(|effect| Some(effect.command()?.1))
+        .collect()
+}
+
+#[test]
+fn the_command_waits_for_a_majority() {
+    let mut world = World::with_record("");
+    let votes = world.ask();
+    assert_eq!(votes.len(), 2);
+    let (reason, _) = world.lose_primary();
+    assert_eq!(reason, "asking_votes");
+    let effects = world.answer(&votes[0], None);
+    assert_eq!(commands(&effects), [["promote"]]);
+    assert_eq!(world.lookout.elected_term(), Some(1));
+    assert!(commands(&world.answer(&votes[1], None)).is_empty());
+}
+
+#[test]
+fn without_a_majority_nothing_is_promoted_and_the_reason_is_shown() {
+    let mut world = World::with_record("");
+    let votes = world.ask();
+    let effects = world.answer(&votes[0], Some(Refusal::Promised));
+    assert!(requests(&effects).is_empty());
+    let effects = world.answer(&votes[1], Some(Refusal::Sighted));
+    assert!(commands(&effects).is_empty());
+    assert!(requests(&effects).iter().all(|it| it.kind == Kind::Release));
+    let (reason, _) = world.lose_primary();
+    let sentence = world
+        .lookout
+        .last_round()
+        .unwrap()
+        .decision
+        .verdict
+        .to_string();
+    assert_eq!(
+        (reason, sentence.as_str()),
+        (
+            "votes_refused",
+            "no failover: not elected: 1 of 3 voters in term 1, 2 are needed; p has promised its vote to another; s2 \
+             has just reached a primary"
+        )
+    );
+}
+
+#[test]
+fn a_primary_that_comes_back_meanwhile_ends_it() {
+    let mut world = World::with_record("");
+    let votes = world.ask();
+    world.polled("p", Some(primary()));
+    let effects = world.answer(&votes[0], None);
+    assert!(commands(&effects).is_empty());
+    let mut world = World::with_record("");
+    let votes = world.ask();
+    world.polled("p", Some(primary()));
+    let (_, effects) = world.decide(Look::Regular);
+    assert!(requests(&effects).iter().all(|it| it.kind == Kind::Release));
+    assert!(commands(&world.answer(&votes[0], None)).is_empty());
+}
+
+#[test]
+fn without_a_vote_file_nobody_is_asked() {
+    let mut world = World::start("");
+    world.seconds = 60.0;
+    let (reason, effects) = world.lose_primary();
+    assert_eq!(
+        (reason, requests(&effects).len()),
+        ("vote_file_unusable", 0)
+    );
+    assert!(commands(&effects).is_empty());
+}
+
+#[test]
+fn a_file_that_stays_unusable_is_reported_once() {
+    let mut world = World::start("");
+    let torn = Event::VoteFileRead {
+        cluster: cluster(),
+        found: Err("torn".to_owned()),
+        seed: 0,
+    };
+    let effects = world.event(torn.clone());
+    assert_eq!(effects.len(), 2, "an error and the alert: {effects:?}");
+    assert_eq!(world.event(torn), []);
+}
+
+#[test]
+fn a_failed_command_lets_others_go_first() {
+    let mut world = World::with_record("");
+    let votes = world.ask();
+    let effects = world.answer(&votes[0], None);
+    let (_, id) = effects.iter().find_map(Effect::purpose).unwrap();
+    let effects = world.event(Event::CommandExited {
+        id,
+        outcome: CommandOutcome::Exited(1),
+    });
+    assert!(
+        requests(&effects).is_empty(),
+        "what was won is not released"
+    );
+    world.seconds = 75.0;
+    assert_eq!(world.lose_primary().0, "stepped_aside");
+    world.seconds = 91.0;
+    assert_eq!(world.lose_primary().0, "primary_unreachable");
+}
+
+#[test]
+fn dry_votes_decide_nothing() {
+    let mut world = World::with_record(r#", "dry": true"#);
+    world.seconds = 60.0;
+    let behind = Some(Lsn::from_bytes(79));
+    let s2 = RoleReport::Standby {
+        receive: behind,
+        replay: behind,
+        last_replay: None,
+    };
+    let (_, effects) = world.lose_primary_seeing(Some(s2));
+    assert_eq!(commands(&effects), [["promote"]]);
+    assert_eq!(requests(&effects).len(), 2);
+    assert_eq!(world.lookout.elected_term(), None);
+}
+
+#[test]
+fn a_vote_is_answered_once_it_is_written() {
+    let mut world = World::with_record("");
+    world.seconds = 60.0;
+    world.polled("p", None);
+    let asked = request(Kind::Vote);
+    let effects = world.event(asked.clone());
+    let answered = |effects: &[Effect]| {
+        effects.iter().find_map(|effect| match effect {
+            Effect::AnswerVote {
+                id: ExchangeId(9),
+                answer,
+            } => Some(answer.refusal),
+            _ => None,
+        })
+    };
+    assert_eq!(answered(&effects), None);
+    let raised = |effects: &[Effect]| {
+        effects.iter().any(|effect| {
+            matches!(
+                effect,
+                Effect::RaiseAlert {
+                    alert: Alert::VoteFileUnusable,
+                    ..
+                }
+            )
+        })
+    };
+    let effects = world.saved(SaveId(1), false);
+    assert_eq!(answered(&effects), Some(Some(Refusal::Busy)));
+    assert!(raised(&effects));
+    let effects = world.saved(SaveId(1), true);
+    assert_eq!(effects, [Effect::ClearAlert(Alert::VoteFileUnusable)]);
+    assert_eq!(answered(&world.event(asked)), Some(None));
+    // Where the primary was just reached nobody is voted for.
+    let mut world = World::with_record("");
+    world.polled("p", Some(primary()));
+    let effects = world.event(request(Kind::AskVote));
+    assert_eq!(answered(&effects), Some(Some(Refusal::Sighted)));
+}
+
+fn request(kind: Kind) -> Event {
+    let names = ["p", "s1", "s2"].map(VoterName::from).into();
+    let request = Request {
+        cluster: cluster(),
+        from: "s2".into(),
+        to: "s1".into(),
+        kind,
+        term: 1,
+        nonce: Nonce(1),
+        lease: Duration::from_secs(20),
+        position: Some(crate::votes::Position {
+            timeline: None,
+            lsn: Lsn::from_bytes(80),
+        }),
+        system: None,
+        list: VoterList {
+            generation: 1,
+            names,
+        }
+        .id(),
+    };
+    Event::VoteRequested {
+        id: ExchangeId(9),
+        request,
+    }
+}

@@ -1,0 +1,426 @@
+//! A candidate: one attempt after the other to be elected (rules C2 to C5), and when it may try.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use super::{Answer, Kind, Nonce, Position, Refusal, VoterList};
+use crate::config::VoterName;
+use crate::time::Monotonic;
+
+/// The times of the configuration that an election needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timers {
+    /// `lease_time`: how long a vote is promised, before the margin for clocks.
+    pub lease: Duration,
+    /// `vote_timeout`: how long an answer is waited for.
+    pub vote_timeout: Duration,
+    /// `election_stagger`: the unit of the random time between two attempts.
+    pub stagger: Duration,
+    /// `step_aside_time`: how long others go first after a failed command.
+    pub step_aside: Duration,
+}
+
+/// Why a voter has not granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotGranted {
+    /// It refuses, for so long if that is known.
+    Refused(Refusal, Option<Duration>),
+    /// It does not answer: why.
+    NoAnswer(String),
+    /// It has not answered yet.
+    Awaited,
+}
+
+/// How an attempt stands, or has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// In which term.
+    pub term: u64,
+    /// Who has granted.
+    pub granted: BTreeSet<VoterName>,
+    /// Who has not, and why.
+    pub missing: BTreeMap<VoterName, NotGranted>,
+    /// How many votes it takes.
+    pub needed: usize,
+}
+
+/// May this daemon begin an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing<'a> {
+    /// It has no vote file that it can use: why.
+    NoRecord(&'a str),
+    /// It may.
+    Free,
+    /// One is under way.
+    Asking(&'a Tally),
+    /// The last one was refused; the next may begin then.
+    Refused {
+        /// How it ended.
+        tally: &'a Tally,
+        /// When the next may begin.
+        until: Monotonic,
+        /// How often a standby that is further went first.
+        deferrals: u8,
+    },
+    /// After a failed command, or four attempts in a row that won nothing, others go first.
+    SteppedAside {
+        /// Until then.
+        until: Monotonic,
+    },
+}
+
+/// The attempts of this daemon.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    seed: u128,
+    attempts: u64,
+    attempt: Option<Attempt>,
+    /// The highest term that any voter has reported.
+    known_term: u64,
+    last: Option<Tally>,
+    retry_at: Option<Monotonic>,
+    stepped_aside_until: Option<Monotonic>,
+    /// Attempts in a row that won nothing.
+    lost: u32,
+    /// How often a standby that is further was let go first in this outage.
+    deferrals: u8,
+    /// Failed commands in this outage.
+    failed_commands: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    pub(super) phase: Phase,
+    pub(super) nonce: Nonce,
+    pub(super) position: Option<Position>,
+    pub(super) system: Option<String>,
+    pub(super) tally: Tally,
+    began: Monotonic,
+    deadline: Monotonic,
+    is_another_further: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// `ask_vote` was sent.
+    Asking,
+    /// Our own vote is being written.
+    Writing,
+    /// `vote` was sent.
+    Voting,
+}
+
+/// What an attempt has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It goes on.
+    Open,
+    /// A majority has granted in this phase.
+    Majority,
+    /// It cannot be won any more.
+    Lost,
+}
+
+impl Candidate {
+    /// `seed`: random bits that no other process gets.
+    pub fn new(seed: u128) -> Self {
+        Self {
+            seed,
+            attempts: 0,
+            attempt: None,
+            known_term: 0,
+            last: None,
+            retry_at: None,
+            stepped_aside_until: None,
+            lost: 0,
+            deferrals: 0,
+            failed_commands: 0,
+        }
+    }
+
+    /// May an attempt begin.
+    pub fn standing(&self, now: Monotonic) -> Standing<'_> {
+        if let Some(attempt) = &self.attempt {
+            return Standing::Asking(&attempt.tally);
+        }
+        if let Some(until) = self.stepped_aside(now) {
+            return Standing::SteppedAside { until };
+        }
+        let until = self.retry_at.filter(|until| *until > now);
+        match (until, &self.last) {
+            (Some(until), Some(tally)) => Standing::Refused {
+                tally,
+                until,
+                deferrals: self.deferrals,
+            },
+            _ => Standing::Free,
+        }
+    }
+
+    /// Until when others go first.
+    pub fn stepped_aside(&self, now: Monotonic) -> Option<Monotonic> {
+        self.stepped_aside_until.filter(|until| *until > now)
+    }
+
+    /// How the last attempt stands, or has ended.
+    pub fn tally(&self) -> Option<&Tally> {
+        let running = self.attempt.as_ref().map(|attempt| &attempt.tally);
+        running.or(self.last.as_ref())
+    }
+
+    /// The seed with which a later one goes on as this one would.
+    pub fn seed(&self) -> u128 {
+        self.seed.wrapping_add(u128::from(self.attempts))
+    }
+
+    /// One that was never used.
+    pub(super) fn next_nonce(&mut self) -> Nonce {
+        self.attempts = self.attempts.wrapping_add(1);
+        Nonce(self.seed())
+    }
+
+    pub(super) fn attempt(&self) -> Option<&Attempt> {
+        self.attempt.as_ref()
+    }
+
+    /// Rule C2. `own_term`: of our own voter.
+    pub(super) fn begin(
+        &mut self,
+        own_term: u64,
+        list: &VoterList,
+        (position, system): (Option<Position>, Option<String>),
+        timers: &Timers,
+        now: Monotonic,
+    ) -> &Attempt {
+        let nonce = self.next_nonce();
+        let awaited = list.names.iter();
+        let missing = awaited.map(|name| (name.clone(), NotGranted::Awaited));
+        let tally = Tally {
+            term: own_term.max(self.known_term).saturating_add(1),
+            granted: BTreeSet::new(),
+            missing: missing.collect(),
+            needed: list.majority(),
+        };
+        self.attempt.insert(Attempt {
+            phase: Phase::Asking,
+            nonce,
+            position,
+            system,
+            tally,
+            began: now,
+            deadline: now + timers.vote_timeout,
+            is_another_further: false,
+        })
+    }
+
+    /// A voter's answer, or why there is none. One to another attempt, or to another kind of request,
+    /// counts for nothing (rule C4).
+    pub(super) fn answered(
+        &mut self,
+        voter: &VoterName,
+        (nonce, kind): (Nonce, Kind),
+        outcome: &Result<Answer, String>,
+        list: &VoterList,
+    ) -> Progress {
+        if let Ok(answer) = outcome {
+            self.known_term = self.known_term.max(answer.term);
+        }
+        let Some(attempt) = self.attempt.as_mut() else {
+            return Progress::Open;
+        };
+        if nonce != attempt.nonce || Some(kind) != attempt.phase.asks() {
+            return Progress::Open;
+        }
+        attempt.count(voter, outcome);
+        attempt.progress(list)
+    }
+
+    /// The next phase of the attempt begins: nobody has granted in it yet.
+    pub(super) fn enter(&mut self, phase: Phase, timers: &Timers, now: Monotonic) {
+        let Some(attempt) = self.attempt.as_mut() else {
+            return;
+        };
+        attempt.phase = phase;
+        attempt.deadline = match phase {
+            // A win that comes later than its votes are promised is none.
+            Phase::Writing => attempt.began + timers.lease,
+            Phase::Asking | Phase::Voting => {
+                (now + timers.vote_timeout).min(attempt.began + timers.lease)
+            }
+        };
+        if phase == Phase::Voting {
+            let granted = std::mem::take(&mut attempt.tally.granted).into_iter();
+            let missing = granted.map(|name| (name, NotGranted::Awaited));
+            attempt.tally.missing.extend(missing);
+        }
+    }
+
+    /// Is another standby to go first: one that is further has refused, and was not let go first twice
+    /// in this outage.
+    pub(super) fn is_to_defer(&self) -> bool {
+        let is_further = |attempt: &Attempt| attempt.is_another_further;
+        self.attempt.as_ref().is_some_and(is_further) && self.deferrals < MAX_DEFERRALS
+    }
+
+    /// Another goes first.
+    pub(super) fn defer(&mut self, timers: &Timers, now: Monotonic) {
+        self.deferrals = self.deferrals.saturating_add(1);
+        self.last = self.attempt.take().map(|attempt| attempt.tally);
+        self.retry_at = Some(now + timers.stagger + self.below(timers.stagger));
+    }
+
+    /// Rule C5: the attempt is over, the next begins after a random time.
+    pub(super) fn lose(&mut self, timers: &Timers, now: Monotonic) -> Option<Attempt> {
+        let attempt = self.attempt.take()?;
+        self.last = Some(attempt.tally.clone());
+        let doublings = self.lost.min(MAX_DOUBLINGS);
+        self.lost = self.lost.saturating_add(1);
+        self.retry_at = Some(now + self.below(timers.stagger.saturating_mul(1 << doublings)));
+        if self.lost >= MAX_LOST {
+            self.lost = 0;
+            self.stepped_aside_until = Some(now + timers.step_aside / 2);
+        }
+        Some(attempt)
+    }
+
+    /// What was asked for is not wanted any more; nothing is held against us.
+    pub(super) fn abandon(&mut self) -> Option<Attempt> {
+        self.attempt.take()
+    }
+
+    /// Elected. The attempt is used up: it elects once.
+    pub(super) fn win(&mut self) -> Option<Attempt> {
+        self.lost = 0;
+        self.retry_at = None;
+        self.attempt.take()
+    }
+
+    /// What was won came to nothing: others go first, longer each time.
+    pub(super) fn command_failed(&mut self, timers: &Timers, now: Monotonic) {
+        self.failed_commands = self.failed_commands.saturating_add(1).min(MAX_FAILED);
+        let time = timers.step_aside.saturating_mul(self.failed_commands);
+        self.stepped_aside_until = Some(now + time);
+    }
+
+    /// A primary is there again.
+    pub(super) fn outage_over(&mut self) {
+        (self.lost, self.deferrals, self.failed_commands) = (0, 0, 0);
+        (self.last, self.retry_at) = (None, None);
+    }
+
+    pub(super) fn is_overdue(&self, now: Monotonic) -> bool {
+        self.attempt.as_ref().is_some_and(|it| it.deadline <= now)
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
+        self.attempt.as_ref().map(|attempt| attempt.deadline)
+    }
+
+    /// A time up to this: another for every attempt.
+    fn below(&self, limit: Duration) -> Duration {
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let [low, high] = [self.seed(), self.seed() >> 64].map(|part| part & u128::from(u64::MAX));
+        let seed = u64::try_from(low ^ high).unwrap_or_default();
+        Duration::from_millis(fastrand::Rng::with_seed(seed).u64(..=millis))
+    }
+}
+
+impl Phase {
+    /// To which kind of request an answer counts.
+    fn asks(self) -> Option<Kind> {
+        match self {
+            Self::Asking => Some(Kind::AskVote),
+            Self::Writing => None,
+            Self::Voting => Some(Kind::Vote),
+        }
+    }
+}
+
+impl Attempt {
+    fn count(&mut self, voter: &VoterName, outcome: &Result<Answer, String>) {
+        let Some(missing) = self.tally.missing.get_mut(voter) else {
+            return;
+        };
+        *missing = match outcome {
+            Err(reason) => NotGranted::NoAnswer(reason.clone()),
+            Ok(answer) => match answer.refusal {
+                Some(refusal) => {
+                    let is_ahead = |theirs: &Position| theirs.is_ahead_of(self.position.as_ref());
+                    let is_further = answer.position.as_ref().is_some_and(is_ahead);
+                    self.is_another_further |= answer.willing && is_further;
+                    NotGranted::Refused(refusal, answer.wait)
+                }
+                None => {
+                    self.tally.missing.remove(voter);
+                    self.tally.granted.insert(voter.clone());
+                    return;
+                }
+            },
+        };
+    }
+
+    fn progress(&self, list: &VoterList) -> Progress {
+        if list.is_majority(&self.tally.granted) {
+            return Progress::Majority;
+        }
+        let missing = self.tally.missing.values();
+        let awaited = missing.filter(|it| **it == NotGranted::Awaited).count();
+        if self.tally.granted.len() + awaited < self.tally.needed {
+            return Progress::Lost;
+        }
+        Progress::Open
+    }
+}
+
+impl NotGranted {
+    /// Its name, from a closed list.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal, _) => refusal.name(),
+            Self::NoAnswer(_) => "no_answer",
+            Self::Awaited => "awaited",
+        }
+    }
+}
+
+impl fmt::Display for NotGranted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal, None) => refusal.fmt(f),
+            Self::Refused(refusal, Some(wait)) => {
+                write!(f, "{refusal} for {:.1} s more", wait.as_secs_f64())
+            }
+            Self::NoAnswer(reason) => write!(f, "does not answer: {reason}"),
+            Self::Awaited => f.write_str("has not answered yet"),
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (granted, needed, term) = (self.granted.len(), self.needed, self.term);
+        let all = granted + self.missing.len();
+        write!(
+            f,
+            "{granted} of {all} voters in term {term}, {needed} are needed"
+        )?;
+        for (voter, why) in &self.missing {
+            write!(f, "; {voter} {why}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A standby that is further goes first so often in an outage.
+pub const MAX_DEFERRALS: u8 = 2;
+/// The random time between attempts is doubled so often.
+const MAX_DOUBLINGS: u32 = 3;
+/// After so many attempts in a row that won nothing others go first.
+const MAX_LOST: u32 = 4;
+/// The time for which others go first grows so often with failed commands.
+const MAX_FAILED: u32 = 4;
+
+#[cfg(test)]
+#[path = "candidate_tests.rs"]
+mod tests;

@@ -1,0 +1,203 @@
+//! What daemons ask each other, and what they answer. How it is written on the wire is `format`'s.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::time::Duration;
+
+use super::{ListId, Nonce};
+use crate::cluster::Lsn;
+use crate::config::{ClusterName, VoterName};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Would you vote for me: changes nothing (rule V6).
+    AskVote,
+    /// Vote for me.
+    Vote,
+    /// This attempt of mine is over (rule V10).
+    Release,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::AskVote, Self::Vote, Self::Release];
+
+    /// Its name, from a closed list.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AskVote => "ask_vote",
+            Self::Vote => "vote",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// How far a standby is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The timeline of its data, where that is known.
+    pub timeline: Option<u32>,
+    /// The higher of receive and replay position.
+    pub lsn: Lsn,
+}
+
+impl Position {
+    /// Is it ahead of `other` by timeline, then by LSN. A timeline that is not known decides nothing,
+    /// and whoever has no position is behind.
+    pub fn is_ahead_of(&self, other: Option<&Self>) -> bool {
+        let Some(other) = other else { return true };
+        let timelines = self.timeline.zip(other.timeline);
+        let by_timeline = timelines.map_or(Ordering::Equal, |(ours, theirs)| ours.cmp(&theirs));
+        by_timeline.then(self.lsn.cmp(&other.lsn)) == Ordering::Greater
+    }
+}
+
+/// A request of a candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Of which cluster.
+    pub cluster: ClusterName,
+    /// The candidate.
+    pub from: VoterName,
+    /// The voter.
+    pub to: VoterName,
+    /// What is asked for.
+    pub kind: Kind,
+    /// In which term.
+    pub term: u64,
+    /// The attempt.
+    pub nonce: Nonce,
+    /// How long the voter is to vote for nobody else, before the margin for clocks that differ.
+    pub lease: Duration,
+    /// Of the candidate's server.
+    pub position: Option<Position>,
+    /// Its system identifier.
+    pub system: Option<String>,
+    /// The candidate's list of voters.
+    pub list: ListId,
+}
+
+/// The voter's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Of which cluster.
+    pub cluster: ClusterName,
+    /// The voter.
+    pub from: VoterName,
+    /// The candidate.
+    pub to: VoterName,
+    /// What was asked for.
+    pub kind: Kind,
+    /// The attempt.
+    pub nonce: Nonce,
+    /// Why it is refused; `None`: it is granted.
+    pub refusal: Option<Refusal>,
+    /// When it might be otherwise, if that is known.
+    pub wait: Option<Duration>,
+    /// The voter's term.
+    pub term: u64,
+    /// Who has its vote in that term.
+    pub voted_for: Option<VoterName>,
+    /// Of the voter's own server, if that is a standby.
+    pub position: Option<Position>,
+    /// Would the voter promote its own server (rule C6).
+    pub willing: bool,
+    /// The voter's list.
+    pub list: ListId,
+}
+
+/// Why a vote is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Refusal {
+    /// Rule V1: the voter has no usable vote file, or the lists of voters differ.
+    List,
+    /// Rule V1: the two servers are not of one cluster.
+    System,
+    /// Rule V6: a write is under way, or has failed.
+    Busy,
+    /// Rule V2: the voter has voted in this term, or a later one.
+    Term,
+    /// Rule V3: the voter has promised to vote for nobody but another.
+    Promised,
+    /// Rule V3: the voter was restarted, and may have promised so.
+    Quarantine,
+    /// Rule V4: the voter's own standby is ahead.
+    Behind,
+    /// Rule V5: the voter has just reached a primary.
+    Sighted,
+    /// The request bears another challenge than was issued last.
+    Challenge,
+}
+
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::List,
+        Self::System,
+        Self::Busy,
+        Self::Term,
+        Self::Promised,
+        Self::Quarantine,
+        Self::Behind,
+        Self::Sighted,
+        Self::Challenge,
+    ];
+
+    /// Its name, from a closed list.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::System => "system",
+            Self::Busy => "busy",
+            Self::Term => "term",
+            Self::Promised => "promised",
+            Self::Quarantine => "quarantine",
+            Self::Behind => "behind",
+            Self::Sighted => "sighted",
+            Self::Challenge => "challenge",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::List => "has no usable vote file, or another list of voters",
+            Self::System => "watches another database cluster",
+            Self::Busy => "is still writing its vote file",
+            Self::Term => "has voted in this term or a later one",
+            Self::Promised => "has promised its vote to another",
+            Self::Quarantine => "was restarted, and may have promised its vote before",
+            Self::Behind => "has a standby that is further",
+            Self::Sighted => "has just reached a primary",
+            Self::Challenge => "expected another challenge",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timelines_come_before_positions() {
+        let at = |timeline, bytes| Position {
+            timeline,
+            lsn: Lsn::from_bytes(bytes),
+        };
+        let check = |one: Position, other: Option<Position>, expected: bool| {
+            assert_eq!(
+                one.is_ahead_of(other.as_ref()),
+                expected,
+                "{one:?} {other:?}"
+            );
+        };
+        check(at(Some(1), 9), Some(at(Some(2), 1)), false);
+        check(at(Some(2), 1), Some(at(Some(1), 9)), true);
+        check(at(Some(1), 9), Some(at(Some(1), 8)), true);
+        check(at(Some(1), 8), Some(at(Some(1), 8)), false);
+        check(at(None, 9), Some(at(Some(2), 8)), true);
+        check(at(Some(1), 8), None, true);
+    }
+}

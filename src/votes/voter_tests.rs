@@ -1,0 +1,318 @@
+use super::super::scene::{at, list, name, request, standby, voter};
+use super::super::{Kind, ListId, Nonce};
+use super::*;
+
+const ASKED: Asker = Asker::Peer(ExchangeId(1));
+
+/// The answer, and the record that is written before it.
+fn ask(
+    voter: &mut Voter,
+    request: &Request,
+    server: &OwnServer,
+    seconds: f64,
+) -> (Answer, Option<Record>) {
+    match voter.take(ASKED, request, server, at(seconds)) {
+        Taken::Answer(answer) => (answer, None),
+        Taken::Write(id, record) => {
+            let (asker, answer) = voter.saved(id, true, server, at(seconds)).unwrap();
+            assert_eq!(asker, ASKED);
+            (answer, Some(record))
+        }
+    }
+}
+
+#[track_caller]
+fn check(
+    voter: &mut Voter,
+    request: &Request,
+    seconds: f64,
+    expected: Option<Refusal>,
+) -> Option<Duration> {
+    let (answer, _) = ask(voter, request, &standby(100), seconds);
+    assert_eq!(answer.refusal, expected);
+    answer.wait
+}
+
+fn fresh() -> Voter {
+    voter("c", Record::new(list()))
+}
+
+#[test]
+fn v1_other_lists_names_and_systems_are_refused() {
+    let asked = request(Kind::AskVote, 1, "a", 1);
+    check(&mut fresh(), &asked, 0.0, None);
+    for id in [
+        ListId {
+            generation: 2,
+            ..asked.list.clone()
+        },
+        ListId {
+            fingerprint: "0".to_owned(),
+            ..asked.list.clone()
+        },
+    ] {
+        let other = Request {
+            list: id,
+            ..asked.clone()
+        };
+        check(&mut fresh(), &other, 0.0, Some(Refusal::List));
+    }
+    let stranger = Request {
+        from: name("x"),
+        ..asked.clone()
+    };
+    check(&mut fresh(), &stranger, 0.0, Some(Refusal::List));
+    let foreign = Request {
+        system: Some("8".to_owned()),
+        ..asked.clone()
+    };
+    check(&mut fresh(), &foreign, 0.0, Some(Refusal::System));
+    // Whoever cannot tell is no reason against it.
+    check(
+        &mut fresh(),
+        &Request {
+            system: None,
+            ..asked
+        },
+        0.0,
+        None,
+    );
+}
+
+#[test]
+fn v2_a_term_has_one_vote_and_lower_ones_have_none() {
+    let mut voter = fresh();
+    check(
+        &mut voter,
+        &request(Kind::Vote, 0, "a", 1),
+        0.0,
+        Some(Refusal::Term),
+    );
+    check(&mut voter, &request(Kind::Vote, 5, "a", 1), 0.0, None);
+    for kind in [Kind::AskVote, Kind::Vote] {
+        check(&mut voter, &request(kind, 5, "a", 1), 1.0, None);
+        check(
+            &mut voter,
+            &request(kind, 5, "b", 2),
+            99.0,
+            Some(Refusal::Term),
+        );
+        check(
+            &mut voter,
+            &request(kind, 4, "b", 2),
+            99.0,
+            Some(Refusal::Term),
+        );
+        // Another attempt of the same name, or of a clone of its host.
+        check(
+            &mut voter,
+            &request(kind, 5, "a", 2),
+            99.0,
+            Some(Refusal::Term),
+        );
+        check(
+            &mut voter,
+            &request(kind, 4, "a", 1),
+            99.0,
+            Some(Refusal::Term),
+        );
+    }
+}
+
+#[test]
+fn v3_a_promise_lasts_for_the_lease_and_one_part_in_32() {
+    let mut voter = fresh();
+    check(&mut voter, &request(Kind::Vote, 1, "a", 1), 0.0, None);
+    let other = request(Kind::Vote, 2, "b", 2);
+    let wait = check(&mut voter, &other, 16.4, Some(Refusal::Promised));
+    assert_eq!(wait, Some(Duration::from_millis(100)));
+    // Not against whom it was given to.
+    check(&mut voter, &request(Kind::AskVote, 2, "a", 3), 1.0, None);
+    check(&mut voter, &other, 16.5, None);
+}
+
+#[test]
+fn v3_a_repeated_request_never_shortens_a_promise() {
+    let mut voter = fresh();
+    let asked = request(Kind::Vote, 1, "a", 1);
+    check(&mut voter, &asked, 0.0, None);
+    let short = Request {
+        lease: Duration::from_secs(3),
+        ..asked
+    };
+    check(&mut voter, &short, 1.0, None);
+    check(
+        &mut voter,
+        &request(Kind::AskVote, 2, "b", 2),
+        16.0,
+        Some(Refusal::Promised),
+    );
+}
+
+#[test]
+fn v3_a_restarted_voter_keeps_what_it_may_have_promised() {
+    let mut before = fresh();
+    let (_, record) = ask(
+        &mut before,
+        &request(Kind::Vote, 1, "a", 1),
+        &standby(100),
+        0.0,
+    );
+    let mut voter = voter("c", record.unwrap());
+    let other = request(Kind::Vote, 2, "b", 2);
+    check(&mut voter, &other, 16.4, Some(Refusal::Quarantine));
+    check(&mut voter, &request(Kind::AskVote, 2, "a", 3), 1.0, None);
+    check(&mut voter, &other, 16.5, None);
+}
+
+#[test]
+fn a_longer_promise_is_written_before_it_is_given() {
+    let mut voter = fresh();
+    let asked = request(Kind::Vote, 1, "a", 1);
+    let server = standby(100);
+    let (_, record) = ask(&mut voter, &asked, &server, 0.0);
+    assert_eq!(record.unwrap().promise, Duration::from_millis(16_500));
+    assert_eq!(ask(&mut voter, &asked, &server, 0.0).1, None);
+    let longer = Request {
+        lease: Duration::from_secs(32),
+        ..asked
+    };
+    let (_, record) = ask(&mut voter, &longer, &server, 0.0);
+    assert_eq!(record.unwrap().promise, Duration::from_secs(33));
+}
+
+#[test]
+fn v4_a_willing_standby_that_is_ahead_is_reason_enough() {
+    let asked = request(Kind::AskVote, 1, "a", 1);
+    let check = |server: &OwnServer, expected| {
+        let (answer, _) = ask(&mut fresh(), &asked, server, 0.0);
+        assert_eq!(answer.refusal, expected, "{server:?}");
+        assert_eq!(
+            (answer.position, answer.willing),
+            (server.position, server.willing)
+        );
+    };
+    check(&standby(101), Some(Refusal::Behind));
+    check(&standby(100), None);
+    check(
+        &OwnServer {
+            willing: false,
+            ..standby(101)
+        },
+        None,
+    );
+    check(&OwnServer::default(), None);
+    // Its own attempt is not behind what it has received since.
+    let own = Request {
+        from: name("c"),
+        ..asked
+    };
+    let taken = fresh().take(Asker::Own, &own, &standby(101), at(0.0));
+    assert!(matches!(taken, Taken::Answer(answer) if answer.refusal.is_none()));
+}
+
+#[test]
+fn v5_whoever_reaches_a_primary_grants_nothing() {
+    let asked = request(Kind::Vote, 1, "a", 1);
+    let sees = |primary| OwnServer {
+        sighted: vec![name(primary)],
+        ..standby(0)
+    };
+    let (answer, record) = ask(&mut fresh(), &asked, &sees("p"), 0.0);
+    assert_eq!((answer.refusal, record), (Some(Refusal::Sighted), None));
+    assert_eq!(ask(&mut fresh(), &asked, &sees("a"), 0.0).0.refusal, None);
+}
+
+#[test]
+fn v6_asking_changes_nothing_and_nothing_is_granted_before_it_is_written() {
+    let (mut voter, server) = (fresh(), standby(100));
+    check(&mut voter, &request(Kind::AskVote, 9, "a", 1), 0.0, None);
+    assert_eq!(*voter.record(), Record::new(list()));
+    let asked = request(Kind::Vote, 9, "a", 1);
+    let Taken::Write(id, record) = voter.take(ASKED, &asked, &server, at(0.0)) else {
+        panic!("granted unwritten");
+    };
+    assert!(record.is_for(9, &name("a"), Nonce(1)));
+    for kind in [Kind::AskVote, Kind::Vote, Kind::Release] {
+        check(
+            &mut voter,
+            &request(kind, 9, "a", 1),
+            0.0,
+            Some(Refusal::Busy),
+        );
+    }
+    let (_, answer) = voter.saved(id, true, &server, at(7.0)).unwrap();
+    assert_eq!(
+        (answer.refusal, answer.term, answer.voted_for),
+        (None, 9, Some(name("a")))
+    );
+    // From when it was written.
+    check(
+        &mut voter,
+        &request(Kind::AskVote, 10, "b", 2),
+        23.4,
+        Some(Refusal::Promised),
+    );
+    check(&mut voter, &request(Kind::AskVote, 10, "b", 2), 23.5, None);
+}
+
+#[test]
+fn a_write_that_failed_may_have_happened() {
+    let (mut voter, server) = (fresh(), standby(100));
+    let asked = request(Kind::Vote, 1, "a", 1);
+    let Taken::Write(id, _) = voter.take(ASKED, &asked, &server, at(0.0)) else {
+        panic!("granted unwritten");
+    };
+    let (_, answer) = voter.saved(id, false, &server, at(1.0)).unwrap();
+    assert_eq!(answer.refusal, Some(Refusal::Busy));
+    check(
+        &mut voter,
+        &request(Kind::Vote, 2, "b", 2),
+        2.0,
+        Some(Refusal::Busy),
+    );
+    // It is repeated until it succeeds; nobody waits for it any more.
+    assert_eq!(voter.saved(id, false, &server, at(3.0)), None);
+    assert_eq!(voter.saved(id, true, &server, at(4.0)), None);
+    check(
+        &mut voter,
+        &request(Kind::Vote, 1, "b", 2),
+        5.0,
+        Some(Refusal::Term),
+    );
+    check(&mut voter, &asked, 5.0, None);
+    check(
+        &mut voter,
+        &request(Kind::Vote, 2, "b", 2),
+        6.0,
+        Some(Refusal::Promised),
+    );
+}
+
+#[test]
+fn v10_a_release_by_the_attempt_that_has_the_vote_ends_the_promise() {
+    let mut voter = fresh();
+    check(&mut voter, &request(Kind::Vote, 3, "a", 1), 0.0, None);
+    for other in [
+        request(Kind::Release, 3, "a", 2),
+        request(Kind::Release, 2, "a", 1),
+        request(Kind::Release, 3, "b", 1),
+    ] {
+        check(&mut voter, &other, 1.0, Some(Refusal::Term));
+        check(
+            &mut voter,
+            &request(Kind::AskVote, 4, "b", 2),
+            1.0,
+            Some(Refusal::Promised),
+        );
+    }
+    check(&mut voter, &request(Kind::Release, 3, "a", 1), 1.0, None);
+    check(&mut voter, &request(Kind::AskVote, 4, "b", 2), 1.0, None);
+    // The term stays used.
+    check(
+        &mut voter,
+        &request(Kind::Vote, 3, "b", 2),
+        1.0,
+        Some(Refusal::Term),
+    );
+}

@@ -1,0 +1,282 @@
+//! Promotion by votes, on real servers with real daemons: a majority elects one, less than that nobody,
+//! and a vote outlives the voter's process.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Output;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::cluster::{OBSERVER, PRIMARY};
+use crate::harness::daemon::HTTP_PORT;
+use crate::harness::fleet::promoting_after;
+use crate::harness::host::Account;
+use crate::harness::{Cluster, Daemon, Fleet, SOON, wait_until};
+
+const VOTERS: [&str; 4] = ["p", "s1", "s2", OBSERVER];
+
+/// Daemons that vote, their vote files made; not started yet. `voters`: of them.
+fn prepare(cluster: &Cluster, voters: &[&str], dry: bool) -> Fleet {
+    let mut fleet = Fleet::prepare(cluster, |_, _| ());
+    let urls: serde_json::Map<String, Value> = voters
+        .iter()
+        .map(|name| {
+            let address = cluster.host(name).address;
+            (
+                (*name).to_owned(),
+                json!(format!("http://{address}:{HTTP_PORT}")),
+            )
+        })
+        .collect();
+    for name in voters {
+        let noting_term = "env | grep PGLOOKOUT_TERM >> '@@'";
+        let promoting = || promoting_after(cluster, &fleet[name], noting_term);
+        let command = (*name != OBSERVER).then(promoting);
+        let daemon = &mut fleet[name];
+        let secret = daemon.path("secret");
+        private(
+            &secret,
+            |path| fs::write(path, "0123456789".repeat(4)),
+            0o600,
+        );
+        let votes = daemon.path("votes");
+        private(&votes, |path| fs::create_dir_all(path), 0o700);
+        daemon.config["vote_directory"] = json!(votes);
+        daemon.config["vote_timeout"] = json!(1);
+        daemon.config["flight_recorder"] = json!(daemon.path("record.jsonl"));
+        daemon.config["lease_time"] = json!(4);
+        daemon.config["election_stagger"] = json!(1);
+        daemon.config["voting"] = json!({"main": {"generation": 1, "voters": urls, "self": name,
+            "secret_file": secret, "dry": dry}});
+        if let Some(command) = command {
+            daemon.config["failover_command"] = command;
+            let script = daemon.path("promote");
+            let text = fs::read_to_string(&script).unwrap();
+            let terms = daemon.path("terms");
+            fs::write(script, text.replace("@@", &terms.display().to_string())).unwrap();
+        }
+        daemon.write_config(&daemon.config.to_string());
+        let made = votes_command(daemon, &["init"]);
+        assert!(made.status.success(), "{}", text(&made));
+        let again = votes_command(daemon, &["init"]);
+        assert!(text(&again).contains("made once"), "{}", text(&again));
+    }
+    fleet
+}
+
+fn private(path: &PathBuf, make: impl Fn(&PathBuf) -> std::io::Result<()>, mode: u32) {
+    make(path).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// `pglookout votes`, with the daemon's configuration behind these arguments.
+fn votes_command(daemon: &Daemon, arguments: &[&str]) -> Output {
+    let mut command = daemon
+        .host
+        .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
+    command
+        .arg("votes")
+        .args(arguments)
+        .arg(daemon.config_path());
+    command.output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// The record in the vote file.
+fn record(daemon: &Daemon) -> Value {
+    let file = fs::read(daemon.path("votes").join("main.votes")).unwrap();
+    serde_json::from_slice::<Value>(&file).unwrap()["votes"].clone()
+}
+
+/// Voters are asked at the start and every half minute; not all may have run at the start.
+fn wait_voters_answer(fleet: &mut Fleet, names: &[&str]) {
+    for name in names {
+        fleet[name].stop();
+        fleet[name].start();
+        wait_until(&format!("{name} has answers of all voters"), SOON, || {
+            let page = fleet[name].get("/votes.json").map(|answer| answer.body);
+            let page: Value = serde_json::from_str(&page.unwrap_or_default()).unwrap_or_default();
+            let peers = page["main"]["peers"].as_object();
+            peers.is_some_and(|peers| {
+                let is_well = |peer: &Value| peer["why"] != "no_answer" && peer["why"] != "list";
+                peers.len() == names.len() - 1 && peers.values().all(is_well)
+            })
+        });
+    }
+}
+
+#[test]
+fn one_standby_is_promoted_after_a_majority_has_voted() {
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
+    let mut fleet = prepare(&cluster, &VOTERS, false);
+    fleet.start_all();
+    fleet.wait_settled();
+    wait_voters_answer(&mut fleet, &VOTERS);
+    let shown = votes_command(&fleet["s1"], &[]);
+    assert!(
+        text(&shown).contains("s1 is one of 4 voters, 3 elect; list 1"),
+        "{}",
+        text(&shown)
+    );
+    cluster[PRIMARY].kill_nine_all();
+    let (winner, _) = fleet.wait_promotion();
+    let winner = winner.to_owned();
+    wait_until("the new primary takes writes", SOON, || {
+        !cluster[&winner].is_in_recovery()
+    });
+    fleet.nobody_promotes_for(4.0);
+    assert_eq!(fleet.promoted(), [winner.as_str()]);
+    let voted = VOTERS.iter().filter(|name| {
+        let record = record(&fleet[name]);
+        record["voted_for"]["candidate"] == winner.as_str()
+    });
+    assert!(
+        voted.count() >= 3,
+        "{:?}",
+        VOTERS.map(|name| record(&fleet[name]))
+    );
+    let term = record(&fleet[&winner])["term"].as_u64().unwrap();
+    let told = fs::read_to_string(fleet[&winner].path("terms")).unwrap();
+    assert_eq!(told.trim(), format!("PGLOOKOUT_TERM={term}"));
+    let log = fleet[&winner].log();
+    assert!(log.contains(&format!("elected in term {term}")), "{log}");
+    let state = fleet[&winner].state_file();
+    assert_eq!(state["votes"]["main"]["voted_for"], winner.as_str());
+    // What was recorded is decided again when it is replayed.
+    for name in VOTERS {
+        let mut replay = fleet[name]
+            .host
+            .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
+        let replay = replay
+            .args(["replay", "--verify"])
+            .arg(fleet[name].path("record.jsonl"));
+        let replayed = replay.output().unwrap();
+        assert!(replayed.status.success(), "{name}: {}", text(&replayed));
+        assert!(
+            text(&replayed).contains(", 0 differ"),
+            "{name}: {}",
+            text(&replayed)
+        );
+    }
+    // A voter keeps its vote, whatever happens to its process.
+    let name = if winner == "s1" { "s2" } else { "s1" };
+    let before = record(&fleet[name]);
+    fleet[name].kill_nine();
+    fleet[name].start();
+    assert_eq!(record(&fleet[name]), before);
+    wait_until("it votes on", SOON, || {
+        let page = fleet[name].get("/votes.json").map(|answer| answer.body);
+        page.is_ok_and(|page| {
+            let page: Value = serde_json::from_str(&page).unwrap_or_default();
+            page["main"]["term"] == before["term"] && page["main"]["unusable"].is_null()
+        })
+    });
+}
+
+#[test]
+fn without_a_majority_nobody_is_promoted_and_the_reason_is_explained() {
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
+    let voters = ["p", "s1", "s2"];
+    let mut fleet = prepare(&cluster, &voters, false);
+    // By the old rule these would do.
+    fleet["s1"].config["failover_quorum"] = json!("half");
+    fleet.start_all();
+    fleet.wait_settled();
+    wait_voters_answer(&mut fleet, &voters);
+    fleet["p"].kill_nine();
+    fleet["s2"].kill_nine();
+    cluster[PRIMARY].kill_nine_all();
+    cluster["s2"].kill_nine_all();
+    wait_until("s1 asks, and is refused", SOON, || {
+        fleet["s1"]
+            .log()
+            .contains("not elected: 1 of 3 voters in term 1, 2 are needed")
+    });
+    fleet.nobody_promotes_for(4.0);
+    assert_eq!(record(&fleet["s1"])["term"], 0, "nothing was voted on");
+    let explained = fleet["s1"]
+        .host
+        .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own)
+        .arg("explain")
+        .arg(fleet["s1"].config_path())
+        .output()
+        .unwrap();
+    let explained = text(&explained);
+    let reasons = [
+        "does not answer",
+        "others go first after attempts that failed",
+        "asking for votes",
+    ];
+    assert!(
+        reasons.iter().any(|reason| explained.contains(reason)),
+        "{explained}"
+    );
+    let shown = votes_command(&fleet["s1"], &[]);
+    assert_eq!(shown.status.code(), Some(1));
+    assert!(text(&shown).contains("does not answer"), "{}", text(&shown));
+    // One voter comes back: that is a majority.
+    fleet["p"].start();
+    fleet.wait_promotion();
+    assert_eq!(fleet.promoted(), ["s1"]);
+}
+
+#[test]
+fn a_voter_without_its_file_or_lock_votes_for_nobody_and_says_so() {
+    let Some(cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
+    let mut fleet = prepare(&cluster, &["p", "s1", "s2"], true);
+    let file = fleet["s1"].path("votes").join("main.votes");
+    let content = fs::read(&file).unwrap();
+    fs::write(&file, &content[..content.len() / 2]).unwrap();
+    fleet.start_all();
+    fleet["s1"].wait_alert("vote_file_unusable", "torn");
+    fleet["s2"].wait_alert("voters_disagree", "s1 has no usable vote file");
+    let shown = votes_command(&fleet["s1"], &[]);
+    assert!(
+        text(&shown).contains("votes for nobody"),
+        "{}",
+        text(&shown)
+    );
+    fs::write(&file, &content).unwrap();
+    wait_until("it votes again by itself", SOON, || {
+        !fleet["s1"].has_alert("vote_file_unusable")
+    });
+    // Whoever does not know the secret learns nothing and holds nobody up.
+    let address = (cluster.host("s1").address, HTTP_PORT);
+    let ask = |fields: &str, body: &[u8]| {
+        let Ok(mut stream) = TcpStream::connect_timeout(&address.into(), Duration::from_secs(3))
+        else {
+            return None;
+        };
+        let length = body.len();
+        let head = format!(
+            "POST /vote HTTP/1.1\r\nHost: h\r\n{fields}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.get(9..12).map(str::to_owned)
+    };
+    let mac = format!("Pglookout-Mac: {}\r\n", "0a".repeat(32));
+    for (fields, body, status) in [
+        ("", "{}".to_owned(), "401"),
+        (mac.as_str(), "{}".to_owned(), "401"),
+        (mac.as_str(), "x".repeat(2049), "413"),
+    ] {
+        if let Some(found) = ask(fields, body.as_bytes()) {
+            assert_eq!(found, status);
+        }
+    }
+}
