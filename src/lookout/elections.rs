@@ -108,10 +108,15 @@ impl Decisions {
             turn.warning(format!(
                 "elected in term {term}, but not promoting: {blocker}"
             ));
+            self.votes.give_back(config, turn);
             schedule.decision = turn.now.mono;
             return;
         }
         turn.warning(format!("elected in term {term}"));
+        // A reload may have taken the command away.
+        if !self.promotion.may_run(config) {
+            self.votes.give_back(config, turn);
+        }
         let primary = self.facts.remembered.clone();
         self.promotion
             .start(primary, Some(term), config, schedule, turn);

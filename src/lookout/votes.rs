@@ -206,6 +206,14 @@ impl Votes {
         }
     }
 
+    /// Our node was elected, and is not promoted all the same.
+    pub(super) fn give_back(&mut self, config: &Config, turn: &mut Turn<'_>) {
+        let now = turn.now.mono;
+        if let Some((name, _)) = deciding(config) {
+            self.with(name, turn, |member, out| member.give_back(now, out));
+        }
+    }
+
     /// The failover command has failed.
     pub(super) fn command_failed(&mut self, config: &Config, now: Monotonic) {
         if deciding(config).is_some() {

@@ -239,12 +239,34 @@ fn a_primary_that_comes_back_meanwhile_ends_it() {
     world.polled("p", Some(primary()));
     let effects = world.answer(&votes[0], None);
     assert!(commands(&effects).is_empty());
+    assert_released(&effects);
     let mut world = World::with_record("");
     let votes = world.ask();
     world.polled("p", Some(primary()));
     let (_, effects) = world.decide(Look::Regular);
     assert!(requests(&effects).iter().all(|it| it.kind == Kind::Release));
     assert!(commands(&world.answer(&votes[0], None)).is_empty());
+}
+
+#[track_caller]
+fn assert_released(effects: &[Effect]) {
+    let sent = requests(effects);
+    let sent: Vec<_> = sent.iter().map(|it| (it.kind, it.to.as_str())).collect();
+    assert_eq!(sent, [(Kind::Release, "p"), (Kind::Release, "s2")]);
+}
+
+#[test]
+fn a_win_whose_command_a_reload_has_taken_away_is_released() {
+    let mut world = World::with_record("");
+    let votes = world.ask();
+    let config = Config {
+        failover_command: None,
+        ..(**world.lookout.config()).clone()
+    };
+    world.event(Event::ConfigLoaded(Arc::new(config)));
+    let effects = world.answer(&votes[0], None);
+    assert!(commands(&effects).is_empty());
+    assert_released(&effects);
 }
 
 #[test]

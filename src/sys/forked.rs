@@ -205,11 +205,7 @@ impl Forked {
 }
 
 /// The child's whole life.
-fn in_child(
-    input: BorrowedFd<'_>,
-    pipe: &OwnedFd,
-    work: impl FnOnce() -> io::Result<()>,
-) -> ! {
+fn in_child(input: BorrowedFd<'_>, pipe: &OwnedFd, work: impl FnOnce() -> io::Result<()>) -> ! {
     // SAFETY: descriptors are only replaced and closed, and nothing of this process uses the others
     // any more: it ends below without dropping anything. The pipe takes the place of stderr as well,
     // so that even a panic is a reason that arrives.

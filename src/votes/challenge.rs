@@ -1,6 +1,12 @@
 //! Challenges: each request bears the one that the voter issued last to its sender, so that of all
 //! requests ever recorded by somebody on the network at most one for each sender can still be
 //! delivered late.
+//!
+//! A request with a wrong challenge is answered with the one that was issued last, not with a fresh
+//! one. Nothing is lost by that: a challenge is no secret, since without the cluster's secret nobody
+//! can make a request that bears it, and of all requests that do the first one to arrive is taken and
+//! no other. A fresh one each time would let whoever repeats an old request make the challenge worthless
+//! that its sender is about to use, again and again.
 
 use std::collections::BTreeMap;
 
@@ -63,5 +69,31 @@ mod tests {
         // What was issued to one is worth nothing to another.
         assert_eq!(check(&b, Some(two), three), CheckedChallenge::Wrong(three));
         assert_eq!(check(&a, Some(two), four), CheckedChallenge::New(four));
+    }
+
+    #[test]
+    fn a_repeated_request_takes_no_challenge_away_from_its_sender() {
+        let a = VoterName::from("a");
+        let [old, issued, fresh] = [1, 2, 3].map(Nonce);
+        let mut challenges = Challenges::default();
+        assert_eq!(
+            challenges.check(&a, None, issued),
+            CheckedChallenge::Wrong(issued)
+        );
+        for _ in 0..3 {
+            assert_eq!(
+                challenges.check(&a, Some(old), fresh),
+                CheckedChallenge::Wrong(issued)
+            );
+        }
+        // Two requests with the same one, whichever comes first: one of them is taken.
+        assert_eq!(
+            challenges.check(&a, Some(issued), fresh),
+            CheckedChallenge::New(fresh)
+        );
+        assert_eq!(
+            challenges.check(&a, Some(issued), old),
+            CheckedChallenge::Wrong(fresh)
+        );
     }
 }

@@ -45,7 +45,7 @@ pub struct Member {
     voter: Voter,
     candidate: Candidate,
     peers: BTreeMap<VoterName, Peer>,
-    /// When the others are asked next whether they answer at all.
+    /// When the others are asked next for a vote that nobody wants.
     check_at: Monotonic,
 }
 
@@ -175,7 +175,11 @@ impl Member {
     }
 
     /// Ends an attempt whose time is over. Now and then the others are asked for a vote that nobody
-    /// wants, which changes nothing: so that an operator learns before an outage who would not answer.
+    /// wants, which changes nothing (rule V6), so that before an outage
+    /// - an operator learns who would not answer, or has another list or secret (`/votes.json`, the
+    ///   alert of voters that disagree);
+    /// - their terms are known: an attempt in a term that is over is refused by everybody;
+    /// - their last challenges are known: an attempt takes one round trip for each phase, not two.
     pub fn tick(&mut self, server: &OwnServer, now: Monotonic, out: &mut Vec<Output>) {
         if self.candidate.is_overdue(now) {
             self.lose(now, out);
@@ -205,6 +209,15 @@ impl Member {
     /// a promotion may still be pending inside the server, and nothing fences it.
     pub fn command_failed(&mut self, now: Monotonic) {
         self.candidate.command_failed(&self.timers, now);
+    }
+
+    /// Rule C5: what was won is not used. No command was run, so nothing can have been promoted.
+    pub fn give_back(&mut self, now: Monotonic, out: &mut Vec<Output>) {
+        let (record, own) = (self.voter.record(), self.voter.name());
+        let mandate = record.voted_for.as_ref();
+        if mandate.is_some_and(|mandate| mandate.candidate == *own) {
+            self.release_own_vote(now, out);
+        }
     }
 
     /// A primary is there again.
@@ -264,6 +277,12 @@ impl Member {
         let attempt = self.candidate.attempt();
         let is_awaited = |it: &&Attempt| it.phase == Phase::Writing && it.nonce == answer.nonce;
         if attempt.filter(is_awaited).is_none() {
+            // Its release came before the write had ended, and the others were never asked.
+            let own = self.voter.name();
+            let of = (Kind::Release, answer.term, answer.nonce);
+            let release = self.request_of(of, (None, None), own);
+            self.voter
+                .take(Asker::Own, &release, &OwnServer::default(), now);
             return;
         }
         if answer.refusal.is_some() {
@@ -288,18 +307,27 @@ impl Member {
     /// Rule C5: of an attempt that has our own vote. Nothing was won by it, so nothing can have been
     /// promoted.
     fn release(&mut self, over: &Attempt, now: Monotonic, out: &mut Vec<Output>) {
-        let own = self.voter.name().clone();
-        let term = over.tally.term;
-        if !self.voter.record().is_for(term, &own, over.nonce) {
-            return;
+        let own = self.voter.name();
+        if self.voter.record().is_for(over.tally.term, own, over.nonce) {
+            self.release_own_vote(now, out);
         }
-        let of = (Kind::Release, term, over.nonce);
+    }
+
+    /// Of the attempt that has it.
+    fn release_own_vote(&mut self, now: Monotonic, out: &mut Vec<Output>) {
+        let (record, own) = (self.voter.record(), self.voter.name().clone());
+        let Some(mandate) = &record.voted_for else {
+            return;
+        };
+        let of = (Kind::Release, record.term, mandate.nonce);
         let request = |to: &VoterName| self.request_of(of, (None, None), to);
         let others = self.list.names.iter().filter(|name| **name != own);
         out.extend(others.map(|to| Output::Send(request(to))));
         let to_ourselves = request(&own);
         self.voter
             .take(Asker::Own, &to_ourselves, &OwnServer::default(), now);
+        // Whatever the same voter is asked next takes the place of what it was asked before.
+        self.check_at = self.check_at.max(now + self.timers.vote_timeout);
     }
 
     /// Asks all others.

@@ -270,3 +270,42 @@ fn a_promotion_that_is_not_wanted_any_more_is_released() {
     assert_eq!(sent(&out), [(Kind::Release, "b"), (Kind::Release, "c")]);
     assert_eq!(a.standing(at(0.3)), Standing::Free);
 }
+
+#[test]
+fn c5_what_was_won_and_is_not_used_is_released() {
+    let mut a = fresh();
+    let mut out = Vec::new();
+    // Another's vote is not ours to give back.
+    a.give_back(at(0.0), &mut out);
+    assert_eq!(out, []);
+    let asked = stand(&mut a, 0.0);
+    let out = answered(&mut a, &asked, 0, None, 0, 0.1);
+    let voted = saved(&mut a, save(&out).0, true, 0.2);
+    answered(&mut a, &voted, 0, None, 1, 0.3);
+    let mut out = Vec::new();
+    a.give_back(at(29.9), &mut out);
+    let request = request_of(&out, 0);
+    assert_eq!(sent(&out), [(Kind::Release, "b"), (Kind::Release, "c")]);
+    assert_eq!(
+        (request.term, request.nonce),
+        (1, request_of(&voted, 0).nonce)
+    );
+    assert_eq!(a.voter().promised(at(29.9)), None);
+    // The question whether they answer waits until that has arrived.
+    let mut out = Vec::new();
+    a.tick(&standby(100), at(30.0), &mut out);
+    assert_eq!(out, []);
+    a.tick(&standby(100), at(31.9), &mut out);
+    assert_eq!(sent(&out), [(Kind::AskVote, "b"), (Kind::AskVote, "c")]);
+}
+
+#[test]
+fn c5_a_vote_that_is_written_after_its_attempt_is_not_kept() {
+    let mut a = fresh();
+    let asked = stand(&mut a, 0.0);
+    let out = answered(&mut a, &asked, 0, None, 0, 0.1);
+    let (id, _) = save(&out);
+    a.abandon(at(0.2), &mut Vec::new());
+    assert_eq!(saved(&mut a, id, true, 5.0), []);
+    assert_eq!(a.voter().promised(at(5.0)), None);
+}

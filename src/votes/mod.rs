@@ -30,7 +30,7 @@
 //!   asked for twice.
 //! - **C4** it is elected by a majority of answers to this very attempt.
 //! - **C5** otherwise it drops the attempt, releases it, and tries again after a random time. After
-//!   four attempts in a row it steps aside.
+//!   four attempts in a row it steps aside. What was won is released where no command is run for it.
 //! - **C6** a daemon is willing if it has polled its own standby, has a failover command, no
 //!   maintenance file, may promote its node and has not stepped aside.
 //!
