@@ -228,7 +228,8 @@ impl Client {
             }
             self.answered(keep_alive, io.now);
         }
-        match self.exchange.receive(&mut self.link.input) {
+        let takes_votes = served.lookout.config().voting.is_some();
+        match self.exchange.receive(&mut self.link.input, takes_votes) {
             Step::NeedMore => {
                 self.note_progress(io.now);
                 false

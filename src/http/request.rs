@@ -105,7 +105,7 @@ pub(super) struct Head {
 }
 
 /// Parses a complete head, up to and with its empty line.
-pub(super) fn parse(head: &[u8]) -> Result<Head, Refusal> {
+pub(super) fn parse(head: &[u8], takes_votes: bool) -> Result<Head, Refusal> {
     let mut fields = [EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut fields);
     match parsed.parse(head) {
@@ -126,7 +126,7 @@ pub(super) fn parse(head: &[u8]) -> Result<Head, Refusal> {
         return Err(Refusal::TargetTooLong);
     }
     check_host(parsed.headers, minor)?;
-    let is_vote = is_vote(method, target);
+    let is_vote = takes_votes && is_vote(method, target);
     let limit = match is_vote {
         true => MAX_VOTE_BODY_BYTES,
         false => MAX_REQUEST_BODY_BYTES,

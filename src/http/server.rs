@@ -49,10 +49,11 @@ impl Exchange {
         Self::default()
     }
 
-    /// Takes the next request from `input`; what follows it stays there.
-    pub fn receive(&mut self, input: &mut BytesMut) -> Step {
+    /// Takes the next request from `input`; what follows it stays there. `takes_votes`: requests for
+    /// votes are read, and are shorter than others; without, their path is one like any other.
+    pub fn receive(&mut self, input: &mut BytesMut, takes_votes: bool) -> Step {
         let (state, step) = match std::mem::take(&mut self.state) {
-            State::Head(scan) => read_head(scan, input),
+            State::Head(scan) => read_head(scan, input, takes_votes),
             State::Body(request, body) => read_body(request, body, input),
             State::Closing => {
                 input.clear();
@@ -69,7 +70,7 @@ impl Exchange {
     }
 }
 
-fn read_head(mut scan: HeadScan, input: &mut BytesMut) -> (State, Step) {
+fn read_head(mut scan: HeadScan, input: &mut BytesMut, takes_votes: bool) -> (State, Step) {
     if skip_empty_lines(input) {
         scan = HeadScan::default();
     }
@@ -89,7 +90,7 @@ fn read_head(mut scan: HeadScan, input: &mut BytesMut) -> (State, Step) {
             Some(_) => refused(Refusal::TargetTooLong),
         };
     };
-    let head = match request::parse(&input.split_to(end)) {
+    let head = match request::parse(&input.split_to(end), takes_votes) {
         Ok(head) => head,
         Err(refusal) => return refused(refusal),
     };
@@ -146,7 +147,7 @@ mod tests {
         for piece in pieces {
             input.extend_from_slice(piece);
             loop {
-                match exchange.receive(&mut input) {
+                match exchange.receive(&mut input, true) {
                     Step::NeedMore => break,
                     Step::Continue => words.push("100".to_owned()),
                     Step::Request(Request { route, reply }) => words.push(word(route, reply)),
@@ -344,6 +345,25 @@ mod tests {
         asked("POST /votes.json HTTP/1.1", "", "405:GET, HEAD");
     }
 
+    /// As before there were any.
+    #[test]
+    fn without_votes_their_path_is_like_any_other() {
+        for (target, word) in [("vote", "405:POST"), ("votex", "404")] {
+            for body in [3, 2049, MAX_REQUEST_BODY_BYTES] {
+                let head =
+                    format!("POST /{target} HTTP/1.1\r\nHost: h\r\nContent-Length: {body}\r\n\r\n");
+                let mut input = BytesMut::from(head.as_bytes());
+                input.resize(head.len() + usize::try_from(body).unwrap(), b'x');
+                let Step::Request(Request { route, reply }) =
+                    Exchange::new().receive(&mut input, false)
+                else {
+                    panic!("{target} {body}");
+                };
+                assert_eq!(self::word(route, reply), word);
+            }
+        }
+    }
+
     #[test]
     fn bad_requests_are_refused() {
         for fields in [
@@ -445,11 +465,14 @@ mod tests {
         assert!(exchange.is_idle(&input));
         input.extend_from_slice(b"POST /check HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nab");
         assert_eq!(
-            (exchange.receive(&mut input), exchange.is_idle(&input)),
+            (exchange.receive(&mut input, true), exchange.is_idle(&input)),
             (Step::NeedMore, false)
         );
         input.extend_from_slice(b"cG");
-        assert!(matches!(exchange.receive(&mut input), Step::Request(_)));
+        assert!(matches!(
+            exchange.receive(&mut input, true),
+            Step::Request(_)
+        ));
         assert!(!exchange.is_idle(&input));
     }
 

@@ -15,7 +15,7 @@ pub(super) fn request(input: &[u8]) {
         for piece in pieces {
             waiting.extend_from_slice(piece);
             loop {
-                match exchange.receive(&mut waiting) {
+                match exchange.receive(&mut waiting, true) {
                     Step::NeedMore => break,
                     // A body that comes along with its head needs no invitation.
                     Step::Continue => {}
