@@ -10,7 +10,7 @@ use super::operator_files::OperatorFiles;
 use crate::cluster::NodeMap;
 use crate::format;
 use crate::lookout::{Lookout, Rounds};
-use crate::status::{Configuration, Counts, LagHistory, Status, Usage, View, metrics};
+use crate::status::{Configuration, Counts, Elections, LagHistory, Status, Usage, View, metrics};
 use crate::sys::{clock, process};
 use crate::time::{Monotonic, Now};
 
@@ -150,7 +150,9 @@ impl Pages {
                 resident_bytes: process::resident_bytes(),
                 uptime: now.mono.since(served.beside.started_at).as_secs_f64(),
             };
-            metrics(&served.status(map, now), &served.beside.counts, usage).into()
+            let (status, elections) = (served.status(map, now), Elections::all(served.lookout));
+            let counts = &served.beside.counts;
+            metrics(&status, counts, elections.as_deref(), usage).into()
         })
     }
 

@@ -1,9 +1,11 @@
 //! `/metrics`: a status and what was counted, in the text format of Prometheus. Every label's values
 //! come from the configuration or from a closed list.
 
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 use super::counts::{Counts, Polls, Total};
+use super::elections::Elections;
 use super::model::{Health, Readiness, Status};
 use super::node::{Node, Role, Standing};
 use crate::cluster::Lsn;
@@ -19,8 +21,13 @@ pub struct Usage {
     pub uptime: f64,
 }
 
-/// The body of `/metrics`.
-pub fn metrics(status: &Status, counts: &Counts, usage: Usage) -> String {
+/// The body of `/metrics`. `elections`: where this daemon votes; elsewhere there is no word of it.
+pub fn metrics(
+    status: &Status,
+    counts: &Counts,
+    elections: Option<&[Elections]>,
+    usage: Usage,
+) -> String {
     let mut page = Page {
         text: String::new(),
         family: String::new(),
@@ -29,8 +36,11 @@ pub fn metrics(status: &Status, counts: &Counts, usage: Usage) -> String {
     of_failover(&mut page, status);
     of_nodes(&mut page, status);
     of_observers(&mut page, status);
-    of_alerts(&mut page, status);
+    of_alerts(&mut page, status, elections.is_some());
     of_counts(&mut page, counts);
+    if let Some(elections) = elections {
+        of_elections(&mut page, elections);
+    }
     of_process(&mut page, status, usage);
     page.text
 }
@@ -121,6 +131,9 @@ fn of_failover(page: &mut Page, status: &Status) {
     page.family("pglookout_votes", "gauge", "Votes that there are.");
     page.sample(&[], status.votes.total);
 }
+
+/// What elections have come to, by a name from a closed list.
+type Results = fn(&Elections) -> &BTreeMap<&'static str, u64>;
 
 type Gauge = (&'static str, &'static str, fn(&Node) -> Option<f64>);
 
@@ -225,9 +238,13 @@ fn of_observers(page: &mut Page, status: &Status) {
     }
 }
 
-fn of_alerts(page: &mut Page, status: &Status) {
+fn of_alerts(page: &mut Page, status: &Status, votes: bool) {
     page.family("pglookout_alert", "gauge", "1 for an alert that stands.");
-    for alert in Alert::ALL {
+    let is_of_votes = |alert| matches!(alert, Alert::VoteFileUnusable | Alert::VotersDisagree);
+    for alert in Alert::ALL
+        .into_iter()
+        .filter(|it| votes || !is_of_votes(*it))
+    {
         let name = format::alert_file(alert);
         let stands = status.alerts.iter().any(|it| it.name == name);
         page.sample(&[("alert", name)], u8::from(stands));
@@ -289,6 +306,55 @@ fn of_counts(page: &mut Page, counts: &Counts) {
         "How much later than planned the loop has woken up.",
     );
     page.summary(&[], counts.lateness);
+}
+
+fn of_elections(page: &mut Page, all: &[Elections]) {
+    page.family(
+        "pglookout_voter_usable",
+        "gauge",
+        "1 if the vote file can be used.",
+    );
+    for of in all {
+        page.sample(&[("cluster", &of.cluster)], u8::from(of.term.is_some()));
+    }
+    page.family(
+        "pglookout_election_term",
+        "gauge",
+        "The highest term in which this daemon has voted.",
+    );
+    for of in all {
+        if let Some(term) = of.term {
+            page.sample(&[("cluster", &of.cluster)], term);
+        }
+    }
+    let families: [(_, _, _, Results); 3] = [
+        (
+            "pglookout_elections_total",
+            "Attempts of this daemon to be elected.",
+            "result",
+            |of| &of.counts.attempts,
+        ),
+        (
+            "pglookout_election_refusals_total",
+            "Voters that did not grant, in attempts that were lost.",
+            "reason",
+            |of| &of.counts.not_granted,
+        ),
+        (
+            "pglookout_vote_requests_total",
+            "Requests of others for the vote of this daemon.",
+            "result",
+            |of| &of.counts.requests,
+        ),
+    ];
+    for (name, help, label, counts) in families {
+        page.family(name, "counter", help);
+        for of in all {
+            for (value, count) in counts(of) {
+                page.sample(&[("cluster", &of.cluster), (label, value)], count);
+            }
+        }
+    }
 }
 
 fn of_process(page: &mut Page, status: &Status, usage: Usage) {

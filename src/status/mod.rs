@@ -7,6 +7,7 @@
 mod alert;
 mod configuration;
 mod counts;
+mod elections;
 mod events;
 mod headline;
 mod lag_history;
@@ -24,6 +25,7 @@ use std::time::Duration;
 pub use alert::{RaisedAlert, StandingAlert};
 pub use configuration::Configuration;
 pub use counts::{Counts, Total};
+pub use elections::Elections;
 pub use events::{Event, Patiences, Severity, Watcher, event_names};
 pub use headline::longest_to_promotion;
 pub use lag_history::LagHistory;

@@ -8,6 +8,7 @@ use crate::cluster::scenario::{Polled, at, config as configured, polled};
 use crate::config;
 use crate::lookout::{Alert, Event, GivenTurn, Look, Lookout, Memory};
 use crate::time::WallTime;
+use crate::votes::ElectionCounts;
 
 /// After these facts and a decision at 20 s, of the daemon of s2 or another.
 fn status_with(settings: &str, facts: &str, maintenance: bool) -> Status {
@@ -248,7 +249,21 @@ fn every_metric_belongs_to_its_family_and_is_escaped() {
         at: WallTime::from_unix_micros(0),
         text: String::new(),
     }));
-    let page = metrics(&status, &Counts::default(), Usage::default());
+    let elections = Elections {
+        cluster: "main".to_owned(),
+        term: Some(3),
+        counts: ElectionCounts {
+            attempts: [("won", 1)].into(),
+            not_granted: [("behind", 2)].into(),
+            requests: [("granted", 4)].into(),
+        },
+    };
+    let page = |elections| metrics(&status, &Counts::default(), elections, Usage::default());
+    let without = page(None);
+    for word in ["vote_file", "voters", "voter_", "election", "vote_requests"] {
+        assert!(!without.contains(word), "{word} is in\n{without}");
+    }
+    let page = page(Some(&[elections]));
     for line in [
         r#"pglookout_node_up{node="p\"\\\n"} 1"#,
         r#"pglookout_node_lag_bytes{node="s2"} 1"#,
@@ -256,6 +271,12 @@ fn every_metric_belongs_to_its_family_and_is_escaped() {
         r#"pglookout_cluster_state{state="healthy"} 1"#,
         r#"pglookout_failover_candidate{node="s1"} 1"#,
         "pglookout_can_failover 1",
+        r#"pglookout_alert{alert="voters_disagree"} 0"#,
+        r#"pglookout_voter_usable{cluster="main"} 1"#,
+        r#"pglookout_election_term{cluster="main"} 3"#,
+        r#"pglookout_elections_total{cluster="main",result="won"} 1"#,
+        r#"pglookout_election_refusals_total{cluster="main",reason="behind"} 2"#,
+        r#"pglookout_vote_requests_total{cluster="main",result="granted"} 4"#,
     ] {
         assert!(
             page.lines().any(|it| it == line),

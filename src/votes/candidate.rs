@@ -169,6 +169,19 @@ impl Candidate {
         running.or(self.last.as_ref())
     }
 
+    pub(super) fn known_term(&self) -> u64 {
+        self.known_term
+    }
+
+    pub(super) fn resume(&mut self, known_term: u64) {
+        self.known_term = known_term;
+    }
+
+    pub(super) fn is_at_rest(&self, now: Monotonic) -> bool {
+        self.standing(now) == Standing::Free
+            && (self.lost, self.deferrals, self.failed_commands) == (0, 0, 0)
+    }
+
     /// The seed with which a later one goes on as this one would.
     pub fn seed(&self) -> u128 {
         self.seed.wrapping_add(u128::from(self.attempts))

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::candidate::{Attempt, Phase, Progress};
 use super::voter::{Asker, Taken};
 use super::{
-    Answer, Candidate, ExchangeId, Kind, Nonce, OwnServer, Position, Record, Request, SaveId,
-    Standing, Timers, Voter, VoterList,
+    Answer, Candidate, ElectionCounts, ExchangeId, Kind, Nonce, OwnServer, Position, Record,
+    Request, SaveId, Standing, Timers, Voter, VoterList,
 };
 use crate::config::{ClusterName, VoterName};
 use crate::time::Monotonic;
@@ -36,6 +36,18 @@ pub struct Peer {
     pub at: Monotonic,
 }
 
+/// What a recording that begins while a daemon runs says besides the vote file: with it another process
+/// numbers its questions and writes as this one does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resumed {
+    /// The highest term that any voter has reported.
+    pub known_term: u64,
+    /// The last write of the vote file.
+    pub last_save: SaveId,
+    /// How long it is until the others are asked whether they answer.
+    pub check_in: Duration,
+}
+
 /// A daemon's part in the elections of a cluster.
 #[derive(Clone, Debug)]
 pub struct Member {
@@ -47,6 +59,7 @@ pub struct Member {
     peers: BTreeMap<VoterName, Peer>,
     /// When the others are asked next for a vote that nobody wants.
     check_at: Monotonic,
+    counts: ElectionCounts,
 }
 
 impl Member {
@@ -67,12 +80,45 @@ impl Member {
             candidate: Candidate::new(seed),
             peers: BTreeMap::new(),
             check_at: now,
+            counts: ElectionCounts::default(),
         }
     }
 
     /// Other times are in force.
     pub fn adopt(&mut self, timers: Timers) {
         self.timers = timers;
+    }
+
+    /// Goes on where another has stood.
+    pub fn resume(&mut self, from: &Resumed, now: Monotonic) {
+        self.candidate.resume(from.known_term);
+        self.voter.resume(from.last_save);
+        self.check_at = now + from.check_in;
+    }
+
+    /// For [`resume`](Self::resume).
+    pub fn resumed(&self, now: Monotonic) -> Resumed {
+        Resumed {
+            known_term: self.candidate.known_term(),
+            last_save: self.voter.last_save(),
+            check_in: self.check_at.max(now).since(now),
+        }
+    }
+
+    /// Its record, with what is left of its promise: another process keeps all of that.
+    pub fn record_now(&self, now: Monotonic) -> Record {
+        Record {
+            promise: self.voter.promised(now).map_or(Duration::ZERO, |it| it.1),
+            ..self.voter.record().clone()
+        }
+    }
+
+    /// Is there nothing about it that ends by itself, or with the outage: neither an attempt nor a
+    /// time to wait, no promise and no write.
+    pub fn is_at_rest(&self, now: Monotonic) -> bool {
+        self.candidate.is_at_rest(now)
+            && self.voter.is_saved()
+            && self.voter.promised(now).is_none()
     }
 
     /// Who votes.
@@ -93,6 +139,11 @@ impl Member {
     /// What the other voters last answered.
     pub fn peers(&self) -> &BTreeMap<VoterName, Peer> {
         &self.peers
+    }
+
+    /// What has come of the elections so far.
+    pub fn counts(&self) -> &ElectionCounts {
+        &self.counts
     }
 
     /// May an attempt begin.
@@ -138,7 +189,12 @@ impl Member {
         out: &mut Vec<Output>,
     ) {
         let output = match self.voter.take(Asker::Peer(id), request, server, now) {
-            Taken::Answer(answer) => Output::Answer(id, answer),
+            Taken::Answer(answer) => {
+                if request.kind == Kind::Vote {
+                    self.counts.request(answer.refusal);
+                }
+                Output::Answer(id, answer)
+            }
             Taken::Write(save, record) => Output::Save(save, record),
         };
         out.push(output);
@@ -155,7 +211,10 @@ impl Member {
     ) {
         match self.voter.saved(id, is_done, server, now) {
             None => {}
-            Some((Asker::Peer(id), answer)) => out.push(Output::Answer(id, answer)),
+            Some((Asker::Peer(id), answer)) => {
+                self.counts.request(answer.refusal);
+                out.push(Output::Answer(id, answer));
+            }
             Some((Asker::Own, answer)) => self.own_vote_saved(&answer, server, now, out),
         }
     }
@@ -201,6 +260,7 @@ impl Member {
     /// A promotion is not wanted any more.
     pub fn abandon(&mut self, now: Monotonic, out: &mut Vec<Output>) {
         if let Some(over) = self.candidate.abandon() {
+            self.counts.attempt("abandoned");
             self.release(&over, now, out);
         }
     }
@@ -244,11 +304,13 @@ impl Member {
             Progress::Lost => self.lose(now, out),
             Progress::Majority if kind == Kind::Vote => {
                 if let Some(attempt) = self.candidate.win() {
+                    self.counts.attempt("won");
                     out.push(Output::Elected(attempt.tally.term));
                 }
             }
             Progress::Majority if self.candidate.is_to_defer() => {
                 self.candidate.defer(&self.timers, now);
+                self.counts.attempt("deferred");
                 out.push(Output::Lost);
             }
             Progress::Majority => self.vote_for_ourselves(server, now, out),
@@ -300,6 +362,7 @@ impl Member {
         let Some(over) = self.candidate.lose(&self.timers, now) else {
             return;
         };
+        self.counts.lost(&over.tally);
         out.push(Output::Lost);
         self.release(&over, now, out);
     }

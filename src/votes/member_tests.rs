@@ -117,6 +117,40 @@ fn an_election_asks_writes_votes_and_is_won_once() {
         [Output::Elected(1)]
     );
     assert_eq!(answered(&mut a, &voted, 0, None, 1, 0.3), []);
+    assert_eq!(a.counts().attempts, [("won", 1)].into());
+}
+
+#[test]
+fn what_comes_of_attempts_and_requests_is_counted() {
+    let mut a = fresh();
+    let asked = stand(&mut a, 0.0);
+    answered(&mut a, &asked, 0, Some(Refusal::Sighted), 0, 0.1);
+    answered(&mut a, &asked, 1, Some(Refusal::Promised), 0, 0.1);
+    let counts = a.counts();
+    assert_eq!(counts.attempts, [("lost", 1)].into());
+    assert_eq!(counts.not_granted, [("promised", 1), ("sighted", 1)].into());
+    stand(&mut a, 20.0);
+    a.abandon(at(20.1), &mut Vec::new());
+    let request = Request {
+        from: name("b"),
+        to: name("a"),
+        kind: Kind::Vote,
+        nonce: Nonce(99),
+        ..request_of(&asked, 0)
+    };
+    let mut out = Vec::new();
+    a.requested(ExchangeId(5), &request, &standby(100), at(21.0), &mut out);
+    // Not before the vote is written.
+    assert_eq!(a.counts().requests, [].into());
+    saved(&mut a, save(&out).0, true, 21.1);
+    let late = Request {
+        nonce: Nonce(98),
+        ..request
+    };
+    a.requested(ExchangeId(6), &late, &standby(100), at(21.2), &mut out);
+    let counts = a.counts();
+    assert_eq!(counts.attempts, [("abandoned", 1), ("lost", 1)].into());
+    assert_eq!(counts.requests, [("granted", 1), ("term", 1)].into());
 }
 
 #[test]

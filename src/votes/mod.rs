@@ -38,6 +38,7 @@
 
 mod candidate;
 mod challenge;
+mod counts;
 mod list;
 mod mac;
 mod member;
@@ -51,9 +52,10 @@ mod voter;
 
 pub use candidate::{Candidate, MAX_DEFERRALS, NotGranted, Standing, Tally, Timers};
 pub use challenge::{Challenges, CheckedChallenge};
+pub use counts::ElectionCounts;
 pub use list::{ListId, VoterList};
 pub use mac::{MAC_BYTES, Mac, answer_mac, is_answers_mac, is_requests_mac, request_mac};
-pub use member::{Member, Output, Peer};
+pub use member::{Member, Output, Peer, Resumed};
 pub use message::{Answer, Kind, Position, Refusal, Request};
 pub use record::{Mandate, Nonce, Record};
 pub use voter::{ExchangeId, OwnServer, SaveId, Voter};

@@ -109,6 +109,14 @@ impl Voter {
         self.unsaved.is_none()
     }
 
+    pub(super) fn last_save(&self) -> SaveId {
+        self.last_save
+    }
+
+    pub(super) fn resume(&mut self, last_save: SaveId) {
+        self.last_save = last_save;
+    }
+
     /// To whom its vote is promised, and for how long still. After a restart: may be promised.
     pub fn promised(&self, now: Monotonic) -> Option<(&VoterName, Duration)> {
         let given = self

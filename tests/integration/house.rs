@@ -43,7 +43,9 @@ const ROOMS: [(&str, &[&str]); 18] = [
     // What is shown to operators, in one value.
     (
         "status",
-        &["time", "config", "cluster", "failover", "lookout", "format"],
+        &[
+            "time", "config", "cluster", "votes", "failover", "lookout", "format",
+        ],
     ),
     // Every daemon of a cluster, in a world of its own making, told as timelines.
     (
