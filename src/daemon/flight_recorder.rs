@@ -58,7 +58,7 @@ impl FlightRecorder {
         if lookout.config().flight_recorder != self.settings {
             self.adopt(lookout);
         }
-        self.rotate_if_full(now);
+        self.rotate_if_full(lookout, now);
         if self.is_beginning_due(now) {
             self.begin(lookout, &lookout.memory(now), now);
         }
@@ -106,7 +106,8 @@ impl FlightRecorder {
         };
         let had_failed = self.retry_at.is_some();
         self.recorder.begin(lookout.config(), memory, now);
-        self.recorder.events(&lookout.vote_files(), lookout, now);
+        self.recorder
+            .events(&lookout.vote_files(now.mono), lookout, now);
         let header = self.recorder.take_lines();
         let file = self.file.take().map_or_else(|| open(settings), Ok);
         let begun = file.and_then(|mut file| {
@@ -125,9 +126,15 @@ impl FlightRecorder {
         }
     }
 
-    fn rotate_if_full(&mut self, now: Now) {
+    /// A timeline begins with what the daemon remembers, and an election is not part of that: while one
+    /// is under way the file grows on, to twice its size at most.
+    fn rotate_if_full(&mut self, lookout: &Lookout, now: Now) {
         let settings = self.settings.as_ref();
         let limit = settings.map_or(u64::MAX, |settings| settings.max_bytes);
+        let limit = match lookout.votes_are_at_rest(now.mono) {
+            true => limit,
+            false => limit.saturating_mul(2),
+        };
         if let Some(full) = self.file.take_if(|file| file.size() >= limit) {
             match full.rotate() {
                 Ok(file) => self.file = Some(file),
@@ -166,10 +173,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::config::{self, Config, Environment};
+    use crate::config::{self, Config, Environment, VoterName};
     use crate::format::{Step, Timeline, read};
     use crate::testing::Scratch;
     use crate::time::WallTime;
+    use crate::votes::{ExchangeId, Kind, Nonce, Record, Request, SaveId, VoterList};
 
     fn config(path: &Path) -> Config {
         let text = serde_json::json!({"remote_conns": {"p": "host=p password=xyzzy"}, "flight_recorder": path,
@@ -245,6 +253,94 @@ mod tests {
         }
         assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 2);
         assert_eq!(timelines(&path)[0].memory.primary, Some("p".into()));
+    }
+
+    #[test]
+    fn a_file_is_not_rotated_while_a_vote_is_promised() {
+        let scratch = Scratch::new("electing");
+        let path = scratch.0.join("r");
+        let voters = serde_json::json!({"a": "http://a", "b": "http://b", "c": "http://c"});
+        let text = serde_json::json!({"flight_recorder": path, "flight_recorder_max_bytes": 65536,
+            "vote_directory": "/v", "lease_time": 600, "own_db": null,
+            "voting": {"main": {"generation": 1, "voters": voters, "self": "a", "secret_file": "/s"}}});
+        let environment = Environment::default();
+        let config = config::parse(&text.to_string(), &environment);
+        let (mut flight, mut lookout) = start(config.unwrap().config);
+        let list = VoterList {
+            generation: 1,
+            names: ["a", "b", "c"].map(VoterName::from).into(),
+        };
+        let request = Request {
+            cluster: "main".into(),
+            from: "b".into(),
+            to: "a".into(),
+            kind: Kind::Vote,
+            term: 1,
+            nonce: Nonce(1),
+            lease: Duration::from_secs(600),
+            position: None,
+            system: None,
+            list: list.id(),
+        };
+        for event in [
+            Event::VoteFileRead {
+                cluster: "main".into(),
+                found: Ok(Record::new(list)),
+                seed: 7,
+                resumed: None,
+            },
+            Event::VoteRequested {
+                id: ExchangeId(0),
+                request,
+            },
+            Event::VoteSaved {
+                cluster: "main".into(),
+                id: SaveId(1),
+                done: true,
+            },
+        ] {
+            turn(&mut flight, &mut lookout, event, 2);
+        }
+        let rotated = scratch.0.join("r.1");
+        let size = || fs::metadata(&path).map_or(0, |it| it.len());
+        let mut seconds = 3;
+        while size() < 65536 + 4096 {
+            turn(&mut flight, &mut lookout, Event::CheckRequested, seconds);
+            seconds += u64::from(seconds < 500);
+        }
+        assert!(!rotated.exists());
+        // The promise has run out.
+        turn(&mut flight, &mut lookout, Event::CheckRequested, 700);
+        assert!(rotated.exists());
+        let first = &timelines(&path)[0].lines[0];
+        assert!(
+            matches!(&first.step, Step::Event(Event::VoteFileRead { found: Ok(record), resumed: Some(resumed), .. })
+                if record.term == 1 && record.promise.is_zero() && resumed.last_save == SaveId(1)),
+            "{first:?}"
+        );
+        // One that has no end is rotated all the same.
+        let again = Event::VoteRequested {
+            id: ExchangeId(1),
+            request: Request {
+                cluster: "main".into(),
+                from: "c".into(),
+                to: "a".into(),
+                kind: Kind::Vote,
+                term: 2,
+                nonce: Nonce(2),
+                lease: Duration::from_secs(600),
+                position: None,
+                system: None,
+                list: lookout.votes().next().unwrap().1.unwrap().list().id(),
+            },
+        };
+        turn(&mut flight, &mut lookout, again, 701);
+        fs::remove_file(&rotated).unwrap();
+        while !rotated.exists() {
+            turn(&mut flight, &mut lookout, Event::CheckRequested, 702);
+        }
+        let size = fs::metadata(&rotated).unwrap().len();
+        assert!((2 * 65536..2 * 65536 + 1024).contains(&size), "{size}");
     }
 
     #[test]

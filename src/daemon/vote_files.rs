@@ -107,6 +107,7 @@ impl VoteFiles {
                 cluster,
                 found: Ok(record),
                 seed: random_bits(),
+                resumed: None,
             }),
             Err(reason) => failed(cluster, reason, io),
         }
@@ -153,6 +154,7 @@ fn failed(cluster: ClusterName, reason: String, io: &mut Io) {
         cluster,
         found: Err(reason),
         seed: 0,
+        resumed: None,
     });
 }
 

@@ -1,11 +1,13 @@
 //! What happens to voters and candidates, as lines of a timeline.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::vote_file::{read_record_value, record_value};
 use super::vote_message::{answer_value, read_answer_value, read_request_value, request_value};
 use crate::lookout::Event;
-use crate::votes::{ExchangeId, Kind, Nonce, SaveId};
+use crate::votes::{ExchangeId, Kind, Nonce, Resumed, SaveId};
 
 /// The line of such an event; `None`: it is another.
 pub(super) fn write(event: &Event) -> Option<Value> {
@@ -14,12 +16,19 @@ pub(super) fn write(event: &Event) -> Option<Value> {
             cluster,
             found,
             seed,
+            resumed,
         } => match found {
-            Ok(record) => json!({
-                "vote_file": cluster.as_str(),
-                "seed": Nonce(*seed).to_string(),
-                "record": record_value(cluster, record),
-            }),
+            Ok(record) => {
+                let mut line = json!({
+                    "vote_file": cluster.as_str(),
+                    "seed": Nonce(*seed).to_string(),
+                    "record": record_value(cluster, record),
+                });
+                if let (Some(resumed), Some(line)) = (resumed, line.as_object_mut()) {
+                    line.insert("resumed".to_owned(), resumed_value(resumed));
+                }
+                line
+            }
             Err(reason) => json!({"vote_file": cluster.as_str(), "unusable": reason}),
         },
         Event::VoteRequested { id, request } => {
@@ -69,12 +78,35 @@ fn file_read(line: &Map<String, Value>) -> Result<Event, String> {
             cluster,
             found: Err(reason),
             seed: 0,
+            resumed: None,
         });
     };
+    let resumed = line.get("resumed").map(read_resumed).transpose()?;
     Ok(Event::VoteFileRead {
         cluster,
         found: Ok(read_record_value(record)?),
         seed: nonce(line, "seed")?.0,
+        resumed,
+    })
+}
+
+fn resumed_value(resumed: &Resumed) -> Value {
+    json!({
+        "known_term": resumed.known_term,
+        "last_save": resumed.last_save.0,
+        "check_in_micros": u64::try_from(resumed.check_in.as_micros()).unwrap_or(u64::MAX),
+    })
+}
+
+fn read_resumed(value: &Value) -> Result<Resumed, String> {
+    let number = |key: &str| {
+        let number = value.get(key).and_then(Value::as_u64);
+        number.ok_or_else(|| format!("resumed: {key}: expected a number"))
+    };
+    Ok(Resumed {
+        known_term: number("known_term")?,
+        last_save: SaveId(number("last_save")?),
+        check_in: Duration::from_micros(number("check_in_micros")?),
     })
 }
 
@@ -130,7 +162,7 @@ fn number(line: &Map<String, Value>) -> Result<u64, String> {
 
 /// Kinds of lines, and the keys that may go with each.
 pub(super) const KINDS: [(&str, &[&str]); 4] = [
-    ("vote_file", &["seed", "record", "unusable"]),
+    ("vote_file", &["seed", "record", "unusable", "resumed"]),
     ("vote_request", &["id"]),
     (
         "vote_answer",
@@ -141,8 +173,6 @@ pub(super) const KINDS: [(&str, &[&str]); 4] = [
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::votes::{Answer, ListId, Mandate, Record, Refusal, Request, VoterList};
 
@@ -189,8 +219,27 @@ mod tests {
             cluster: "main".into(),
             found,
             seed: 7,
+            resumed: None,
         };
-        check(file(Ok(record)));
+        check(file(Ok(record.clone())));
+        let resumed = Resumed {
+            known_term: 9,
+            last_save: SaveId(4),
+            check_in: Duration::from_micros(1_500_001),
+        };
+        let running = Event::VoteFileRead {
+            cluster: "main".into(),
+            found: Ok(record),
+            seed: 7,
+            resumed: Some(resumed),
+        };
+        let Value::Object(mut line) = write(&running).unwrap() else {
+            panic!("no object");
+        };
+        let back = read("vote_file", &line).unwrap();
+        assert_eq!(format!("{back:?}"), format!("{running:?}"));
+        line.insert("resumed".to_owned(), json!({}));
+        assert!(read("vote_file", &line).is_err());
         let Value::Object(unusable) = write(&file(Err("torn".to_owned()))).unwrap() else {
             panic!("no object");
         };

@@ -28,7 +28,8 @@ impl Decisions {
                 cluster,
                 found,
                 seed,
-            } => votes.file_read(&cluster, found, seed, config, turn),
+                resumed,
+            } => votes.file_read(&cluster, found, (seed, resumed), config, turn),
             Event::VoteRequested { id, request } => votes.requested(id, &request, &server, turn),
             Event::VoteAnswered {
                 cluster,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{CommandId, Look, ProbeId, Process};
 use crate::cluster::{NodeReport, ObserverReport, PauseMark, ProbeFailure};
 use crate::config::{ClusterName, Config, NodeName, ObserverName, VoterName};
-use crate::votes::{Answer, ExchangeId, Kind, Nonce, Record, Request, SaveId};
+use crate::votes::{Answer, ExchangeId, Kind, Nonce, Record, Request, Resumed, SaveId};
 
 /// A fact from outside. An answer names what it answers by id; one that is no longer wanted is
 /// dropped by that id.
@@ -79,6 +79,8 @@ pub enum Event {
         found: Result<Record, String>,
         /// Random bits.
         seed: u128,
+        /// Where a daemon stood when a recording of it began (sent by replay).
+        resumed: Option<Resumed>,
     },
     /// Another daemon asks for our vote. It has proved that it knows the secret, and that the request
     /// is new (sent by the web server); answered by

@@ -311,6 +311,7 @@ impl Lookout {
         let now = turn.now.mono;
         self.decisions.facts.adopt(&self.config, &config, now);
         self.decisions.votes.adopt(&config);
+        self.decisions.votes.reloaded(turn);
         self.failures.adopt(&config);
         self.presence.adopt(&config);
         self.schedule.drop_readdressed(&self.config, &config);

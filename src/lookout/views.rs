@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::votes::UNREAD;
 use super::{Event, Lookout, Memory, PrimaryChange, Round, Rounds, check};
 use crate::cluster::{ClusterState, DaemonState, NodeMap, PauseMark};
 use crate::config::{ClusterName, Config, NodeName};
@@ -80,17 +81,24 @@ impl Lookout {
         self.decisions.votes.all()
     }
 
-    /// The records of its voters as events, with which another core would go on.
-    pub fn vote_files(&self) -> Vec<Event> {
-        let members = self
+    /// Its voters as events, with which another core would go on; all of it while
+    /// [they are at rest](Self::votes_are_at_rest).
+    pub fn vote_files(&self, now: Monotonic) -> Vec<Event> {
+        let read = self
             .votes()
-            .filter_map(|(name, member)| Some((name, member.ok()?)));
-        let read = members.map(|(name, member)| Event::VoteFileRead {
+            .filter(|(_, member)| member.err() != Some(UNREAD));
+        let read = read.map(|(name, member)| Event::VoteFileRead {
             cluster: name.clone(),
-            found: Ok(member.voter().record().clone()),
-            seed: member.candidate().seed(),
+            seed: member.map_or(0, |it| it.candidate().seed()),
+            resumed: member.ok().map(|it| it.resumed(now)),
+            found: member.map(|it| it.record_now(now)).map_err(str::to_owned),
         });
         read.collect()
+    }
+
+    /// Is no election under way, and no promise.
+    pub fn votes_are_at_rest(&self, now: Monotonic) -> bool {
+        self.decisions.votes.are_at_rest(now)
     }
 
     /// The term in which this daemon was elected to run `failover_command`, where voters elect.

@@ -10,7 +10,7 @@ use crate::failover::{Blocker, Verdict};
 use crate::time::Monotonic;
 use crate::votes::{
     Answer, ExchangeId, Kind, Member, NotGranted, Output, OwnServer, Record, Refusal, Request,
-    SaveId, Standing, Timers, VoterList,
+    Resumed, SaveId, Standing, Timers, VoterList,
 };
 
 /// Every cluster in which this daemon votes.
@@ -63,12 +63,25 @@ impl Votes {
         }
     }
 
+    /// The alerts of clusters that are not configured any more end.
+    pub(super) fn reloaded(&mut self, turn: &mut Turn<'_>) {
+        if !self.raised.is_empty() {
+            self.watch_files(turn);
+            self.watch_agreement(turn);
+        }
+    }
+
     /// Each cluster with its member, or with the reason why it has none.
     pub(super) fn all(&self) -> impl Iterator<Item = (&ClusterName, Result<&Member, &str>)> {
         self.clusters.iter().map(|(name, part)| match part {
             Part::NoRecord(reason) => (name, Err(reason.as_str())),
             Part::Member(member) => (name, Ok(&**member)),
         })
+    }
+
+    /// Is there no attempt, and nothing that ends by itself.
+    pub(super) fn are_at_rest(&self, now: Monotonic) -> bool {
+        self.members().all(|member| member.is_at_rest(now))
     }
 
     /// May our node be promoted by election; `None`: nobody is asked.
@@ -86,12 +99,12 @@ impl Votes {
         members.any(|member| member.candidate().stepped_aside(now).is_some())
     }
 
-    /// A vote file was read, or could not be. `seed`: random bits.
+    /// A vote file was read, or could not be. `seed`: random bits. `resumed`: where another daemon stood.
     pub(super) fn file_read(
         &mut self,
         name: &ClusterName,
         found: Result<Record, String>,
-        seed: u128,
+        (seed, resumed): (u128, Option<Resumed>),
         config: &Config,
         turn: &mut Turn<'_>,
     ) -> Outcome {
@@ -110,7 +123,11 @@ impl Votes {
                     "votes in cluster {name}: one of {count} voters, term {term}"
                 ));
                 let names = (name.clone(), cluster.own.clone());
-                let member = Member::new(names, record, timers(voting), seed, turn.now.mono);
+                let now = turn.now.mono;
+                let mut member = Member::new(names, record, timers(voting), seed, now);
+                if let Some(resumed) = resumed {
+                    member.resume(&resumed, now);
+                }
                 Part::Member(Box::new(member))
             }
             Err(reason) => {
@@ -415,4 +432,5 @@ fn no_record(request: &Request, server: &OwnServer) -> Answer {
     }
 }
 
-const UNREAD: &str = "the vote file is being read";
+/// Why there is no member at first.
+pub(super) const UNREAD: &str = "the vote file is being read";

@@ -48,6 +48,7 @@ impl World {
                 names: ["p", "s1", "s2"].map(VoterName::from).into(),
             })),
             seed: 7,
+            resumed: None,
         });
         world
     }
@@ -134,6 +135,10 @@ impl World {
     /// Asked, granted by p, own vote written: the requests for votes.
     fn ask(&mut self) -> Vec<Request> {
         self.seconds = 60.0;
+        self.ask_in_term(1, SaveId(1))
+    }
+
+    fn ask_in_term(&mut self, term: u64, save: SaveId) -> Vec<Request> {
         let (reason, effects) = self.lose_primary();
         assert_eq!(reason, "primary_unreachable");
         assert!(commands(&effects).is_empty());
@@ -141,11 +146,12 @@ impl World {
         assert_eq!(asked.len(), 2);
         let effects = self.answer(&asked[0], None);
         let id = effects.iter().find_map(|effect| match effect {
-            Effect::SaveVote { id, record, .. } if record.term == 1 => Some(*id),
+            Effect::SaveVote { id, record, .. } if record.term == term => Some(*id),
             _ => None,
         });
+        assert_eq!(id, Some(save));
         assert!(requests(&effects).is_empty());
-        requests(&self.saved(id.unwrap(), true))
+        requests(&self.saved(save, true))
     }
 }
 
@@ -282,12 +288,89 @@ fn without_a_vote_file_nobody_is_asked() {
 }
 
 #[test]
+fn an_alert_of_votes_ends_with_them() {
+    let mut world = World::start("");
+    world.event(Event::VoteFileRead {
+        cluster: cluster(),
+        found: Err("torn".to_owned()),
+        seed: 0,
+        resumed: None,
+    });
+    let config = Config {
+        voting: None,
+        ..(**world.lookout.config()).clone()
+    };
+    let effects = world.event(Event::ConfigLoaded(Arc::new(config)));
+    assert!(
+        effects.contains(&Effect::ClearAlert(Alert::VoteFileUnusable)),
+        "{effects:?}"
+    );
+}
+
+/// As a recording does that begins in the middle.
+#[test]
+fn another_core_goes_on_where_one_is_at_rest() {
+    let mut world = World::with_record("");
+    world.seconds = 31.0;
+    world.polled("p", None);
+    assert!(world.lookout.votes_are_at_rest(now(31.0).mono));
+    world.event(Event::Turn(GivenTurn::Deadlines));
+    world.event(request(Kind::Vote));
+    world.saved(SaveId(1), true);
+    assert!(!world.lookout.votes_are_at_rest(now(31.0).mono));
+    // It hears of a later term.
+    let asked = requests(&world.effects);
+    let answer = |term| Answer {
+        cluster: cluster(),
+        from: "p".into(),
+        to: "s1".into(),
+        kind: Kind::AskVote,
+        nonce: asked[0].nonce,
+        refusal: Some(Refusal::Term),
+        wait: None,
+        term,
+        voted_for: None,
+        position: None,
+        willing: false,
+        list: asked[0].list.clone(),
+    };
+    world.event(Event::VoteAnswered {
+        cluster: cluster(),
+        voter: "p".into(),
+        of: (asked[0].nonce, Kind::AskVote),
+        outcome: Ok(answer(7)),
+    });
+    world.seconds = 52.0;
+    assert!(world.lookout.votes_are_at_rest(now(52.0).mono));
+    let mut other = World::start("");
+    for event in world.lookout.vote_files(now(52.0).mono) {
+        other.seconds = 52.0;
+        other.event(event);
+    }
+    world.effects.clear();
+    other.effects.clear();
+    for world in [&mut world, &mut other] {
+        world.seconds = 60.9;
+        world.event(Event::Turn(GivenTurn::Deadlines));
+        world.seconds = 61.0;
+        world.event(Event::Turn(GivenTurn::Deadlines));
+        let votes = world.ask_in_term(8, SaveId(2));
+        assert_eq!(votes.len(), 2);
+    }
+    let sent = requests(&world.effects);
+    // The question whether they answer, then for votes, then the votes.
+    assert_eq!(sent.len(), 6);
+    assert_eq!(sent, requests(&other.effects));
+}
+
+#[test]
 fn a_file_that_stays_unusable_is_reported_once() {
     let mut world = World::start("");
     let torn = Event::VoteFileRead {
         cluster: cluster(),
         found: Err("torn".to_owned()),
         seed: 0,
+        resumed: None,
     };
     let effects = world.event(torn.clone());
     assert_eq!(effects.len(), 2, "an error and the alert: {effects:?}");
