@@ -87,7 +87,11 @@ impl VoteFile {
         if content.len() > MAX_VOTE_FILE_BYTES {
             return Err(format!("longer than {MAX_VOTE_FILE_BYTES} bytes"));
         }
-        let torn = |error| format!("torn or no vote file: {error}");
+        // It quotes what it has found, and is one line of the log.
+        let torn = |error: serde_json::Error| {
+            let reason = error.to_string().replace(char::is_control, "?");
+            format!("torn or no vote file: {reason}")
+        };
         let version: VersionForm = serde_json::from_slice(content).map_err(torn)?;
         if version.votes.version != VERSION {
             let found = version.votes.version;
@@ -266,6 +270,9 @@ mod tests {
             }
         });
         assert!(VoteFile::read(&[b' '; MAX_VOTE_FILE_BYTES + 1]).is_err());
+        let text = String::from_utf8(whole).unwrap();
+        let reason = VoteFile::read(text.replace("cluster", "x\\n").as_bytes()).unwrap_err();
+        assert!(!reason.contains('\n'), "{reason}");
     }
 
     #[track_caller]

@@ -8,6 +8,7 @@ mod postgres;
 mod recovery;
 mod timeline;
 mod values;
+mod votes;
 mod web;
 
 #[cfg(feature = "tls")]
@@ -41,6 +42,9 @@ pub(crate) const TARGETS: &[Target] = &[
     ("recovery", recovery::settings, 60_000),
     ("timeline", timeline::timeline, 20_000),
     ("output", output::lines, 60_000),
+    ("vote_request", votes::request, 60_000),
+    ("vote_answer", votes::answer, 60_000),
+    ("vote_file", votes::file, 60_000),
     #[cfg(feature = "tls")]
     ("certificate", certificates::certificate, 2_000),
     #[cfg(feature = "tls")]
