@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use lexopt::Arg::{Long, Short, Value};
 use lexopt::{Error, Parser};
 
+use super::electorate::Electorate;
 use super::finding::{Finding, Grade, Report};
 use super::{advice, check_live, output};
 use crate::config::{Config, EvenVotes, Problem};
@@ -48,6 +49,7 @@ pub(super) fn main(options: &CheckOptions) -> ExitCode {
             report.findings.extend(of_file(loaded.warnings, config));
             report.findings.extend(directories(config));
             report.findings.push(timing(config));
+            report.findings.extend(voting(config));
             if options.live {
                 check_live::add(loaded.config, &mut report);
             }
@@ -129,6 +131,18 @@ fn timing(config: &Config) -> Finding {
         worst.as_secs_f64()
     );
     Finding::new(Grade::Ok, "failover time", text)
+}
+
+/// Only where it is configured, also dry: an operator is to see it before votes decide.
+fn voting(config: &Config) -> impl Iterator<Item = Finding> {
+    let all = Electorate::all(config).into_iter();
+    all.map(|electorate| {
+        let grade = match electorate.hangs_on_one_host() {
+            true => Grade::Warn,
+            false => Grade::Ok,
+        };
+        Finding::new(grade, "voting", electorate.to_string())
+    })
 }
 
 fn text(report: &Report, worst: Grade) -> String {

@@ -3,26 +3,31 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use super::electorate::Electorate;
 use super::{advice, output};
 use crate::config::{EvenVotes, Findings, Problem};
 use crate::daemon::{self, LoadError};
 
 /// Exit 0 if the configuration can be used, with or without warnings.
 pub(super) fn main(config: &Path) -> ExitCode {
-    let (findings, note) = match daemon::load_config(config) {
+    let (findings, notes) = match daemon::load_config(config) {
         Ok(loaded) => {
-            let note = EvenVotes::of(&loaded.config);
+            let even = EvenVotes::of(&loaded.config);
+            let even = even.map(|even| even.to_string());
+            let electorates = Electorate::all(&loaded.config).into_iter();
+            let electorates = electorates.map(|it| format!("voting: {it}"));
+            let notes: Vec<_> = even.into_iter().chain(electorates).collect();
             let path = std::env::var_os("PATH").unwrap_or_default();
             let search_path: Vec<_> = std::env::split_paths(&path).collect();
             let mut warnings = loaded.warnings;
             warnings.extend(advice::warnings(&loaded.config, &search_path));
             let errors = Vec::new();
-            (Findings { errors, warnings }, note)
+            (Findings { errors, warnings }, notes)
         }
-        Err(LoadError::Broken(_, findings)) => (*findings, None),
+        Err(LoadError::Broken(_, findings)) => (*findings, Vec::new()),
         Err(error) => return output::fail(error),
     };
-    let printed = output::print(&report(config, &findings, note.as_ref()));
+    let printed = output::print(&report(config, &findings, &notes));
     if findings.errors.is_empty() {
         printed
     } else {
@@ -30,11 +35,11 @@ pub(super) fn main(config: &Path) -> ExitCode {
     }
 }
 
-fn report(config: &Path, findings: &Findings, note: Option<&EvenVotes>) -> String {
+fn report(config: &Path, findings: &Findings, notes: &[String]) -> String {
     let line = |label: &'static str| move |problem: &Problem| format!("{label}: {problem}");
     let mut lines: Vec<_> = findings.errors.iter().map(line("error")).collect();
     lines.extend(findings.warnings.iter().map(line("warning")));
-    lines.extend(note.map(|note| format!("note: {note}")));
+    lines.extend(notes.iter().map(|note| format!("note: {note}")));
     let verdict = if findings.errors.is_empty() {
         "can be used"
     } else {
@@ -65,16 +70,16 @@ mod tests {
         };
         let expected =
             "error: a: m\nwarning: b: m\nwarning: c: m\nf cannot be used: errors 1, warnings 2";
-        assert_eq!(report(Path::new("f"), &findings, None), expected);
+        assert_eq!(report(Path::new("f"), &findings, &[]), expected);
         assert_eq!(
-            report(Path::new("f"), &Findings::default(), None),
+            report(Path::new("f"), &Findings::default(), &[]),
             "f can be used: errors 0, warnings 0"
         );
         let note = EvenVotes {
             voters: vec!["p".to_owned(), "s1".to_owned()],
         };
         assert!(
-            report(Path::new("f"), &Findings::default(), Some(&note))
+            report(Path::new("f"), &Findings::default(), &[note.to_string()])
                 .starts_with("note: failover_quorum: half")
         );
     }

@@ -11,6 +11,7 @@ mod command_advice;
 mod config_file;
 mod current_master;
 mod daemon_client;
+mod electorate;
 mod explain;
 pub mod explained;
 mod finding;

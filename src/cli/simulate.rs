@@ -11,6 +11,7 @@ use std::time::Duration;
 use lexopt::Arg::{Long, Value};
 use lexopt::{Error, Parser, ValueExt};
 
+use super::electorate::Electorate;
 use super::{config_file, output};
 use crate::config::Config;
 use crate::simulation::{Case, Finding, Survey, record, survey};
@@ -119,6 +120,9 @@ fn timeline_path(folder: &Path, finding: &Finding) -> PathBuf {
 
 fn report(options: &Simulate, config: &Config, found: &Survey) -> String {
     let mut text = summary(options, config, found);
+    for electorate in Electorate::all(config) {
+        let _ = writeln!(text, "voting: {electorate}");
+    }
     for remark in &found.remarks {
         let _ = writeln!(text, "note: {remark}");
     }
