@@ -1,5 +1,6 @@
-//! The vote files: their directory is locked, each is read by a child process, and what was written is
-//! told to the core. Until then this daemon votes for nobody.
+//! The vote files: each is read by a child process, which looks at the directory too, once more when we
+//! have the lock of that, and what was written is told to the core. Until then this daemon votes for
+//! nobody.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -62,36 +63,31 @@ impl VoteFiles {
         if missing.is_empty() {
             return None;
         }
-        if let Err(reason) = self.lock(io) {
-            for cluster in missing {
-                failed(cluster, reason.clone(), io);
-            }
-            return self.look_at;
-        }
         for cluster in missing {
             let path = VoteFile::path(&voting.directory, &cluster);
             // What stands there is older than what a former configuration has yet to write.
             if files.is_pending(&path) {
                 continue;
             }
-            let request = ReadRequest::VoteFile(cluster);
-            io.read_in_child(request, READ_TIME, || read(&path));
+            let (request, directory) = (ReadRequest::VoteFile(cluster), &voting.directory);
+            io.read_in_child(request, READ_TIME, || read(directory, &path));
         }
         self.look_at
     }
 
-    /// A directory of another configuration is given back once nothing is written there any more.
-    fn lock(&self, io: &mut Io) -> Result<(), String> {
+    /// Locks the directory, which a child has just looked at. Returns whether we had the lock before. That
+    /// of another configuration is given back once nothing is written there any more.
+    fn lock(&self, io: &mut Io) -> Result<bool, String> {
         let Some(directory) = &self.directory else {
-            return Ok(());
+            return Ok(true);
         };
         let held = io.vote_lock.as_ref().map(|(path, _)| path);
         if held == Some(directory) {
-            return Ok(());
+            return Ok(true);
         }
         let lock = VoteDirectory::lock(directory).map_err(|error| error.to_string())?;
         io.vote_lock = Some((directory.clone(), lock));
-        Ok(())
+        Ok(false)
     }
 
     pub(super) fn finished(
@@ -102,13 +98,16 @@ impl VoteFiles {
         io: &mut Io,
     ) {
         let Some(voting) = &config.voting else { return };
-        match found(&cluster, result, voting) {
-            Ok(record) => io.events.push(Event::VoteFileRead {
+        let found = found(&cluster, result, voting);
+        match found.and_then(|record| Ok((record, self.lock(io)?))) {
+            Ok((record, true)) => io.events.push(Event::VoteFileRead {
                 cluster,
                 found: Ok(record),
                 seed: random_bits(),
                 resumed: None,
             }),
+            // Whoever had the lock may have written meanwhile.
+            Ok((_, false)) => self.look_at = Some(io.now.mono),
             Err(reason) => failed(cluster, reason, io),
         }
     }
@@ -159,8 +158,10 @@ fn failed(cluster: ClusterName, reason: String, io: &mut Io) {
 }
 
 /// Runs in the child. An error begins with [`ERROR`], which no vote file does.
-fn read(path: &Path) -> Vec<u8> {
-    files::read_own(path, MAX_VOTE_FILE_BYTES).unwrap_or_else(|error| {
+fn read(directory: &Path, path: &Path) -> Vec<u8> {
+    let content =
+        VoteDirectory::check(directory).and_then(|()| files::read_own(path, MAX_VOTE_FILE_BYTES));
+    content.unwrap_or_else(|error| {
         let mut text = vec![ERROR];
         text.extend_from_slice(error.to_string().as_bytes());
         text

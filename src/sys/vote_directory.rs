@@ -19,7 +19,8 @@ use nix::unistd::geteuid;
 pub struct VoteDirectory(Flock<File>);
 
 impl VoteDirectory {
-    /// Locks it.
+    /// Locks it. Waits for nobody who has the lock; on a disk that hangs it may wait for the disk, so
+    /// [`check`](Self::check) it in a child first.
     ///
     /// # Errors
     ///
