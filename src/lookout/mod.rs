@@ -191,7 +191,7 @@ impl Lookout {
         );
         let due = self.saving.due(
             Saved { memory, round },
-            &self.decisions.facts.state,
+            (&self.decisions.facts.state, &self.decisions.votes),
             self.stopping,
             &self.config,
             now.mono,

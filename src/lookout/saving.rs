@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Saved;
+use super::votes::Votes;
 use crate::cluster::{ClusterState, NodeState};
 use crate::config::Config;
 use crate::time::Monotonic;
@@ -19,7 +20,15 @@ pub(super) struct Saving {
 struct Written {
     at: Monotonic,
     saved: Arc<Saved>,
+    shown: Shown,
+}
+
+/// What else people read of it.
+#[derive(Debug, PartialEq)]
+struct Shown {
     connected: Vec<bool>,
+    /// Of each cluster in which this daemon votes; `None`: it has no record.
+    terms: Vec<Option<u64>>,
 }
 
 impl Saving {
@@ -27,17 +36,21 @@ impl Saving {
     pub(super) fn due(
         &mut self,
         saved: Saved,
-        state: &ClusterState,
+        (state, votes): (&ClusterState, &Votes),
         is_last: bool,
         config: &Config,
         now: Monotonic,
     ) -> Option<Arc<Saved>> {
-        let connected = connected(state);
+        let members = votes.all().map(|(_, member)| member.ok());
+        let shown = Shown {
+            connected: connected(state),
+            terms: members.map(|it| Some(it?.voter().record().term)).collect(),
+        };
         let is_withheld = self.last.as_ref().is_some_and(|last| {
             let next = now + config.check_interval;
             !is_last
                 && next.since(last.at) <= longest_age(config)
-                && last.connected == connected
+                && last.shown == shown
                 && last.saved.is_as_good_as(&saved)
         });
         if is_withheld {
@@ -47,7 +60,7 @@ impl Saving {
         self.last = Some(Written {
             at: now,
             saved: Arc::clone(&saved),
-            connected,
+            shown,
         });
         Some(saved)
     }

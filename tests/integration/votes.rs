@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Output;
@@ -253,20 +252,27 @@ fn a_voter_without_its_file_or_lock_votes_for_nobody_and_says_so() {
     wait_until("it votes again by itself", SOON, || {
         !fleet["s1"].has_alert("vote_file_unusable")
     });
+    // Another process has the directory.
+    fleet["s2"].stop();
+    let directory = fs::File::open(fleet["s2"].path("votes")).unwrap();
+    directory.lock().unwrap();
+    fleet["s2"].start();
+    fleet["s2"].wait_alert("vote_file_unusable", "another pglookout");
+    drop(directory);
+    wait_until("it has the lock, and votes", SOON, || {
+        !fleet["s2"].has_alert("vote_file_unusable")
+    });
     // Whoever does not know the secret learns nothing and holds nobody up.
-    let address = (cluster.host("s1").address, HTTP_PORT);
     let ask = |fields: &str, body: &[u8]| {
-        let Ok(mut stream) = TcpStream::connect_timeout(&address.into(), Duration::from_secs(3))
-        else {
-            return None;
-        };
+        let (host, limit) = (cluster.host("s1"), Duration::from_secs(3));
+        let mut stream = host.connect(HTTP_PORT, limit).unwrap();
         let length = body.len();
         let head = format!(
             "POST /vote HTTP/1.1\r\nHost: h\r\n{fields}Content-Length: {length}\r\nConnection: close\r\n\r\n"
         );
-        stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
+        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
+        stream.read_to_string(&mut answer).unwrap();
         answer.get(9..12).map(str::to_owned)
     };
     let mac = format!("Pglookout-Mac: {}\r\n", "0a".repeat(32));
@@ -275,8 +281,83 @@ fn a_voter_without_its_file_or_lock_votes_for_nobody_and_says_so() {
         (mac.as_str(), "{}".to_owned(), "401"),
         (mac.as_str(), "x".repeat(2049), "413"),
     ] {
-        if let Some(found) = ask(fields, body.as_bytes()) {
-            assert_eq!(found, status);
+        assert_eq!(ask(fields, body.as_bytes()).as_deref(), Some(status));
+    }
+}
+
+/// What a daemon shows, writes and runs is what it was before there were votes.
+#[test]
+fn without_voting_nothing_is_seen_of_it() {
+    let Some(cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    let mut fleet = Fleet::prepare(&cluster, |_, _| ());
+    let record = fleet["s1"].path("record.jsonl");
+    fleet["s1"].config["flight_recorder"] = json!(record);
+    let config = fleet["s1"].config.to_string();
+    fleet["s1"].write_config(&config);
+    fleet.start_all();
+    fleet.wait_settled();
+    let daemon = &fleet["s1"];
+    let page = |path: &str| daemon.get(path).unwrap().body;
+    let shown = [
+        page("/metrics"),
+        daemon.state_file().to_string(),
+        fs::read_to_string(&record).unwrap(),
+        daemon.log(),
+    ];
+    for text in shown {
+        for word in [
+            "voting",
+            "vote_",
+            "voters_disagree",
+            "voter_usable",
+            "election_",
+            "elections_",
+            "lease_time",
+            "\"term\"",
+            "step_aside",
+        ] {
+            assert!(!text.contains(word), "{word} in {text}");
         }
     }
+    assert!(daemon.state_file().get("votes").is_none());
+    // As of any path that is none, whatever the method and the length of the body.
+    let head = |answer: String| {
+        let lines = answer.lines().filter(|line| !line.contains("Date"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (method, length) in [("GET", 0), ("POST", 3), ("POST", 2049), ("PUT", 3)] {
+        let answer = |path: &str| head(raw(daemon, method, path, length));
+        let (vote, votes, none) = (answer("/vote"), answer("/votes.json"), answer("/none"));
+        assert!(none[0].contains("404"), "{none:?}");
+        assert_eq!((&vote, &votes), (&none, &none), "{method}");
+    }
+    wait_until("only files are read in a child", SOON, || {
+        let (pid, mut names) = (daemon.pid(), Vec::new());
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        for child in children.split_whitespace() {
+            // One that writes the state file comes and goes.
+            names.extend(fs::read_to_string(format!("/proc/{child}/comm")));
+        }
+        names == ["pglookout-files\n"]
+    });
+}
+
+/// The whole answer.
+fn raw(daemon: &Daemon, method: &str, path: &str, length: usize) -> String {
+    let mut stream = daemon
+        .host
+        .connect(HTTP_PORT, Duration::from_secs(3))
+        .unwrap();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    let body = vec![b'x'; length];
+    stream
+        .write_all(&[head.as_bytes(), &body].concat())
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
