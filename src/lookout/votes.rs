@@ -2,6 +2,7 @@
 //! comes of it. Whether to ask for votes is the decision's; who gets one is the room `votes`'s.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::turn::Turn;
 use super::{Alert, Effect};
@@ -17,6 +18,10 @@ use crate::votes::{
 #[derive(Debug, Default)]
 pub(super) struct Votes {
     clusters: BTreeMap<ClusterName, Part>,
+    /// Where the vote files are.
+    directory: PathBuf,
+    /// What was voted on while they were elsewhere. A file that is older is a copy that was made before.
+    elsewhere: BTreeMap<ClusterName, Record>,
     /// What the alerts say that this process has raised.
     raised: BTreeMap<Alert, String>,
 }
@@ -47,10 +52,20 @@ impl Votes {
         votes
     }
 
-    /// Clusters that stay keep what they know, as long as their list is the same.
+    /// Clusters that stay keep what they know, as long as their list is the same and the files are where
+    /// they were: nothing is written where no vote file was made.
     pub(super) fn adopt(&mut self, config: &Config) {
         let voting = config.voting.as_ref();
         let mut before = std::mem::take(&mut self.clusters);
+        let directory = voting.map(|it| it.directory.clone()).unwrap_or_default();
+        if directory != self.directory {
+            self.directory = directory;
+            for (name, part) in std::mem::take(&mut before) {
+                if let Part::Member(member) = part {
+                    self.elsewhere.insert(name, member.voter().record().clone());
+                }
+            }
+        }
         for (name, cluster) in voting.into_iter().flat_map(|voting| &voting.clusters) {
             let list = VoterList::from(cluster);
             let is_same = |part: &Part| matches!(part, Part::Member(it) if *it.list() == list && *it.voter().name() == cluster.own);
@@ -115,8 +130,10 @@ impl Votes {
         let Some((voting, cluster)) = voting.filter(|_| !votes) else {
             return Outcome::Open;
         };
+        let found = found.and_then(|record| self.is_newest(name, &record).map(|()| record));
         let part = match found {
             Ok(record) => {
+                self.elsewhere.remove(name);
                 let term = record.term;
                 let count = record.list.names.len();
                 turn.info(format!(
@@ -144,6 +161,19 @@ impl Votes {
         self.clusters.insert(name.clone(), part);
         self.watch_files(turn);
         Outcome::Open
+    }
+
+    fn is_newest(&self, name: &ClusterName, found: &Record) -> Result<(), String> {
+        let (term, vote) = (found.term, &found.voted_for);
+        match self.elsewhere.get(name).filter(|it| it.list == found.list) {
+            Some(known) if known.term > term || known.term == term && known.voted_for != *vote => {
+                let newer = known.term;
+                Err(format!(
+                    "the vote file is of term {term}, and this daemon has voted in term {newer}: an older copy"
+                ))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(super) fn requested(

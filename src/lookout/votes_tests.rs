@@ -7,7 +7,9 @@ use super::*;
 use crate::cluster::{Identity, Lsn};
 use crate::config::{ClusterName, Environment, VoterName, parse};
 use crate::time::WallTime;
-use crate::votes::{Answer, ExchangeId, Kind, Nonce, Record, Refusal, Request, SaveId, VoterList};
+use crate::votes::{
+    Answer, ExchangeId, Kind, Mandate, Nonce, Record, Refusal, Request, SaveId, VoterList,
+};
 
 struct World {
     lookout: Lookout,
@@ -305,6 +307,41 @@ fn an_alert_of_votes_ends_with_them() {
         effects.contains(&Effect::ClearAlert(Alert::VoteFileUnusable)),
         "{effects:?}"
     );
+}
+
+#[test]
+fn files_elsewhere_are_read_and_no_older_ones_taken() {
+    let mut world = World::with_record("");
+    world.seconds = 60.0;
+    world.polled("p", None);
+    world.event(request(Kind::Vote));
+    let mut config = (**world.lookout.config()).clone();
+    config.voting.as_mut().unwrap().directory = "/elsewhere".into();
+    world.event(Event::ConfigLoaded(Arc::new(config)));
+    assert!(world.lookout.votes().all(|(_, member)| member.is_err()));
+    let mut record = Record::new(VoterList {
+        generation: 1,
+        names: ["p", "s1", "s2"].map(VoterName::from).into(),
+    });
+    let read = |record: &Record| Event::VoteFileRead {
+        cluster: cluster(),
+        found: Ok(record.clone()),
+        seed: 8,
+        resumed: None,
+    };
+    world.event(read(&record));
+    let why = world.lookout.votes().next().unwrap().1.err();
+    assert!(why.unwrap().contains("an older copy"), "{why:?}");
+    record.term = 1;
+    record.voted_for = Some(Mandate {
+        candidate: "s2".into(),
+        nonce: Nonce(2),
+    });
+    world.event(read(&record));
+    assert!(world.lookout.votes().all(|(_, member)| member.is_err()));
+    record.voted_for.as_mut().unwrap().nonce = Nonce(1);
+    world.event(read(&record));
+    assert!(world.lookout.votes().all(|(_, member)| member.is_ok()));
 }
 
 /// As a recording does that begins in the middle.

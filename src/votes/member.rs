@@ -230,7 +230,10 @@ impl Member {
         out: &mut Vec<Output>,
     ) {
         self.count(voter, of, &outcome, server, now, out);
-        self.peers.insert(voter.clone(), Peer { outcome, at: now });
+        // What is answered to a release says nothing of the next vote.
+        if of.1 != Kind::Release || outcome.is_err() {
+            self.peers.insert(voter.clone(), Peer { outcome, at: now });
+        }
     }
 
     /// Ends an attempt whose time is over. Now and then the others are asked for a vote that nobody

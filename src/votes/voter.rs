@@ -147,7 +147,7 @@ impl Voter {
             Kind::AskVote => {}
             Kind::Release => (self.promise, self.quarantine) = (None, None),
             Kind::Vote => {
-                if let Some(record) = self.record_of(request) {
+                if let Some(record) = self.record_of(request, now) {
                     return self.write(asker, request, record);
                 }
                 self.promise(request, now);
@@ -228,8 +228,10 @@ impl Voter {
     }
 
     /// What has to be written before this vote may be given; `None`: nothing more.
-    fn record_of(&self, request: &Request) -> Option<Record> {
-        let promise = promise_of(request.lease);
+    fn record_of(&self, request: &Request, now: Monotonic) -> Option<Record> {
+        // What this candidate was promised before may last longer.
+        let left = self.promised(now).map_or(Duration::ZERO, |it| it.1);
+        let promise = promise_of(request.lease).max(left);
         let is_same = self
             .record
             .is_for(request.term, &request.from, request.nonce);
@@ -259,10 +261,11 @@ impl Voter {
     /// From when the request is granted; never shorter than it was.
     fn promise(&mut self, request: &Request, now: Monotonic) {
         let until = now + promise_of(request.lease);
-        let same = self.promise.take().filter(|it| it.to == request.from);
+        // Of nobody else: the request would have been refused.
+        let before = self.promised(now).map(|(_, left)| now + left);
         self.promise = Some(Promise {
             to: request.from.clone(),
-            until: same.map_or(until, |old| old.until.max(until)),
+            until: before.map_or(until, |before| before.max(until)),
         });
         self.quarantine = None;
     }

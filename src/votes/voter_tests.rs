@@ -182,6 +182,28 @@ fn a_longer_promise_is_written_before_it_is_given() {
 }
 
 #[test]
+fn v3_a_shorter_promise_in_a_later_term_leaves_the_longer_one_alone() {
+    let mut first = fresh();
+    check(&mut first, &request(Kind::Vote, 1, "a", 1), 0.0, None);
+    let short = Request {
+        lease: Duration::from_secs(3),
+        ..request(Kind::Vote, 2, "a", 2)
+    };
+    let (_, record) = ask(&mut first, &short, &standby(100), 1.0);
+    // Written down as well: what is left of it outlives a restart.
+    let record = record.unwrap();
+    assert_eq!(record.promise, Duration::from_millis(15_500));
+    let other = request(Kind::AskVote, 3, "b", 3);
+    check(&mut first, &other, 16.4, Some(Refusal::Promised));
+    let mut second = voter("c", record);
+    let short = Request { term: 3, ..short };
+    check(&mut second, &short, 1.0, None);
+    let other = Request { term: 4, ..other };
+    check(&mut second, &other, 15.4, Some(Refusal::Promised));
+    check(&mut second, &other, 15.5, None);
+}
+
+#[test]
 fn v4_a_willing_standby_that_is_ahead_is_reason_enough() {
     let asked = request(Kind::AskVote, 1, "a", 1);
     let check = |server: &OwnServer, expected| {
