@@ -83,9 +83,15 @@ fn what_was_written_is_read_back() {
     );
     check(
         r#""vote_directory": "/v", "vote_timeout": 1.5, "lease_time": 12, "election_stagger": 1, "step_aside_time": 9,
-        "voting": {"main": {"generation": 3, "voters": {"o": "http://o:1/x", "a": "https://a", "b": "http://[::1]:2"},
+        "voting": {"main": {"generation": 3, "voters": {"o": "http://o:1/x", "a": "http://a", "b": "http://[::1]:2"},
         "self": "o", "secret_file": "/s", "dry": true}}"#,
     );
+    if cfg!(feature = "tls") {
+        check(
+            r#""vote_directory": "/v", "voting": {"main": {"generation": 1, "voters": {"o": "https://o", "a": "http://a",
+            "b": "https://[::1]:2"}, "self": "o", "secret_file": "/s"}}"#,
+        );
+    }
 }
 
 #[test]
