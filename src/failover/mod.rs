@@ -349,7 +349,8 @@ impl Snapshot<'_> {
                 .then(|| Blocker::Maintenance { file: file() })
         };
         let running = || self.promoting.then_some(Blocker::PromotionRunning);
-        self.connected_primary()
+        self.signs_of_life()
+            .next()
             .or_else(|| self.paused())
             .or_else(maintenance)
             .or_else(running)

@@ -248,6 +248,14 @@ fn a_primary_that_comes_back_meanwhile_ends_it() {
     let effects = world.answer(&votes[0], None);
     assert!(commands(&effects).is_empty());
     assert_released(&effects);
+    // One that is lost again at once was there all the same.
+    let mut world = World::with_record("");
+    let votes = world.ask();
+    world.polled("p", Some(primary()));
+    world.polled("p", None);
+    let effects = world.answer(&votes[0], None);
+    assert!(commands(&effects).is_empty());
+    assert_released(&effects);
     let mut world = World::with_record("");
     let votes = world.ask();
     world.polled("p", Some(primary()));
