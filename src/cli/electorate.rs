@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn without_voting_there_is_nothing_to_say() {
+    fn without_voting_nothing_is_printed() {
         let config = parse("{}", &Environment::default()).unwrap().config;
         assert_eq!(Electorate::all(&config), []);
     }

@@ -13,8 +13,8 @@ use crate::http::{self, Reply, VotePost};
 use crate::lookout::Event;
 use crate::sys::vote_directory::random_bits;
 use crate::votes::{
-    Answer, Challenges, CheckedChallenge, ExchangeId, Mac, Nonce, Refusal, Request, VoterList,
-    answer_mac, is_requests_mac,
+    Answer, Challenges, CheckedChallenge, ExchangeId, Mac, Nonce, Refusal, VoterList, answer_mac,
+    is_requests_mac,
 };
 
 /// What was issued, and who waits for an answer.
@@ -61,7 +61,9 @@ impl VoteServer {
             match challenges.check(&request.from, given, Nonce(random_bits())) {
                 CheckedChallenge::New(next) => challenge = Some(next),
                 CheckedChallenge::Wrong(right) => {
-                    let body = vote_answer(&wants_challenge(&request, cluster), Some(right));
+                    let list = VoterList::from(cluster).id();
+                    let answer = Answer::without_record(&request, Refusal::Challenge, list);
+                    let body = vote_answer(&answer, Some(right));
                     let code = answer_mac(secret.reveal(), &mac, &body);
                     return Some(http::Answer::vote(body, &code));
                 }
@@ -114,21 +116,4 @@ fn authenticated<'a>(
         let is_its = is_requests_mac(secret.reveal(), &post.body, &mac);
         is_its.then_some((mac, name, cluster, secret))
     })
-}
-
-fn wants_challenge(request: &Request, cluster: &VotingCluster) -> Answer {
-    Answer {
-        cluster: request.cluster.clone(),
-        from: request.to.clone(),
-        to: request.from.clone(),
-        kind: request.kind,
-        nonce: request.nonce,
-        refusal: Some(Refusal::Challenge),
-        wait: None,
-        term: 0,
-        voted_for: None,
-        position: None,
-        willing: false,
-        list: VoterList::from(cluster).id(),
-    }
 }

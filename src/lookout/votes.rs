@@ -447,18 +447,9 @@ fn timers(voting: &Voting) -> Timers {
 /// The answer of a daemon that does not vote.
 fn no_record(request: &Request, server: &OwnServer) -> Answer {
     Answer {
-        cluster: request.cluster.clone(),
-        from: request.to.clone(),
-        to: request.from.clone(),
-        kind: request.kind,
-        nonce: request.nonce,
-        refusal: Some(Refusal::List),
-        wait: None,
-        term: 0,
-        voted_for: None,
         position: server.position,
         willing: server.willing,
-        list: request.list.clone(),
+        ..Answer::without_record(request, Refusal::List, request.list.clone())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who may speak: HMAC-SHA256 with the secret of the cluster, over what is asked and over the answer
+//! Who may ask: HMAC-SHA256 with the secret of the cluster, over what is asked and over the answer
 //! together with what it answers. Checked before a byte of the body is parsed.
 
 use hmac::{Hmac, KeyInit, Mac as _};

@@ -387,8 +387,7 @@ impl Member {
         };
         let of = (Kind::Release, record.term, mandate.nonce);
         let request = |to: &VoterName| self.request_of(of, (None, None), to);
-        let others = self.list.names.iter().filter(|name| **name != own);
-        out.extend(others.map(|to| Output::Send(request(to))));
+        out.extend(self.others().map(|to| Output::Send(request(to))));
         let to_ourselves = request(&own);
         self.voter
             .take(Asker::Own, &to_ourselves, &OwnServer::default(), now);
@@ -396,11 +395,16 @@ impl Member {
         self.check_at = self.check_at.max(now + self.timers.vote_timeout);
     }
 
+    /// The other voters.
+    fn others(&self) -> impl Iterator<Item = &VoterName> {
+        let own = self.voter.name();
+        self.list.names.iter().filter(move |name| *name != own)
+    }
+
     /// Asks all others.
     fn send(&self, kind: Kind, out: &mut Vec<Output>) {
-        let own = self.voter.name();
-        let others = self.list.names.iter().filter(|name| *name != own);
-        out.extend(others.filter_map(|to| self.request(kind, to).map(Output::Send)));
+        let requests = self.others().filter_map(|to| self.request(kind, to));
+        out.extend(requests.map(Output::Send));
     }
 
     fn request(&self, kind: Kind, to: &VoterName) -> Option<Request> {
@@ -437,10 +441,11 @@ impl Member {
             self.voter.record().term.saturating_add(1),
             nonce,
         );
-        let own = self.voter.name();
-        let others = self.list.names.iter().filter(|name| *name != own);
         let server = (server.position, server.system.clone());
-        out.extend(others.map(|to| Output::Send(self.request_of(of, server.clone(), to))));
+        let requests = self
+            .others()
+            .map(|to| self.request_of(of, server.clone(), to));
+        out.extend(requests.map(Output::Send));
     }
 }
 

@@ -107,6 +107,26 @@ pub struct Answer {
     pub list: ListId,
 }
 
+impl Answer {
+    /// Of a voter that has not looked into its vote file, or has none.
+    pub fn without_record(request: &Request, refusal: Refusal, list: ListId) -> Self {
+        Self {
+            cluster: request.cluster.clone(),
+            from: request.to.clone(),
+            to: request.from.clone(),
+            kind: request.kind,
+            nonce: request.nonce,
+            refusal: Some(refusal),
+            wait: None,
+            term: 0,
+            voted_for: None,
+            position: None,
+            willing: false,
+            list,
+        }
+    }
+}
+
 /// Why a vote is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {

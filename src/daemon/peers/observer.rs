@@ -1,5 +1,7 @@
 //! The conversation with an observer: one HTTP request for its state after the other.
 
+use bytes::BytesMut;
+
 use super::outbound::{Connection, Dial, Outbound, unreachable};
 use super::{Conversation, NextAction, Probe, Redial, tls_negotiation};
 use crate::cluster::{ObserverReport, ProbeFailure, ProbeStep};
@@ -91,9 +93,12 @@ impl Conversation for ObserverConversation {
         io: &mut Io,
     ) -> NextAction<ObserverReport> {
         if probe.is_none() {
-            return idle(open);
+            return idle(open, "the observer closed an idle connection");
         }
-        match self.converse(open, io) {
+        let url = &self.url;
+        let port = url.uncommon_port();
+        let write = |output: &mut _| http::write_request(&url.host, port, &url.path, output);
+        match self.exchange.converse(url, open, io, write) {
             Ok(None) => NextAction::Wait,
             Ok(Some(response)) => NextAction::Answer {
                 outcome: read(&response),
@@ -113,32 +118,10 @@ impl Conversation for ObserverConversation {
     }
 }
 
-impl ObserverConversation {
-    fn converse(
-        &mut self,
-        open: &mut Connection,
-        io: &mut Io,
-    ) -> Result<Option<Response>, ProbeFailure> {
-        if !self.exchange.is_sent() {
-            if self.url.encrypted && !encrypted(&self.url, open, io)? {
-                return Ok(None);
-            }
-            let port = self.url.uncommon_port();
-            http::write_request(&self.url.host, port, &self.url.path, &mut open.link.output);
-        }
-        self.exchange.receive(open, io)
-    }
-}
-
 impl Exchange {
     /// `is_old`: over a connection that was idle.
     pub(super) fn begin(&mut self, is_old: bool) {
         (self.reader, self.may_redial) = (None, is_old);
-    }
-
-    /// Was the request sent.
-    pub(super) fn is_sent(&self) -> bool {
-        self.reader.is_some()
     }
 
     /// May the request be sent again over a new connection. Returned once.
@@ -146,8 +129,24 @@ impl Exchange {
         std::mem::take(&mut self.may_redial)
     }
 
-    /// The answer to the request that was written, once it is complete.
-    pub(super) fn receive(
+    /// The answer, once it is complete. The request is written when the connection is ready for it.
+    pub(super) fn converse(
+        &mut self,
+        url: &ObserverUrl,
+        open: &mut Connection,
+        io: &mut Io,
+        write: impl FnOnce(&mut BytesMut),
+    ) -> Result<Option<Response>, ProbeFailure> {
+        if self.reader.is_none() {
+            if url.encrypted && !encrypted(url, open, io)? {
+                return Ok(None);
+            }
+            write(&mut open.link.output);
+        }
+        self.receive(open, io)
+    }
+
+    fn receive(
         &mut self,
         open: &mut Connection,
         io: &mut Io,
@@ -193,12 +192,12 @@ pub(super) fn dial(url: &ObserverUrl, deadline: Monotonic) -> Dial {
 }
 
 /// Without a request. A connection that is closed or brings data is of no use.
-fn idle(open: &mut Connection) -> NextAction<ObserverReport> {
+pub(super) fn idle<Report>(open: &mut Connection, closed: &str) -> NextAction<Report> {
     let pumped = open.link.pump();
     if pumped.read == 0 && matches!(pumped.next, Next::Wait) {
         return NextAction::Wait;
     }
-    NextAction::Failed(unreachable("the observer closed an idle connection"))
+    NextAction::Failed(unreachable(closed))
 }
 
 fn read(response: &Response) -> Result<ObserverReport, ProbeFailure> {
@@ -207,11 +206,7 @@ fn read(response: &Response) -> Result<ObserverReport, ProbeFailure> {
 }
 
 /// Continues the handshake. True: it is complete.
-pub(super) fn encrypted(
-    url: &ObserverUrl,
-    open: &mut Connection,
-    io: &mut Io,
-) -> Result<bool, ProbeFailure> {
+fn encrypted(url: &ObserverUrl, open: &mut Connection, io: &mut Io) -> Result<bool, ProbeFailure> {
     if open.link.tls().is_none() {
         let settings = tls_settings::for_observer(&url.host, io);
         if !tls_negotiation::start_handshake(open, settings)? {

@@ -1,8 +1,8 @@
 //! The conversation with another voter: one request for its vote after the other, each proved by the
 //! secret and made new by the voter's last challenge.
 
-use super::observer::{Exchange, encrypted};
-use super::outbound::{Connection, Dial, Outbound, unreachable};
+use super::observer::{Exchange, idle};
+use super::outbound::{Connection, Dial, Outbound};
 use super::{Conversation, NextAction, Probe, Redial};
 use crate::cluster::{ProbeFailure, ProbeStep};
 use crate::config::{Config, ObserverUrl, Secret};
@@ -11,7 +11,6 @@ use crate::daemon::registry::{Owner, VoterAt};
 use crate::format::{read_vote_answer, vote_request};
 use crate::http::{self, Response};
 use crate::lookout::{Event, ProbeId};
-use crate::net::Next;
 use crate::sys::socket::KeepAlive;
 use crate::time::Monotonic;
 use crate::votes::{Answer, Mac, Nonce, Refusal, Request, is_answers_mac, request_mac};
@@ -115,7 +114,7 @@ impl Conversation for VoterConversation {
         io: &mut Io,
     ) -> NextAction<Answer> {
         if probe.is_none() {
-            return idle(open);
+            return idle(open, "the voter closed an idle connection");
         }
         loop {
             match self.converse(open, io) {
@@ -157,27 +156,21 @@ impl VoterConversation {
         open: &mut Connection,
         io: &mut Io,
     ) -> Result<Option<Response>, ProbeFailure> {
-        if !self.exchange.is_sent() {
-            if self.url.encrypted && !encrypted(&self.url, open, io)? {
-                return Ok(None);
-            }
-            self.write(open);
-        }
-        self.exchange.receive(open, io)
-    }
-
-    fn write(&mut self, open: &mut Connection) {
-        let Some(asked) = self.asked.as_mut() else {
-            return;
-        };
-        let body = vote_request(&asked.request, self.challenge);
-        asked.mac = request_mac(asked.secret.reveal(), &body);
-        let to = (
-            self.url.host.as_str(),
-            self.url.uncommon_port(),
-            self.url.path.as_str(),
-        );
-        http::write_vote(to, &asked.mac, &body, &mut open.link.output);
+        let Self {
+            url,
+            asked,
+            challenge,
+            exchange,
+        } = self;
+        exchange.converse(url, open, io, |output| {
+            let Some(asked) = asked.as_mut() else {
+                return;
+            };
+            let body = vote_request(&asked.request, *challenge);
+            asked.mac = request_mac(asked.secret.reveal(), &body);
+            let to = (url.host.as_str(), url.uncommon_port(), url.path.as_str());
+            http::write_vote(to, &asked.mac, &body, output);
+        })
     }
 
     /// `None`: the voter wants another challenge, which is known now.
@@ -209,15 +202,6 @@ impl VoterConversation {
             true => Err("the voter takes no challenge".to_owned()),
         }
     }
-}
-
-/// Without a request. A connection that is closed or brings data is of no use.
-fn idle(open: &mut Connection) -> NextAction<Answer> {
-    let pumped = open.link.pump();
-    if pumped.read == 0 && matches!(pumped.next, Next::Wait) {
-        return NextAction::Wait;
-    }
-    NextAction::Failed(unreachable("the voter closed an idle connection"))
 }
 
 /// Of an answer that waits to be parsed.
