@@ -37,12 +37,13 @@ impl ClusterState {
         self.former
             .extend(left.take(MAX_FORMER_NODES.saturating_sub(self.former.len())));
         self.former.retain(|node| !config.nodes.contains_key(node));
-        self.nodes.retain(|node, _| config.nodes.contains_key(node));
         self.observers
             .retain(|observer, _| config.observers.contains_key(observer));
-        for node in config.nodes.keys() {
-            self.nodes.entry(node.clone()).or_default();
-        }
+        let mut before = std::mem::take(&mut self.nodes);
+        let mut entry = |node: &NodeName| before.remove(node).unwrap_or_default();
+        let nodes = config.nodes.keys();
+        // Built in one piece a map takes half the memory of one that has grown.
+        self.nodes = nodes.map(|node| (node.clone(), entry(node))).collect();
         for observer in config.observers.keys() {
             self.observers.entry(observer.clone()).or_default();
         }
@@ -143,33 +144,33 @@ impl ClusterState {
             witness,
         };
         // Positions first: they cost the least, and few are as high.
-        let mut others = self.nodes.iter().filter(|(other, _)| *other != node);
-        let had_it = others.any(|(other, state)| {
-            self.position(other, state) >= receive && self.is_of_our_history(other, state, context)
+        let ours = self.nodes.iter().filter_map(|(other, state)| {
+            let answer = state.answer.as_ref()?;
+            Some((other, answer.position()))
+        });
+        let sightings = self.observers.values().flat_map(|it| &it.nodes);
+        let theirs = sightings.filter_map(|(other, sighting)| {
+            let position = sighting.receive.max(sighting.replay)?;
+            Some((other, position))
+        });
+        let had_it = ours.chain(theirs).any(|(other, position)| {
+            position >= receive && other != node && self.is_of_our_history(other, context)
         });
         self.history
             .received_more(node, at, (!had_it).then_some(sender_lived));
     }
 
-    /// Is it a standby of our history, as far as anybody knows.
-    fn is_of_our_history(&self, node: &NodeName, state: &NodeState, context: Context<'_>) -> bool {
+    /// Is it a configured standby of our history, as far as anybody knows.
+    fn is_of_our_history(&self, node: &NodeName, context: Context<'_>) -> bool {
+        let Some(state) = self.nodes.get(node) else {
+            return false;
+        };
         let own = context.config.own_db.as_ref();
         let answer = state.answer.as_ref();
         let system = answer.and_then(|answer| answer.identity.system.as_deref());
         let is_foreign = differ(system, self.system(own));
         let is_standby = self.history.is_primary(node) == Some(false);
         is_standby && !is_foreign && !self.history.diverged.contains_key(node)
-    }
-
-    /// The highest position of this standby that anybody knows.
-    fn position(&self, node: &NodeName, state: &NodeState) -> Lsn {
-        let ours = state.answer.as_ref().map(NodeAnswer::position);
-        let theirs = self
-            .observers
-            .values()
-            .filter_map(|observer| observer.nodes.get(node))
-            .filter_map(|sighting| sighting.receive.max(sighting.replay));
-        theirs.chain(ours).max().unwrap_or_default()
     }
 
     /// A node answers as a primary: it takes the place of every other one that is not reached, or
@@ -257,12 +258,10 @@ impl ClusterState {
         let ahead: Vec<_> = self
             .nodes
             .iter()
-            .filter_map(|(other, state)| Some((other, state, state.answer.as_ref()?)))
-            .filter(|(_, _, it)| it.in_recovery && it.at <= asked && it.position() > lsn)
-            .filter(|(other, state, _)| {
-                *other != node && self.is_of_our_history(other, state, context)
-            })
-            .map(|(other, _, answer)| (other.clone(), answer.divergence()))
+            .filter_map(|(other, state)| Some((other, state.answer.as_ref()?)))
+            .filter(|(_, it)| it.in_recovery && it.at <= asked && it.position() > lsn)
+            .filter(|(other, _)| *other != node && self.is_of_our_history(other, context))
+            .map(|(other, answer)| (other.clone(), answer.divergence()))
             .collect();
         self.history.diverged.extend(ahead);
     }

@@ -19,28 +19,25 @@ pub(super) fn read_nodes(
     environment: &Environment,
     next_passwords: &BTreeMap<String, Secret>,
 ) -> BTreeMap<NodeName, ConnInfo> {
-    let mut nodes = BTreeMap::new();
-    for (name, value) in reader.object("remote_conns").into_iter().flatten() {
+    let entries = reader.object("remote_conns").into_iter().flatten();
+    let nodes = entries.filter_map(|(name, value)| {
         check_name(reader, "remote_conns", name);
         let path = joined("remote_conns", name);
         let keywords = match value {
-            Value::Null => Some(Keywords::default()),
-            value => read_keywords(reader, &path, value),
+            Value::Null => Keywords::default(),
+            value => read_keywords(reader, &path, value)?,
         };
-        let Some(keywords) = keywords else {
-            continue;
-        };
-        if let Some(mut info) = resolve::resolve(&path, &keywords, environment, reader.findings) {
-            if value.is_null() {
-                // As in the original, which runs on.
-                reader.warn(&path, "no connection string: this node is never reached");
-                info.hosts.clear();
-            }
-            info.next_password = next_passwords.get(&info.user).cloned();
-            nodes.insert(NodeName::from(name.as_str()), info);
+        let mut info = resolve::resolve(&path, &keywords, environment, reader.findings)?;
+        if value.is_null() {
+            // As in the original, which runs on.
+            reader.warn(&path, "no connection string: this node is never reached");
+            info.hosts.clear();
         }
-    }
-    nodes
+        info.next_password = next_passwords.get(&info.user).cloned();
+        Some((NodeName::from(name.as_str()), info))
+    });
+    // In one piece, which takes half the memory of a map that has grown.
+    nodes.collect()
 }
 
 /// `next_passwords`. No message shows one.

@@ -73,10 +73,9 @@ impl Cadence {
         self.out.is_none().then_some(self.due)
     }
 
-    fn hurry(&mut self, now: Monotonic) {
-        let earliest = self
-            .started
-            .map_or(now, |started| now.max(started + MIN_SPACING));
+    fn hurry(&mut self, spacing: Duration, now: Monotonic) {
+        let spaced = |started| now.max(started + spacing);
+        let earliest = self.started.map_or(now, spaced);
         self.due = self.due.min(earliest);
     }
 
@@ -121,6 +120,8 @@ impl Cadence {
 #[derive(Debug)]
 struct Cadences<Name> {
     all: BTreeMap<Name, Cadence>,
+    /// Nobody is asked more often than this, however often a poll is asked for.
+    spacing: Duration,
     /// When the first of them wants to be polled.
     next: Option<Monotonic>,
     /// One that had not reported when that was last asked.
@@ -131,6 +132,7 @@ impl<Name: Ord + Clone + Display> Cadences<Name> {
     fn new() -> Self {
         Self {
             all: BTreeMap::new(),
+            spacing: MAX_SPACING,
             next: None,
             unreported: RefCell::new(None),
         }
@@ -146,10 +148,12 @@ impl<Name: Ord + Clone + Display> Cadences<Name> {
     ) where
         Name: 'a,
     {
+        self.spacing = MAX_SPACING.min(interval / 2);
         let mut before = std::mem::take(&mut self.all);
         let mut cadence = |name: &Name| before.remove(name).unwrap_or_else(|| Cadence::new(now));
-        self.all
-            .extend(configured.map(|name| (name.clone(), cadence(name))));
+        self.all = configured
+            .map(|name| (name.clone(), cadence(name)))
+            .collect();
         let cadences = self.all.values_mut();
         cadences.for_each(|cadence| cadence.due = cadence.due.min(now + interval));
         self.find_next();
@@ -185,7 +189,7 @@ impl<Name: Ord + Clone + Display> Cadences<Name> {
 
     fn hurry(&mut self, name: &Name, now: Monotonic) {
         if let Some(cadence) = self.all.get_mut(name) {
-            cadence.hurry(now);
+            cadence.hurry(self.spacing, now);
             self.next = self.next.into_iter().chain(cadence.wants()).min();
         }
     }
@@ -193,7 +197,7 @@ impl<Name: Ord + Clone + Display> Cadences<Name> {
     fn hurry_all(&mut self, now: Monotonic, is_hurried: impl Fn(&Cadence) -> bool) {
         let all = self.all.values_mut();
         let hurried = all.filter(|cadence| is_hurried(cadence));
-        hurried.for_each(|cadence| cadence.hurry(now));
+        hurried.for_each(|cadence| cadence.hurry(self.spacing, now));
         self.find_next();
     }
 
@@ -417,84 +421,10 @@ impl Schedule {
 
 /// A server that lives answers in this time, as a rule, also over a new connection.
 const MOMENT: Duration = Duration::from_millis(300);
-/// Nobody is asked more often than this, however often a poll is asked for or a connection is lost.
-const MIN_SPACING: Duration = Duration::from_millis(100);
+/// Between two questions to one server that are asked because of an event. A promotion waits for it
+/// twice: it is shorter for whoever polls faster.
+const MAX_SPACING: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
-mod tests {
-    use super::super::world::check;
-
-    #[test]
-    fn everybody_keeps_a_beat_of_their_own() {
-        check(
-            r#""observers": {"o1": "http://o1"}"#,
-            "0 s1 standby in 3\n0 p primary in 12\n21 end",
-            "ask",
-            "0 ask p
-             0 ask s1
-             0 ask s2
-             0 ask o1
-             5 ask s1
-             5 ask s2
-             5 ask o1
-             10 ask s1
-             10 ask s2
-             10 ask o1
-             12 ask p
-             15 ask s1
-             15 ask s2
-             15 ask o1
-             20 ask s1
-             20 ask s2
-             20 ask o1",
-        );
-    }
-
-    #[test]
-    fn a_slow_node_is_asked_again_as_soon_as_it_has_reported() {
-        check(
-            "",
-            "0 p primary in 12\n40 end",
-            "ask p",
-            "0 ask p\n12 ask p\n24 ask p\n36 ask p",
-        );
-        check("", "0 p silent\n40 end", "ask p", "0 ask p");
-    }
-
-    #[test]
-    fn nobody_is_asked_more_often_than_the_spacing_allows() {
-        check(
-            "",
-            "20.5 p lost\n20.52 p lost\n20.54 check\n20.55 p lost\n20.56 check\n20.75 end",
-            "ask p",
-            "20.5 ask p
-             20.6 ask p",
-        );
-    }
-
-    #[test]
-    fn a_shorter_interval_holds_from_the_reload_on() {
-        check(
-            r#""db_poll_interval": 60"#,
-            "10 reload \"db_poll_interval\": 4\n19 end",
-            "ask p",
-            "10 ask p\n14 ask p\n18 ask p",
-        );
-    }
-
-    #[test]
-    fn who_is_new_is_asked_at_once_and_who_has_left_no_more() {
-        check(
-            "",
-            r#"21 reload "remote_conns": {"p": "host=p", "s2": "host=s2", "n": "host=n"}, "observers": {"o": "http://o"}
-               21 n standby
-               21 o sees p
-               24 end"#,
-            "ask",
-            "21 ask n
-             21 ask p
-             21 ask s2
-             21 ask o",
-        );
-    }
-}
+#[path = "schedule_tests.rs"]
+mod tests;

@@ -22,7 +22,7 @@ pub struct Session {
     budget: Budget,
     lessons: Lessons,
     /// What a poll had brought when the session failed.
-    unfinished: Option<(NodeReport, Topic)>,
+    unfinished: Option<Box<(NodeReport, Topic)>>,
     turned_away: bool,
     logged_in: bool,
 }
@@ -77,7 +77,7 @@ impl Session {
             return Err(failure.clone());
         }
         self.advance(input, out)
-            .inspect_err(|failure| self.unfinished = self.end(failure.clone()))
+            .inspect_err(|failure| self.unfinished = self.end(failure.clone()).map(Box::new))
     }
 
     /// Queues one poll. Does nothing unless the session is idle.
@@ -93,7 +93,7 @@ impl Session {
     /// waited for.
     pub fn give_up(&mut self, failure: &ProbeFailure) -> Option<(NodeReport, Topic)> {
         let unfinished = self.end(failure.clone());
-        unfinished.or_else(|| self.unfinished.take())
+        unfinished.or_else(|| self.unfinished.take().map(|it| *it))
     }
 
     fn end(&mut self, failure: ProbeFailure) -> Option<(NodeReport, Topic)> {

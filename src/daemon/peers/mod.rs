@@ -25,7 +25,8 @@ use crate::time::Monotonic;
 
 /// The connections to all peers of one kind.
 pub(super) struct Peers<C: Conversation> {
-    peers: BTreeMap<C::Name, Peer<C>>,
+    /// Boxed: a map has room for twice its entries, and these are large.
+    peers: BTreeMap<C::Name, Box<Peer<C>>>,
     /// No deadline of any of them is before this. It may be too early, as deadlines are also lifted.
     earliest: Option<Monotonic>,
 }
@@ -73,7 +74,7 @@ impl<C: Conversation> Peers<C> {
         let peer = self
             .peers
             .entry(name.clone())
-            .or_insert_with(|| Peer::new(name, settings));
+            .or_insert_with(|| Box::new(Peer::new(name, settings)));
         let timeout = C::timeout(config);
         let probe = Probe {
             id,
@@ -133,7 +134,7 @@ impl<C: Conversation> Peers<C> {
 
     fn find_earliest(&mut self) {
         let peers = self.peers.values_mut();
-        self.earliest = peers.filter_map(Peer::next_deadline).min();
+        self.earliest = peers.filter_map(|peer| peer.next_deadline()).min();
     }
 
     /// As far as that goes without waiting.

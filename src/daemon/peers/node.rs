@@ -30,7 +30,7 @@ pub(in crate::daemon) struct NodeConversation {
     began: Option<Monotonic>,
     omitted: Option<Omitted>,
     /// The report of a host of another role than the wanted one, while further hosts are tried.
-    second_best: Option<NodeReport>,
+    second_best: Option<Box<NodeReport>>,
     warnings: Warnings,
 }
 
@@ -169,7 +169,7 @@ impl Conversation for NodeConversation {
 
     /// The next poll searches again, so a host of the wanted role is found once there is one.
     fn give_up(&mut self, failure: ProbeFailure) -> Result<NodeReport, ProbeFailure> {
-        self.second_best.take().ok_or(failure)
+        self.second_best.take().map(|best| *best).ok_or(failure)
     }
 
     fn reset(&mut self) {
@@ -221,7 +221,7 @@ impl NodeConversation {
 
     fn answer(&mut self, report: NodeReport, keep_connection: bool) -> NextAction<NodeReport> {
         if !self.has_wanted_role(&report) {
-            self.second_best.get_or_insert(report);
+            self.second_best.get_or_insert(Box::new(report));
             return NextAction::Redial(Redial::NextHost(ProbeFailure::Refused {
                 message: "not of the role that target_session_attrs asks for".to_owned(),
             }));
