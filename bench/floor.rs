@@ -137,5 +137,5 @@ fn ask() -> Ask {
 fn conninfo() -> ConnInfo {
     let text = r#"{"remote_conns": {"n": "host=127.0.0.1 user=pglookout dbname=postgres"}}"#;
     let loaded = parse(text, &Environment::default()).expect("a configuration");
-    loaded.config.nodes[&NodeName::from("n")].clone()
+    ConnInfo::clone(&loaded.config.nodes[&NodeName::from("n")])
 }

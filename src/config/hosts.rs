@@ -32,7 +32,7 @@ pub(super) fn resolve(source: &mut Source<'_>, dbname: &str, user: &str) -> Vec<
     } else {
         None
     };
-    let mut hosts = Vec::new();
+    let mut hosts = Vec::with_capacity(count);
     for (index, port) in ports.into_iter().enumerate() {
         let name = names.get(index).copied().unwrap_or_default();
         let literal = addresses.get(index).copied().unwrap_or_default();

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -18,7 +19,7 @@ pub(super) fn read_nodes(
     reader: &mut Reader<'_>,
     environment: &Environment,
     next_passwords: &BTreeMap<String, Secret>,
-) -> BTreeMap<NodeName, ConnInfo> {
+) -> BTreeMap<NodeName, Arc<ConnInfo>> {
     let entries = reader.object("remote_conns").into_iter().flatten();
     let nodes = entries.filter_map(|(name, value)| {
         check_name(reader, "remote_conns", name);
@@ -34,7 +35,7 @@ pub(super) fn read_nodes(
             info.hosts.clear();
         }
         info.next_password = next_passwords.get(&info.user).cloned();
-        Some((NodeName::from(name.as_str()), info))
+        Some((NodeName::from(name.as_str()), Arc::new(info)))
     });
     // In one piece, which takes half the memory of a map that has grown.
     nodes.collect()
@@ -57,7 +58,7 @@ pub(super) fn read_next_passwords(reader: &mut Reader<'_>) -> BTreeMap<String, S
 pub(super) fn warn_of_next_passwords(
     reader: &mut Reader<'_>,
     next_passwords: &BTreeMap<String, Secret>,
-    nodes: &BTreeMap<NodeName, ConnInfo>,
+    nodes: &BTreeMap<NodeName, Arc<ConnInfo>>,
 ) {
     for role in next_passwords.keys() {
         let key = joined("next_passwords", role);
@@ -263,7 +264,7 @@ mod tests {
         );
         let loaded = parse(&text, &Environment::default()).unwrap();
         let nodes = loaded.config.nodes.values();
-        let with_next: Vec<_> = nodes.map(super::ConnInfo::with_next_password).collect();
+        let with_next: Vec<_> = nodes.map(|info| info.with_next_password()).collect();
         let password = |info: &Option<super::ConnInfo>| {
             let host = info.as_ref()?.hosts.first()?;
             Some(host.password.as_ref()?.reveal().to_owned())

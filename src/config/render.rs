@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -129,7 +130,7 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 fn nodes(config: &Config, hidden: &mut Placeholders) -> Value {
-    let node = |(name, info): (&NodeName, &ConnInfo)| {
+    let node = |(name, info): (&NodeName, &Arc<ConnInfo>)| {
         let passwords = info.hosts.iter().filter_map(|host| host.password.clone());
         let password = hidden.word(&format!("remote_conns {name}"), passwords.collect());
         (name.to_string(), connection(info, password))

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::conninfo::ConnInfo;
@@ -18,7 +19,7 @@ pub struct Config {
     /// What this host calls itself: an observer's name among daemons.
     pub host_name: Option<String>,
     /// `remote_conns`: how each database node is reached.
-    pub nodes: BTreeMap<NodeName, ConnInfo>,
+    pub nodes: BTreeMap<NodeName, Arc<ConnInfo>>,
     /// `next_passwords`: of roles whose password is being changed.
     pub next_passwords: BTreeMap<String, Secret>,
     /// `observers`: base URL of each other pglookout.

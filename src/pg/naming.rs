@@ -88,10 +88,16 @@ impl Naming {
     }
 
     /// The daemons among these sessions; `None` if ours is not there as `name`.
-    pub(super) fn daemons(&mut self, name: &Arc<str>, sessions: Sessions) -> Option<Vec<Presence>> {
+    pub(super) fn daemons(
+        &mut self,
+        name: &Arc<str>,
+        mut sessions: Sessions,
+    ) -> Option<Vec<Presence>> {
         let is_seen = sessions.own.as_deref() == Some(name.as_ref());
         // Named, and not to be found: it does not become better.
         self.is_hidden |= !is_seen && self.name.as_ref() == Some(name);
+        // Most servers show one, and are as many as there are nodes.
+        sessions.daemons.shrink_to_fit();
         is_seen.then_some(sessions.daemons)
     }
 }

@@ -1,5 +1,7 @@
 //! Backend messages built by hand, for the tests of this room.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, BytesMut};
 use postgres_protocol::message::backend::{DataRowBody, Message};
 
@@ -90,5 +92,5 @@ pub(super) fn ready() -> BytesMut {
 pub(super) fn info(text: &str) -> ConnInfo {
     let file = format!(r#"{{"remote_conns": {{"n": "{text}"}}}}"#);
     let mut nodes = parse(&file, &Environment::default()).unwrap().config.nodes;
-    nodes.pop_first().unwrap().1
+    Arc::unwrap_or_clone(nodes.pop_first().unwrap().1)
 }

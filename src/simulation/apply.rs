@@ -164,6 +164,7 @@ fn misspell(world: &mut World<'_>, host: HostId, node: NodeId, misaddressed: boo
     if let Some(mut info) = known.filter(|_| node != host) {
         if misaddressed {
             // Also as it is recorded: another address is no mere change of name.
+            let info = Arc::make_mut(&mut info);
             info.address = Keywords::default();
             info.hosts.clear();
         }

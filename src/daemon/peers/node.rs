@@ -20,7 +20,8 @@ use crate::time::Monotonic;
 
 pub(in crate::daemon) struct NodeConversation {
     name: NodeName,
-    info: ConnInfo,
+    /// Shared with the configuration.
+    info: Arc<ConnInfo>,
     passwords: Passwords,
     negotiation: TlsNegotiation,
     session: Option<Session>,
@@ -36,16 +37,16 @@ pub(in crate::daemon) struct NodeConversation {
 
 impl Conversation for NodeConversation {
     type Name = NodeName;
-    type Settings = ConnInfo;
+    type Settings = Arc<ConnInfo>;
     type Report = NodeReport;
     /// The name of the session.
     type Request = Arc<str>;
 
-    fn configured<'a>(config: &'a Config, node: &NodeName) -> Option<&'a ConnInfo> {
+    fn configured<'a>(config: &'a Config, node: &NodeName) -> Option<&'a Arc<ConnInfo>> {
         config.nodes.get(node)
     }
 
-    fn new(name: &NodeName, info: &ConnInfo) -> (Self, Outbound) {
+    fn new(name: &NodeName, info: &Arc<ConnInfo>) -> (Self, Outbound) {
         let known = info.keepalives.unwrap_or_default();
         let keepalive = KeepAlive {
             enabled: info.keepalives.is_some(),
@@ -57,7 +58,7 @@ impl Conversation for NodeConversation {
         let outbound = Outbound::closed(Owner::Node(name.clone()), INPUT_BYTES, keepalive);
         let conversation = Self {
             name: name.clone(),
-            info: info.clone(),
+            info: Arc::clone(info),
             passwords: Passwords::new(info),
             negotiation: TlsNegotiation::new(),
             session: None,
@@ -70,7 +71,7 @@ impl Conversation for NodeConversation {
         (conversation, outbound)
     }
 
-    fn settings(&self) -> &ConnInfo {
+    fn settings(&self) -> &Arc<ConnInfo> {
         &self.info
     }
 

@@ -183,6 +183,7 @@ impl Outbound {
         if !link.is_connecting() {
             // What happened after that is left to the conversation, which pumps again.
             self.state = OutboundState::Open;
+            self.dial.shrink();
             return Ok(());
         }
         let failure = match pumped.next {
@@ -263,6 +264,13 @@ impl Dial {
             failure: is_nowhere.then(|| unreachable("it has no connection string".to_owned())),
             ..Self::default()
         }
+    }
+
+    /// One endpoint is enough for now: keeps what is left without room for more.
+    fn shrink(&mut self) {
+        self.hosts.shrink_to_fit();
+        self.endpoints.shrink_to_fit();
+        self.tried.shrink_to_fit();
     }
 
     /// The last endpoint has failed.

@@ -6,7 +6,7 @@ use crate::config::ConnInfo;
 #[derive(Debug)]
 pub(super) struct Passwords {
     /// The connection with the next password.
-    next: Option<ConnInfo>,
+    next: Option<Box<ConnInfo>>,
     is_next_chosen: bool,
     /// Both have been tried since the last login.
     is_changed: bool,
@@ -15,7 +15,7 @@ pub(super) struct Passwords {
 impl Passwords {
     pub(super) fn new(info: &ConnInfo) -> Self {
         Self {
-            next: info.with_next_password(),
+            next: info.with_next_password().map(Box::new),
             is_next_chosen: false,
             is_changed: false,
         }
@@ -23,7 +23,7 @@ impl Passwords {
 
     /// `info`, or the same with the next password.
     pub(super) fn chosen<'a>(&'a self, info: &'a ConnInfo) -> &'a ConnInfo {
-        let next = self.next.as_ref().filter(|_| self.is_next_chosen);
+        let next = self.next.as_deref().filter(|_| self.is_next_chosen);
         next.unwrap_or(info)
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::path::Path;
+use std::sync::Arc;
 
 use pglookout::config::{
     self, Config, Environment, FileContent, Keywords, Loaded, Placeholders, ReadFile, changes,
@@ -162,15 +163,9 @@ fn password_from(text: &str) -> Option<String> {
     )
     .ok()?
     .config;
-    config
-        .nodes
-        .into_values()
-        .next()?
-        .hosts
-        .into_iter()
-        .next()?
-        .password
-        .map(|password| password.reveal().to_owned())
+    let host = config.nodes.first_key_value()?.1.hosts.first()?;
+    let password = host.password.as_ref();
+    password.map(|password| password.reveal().to_owned())
 }
 
 /// Reads a configuration and looks for the secret in everything that is said of it.
@@ -207,7 +202,7 @@ fn without_secrets(mut before: Config, mut after: Config) -> (Config, Config) {
         config
             .nodes
             .values_mut()
-            .flat_map(|node| &mut node.hosts)
+            .flat_map(|node| &mut Arc::make_mut(node).hosts)
             .for_each(|host| host.password = None);
     }
     if let (Some(before), Some(after)) = (&mut before.follow, &after.follow) {
