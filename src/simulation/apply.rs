@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::fact::Fact;
 use super::fault::{Fault, Lie};
 use super::setup::misspelt;
+use super::vote_disk::VoteDiskFaults;
 use super::world::World;
-use super::{HostId, NodeId, state_json};
+use super::{HostId, NodeId, elections, state_json};
 use crate::config::{Config, Keywords};
 use crate::lookout::Event;
 
@@ -72,6 +73,23 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
         Fault::Interval(host, interval) => reload(world, host, |config| {
             config.poll_interval = Duration::from_micros(interval);
         }),
+        Fault::HoldsUpVotes(percent) => world.vote_traffic.late = percent,
+        Fault::SlowDisk(host, by) => on_vote_disk(world, host, |disk| disk.slow = by),
+        Fault::DiskFull(host, is_full) => {
+            on_vote_disk(world, host, |disk| disk.is_full = is_full);
+        }
+        Fault::EndsInWrite(host, done) => {
+            on_vote_disk(world, host, |disk| disk.ends_in_write = Some(done));
+        }
+        Fault::LosesVoteFile(_) | Fault::TearsVoteFile(_) | Fault::PutsVoteFileBack(_) => {
+            elections::tamper(world, fault);
+        }
+    }
+}
+
+fn on_vote_disk(world: &mut World<'_>, host: HostId, change: impl FnOnce(&mut VoteDiskFaults)) {
+    if let Some(votes) = &mut world.hosts[host].votes {
+        change(&mut votes.disk.faults);
     }
 }
 
@@ -161,7 +179,9 @@ fn configure(world: &mut World<'_>, host: HostId, node: NodeId, known: bool) {
 fn misspell(world: &mut World<'_>, host: HostId, node: NodeId, misaddressed: bool) {
     let name = world.setup.nodes[node].clone();
     let known = world.config(host).nodes.get(&name).cloned();
-    if let Some(mut info) = known.filter(|_| node != host) {
+    // Where daemons vote, a node that is no voter is refused.
+    let votes = world.config(host).voting.is_some();
+    if let Some(mut info) = known.filter(|_| node != host && !votes) {
         if misaddressed {
             // Also as it is recorded: another address is no mere change of name.
             let info = Arc::make_mut(&mut info);
@@ -205,6 +225,7 @@ pub(super) fn heal(world: &mut World<'_>) {
     world.advance_databases();
     world.note(Fact::Healed);
     world.network.mend(world.now);
+    world.vote_traffic.late = 0;
     world.databases.heal();
     for node in 0..world.setup.nodes.len() {
         world.start_database(node);
@@ -217,6 +238,7 @@ pub(super) fn heal(world: &mut World<'_>) {
 
 fn heal_host(world: &mut World<'_>, host: HostId) {
     let config = Arc::clone(&world.setup.configs[host]);
+    on_vote_disk(world, host, |disk| *disk = VoteDiskFaults::default());
     let healed = &mut world.hosts[host];
     healed.faults.heal();
     if healed.clocks.wall_offset.abs() > MOST_SKEW {

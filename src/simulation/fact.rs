@@ -5,6 +5,7 @@ use super::fault::Fault;
 use super::promotions::Promotion;
 use super::{HostId, Micros, NodeId};
 use crate::lookout::{Effect, Event, Memory, ProbeId};
+use crate::votes::Record;
 
 /// What is about to happen.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,13 @@ pub enum Fact<'a> {
     },
     /// A state file is written.
     Saved(HostId),
+    /// A vote file has reached the disk, and is there after a power loss as well.
+    VoteFileWritten {
+        /// Where.
+        host: HostId,
+        /// What it holds now.
+        record: &'a Record,
+    },
     /// An observer's daemon has made its report for another daemon, which will get it, or not.
     ReportMade {
         /// Which observer.

@@ -134,6 +134,21 @@ pub enum Fault {
     PollsOnWarning(HostId),
     /// A reload changes the poll interval.
     Interval(HostId, Micros),
+    /// So many requests for votes and answers out of a hundred are held up, or repeated later.
+    HoldsUpVotes(u64),
+    /// Writes of the vote file of this host take so much longer.
+    SlowDisk(HostId, Micros),
+    /// The disk with the vote file of this host is full, or no longer.
+    DiskFull(HostId, bool),
+    /// The daemon is killed in the next write of its vote file, which has happened or not, and is started
+    /// again.
+    EndsInWrite(HostId, bool),
+    /// The vote file of this host is gone.
+    LosesVoteFile(HostId),
+    /// Half of the vote file of this host is gone.
+    TearsVoteFile(HostId),
+    /// The vote file of this host is put back to an older copy: what no voter can bear.
+    PutsVoteFileBack(HostId),
 }
 
 impl Fault {
@@ -206,6 +221,32 @@ impl Fault {
             | Self::Interval(host, _) => {
                 format!("{} {}", h(host), self.reload_text(setup))
             }
+            Self::HoldsUpVotes(percent) => {
+                format!("{percent} % of all requests for votes are held up or repeated")
+            }
+            Self::SlowDisk(host, _)
+            | Self::DiskFull(host, _)
+            | Self::EndsInWrite(host, _)
+            | Self::LosesVoteFile(host)
+            | Self::TearsVoteFile(host)
+            | Self::PutsVoteFileBack(host) => {
+                format!("the vote file of {} {}", h(host), self.vote_file_text())
+            }
+        }
+    }
+
+    fn vote_file_text(&self) -> String {
+        match *self {
+            Self::SlowDisk(_, by) => format!("takes {} s longer to write", seconds(by)),
+            Self::DiskFull(_, true) => "cannot be written".to_owned(),
+            Self::DiskFull(_, false) => "can be written again".to_owned(),
+            Self::EndsInWrite(_, done) => {
+                let what = if done { "has happened" } else { "happens not" };
+                format!("is written next as the daemon is killed, and that {what}")
+            }
+            Self::LosesVoteFile(_) => "is lost".to_owned(),
+            Self::TearsVoteFile(_) => "is torn".to_owned(),
+            _ => "is put back to an older copy".to_owned(),
         }
     }
 

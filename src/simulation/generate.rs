@@ -8,6 +8,7 @@ use super::plan::{Ending, Plan};
 use super::rng::Rng;
 use super::scenarios::{death, scenario};
 use super::setup::{PresenceSetup, Setup};
+use super::voting::with_votes;
 use super::{HostId, Micros, NodeId, SECOND};
 use crate::config::{self, Config, Environment, NodeName, QuorumRule};
 
@@ -60,13 +61,15 @@ impl Generator {
             4 | 5 => Ending::Healed,
             _ => Ending::CleanDeath(death(&mut rng)),
         };
-        Plan {
+        let mut plan = Plan {
             seed,
             setup,
             steps,
             length,
             ending,
-        }
+        };
+        with_votes(&mut plan, split);
+        plan
     }
 
     /// Standbys follow a new primary by themselves.

@@ -6,10 +6,13 @@ use std::time::Duration;
 use super::daemon::Daemon;
 use super::fault::Lie;
 use super::setup::Setup;
+use super::vote_disk::VoteDisk;
+use super::vote_exchange::VotesHere;
 use super::{HostId, Micros, micros};
 use crate::cluster::ObserverReport;
 use crate::config::Config;
 use crate::time::{Monotonic, Now, WallTime};
+use crate::votes::VoterList;
 
 /// A host.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(super) struct Host {
     /// The daemon is stopped, and gets no turn before this.
     pub(super) stopped_until: Micros,
     pub(super) faults: HostFaults,
+    /// Its part in elections, where its cluster votes.
+    pub(super) votes: Option<VotesHere>,
 }
 
 /// The clocks of a host.
@@ -67,6 +72,7 @@ impl Host {
             clocks,
             deadline: 0,
             stopped_until: 0,
+            votes: votes(config),
             faults: HostFaults {
                 maintenance: false,
                 command: (Some(0), COMMAND_TIME),
@@ -134,6 +140,13 @@ impl HostFaults {
         self.restarts_server = false;
         self.command = (Some(0), COMMAND_TIME);
     }
+}
+
+/// With a vote file that was made beforehand.
+fn votes(config: &Config) -> Option<VotesHere> {
+    let (name, cluster) = config.voting.as_ref()?.own_cluster()?;
+    let disk = VoteDisk::new(name.clone(), cluster.own.clone(), VoterList::from(cluster));
+    Some(VotesHere::new(disk))
 }
 
 /// What a wall clock that is right shows.

@@ -4,6 +4,7 @@ use super::fault::Fault;
 use super::{HostId, Micros, NodeId};
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
 use crate::lookout::{CommandId, ProbeId};
+use crate::votes::{Answer, Nonce, Request, SaveId};
 
 /// The process of a daemon. What is for an earlier process is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,50 @@ pub(super) struct Command {
     pub(super) promotion: usize,
 }
 
+/// A request for a vote, as it was sent; the same again, if it is repeated.
+#[derive(Clone, Debug)]
+pub(super) struct VoteRequest {
+    pub(super) by: ProcessId,
+    pub(super) to: HostId,
+    /// An answer is bound to it.
+    pub(super) number: u64,
+    pub(super) request: Request,
+    /// The one that the voter issued last to this process.
+    pub(super) challenge: Option<Nonce>,
+    /// Somebody has held it up, or repeats it.
+    pub(super) is_late: bool,
+}
+
+/// A voter's answer to such a request.
+#[derive(Clone, Debug)]
+pub(super) struct VoteReply {
+    pub(super) to: ProcessId,
+    pub(super) voter: HostId,
+    /// Of the request.
+    pub(super) number: u64,
+    pub(super) answer: Answer,
+    /// For the next request.
+    pub(super) challenge: Option<Nonce>,
+}
+
+/// What concerns votes.
+pub(super) enum VoteMessage {
+    /// A request reaches a voter.
+    Asked(VoteRequest),
+    /// An answer reaches whoever has asked.
+    Answered(VoteReply),
+    /// A daemon waits no longer for a voter's answer to this request: why.
+    Unanswered(ProcessId, HostId, u64, &'static str),
+    /// A daemon looks at its vote file.
+    Looks(ProcessId),
+    /// The write of this number on this host has put the new file in the place of the old one.
+    Renamed(HostId, u64),
+    /// It has ended.
+    Written(HostId, u64),
+    /// A daemon learns that its write has ended; has it happened.
+    Saved(ProcessId, SaveId, bool),
+}
+
 /// What arrives.
 pub(super) enum Message {
     /// A poll reaches whom it asks.
@@ -65,6 +110,8 @@ pub(super) enum Message {
     Ready(NodeId),
     /// A daemon that runs seldom since then is stopped again.
     StopsAgain(HostId, Micros),
+    /// What concerns votes.
+    Votes(Box<VoteMessage>),
     /// The next fault of the schedule.
     Fault(Fault),
 }
@@ -85,6 +132,7 @@ impl Message {
             | Self::ConnectionLost(process, _)
             | Self::ServerCommandEnds(process, _)
             | Self::CommandExited(Command { by: process, .. }) => Some(process.host),
+            Self::Votes(message) => message.addressee(),
             Self::Fault(fault) => signalled(fault),
             Self::Request(_) | Self::CommandEnds(_) | Self::Ready(_) | Self::StopsAgain(..) => None,
         }
@@ -92,6 +140,20 @@ impl Message {
 
     fn is_signal_to(&self, host: HostId) -> bool {
         matches!(self, Self::Fault(fault) if signalled(fault) == Some(host))
+    }
+}
+
+impl VoteMessage {
+    fn addressee(&self) -> Option<HostId> {
+        match self {
+            Self::Asked(request) => Some(request.to),
+            Self::Answered(reply) => Some(reply.to.host),
+            Self::Unanswered(process, ..) | Self::Looks(process) | Self::Saved(process, ..) => {
+                Some(process.host)
+            }
+            // Another process writes.
+            Self::Renamed(..) | Self::Written(..) => None,
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 mod apply;
 mod daemon;
 mod database;
+mod elections;
 mod fact;
 mod failover_command;
 mod fault;
@@ -40,6 +41,9 @@ mod survey;
 mod survivors;
 mod trial;
 mod units;
+mod vote_disk;
+mod vote_exchange;
+mod voting;
 mod world;
 
 pub use apply::MOST_SKEW;

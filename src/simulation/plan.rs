@@ -53,6 +53,7 @@ impl Plan {
             | Fault::Reboots(at)
             | Fault::Daemon(at, _)
             | Fault::Starts(at)
+            | Fault::EndsInWrite(at, _)
             | Fault::Dies(at, Death::HostDown) => at == host,
             _ => false,
         };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::units::seconds;
 use super::{HostId, Micros, NodeId, SECOND, micros};
-use crate::config::{Config, HostAddress, NodeName, ObserverName, QuorumRule};
+use crate::config::{Config, HostAddress, NodeName, ObserverName, QuorumRule, VoterName, Voting};
 
 /// The cluster of a schedule.
 #[derive(Clone, Debug)]
@@ -103,7 +103,7 @@ impl Setup {
             // Databases of a schedule find their new primary by themselves; restarts beside it are
             // no part of this world.
             own.follow = None;
-            // Votes are not simulated: without them the same facts lead to a promotion sooner.
+            // Whoever wants elections draws them: without, the same facts lead to a promotion sooner.
             own.voting = None;
             own.own_db = nodes.get(host).cloned();
             let here = observers.iter().filter(|(_, at)| *at == host);
@@ -148,6 +148,22 @@ impl Setup {
             .map(NodeName::as_str)
             .or_else(observer)
             .unwrap_or("?")
+    }
+
+    /// The host of a voter, which is named like its node or its observer.
+    pub fn voter_host(&self, voter: &VoterName) -> Option<HostId> {
+        (0..self.hosts()).find(|host| self.host_name(*host) == voter.as_str())
+    }
+
+    /// How the daemons vote, if they do.
+    pub fn voting(&self) -> Option<&Voting> {
+        self.any_config().voting.as_ref()
+    }
+
+    /// Is a node promoted by election alone.
+    pub fn elects(&self) -> bool {
+        let own = self.voting().and_then(Voting::own_cluster);
+        own.is_some_and(|(_, cluster)| !cluster.dry)
     }
 
     /// The nodes that are standbys at the start.
@@ -238,7 +254,8 @@ impl Setup {
         let time = self.longest(|config| config.failover_lag)
             + 2 * micros(config.poll_interval)
             + questions
-            + 2 * SECOND;
+            + 2 * SECOND
+            + self.time_to_elect();
         if config.failover_on_disconnect && !self.polls_observers_late() {
             return time;
         }
@@ -256,6 +273,7 @@ impl Setup {
             + self.longest(|config| config.poll_timeout) * 6
             + self.longest(|config| config.failover_pause) * 2
             + LONGEST_COMMAND
+            + self.time_to_elect()
     }
 
     /// Observers are polled only while lag is over the warning limit.
@@ -290,6 +308,20 @@ impl Setup {
             write!(f, "preferred [{}]", preferred.join(" "))?;
         }
         Ok(())
+    }
+
+    fn fmt_voting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(voting) = self.voting() else {
+            return Ok(());
+        };
+        let dry = if self.elects() { "" } else { "dry, " };
+        let s = |duration| seconds(micros(duration));
+        let (lease, timeout) = (s(voting.lease), s(voting.vote_timeout));
+        let (stagger, aside) = (s(voting.stagger), s(voting.step_aside));
+        write!(
+            f,
+            ", votes ({dry}lease {lease} s, timeout {timeout} s, stagger {stagger} s, aside {aside} s)"
+        )
     }
 
     fn fmt_presence(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -360,6 +392,7 @@ impl fmt::Display for Setup {
             write!(f, ", never {}", never.join(" "))?;
         }
         self.fmt_differences(f)?;
+        self.fmt_voting(f)?;
         self.fmt_presence(f)
     }
 }

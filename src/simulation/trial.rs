@@ -10,7 +10,9 @@ use super::in_flight::{Message, Target};
 use super::plan::{Ending, Plan};
 use super::promotions::{Promotion, Promotions};
 use super::world::{Watcher, World};
-use super::{HostId, Micros, NodeId, SECOND, failover_command, following, micros, polling};
+use super::{
+    HostId, Micros, NodeId, SECOND, elections, failover_command, following, micros, polling,
+};
 use crate::lookout::{CommandOutcome, CommandPurpose, Effect, Event};
 
 /// What a schedule came to.
@@ -184,6 +186,7 @@ impl<'w> Trial<'w> {
                 }
             }
             Message::StopsAgain(host, since) => world.stop_again(host, since),
+            Message::Votes(message) => elections::deliver(world, *message),
             Message::Fault(fault) => apply(world, fault),
         }
     }
@@ -233,12 +236,12 @@ impl<'w> Trial<'w> {
             }
             Effect::RunCommand { id, purpose, .. } => following::run(world, host, id, purpose),
             Effect::PrepareFollow { primary, .. } => following::prepare(world, host, &primary),
+            Effect::SendVote(_) | Effect::AnswerVote { .. } | Effect::SaveVote { .. } => {
+                elections::carry_out(world, host, effect);
+            }
             // Nothing in this world turns on alerts and log lines.
             Effect::RaiseAlert { .. }
             | Effect::ClearAlert(_)
-            | Effect::SendVote(_)
-            | Effect::AnswerVote { .. }
-            | Effect::SaveVote { .. }
             | Effect::Measure(_)
             | Effect::Log { .. }
             | Effect::Decided { .. } => {}

@@ -8,13 +8,14 @@ use super::database::{Condition, Database, Databases};
 use super::fact::Fact;
 use super::fault::{Death, Lie};
 use super::host::{Host, true_wall};
-use super::in_flight::{InFlight, Message, ProcessId};
+use super::in_flight::{InFlight, Message, ProcessId, VoteMessage};
 use super::network::Network;
 use super::plan::Plan;
 use super::promotions::Promotions;
 use super::rng::Rng;
 use super::sessions::{LONGEST_LINGERING, Sessions};
 use super::setup::Setup;
+use super::vote_exchange::VoteTraffic;
 use super::{HostId, Micros, NodeId, SECOND};
 use crate::config::{Config, NodeName};
 use crate::lookout::{Event, Lookout, PreviousCommand};
@@ -34,6 +35,7 @@ pub struct World<'w> {
     pub(super) in_flight: InFlight,
     pub(super) promotions: Promotions,
     pub(super) rng: Rng,
+    pub(super) vote_traffic: VoteTraffic,
     /// A daemon was killed while its failover command ran.
     pub(super) has_orphans: bool,
     /// The run ends here.
@@ -157,7 +159,7 @@ impl<'w> World<'w> {
         for step in &plan.steps {
             in_flight.add(step.at, Message::Fault(step.fault));
         }
-        Self {
+        let mut world = Self {
             now: 0,
             databases: Databases::new(setup.nodes.len(), setup.primary, commit),
             sessions: Sessions::new(setup.nodes.len()),
@@ -167,9 +169,21 @@ impl<'w> World<'w> {
             hosts,
             in_flight,
             rng,
+            vote_traffic: VoteTraffic::new(plan.seed),
             has_orphans: false,
             is_over: false,
             watcher,
+        };
+        (0..world.hosts.len()).for_each(|host| world.look_at_votes(host));
+        world
+    }
+
+    /// A new process of a daemon reads its vote file, if its cluster votes.
+    fn look_at_votes(&mut self, host: HostId) {
+        if self.hosts[host].votes.is_some() {
+            let takes = self.vote_traffic.rng.between(1_000, 30_000);
+            let looks = VoteMessage::Looks(self.process(host));
+            self.send(self.now + takes, Message::Votes(Box::new(looks)));
         }
     }
 
@@ -246,6 +260,10 @@ impl<'w> World<'w> {
             self.in_flight.drop_signals(host, until);
         }
         self.hosts[host].restart(boot, self.now);
+        if let Some(votes) = &mut self.hosts[host].votes {
+            votes.restart(boot, &mut self.vote_traffic.rng);
+        }
+        self.look_at_votes(host);
         // Every other process cannot look at those of its host.
         if self.process(host).number.is_multiple_of(2) {
             self.deliver(host, Event::PreviousCommand(PreviousCommand::Unobservable));
@@ -339,6 +357,9 @@ impl<'w> World<'w> {
             }
             Death::HostDown => {
                 self.hosts[node].daemon.is_alive = false;
+                if let Some(votes) = &mut self.hosts[node].votes {
+                    votes.disk.power_loss(&mut self.vote_traffic.rng);
+                }
                 self.leave_sessions(node, true);
             }
             Death::Hang => {}

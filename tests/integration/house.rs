@@ -50,7 +50,10 @@ const ROOMS: [(&str, &[&str]); 18] = [
     // Every daemon of a cluster, in a world of its own making, told as timelines.
     (
         "simulation",
-        &["time", "config", "cluster", "failover", "lookout", "replay"],
+        &[
+            // A vote file is torn, and read again, as it is written.
+            "time", "config", "cluster", "votes", "failover", "lookout", "format", "replay",
+        ],
     ),
     // Whatever polls others reports in cluster's types.
     ("pg", &["time", "config", "cluster"]),

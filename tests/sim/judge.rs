@@ -11,6 +11,7 @@ use pglookout::simulation::{
     watch,
 };
 
+use crate::elections::{Counts, Elections};
 use crate::majority::nobody_promoted;
 use crate::objections::Case;
 use crate::table::Table;
@@ -27,6 +28,8 @@ pub(crate) struct Judgement {
     pub(crate) decisions: u64,
     /// What the promotions were.
     pub(crate) table: Table,
+    /// What became of elections.
+    pub(crate) elections: Counts,
 }
 
 /// Runs a schedule until its end, or until something is wrong.
@@ -38,11 +41,13 @@ pub(crate) fn judge(plan: &Plan) -> Judgement {
         violation: judge.violation,
         decisions: judge.decisions,
         table: judge.table,
+        elections: judge.elections.counts,
     }
 }
 
 struct Judge {
     truth: Truth,
+    elections: Elections,
     table: Table,
     /// The schedule is one in which nobody may promote a second time.
     islands: bool,
@@ -57,6 +62,7 @@ impl Judge {
     fn new(plan: &Plan) -> Self {
         Self {
             truth: Truth::new(&plan.setup),
+            elections: Elections::new(&plan.setup),
             table: Table::default(),
             islands: is_one_split(plan),
             longest_check: plan.setup.longest(|config| config.check_interval),
@@ -77,9 +83,11 @@ impl Judge {
                     _ => {}
                 }
                 self.truth.fault(world, fault);
+                self.elections.fault(fault);
             }
             Fact::Started { host, memory, boot } => {
                 self.truth.started(host, memory.is_some(), boot, now);
+                self.elections.started(host);
             }
             Fact::Stopped { host, until } => {
                 self.truth.stopped(host, until, now);
@@ -91,7 +99,14 @@ impl Judge {
                 }
             }
             Fact::Resumed(host) => self.truth.hosts[host].last_decision = now,
-            Fact::Event { host, event } => self.truth.event(world, host, event),
+            Fact::Event { host, event } => {
+                self.truth.event(world, host, event);
+                self.elections.event(world, host, event);
+            }
+            Fact::VoteFileWritten { host, record } => {
+                let found = self.elections.file_written(host, record);
+                self.fail_if(now, found);
+            }
             Fact::Effects { host, effects } => self.effects(world, host, effects),
             Fact::Saved(host) => self.truth.saved(host),
             Fact::ReportMade {
@@ -104,8 +119,8 @@ impl Judge {
             Fact::ClockStandsStill => self.fail(now, Violation::ClockStandsStill),
             Fact::FaultsAreOver => self.silence(world),
             Fact::Waited => {
-                let nobody = nobody_promoted(world, &self.truth);
-                nobody.into_iter().for_each(|nobody| self.fail(now, nobody));
+                let nobody = nobody_promoted(world, &self.truth, &self.elections);
+                self.fail_if(now, nobody);
             }
             Fact::Healed => self.healed(world),
             Fact::AllIsWell => self.agreement(world),
@@ -117,12 +132,20 @@ impl Judge {
         }
     }
 
+    fn fail_if(&mut self, at: Micros, violation: Option<Violation>) {
+        if let Some(violation) = violation {
+            self.fail(at, violation);
+        }
+    }
+
     fn fail(&mut self, at: Micros, violation: Violation) {
         self.violation.get_or_insert((at, violation));
     }
 
     fn effects(&mut self, world: &World<'_>, host: HostId, effects: &[Effect]) {
         self.truth.effects(world, host, effects);
+        let found = self.elections.effects(world, host, effects);
+        self.fail_if(world.now(), found);
         for effect in effects {
             match effect {
                 Effect::Decided { round, .. } => {
@@ -210,7 +233,8 @@ impl Judge {
                 found = found.or(Some(Violation::TwoInOneOutage(earlier.host, host)));
             }
         }
-        found.into_iter().for_each(|found| self.fail(now, found));
+        let of_election = self.elections.promotion(world, promotion);
+        self.fail_if(now, of_election.or(found));
         self.table.promotion(world, &self.truth, promotion);
     }
 
@@ -228,6 +252,7 @@ impl Judge {
         for node in &mut self.truth.nodes {
             node.disturbed = now;
         }
+        self.elections.healed();
     }
 
     /// All name the one primary that there is.
@@ -243,6 +268,7 @@ impl Judge {
                 self.fail(world.now(), Violation::NoAgreement(host, named));
             }
         }
+        self.elections.all_is_well();
     }
 
     /// Exactly one promotion, in time, if the votes suffice by every daemon's rule; none, if they do by
@@ -280,7 +306,10 @@ impl Judge {
             }
             return;
         }
-        let (least, most) = votes_without(setup, primary);
+        let (least, most) = match setup.elects() {
+            true => self.elected_without(world, primary),
+            false => votes_without(setup, primary),
+        };
         // Observers that are asked late or never make the votes another matter: then at most one.
         let too_few = begun.len() < least && !setup.polls_observers_late();
         if begun.len() > most || too_few {
@@ -291,6 +320,19 @@ impl Judge {
         if let Some(took) = took.filter(|took| *took > allowed) {
             self.fail(now, Violation::Late(took, allowed));
         }
+    }
+
+    /// The same, where voters elect: whoever lives and could vote must be more than half of them.
+    fn elected_without(&self, world: &World<'_>, primary: NodeId) -> (usize, usize) {
+        let setup = world.setup();
+        let never = &setup.any_config().never_promote;
+        let voters = self.elections.able(world, 0..setup.hosts());
+        let mut standbys = (0..setup.nodes.len()).filter(|node| *node != primary);
+        let is_able = |node: NodeId| {
+            !never.contains(&setup.nodes[node]) && self.elections.is_able(world, node)
+        };
+        let wins = 2 * voters > setup.hosts() && standbys.any(is_able);
+        (usize::from(wins), usize::from(wins))
     }
 }
 
@@ -310,6 +352,9 @@ fn is_one_split(plan: &Plan) -> bool {
         | Fault::Check(_)
         | Fault::Commands(..)
         | Fault::Pauses(..)
+        | Fault::HoldsUpVotes(_)
+        | Fault::SlowDisk(..)
+        | Fault::DiskFull(..)
         | Fault::Lost(..) => true,
         _ => false,
     };
@@ -317,7 +362,9 @@ fn is_one_split(plan: &Plan) -> bool {
     let mut steps = plan.steps.iter();
     // Where daemons differ in the candidates or their order, two of one island may each go first by
     // its own settings; and of whom one daemon thinks that it has no vote, another one may count.
-    configs.all(|config| config.quorum == QuorumRule::Majority)
+    // Where voters elect, more than half of them always do.
+    let asks_majority = plan.setup.elects() || configs.all(|it| it.quorum == QuorumRule::Majority);
+    asks_majority
         && plan.setup.agrees_on_candidates()
         && steps.all(|step| harmless(&step.fault, step.at) && step.at > 2 * SECOND)
         && plan.steps.iter().filter(|step| splits(&step.fault)).count() <= 1

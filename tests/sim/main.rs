@@ -15,6 +15,7 @@
 
 mod announcing;
 mod courses;
+mod elections;
 mod judge;
 mod majority;
 mod objections;
@@ -22,11 +23,13 @@ mod table;
 mod timelines;
 mod truth;
 mod violation;
+mod voters;
 mod worlds;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use elections::Counts;
 use judge::{Judgement, judge};
 use pglookout::simulation::{Generator, Plan, shrink};
 use table::Table;
@@ -73,6 +76,8 @@ struct Tally {
     clean_deaths: u64,
     longest_to_promotion: f64,
     table: Table,
+    schedules_that_vote: u64,
+    elections: Counts,
     violations: BTreeMap<String, (u64, u64)>,
 }
 
@@ -100,6 +105,8 @@ fn many(first: u64, schedules: u64, patience: Option<Duration>) -> Tally {
             _ => accept(&plan, &judgement),
         }
         tally.table.add(&judgement.table);
+        tally.schedules_that_vote += u64::from(plan.setup.voting().is_some());
+        tally.elections.add(&judgement.elections);
         if collects && judgement.table.beside_a_streaming_primary > 0 {
             println!("seed {seed}: beside a streaming primary");
         }

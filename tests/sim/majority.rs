@@ -3,6 +3,7 @@
 use pglookout::config::QuorumRule;
 use pglookout::simulation::{Condition, HostId, NodeId, Path, SECOND, World};
 
+use crate::elections::Elections;
 use crate::objections::Case;
 use crate::truth::Truth;
 use crate::violation::Violation;
@@ -11,9 +12,14 @@ use crate::violation::Violation;
 /// majority. Where quorums differ, a majority by every daemon's rule promotes; where limits differ, it
 /// does so by the longest. Where daemons differ in the candidates or their order, each may wait for
 /// another one: nothing is promised.
-pub(crate) fn nobody_promoted(world: &World<'_>, truth: &Truth) -> Option<Violation> {
+pub(crate) fn nobody_promoted(
+    world: &World<'_>,
+    truth: &Truth,
+    elections: &Elections,
+) -> Option<Violation> {
     let setup = world.setup();
-    let is_ruled_out = !setup.any_config().failover_on_disconnect
+    let is_ruled_out = elections.is_held_up
+        || !setup.any_config().failover_on_disconnect
         || !setup.agrees_on_candidates()
         || (0..setup.hosts()).any(|host| **world.config(host) != *setup.configs[host])
         || world.promotions().0.iter().any(|one| one.outcome.is_none());
@@ -26,7 +32,10 @@ pub(crate) fn nobody_promoted(world: &World<'_>, truth: &Truth) -> Option<Violat
         let never = &setup.any_config().never_promote;
         !never.contains(&setup.nodes[*node])
             && group.contains(node)
-            && is_majority(world, truth, &group)
+            && match setup.elects() {
+                true => elects(world, elections, &group),
+                false => is_majority(world, truth, &group),
+            }
             && !meets_a_primary(world, &group)
             && are_willing(world, truth, &group)
     })?;
@@ -59,6 +68,15 @@ fn group(world: &World<'_>, node: NodeId) -> Vec<HostId> {
         }
     }
     group
+}
+
+/// Are the voters among these, who live and can write their votes, more than half of all, and is each
+/// standby one of them that can.
+fn elects(world: &World<'_>, elections: &Elections, group: &[HostId]) -> bool {
+    let voters = elections.able(world, group.iter().copied());
+    let nodes = world.setup().nodes.len();
+    let mut standbys = group.iter().filter(|host| **host < nodes);
+    2 * voters > world.setup().hosts() && standbys.all(|node| elections.is_able(world, *node))
 }
 
 fn is_majority(world: &World<'_>, truth: &Truth, group: &[HostId]) -> bool {

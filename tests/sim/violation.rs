@@ -41,6 +41,20 @@ pub(crate) enum Violation {
     Promotions(usize, usize),
     /// The primary died, and the promotion came so late: when, and what was allowed.
     Late(Micros, Micros),
+    /// Two promotions by election in this term, or one of them twice.
+    TwoWinners(HostId, HostId, u64),
+    /// A promotion without the votes of a majority, where voters elect.
+    NotElected(HostId),
+    /// A vote that was given and not written before, or not for so long.
+    GrantUnwritten(HostId, u64),
+    /// Votes that were asked for before the own one was written.
+    AsksUnwritten(HostId, u64),
+    /// A vote for another candidate than was promised for so long still.
+    PromiseBroken(HostId, HostId, Micros),
+    /// A vote file that was written over with a lower term, or with another vote in the same one.
+    RecordGoesBack(HostId, u64),
+    /// A vote while the primary lives and nothing is wrong.
+    VotesInCalm(HostId, u64),
 }
 
 /// How a primary was known to live.
@@ -71,7 +85,15 @@ impl Violation {
             | Self::Paused(host)
             | Self::EndlessWait(host, _)
             | Self::NoAgreement(host, _) => vec![*host],
-            Self::TwoBesideAServer(a, b, _) | Self::TwoInOneOutage(a, b) => vec![*a, *b],
+            Self::NotElected(host)
+            | Self::GrantUnwritten(host, _)
+            | Self::AsksUnwritten(host, _)
+            | Self::RecordGoesBack(host, _)
+            | Self::VotesInCalm(host, _) => vec![*host],
+            Self::TwoBesideAServer(a, b, _)
+            | Self::TwoInOneOutage(a, b)
+            | Self::TwoWinners(a, b, _)
+            | Self::PromiseBroken(a, b, _) => vec![*a, *b],
             Self::ClockStandsStill | Self::Nobody(_) | Self::Promotions(..) | Self::Late(..) => {
                 (0..setup.node_count()).collect()
             }
@@ -184,6 +206,53 @@ impl fmt::Display for Violation {
                     seconds(*allowed)
                 )
             }
+            Self::TwoWinners(..)
+            | Self::NotElected(_)
+            | Self::GrantUnwritten(..)
+            | Self::AsksUnwritten(..)
+            | Self::PromiseBroken(..)
+            | Self::RecordGoesBack(..)
+            | Self::VotesInCalm(..) => self.fmt_of_election(f),
+        }
+    }
+}
+
+impl Violation {
+    fn fmt_of_election(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TwoWinners(a, b, term) => {
+                write!(
+                    f,
+                    "hosts {a} and {b} both promote as elected in term {term}"
+                )
+            }
+            Self::NotElected(host) => {
+                write!(f, "host {host} promotes without the votes of a majority")
+            }
+            Self::GrantUnwritten(host, term) => {
+                write!(
+                    f,
+                    "host {host} gives a vote in term {term} that it has not written"
+                )
+            }
+            Self::AsksUnwritten(host, term) => write!(
+                f,
+                "host {host} asks for votes in term {term} before it has written its own"
+            ),
+            Self::PromiseBroken(host, other, left) => write!(
+                f,
+                "host {host} votes for another, and host {other} has its promise for {} s more",
+                seconds(*left)
+            ),
+            Self::RecordGoesBack(host, term) => write!(
+                f,
+                "host {host} writes a vote in term {term} over a later one, or over another of that term"
+            ),
+            Self::VotesInCalm(host, term) => write!(
+                f,
+                "host {host} votes in term {term}, and nothing is wrong with the primary"
+            ),
+            _ => Ok(()),
         }
     }
 }

@@ -1,0 +1,167 @@
+//! Which clusters of the drawn schedules vote, with which times, and what befalls their voters.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fault::{Fault, Step};
+use super::plan::Plan;
+use super::rng::Rng;
+use super::scenarios::death;
+use super::setup::Setup;
+use super::{HostId, Micros, SECOND, micros};
+use crate::config::{ClusterName, ObserverUrl, VoterName, Voting, VotingCluster};
+
+/// Has the daemons of this schedule vote, or leaves it as it is. Drawn apart, so that a schedule
+/// without votes is what it was before there were any. `splits`: nothing may befall it that makes a
+/// second promotion in one outage possible.
+pub(super) fn with_votes(plan: &mut Plan, splits: bool) {
+    let mut rng = Rng::new(plan.seed ^ 0x76_6F_74_65_73);
+    if plan.setup.hosts() < FEWEST_VOTERS || !rng.percent(45) {
+        return;
+    }
+    let voting = voting(&plan.setup, &mut rng);
+    for host in 0..plan.setup.hosts() {
+        let own = VoterName::from(plan.setup.host_name(host));
+        let mut voting = voting.clone();
+        voting
+            .clusters
+            .values_mut()
+            .for_each(|it| it.own = own.clone());
+        Arc::make_mut(&mut plan.setup.configs[host]).voting = Some(voting);
+    }
+    let before = plan.length;
+    let mut earliest = 0;
+    if splits {
+        earliest = 5 * SECOND / 2;
+    } else {
+        plan.length += rng.between(0, 20 * SECOND);
+    }
+    if rng.percent(60) {
+        let at = rng.between(earliest, before);
+        let fault = Fault::HoldsUpVotes(rng.between(5, 60));
+        plan.steps.push(Step { at, fault });
+        let (at, fault) = (plan.length, Fault::HoldsUpVotes(0));
+        plan.steps.push(Step { at, fault });
+    }
+    for _ in 0..rng.below(7) {
+        let at = rng.between(earliest, plan.length);
+        let host = rng.below(plan.setup.hosts());
+        let all = match rng.below(10) {
+            _ if splits => write_faults(host, &mut rng),
+            0..=2 => write_faults(host, &mut rng),
+            3..=6 => process_faults(host, &mut rng),
+            _ => other_faults(&plan.setup, host, &mut rng),
+        };
+        let until = (at + rng.between(SECOND / 10, 12 * SECOND)).min(plan.length);
+        let steps = [(at, all.0)].into_iter().chain(all.1.map(|it| (until, it)));
+        plan.steps
+            .extend(steps.map(|(at, fault)| Step { at, fault }));
+    }
+    plan.steps.sort_by_key(|step| step.at);
+}
+
+fn voting(setup: &Setup, rng: &mut Rng) -> Voting {
+    let url = |host: &str| ObserverUrl {
+        host: host.to_owned(),
+        port: 15_000,
+        encrypted: false,
+        path: String::new(),
+    };
+    let names = (0..setup.hosts()).map(|host| setup.host_name(host));
+    let voters: BTreeMap<_, _> = names
+        .map(|name| (VoterName::from(name), url(name)))
+        .collect();
+    let cluster = VotingCluster {
+        generation: 1,
+        voters,
+        own: VoterName::from(""),
+        secret_file: "".into(),
+        secret: None,
+        dry: rng.percent(10),
+    };
+    Voting {
+        directory: "/votes".into(),
+        lease: Duration::from_millis([3000, 3000, 4000, 8000][rng.below(4)]),
+        vote_timeout: Duration::from_millis([500, 1000][rng.below(2)]),
+        stagger: Duration::from_millis([600, 1000, 2000][rng.below(3)]),
+        step_aside: Duration::from_millis([1000, 3000][rng.below(2)]),
+        clusters: BTreeMap::from([(ClusterName::from("main"), cluster)]),
+    }
+}
+
+/// What befalls the writing of a vote file, and what ends it.
+fn write_faults(host: HostId, rng: &mut Rng) -> (Fault, Option<Fault>) {
+    match rng.below(3) {
+        0 => {
+            let by = rng.between(SECOND / 100, 6 * SECOND);
+            (Fault::SlowDisk(host, by), Some(Fault::SlowDisk(host, 0)))
+        }
+        1 => (
+            Fault::DiskFull(host, true),
+            Some(Fault::DiskFull(host, false)),
+        ),
+        _ => (Fault::Restarts(host), None),
+    }
+}
+
+/// What befalls a voter.
+fn process_faults(host: HostId, rng: &mut Rng) -> (Fault, Option<Fault>) {
+    match rng.below(6) {
+        0..=3 => (Fault::EndsInWrite(host, rng.percent(70)), None),
+        4 => (Fault::Restarts(host), None),
+        _ => (
+            Fault::Stops(host, rng.between(SECOND / 10, 6 * SECOND)),
+            None,
+        ),
+    }
+}
+
+/// What needs more elections, or leaves fewer voters.
+fn other_faults(setup: &Setup, host: HostId, rng: &mut Rng) -> (Fault, Option<Fault>) {
+    let node = rng.below(setup.node_count());
+    match rng.below(12) {
+        0..=2 => (Fault::Dies(node, death(rng)), Some(Fault::Starts(node))),
+        3 => (Fault::Isolate(node), Some(Fault::Mend)),
+        4 => {
+            let group = u32::try_from(rng.between(1, 1 << setup.hosts())).unwrap_or(1);
+            (Fault::Split(group), Some(Fault::Mend))
+        }
+        5 => (Fault::Reboots(host), None),
+        6 => {
+            let status = [Some(1), None][rng.below(2)];
+            let takes = rng.between(1, 3 * SECOND);
+            let heals = Fault::Commands(node, Some(0), SECOND / 10);
+            (Fault::Commands(node, status, takes), Some(heals))
+        }
+        7 => (Fault::Daemon(host, false), Some(Fault::Daemon(host, true))),
+        8 => (Fault::LosesVoteFile(host), Some(Fault::Restarts(host))),
+        9 => (Fault::TearsVoteFile(host), Some(Fault::Restarts(host))),
+        _ => (Fault::PutsVoteFileBack(host), Some(Fault::Restarts(host))),
+    }
+}
+
+impl Setup {
+    /// How much longer it takes to be elected, in addition to what comes before, at the latest: a promise
+    /// to another runs out, once more if its request is delivered late; a write that failed is repeated;
+    /// two times another standby goes first; four attempts collide, and who lost them, or whose command
+    /// has failed before, steps aside. That more attempts collide is possible, and less likely than one in
+    /// a million: each waits for a random time.
+    pub(super) fn time_to_elect(&self) -> Micros {
+        let Some(voting) = self.voting().filter(|_| self.elects()) else {
+            return 0;
+        };
+        let lease = micros(voting.lease);
+        let (timeout, stagger) = (micros(voting.vote_timeout), micros(voting.stagger));
+        let attempt = 2 * timeout
+            + self.longest(|config| config.check_interval)
+            + 3 * self.longest(|config| config.poll_timeout);
+        let attempts = 4 * attempt + (1 + 2 + 4 + 8) * stagger;
+        let deferrals = 2 * (attempt + 2 * stagger);
+        2 * (lease + lease / 32) + WRITE_TIME + attempts + deferrals + 4 * micros(voting.step_aside)
+    }
+}
+
+/// Of a slow write, and the time after one that has failed.
+const WRITE_TIME: Micros = 12 * SECOND;
+const FEWEST_VOTERS: usize = 3;

@@ -1,0 +1,395 @@
+//! The referee of elections. It judges by what was written to disks, what was sent and answered, and by
+//! true time; it asks no voter what it believes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use pglookout::config::VoterName;
+use pglookout::failover::Verdict;
+use pglookout::lookout::{Effect, Event};
+use pglookout::simulation::{Fault, HostId, Micros, Promotion, Setup, World, micros};
+use pglookout::votes::{Answer, ExchangeId, Kind, Mandate, Nonce, Record, Request};
+
+use crate::violation::Violation;
+
+/// What became of elections.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    /// Attempts that were begun.
+    pub(crate) begun: u64,
+    /// Those in which votes were asked for, and not only whether they would be given.
+    pub(crate) held: u64,
+    /// Failover commands that were begun after an election.
+    pub(crate) won: u64,
+    /// Answers to requests for a vote, by what was answered.
+    pub(crate) answers: BTreeMap<&'static str, u64>,
+    /// Requests that reached a voter later than anybody waits for an answer.
+    pub(crate) late_requests: u64,
+    /// Daemons that were started and could not use their vote file.
+    pub(crate) files_lost: u64,
+    /// Assumptions that did not hold.
+    pub(crate) broken: BTreeMap<&'static str, u64>,
+    /// What was found after an assumption had been broken, and is no violation therefore.
+    pub(crate) by_broken: BTreeMap<String, u64>,
+}
+
+/// What truly happened.
+pub(crate) struct Elections {
+    voters: Vec<Voter>,
+    /// Which attempts have had the vote of whom on the disk, by term.
+    written: BTreeMap<(u64, VoterName, Nonce), BTreeSet<HostId>>,
+    /// Who has begun a failover command as elected in each term.
+    winners: BTreeMap<u64, HostId>,
+    /// When each request was first sent, and to whom.
+    sent: BTreeMap<(HostId, Nonce, Kind), Micros>,
+    /// Nothing is wrong with anything, and there is a primary.
+    is_calm: bool,
+    /// Requests are held up, or repeated later.
+    pub(crate) is_held_up: bool,
+    is_broken: bool,
+    pub(crate) counts: Counts,
+}
+
+/// A voter, by what it has written and answered.
+#[derive(Default)]
+struct Voter {
+    /// What was written last.
+    record: Option<Record>,
+    promise: Option<Promise>,
+    asked: BTreeMap<ExchangeId, Request>,
+    /// The running process could use the vote file.
+    has_file: bool,
+    /// Writes are slow.
+    is_slow: bool,
+    /// Writes fail.
+    is_full: bool,
+    /// It may end in its next write, until all is healed.
+    ends: bool,
+}
+
+/// A vote was given, and nobody else gets one before that time.
+struct Promise {
+    to: Mandate,
+    until: Micros,
+}
+
+impl Elections {
+    pub(crate) fn new(setup: &Setup) -> Self {
+        Self {
+            voters: (0..setup.hosts()).map(|_| Voter::default()).collect(),
+            written: BTreeMap::new(),
+            winners: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            is_calm: true,
+            is_held_up: false,
+            is_broken: false,
+            counts: Counts::default(),
+        }
+    }
+
+    pub(crate) fn fault(&mut self, fault: &Fault) {
+        self.is_calm = false;
+        match *fault {
+            Fault::HoldsUpVotes(percent) => self.is_held_up = percent > 0,
+            Fault::SlowDisk(host, by) => self.voters[host].is_slow = by > 0,
+            Fault::DiskFull(host, is_full) => self.voters[host].is_full = is_full,
+            Fault::EndsInWrite(host, _) => self.voters[host].ends = true,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn started(&mut self, host: HostId) {
+        let voter = &mut self.voters[host];
+        voter.has_file = false;
+        voter.asked.clear();
+    }
+
+    pub(crate) fn healed(&mut self) {
+        self.is_held_up = false;
+        for voter in &mut self.voters {
+            (voter.is_slow, voter.is_full, voter.ends) = (false, false, false);
+        }
+    }
+
+    /// All have agreed on the one primary.
+    pub(crate) fn all_is_well(&mut self) {
+        self.is_calm = true;
+    }
+
+    /// How many voters live and could vote among these hosts.
+    pub(crate) fn able(&self, world: &World<'_>, hosts: impl Iterator<Item = HostId>) -> usize {
+        let is_able = |host: &HostId| {
+            let voter = &self.voters[*host];
+            let writes = !voter.is_slow && !voter.is_full && !voter.ends;
+            world.is_alive(*host) && voter.has_file && writes
+        };
+        hosts.filter(is_able).count()
+    }
+
+    pub(crate) fn is_able(&self, world: &World<'_>, host: HostId) -> bool {
+        self.able(world, std::iter::once(host)) == 1
+    }
+
+    /// A vote file has reached the disk: terms only grow, and in each there is one vote.
+    pub(crate) fn file_written(&mut self, host: HostId, record: &Record) -> Option<Violation> {
+        if let Some(mandate) = &record.voted_for {
+            let of = (record.term, mandate.candidate.clone(), mandate.nonce);
+            self.written.entry(of).or_default().insert(host);
+        }
+        let before = self.voters[host].record.replace(record.clone());
+        let goes_back = before.is_some_and(|before| is_older(record, &before));
+        let found = goes_back.then_some(Violation::RecordGoesBack(host, record.term));
+        self.unless_broken(found)
+    }
+
+    pub(crate) fn event(&mut self, world: &World<'_>, host: HostId, event: &Event) {
+        match event {
+            Event::VoteFileRead { found, .. } => {
+                self.voters[host].has_file = found.is_ok();
+                match found {
+                    Ok(record) => self.file_read(host, record),
+                    Err(_) => self.counts.files_lost += 1,
+                }
+            }
+            Event::VoteRequested { id, request } => {
+                let is_late = self.is_late(world, host, request.nonce, request.kind);
+                self.counts.late_requests += u64::from(is_late);
+                let voter = &mut self.voters[host];
+                voter.asked.insert(*id, request.clone());
+                if request.kind == Kind::Release {
+                    voter.release(&mandate(&request.from, request.nonce));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What a new process finds must be what was written last, or what had not quite been written.
+    fn file_read(&mut self, host: HostId, found: &Record) {
+        let last = self.voters[host].record.as_ref();
+        if last.is_some_and(|last| is_older(found, last)) {
+            let broken = self.counts.broken.entry(A1).or_default();
+            *broken += 1;
+            self.is_broken = true;
+            self.voters[host].record = Some(found.clone());
+        }
+    }
+
+    /// Was this asked of this voter so long ago that nobody waits for the answer any more.
+    fn is_late(&self, world: &World<'_>, host: HostId, nonce: Nonce, kind: Kind) -> bool {
+        let timeout = world.setup().voting().map(|it| micros(it.vote_timeout));
+        let sent = self.sent.get(&(host, nonce, kind));
+        let age = sent.map_or(0, |sent| world.now() - sent);
+        age > timeout.unwrap_or_default()
+    }
+
+    /// What a daemon wants done.
+    pub(crate) fn effects(
+        &mut self,
+        world: &World<'_>,
+        host: HostId,
+        effects: &[Effect],
+    ) -> Option<Violation> {
+        let mut found = None;
+        let decided = |effect: &Effect| {
+            let verdict = effect.decided().map(|round| &round.decision.verdict);
+            matches!(verdict, Some(Verdict::Promote { .. }))
+        };
+        let asks =
+            |effect: &Effect| matches!(effect, Effect::SendVote(it) if it.kind == Kind::AskVote);
+        let begins = effects.iter().any(decided) && effects.iter().any(asks);
+        self.counts.begun += u64::from(begins);
+        for effect in effects {
+            let next = match effect {
+                Effect::SendVote(request) => self.asks(world, host, request),
+                Effect::AnswerVote { id, answer } => self.answers(world, host, *id, answer),
+                Effect::SaveVote { record, .. } => self.saves(world, host, record),
+                _ => None,
+            };
+            found = found.or(next);
+        }
+        found
+    }
+
+    /// Rule C3: whoever asks for votes has written its own down. It is given with that.
+    fn asks(&mut self, world: &World<'_>, host: HostId, request: &Request) -> Option<Violation> {
+        let to = world.setup().voter_host(&request.to).unwrap();
+        let of = (to, request.nonce, request.kind);
+        self.sent.entry(of).or_insert(world.now());
+        let own = mandate(&request.from, request.nonce);
+        match request.kind {
+            Kind::AskVote => None,
+            Kind::Release => {
+                self.voters[host].release(&own);
+                None
+            }
+            // Once for all voters.
+            Kind::Vote if self.voters[host].has_promised_to(&own) => None,
+            Kind::Vote => {
+                self.counts.held += 1;
+                let unwritten = !self.has_written(host, request.term, &own);
+                let found = unwritten.then_some(Violation::AsksUnwritten(host, request.term));
+                found.or_else(|| self.grants(world, host, &own, request.lease))
+            }
+        }
+    }
+
+    /// Rule V6: nothing is granted before it is written.
+    fn answers(
+        &mut self,
+        world: &World<'_>,
+        host: HostId,
+        id: ExchangeId,
+        answer: &Answer,
+    ) -> Option<Violation> {
+        let request = self.voters[host].asked.remove(&id)?;
+        if request.kind != Kind::Vote {
+            return None;
+        }
+        let name = answer.refusal.map_or("granted", |refusal| refusal.name());
+        *self.counts.answers.entry(name).or_default() += 1;
+        if answer.refusal.is_some() {
+            return None;
+        }
+        let to = mandate(&request.from, request.nonce);
+        let promised = promise(request.lease);
+        let record = self.voters[host].record.as_ref();
+        let is_long_enough = record.is_some_and(|record| record.promise >= whole_millis(promised));
+        if !self.has_written(host, request.term, &to) || !is_long_enough {
+            return Some(Violation::GrantUnwritten(host, request.term));
+        }
+        self.grants(world, host, &to, request.lease)
+    }
+
+    /// Is this vote what the disk of this voter holds.
+    fn has_written(&self, host: HostId, term: u64, to: &Mandate) -> bool {
+        let record = self.voters[host].record.as_ref();
+        record.is_some_and(|it| it.term == term && it.voted_for.as_ref() == Some(to))
+    }
+
+    /// A vote is given: to nobody else before the time of the last one is over.
+    fn grants(
+        &mut self,
+        world: &World<'_>,
+        host: HostId,
+        to: &Mandate,
+        lease: Duration,
+    ) -> Option<Violation> {
+        let now = world.now();
+        let before = self.voters[host].promise.take();
+        let is_same = |it: &Promise| it.to.candidate == to.candidate;
+        let earlier = before.as_ref().filter(|it| is_same(it)).map(|it| it.until);
+        let until = now + micros(promise(lease));
+        self.voters[host].promise = Some(Promise {
+            to: to.clone(),
+            until: earlier.unwrap_or_default().max(until),
+        });
+        let broken = before.filter(|it| !is_same(it) && it.until > now);
+        let found = broken.map(|it| {
+            let candidate = world.setup().voter_host(&it.to.candidate).unwrap();
+            Violation::PromiseBroken(host, candidate, it.until - now)
+        });
+        self.unless_broken(found)
+    }
+
+    /// In calm nobody votes, but for a request from before that arrives only now.
+    fn saves(&mut self, world: &World<'_>, host: HostId, record: &Record) -> Option<Violation> {
+        let nonce = record.voted_for.as_ref()?.nonce;
+        let is_late = self.is_late(world, host, nonce, Kind::Vote);
+        (self.is_calm && !is_late).then_some(Violation::VotesInCalm(host, record.term))
+    }
+
+    /// A failover command begins: by an election, where voters elect, and by nobody else's in this term.
+    pub(crate) fn promotion(
+        &mut self,
+        world: &World<'_>,
+        promotion: &Promotion,
+    ) -> Option<Violation> {
+        if !world.setup().elects() {
+            return None;
+        }
+        let host = promotion.host;
+        let Some(term) = world.core(host).elected_term() else {
+            return Some(Violation::NotElected(host));
+        };
+        self.counts.won += 1;
+        let name = world.setup().host_name(host);
+        let voters = world.setup().hosts();
+        let elected = self.written.iter().any(|((of, candidate, _), by)| {
+            *of == term && candidate.as_str() == name && 2 * by.len() > voters
+        });
+        let first = self.winners.insert(term, host);
+        let second = first.map(|first| Violation::TwoWinners(first, host, term));
+        let found = (!elected).then_some(Violation::NotElected(host));
+        self.unless_broken(found.or(second))
+    }
+
+    /// What follows from a broken assumption is counted, and no violation.
+    fn unless_broken(&mut self, found: Option<Violation>) -> Option<Violation> {
+        if self.is_broken
+            && let Some(found) = &found
+        {
+            *self.counts.by_broken.entry(found.name()).or_default() += 1;
+            return None;
+        }
+        found
+    }
+}
+
+impl Voter {
+    fn release(&mut self, by: &Mandate) {
+        self.promise.take_if(|promise| promise.to == *by);
+    }
+
+    fn has_promised_to(&self, candidate: &Mandate) -> bool {
+        let promise = self.promise.as_ref();
+        promise.is_some_and(|promise| promise.to == *candidate)
+    }
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.begun += other.begun;
+        self.held += other.held;
+        self.won += other.won;
+        self.late_requests += other.late_requests;
+        self.files_lost += other.files_lost;
+        for (name, count) in &other.answers {
+            *self.answers.entry(name).or_default() += count;
+        }
+        for (name, count) in &other.broken {
+            *self.broken.entry(name).or_default() += count;
+        }
+        for (name, count) in &other.by_broken {
+            *self.by_broken.entry(name.clone()).or_default() += count;
+        }
+    }
+}
+
+fn mandate(candidate: &VoterName, nonce: Nonce) -> Mandate {
+    Mandate {
+        candidate: candidate.clone(),
+        nonce,
+    }
+}
+
+/// Has it forgotten something that the other one says.
+fn is_older(record: &Record, than: &Record) -> bool {
+    let is_same_vote = record.term == than.term && record.voted_for == than.voted_for;
+    let is_shorter = record.promise < whole_millis(than.promise);
+    record.term < than.term
+        || (record.term == than.term && !is_same_vote)
+        || (is_same_vote && is_shorter)
+}
+
+/// By section "Timers" of the protocol: one part in 32 longer than the lease.
+fn promise(lease: Duration) -> Duration {
+    lease + lease / 32
+}
+
+/// As it stands in the file.
+fn whole_millis(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap())
+}
+
+const A1: &str = "A1: a vote file was put back to an older copy";
