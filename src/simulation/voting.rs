@@ -30,6 +30,9 @@ pub(super) fn with_votes(plan: &mut Plan, splits: bool) {
             .for_each(|it| it.own = own.clone());
         Arc::make_mut(&mut plan.setup.configs[host]).voting = Some(voting);
     }
+    if rng.percent(25) {
+        contest(plan, &mut rng);
+    }
     let before = plan.length;
     let mut earliest = 0;
     if splits {
@@ -61,6 +64,20 @@ pub(super) fn with_votes(plan: &mut Plan, splits: bool) {
     plan.steps.sort_by_key(|step| step.at);
 }
 
+/// Every daemon goes first by its own settings, and sees nothing of the others: more than one stands for
+/// election in an outage.
+fn contest(plan: &mut Plan, rng: &mut Rng) {
+    plan.setup.presence.daemons = 0;
+    let agrees = rng.percent(20);
+    for (config, own) in plan.setup.configs.iter_mut().zip(&plan.setup.nodes) {
+        let config = Arc::make_mut(config);
+        config.failover_priorities.clear();
+        if !agrees {
+            config.failover_priorities.insert(own.clone(), 1);
+        }
+    }
+}
+
 fn voting(setup: &Setup, rng: &mut Rng) -> Voting {
     let url = |host: &str| ObserverUrl {
         host: host.to_owned(),
@@ -76,7 +93,7 @@ fn voting(setup: &Setup, rng: &mut Rng) -> Voting {
         generation: 1,
         voters,
         own: VoterName::from(""),
-        secret_file: "".into(),
+        secret_file: "/votes/secret".into(),
         secret: None,
         dry: rng.percent(10),
     };

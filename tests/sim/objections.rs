@@ -136,10 +136,19 @@ impl Case<'_, '_> {
             && !self.database(node).refuses(host)
     }
 
+    /// Since when there is cause; by the decision that led to the election, where voters elect.
+    fn cause(&self) -> Option<Micros> {
+        let known = &self.truth.hosts[self.host];
+        match self.world.setup().elects() {
+            true => known.decided_on,
+            false => known.asked_anew,
+        }
+    }
+
     /// Everybody has answered, or failed, since there was cause.
     fn not_asked_anew(&self) -> Option<Violation> {
         let known = &self.truth.hosts[self.host];
-        let Some(cause) = known.asked_anew else {
+        let Some(cause) = self.cause() else {
             return Some(Violation::StaleFacts(self.host));
         };
         let config = self.world.config(self.host);
@@ -191,7 +200,7 @@ impl Case<'_, '_> {
         let window = micros(config.poll_interval * 3 + config.poll_timeout * 2) + 2 * SECOND;
         let since = self.world.now().checked_sub(window)?;
         let known = &self.truth.hosts[self.host];
-        let cause = known.asked_anew?;
+        let cause = self.cause()?;
         let position = |node: NodeId| {
             let polled = known.polled[node]?;
             polled

@@ -83,6 +83,9 @@ pub(crate) struct Host {
     saved: Option<Knowledge>,
     /// When it last asked everybody anew because there seemed to be cause for a promotion.
     pub(crate) asked_anew: Option<Micros>,
+    /// The same, of the last decision to promote its node: an election may follow, in which more is asked
+    /// for the next decision. What forbids the promotion meanwhile is another matter.
+    pub(crate) decided_on: Option<Micros>,
     pub(crate) last_decision: Micros,
 }
 
@@ -191,7 +194,7 @@ impl Truth {
         known.session_ended.fill(Some(now));
         known.in_vain.fill(None);
         known.observer_in_vain.fill(None);
-        (known.wants_since, known.asked_anew) = (None, None);
+        (known.wants_since, known.asked_anew, known.decided_on) = (None, None, None);
         known.last_decision = now;
         if boot {
             known.unreliable = Some(now);
@@ -474,6 +477,7 @@ impl Host {
             config: None,
             saved: None,
             asked_anew: None,
+            decided_on: None,
             last_decision: 0,
         }
     }
