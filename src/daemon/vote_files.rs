@@ -159,8 +159,10 @@ fn failed(cluster: ClusterName, reason: String, io: &mut Io) {
 
 /// Runs in the child. An error begins with [`ERROR`], which no vote file does.
 fn read(directory: &Path, path: &Path) -> Vec<u8> {
-    let content =
-        VoteDirectory::check(directory).and_then(|()| files::read_own(path, MAX_VOTE_FILE_BYTES));
+    // Votes are given again by what is read, so it must not be lost any more.
+    let content = VoteDirectory::check(directory)
+        .and_then(|()| files::read_own(path, MAX_VOTE_FILE_BYTES))
+        .and_then(|content| files::sync(path).map(|()| content));
     content.unwrap_or_else(|error| {
         let mut text = vec![ERROR];
         text.extend_from_slice(error.to_string().as_bytes());

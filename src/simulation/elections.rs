@@ -218,13 +218,14 @@ fn look(world: &mut World<'_>, process: ProcessId) {
         return;
     };
     let cluster = cluster.clone();
-    let Some(votes) = &world.hosts[process.host].votes else {
+    let Some(votes) = &mut world.hosts[process.host].votes else {
         return;
     };
     let found = votes.disk.read();
     if found.is_err() {
         send(world, world.now + LOOK_AGAIN, VoteMessage::Looks(process));
     }
+    let record = found.clone().ok();
     let event = Event::VoteFileRead {
         cluster,
         found,
@@ -232,6 +233,12 @@ fn look(world: &mut World<'_>, process: ProcessId) {
         resumed: None,
     };
     world.deliver(process.host, event);
+    if let Some(record) = &record {
+        world.note(Fact::VoteFileWritten {
+            host: process.host,
+            record,
+        });
+    }
 }
 
 /// A write begins: some time later the new file takes the place of the old one, and after that it has

@@ -68,14 +68,16 @@ impl VoteDisk {
         disk
     }
 
-    /// What a new process finds, as the daemon reads it.
-    pub(super) fn read(&self) -> Result<Record, String> {
+    /// What a new process finds, as the daemon reads it: synced before, because whoever has written it may
+    /// have been killed before that.
+    pub(super) fn read(&mut self) -> Result<Record, String> {
         if self.write.is_some() {
             return Err("one that still writes for a former process uses it".to_owned());
         }
         let content = self.visible.as_ref().ok_or("no such file")?;
         let file = VoteFile::read(content)?;
         let record = file.record_for(&self.cluster, &self.voter, &self.list)?;
+        self.sync();
         Ok(record)
     }
 

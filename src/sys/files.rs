@@ -42,6 +42,15 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         .map_err(|error| about_path(path, "cannot write", &error))
 }
 
+/// Has a file and its name reach the disk. Whoever has put it there may have been killed before that, and
+/// after a power loss the old one would be there again.
+pub fn sync(path: &Path) -> io::Result<()> {
+    let synced = open(path).and_then(|file| file.sync_all());
+    synced
+        .and_then(|()| sync_directory(path))
+        .map_err(|error| about_path(path, "cannot sync", &error))
+}
+
 /// Removes `path` if it is there and is a file.
 pub fn remove(path: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(path) {

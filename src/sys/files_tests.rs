@@ -109,6 +109,14 @@ fn a_file_that_cannot_be_written_is_an_error_with_its_path_and_leaves_nothing() 
 }
 
 #[test]
+fn a_file_is_synced_where_it_is_one() {
+    let room = Room::new("synced");
+    assert!(sync(&room.with("file", "content")).is_ok());
+    let absent = room.at("absent");
+    assert!(error(sync(&absent), &absent).contains("No such file"));
+}
+
+#[test]
 fn only_a_file_is_removed() {
     let room = Room::new("remove");
     let victim = room.with("victim", "precious");
