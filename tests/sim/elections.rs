@@ -40,6 +40,8 @@ pub(crate) struct Elections {
     written: BTreeMap<(u64, VoterName, Nonce), BTreeSet<HostId>>,
     /// Who has begun a failover command as elected in each term.
     winners: BTreeMap<u64, HostId>,
+    /// The attempts by which they were.
+    won: BTreeSet<Nonce>,
     /// When each request was first sent, and to whom.
     sent: BTreeMap<(HostId, Nonce, Kind), Micros>,
     /// Nothing is wrong with anything, and there is a primary.
@@ -79,6 +81,7 @@ impl Elections {
             voters: (0..setup.hosts()).map(|_| Voter::default()).collect(),
             written: BTreeMap::new(),
             winners: BTreeMap::new(),
+            won: BTreeSet::new(),
             sent: BTreeMap::new(),
             is_calm: true,
             is_held_up: false,
@@ -221,7 +224,9 @@ impl Elections {
             Kind::AskVote => None,
             Kind::Release => {
                 self.voters[host].release(&own);
-                None
+                // Its promotion may still be pending.
+                let is_won = self.won.contains(&request.nonce);
+                is_won.then_some(Violation::ReleasesWon(host, request.term))
             }
             // Once for all voters.
             Kind::Vote if self.voters[host].has_promised_to(&own) => None,
@@ -314,14 +319,24 @@ impl Elections {
         };
         self.counts.won += 1;
         let name = world.setup().host_name(host);
-        let voters = world.setup().hosts();
-        let elected = self.written.iter().any(|((of, candidate, _), by)| {
-            *of == term && candidate.as_str() == name && 2 * by.len() > voters
+        let is_majority = |count: usize| 2 * count > world.setup().hosts();
+        let mut elected = self.written.iter().filter(|((of, candidate, _), by)| {
+            *of == term && candidate.as_str() == name && is_majority(by.len())
         });
+        let elected = elected.next().map(|((_, _, nonce), _)| *nonce);
+        self.won.extend(elected);
         let first = self.winners.insert(term, host);
         let second = first.map(|first| Violation::TwoWinners(first, host, term));
-        let found = (!elected).then_some(Violation::NotElected(host));
-        self.unless_broken(found.or(second))
+        let found = match elected {
+            None => Some(Violation::NotElected(host)),
+            Some(_) if second.is_some() => second,
+            Some(nonce) => {
+                let keeps = |voter: &&Voter| voter.keeps_promise_to(nonce, world.now());
+                let kept = self.voters.iter().filter(keeps).count();
+                (!is_majority(kept)).then_some(Violation::ElectedLate(host, term))
+            }
+        };
+        self.unless_broken(found)
     }
 
     /// What follows from a broken assumption is counted, and no violation.
@@ -339,6 +354,11 @@ impl Elections {
 impl Voter {
     fn release(&mut self, by: &Mandate) {
         self.promise.take_if(|promise| promise.to == *by);
+    }
+
+    fn keeps_promise_to(&self, nonce: Nonce, now: Micros) -> bool {
+        let promise = self.promise.as_ref();
+        promise.is_some_and(|promise| promise.to.nonce == nonce && promise.until > now)
     }
 
     fn has_promised_to(&self, candidate: &Mandate) -> bool {

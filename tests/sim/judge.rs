@@ -306,7 +306,7 @@ impl Judge {
             return;
         }
         let agrees = setup.agrees_on_candidates();
-        if !agrees {
+        if !agrees && !are_contestants(setup) {
             if begun.len() > 1 && all_show(setup) {
                 self.fail(now, Violation::Promotions(begun.len(), 1));
             }
@@ -377,6 +377,16 @@ fn is_one_split(plan: &Plan) -> bool {
         && plan.setup.agrees_on_candidates()
         && steps.all(|step| harmless(&step.fault, step.at) && step.at > 2 * SECOND)
         && plan.steps.iter().filter(|step| splits(&step.fault)).count() <= 1
+}
+
+/// Does each daemon prefer its own node, and is one of them elected: whoever stands, somebody wins.
+pub(crate) fn are_contestants(setup: &Setup) -> bool {
+    let mut nodes = setup.nodes.iter().zip(&setup.configs);
+    let never = &setup.any_config().never_promote;
+    setup.elects()
+        && nodes.all(|(own, config)| {
+            config.failover_priorities.keys().eq([own]) && config.never_promote == *never
+        })
 }
 
 fn all_show(setup: &Setup) -> bool {

@@ -4,6 +4,7 @@ use pglookout::config::QuorumRule;
 use pglookout::simulation::{Condition, HostId, NodeId, Path, SECOND, World};
 
 use crate::elections::Elections;
+use crate::judge::are_contestants;
 use crate::objections::Case;
 use crate::truth::Truth;
 use crate::violation::Violation;
@@ -20,7 +21,7 @@ pub(crate) fn nobody_promoted(
     let setup = world.setup();
     let is_ruled_out = elections.is_held_up
         || !setup.any_config().failover_on_disconnect
-        || !setup.agrees_on_candidates()
+        || !(setup.agrees_on_candidates() || are_contestants(setup))
         || (0..setup.hosts()).any(|host| **world.config(host) != *setup.configs[host])
         || world.promotions().0.iter().any(|one| one.outcome.is_none());
     if is_ruled_out {

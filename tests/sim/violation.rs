@@ -45,6 +45,10 @@ pub(crate) enum Violation {
     TwoWinners(HostId, HostId, u64),
     /// A promotion without the votes of a majority, where voters elect.
     NotElected(HostId),
+    /// A promotion by votes whose promises are over.
+    ElectedLate(HostId, u64),
+    /// What was won in this term was released, and its promotion has begun.
+    ReleasesWon(HostId, u64),
     /// A vote that was given and not written before, or not for so long.
     GrantUnwritten(HostId, u64),
     /// Votes that were asked for before the own one was written.
@@ -86,6 +90,8 @@ impl Violation {
             | Self::EndlessWait(host, _)
             | Self::NoAgreement(host, _) => vec![*host],
             Self::NotElected(host)
+            | Self::ElectedLate(host, _)
+            | Self::ReleasesWon(host, _)
             | Self::GrantUnwritten(host, _)
             | Self::AsksUnwritten(host, _)
             | Self::RecordGoesBack(host, _)
@@ -208,6 +214,8 @@ impl fmt::Display for Violation {
             }
             Self::TwoWinners(..)
             | Self::NotElected(_)
+            | Self::ElectedLate(..)
+            | Self::ReleasesWon(..)
             | Self::GrantUnwritten(..)
             | Self::AsksUnwritten(..)
             | Self::PromiseBroken(..)
@@ -229,6 +237,14 @@ impl Violation {
             Self::NotElected(host) => {
                 write!(f, "host {host} promotes without the votes of a majority")
             }
+            Self::ElectedLate(host, term) => write!(
+                f,
+                "host {host} promotes as elected in term {term}, and its voters are free again"
+            ),
+            Self::ReleasesWon(host, term) => write!(
+                f,
+                "host {host} releases term {term}, in which it has begun to promote"
+            ),
             Self::GrantUnwritten(host, term) => {
                 write!(
                     f,
