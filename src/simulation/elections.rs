@@ -164,7 +164,7 @@ fn receive(world: &mut World<'_>, message: VoteRequest) {
             let request = message.request;
             world.deliver(to, Event::VoteRequested { id, request });
         }
-        Err(reply) => send_reply(world, reply),
+        Err(reply) => send_reply(world, *reply),
     }
 }
 
@@ -194,7 +194,7 @@ fn answered(world: &mut World<'_>, reply: &VoteReply) {
         return;
     };
     match votes.client.answered(reply, number) {
-        Reaction::Take(request, outcome) => tell(world, by.host, request, outcome),
+        Reaction::Take(learnt) => tell(world, by.host, learnt.0, learnt.1),
         Reaction::AskAgain => transmit(world, by, reply.voter),
         Reaction::Drop => {}
     }

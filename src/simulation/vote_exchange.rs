@@ -113,7 +113,7 @@ struct Asked {
 #[derive(Debug)]
 pub(super) enum Reaction {
     /// The core is given this, for what was asked in this request.
-    Take(Request, Result<Answer, String>),
+    Take(Box<(Request, Result<Answer, String>)>),
     /// The same is asked once more, with the right challenge.
     AskAgain,
     /// Nobody waits for it.
@@ -161,7 +161,7 @@ impl VoteClient {
             let former = line.superseded.swap_remove(place);
             return match is_wrong {
                 true => Reaction::Drop,
-                false => Reaction::Take(former.request, Ok(reply.answer.clone())),
+                false => Reaction::Take(Box::new((former.request, Ok(reply.answer.clone())))),
             };
         }
         let Some(asked) = line.asked.as_mut().filter(|it| it.number == reply.number) else {
@@ -178,7 +178,7 @@ impl VoteClient {
         };
         let asked = line.asked.take();
         asked.map_or(Reaction::Drop, |asked| {
-            Reaction::Take(asked.request, outcome)
+            Reaction::Take(Box::new((asked.request, outcome)))
         })
     }
 
@@ -215,7 +215,7 @@ impl VoteServer {
         message: &VoteRequest,
         list: ListId,
         fresh: Nonce,
-    ) -> Result<ExchangeId, VoteReply> {
+    ) -> Result<ExchangeId, Box<VoteReply>> {
         let request = &message.request;
         let checked = self
             .challenges
@@ -233,13 +233,13 @@ impl VoteServer {
                 self.waiting.insert(id, waiting);
                 Ok(id)
             }
-            CheckedChallenge::Wrong(right) => Err(VoteReply {
+            CheckedChallenge::Wrong(right) => Err(Box::new(VoteReply {
                 to: message.by,
                 voter: message.to,
                 number: message.number,
                 answer: Answer::without_record(request, Refusal::Challenge, list),
                 challenge: Some(right),
-            }),
+            })),
         }
     }
 
