@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::fact::Fact;
 use super::fault::{Fault, Lie};
 use super::setup::misspelt;
-use super::vote_disk::VoteDiskFaults;
 use super::world::World;
 use super::{HostId, NodeId, elections, state_json};
 use crate::config::{Config, Keywords};
@@ -73,23 +72,7 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
         Fault::Interval(host, interval) => reload(world, host, |config| {
             config.poll_interval = Duration::from_micros(interval);
         }),
-        Fault::HoldsUpVotes(percent) => world.vote_traffic.late = percent,
-        Fault::SlowDisk(host, by) => on_vote_disk(world, host, |disk| disk.slow = by),
-        Fault::DiskFull(host, is_full) => {
-            on_vote_disk(world, host, |disk| disk.is_full = is_full);
-        }
-        Fault::EndsInWrite(host, done) => {
-            on_vote_disk(world, host, |disk| disk.ends_in_write = Some(done));
-        }
-        Fault::LosesVoteFile(_) | Fault::TearsVoteFile(_) | Fault::PutsVoteFileBack(_) => {
-            elections::tamper(world, fault);
-        }
-    }
-}
-
-fn on_vote_disk(world: &mut World<'_>, host: HostId, change: impl FnOnce(&mut VoteDiskFaults)) {
-    if let Some(votes) = &mut world.hosts[host].votes {
-        change(&mut votes.disk.faults);
+        Fault::Votes(fault) => elections::apply(world, fault),
     }
 }
 
@@ -238,7 +221,7 @@ pub(super) fn heal(world: &mut World<'_>) {
 
 fn heal_host(world: &mut World<'_>, host: HostId) {
     let config = Arc::clone(&world.setup.configs[host]);
-    on_vote_disk(world, host, |disk| *disk = VoteDiskFaults::default());
+    elections::heal(world, host);
     let healed = &mut world.hosts[host];
     healed.faults.heal();
     if healed.clocks.wall_offset.abs() > MOST_SKEW {

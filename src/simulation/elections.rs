@@ -7,12 +7,14 @@
 use super::fact::Fact;
 use super::fault::Fault;
 use super::in_flight::{Message, ProcessId, VoteMessage, VoteReply, VoteRequest};
+use super::vote_disk::VoteDiskFaults;
 use super::vote_exchange::{Reaction, VotesHere};
+use super::vote_fault::VoteFault;
 use super::world::World;
 use super::{HostId, Micros, SECOND, micros};
 use crate::config::{ClusterName, VotingCluster};
 use crate::lookout::{Effect, Event};
-use crate::votes::{Answer, ExchangeId, Nonce, Request, VoterList};
+use crate::votes::{Answer, ExchangeId, Kind, Nonce, Request, VoterList};
 
 /// Does what the core of a host wants done with votes. Other effects are none of these.
 pub(super) fn carry_out(world: &mut World<'_>, host: HostId, effect: Effect) {
@@ -36,8 +38,9 @@ pub(super) fn deliver(world: &mut World<'_>, message: VoteMessage) {
         VoteMessage::Asked(request) => receive(world, request),
         VoteMessage::Answered(reply) => answered(world, &reply),
         VoteMessage::Unanswered(by, voter, number, reason) if world.runs(by) => {
+            let is_patient = world.vote_traffic.is_patient();
             let votes = world.hosts[by.host].votes.as_mut();
-            let request = votes.and_then(|votes| votes.client.give_up(voter, number));
+            let request = votes.and_then(|it| it.client.give_up(voter, number, is_patient));
             if let Some(request) = request {
                 tell(world, by.host, request, Err(reason.to_owned()));
             }
@@ -56,21 +59,33 @@ pub(super) fn deliver(world: &mut World<'_>, message: VoteMessage) {
     }
 }
 
-/// The vote file of a host is lost, torn, or put back to an older copy.
-pub(super) fn tamper(world: &mut World<'_>, fault: Fault) {
-    let (Fault::LosesVoteFile(host) | Fault::TearsVoteFile(host) | Fault::PutsVoteFileBack(host)) =
-        fault
-    else {
-        return;
-    };
+/// Lets a fault happen.
+pub(super) fn apply(world: &mut World<'_>, fault: VoteFault) {
+    if let VoteFault::HoldsUp(percent) = fault {
+        world.vote_traffic.late = percent;
+    }
     let rng = &mut world.vote_traffic.rng;
-    let Some(VotesHere { disk, .. }) = &mut world.hosts[host].votes else {
+    let votes = fault
+        .host()
+        .and_then(|host| world.hosts[host].votes.as_mut());
+    let Some(VotesHere { disk, .. }) = votes else {
         return;
     };
     match fault {
-        Fault::LosesVoteFile(_) => disk.lose(),
-        Fault::TearsVoteFile(_) => disk.tear(),
-        _ => disk.put_back(rng),
+        VoteFault::HoldsUp(_) => {}
+        VoteFault::SlowDisk(_, by) => disk.faults.slow = by,
+        VoteFault::DiskFull(_, is_full) => disk.faults.is_full = is_full,
+        VoteFault::EndsInWrite(_, done) => disk.faults.ends_in_write = Some(done),
+        VoteFault::LosesFile(_) => disk.lose(),
+        VoteFault::TearsFile(_) => disk.tear(),
+        VoteFault::PutsFileBack(_) => disk.put_back(rng),
+    }
+}
+
+/// The disk with the vote file of a host works again. What was lost stays lost.
+pub(super) fn heal(world: &mut World<'_>, host: HostId) {
+    if let Some(votes) = &mut world.hosts[host].votes {
+        votes.disk.faults = VoteDiskFaults::default();
     }
 }
 
@@ -90,7 +105,14 @@ fn ask(world: &mut World<'_>, host: HostId, request: Request) {
         return;
     };
     let traffic = &mut world.vote_traffic;
-    let (number, keeps_former) = (traffic.number(), traffic.rng.percent(KEEPS_FORMER));
+    let (number, keeps_former) = (traffic.number(), traffic.is_patient());
+    if request.kind == Kind::Vote {
+        for reply in traffic.take_kept(by, voter) {
+            let soon = traffic.rng.between(1, 2_000);
+            let answered = Message::Votes(Box::new(VoteMessage::Answered(reply)));
+            world.in_flight.add(world.now + soon, answered);
+        }
+    }
     if let Some(votes) = &mut world.hosts[host].votes {
         votes.client.ask(voter, number, request, keeps_former);
     }
@@ -177,8 +199,12 @@ fn answer_vote(world: &mut World<'_>, host: HostId, id: ExchangeId, answer: Answ
 
 fn send_reply(world: &mut World<'_>, reply: VoteReply) {
     if let Some(delay) = delay(world, reply.to.host, reply.voter) {
-        let held_up = world.vote_traffic.held_up().unwrap_or_default();
-        let at = world.now + delay + held_up;
+        let traffic = &mut world.vote_traffic;
+        let held_up = traffic.held_up();
+        if held_up.is_some() && traffic.rng.percent(50) {
+            return traffic.keep(reply);
+        }
+        let at = world.now + delay + held_up.unwrap_or_default();
         send(world, at, VoteMessage::Answered(reply));
     }
 }
@@ -312,8 +338,6 @@ fn written(world: &mut World<'_>, host: HostId, number: u64) {
     send(world, now, VoteMessage::Saved(write.by, write.id, done));
 }
 
-/// Of a hundred requests that are superseded so many are answered all the same.
-const KEEPS_FORMER: u64 = 25;
 /// Between two looks at a file that cannot be used.
 const LOOK_AGAIN: Micros = 5 * SECOND;
 /// After a write that has failed.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::setup::Setup;
 use super::units::seconds;
+use super::vote_fault::VoteFault;
 use super::{HostId, Micros, NodeId};
 
 /// One fault and its time.
@@ -134,21 +135,8 @@ pub enum Fault {
     PollsOnWarning(HostId),
     /// A reload changes the poll interval.
     Interval(HostId, Micros),
-    /// So many requests for votes and answers out of a hundred are held up, or repeated later.
-    HoldsUpVotes(u64),
-    /// Writes of the vote file of this host take so much longer.
-    SlowDisk(HostId, Micros),
-    /// The disk with the vote file of this host is full, or no longer.
-    DiskFull(HostId, bool),
-    /// The daemon is killed in the next write of its vote file, which has happened or not, and is started
-    /// again.
-    EndsInWrite(HostId, bool),
-    /// The vote file of this host is gone.
-    LosesVoteFile(HostId),
-    /// Half of the vote file of this host is gone.
-    TearsVoteFile(HostId),
-    /// The vote file of this host is put back to an older copy: what no voter can bear.
-    PutsVoteFileBack(HostId),
+    /// What concerns votes.
+    Votes(VoteFault),
 }
 
 impl Fault {
@@ -203,8 +191,7 @@ impl Fault {
                 });
                 format!("failover commands of {} {end}", h(host))
             }
-            Self::Maintenance(host, true) => format!("the maintenance file of {} appears", h(host)),
-            Self::Maintenance(host, false) => format!("the maintenance file of {} goes", h(host)),
+            Self::Maintenance(host, exists) => maintenance_text(h(host), exists),
             Self::SetsPause(host, pauses) => format!("{} on {}", paused(pauses), h(host)),
             Self::Check(host) => format!("{} is asked for a check", h(host)),
             Self::Lost(host, node) => {
@@ -221,32 +208,7 @@ impl Fault {
             | Self::Interval(host, _) => {
                 format!("{} {}", h(host), self.reload_text(setup))
             }
-            Self::HoldsUpVotes(percent) => {
-                format!("{percent} % of all requests for votes are held up or repeated")
-            }
-            Self::SlowDisk(host, _)
-            | Self::DiskFull(host, _)
-            | Self::EndsInWrite(host, _)
-            | Self::LosesVoteFile(host)
-            | Self::TearsVoteFile(host)
-            | Self::PutsVoteFileBack(host) => {
-                format!("the vote file of {} {}", h(host), self.vote_file_text())
-            }
-        }
-    }
-
-    fn vote_file_text(&self) -> String {
-        match *self {
-            Self::SlowDisk(_, by) => format!("takes {} s longer to write", seconds(by)),
-            Self::DiskFull(_, true) => "cannot be written".to_owned(),
-            Self::DiskFull(_, false) => "can be written again".to_owned(),
-            Self::EndsInWrite(_, done) => {
-                let what = if done { "has happened" } else { "happens not" };
-                format!("is written next as the daemon is killed, and that {what}")
-            }
-            Self::LosesVoteFile(_) => "is lost".to_owned(),
-            Self::TearsVoteFile(_) => "is torn".to_owned(),
-            _ => "is put back to an older copy".to_owned(),
+            Self::Votes(fault) => fault.text(setup),
         }
     }
 
@@ -317,6 +279,11 @@ fn names(setup: &Setup, group: u32) -> String {
     let inside = (0..setup.hosts()).filter(|host| group >> host & 1 == 1);
     let names: Vec<_> = inside.map(|host| setup.host_name(host)).collect();
     names.join(" ")
+}
+
+fn maintenance_text(host: &str, exists: bool) -> String {
+    let what = if exists { "appears" } else { "goes" };
+    format!("the maintenance file of {host} {what}")
 }
 
 fn paused(pauses: bool) -> &'static str {

@@ -43,6 +43,7 @@ mod trial;
 mod units;
 mod vote_disk;
 mod vote_exchange;
+mod vote_fault;
 mod voting;
 mod world;
 
@@ -61,4 +62,5 @@ pub use shrink::shrink;
 pub use survey::{Survey, survey};
 pub use trial::{Outcome, record, run, watch};
 pub use units::{HostId, Micros, NodeId, SECOND, micros};
+pub use vote_fault::VoteFault;
 pub use world::World;

@@ -5,6 +5,7 @@ use std::fmt;
 use super::fault::{Death, Fault, Step};
 use super::setup::Setup;
 use super::units::seconds;
+use super::vote_fault::VoteFault;
 use super::{HostId, Micros};
 
 /// Everything that happens to a cluster. The same schedule always comes to the same end.
@@ -53,7 +54,7 @@ impl Plan {
             | Fault::Reboots(at)
             | Fault::Daemon(at, _)
             | Fault::Starts(at)
-            | Fault::EndsInWrite(at, _)
+            | Fault::Votes(VoteFault::EndsInWrite(at, _))
             | Fault::Dies(at, Death::HostDown) => at == host,
             _ => false,
         };

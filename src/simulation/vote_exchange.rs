@@ -26,6 +26,8 @@ pub(super) struct VoteTraffic {
     pub(super) rng: Rng,
     /// Chance that a request or an answer is held up, or repeated later, in percent.
     pub(super) late: u64,
+    /// Answers that are held up until their daemon asks the same voter again.
+    kept: Vec<VoteReply>,
     last_number: u64,
 }
 
@@ -54,6 +56,7 @@ impl VoteTraffic {
         Self {
             rng: Rng::new(seed ^ 0x0BA1_107B),
             late: 0,
+            kept: Vec::new(),
             last_number: 0,
         }
     }
@@ -66,6 +69,23 @@ impl VoteTraffic {
 
     pub(super) fn random_bits(&mut self) -> u128 {
         (u128::from(self.rng.bits()) << 64) | u128::from(self.rng.bits())
+    }
+
+    /// Holds an answer up until its daemon asks the voter again.
+    pub(super) fn keep(&mut self, reply: VoteReply) {
+        self.kept.push(reply);
+    }
+
+    /// Those that were held up until now.
+    pub(super) fn take_kept(&mut self, by: ProcessId, voter: HostId) -> Vec<VoteReply> {
+        let is_it = |reply: &mut VoteReply| (reply.to, reply.voter) == (by, voter);
+        self.kept.extract_if(.., is_it).collect()
+    }
+
+    /// Does a daemon go on waiting for an answer that its core does not count on any more. The core must
+    /// not rely on that it does not.
+    pub(super) fn is_patient(&mut self) -> bool {
+        self.late > 0 && self.rng.percent(50)
     }
 
     /// How much later this arrives, if somebody holds it up: up to minutes.
@@ -91,7 +111,8 @@ pub(super) struct VoteClient {
 #[derive(Clone, Debug, Default)]
 struct Line {
     asked: Option<Asked>,
-    /// Given up for another request. The core must not rely on that: an answer may still reach it.
+    /// Given up, for another request or because their time was over, but for an answer that comes
+    /// all the same.
     superseded: Vec<Asked>,
     /// What the voter issued last.
     challenge: Option<Nonce>,
@@ -183,11 +204,22 @@ impl VoteClient {
     }
 
     /// The time for a request is over, or its connection was refused: what was asked for, if an answer is
-    /// still waited for. `number`: of the message, or of the one that was sent first.
-    pub(super) fn give_up(&mut self, voter: HostId, number: u64) -> Option<Request> {
+    /// still waited for, unless it is waited for further. `number`: of the message, or of the one that
+    /// was sent first.
+    pub(super) fn give_up(
+        &mut self,
+        voter: HostId,
+        number: u64,
+        is_patient: bool,
+    ) -> Option<Request> {
         let line = self.lines.get_mut(&voter)?;
         let is_it = |asked: &mut Asked| asked.number == number || asked.first == number;
-        Some(line.asked.take_if(is_it)?.request)
+        let asked = line.asked.take_if(is_it)?;
+        if is_patient {
+            line.superseded.push(asked);
+            return None;
+        }
+        Some(asked.request)
     }
 }
 

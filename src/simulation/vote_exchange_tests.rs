@@ -97,7 +97,7 @@ fn a_request_is_taken_once_and_may_come_late() {
     assert!(matches!(pair.learns(&reply), Reaction::Drop));
     // One that was held up, and nobody waits for: it bears the right challenge until another is taken.
     let late = pair.ask(3, false);
-    assert!(pair.client.give_up(VOTER, late.number).is_some());
+    assert!(pair.client.give_up(VOTER, late.number, false).is_some());
     let next = pair.ask(4, false);
     assert!(is_taken(&pair.take(&late)));
     assert!(!is_taken(&pair.take(&next)));
@@ -116,6 +116,6 @@ fn what_is_superseded_is_answered_or_not() {
             other => assert!(!keeps_former && matches!(other, Reaction::Drop)),
         }
         // The time of the former one ends nothing any more.
-        assert!(pair.client.give_up(VOTER, former.number).is_none());
+        assert!(pair.client.give_up(VOTER, former.number, false).is_none());
     }
 }

@@ -9,6 +9,7 @@ use super::plan::Plan;
 use super::rng::Rng;
 use super::scenarios::death;
 use super::setup::Setup;
+use super::vote_fault::VoteFault;
 use super::{HostId, Micros, SECOND, micros};
 use crate::config::{ClusterName, ObserverUrl, VoterName, Voting, VotingCluster};
 
@@ -42,9 +43,9 @@ pub(super) fn with_votes(plan: &mut Plan, splits: bool) {
     }
     if rng.percent(60) {
         let at = rng.between(earliest, before);
-        let fault = Fault::HoldsUpVotes(rng.between(5, 60));
+        let fault = Fault::Votes(VoteFault::HoldsUp(rng.between(5, 60)));
         plan.steps.push(Step { at, fault });
-        let (at, fault) = (plan.length, Fault::HoldsUpVotes(0));
+        let (at, fault) = (plan.length, Fault::Votes(VoteFault::HoldsUp(0)));
         plan.steps.push(Step { at, fault });
     }
     for _ in 0..rng.below(7) {
@@ -112,11 +113,14 @@ fn write_faults(host: HostId, rng: &mut Rng) -> (Fault, Option<Fault>) {
     match rng.below(3) {
         0 => {
             let by = rng.between(SECOND / 100, 6 * SECOND);
-            (Fault::SlowDisk(host, by), Some(Fault::SlowDisk(host, 0)))
+            (
+                Fault::Votes(VoteFault::SlowDisk(host, by)),
+                Some(Fault::Votes(VoteFault::SlowDisk(host, 0))),
+            )
         }
         1 => (
-            Fault::DiskFull(host, true),
-            Some(Fault::DiskFull(host, false)),
+            Fault::Votes(VoteFault::DiskFull(host, true)),
+            Some(Fault::Votes(VoteFault::DiskFull(host, false))),
         ),
         _ => (Fault::Restarts(host), None),
     }
@@ -125,7 +129,10 @@ fn write_faults(host: HostId, rng: &mut Rng) -> (Fault, Option<Fault>) {
 /// What befalls a voter.
 fn process_faults(host: HostId, rng: &mut Rng) -> (Fault, Option<Fault>) {
     match rng.below(6) {
-        0..=3 => (Fault::EndsInWrite(host, rng.percent(70)), None),
+        0..=3 => (
+            Fault::Votes(VoteFault::EndsInWrite(host, rng.percent(70))),
+            None,
+        ),
         4 => (Fault::Restarts(host), None),
         _ => (
             Fault::Stops(host, rng.between(SECOND / 10, 6 * SECOND)),
@@ -152,9 +159,18 @@ fn other_faults(setup: &Setup, host: HostId, rng: &mut Rng) -> (Fault, Option<Fa
             (Fault::Commands(node, status, takes), Some(heals))
         }
         7 => (Fault::Daemon(host, false), Some(Fault::Daemon(host, true))),
-        8 => (Fault::LosesVoteFile(host), Some(Fault::Restarts(host))),
-        9 => (Fault::TearsVoteFile(host), Some(Fault::Restarts(host))),
-        _ => (Fault::PutsVoteFileBack(host), Some(Fault::Restarts(host))),
+        8 => (
+            Fault::Votes(VoteFault::LosesFile(host)),
+            Some(Fault::Restarts(host)),
+        ),
+        9 => (
+            Fault::Votes(VoteFault::TearsFile(host)),
+            Some(Fault::Restarts(host)),
+        ),
+        _ => (
+            Fault::Votes(VoteFault::PutsFileBack(host)),
+            Some(Fault::Restarts(host)),
+        ),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pglookout::config::VoterName;
 use pglookout::failover::Verdict;
 use pglookout::lookout::{Effect, Event};
-use pglookout::simulation::{Fault, HostId, Micros, Promotion, Setup, World, micros};
+use pglookout::simulation::{Fault, HostId, Micros, Promotion, Setup, VoteFault, World, micros};
 use pglookout::votes::{Answer, ExchangeId, Kind, Mandate, Nonce, Record, Request};
 
 use crate::violation::Violation;
@@ -93,10 +93,10 @@ impl Elections {
     pub(crate) fn fault(&mut self, fault: &Fault) {
         self.is_calm = false;
         match *fault {
-            Fault::HoldsUpVotes(percent) => self.is_held_up = percent > 0,
-            Fault::SlowDisk(host, by) => self.voters[host].is_slow = by > 0,
-            Fault::DiskFull(host, is_full) => self.voters[host].is_full = is_full,
-            Fault::EndsInWrite(host, _) => self.voters[host].ends = true,
+            Fault::Votes(VoteFault::HoldsUp(percent)) => self.is_held_up = percent > 0,
+            Fault::Votes(VoteFault::SlowDisk(host, by)) => self.voters[host].is_slow = by > 0,
+            Fault::Votes(VoteFault::DiskFull(host, is_full)) => self.voters[host].is_full = is_full,
+            Fault::Votes(VoteFault::EndsInWrite(host, _)) => self.voters[host].ends = true,
             _ => {}
         }
     }
@@ -281,6 +281,9 @@ impl Elections {
         lease: Duration,
     ) -> Option<Violation> {
         let now = world.now();
+        if !self.voters[host].has_file {
+            return Some(Violation::VotesWithoutFile(host));
+        }
         let before = self.voters[host].promise.take();
         let is_same = |it: &Promise| it.to.candidate == to.candidate;
         let earlier = before.as_ref().filter(|it| is_same(it)).map(|it| it.until);

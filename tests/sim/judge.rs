@@ -7,8 +7,8 @@ use pglookout::config::QuorumRule;
 use pglookout::failover::Verdict;
 use pglookout::lookout::{CommandPurpose, Effect};
 use pglookout::simulation::{
-    Fact, Fault, HostId, Micros, NodeId, Outcome, Plan, Promotion, SECOND, Setup, World, micros,
-    watch,
+    Fact, Fault, HostId, Micros, NodeId, Outcome, Plan, Promotion, SECOND, Setup, VoteFault, World,
+    micros, watch,
 };
 
 use crate::elections::{Counts, Elections};
@@ -361,9 +361,9 @@ fn is_one_split(plan: &Plan) -> bool {
         | Fault::Check(_)
         | Fault::Commands(..)
         | Fault::Pauses(..)
-        | Fault::HoldsUpVotes(_)
-        | Fault::SlowDisk(..)
-        | Fault::DiskFull(..)
+        | Fault::Votes(VoteFault::HoldsUp(_))
+        | Fault::Votes(VoteFault::SlowDisk(..))
+        | Fault::Votes(VoteFault::DiskFull(..))
         | Fault::Lost(..) => true,
         _ => false,
     };

@@ -49,6 +49,8 @@ pub(crate) enum Violation {
     ElectedLate(HostId, u64),
     /// What was won in this term was released, and its promotion has begun.
     ReleasesWon(HostId, u64),
+    /// A vote of a process that could not read what was voted before.
+    VotesWithoutFile(HostId),
     /// A vote that was given and not written before, or not for so long.
     GrantUnwritten(HostId, u64),
     /// Votes that were asked for before the own one was written.
@@ -92,6 +94,7 @@ impl Violation {
             Self::NotElected(host)
             | Self::ElectedLate(host, _)
             | Self::ReleasesWon(host, _)
+            | Self::VotesWithoutFile(host)
             | Self::GrantUnwritten(host, _)
             | Self::AsksUnwritten(host, _)
             | Self::RecordGoesBack(host, _)
@@ -216,6 +219,7 @@ impl fmt::Display for Violation {
             | Self::NotElected(_)
             | Self::ElectedLate(..)
             | Self::ReleasesWon(..)
+            | Self::VotesWithoutFile(_)
             | Self::GrantUnwritten(..)
             | Self::AsksUnwritten(..)
             | Self::PromiseBroken(..)
@@ -245,6 +249,9 @@ impl Violation {
                 f,
                 "host {host} releases term {term}, in which it has begun to promote"
             ),
+            Self::VotesWithoutFile(host) => {
+                write!(f, "host {host} votes, and could not read its vote file")
+            }
             Self::GrantUnwritten(host, term) => {
                 write!(
                     f,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pglookout::config::{self, Config, Environment, VoterName, Voting};
-use pglookout::simulation::{Death, Ending, Fault, Micros, Plan, SECOND, Setup, Step};
+use pglookout::simulation::{Death, Ending, Fault, Micros, Plan, SECOND, Setup, Step, VoteFault};
 
 use crate::judge::{Judgement, judge};
 
@@ -69,8 +69,8 @@ fn one_of_two_standbys_is_elected_and_nobody_votes_in_calm() {
 #[test]
 fn nobody_is_elected_without_a_majority() {
     for lost in [
-        Fault::LosesVoteFile(B),
-        Fault::TearsVoteFile(B),
+        Fault::Votes(VoteFault::LosesFile(B)),
+        Fault::Votes(VoteFault::TearsFile(B)),
         Fault::Daemon(B, false),
     ] {
         let faults = [
@@ -102,7 +102,7 @@ fn a_second_outage_has_an_election_of_its_own() {
 fn a_vote_file_that_is_put_back_is_named() {
     let judgement = judged(&[
         (20, Fault::Dies(A, Death::Crash)),
-        (60, Fault::PutsVoteFileBack(B)),
+        (60, Fault::Votes(VoteFault::PutsFileBack(B))),
         (61, Fault::Restarts(B)),
     ]);
     assert_eq!(promoted(&judgement), [C]);
@@ -112,11 +112,11 @@ fn a_vote_file_that_is_put_back_is_named() {
 /// Writes fail while the primary dies: nobody is promoted before they succeed.
 #[test]
 fn nothing_is_promoted_while_no_vote_can_be_written() {
-    let full = [A, B, C].map(|host| (10, Fault::DiskFull(host, true)));
+    let full = [A, B, C].map(|host| (10, Fault::Votes(VoteFault::DiskFull(host, true))));
     let mut faults = full.to_vec();
     faults.push((20, Fault::Dies(A, Death::Crash)));
     assert!(promoted(&judged(&faults)).is_empty());
-    faults.extend([A, B, C].map(|host| (60, Fault::DiskFull(host, false))));
+    faults.extend([A, B, C].map(|host| (60, Fault::Votes(VoteFault::DiskFull(host, false)))));
     let judgement = judged(&faults);
     let first = judgement.outcome.promotions.0.first().unwrap();
     assert!(first.began > 60 * SECOND, "{first:?}");
