@@ -10,6 +10,7 @@ use pglookout::lookout::{Effect, Event};
 use pglookout::simulation::{Fault, HostId, Micros, Promotion, Setup, VoteFault, World, micros};
 use pglookout::votes::{Answer, ExchangeId, Kind, Mandate, Nonce, Record, Request};
 
+use crate::truth::Truth;
 use crate::violation::Violation;
 
 /// What became of elections.
@@ -190,6 +191,7 @@ impl Elections {
     pub(crate) fn effects(
         &mut self,
         world: &World<'_>,
+        truth: &Truth,
         host: HostId,
         effects: &[Effect],
     ) -> Option<Violation> {
@@ -206,7 +208,7 @@ impl Elections {
             let next = match effect {
                 Effect::SendVote(request) => self.asks(world, host, request),
                 Effect::AnswerVote { id, answer } => self.answers(world, host, *id, answer),
-                Effect::SaveVote { record, .. } => self.saves(world, host, record),
+                Effect::SaveVote { record, .. } => self.saves(world, truth, host, record),
                 _ => None,
             };
             found = found.or(next);
@@ -300,11 +302,25 @@ impl Elections {
         self.unless_broken(found)
     }
 
-    /// In calm nobody votes, but for a request from before that arrives only now.
-    fn saves(&mut self, world: &World<'_>, host: HostId, record: &Record) -> Option<Violation> {
-        let nonce = record.voted_for.as_ref()?.nonce;
-        let is_late = self.is_late(world, host, nonce, Kind::Vote);
-        (self.is_calm && !is_late).then_some(Violation::VotesInCalm(host, record.term))
+    /// In calm nobody votes, but for a request from before that arrives only now. Rule V5: nor does
+    /// whoever has just reached another primary.
+    fn saves(
+        &mut self,
+        world: &World<'_>,
+        truth: &Truth,
+        host: HostId,
+        record: &Record,
+    ) -> Option<Violation> {
+        let to = record.voted_for.as_ref()?;
+        let is_late = self.is_late(world, host, to.nonce, Kind::Vote);
+        if self.is_calm && !is_late {
+            return Some(Violation::VotesInCalm(host, record.term));
+        }
+        let candidate = world.setup().voter_host(&to.candidate);
+        let mut nodes = 0..world.setup().nodes.len();
+        let sighted = nodes
+            .find(|node| Some(*node) != candidate && has_just_reached(world, truth, host, *node))?;
+        Some(Violation::VotesAgainst(host, sighted))
     }
 
     /// A failover command begins: by an election, where voters elect, and by nobody else's in this term.
@@ -387,6 +403,19 @@ impl Counts {
             *self.by_broken.entry(name.clone()).or_default() += count;
         }
     }
+}
+
+/// Has this host reached this node as a primary less than one poll interval ago, and not only in this
+/// moment: voters look back for two.
+fn has_just_reached(world: &World<'_>, truth: &Truth, host: HostId, node: HostId) -> bool {
+    let known = &truth.hosts[host];
+    let (polled, contact) = (known.polled[node], known.knowledge.answered[node]);
+    let (Some(polled), Some(contact)) = (polled, contact) else {
+        return false;
+    };
+    let now = world.now();
+    let young = micros(world.core(host).config().poll_interval);
+    polled.answered && contact.at == polled.ended && contact.at < now && now - contact.at < young
 }
 
 fn mandate(candidate: &VoterName, nonce: Nonce) -> Mandate {

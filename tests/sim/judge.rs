@@ -144,7 +144,7 @@ impl Judge {
 
     fn effects(&mut self, world: &World<'_>, host: HostId, effects: &[Effect]) {
         self.truth.effects(world, host, effects);
-        let found = self.elections.effects(world, host, effects);
+        let found = self.elections.effects(world, &self.truth, host, effects);
         self.fail_if(world.now(), found);
         for effect in effects {
             match effect {

@@ -51,6 +51,8 @@ pub(crate) enum Violation {
     ReleasesWon(HostId, u64),
     /// A vote of a process that could not read what was voted before.
     VotesWithoutFile(HostId),
+    /// A vote for another, though this primary was reached just now.
+    VotesAgainst(HostId, NodeId),
     /// A vote that was given and not written before, or not for so long.
     GrantUnwritten(HostId, u64),
     /// Votes that were asked for before the own one was written.
@@ -95,6 +97,7 @@ impl Violation {
             | Self::ElectedLate(host, _)
             | Self::ReleasesWon(host, _)
             | Self::VotesWithoutFile(host)
+            | Self::VotesAgainst(host, _)
             | Self::GrantUnwritten(host, _)
             | Self::AsksUnwritten(host, _)
             | Self::RecordGoesBack(host, _)
@@ -220,6 +223,7 @@ impl fmt::Display for Violation {
             | Self::ElectedLate(..)
             | Self::ReleasesWon(..)
             | Self::VotesWithoutFile(_)
+            | Self::VotesAgainst(..)
             | Self::GrantUnwritten(..)
             | Self::AsksUnwritten(..)
             | Self::PromiseBroken(..)
@@ -249,6 +253,12 @@ impl Violation {
                 f,
                 "host {host} releases term {term}, in which it has begun to promote"
             ),
+            Self::VotesAgainst(host, node) => {
+                write!(
+                    f,
+                    "host {host} votes for another, and has just reached primary {node}"
+                )
+            }
             Self::VotesWithoutFile(host) => {
                 write!(f, "host {host} votes, and could not read its vote file")
             }
