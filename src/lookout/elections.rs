@@ -2,13 +2,13 @@
 //! and what an election leads to.
 
 use super::decisions::Decisions;
+use super::round::first_answers_missing;
 use super::schedule::Schedule;
 use super::turn::Turn;
 use super::votes::{self, Outcome};
 use super::{Event, Look};
 use crate::cluster::NodeState;
 use crate::config::{Config, NodeName};
-use crate::failover::Blocker;
 use crate::time::Monotonic;
 use crate::votes::{OwnServer, Position};
 
@@ -105,9 +105,9 @@ impl Decisions {
             ));
             return;
         }
-        if let Some(blocker) = self.forbids_elected(config, turn.now.mono) {
+        if let Some(reason) = self.forbids_elected(config, turn.now.mono) {
             turn.warning(format!(
-                "elected in term {term}, but not promoting: {blocker}"
+                "elected in term {term}, but not promoting: {reason}"
             ));
             self.votes.give_back(config, turn);
             schedule.decision = turn.now.mono;
@@ -123,11 +123,16 @@ impl Decisions {
             .start(primary, Some(term), config, schedule, turn);
     }
 
-    /// What has come up since the decision that led to the election.
-    fn forbids_elected(&self, config: &Config, now: Monotonic) -> Option<Blocker> {
+    /// What has come up since the decision that led to the election. A node that a reload has brought
+    /// may be a primary, and is polled first, as before every decision.
+    fn forbids_elected(&self, config: &Config, now: Monotonic) -> Option<String> {
         let map = self.facts.map(config, now);
-        self.snapshot(&map, Look::Fresh, config, now)
-            .forbids_elected()
+        let snapshot = self.snapshot(&map, Look::Fresh, config, now);
+        let blocker = snapshot.forbids_elected();
+        let missing = || first_answers_missing(config, &self.facts.state);
+        blocker
+            .map(|blocker| blocker.to_string())
+            .or_else(|| missing().map(|wait| wait.to_string()))
     }
 
     /// What is known of our own server, for whoever is asked for a vote.

@@ -271,6 +271,20 @@ fn assert_released(effects: &[Effect]) {
     assert_eq!(sent, [(Kind::Release, "p"), (Kind::Release, "s2")]);
 }
 
+/// It may be a primary.
+#[test]
+fn a_node_that_a_reload_brings_meanwhile_is_polled_before_a_promotion() {
+    let mut world = World::with_record("");
+    let votes = world.ask();
+    let mut config = (**world.lookout.config()).clone();
+    let another = config.nodes[&NodeName::from("s2")].clone();
+    config.nodes.insert(NodeName::from("s3"), another);
+    world.event(Event::ConfigLoaded(Arc::new(config)));
+    let effects = world.answer(&votes[0], None);
+    assert!(commands(&effects).is_empty());
+    assert_released(&effects);
+}
+
 #[test]
 fn a_win_whose_command_a_reload_has_taken_away_is_released() {
     let mut world = World::with_record("");

@@ -181,7 +181,9 @@ impl Judge {
         match verdict {
             Verdict::WantsFreshFacts { .. } => daemon.asked_anew = Some(world.now()),
             Verdict::PrimaryReachable { .. } => daemon.asked_anew = None,
-            Verdict::Promote { .. } => daemon.decided_on = daemon.asked_anew,
+            Verdict::Promote { .. } => {
+                daemon.decided_on = daemon.asked_anew.map(|cause| (cause, world.now()));
+            }
             _ => {}
         }
         self.waits_too_long(world, host, last);

@@ -140,7 +140,7 @@ impl Case<'_, '_> {
     fn cause(&self) -> Option<Micros> {
         let known = &self.truth.hosts[self.host];
         match self.world.setup().elects() {
-            true => known.decided_on,
+            true => known.decided_on.map(|(cause, _)| cause),
             false => known.asked_anew,
         }
     }
@@ -208,7 +208,15 @@ impl Case<'_, '_> {
                 .filter(|_| polled.answered && polled.ended >= cause)
         };
         let own = position(self.host)?;
-        let mut others = (0..setup.nodes.len()).filter(|node| *node != self.host);
+        // What is learnt during an election does not end it: the voters know who is further.
+        let decided = known.decided_on.filter(|_| setup.elects());
+        let is_known = |node: &NodeId| {
+            let polled = known.polled[*node];
+            let is_later = |(_, at)| polled.is_some_and(|polled| polled.ended > at);
+            !decided.is_some_and(is_later)
+        };
+        let others = (0..setup.nodes.len()).filter(|node| *node != self.host);
+        let mut others = others.filter(is_known);
         let found = others.find(|node| {
             let database = self.database(*node);
             !database.is_primary

@@ -83,9 +83,10 @@ pub(crate) struct Host {
     saved: Option<Knowledge>,
     /// When it last asked everybody anew because there seemed to be cause for a promotion.
     pub(crate) asked_anew: Option<Micros>,
-    /// The same, of the last decision to promote its node: an election may follow, in which more is asked
-    /// for the next decision. What forbids the promotion meanwhile is another matter.
-    pub(crate) decided_on: Option<Micros>,
+    /// The same, of the last decision to promote its node, and when that was made: an election may follow,
+    /// in which more is asked for the next decision. What forbids the promotion meanwhile is another
+    /// matter.
+    pub(crate) decided_on: Option<(Micros, Micros)>,
     pub(crate) last_decision: Micros,
 }
 
