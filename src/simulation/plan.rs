@@ -54,10 +54,17 @@ impl Plan {
             | Fault::Reboots(at)
             | Fault::Daemon(at, _)
             | Fault::Starts(at)
-            | Fault::Votes(VoteFault::EndsInWrite(at, _))
             | Fault::Dies(at, Death::HostDown) => at == host,
             _ => false,
         };
+        // In a write that is yet to come.
+        let ends_later = |step: &Step| match step.fault {
+            Fault::Votes(VoteFault::EndsInWrite(at, _)) => at == host,
+            _ => false,
+        };
+        if self.steps.iter().any(ends_later) {
+            return Some(Micros::MAX);
+        }
         let ends = self.steps.iter().filter(|step| ends(&step.fault));
         ends.map(|step| step.at).max()
     }
