@@ -277,10 +277,12 @@ mod tests {
             kind: Kind::Vote,
             term: 1,
             nonce: Nonce(1),
+            mandate: Nonce(1),
             lease: Duration::from_secs(600),
             position: None,
             system: None,
             list: list.id(),
+            successor: None,
         };
         for event in [
             Event::VoteFileRead {
@@ -293,11 +295,6 @@ mod tests {
                 id: ExchangeId(0),
                 request,
             },
-            Event::VoteSaved {
-                cluster: "main".into(),
-                id: SaveId(1),
-                done: true,
-            },
         ] {
             turn(&mut flight, &mut lookout, event, 2);
         }
@@ -309,13 +306,19 @@ mod tests {
             seconds += u64::from(seconds < 500);
         }
         assert!(!rotated.exists());
-        // The promise has run out.
-        turn(&mut flight, &mut lookout, Event::CheckRequested, 700);
+        // The vote is written: what is left of its promise is recorded.
+        let saved = Event::VoteSaved {
+            cluster: "main".into(),
+            id: SaveId(1),
+            done: true,
+        };
+        turn(&mut flight, &mut lookout, saved, 700);
         assert!(rotated.exists());
         let first = &timelines(&path)[0].lines[0];
         assert!(
             matches!(&first.step, Step::Event(Event::VoteFileRead { found: Ok(record), resumed: Some(resumed), .. })
-                if record.term == 1 && record.promise.is_zero() && resumed.last_save == SaveId(1)),
+                if record.term == 1 && resumed.last_save == SaveId(1)
+                    && resumed.promises.as_ref().unwrap().given == Some(("b".into(), record.promise))),
             "{first:?}"
         );
         // One that has no end is rotated all the same.
@@ -323,15 +326,17 @@ mod tests {
             id: ExchangeId(1),
             request: Request {
                 cluster: "main".into(),
-                from: "c".into(),
+                from: "b".into(),
                 to: "a".into(),
                 kind: Kind::Vote,
                 term: 2,
                 nonce: Nonce(2),
+                mandate: Nonce(2),
                 lease: Duration::from_secs(600),
                 position: None,
                 system: None,
                 list: lookout.votes().next().unwrap().1.unwrap().list().id(),
+                successor: None,
             },
         };
         turn(&mut flight, &mut lookout, again, 701);

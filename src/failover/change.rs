@@ -115,7 +115,8 @@ fn by_blocker(snapshot: &Snapshot<'_>, blocker: &Blocker, votes: &Votes) -> Vec<
         | Blocker::PreviousCommand { .. }
         | Blocker::TriedJustNow { .. }
         | Blocker::VotesRefused { .. }
-        | Blocker::SteppedAside { .. } => Vec::new(),
+        | Blocker::SteppedAside { .. }
+        | Blocker::BoundToTerm { .. } => Vec::new(),
         Blocker::AskingVotes { tally } => {
             let missing: Vec<_> = tally.missing.keys().collect();
             vec![format!("votes required from: {}", Names(&missing))]

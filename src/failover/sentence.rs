@@ -207,6 +207,7 @@ impl fmt::Display for Blocker {
             Self::AskingVotes { .. }
             | Self::VotesRefused { .. }
             | Self::SteppedAside { .. }
+            | Self::BoundToTerm { .. }
             | Self::NoVoteFile { .. } => fmt_election(self, f),
         }
     }
@@ -228,6 +229,10 @@ fn fmt_election(blocker: &Blocker, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             }
         }
         Blocker::NoVoteFile { reason } => write!(f, "no usable vote file: {reason}"),
+        Blocker::BoundToTerm { term } => write!(
+            f,
+            "this daemon still holds term {term}, and its server is to be fenced before it gives that back"
+        ),
         _ => f.write_str("others go first after attempts that failed"),
     }
 }

@@ -262,6 +262,11 @@ pub enum Blocker {
         /// Until when.
         until: Monotonic,
     },
+    /// This daemon holds a term without a lease: its server is to be fenced, or to be started by it.
+    BoundToTerm {
+        /// The term.
+        term: u64,
+    },
     /// This daemon has no vote file that it can use, and cannot be elected.
     NoVoteFile {
         /// Why.
@@ -386,7 +391,8 @@ impl Blocker {
     /// What keeps this daemon from asking for votes; `None`: nothing.
     pub(super) fn of_election(standing: Standing<'_>) -> Option<Self> {
         match standing {
-            Standing::Free => None,
+            Standing::Free | Standing::Holding(_) => None,
+            Standing::Bound(term) => Some(Self::BoundToTerm { term }),
             Standing::NoRecord(reason) => Some(Self::NoVoteFile {
                 reason: reason.to_owned(),
             }),
@@ -426,6 +432,7 @@ impl Blocker {
             | Self::AskingVotes { .. }
             | Self::VotesRefused { .. }
             | Self::SteppedAside { .. }
+            | Self::BoundToTerm { .. }
             | Self::NoVoteFile { .. } => Vec::new(),
         }
     }
@@ -462,6 +469,7 @@ impl Blocker {
             Self::AskingVotes { .. } => "asking_votes",
             Self::VotesRefused { .. } => "votes_refused",
             Self::SteppedAside { .. } => "stepped_aside",
+            Self::BoundToTerm { .. } => "bound_to_term",
             Self::NoVoteFile { .. } => "vote_file_unusable",
         }
     }

@@ -23,6 +23,7 @@ mod timeline_reader;
 mod vote_event;
 mod vote_file;
 mod vote_message;
+mod vote_resumed;
 mod votes_page;
 
 pub use change::Change;

@@ -1,13 +1,12 @@
 //! What happens to voters and candidates, as lines of a timeline.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
 use super::vote_file::{read_record_value, record_value};
 use super::vote_message::{answer_value, read_answer_value, read_request_value, request_value};
+use super::vote_resumed::{read_resumed, resumed_value};
 use crate::lookout::Event;
-use crate::votes::{ExchangeId, Kind, Nonce, Resumed, SaveId};
+use crate::votes::{ExchangeId, Kind, Nonce, SaveId};
 
 /// The line of such an event; `None`: it is another.
 pub(super) fn write(event: &Event) -> Option<Value> {
@@ -82,31 +81,12 @@ fn file_read(line: &Map<String, Value>) -> Result<Event, String> {
         });
     };
     let resumed = line.get("resumed").map(read_resumed).transpose()?;
+    let resumed = resumed.map(Box::new);
     Ok(Event::VoteFileRead {
         cluster,
         found: Ok(read_record_value(record)?),
         seed: nonce(line, "seed")?.0,
         resumed,
-    })
-}
-
-fn resumed_value(resumed: &Resumed) -> Value {
-    json!({
-        "known_term": resumed.known_term,
-        "last_save": resumed.last_save.0,
-        "check_in_micros": u64::try_from(resumed.check_in.as_micros()).unwrap_or(u64::MAX),
-    })
-}
-
-fn read_resumed(value: &Value) -> Result<Resumed, String> {
-    let number = |key: &str| {
-        let number = value.get(key).and_then(Value::as_u64);
-        number.ok_or_else(|| format!("resumed: {key}: expected a number"))
-    };
-    Ok(Resumed {
-        known_term: number("known_term")?,
-        last_save: SaveId(number("last_save")?),
-        check_in: Duration::from_micros(number("check_in_micros")?),
     })
 }
 
@@ -173,8 +153,10 @@ pub(super) const KINDS: [(&str, &[&str]); 4] = [
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::votes::{Answer, ListId, Mandate, Record, Refusal, Request, VoterList};
+    use crate::votes::{Answer, ListId, Mandate, Record, Refusal, Request, Resumed, VoterList};
 
     fn check(event: Event) {
         let Value::Object(line) = write(&event).unwrap() else {
@@ -226,12 +208,14 @@ mod tests {
             known_term: 9,
             last_save: SaveId(4),
             check_in: Duration::from_micros(1_500_001),
+            promises: None,
+            holder: None,
         };
         let running = Event::VoteFileRead {
             cluster: "main".into(),
             found: Ok(record),
             seed: 7,
-            resumed: Some(resumed),
+            resumed: Some(Box::new(resumed)),
         };
         let Value::Object(mut line) = write(&running).unwrap() else {
             panic!("no object");
@@ -254,10 +238,12 @@ mod tests {
             kind: Kind::Vote,
             term: 2,
             nonce: Nonce(3),
+            mandate: Nonce(3),
             lease: Duration::from_secs(20),
             position: None,
             system: None,
             list: list.clone(),
+            successor: None,
         };
         check(Event::VoteRequested {
             id: ExchangeId(5),

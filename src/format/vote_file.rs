@@ -42,6 +42,9 @@ struct RecordForm {
     term: u64,
     voted_for: Option<MandateForm>,
     promise_ms: u64,
+    /// Only where there is one: a version that knows no leases refuses the file of whoever holds one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    held_term: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -157,6 +160,7 @@ impl RecordForm {
             term: record.term,
             voted_for: record.voted_for.as_ref().map(mandate),
             promise_ms: u64::try_from(record.promise.as_millis()).unwrap_or(u64::MAX),
+            held_term: Some(record.held_term).filter(|term| *term > 0),
         }
     }
 
@@ -174,6 +178,10 @@ impl RecordForm {
         if voted_for.is_some() != (self.term > 0) {
             return Err("a term without a vote, or a vote without a term".to_owned());
         }
+        let held_term = self.held_term.unwrap_or(0);
+        if held_term > self.term {
+            return Err("a term is held that is later than the last vote".to_owned());
+        }
         let names = self.voters.iter().map(|name| name.as_str().into());
         Ok(VoteFile {
             cluster: self.cluster.as_str().into(),
@@ -186,6 +194,7 @@ impl RecordForm {
                 term: self.term,
                 voted_for,
                 promise: Duration::from_millis(self.promise_ms),
+                held_term,
             },
         })
     }
@@ -231,6 +240,7 @@ mod tests {
                     nonce: Nonce(7),
                 }),
                 promise: Duration::from_millis(20_625),
+                held_term: u64::MAX,
             },
         }
     }
@@ -241,7 +251,12 @@ mod tests {
             record: Record::new(file().record.list),
             ..file()
         };
-        for file in [file(), never] {
+        let mut free = file();
+        free.record.held_term = 0;
+        // As every version writes it.
+        let text = String::from_utf8(free.to_json()).unwrap();
+        assert!(!text.contains("held_term"), "{text}");
+        for file in [file(), never, free] {
             assert_eq!(VoteFile::read(&file.to_json()), Ok(file));
         }
         let path = VoteFile::path(Path::new("/v"), &"main".into());

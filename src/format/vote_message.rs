@@ -17,6 +17,9 @@ struct RequestForm {
     kind: String,
     term: u64,
     nonce: String,
+    /// With renewals only: everything else is asked by the attempt itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mandate: Option<String>,
     lease_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     position: Option<PositionForm>,
@@ -24,6 +27,8 @@ struct RequestForm {
     system: Option<String>,
     generation: u64,
     voters: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    successor: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     challenge: Option<String>,
 }
@@ -128,11 +133,16 @@ impl RequestForm {
             kind: request.kind.name().to_owned(),
             term: request.term,
             nonce: request.nonce.to_string(),
+            mandate: request
+                .kind
+                .is_renewal()
+                .then(|| request.mandate.to_string()),
             lease_ms: millis(request.lease),
             position: request.position.as_ref().map(PositionForm::of),
             system: request.system.clone(),
             generation: request.list.generation,
             voters: request.list.fingerprint.clone(),
+            successor: request.successor.as_ref().map(ToString::to_string),
             challenge: challenge.map(|challenge| challenge.to_string()),
         }
     }
@@ -143,13 +153,19 @@ impl RequestForm {
         if !(SHORTEST_LEASE..=LONGEST_LEASE).contains(&lease) {
             return Err("lease_ms: expected 3 s to 10 min".to_owned());
         }
+        let (kind, nonce) = (kind(&self.kind)?, nonce("nonce", &self.nonce)?);
+        let successor = self.successor.as_deref();
+        let successor = successor
+            .map(|successor| name("successor", successor))
+            .transpose()?;
         Ok(Request {
             cluster: name("cluster", &self.cluster)?.into(),
             from: name("from", &self.from)?.into(),
             to: name("to", &self.to)?.into(),
-            kind: kind(&self.kind)?,
+            kind,
             term: self.term,
-            nonce: nonce("nonce", &self.nonce)?,
+            nonce,
+            mandate: mandate(kind, nonce, self.mandate.as_deref())?,
             lease,
             position: self.position.map(PositionForm::read).transpose()?,
             system: match self.system {
@@ -160,6 +176,7 @@ impl RequestForm {
                 generation: self.generation,
                 fingerprint: name("voters", &self.voters)?.to_owned(),
             },
+            successor: successor.map(Into::into),
         })
     }
 }
@@ -242,11 +259,20 @@ fn version(found: u64) -> Result<(), String> {
 
 fn kind(found: &str) -> Result<Kind, String> {
     let kind = Kind::ALL.into_iter().find(|kind| kind.name() == found);
-    kind.ok_or_else(|| "kind: expected ask_vote, vote or release".to_owned())
+    kind.ok_or_else(|| "kind: expected ask_vote, vote, ask_renew, renew or release".to_owned())
 }
 
 fn nonce(key: &str, found: &str) -> Result<Nonce, String> {
     found.parse().map_err(|error| format!("{key}: {error}"))
+}
+
+/// Whoever is no holder asks by the attempt itself.
+fn mandate(kind: Kind, attempt: Nonce, found: Option<&str>) -> Result<Nonce, String> {
+    match (kind.is_renewal(), found) {
+        (false, _) => Ok(attempt),
+        (true, Some(found)) => nonce("mandate", found),
+        (true, None) => Err("mandate: a renewal is by an attempt that has won".to_owned()),
+    }
 }
 
 fn challenge(found: Option<&str>) -> Result<Option<Nonce>, String> {
@@ -289,6 +315,7 @@ mod tests {
             kind: Kind::Vote,
             term: u64::MAX,
             nonce: Nonce(u128::MAX),
+            mandate: Nonce(u128::MAX),
             lease: Duration::from_secs(20),
             position: Some(Position {
                 timeline: Some(3),
@@ -299,6 +326,7 @@ mod tests {
                 generation: 1,
                 fingerprint: "f".repeat(32),
             },
+            successor: None,
         }
     }
 
@@ -323,7 +351,17 @@ mod tests {
     fn what_was_written_is_read_back() {
         for challenge in [None, Some(Nonce(5))] {
             for kind in Kind::ALL {
-                let request = Request { kind, ..request() };
+                let successor = (kind == Kind::Release).then(|| "c".into());
+                let mandate = match kind.is_renewal() {
+                    true => Nonce(4),
+                    false => request().nonce,
+                };
+                let request = Request {
+                    kind,
+                    mandate,
+                    successor,
+                    ..request()
+                };
                 let text = vote_request(&request, challenge);
                 assert_eq!(read_vote_request(&text), Ok((request, challenge)));
             }
@@ -349,6 +387,8 @@ mod tests {
             cluster,
             from: name,
             to: long.as_str().into(),
+            kind: Kind::AskRenew,
+            successor: Some(long.as_str().into()),
             ..request()
         };
         let text = vote_request(&request, Some(Nonce(0)));
@@ -378,7 +418,8 @@ mod tests {
         let name = format!("\"from\":\"{}\"", "x".repeat(MAX_NAME_BYTES + 1));
         for (old, new, reason) in [
             ("\"v\":1", "\"v\":2", "v: found 2"),
-            ("\"vote\"", "\"renew\"", "kind"),
+            ("\"vote\"", "\"veto\"", "kind"),
+            ("\"vote\"", "\"renew\"", "mandate"),
             ("\"from\":\"a\"", &name, "from"),
             ("\"from\":\"a\"", "\"from\":\"\"", "from"),
             ("\"from\":\"a\"", "\"from\":\"a\\n\"", "from"),

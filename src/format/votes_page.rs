@@ -9,7 +9,7 @@ use super::layout::indented;
 use crate::config::{ClusterName, VotingCluster};
 use crate::lookout::Lookout;
 use crate::time::Monotonic;
-use crate::votes::{Member, NotGranted, Peer, Standing, VoterList};
+use crate::votes::{Answer, Kind, Member, NotGranted, Peer, Standing, VoterList};
 
 /// Each cluster in which a daemon votes.
 pub type VotesPage = BTreeMap<String, ClusterVotes>;
@@ -141,10 +141,19 @@ impl PeerVotes {
             age: now.since(peer.at).as_secs_f64(),
             granted: why.is_none(),
             why: why.as_ref().map(|why| why.name().to_owned()),
-            sentence: why.map_or_else(|| "would vote for us".to_owned(), |why| why.to_string()),
+            sentence: why.map_or_else(|| would(answer).to_owned(), |why| why.to_string()),
             term: answer.map(|answer| answer.term),
             voted_for: voted_for.map(ToString::to_string),
         }
+    }
+}
+
+/// What was granted.
+fn would(answer: Option<&Answer>) -> &'static str {
+    match answer.map(|answer| answer.kind) {
+        Some(Kind::Renew) => "has renewed our term",
+        Some(Kind::AskRenew) => "would renew our term",
+        Some(Kind::AskVote | Kind::Vote | Kind::Release) | None => "would vote for us",
     }
 }
 
@@ -155,6 +164,8 @@ fn name(standing: Standing<'_>) -> &'static str {
         Standing::Asking(_) => "asking_votes",
         Standing::Refused { .. } => "votes_refused",
         Standing::SteppedAside { .. } => "stepped_aside",
+        Standing::Holding(_) => "holding",
+        Standing::Bound(_) => "bound_to_term",
     }
 }
 

@@ -55,7 +55,7 @@ impl Decisions {
             isolation: Isolation::default(),
             watch: Watch::recall(memory),
             rounds: Rounds::default(),
-            votes: Votes::new(config),
+            votes: Votes::new(config, now.mono),
             log: DecisionLog::new(),
         }
     }

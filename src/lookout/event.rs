@@ -80,7 +80,7 @@ pub enum Event {
         /// Random bits.
         seed: u128,
         /// Where a daemon stood when a recording of it began (sent by replay).
-        resumed: Option<Resumed>,
+        resumed: Option<Box<Resumed>>,
     },
     /// Another daemon asks for our vote. It has proved that it knows the secret, and that the request
     /// is new (sent by the web server); answered by

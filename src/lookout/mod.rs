@@ -310,7 +310,7 @@ impl Lookout {
     fn reload(&mut self, config: Arc<Config>, turn: &mut Turn<'_>) {
         let now = turn.now.mono;
         self.decisions.facts.adopt(&self.config, &config, now);
-        self.decisions.votes.adopt(&config);
+        self.decisions.votes.adopt(&config, now);
         self.decisions.votes.reloaded(turn);
         self.failures.adopt(&config);
         self.presence.adopt(&config);

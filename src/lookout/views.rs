@@ -90,13 +90,15 @@ impl Lookout {
         let read = read.map(|(name, member)| Event::VoteFileRead {
             cluster: name.clone(),
             seed: member.map_or(0, |it| it.candidate().seed()),
-            resumed: member.ok().map(|it| it.resumed(now)),
-            found: member.map(|it| it.record_now(now)).map_err(str::to_owned),
+            resumed: member.ok().map(|it| Box::new(it.resumed(now))),
+            found: member
+                .map(|it| it.voter().record().clone())
+                .map_err(str::to_owned),
         });
         read.collect()
     }
 
-    /// Is no election under way, and no promise.
+    /// Is no election under way, no round of renewals and no write of a vote file.
     pub fn votes_are_at_rest(&self, now: Monotonic) -> bool {
         self.decisions.votes.are_at_rest(now)
     }

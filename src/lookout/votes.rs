@@ -46,15 +46,15 @@ pub(super) enum Outcome {
 }
 
 impl Votes {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, now: Monotonic) -> Self {
         let mut votes = Self::default();
-        votes.adopt(config);
+        votes.adopt(config, now);
         votes
     }
 
     /// Clusters that stay keep what they know, as long as their list is the same and the files are where
     /// they were: nothing is written where no vote file was made.
-    pub(super) fn adopt(&mut self, config: &Config) {
+    pub(super) fn adopt(&mut self, config: &Config, now: Monotonic) {
         let voting = config.voting.as_ref();
         let mut before = std::mem::take(&mut self.clusters);
         let directory = voting.map(|it| it.directory.clone()).unwrap_or_default();
@@ -72,7 +72,7 @@ impl Votes {
             let kept = before.remove(name).filter(is_same);
             let mut part = kept.unwrap_or_else(|| Part::NoRecord(UNREAD.to_owned()));
             if let (Part::Member(member), Some(voting)) = (&mut part, voting) {
-                member.adopt(timers(voting));
+                member.adopt(timers(voting), now);
             }
             self.clusters.insert(name.clone(), part);
         }
@@ -119,7 +119,7 @@ impl Votes {
         &mut self,
         name: &ClusterName,
         found: Result<Record, String>,
-        (seed, resumed): (u128, Option<Resumed>),
+        (seed, resumed): (u128, Option<Box<Resumed>>),
         config: &Config,
         turn: &mut Turn<'_>,
     ) -> Outcome {
@@ -344,6 +344,8 @@ impl Votes {
                     });
                 }
                 Output::Elected(term) => outcome = Outcome::Elected(term),
+                // Of leases, and there are none yet.
+                Output::Claimed(_) | Output::Guard(_) | Output::LeaseLost(_) | Output::Left(_) => {}
                 Output::Lost => {
                     let tally = self.member(name).and_then(|it| it.candidate().tally());
                     if let Some(tally) = tally {
@@ -441,6 +443,7 @@ fn timers(voting: &Voting) -> Timers {
         vote_timeout: voting.vote_timeout,
         stagger: voting.stagger,
         step_aside: voting.step_aside,
+        hold: None,
     }
 }
 

@@ -375,8 +375,8 @@ fn another_core_goes_on_where_one_is_at_rest() {
     assert!(world.lookout.votes_are_at_rest(now(31.0).mono));
     world.event(Event::Turn(GivenTurn::Deadlines));
     world.event(request(Kind::Vote));
-    world.saved(SaveId(1), true);
     assert!(!world.lookout.votes_are_at_rest(now(31.0).mono));
+    world.saved(SaveId(1), true);
     // It hears of a later term.
     let asked = requests(&world.effects);
     let answer = |term| Answer {
@@ -399,12 +399,18 @@ fn another_core_goes_on_where_one_is_at_rest() {
         of: (asked[0].nonce, Kind::AskVote),
         outcome: Ok(answer(7)),
     });
-    world.seconds = 52.0;
-    assert!(world.lookout.votes_are_at_rest(now(52.0).mono));
+    world.seconds = 40.0;
+    assert!(world.lookout.votes_are_at_rest(now(40.0).mono));
     let mut other = World::start("");
-    for event in world.lookout.vote_files(now(52.0).mono) {
-        other.seconds = 52.0;
+    for event in world.lookout.vote_files(now(40.0).mono) {
+        other.seconds = 40.0;
         other.event(event);
+    }
+    // What was promised stays so.
+    for world in [&mut world, &mut other] {
+        let promised = world.lookout.votes().next().unwrap().1.unwrap().voter();
+        let (to, left) = promised.promised(now(40.0).mono).unwrap();
+        assert_eq!((to.as_str(), left.as_millis()), ("s2", 11_625));
     }
     world.effects.clear();
     other.effects.clear();
@@ -522,6 +528,7 @@ fn request(kind: Kind) -> Event {
         kind,
         term: 1,
         nonce: Nonce(1),
+        mandate: Nonce(1),
         lease: Duration::from_secs(20),
         position: Some(crate::votes::Position {
             timeline: None,
@@ -533,6 +540,7 @@ fn request(kind: Kind) -> Event {
             names,
         }
         .id(),
+        successor: None,
     };
     Event::VoteRequested {
         id: ExchangeId(9),

@@ -1,10 +1,9 @@
 //! A candidate: one attempt after the other to be elected (rules C2 to C5), and when it may try.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
-use super::{Answer, Kind, Nonce, Position, Refusal, VoterList};
+use super::tally::Progress;
+use super::{Answer, Kind, LeaseTimers, Nonce, Position, Tally, VoterList};
 use crate::config::VoterName;
 use crate::time::Monotonic;
 
@@ -19,30 +18,8 @@ pub struct Timers {
     pub stagger: Duration,
     /// `step_aside_time`: how long others go first after a failed command.
     pub step_aside: Duration,
-}
-
-/// Why a voter has not granted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotGranted {
-    /// It refuses, for so long if that is known.
-    Refused(Refusal, Option<Duration>),
-    /// It does not answer: why.
-    NoAnswer(String),
-    /// It has not answered yet.
-    Awaited,
-}
-
-/// How an attempt stands, or has ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tally {
-    /// In which term.
-    pub term: u64,
-    /// Who has granted.
-    pub granted: BTreeSet<VoterName>,
-    /// Who has not, and why.
-    pub missing: BTreeMap<VoterName, NotGranted>,
-    /// How many votes it takes.
-    pub needed: usize,
+    /// Of leases; `None`: there are none, since nothing fences.
+    pub hold: Option<LeaseTimers>,
 }
 
 /// May this daemon begin an attempt.
@@ -68,6 +45,10 @@ pub enum Standing<'a> {
         /// Until then.
         until: Monotonic,
     },
+    /// It holds this term, with a lease: nobody has to be asked.
+    Holding(u64),
+    /// It holds this term without a lease, or is about to give it back.
+    Bound(u64),
 }
 
 /// The attempts of this daemon.
@@ -96,7 +77,9 @@ pub(super) struct Attempt {
     pub(super) position: Option<Position>,
     pub(super) system: Option<String>,
     pub(super) tally: Tally,
-    began: Monotonic,
+    /// Our server is the primary, and is not to be promoted.
+    pub(super) has_primary: bool,
+    pub(super) began: Monotonic,
     deadline: Monotonic,
     is_another_further: bool,
 }
@@ -109,17 +92,6 @@ pub(super) enum Phase {
     Writing,
     /// `vote` was sent.
     Voting,
-}
-
-/// What an attempt has come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// It goes on.
-    Open,
-    /// A majority has granted in this phase.
-    Majority,
-    /// It cannot be won any more.
-    Lost,
 }
 
 impl Candidate {
@@ -173,6 +145,11 @@ impl Candidate {
         self.known_term
     }
 
+    /// A voter has reported this term.
+    pub(super) fn learn(&mut self, term: u64) {
+        self.known_term = self.known_term.max(term);
+    }
+
     pub(super) fn resume(&mut self, known_term: u64) {
         self.known_term = known_term;
     }
@@ -197,30 +174,24 @@ impl Candidate {
         self.attempt.as_ref()
     }
 
-    /// Rule C2. `own_term`: of our own voter.
+    /// Rule C2. `own_term`: of our own voter. `has_primary`: our server is the primary already.
     pub(super) fn begin(
         &mut self,
         own_term: u64,
         list: &VoterList,
-        (position, system): (Option<Position>, Option<String>),
+        (position, system, has_primary): (Option<Position>, Option<String>, bool),
         timers: &Timers,
         now: Monotonic,
     ) -> &Attempt {
         let nonce = self.next_nonce();
-        let awaited = list.names.iter();
-        let missing = awaited.map(|name| (name.clone(), NotGranted::Awaited));
-        let tally = Tally {
-            term: own_term.max(self.known_term).saturating_add(1),
-            granted: BTreeSet::new(),
-            missing: missing.collect(),
-            needed: list.majority(),
-        };
+        let term = own_term.max(self.known_term).saturating_add(1);
         self.attempt.insert(Attempt {
             phase: Phase::Asking,
             nonce,
             position,
             system,
-            tally,
+            tally: Tally::new(term, list),
+            has_primary,
             began: now,
             deadline: now + timers.vote_timeout,
             is_another_further: false,
@@ -236,9 +207,6 @@ impl Candidate {
         outcome: &Result<Answer, String>,
         list: &VoterList,
     ) -> Progress {
-        if let Ok(answer) = outcome {
-            self.known_term = self.known_term.max(answer.term);
-        }
         let Some(attempt) = self.attempt.as_mut() else {
             return Progress::Open;
         };
@@ -246,7 +214,7 @@ impl Candidate {
             return Progress::Open;
         }
         attempt.count(voter, outcome);
-        attempt.progress(list)
+        attempt.tally.progress(list)
     }
 
     /// The next phase of the attempt begins: nobody has granted in it yet.
@@ -263,9 +231,7 @@ impl Candidate {
             }
         };
         if phase == Phase::Voting {
-            let granted = std::mem::take(&mut attempt.tally.granted).into_iter();
-            let missing = granted.map(|name| (name, NotGranted::Awaited));
-            attempt.tally.missing.extend(missing);
+            attempt.tally.begin_anew();
         }
     }
 
@@ -297,8 +263,13 @@ impl Candidate {
         Some(attempt)
     }
 
-    /// What was asked for is not wanted any more; nothing is held against us.
+    /// A promotion is not wanted any more; nothing is held against us.
     pub(super) fn abandon(&mut self) -> Option<Attempt> {
+        self.attempt.take_if(|attempt| !attempt.has_primary)
+    }
+
+    /// Another holds a later term: the attempt is void.
+    pub(super) fn overtaken(&mut self) -> Option<Attempt> {
         self.attempt.take()
     }
 
@@ -352,76 +323,16 @@ impl Phase {
 
 impl Attempt {
     fn count(&mut self, voter: &VoterName, outcome: &Result<Answer, String>) {
-        let Some(missing) = self.tally.missing.get_mut(voter) else {
+        if !self.tally.is_missing(voter) {
             return;
-        };
-        *missing = match outcome {
-            Err(reason) => NotGranted::NoAnswer(reason.clone()),
-            Ok(answer) => match answer.refusal {
-                Some(refusal) => {
-                    let is_ahead = |theirs: &Position| theirs.is_ahead_of(self.position.as_ref());
-                    let is_further = answer.position.as_ref().is_some_and(is_ahead);
-                    self.is_another_further |= answer.willing && is_further;
-                    NotGranted::Refused(refusal, answer.wait)
-                }
-                None => {
-                    self.tally.missing.remove(voter);
-                    self.tally.granted.insert(voter.clone());
-                    return;
-                }
-            },
-        };
-    }
-
-    fn progress(&self, list: &VoterList) -> Progress {
-        if list.is_majority(&self.tally.granted) {
-            return Progress::Majority;
         }
-        let missing = self.tally.missing.values();
-        let awaited = missing.filter(|it| **it == NotGranted::Awaited).count();
-        if self.tally.granted.len() + awaited < self.tally.needed {
-            return Progress::Lost;
+        if let Ok(answer) = outcome {
+            let is_ahead = |theirs: &Position| theirs.is_ahead_of(self.position.as_ref());
+            let is_further = answer.position.as_ref().is_some_and(is_ahead);
+            let is_refused = answer.refusal.is_some();
+            self.is_another_further |= is_refused && answer.willing && is_further;
         }
-        Progress::Open
-    }
-}
-
-impl NotGranted {
-    /// Its name, from a closed list.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Refused(refusal, _) => refusal.name(),
-            Self::NoAnswer(_) => "no_answer",
-            Self::Awaited => "awaited",
-        }
-    }
-}
-
-impl fmt::Display for NotGranted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refusal, None) => refusal.fmt(f),
-            Self::Refused(refusal, Some(wait)) => {
-                write!(f, "{refusal} for {:.1} s more", wait.as_secs_f64())
-            }
-            Self::NoAnswer(reason) => write!(f, "does not answer: {reason}"),
-            Self::Awaited => f.write_str("has not answered yet"),
-        }
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (granted, needed, term) = (self.granted.len(), self.needed, self.term);
-        let all = granted + self.missing.len();
-        write!(
-            f,
-            "{granted} of {all} voters in term {term}, {needed} are needed"
-        )?;
-        for (voter, why) in &self.missing {
-            write!(f, "; {voter} {why}")?;
-        }
-        Ok(())
+        self.tally.count(voter, outcome);
     }
 }
 

@@ -2,7 +2,7 @@ use super::super::scene::{TIMERS, at, list, name, position};
 use super::*;
 
 fn begin(candidate: &mut Candidate, own_term: u64, seconds: f64) -> (Nonce, u64) {
-    let facts = (Some(position(100)), None);
+    let facts = (Some(position(100)), None, false);
     let attempt = candidate.begin(own_term, &list(), facts, &TIMERS, at(seconds));
     (attempt.nonce, attempt.tally.term)
 }

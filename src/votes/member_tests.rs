@@ -1,5 +1,7 @@
 use super::super::Refusal;
-use super::super::scene::{TIMERS, at, list, member, name, standby};
+use super::super::scene::{
+    TIMERS, answer, answered, at, list, member, name, request_of, save, sent, standby,
+};
 use super::*;
 
 /// The others were just asked whether they answer at all.
@@ -24,67 +26,6 @@ fn asking_whether_others_answer_elects_nobody() {
     }
     assert_eq!(a.peers().len(), 2);
     assert_eq!(a.standing(at(30.1)), Standing::Free);
-}
-
-fn sent(out: &[Output]) -> Vec<(Kind, &str)> {
-    let sent = out.iter().filter_map(|output| match output {
-        Output::Send(request) => Some((request.kind, request.to.as_str())),
-        _ => None,
-    });
-    sent.collect()
-}
-
-/// What b answers to a.
-fn answer(of: &Request, refusal: Option<Refusal>, term: u64) -> Answer {
-    Answer {
-        cluster: of.cluster.clone(),
-        from: of.to.clone(),
-        to: of.from.clone(),
-        kind: of.kind,
-        nonce: of.nonce,
-        refusal,
-        wait: None,
-        term,
-        voted_for: None,
-        position: standby(100).position,
-        willing: true,
-        list: of.list.clone(),
-    }
-}
-
-/// Gives the answer of whom the `at`-th request went to; returns what comes of it.
-fn answered(
-    member: &mut Member,
-    asked: &[Output],
-    nth: usize,
-    refusal: Option<Refusal>,
-    term: u64,
-    seconds: f64,
-) -> Vec<Output> {
-    let requests = asked.iter().filter_map(|output| match output {
-        Output::Send(request) => Some(request),
-        _ => None,
-    });
-    let request = requests.clone().nth(nth).unwrap();
-    let mut out = Vec::new();
-    let outcome = Ok(answer(request, refusal, term));
-    member.answered(
-        &request.to,
-        (request.nonce, request.kind),
-        outcome,
-        &standby(100),
-        at(seconds),
-        &mut out,
-    );
-    out
-}
-
-fn save(out: &[Output]) -> (SaveId, Record) {
-    let saved = out.iter().find_map(|output| match output {
-        Output::Save(id, record) => Some((*id, record.clone())),
-        _ => None,
-    });
-    saved.unwrap_or_else(|| panic!("nothing is written: {out:?}"))
 }
 
 fn stand(member: &mut Member, seconds: f64) -> Vec<Output> {
@@ -136,6 +77,7 @@ fn what_comes_of_attempts_and_requests_is_counted() {
         to: name("a"),
         kind: Kind::Vote,
         nonce: Nonce(99),
+        mandate: Nonce(99),
         ..request_of(&asked, 0)
     };
     let mut out = Vec::new();
@@ -145,6 +87,7 @@ fn what_comes_of_attempts_and_requests_is_counted() {
     saved(&mut a, save(&out).0, true, 21.1);
     let late = Request {
         nonce: Nonce(98),
+        mandate: Nonce(98),
         ..request
     };
     a.requested(ExchangeId(6), &late, &standby(100), at(21.2), &mut out);
@@ -195,14 +138,6 @@ fn c2_a_standby_that_is_further_goes_first_twice() {
     }
 }
 
-fn request_of(out: &[Output], nth: usize) -> Request {
-    let mut requests = out.iter().filter_map(|output| match output {
-        Output::Send(request) => Some(request.clone()),
-        _ => None,
-    });
-    requests.nth(nth).unwrap()
-}
-
 #[test]
 fn c3_without_our_own_vote_nobody_is_asked() {
     let mut a = fresh();
@@ -213,6 +148,7 @@ fn c3_without_our_own_vote_nobody_is_asked() {
         to: name("a"),
         kind: Kind::Vote,
         nonce: Nonce(99),
+        mandate: Nonce(99),
         ..request_of(&asked, 0)
     };
     let mut out = Vec::new();

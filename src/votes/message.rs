@@ -15,21 +15,38 @@ pub enum Kind {
     AskVote,
     /// Vote for me.
     Vote,
-    /// This attempt of mine is over (rule V10).
+    /// Would you take a renewal of my term: changes nothing (rule V9).
+    AskRenew,
+    /// Renew what you have promised for my term (rules V7 and V8).
+    Renew,
+    /// This attempt of mine is over, or this term (rule V10).
     Release,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::AskVote, Self::Vote, Self::Release];
+    pub const ALL: [Self; 5] = [
+        Self::AskVote,
+        Self::Vote,
+        Self::AskRenew,
+        Self::Renew,
+        Self::Release,
+    ];
 
     /// Its name, from a closed list.
     pub fn name(self) -> &'static str {
         match self {
             Self::AskVote => "ask_vote",
             Self::Vote => "vote",
+            Self::AskRenew => "ask_renew",
+            Self::Renew => "renew",
             Self::Release => "release",
         }
+    }
+
+    /// Is it about a term that its sender holds.
+    pub fn is_renewal(self) -> bool {
+        matches!(self, Self::AskRenew | Self::Renew)
     }
 }
 
@@ -53,12 +70,12 @@ impl Position {
     }
 }
 
-/// A request of a candidate.
+/// A request of a candidate, or of the holder of a term.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Of which cluster.
     pub cluster: ClusterName,
-    /// The candidate.
+    /// The candidate, or holder.
     pub from: VoterName,
     /// The voter.
     pub to: VoterName,
@@ -66,8 +83,10 @@ pub struct Request {
     pub kind: Kind,
     /// In which term.
     pub term: u64,
-    /// The attempt.
+    /// The attempt, or the round of renewals.
     pub nonce: Nonce,
+    /// The attempt that has the vote in this term, or is to get it.
+    pub mandate: Nonce,
     /// How long the voter is to vote for nobody else, before the margin for clocks that differ.
     pub lease: Duration,
     /// Of the candidate's server.
@@ -76,6 +95,8 @@ pub struct Request {
     pub system: Option<String>,
     /// The candidate's list of voters.
     pub list: ListId,
+    /// With a release: for whom the next vote is reserved.
+    pub successor: Option<VoterName>,
 }
 
 /// The voter's answer.
@@ -85,11 +106,11 @@ pub struct Answer {
     pub cluster: ClusterName,
     /// The voter.
     pub from: VoterName,
-    /// The candidate.
+    /// The candidate, or holder.
     pub to: VoterName,
     /// What was asked for.
     pub kind: Kind,
-    /// The attempt.
+    /// The attempt, or the round of renewals.
     pub nonce: Nonce,
     /// Why it is refused; `None`: it is granted.
     pub refusal: Option<Refusal>,
@@ -142,6 +163,8 @@ pub enum Refusal {
     Promised,
     /// Rule V3: the voter was restarted, and may have promised so.
     Quarantine,
+    /// Rule V10: the vote is reserved for another.
+    Reserved,
     /// Rule V4: the voter's own standby is ahead.
     Behind,
     /// Rule V5: the voter has just reached a primary.
@@ -152,13 +175,14 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::List,
         Self::System,
         Self::Busy,
         Self::Term,
         Self::Promised,
         Self::Quarantine,
+        Self::Reserved,
         Self::Behind,
         Self::Sighted,
         Self::Challenge,
@@ -173,6 +197,7 @@ impl Refusal {
             Self::Term => "term",
             Self::Promised => "promised",
             Self::Quarantine => "quarantine",
+            Self::Reserved => "reserved",
             Self::Behind => "behind",
             Self::Sighted => "sighted",
             Self::Challenge => "challenge",
@@ -189,6 +214,7 @@ impl fmt::Display for Refusal {
             Self::Term => "has voted in this term or a later one",
             Self::Promised => "has promised its vote to another",
             Self::Quarantine => "was restarted, and may have promised its vote before",
+            Self::Reserved => "has its vote reserved for another",
             Self::Behind => "has a standby that is further",
             Self::Sighted => "has just reached a primary",
             Self::Challenge => "expected another challenge",

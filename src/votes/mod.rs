@@ -20,7 +20,14 @@
 //!   (`sighted`).
 //! - **V6** `ask_vote` is answered, and changes nothing. `vote` is written down first, then promised,
 //!   then answered. While a write is under way, or has failed, the answer is `busy`.
-//! - **V10** `release` by the attempt that has its vote ends the promise.
+//! - **V7** `renew` in its own term by the attempt that has its vote, not released since: it promises
+//!   anew, also after the promise has run out.
+//! - **V8** `renew` in a later term: its sender can only renew what a majority has given it. It is
+//!   written down like a vote; our own attempt and any promise to another are over.
+//! - **V9** every other renewal is refused, of a lower term always. `ask_renew` is answered, and changes
+//!   nothing; it is refused while another is promised.
+//! - **V10** `release` by the attempt that has its vote ends the promise. The term is renewed no more, and
+//!   the next vote is reserved for the successor that it names for 10 s: without regard to V5.
 //!
 //! A **candidate** is a daemon whose decision is to promote its node:
 //! - **C1** the decision ranks the standbys: whoever is not first waits for the others.
@@ -34,28 +41,55 @@
 //! - **C6** a daemon is willing if it has polled its own standby, has a failover command, no
 //!   maintenance file, may promote its node and has not stepped aside.
 //!
-//! Not here yet: renewals of what was promised, leases, fencing, and changes of the list of voters.
+//! The **holder** of a term is whoever has won it, where leases are in force ([`Timers::hold`]):
+//! - **C4** the lease counts from the clock before the first byte of the attempt was sent. If too little
+//!   of it is left, the term is released. Else the term is written down as held, the guard is told, and
+//!   only then the command is run.
+//! - **H1** it begins a round of renewals at each interval. A majority of answers to one round moves the
+//!   end of the lease to one lease after that round began, never back.
+//! - **H2** `fence_timeout` before the end of the lease the server is fenced, whatever comes in then.
+//! - **H3** without a lease it sends `ask_renew` only, and `renew` once a majority would take it.
+//! - **H5**, **C7** a server that is given up is fenced first, and its term released after that.
+//! - **H6** before a release the record is cleared, and neither a lease nor a round counts any more.
+//!
+//! The promise of a voter is one part in 32 longer than the lease: two clocks whose rates are each wrong
+//! by up to 1.5 % agree that the lease ends first.
+//!
+//! Not here yet: changes of the list of voters.
 
+mod candidacy;
 mod candidate;
 mod challenge;
 mod counts;
+mod holder;
 mod list;
 mod mac;
 mod member;
 mod message;
 #[cfg(test)]
 mod model_tests;
+#[cfg(test)]
+mod model_world;
+mod promises;
 mod record;
+mod requests;
 #[cfg(test)]
 mod scene;
+#[cfg(test)]
+mod stories_tests;
+mod tally;
+mod tenure;
 mod voter;
 
-pub use candidate::{Candidate, MAX_DEFERRALS, NotGranted, Standing, Tally, Timers};
+pub use candidate::{Candidate, MAX_DEFERRALS, Standing, Timers};
 pub use challenge::{Challenges, CheckedChallenge};
 pub use counts::ElectionCounts;
+pub use holder::{Holder, HolderLeft, LeaseTimers, Stage};
 pub use list::{ListId, VoterList};
 pub use mac::{MAC_BYTES, Mac, answer_mac, is_answers_mac, is_requests_mac, request_mac};
 pub use member::{Member, Output, Peer, Resumed};
 pub use message::{Answer, Kind, Position, Refusal, Request};
+pub use promises::PromisesLeft;
 pub use record::{Mandate, Nonce, Record};
+pub use tally::{NotGranted, Tally};
 pub use voter::{ExchangeId, OwnServer, SaveId, Voter};

@@ -55,6 +55,8 @@ pub struct Record {
     /// The longest promise that was given in this term. After a restart nobody knows how much of it
     /// is left.
     pub promise: Duration,
+    /// The term that this daemon holds: its own server may be a primary by it. 0: none.
+    pub held_term: u64,
 }
 
 impl Record {
@@ -65,7 +67,14 @@ impl Record {
             term: 0,
             voted_for: None,
             promise: Duration::ZERO,
+            held_term: 0,
         }
+    }
+
+    /// The attempt of this candidate that has the vote in this term, if one of its has.
+    pub(super) fn mandate_of(&self, candidate: &VoterName, term: u64) -> Option<Nonce> {
+        let mandate = self.voted_for.as_ref()?;
+        (self.term == term && mandate.candidate == *candidate).then_some(mandate.nonce)
     }
 
     /// Has this attempt the vote in this term.

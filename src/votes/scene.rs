@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Kind, Member, Nonce, OwnServer, Position, Record, Request, Timers, Voter, VoterList};
+use super::{
+    Answer, Kind, LeaseTimers, Member, Nonce, Output, OwnServer, Position, Record, Refusal,
+    Request, SaveId, Timers, Voter, VoterList,
+};
 use crate::cluster::Lsn;
 use crate::config::{ClusterName, VoterName};
 use crate::time::Monotonic;
@@ -12,6 +15,16 @@ pub(super) const TIMERS: Timers = Timers {
     vote_timeout: Duration::from_secs(2),
     stagger: Duration::from_secs(2),
     step_aside: Duration::from_secs(30),
+    hold: None,
+};
+
+/// The same with leases: fenced 2 s before their end, renewed every 3 s.
+pub(super) const LEASES: Timers = Timers {
+    hold: Some(LeaseTimers {
+        fence: Duration::from_secs(2),
+        renew: Duration::from_secs(3),
+    }),
+    ..TIMERS
 };
 
 pub(super) fn at(seconds: f64) -> Monotonic {
@@ -38,8 +51,16 @@ pub(super) fn voter(own: &str, record: Record) -> Voter {
 }
 
 pub(super) fn member(own: &str, record: Record, seed: u128) -> Member {
-    let names = (cluster(), name(own));
-    Member::new(names, record, TIMERS, seed, at(0.0))
+    started((own, TIMERS), record, seed, at(0.0))
+}
+
+pub(super) fn started(
+    (own, timers): (&str, Timers),
+    record: Record,
+    seed: u128,
+    now: Monotonic,
+) -> Member {
+    Member::new((cluster(), name(own)), record, timers, seed, now)
 }
 
 pub(super) fn request(kind: Kind, term: u64, from: &str, nonce: u128) -> Request {
@@ -50,10 +71,21 @@ pub(super) fn request(kind: Kind, term: u64, from: &str, nonce: u128) -> Request
         kind,
         term,
         nonce: Nonce(nonce),
+        mandate: Nonce(nonce),
         lease: TIMERS.lease,
         position: Some(position(100)),
         system: Some("7".to_owned()),
         list: list().id(),
+        successor: None,
+    }
+}
+
+/// A renewal of what that attempt has won.
+pub(super) fn renewal(kind: Kind, term: u64, from: &str, mandate: u128) -> Request {
+    Request {
+        nonce: Nonce(mandate + 1_000),
+        position: None,
+        ..request(kind, term, from, mandate)
     }
 }
 
@@ -72,4 +104,73 @@ pub(super) fn standby(bytes: u64) -> OwnServer {
         system: Some("7".to_owned()),
         sighted: Vec::new(),
     }
+}
+
+pub(super) fn sent(out: &[Output]) -> Vec<(Kind, &str)> {
+    let sent = out.iter().filter_map(|output| match output {
+        Output::Send(request) => Some((request.kind, request.to.as_str())),
+        _ => None,
+    });
+    sent.collect()
+}
+
+/// What b answers to a.
+pub(super) fn answer(of: &Request, refusal: Option<Refusal>, term: u64) -> Answer {
+    Answer {
+        cluster: of.cluster.clone(),
+        from: of.to.clone(),
+        to: of.from.clone(),
+        kind: of.kind,
+        nonce: of.nonce,
+        refusal,
+        wait: None,
+        term,
+        voted_for: None,
+        position: standby(100).position,
+        willing: true,
+        list: of.list.clone(),
+    }
+}
+
+/// Gives the answer of whom the `nth` request went to; returns what comes of it.
+pub(super) fn answered(
+    member: &mut Member,
+    asked: &[Output],
+    nth: usize,
+    refusal: Option<Refusal>,
+    term: u64,
+    seconds: f64,
+) -> Vec<Output> {
+    let requests = asked.iter().filter_map(|output| match output {
+        Output::Send(request) => Some(request),
+        _ => None,
+    });
+    let request = requests.clone().nth(nth).unwrap();
+    let mut out = Vec::new();
+    let outcome = Ok(answer(request, refusal, term));
+    member.answered(
+        &request.to,
+        (request.nonce, request.kind),
+        outcome,
+        &standby(100),
+        at(seconds),
+        &mut out,
+    );
+    out
+}
+
+pub(super) fn save(out: &[Output]) -> (SaveId, Record) {
+    let saved = out.iter().find_map(|output| match output {
+        Output::Save(id, record) => Some((*id, record.clone())),
+        _ => None,
+    });
+    saved.unwrap_or_else(|| panic!("nothing is written: {out:?}"))
+}
+
+pub(super) fn request_of(out: &[Output], nth: usize) -> Request {
+    let mut requests = out.iter().filter_map(|output| match output {
+        Output::Send(request) => Some(request.clone()),
+        _ => None,
+    });
+    requests.nth(nth).unwrap()
 }

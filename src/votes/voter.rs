@@ -1,7 +1,8 @@
-//! A voter: what it grants, and what it refuses (rules V1 to V6 and V10).
+//! A voter: what it grants, and what it refuses (rules V1 to V10).
 
 use std::time::Duration;
 
+use super::promises::{Promises, PromisesLeft};
 use super::{Answer, Kind, ListId, Mandate, Position, Record, Refusal, Request};
 use crate::config::{ClusterName, VoterName};
 use crate::time::Monotonic;
@@ -27,7 +28,7 @@ pub struct ExchangeId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SaveId(pub u64);
 
-/// Takes requests for a vote.
+/// Takes requests for a vote, and renewals.
 #[derive(Clone, Debug)]
 pub struct Voter {
     cluster: ClusterName,
@@ -38,9 +39,7 @@ pub struct Voter {
     /// The last write has not come back well yet.
     unsaved: Option<Unsaved>,
     last_save: SaveId,
-    promise: Option<Promise>,
-    /// Until then a promise of the process before us may last.
-    quarantine: Option<Monotonic>,
+    promises: Promises,
 }
 
 #[derive(Clone, Debug)]
@@ -56,13 +55,6 @@ pub(super) enum Asker {
     Peer(ExchangeId),
     /// This daemon, for its own attempt.
     Own,
-}
-
-/// To vote for nobody else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Promise {
-    to: VoterName,
-    until: Monotonic,
 }
 
 /// What a request came to.
@@ -81,15 +73,14 @@ impl Voter {
     /// A voter that begins with this record, which was read from its file. A promise that it may have
     /// given before is kept for all of its length.
     pub fn new(cluster: ClusterName, own: VoterName, record: Record, now: Monotonic) -> Self {
-        let has_promised = record.voted_for.is_some() && !record.promise.is_zero();
+        let longest = record.voted_for.as_ref().map(|_| record.promise);
         Self {
             cluster,
             own,
             list: record.list.id(),
             unsaved: None,
             last_save: SaveId(0),
-            promise: None,
-            quarantine: has_promised.then(|| now + record.promise),
+            promises: Promises::after_restart(longest.unwrap_or_default(), now),
             record,
         }
     }
@@ -113,23 +104,29 @@ impl Voter {
         self.last_save
     }
 
-    pub(super) fn resume(&mut self, last_save: SaveId) {
+    /// Goes on where another has stood.
+    pub(super) fn resume(
+        &mut self,
+        last_save: SaveId,
+        left: Option<&PromisesLeft>,
+        now: Monotonic,
+    ) {
         self.last_save = last_save;
+        if let Some(left) = left {
+            self.promises = Promises::resume(left, now);
+        }
+    }
+
+    /// For [`resume`](Self::resume).
+    pub(super) fn promises_left(&self, now: Monotonic) -> PromisesLeft {
+        self.promises.left(now)
     }
 
     /// To whom its vote is promised, and for how long still. After a restart: may be promised.
     pub fn promised(&self, now: Monotonic) -> Option<(&VoterName, Duration)> {
-        let given = self
-            .promise
-            .as_ref()
-            .map(|promise| (&promise.to, promise.until));
-        let candidate = self
-            .record
-            .voted_for
-            .as_ref()
-            .map(|mandate| &mandate.candidate);
-        let (to, until) = given.or_else(|| candidate.zip(self.quarantine))?;
-        (until > now).then(|| (to, until.since(now)))
+        let mandate = self.record.voted_for.as_ref();
+        let candidate = mandate.map(|mandate| &mandate.candidate);
+        self.promises.promised(candidate, now)
     }
 
     /// Takes a request.
@@ -144,11 +141,15 @@ impl Voter {
             return Taken::Answer(self.answer(request, Some(refused), server));
         }
         match request.kind {
-            Kind::AskVote => {}
-            Kind::Release => (self.promise, self.quarantine) = (None, None),
-            Kind::Vote => {
+            Kind::AskVote | Kind::AskRenew => {}
+            Kind::Release => {
+                let successor = request.successor.as_ref();
+                self.promises.release(request.term, successor, now);
+            }
+            Kind::Vote | Kind::Renew => {
                 if let Some(record) = self.record_of(request, now) {
-                    return self.write(asker, request, record);
+                    let (id, record) = self.write(record, Some((asker, request.clone())));
+                    return Taken::Write(id, record);
                 }
                 self.promise(request, now);
             }
@@ -156,7 +157,20 @@ impl Voter {
         Taken::Answer(self.answer(request, None, server))
     }
 
-    /// A write has come back. If it has happened, the vote is granted; if not, it may still have.
+    /// Has the term that this daemon holds written down, 0 for none. `None`: another write is under
+    /// way.
+    pub(super) fn hold(&mut self, term: u64) -> Option<(SaveId, Record)> {
+        if self.unsaved.is_some() {
+            return None;
+        }
+        let held = Record {
+            held_term: term,
+            ..self.record.clone()
+        };
+        Some(self.write(held, None))
+    }
+
+    /// A write has come back. If it has happened, what waits for it is granted; if not, it may still have.
     /// Returns whoever waits for the outcome.
     pub(super) fn saved(
         &mut self,
@@ -194,47 +208,80 @@ impl Voter {
         }
         let has_vote = self
             .record
-            .is_for(request.term, &request.from, request.nonce);
-        if request.kind == Kind::Release {
-            return (!has_vote).then_some((Refusal::Term, None));
+            .is_for(request.term, &request.from, request.mandate);
+        match request.kind {
+            Kind::Release => (!has_vote).then_some((Refusal::Term, None)),
+            Kind::AskRenew | Kind::Renew => self.refuses_renewal(request, has_vote, now),
+            Kind::AskVote | Kind::Vote => {
+                if request.term <= self.record.term && !has_vote {
+                    return Some((Refusal::Term, None));
+                }
+                self.promised_to_another(&request.from, now)
+                    .or_else(|| self.knows_better(request, server, now))
+            }
         }
-        if request.term <= self.record.term && !has_vote {
+    }
+
+    /// Rules V7 to V9. A renewal of a later term is taken whatever is promised: a majority has elected
+    /// its holder, and none of them had promised anything to another then.
+    fn refuses_renewal(
+        &self,
+        request: &Request,
+        has_vote: bool,
+        now: Monotonic,
+    ) -> Option<Refused> {
+        let is_ours = has_vote && !self.promises.is_released(request.term);
+        if request.term <= self.record.term && !is_ours {
             return Some((Refusal::Term, None));
         }
-        self.promised_to_another(&request.from, now)
-            .or_else(|| self.knows_better(request, server))
+        match request.kind {
+            Kind::AskRenew => self.promised_to_another(&request.from, now),
+            _ => None,
+        }
     }
 
     /// Rule V3.
     fn promised_to_another(&self, candidate: &VoterName, now: Monotonic) -> Option<Refused> {
-        let (to, left) = self.promised(now)?;
-        let why = match self.promise {
-            Some(_) => Refusal::Promised,
-            None => Refusal::Quarantine,
-        };
-        (to != candidate).then_some((why, Some(left)))
+        let promised = self.promised(now).filter(|(to, _)| *to != candidate);
+        if let Some((_, left)) = promised {
+            let why = match self.promises.is_given() {
+                true => Refusal::Promised,
+                false => Refusal::Quarantine,
+            };
+            return Some((why, Some(left)));
+        }
+        let (to, left) = self.promises.reserved(now)?;
+        (to != candidate).then_some((Refusal::Reserved, Some(left)))
     }
 
-    /// Rules V4 and V5.
-    fn knows_better(&self, request: &Request, server: &OwnServer) -> Option<Refused> {
+    /// Rules V4 and V5. Of a cluster that has never voted, whoever is its primary wins the first term:
+    /// it is not to be promoted, and nobody is further.
+    fn knows_better(
+        &self,
+        request: &Request,
+        server: &OwnServer,
+        now: Monotonic,
+    ) -> Option<Refused> {
         let is_ahead = |ours: &Position| ours.is_ahead_of(request.position.as_ref());
         let is_further = server.position.as_ref().is_some_and(is_ahead);
-        if server.willing && is_further && request.from != self.own {
+        let is_first_primary = self.record.term == 0 && server.sighted.contains(&request.from);
+        if server.willing && is_further && !is_first_primary && request.from != self.own {
             return Some((Refusal::Behind, None));
         }
+        let is_reserved = self.promises.reserved(now).is_some();
         let is_other = |sighted: &VoterName| *sighted != request.from;
-        let sighted = server.sighted.iter().any(is_other);
+        let sighted = !is_reserved && server.sighted.iter().any(is_other);
         sighted.then_some((Refusal::Sighted, None))
     }
 
-    /// What has to be written before this vote may be given; `None`: nothing more.
+    /// What has to be written before this vote may be given or renewed; `None`: nothing more.
     fn record_of(&self, request: &Request, now: Monotonic) -> Option<Record> {
         // What this candidate was promised before may last longer.
-        let left = self.promised(now).map_or(Duration::ZERO, |it| it.1);
+        let left = self.left_of(&request.from, now);
         let promise = promise_of(request.lease).max(left);
         let is_same = self
             .record
-            .is_for(request.term, &request.from, request.nonce);
+            .is_for(request.term, &request.from, request.mandate);
         if is_same && promise <= self.record.promise {
             return None;
         }
@@ -243,31 +290,31 @@ impl Voter {
             term: request.term,
             voted_for: Some(Mandate {
                 candidate: request.from.clone(),
-                nonce: request.nonce,
+                nonce: request.mandate,
             }),
             promise,
+            held_term: self.record.held_term,
         })
     }
 
-    fn write(&mut self, asker: Asker, request: &Request, record: Record) -> Taken {
+    fn write(&mut self, record: Record, waiting: Option<(Asker, Request)>) -> (SaveId, Record) {
         self.last_save = SaveId(self.last_save.0.wrapping_add(1));
-        self.unsaved = Some(Unsaved {
-            waiting: Some((asker, request.clone())),
-        });
+        self.unsaved = Some(Unsaved { waiting });
         self.record = record.clone();
-        Taken::Write(self.last_save, record)
+        (self.last_save, record)
     }
 
     /// From when the request is granted; never shorter than it was.
     fn promise(&mut self, request: &Request, now: Monotonic) {
-        let until = now + promise_of(request.lease);
-        // Of nobody else: the request would have been refused.
-        let before = self.promised(now).map(|(_, left)| now + left);
-        self.promise = Some(Promise {
-            to: request.from.clone(),
-            until: before.map_or(until, |before| before.max(until)),
-        });
-        self.quarantine = None;
+        let left = self.left_of(&request.from, now);
+        let until = now + promise_of(request.lease).max(left);
+        self.promises.give(&request.from, until);
+    }
+
+    /// How long our vote is promised to this one still.
+    fn left_of(&self, candidate: &VoterName, now: Monotonic) -> Duration {
+        let promised = self.promised(now).filter(|(to, _)| *to == candidate);
+        promised.map_or(Duration::ZERO, |(_, left)| left)
     }
 
     pub(super) fn answer(

@@ -1,4 +1,4 @@
-use super::super::scene::{at, list, name, request, standby, voter};
+use super::super::scene::{at, list, name, renewal, request, standby, voter};
 use super::super::{Kind, ListId, Nonce};
 use super::*;
 
@@ -337,4 +337,152 @@ fn v10_a_release_by_the_attempt_that_has_the_vote_ends_the_promise() {
         1.0,
         Some(Refusal::Term),
     );
+}
+
+#[test]
+fn v7_what_was_won_is_renewed_and_binds_for_the_lease_again() {
+    let mut voter = fresh();
+    check(&mut voter, &request(Kind::Vote, 3, "a", 1), 0.0, None);
+    let renew = renewal(Kind::Renew, 3, "a", 1);
+    let other = request(Kind::AskVote, 4, "b", 2);
+    check(&mut voter, &renew, 10.0, None);
+    check(&mut voter, &other, 26.4, Some(Refusal::Promised));
+    check(&mut voter, &other, 26.5, None);
+    // Also after the promise has run out, and never to a shorter one.
+    check(&mut voter, &renew, 30.0, None);
+    let short = Request {
+        lease: Duration::from_secs(3),
+        ..renew.clone()
+    };
+    check(&mut voter, &short, 31.0, None);
+    check(&mut voter, &other, 46.4, Some(Refusal::Promised));
+    // Another attempt of the same name has not won it.
+    let clone = renewal(Kind::Renew, 3, "a", 2);
+    check(&mut voter, &clone, 31.0, Some(Refusal::Term));
+}
+
+#[test]
+fn v7_a_renewal_is_not_written_but_a_longer_promise_is() {
+    let (mut voter, server) = (fresh(), standby(100));
+    ask(&mut voter, &request(Kind::Vote, 3, "a", 1), &server, 0.0);
+    let renew = renewal(Kind::Renew, 3, "a", 1);
+    assert_eq!(ask(&mut voter, &renew, &server, 5.0).1, None);
+    let longer = Request {
+        lease: Duration::from_secs(32),
+        ..renew
+    };
+    let (_, record) = ask(&mut voter, &longer, &server, 6.0);
+    assert_eq!(record.unwrap().promise, Duration::from_secs(33));
+}
+
+#[test]
+fn v8_a_later_term_is_taken_over_whatever_is_promised() {
+    let (mut voter, server) = (fresh(), standby(100));
+    check(&mut voter, &request(Kind::Vote, 3, "a", 1), 0.0, None);
+    let (answer, record) = ask(&mut voter, &renewal(Kind::Renew, 4, "b", 2), &server, 1.0);
+    let record = record.unwrap();
+    assert!(record.is_for(4, &name("b"), Nonce(2)));
+    assert_eq!((answer.refusal, answer.term), (None, 4));
+    assert_eq!(voter.promised(at(1.0)).unwrap().0, &name("b"));
+    // The promise to a is over, and so is its term.
+    let late = renewal(Kind::Renew, 3, "a", 1);
+    check(&mut voter, &late, 2.0, Some(Refusal::Term));
+    let late = request(Kind::Release, 3, "a", 1);
+    check(&mut voter, &late, 2.0, Some(Refusal::Term));
+    assert_eq!(voter.promised(at(2.0)).unwrap().0, &name("b"));
+    // Its server is not asked, since nobody is promoted by it.
+    let sees = OwnServer {
+        sighted: vec![name("p")],
+        ..standby(999)
+    };
+    let (answer, _) = ask(&mut voter, &renewal(Kind::Renew, 5, "a", 3), &sees, 3.0);
+    assert_eq!(answer.refusal, None);
+}
+
+#[test]
+fn v9_asking_for_a_renewal_promises_nothing() {
+    let mut voter = fresh();
+    check(&mut voter, &request(Kind::Vote, 3, "a", 1), 0.0, None);
+    let asked = renewal(Kind::AskRenew, 3, "a", 1);
+    check(&mut voter, &asked, 10.0, None);
+    check(&mut voter, &request(Kind::AskVote, 4, "b", 2), 16.5, None);
+    // Refused while another is promised, also in a later term.
+    let mut voter = fresh();
+    check(&mut voter, &request(Kind::Vote, 4, "b", 2), 0.0, None);
+    check(&mut voter, &asked, 1.0, Some(Refusal::Term));
+    let later = renewal(Kind::AskRenew, 5, "a", 3);
+    check(&mut voter, &later, 1.0, Some(Refusal::Promised));
+    check(&mut voter, &later, 16.5, None);
+    assert_eq!(voter.record().term, 4);
+}
+
+#[test]
+fn v10_a_term_that_was_released_is_renewed_no_more() {
+    let mut voter = fresh();
+    check(&mut voter, &request(Kind::Vote, 3, "a", 1), 0.0, None);
+    check(&mut voter, &request(Kind::Release, 3, "a", 1), 1.0, None);
+    for kind in [Kind::AskRenew, Kind::Renew] {
+        check(
+            &mut voter,
+            &renewal(kind, 3, "a", 1),
+            1.0,
+            Some(Refusal::Term),
+        );
+    }
+    check(&mut voter, &request(Kind::AskVote, 4, "b", 2), 1.0, None);
+}
+
+#[test]
+fn v10_the_next_vote_is_the_successors_for_a_while() {
+    let mut voter = fresh();
+    check(&mut voter, &request(Kind::Vote, 3, "a", 1), 0.0, None);
+    let handed = Request {
+        successor: Some(name("b")),
+        ..request(Kind::Release, 3, "a", 1)
+    };
+    check(&mut voter, &handed, 1.0, None);
+    let other = request(Kind::AskVote, 4, "a", 5);
+    let wait = check(&mut voter, &other, 10.0, Some(Refusal::Reserved));
+    assert_eq!(wait, Some(Duration::from_secs(1)));
+    check(&mut voter, &other, 11.0, None);
+    // A primary in sight is what the successor takes over from (V5 is not asked).
+    check(&mut voter, &handed, 20.0, None);
+    let sees = OwnServer {
+        sighted: vec![name("a")],
+        ..standby(0)
+    };
+    let successor = request(Kind::AskVote, 4, "b", 6);
+    assert_eq!(ask(&mut voter, &successor, &sees, 29.9).0.refusal, None);
+    let late = ask(&mut voter, &successor, &sees, 30.0).0.refusal;
+    assert_eq!(late, Some(Refusal::Sighted));
+}
+
+#[test]
+fn the_primary_of_a_cluster_that_never_voted_wins_the_first_term_only() {
+    let sees = OwnServer {
+        sighted: vec![name("a")],
+        ..standby(101)
+    };
+    let asked = request(Kind::Vote, 1, "a", 1);
+    let mut voter = fresh();
+    assert_eq!(ask(&mut voter, &asked, &sees, 0.0).0.refusal, None);
+    let again = request(Kind::AskVote, 2, "a", 2);
+    let refusal = ask(&mut voter, &again, &sees, 1.0).0.refusal;
+    assert_eq!(refusal, Some(Refusal::Behind));
+}
+
+#[test]
+fn the_held_term_is_written_and_stays_through_other_votes() {
+    let (mut voter, server) = (fresh(), standby(100));
+    ask(&mut voter, &request(Kind::Vote, 3, "a", 1), &server, 0.0);
+    let (id, record) = voter.hold(3).unwrap();
+    assert_eq!((record.held_term, record.term), (3, 3));
+    // One write at a time.
+    assert_eq!(voter.hold(0), None);
+    let renew = renewal(Kind::Renew, 3, "a", 1);
+    check(&mut voter, &renew, 0.5, Some(Refusal::Busy));
+    assert_eq!(voter.saved(id, true, &server, at(1.0)), None);
+    let (_, record) = ask(&mut voter, &renewal(Kind::Renew, 4, "b", 2), &server, 1.0);
+    assert_eq!(record.unwrap().held_term, 3);
+    assert_eq!(voter.hold(0).unwrap().1.held_term, 0);
 }

@@ -1,0 +1,140 @@
+//! Who has granted what was asked of every voter, and who has not: of an attempt, and of a round of
+//! renewals.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use super::{Answer, Refusal, VoterList};
+use crate::config::VoterName;
+
+/// Why a voter has not granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotGranted {
+    /// It refuses, for so long if that is known.
+    Refused(Refusal, Option<Duration>),
+    /// It does not answer: why.
+    NoAnswer(String),
+    /// It has not answered yet.
+    Awaited,
+}
+
+/// How an attempt stands, or has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// In which term.
+    pub term: u64,
+    /// Who has granted.
+    pub granted: BTreeSet<VoterName>,
+    /// Who has not, and why.
+    pub missing: BTreeMap<VoterName, NotGranted>,
+    /// How many votes it takes.
+    pub needed: usize,
+}
+
+/// What it has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It goes on.
+    Open,
+    /// A majority has granted in this phase.
+    Majority,
+    /// It cannot be won any more.
+    Lost,
+}
+
+impl Tally {
+    /// Nobody has answered yet.
+    pub(super) fn new(term: u64, list: &VoterList) -> Self {
+        let names = list.names.iter();
+        Self {
+            term,
+            granted: BTreeSet::new(),
+            missing: names
+                .map(|name| (name.clone(), NotGranted::Awaited))
+                .collect(),
+            needed: list.majority(),
+        }
+    }
+
+    /// Something else is asked for: nobody has granted that yet.
+    pub(super) fn begin_anew(&mut self) {
+        let granted = std::mem::take(&mut self.granted).into_iter();
+        let missing = granted.map(|name| (name, NotGranted::Awaited));
+        self.missing.extend(missing);
+    }
+
+    /// Has this voter not granted yet.
+    pub(super) fn is_missing(&self, voter: &VoterName) -> bool {
+        self.missing.contains_key(voter)
+    }
+
+    /// A voter's answer, or why there is none. What was granted stays so.
+    pub(super) fn count(&mut self, voter: &VoterName, outcome: &Result<Answer, String>) {
+        let Some(missing) = self.missing.get_mut(voter) else {
+            return;
+        };
+        match outcome {
+            Err(reason) => *missing = NotGranted::NoAnswer(reason.clone()),
+            Ok(answer) => match answer.refusal {
+                Some(refusal) => *missing = NotGranted::Refused(refusal, answer.wait),
+                None => {
+                    self.missing.remove(voter);
+                    self.granted.insert(voter.clone());
+                }
+            },
+        }
+    }
+
+    /// Is it decided.
+    pub(super) fn progress(&self, list: &VoterList) -> Progress {
+        if list.is_majority(&self.granted) {
+            return Progress::Majority;
+        }
+        let missing = self.missing.values();
+        let awaited = missing.filter(|it| **it == NotGranted::Awaited).count();
+        if self.granted.len() + awaited < self.needed {
+            return Progress::Lost;
+        }
+        Progress::Open
+    }
+}
+
+impl NotGranted {
+    /// Its name, from a closed list.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal, _) => refusal.name(),
+            Self::NoAnswer(_) => "no_answer",
+            Self::Awaited => "awaited",
+        }
+    }
+}
+
+impl fmt::Display for NotGranted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal, None) => refusal.fmt(f),
+            Self::Refused(refusal, Some(wait)) => {
+                write!(f, "{refusal} for {:.1} s more", wait.as_secs_f64())
+            }
+            Self::NoAnswer(reason) => write!(f, "does not answer: {reason}"),
+            Self::Awaited => f.write_str("has not answered yet"),
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (granted, needed, term) = (self.granted.len(), self.needed, self.term);
+        let all = granted + self.missing.len();
+        write!(
+            f,
+            "{granted} of {all} voters in term {term}, {needed} are needed"
+        )?;
+        for (voter, why) in &self.missing {
+            write!(f, "; {voter} {why}")?;
+        }
+        Ok(())
+    }
+}
