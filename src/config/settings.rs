@@ -237,8 +237,21 @@ pub struct Voting {
     pub stagger: Duration,
     /// `step_aside_time`: how long others go first after a failed command.
     pub step_aside: Duration,
+    /// `fence_command` and what belongs to it; `None`: there are no leases.
+    pub fence: Option<FenceSettings>,
     /// A database node has exactly one, an observer any number.
     pub clusters: BTreeMap<ClusterName, VotingCluster>,
+}
+
+/// How our own server is fenced, and how that is put off again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FenceSettings {
+    /// `fence_command`: from its end on our server takes no commits.
+    pub command: CommandLine,
+    /// `fence_timeout`: how long it may take. It is run so long before the end of a lease.
+    pub timeout: Duration,
+    /// `lease_renew_interval`: from one round of renewals to the next.
+    pub renew: Duration,
 }
 
 /// One cluster in which this daemon votes.

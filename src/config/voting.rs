@@ -62,6 +62,7 @@ pub(super) fn read_voting(
         vote_timeout,
         stagger,
         step_aside,
+        fence: None,
         clusters,
     })
 }

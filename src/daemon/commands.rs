@@ -51,7 +51,8 @@ pub(super) fn variables(purpose: CommandPurpose, lookout: &Lookout) -> Vec<(&'st
         CommandPurpose::LagWarning
         | CommandPurpose::Isolation
         | CommandPurpose::FollowStop
-        | CommandPurpose::FollowStart => [
+        | CommandPurpose::FollowStart
+        | CommandPurpose::Fence => [
             "PGLOOKOUT_PRIMARY",
             "PGLOOKOUT_PRIMARY_HOST",
             "PGLOOKOUT_PRIMARY_PORT",

@@ -412,7 +412,9 @@ impl Daemon {
                 }
                 effect @ (Effect::SendVote(_)
                 | Effect::AnswerVote { .. }
-                | Effect::SaveVote { .. }) => self.carry_out_vote(effect),
+                | Effect::SaveVote { .. }
+                | Effect::ArmGuard(_)
+                | Effect::EndCommand(_)) => self.carry_out_vote(effect),
                 Effect::Save(saved) => self.save(&saved),
                 Effect::Measure(metric) => self.statsd.send(&metric),
                 Effect::Log { level, text } => log::log!(target: "lookout", level, "{text}"),
@@ -485,6 +487,8 @@ fn changes_status(effect: &Effect) -> bool {
         | Effect::SendVote(_)
         | Effect::AnswerVote { .. }
         | Effect::SaveVote { .. }
+        | Effect::ArmGuard(_)
+        | Effect::EndCommand(_)
         | Effect::Save(_)
         | Effect::Measure(_)
         | Effect::Log { .. } => false,

@@ -2,6 +2,7 @@
 //! and what else happens to the core.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -74,6 +75,8 @@ enum Purpose {
     FollowStop,
     #[serde(rename = "pg_start_command")]
     FollowStart,
+    #[serde(rename = "fence_command")]
+    Fence,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -185,6 +188,10 @@ pub fn write_event(
             }
         }
         Event::CheckRequested => put(&mut line, "check_requested", &True),
+        Event::HostSlept(time) => {
+            let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            put(&mut line, "host_slept_micros", &micros);
+        }
         Event::PauseSet(mark) => put(&mut line, "pause", &mark.to_string()),
         Event::CommandExited { id, outcome } => {
             line.insert(
@@ -245,6 +252,11 @@ pub(super) fn read_step(
         },
         "config" => Event::ConfigLoaded(Arc::new(read_config(value)?)),
         "pause" => Event::PauseSet(pause(kind, name()?)?),
+        "host_slept_micros" => {
+            let micros = value.as_u64();
+            let micros = micros.ok_or_else(|| format!("{kind}: expected a number"))?;
+            Event::HostSlept(Duration::from_micros(micros))
+        }
         "check_requested" => return mark(Step::Event(Event::CheckRequested)),
         "former_command_ended" => {
             let ended = Event::PreviousCommand(PreviousCommand::Ended);

@@ -21,6 +21,8 @@ pub fn alert_file(alert: Alert) -> &'static str {
         Alert::PrimaryNotWriting => "primary_not_writing",
         Alert::VoteFileUnusable => "vote_file_unusable",
         Alert::VotersDisagree => "voters_disagree",
+        Alert::LeaseLost => "lease_lost",
+        Alert::FenceFailed => "fence_failed",
     }
 }
 

@@ -12,6 +12,7 @@ use super::outage::Outage;
 use super::pause::Pause;
 use super::promotion::Promotion;
 use super::schedule::Schedule;
+use super::tenure::Tenure;
 use super::turn::Turn;
 use super::votes::{self, Votes};
 use super::watch::Watch;
@@ -38,6 +39,7 @@ pub(super) struct Decisions {
     pub(super) watch: Watch,
     pub(super) rounds: Rounds,
     pub(super) votes: Votes,
+    pub(super) tenure: Tenure,
     log: DecisionLog,
 }
 
@@ -56,6 +58,7 @@ impl Decisions {
             watch: Watch::recall(memory),
             rounds: Rounds::default(),
             votes: Votes::new(config, now.mono),
+            tenure: Tenure::default(),
             log: DecisionLog::new(),
         }
     }
@@ -134,7 +137,8 @@ impl Decisions {
         turn: &mut Turn<'_>,
     ) {
         let has_succeeded = *outcome == CommandOutcome::Exited(0);
-        if self.isolation.command_exited(id, outcome, turn)
+        if self.fence_exited(id, outcome, config, schedule, turn)
+            || self.isolation.command_exited(id, outcome, turn)
             || self.following.command_exited(id, outcome, config, turn)
         {
             return;
@@ -148,9 +152,15 @@ impl Decisions {
                 self.outage.over(turn);
             } else {
                 let reason = format!("failover_command {outcome}");
+                // Nothing was run, so there is nothing to fence.
+                if matches!(outcome, CommandOutcome::NotStarted(_)) {
+                    self.votes.never_run(config, turn);
+                }
                 self.votes.command_failed(config, turn.now.mono);
                 self.outage.undecided(&reason, &[], config, turn);
             }
+            self.tenure.command_ended();
+            self.follow_tenure(config, turn);
         } else if !has_succeeded {
             turn.error(format!("over_warning_limit_command {outcome}"));
             turn.effects

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Memory, Metric, Repeated, Round};
 use crate::config::{ClusterName, CommandLine, Keywords, NodeName, ObserverName};
+use crate::time::Monotonic;
 use crate::votes::{Answer, ExchangeId, Record, Request, SaveId};
 
 /// One thing to do.
@@ -84,6 +85,11 @@ pub enum Effect {
         /// Its content.
         record: Record,
     },
+    /// Then the guard is to fence our own server, by a clock that goes on while the host is suspended,
+    /// whatever has become of this process; `None`: it has nothing to do (the loop).
+    ArmGuard(Option<Monotonic>),
+    /// End this command and whatever it has started (the loop); answered by `CommandExited`.
+    EndCommand(CommandId),
     /// Send this measurement (the loop).
     Measure(Metric),
     /// Write this record to the log (the loop).
@@ -161,6 +167,8 @@ pub enum CommandPurpose {
     FollowStop,
     /// `pg_start_command`: start it again.
     FollowStart,
+    /// `fence_command`: our own server is to take no more commits.
+    Fence,
 }
 
 impl CommandPurpose {
@@ -172,6 +180,7 @@ impl CommandPurpose {
             Self::Isolation => "isolated_primary_command",
             Self::FollowStop => "pg_stop_command",
             Self::FollowStart => "pg_start_command",
+            Self::Fence => "fence_command",
         }
     }
 }
@@ -203,11 +212,15 @@ pub enum Alert {
     VoteFileUnusable,
     /// Voters have other lists of voters, or watch other servers.
     VotersDisagree,
+    /// The lease of our own primary was not renewed in time: it is fenced.
+    LeaseLost,
+    /// Our own server is to be fenced, and that has failed.
+    FenceFailed,
 }
 
 impl Alert {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AuthenticationError,
         Self::MultiplePrimaries,
         Self::ReplicationDelay,
@@ -220,5 +233,7 @@ impl Alert {
         Self::PrimaryNotWriting,
         Self::VoteFileUnusable,
         Self::VotersDisagree,
+        Self::LeaseLost,
+        Self::FenceFailed,
     ];
 }

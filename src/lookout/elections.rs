@@ -10,7 +10,7 @@ use super::{Event, Look};
 use crate::cluster::NodeState;
 use crate::config::{Config, NodeName};
 use crate::time::Monotonic;
-use crate::votes::{OwnServer, Position};
+use crate::votes::{OwnServer, Position, Standing};
 
 impl Decisions {
     /// What happens to a voter or a candidate. Other events are none of ours.
@@ -43,6 +43,7 @@ impl Decisions {
             _ => Outcome::Open,
         };
         self.follow_election(outcome, config, schedule, turn);
+        self.follow_tenure(config, turn);
     }
 
     /// Attempts and questions whose time has come.
@@ -74,13 +75,18 @@ impl Decisions {
         if votes::is_dry(config) {
             self.votes.stand(config, &server, turn);
         }
-        let is_elected_first = self.votes.standing(config, now).is_some();
-        if is_elected_first && self.promotion.may_run(config) {
-            self.votes.stand(config, &server, turn);
-            return;
-        }
+        let term = match self.votes.standing(config, now) {
+            None => None,
+            // The command has succeeded, and this node is still a standby.
+            Some(Standing::Holding(term)) => Some(term),
+            Some(_) if self.promotion.may_run(config) => {
+                self.votes.stand(config, &server, turn);
+                return;
+            }
+            Some(_) => None,
+        };
         let primary = self.facts.remembered.clone();
-        self.promotion.start(primary, None, config, schedule, turn);
+        self.promotion.start(primary, term, config, schedule, turn);
     }
 
     fn follow_election(
@@ -136,7 +142,7 @@ impl Decisions {
     }
 
     /// What is known of our own server, for whoever is asked for a vote.
-    fn own_server(&self, config: &Config, now: Monotonic) -> OwnServer {
+    pub(super) fn own_server(&self, config: &Config, now: Monotonic) -> OwnServer {
         let state = &self.facts.state;
         let own = config.own_db.as_ref();
         let node = own.and_then(|own| state.nodes.get(own));

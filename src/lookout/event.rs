@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{CommandId, Look, ProbeId, Process};
 use crate::cluster::{NodeReport, ObserverReport, PauseMark, ProbeFailure};
@@ -113,6 +114,9 @@ pub enum Event {
         /// It has happened.
         done: bool,
     },
+    /// This host was suspended for so long since the turn before: the clock of leases has gone on, ours has
+    /// not (sent by the loop, before anything else of its turn, where there are leases).
+    HostSlept(Duration),
     /// This process is about to end (SIGTERM; sent by the loop): from now on nothing is decided, and
     /// only the ends of commands still count.
     Stopping,

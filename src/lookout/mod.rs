@@ -15,6 +15,7 @@ mod follow;
 mod health;
 mod isolation;
 mod lag;
+mod leases;
 mod log_once;
 mod memory;
 mod metric;
@@ -25,8 +26,10 @@ mod promotion;
 mod round;
 mod saving;
 mod schedule;
+mod tenure;
 mod turn;
 mod views;
+mod vote_alerts;
 mod votes;
 mod watch;
 #[cfg(test)]
@@ -207,9 +210,9 @@ impl Lookout {
                 observer, probe, ..
             } => self.schedule.awaits_observer(observer, *probe),
             Event::NodeLost { node, .. } => self.config.nodes.contains_key(node),
-            Event::CommandExited { .. } => return true,
-            Event::VoteSaved { .. } => return true,
+            Event::CommandExited { .. } | Event::VoteSaved { .. } => return true,
             Event::ConfigLoaded(_)
+            | Event::HostSlept(_)
             | Event::VoteFileRead { .. }
             | Event::VoteRequested { .. }
             | Event::VoteAnswered { .. }
@@ -234,6 +237,7 @@ impl Lookout {
             self.schedule.next_probe(with_observers),
             self.health.next_deadline(&self.config),
             self.decisions.votes.next_deadline(),
+            self.decisions.tenure.next_deadline(&self.config),
         ]
         .into_iter()
         .flatten()
@@ -300,6 +304,7 @@ impl Lookout {
             | Event::VoteRequested { .. }
             | Event::VoteAnswered { .. }
             | Event::VoteSaved { .. }) => self.decisions.vote_event(event, config, schedule, turn),
+            Event::HostSlept(time) => self.decisions.votes.slept(time),
             Event::Stopping => (self.stopping, turn.save) = (true, true),
             Event::ConfigLoaded(config) => self.reload(config, turn),
             // Taken by whoever gives turns.
@@ -311,7 +316,7 @@ impl Lookout {
         let now = turn.now.mono;
         self.decisions.facts.adopt(&self.config, &config, now);
         self.decisions.votes.adopt(&config, now);
-        self.decisions.votes.reloaded(turn);
+        self.decisions.votes.reloaded(&config, turn);
         self.failures.adopt(&config);
         self.presence.adopt(&config);
         self.schedule.drop_readdressed(&self.config, &config);
@@ -331,7 +336,8 @@ impl Lookout {
         outcome: Result<NodeReport, ProbeFailure>,
         turn: &mut Turn<'_>,
     ) {
-        if self.config.own_db.as_ref() == Some(node) {
+        let is_own = self.config.own_db.as_ref() == Some(node);
+        if is_own {
             let is_primary =
                 |report: &NodeReport| matches!(report.role, RoleReport::Primary { .. });
             let is_primary = outcome.as_ref().is_ok_and(is_primary);
@@ -343,6 +349,10 @@ impl Lookout {
             }
         }
         self.merge_node(node, outcome, answered.asked, turn);
+        if is_own {
+            self.decisions.tenure.own_node_polled(answered.probe);
+            self.decisions.follow_tenure(&self.config, turn);
+        }
         let with_observers = self.polls_observers();
         self.health.reported(&self.schedule, with_observers, turn);
     }
@@ -402,6 +412,7 @@ impl Lookout {
     fn meet_deadlines(&mut self, turn: &mut Turn<'_>) {
         self.decisions
             .votes_due(&self.config, &mut self.schedule, turn);
+        self.decisions.follow_tenure(&self.config, turn);
         self.take_due_probes(turn);
         let (with_observers, now) = (self.polls_observers(), turn.now.mono);
         self.health

@@ -108,6 +108,11 @@ impl Promotion {
         self.is_ours_running() || self.previous_runs
     }
 
+    /// The command that this process has begun and that runs.
+    pub(super) fn running(&self) -> Option<CommandId> {
+        self.running
+    }
+
     pub(super) fn is_ours_running(&self) -> bool {
         self.running.is_some()
     }

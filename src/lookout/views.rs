@@ -8,7 +8,7 @@ use crate::cluster::{ClusterState, DaemonState, NodeMap, PauseMark};
 use crate::config::{ClusterName, Config, NodeName};
 use crate::failover::Prospect;
 use crate::time::{Monotonic, Now};
-use crate::votes::Member;
+use crate::votes::{Member, Stage};
 
 impl Lookout {
     /// The facts per node and observer.
@@ -100,7 +100,29 @@ impl Lookout {
 
     /// Is no election under way, no round of renewals and no write of a vote file.
     pub fn votes_are_at_rest(&self, now: Monotonic) -> bool {
-        self.decisions.votes.are_at_rest(now)
+        self.decisions.votes.are_at_rest(now) && self.decisions.tenure.is_at_rest()
+    }
+
+    /// Until when our own server, which is down, may be started as a primary; else why it may not. A lease
+    /// that lasts for twice `fence_timeout` more is neither lost nor given up while it starts.
+    pub fn gate(&self, now: Monotonic) -> Option<Result<Monotonic, String>> {
+        let config = &self.config;
+        let fence = super::votes::fencing(config)?;
+        let Some(holder) = self.decisions.votes.held(config) else {
+            return Some(Err("this daemon holds no term".to_owned()));
+        };
+        let term = holder.term();
+        let needed = fence.timeout.saturating_mul(2);
+        let lease = holder
+            .lease(now)
+            .filter(|_| holder.stage() == Stage::Holding);
+        let given_up = self.decisions.tenure.given_up_at(config);
+        let until = lease.map(|lease| given_up.map_or(lease, |at| at.min(lease)));
+        Some(match until {
+            Some(until) if until >= now + needed => Ok(until),
+            Some(_) => Err(format!("the lease of term {term} is nearly over")),
+            None => Err(format!("there is no lease for term {term}")),
+        })
     }
 
     /// The term in which this daemon was elected to run `failover_command`, where voters elect.

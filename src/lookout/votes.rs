@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use super::turn::Turn;
 use super::{Alert, Effect};
-use crate::config::{ClusterName, Config, VoterName, Voting};
+use crate::config::{ClusterName, Config, FenceSettings, VoterName, Voting};
 use crate::failover::{Blocker, Verdict};
 use crate::time::Monotonic;
 use crate::votes::{
-    Answer, ExchangeId, Kind, Member, NotGranted, Output, OwnServer, Record, Refusal, Request,
+    Answer, ExchangeId, Kind, LeaseTimers, Member, Output, OwnServer, Record, Refusal, Request,
     Resumed, SaveId, Standing, Timers, VoterList,
 };
 
@@ -23,7 +23,9 @@ pub(super) struct Votes {
     /// What was voted on while they were elsewhere. A file that is older is a copy that was made before.
     elsewhere: BTreeMap<ClusterName, Record>,
     /// What the alerts say that this process has raised.
-    raised: BTreeMap<Alert, String>,
+    pub(super) raised: BTreeMap<Alert, String>,
+    /// The guard was told when to fence.
+    pub(super) is_guarded: bool,
 }
 
 /// The part that this daemon has in one cluster.
@@ -72,14 +74,15 @@ impl Votes {
             let kept = before.remove(name).filter(is_same);
             let mut part = kept.unwrap_or_else(|| Part::NoRecord(UNREAD.to_owned()));
             if let (Part::Member(member), Some(voting)) = (&mut part, voting) {
-                member.adopt(timers(voting), now);
+                member.adopt(timers(voting, config), now);
             }
             self.clusters.insert(name.clone(), part);
         }
     }
 
     /// The alerts of clusters that are not configured any more end.
-    pub(super) fn reloaded(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn reloaded(&mut self, config: &Config, turn: &mut Turn<'_>) {
+        self.disarm_guard(config, turn);
         if !self.raised.is_empty() {
             self.watch_files(turn);
             self.watch_agreement(turn);
@@ -141,7 +144,7 @@ impl Votes {
                 ));
                 let names = (name.clone(), cluster.own.clone());
                 let now = turn.now.mono;
-                let mut member = Member::new(names, record, timers(voting), seed, now);
+                let mut member = Member::new(names, record, timers(voting, config), seed, now);
                 if let Some(resumed) = resumed {
                     member.resume(&resumed, now);
                 }
@@ -294,25 +297,32 @@ impl Votes {
         self.members().map(Member::next_deadline).min()
     }
 
-    fn member(&self, name: &ClusterName) -> Option<&Member> {
+    pub(super) fn member(&self, name: &ClusterName) -> Option<&Member> {
         match self.clusters.get(name)? {
             Part::Member(member) => Some(member),
             Part::NoRecord(_) => None,
         }
     }
 
-    fn members(&self) -> impl Iterator<Item = &Member> {
+    pub(super) fn member_mut(&mut self, name: &ClusterName) -> Option<&mut Member> {
+        match self.clusters.get_mut(name)? {
+            Part::Member(member) => Some(member),
+            Part::NoRecord(_) => None,
+        }
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
         self.all().filter_map(|(_, member)| member.ok())
     }
 
-    fn members_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+    pub(super) fn members_mut(&mut self) -> impl Iterator<Item = &mut Member> {
         self.clusters.values_mut().filter_map(|part| match part {
             Part::Member(member) => Some(&mut **member),
             Part::NoRecord(_) => None,
         })
     }
 
-    fn with(
+    pub(super) fn with(
         &mut self,
         name: &ClusterName,
         turn: &mut Turn<'_>,
@@ -325,7 +335,7 @@ impl Votes {
         self.carry_out(name, out, turn)
     }
 
-    fn carry_out(&self, name: &ClusterName, out: Vec<Output>, turn: &mut Turn<'_>) -> Outcome {
+    fn carry_out(&mut self, name: &ClusterName, out: Vec<Output>, turn: &mut Turn<'_>) -> Outcome {
         let mut outcome = Outcome::Open;
         for output in out {
             match output {
@@ -344,8 +354,15 @@ impl Votes {
                     });
                 }
                 Output::Elected(term) => outcome = Outcome::Elected(term),
-                // Of leases, and there are none yet.
-                Output::Claimed(_) | Output::Guard(_) | Output::LeaseLost(_) | Output::Left(_) => {}
+                Output::Claimed(term) => {
+                    turn.info(format!("this primary holds term {term} from now on"));
+                }
+                Output::Guard(until) => self.guard(until, turn),
+                Output::LeaseLost(term) => self.lease_lost(name, term, turn),
+                Output::Left(term) => {
+                    turn.info(format!("term {term} is released"));
+                    self.alert(Alert::LeaseLost, String::new(), turn);
+                }
                 Output::Lost => {
                     let tally = self.member(name).and_then(|it| it.candidate().tally());
                     if let Some(tally) = tally {
@@ -356,43 +373,6 @@ impl Votes {
             }
         }
         outcome
-    }
-
-    /// Which vote files cannot be used, or written.
-    fn watch_files(&mut self, turn: &mut Turn<'_>) {
-        let unusable = self.all().filter_map(|(name, member)| match member {
-            Err(UNREAD) => None,
-            Err(reason) => Some(format!("{name}: {reason}")),
-            Ok(member) if !member.voter().is_saved() => Some(format!("{name}: not written yet")),
-            Ok(_) => None,
-        });
-        let text = unusable.collect::<Vec<_>>().join("; ");
-        self.alert(Alert::VoteFileUnusable, text, turn);
-    }
-
-    /// Which voters have another list, or watch other servers.
-    fn watch_agreement(&mut self, turn: &mut Turn<'_>) {
-        let differs = |refusal| matches!(refusal, Some(Refusal::List | Refusal::System));
-        let peers = self.members().flat_map(Member::peers);
-        let disagree = peers.filter_map(|(voter, peer)| {
-            let refusal = peer.outcome.as_ref().ok()?.refusal;
-            let why = NotGranted::Refused(refusal.filter(|it| differs(Some(*it)))?, None);
-            Some(format!("{voter} {why}"))
-        });
-        let text = disagree.collect::<Vec<_>>().join("; ");
-        self.alert(Alert::VotersDisagree, text, turn);
-    }
-
-    /// Raises it with this text; clears it if that is empty.
-    fn alert(&mut self, alert: Alert, text: String, turn: &mut Turn<'_>) {
-        if self.raised.get(&alert) == Some(&text) {
-            return;
-        }
-        self.raised.insert(alert, text.clone());
-        turn.push(match text.is_empty() {
-            true => Effect::ClearAlert(alert),
-            false => Effect::RaiseAlert { alert, text },
-        });
     }
 }
 
@@ -426,7 +406,7 @@ pub(super) fn ends_attempt(verdict: &Verdict) -> bool {
 }
 
 /// The cluster by whose votes our node is promoted.
-fn deciding(config: &Config) -> Option<(&ClusterName, &crate::config::VotingCluster)> {
+pub(super) fn deciding(config: &Config) -> Option<(&ClusterName, &crate::config::VotingCluster)> {
     config.own_db.as_ref()?;
     let own = config.voting.as_ref().and_then(Voting::own_cluster);
     own.filter(|(_, cluster)| !cluster.dry)
@@ -437,13 +417,22 @@ pub(super) fn is_dry(config: &Config) -> bool {
     config.voting.is_some() && deciding(config).is_none()
 }
 
-fn timers(voting: &Voting) -> Timers {
+/// What fences our own server, where votes decide and something does.
+pub(super) fn fencing(config: &Config) -> Option<&FenceSettings> {
+    deciding(config)?;
+    config.voting.as_ref()?.fence.as_ref()
+}
+
+fn timers(voting: &Voting, config: &Config) -> Timers {
     Timers {
         lease: voting.lease,
         vote_timeout: voting.vote_timeout,
         stagger: voting.stagger,
         step_aside: voting.step_aside,
-        hold: None,
+        hold: fencing(config).map(|fence| LeaseTimers {
+            fence: fence.timeout,
+            renew: fence.renew,
+        }),
     }
 }
 

@@ -5,29 +5,42 @@ use std::time::Duration;
 
 use super::*;
 use crate::cluster::{Identity, Lsn};
-use crate::config::{ClusterName, Environment, VoterName, parse};
+use crate::config::{ClusterName, CommandLine, Environment, FenceSettings, VoterName, parse};
 use crate::time::WallTime;
 use crate::votes::{
     Answer, ExchangeId, Kind, Mandate, Nonce, Record, Refusal, Request, SaveId, VoterList,
 };
 
-struct World {
-    lookout: Lookout,
-    seconds: f64,
-    effects: Vec<Effect>,
+pub(super) struct World {
+    pub(super) lookout: Lookout,
+    pub(super) seconds: f64,
+    pub(super) effects: Vec<Effect>,
 }
 
 impl World {
     /// The primary p was lost, and its last sign of life is long enough ago.
     fn start(more: &str) -> Self {
-        let text = format!(
-            r#"{{"remote_conns": {{"p": "host=p", "s1": "host=s1", "s2": "host=s2"}}, "own_db": "s1",
-            "failover_command": "promote", "max_failover_replication_time_lag": 10, "db_poll_interval": 2,
-            "warning_replication_time_lag": 5, "poll_timeout": 1, "vote_directory": "/v",
-            "voting": {{"main": {{"generation": 1, "secret_file": "/s",
-            "voters": {{"p": "http://p", "s1": "http://s1", "s2": "http://s2"}}{more}}}}}}}"#
-        );
-        let config = parse(&text, &Environment::default()).unwrap().config;
+        Self::of(config(more))
+    }
+
+    /// The same with leases: fenced 3 s before their end, renewed every 2.5 s.
+    pub(super) fn with_leases(own: &str) -> Self {
+        let mut config = config("");
+        config.own_db = Some(own.into());
+        let voting = config.voting.as_mut().unwrap();
+        voting.fence = Some(FenceSettings {
+            command: CommandLine {
+                argv: vec!["fence".to_owned()],
+            },
+            timeout: Duration::from_secs(3),
+            renew: Duration::from_millis(2_500),
+        });
+        let cluster = voting.clusters.values_mut().next().unwrap();
+        cluster.own = own.into();
+        Self::of(config)
+    }
+
+    fn of(config: Config) -> Self {
         let mut world = Self {
             lookout: Lookout::with_given_turns(Arc::new(config), &Memory::default(), now(0.0)),
             seconds: 0.0,
@@ -43,26 +56,41 @@ impl World {
     /// Its vote file was read.
     fn with_record(more: &str) -> Self {
         let mut world = Self::start(more);
-        world.event(Event::VoteFileRead {
-            cluster: cluster(),
-            found: Ok(Record::new(VoterList {
-                generation: 1,
-                names: ["p", "s1", "s2"].map(VoterName::from).into(),
-            })),
-            seed: 7,
-            resumed: None,
-        });
+        world.file_read(None);
         world
     }
 
-    fn event(&mut self, event: Event) -> Vec<Effect> {
+    /// `held`: the term that it holds, by its own vote.
+    pub(super) fn file_read(&mut self, held: Option<u64>) -> Vec<Effect> {
+        let mut record = Record::new(VoterList {
+            generation: 1,
+            names: ["p", "s1", "s2"].map(VoterName::from).into(),
+        });
+        if let Some(term) = held {
+            (record.term, record.held_term) = (term, term);
+            let own = self.lookout.config().own_db.as_ref().unwrap();
+            record.voted_for = Some(Mandate {
+                candidate: own.as_str().into(),
+                nonce: Nonce(3),
+            });
+            record.promise = Duration::from_millis(20_625);
+        }
+        self.event(Event::VoteFileRead {
+            cluster: cluster(),
+            found: Ok(record),
+            seed: 7,
+            resumed: None,
+        })
+    }
+
+    pub(super) fn event(&mut self, event: Event) -> Vec<Effect> {
         let from = self.effects.len();
         self.lookout
             .turn([event], false, now(self.seconds), &mut self.effects);
         self.effects[from..].to_vec()
     }
 
-    fn polled(&mut self, node: &str, role: Option<RoleReport>) {
+    pub(super) fn polled(&mut self, node: &str, role: Option<RoleReport>) {
         let outcome = role.map(|role| NodeReport {
             db_time: now(self.seconds).wall,
             role,
@@ -79,14 +107,14 @@ impl World {
         });
     }
 
-    fn decide(&mut self, look: Look) -> (&'static str, Vec<Effect>) {
+    pub(super) fn decide(&mut self, look: Look) -> (&'static str, Vec<Effect>) {
         let effects = self.event(Event::Turn(GivenTurn::Decision(look)));
         let verdict = &self.lookout.last_round().unwrap().decision.verdict;
         (verdict.reason(), effects)
     }
 
     /// Everything up to the verdict on fresh facts, and after the announcement.
-    fn lose_primary(&mut self) -> (&'static str, Vec<Effect>) {
+    pub(super) fn lose_primary(&mut self) -> (&'static str, Vec<Effect>) {
         self.lose_primary_seeing(None)
     }
 
@@ -103,7 +131,7 @@ impl World {
         self.decide(Look::Announced)
     }
 
-    fn answer(&mut self, request: &Request, refusal: Option<Refusal>) -> Vec<Effect> {
+    pub(super) fn answer(&mut self, request: &Request, refusal: Option<Refusal>) -> Vec<Effect> {
         let answer = Answer {
             cluster: cluster(),
             from: request.to.clone(),
@@ -126,7 +154,7 @@ impl World {
         })
     }
 
-    fn saved(&mut self, id: SaveId, done: bool) -> Vec<Effect> {
+    pub(super) fn saved(&mut self, id: SaveId, done: bool) -> Vec<Effect> {
         self.event(Event::VoteSaved {
             cluster: cluster(),
             id,
@@ -135,7 +163,7 @@ impl World {
     }
 
     /// Asked, granted by p, own vote written: the requests for votes.
-    fn ask(&mut self) -> Vec<Request> {
+    pub(super) fn ask(&mut self) -> Vec<Request> {
         self.seconds = 60.0;
         self.ask_in_term(1, SaveId(1))
     }
@@ -157,11 +185,22 @@ impl World {
     }
 }
 
+fn config(more: &str) -> Config {
+    let text = format!(
+        r#"{{"remote_conns": {{"p": "host=p", "s1": "host=s1", "s2": "host=s2"}}, "own_db": "s1",
+        "failover_command": "promote", "max_failover_replication_time_lag": 10, "db_poll_interval": 2,
+        "warning_replication_time_lag": 5, "poll_timeout": 1, "vote_directory": "/v",
+        "voting": {{"main": {{"generation": 1, "secret_file": "/s",
+        "voters": {{"p": "http://p", "s1": "http://s1", "s2": "http://s2"}}{more}}}}}}}"#
+    );
+    parse(&text, &Environment::default()).unwrap().config
+}
+
 fn cluster() -> ClusterName {
     ClusterName::from("main")
 }
 
-fn now(seconds: f64) -> Now {
+pub(super) fn now(seconds: f64) -> Now {
     let since = Duration::from_secs_f64(1_000.0 + seconds);
     Now {
         mono: Monotonic::from_duration(since),
@@ -169,14 +208,14 @@ fn now(seconds: f64) -> Now {
     }
 }
 
-fn primary() -> RoleReport {
+pub(super) fn primary() -> RoleReport {
     RoleReport::Primary {
         lsn: Some(Lsn::from_bytes(80)),
         slots: Vec::new(),
     }
 }
 
-fn standby() -> RoleReport {
+pub(super) fn standby() -> RoleReport {
     let at = Some(Lsn::from_bytes(80));
     RoleReport::Standby {
         receive: at,
@@ -185,7 +224,7 @@ fn standby() -> RoleReport {
     }
 }
 
-fn requests(effects: &[Effect]) -> Vec<Request> {
+pub(super) fn requests(effects: &[Effect]) -> Vec<Request> {
     let sent = effects.iter().filter_map(|effect| match effect {
         Effect::SendVote(request) => Some(request.clone()),
         _ => None,
@@ -193,7 +232,7 @@ fn requests(effects: &[Effect]) -> Vec<Request> {
     sent.collect()
 }
 
-fn commands(effects: &[Effect]) -> Vec<&[String]> {
+pub(super) fn commands(effects: &[Effect]) -> Vec<&[String]> {
     effects
         .iter()
         .filter_map(|effect| Some(effect.command()?.1))

@@ -439,7 +439,11 @@ impl World {
             )),
             Effect::Log { text, .. } => self.note(&format!("log {text}")),
             // Nobody votes in these worlds.
-            Effect::SendVote(_) | Effect::AnswerVote { .. } | Effect::SaveVote { .. } => {}
+            Effect::SendVote(_)
+            | Effect::AnswerVote { .. }
+            | Effect::SaveVote { .. }
+            | Effect::ArmGuard(_)
+            | Effect::EndCommand(_) => {}
         }
     }
 

@@ -104,7 +104,9 @@ impl DecisionLine {
                     | Alert::PrimaryFlapping
                     | Alert::PrimaryNotWriting
                     | Alert::VoteFileUnusable
-                    | Alert::VotersDisagree,
+                    | Alert::VotersDisagree
+                    | Alert::LeaseLost
+                    | Alert::FenceFailed,
                 ..
             }
             | Effect::ClearAlert(
@@ -112,7 +114,9 @@ impl DecisionLine {
                 | Alert::PrimaryFlapping
                 | Alert::PrimaryNotWriting
                 | Alert::VoteFileUnusable
-                | Alert::VotersDisagree,
+                | Alert::VotersDisagree
+                | Alert::LeaseLost
+                | Alert::FenceFailed,
             ) => {}
             Effect::RaiseAlert { alert, .. } => {
                 self.alerts_raised.insert(alert_file(*alert));
@@ -131,6 +135,8 @@ impl DecisionLine {
             | Effect::SendVote(_)
             | Effect::AnswerVote { .. }
             | Effect::SaveVote { .. }
+            | Effect::ArmGuard(_)
+            | Effect::EndCommand(_)
             | Effect::Save(_)
             | Effect::Log { .. }
             | Effect::Decided { .. } => {}

@@ -292,6 +292,10 @@ fn commands_and_requests_are_read_back() {
             r#"{"t":1.234567,"check_requested":true}"#,
         ),
         (
+            Event::HostSlept(std::time::Duration::from_micros(1_500_001)),
+            r#"{"t":1.234567,"host_slept_micros":1500001}"#,
+        ),
+        (
             Event::PreviousCommand(PreviousCommand::Ended),
             r#"{"t":1.234567,"previous_command":"ended"}"#,
         ),

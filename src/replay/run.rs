@@ -302,6 +302,8 @@ fn answer(effect: &Effect, check: &CheckLine) -> Option<Event> {
         | Effect::SendVote(_)
         | Effect::AnswerVote { .. }
         | Effect::SaveVote { .. }
+        | Effect::ArmGuard(_)
+        | Effect::EndCommand(_)
         | Effect::Save(_)
         | Effect::Measure(_)
         | Effect::Log { .. }
@@ -328,6 +330,8 @@ fn report_news(effects: &[Effect], t: Duration, sink: &mut dyn FnMut(Report)) {
             | Effect::SendVote(_)
             | Effect::AnswerVote { .. }
             | Effect::SaveVote { .. }
+            | Effect::ArmGuard(_)
+            | Effect::EndCommand(_)
             | Effect::Save(_)
             | Effect::Measure(_)
             | Effect::Log { .. }

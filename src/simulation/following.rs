@@ -36,7 +36,10 @@ pub(super) fn run(world: &mut World<'_>, host: HostId, id: CommandId, purpose: C
             }
         }
         CommandPurpose::FollowStart => world.start_database(host),
-        CommandPurpose::Failover | CommandPurpose::LagWarning | CommandPurpose::Isolation => return,
+        CommandPurpose::Failover
+        | CommandPurpose::LagWarning
+        | CommandPurpose::Isolation
+        | CommandPurpose::Fence => return,
     }
     let ends = world.now + world.rng.between(50_000, 1_000_000);
     world.send(ends, Message::ServerCommandEnds(world.process(host), id));

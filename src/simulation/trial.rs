@@ -242,6 +242,8 @@ impl<'w> Trial<'w> {
             // Nothing in this world turns on alerts and log lines.
             Effect::RaiseAlert { .. }
             | Effect::ClearAlert(_)
+            | Effect::ArmGuard(_)
+            | Effect::EndCommand(_)
             | Effect::Measure(_)
             | Effect::Log { .. }
             | Effect::Decided { .. } => {}

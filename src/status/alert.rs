@@ -74,6 +74,12 @@ fn advice(alert: Alert) -> &'static str {
         Alert::VoteFileUnusable => {
             "look at vote_directory, and at `pglookout votes`; a lost file is never replaced by an older one; ends when it is written"
         }
+        Alert::LeaseLost => {
+            "look at `pglookout votes`: a majority of voters did not renew the lease; ends when one does, or the term is released"
+        }
+        Alert::FenceFailed => {
+            "stop the server on this host by hand, now: another may be promoted; ends when fence_command succeeds"
+        }
         Alert::VotersDisagree => {
             "give all voters the same generation and voters; ends when they answer so"
         }

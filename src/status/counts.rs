@@ -92,6 +92,7 @@ impl Counts {
             | Event::VoteRequested { .. }
             | Event::VoteAnswered { .. }
             | Event::VoteSaved { .. }
+            | Event::HostSlept(_)
             | Event::PauseSet(_)
             | Event::CommandStarted { .. }
             | Event::PreviousCommand(_)
@@ -129,6 +130,8 @@ impl Counts {
             | Effect::SendVote(_)
             | Effect::AnswerVote { .. }
             | Effect::SaveVote { .. }
+            | Effect::ArmGuard(_)
+            | Effect::EndCommand(_)
             | Effect::Save(_)
             | Effect::Measure(_)
             | Effect::Log { .. } => {}

@@ -240,7 +240,12 @@ fn of_observers(page: &mut Page, status: &Status) {
 
 fn of_alerts(page: &mut Page, status: &Status, votes: bool) {
     page.family("pglookout_alert", "gauge", "1 for an alert that stands.");
-    let is_of_votes = |alert| matches!(alert, Alert::VoteFileUnusable | Alert::VotersDisagree);
+    let is_of_votes = |alert| {
+        matches!(
+            alert,
+            Alert::VoteFileUnusable | Alert::VotersDisagree | Alert::LeaseLost | Alert::FenceFailed
+        )
+    };
     for alert in Alert::ALL
         .into_iter()
         .filter(|it| votes || !is_of_votes(*it))

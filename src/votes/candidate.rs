@@ -263,6 +263,14 @@ impl Candidate {
         Some(attempt)
     }
 
+    /// The clock of leases has gone on for so long while ours has not.
+    pub(super) fn slept(&mut self, time: Duration) {
+        if let Some(attempt) = &mut self.attempt {
+            attempt.began = attempt.began.before(time);
+            attempt.deadline = attempt.deadline.before(time);
+        }
+    }
+
     /// A promotion is not wanted any more; nothing is held against us.
     pub(super) fn abandon(&mut self) -> Option<Attempt> {
         self.attempt.take_if(|attempt| !attempt.has_primary)

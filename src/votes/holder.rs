@@ -187,6 +187,16 @@ impl Holder {
         self.round_at = now + left.round_in;
     }
 
+    /// The clock of leases has gone on for so long while ours has not.
+    pub(super) fn slept(&mut self, time: Duration) {
+        for at in [&mut self.until, &mut self.fence_at].into_iter().flatten() {
+            *at = at.before(time);
+        }
+        if let Some(round) = &mut self.round {
+            round.began = round.began.before(time);
+        }
+    }
+
     /// Has its time come: the lease is not renewed any more, whatever comes in.
     pub(super) fn is_overdue(&self, now: Monotonic) -> bool {
         self.has_lease_to_lose() && self.fence_at.is_some_and(|at| at <= now)

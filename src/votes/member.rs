@@ -289,6 +289,15 @@ impl Member {
         all.into_iter().flatten().min().unwrap_or(self.check_at)
     }
 
+    /// The host was suspended for so long: what was promised to us has gone on to run out. What we have
+    /// promised lasts longer for it.
+    pub fn slept(&mut self, time: Duration) {
+        self.candidate.slept(time);
+        if let Some(holder) = &mut self.holder {
+            holder.slept(time);
+        }
+    }
+
     /// A primary is there again.
     pub fn outage_over(&mut self) {
         self.candidate.outage_over();
