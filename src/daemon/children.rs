@@ -199,6 +199,39 @@ impl Children {
         running.any(|program| program.child.id() == pid) || writers.any(|writer| writer.id() == pid)
     }
 
+    /// The process of a command that runs for this purpose.
+    pub(super) fn running(&self, wanted: CommandPurpose) -> Option<u32> {
+        let is_it = |program: &&Program| {
+            let is_wanted =
+                matches!(program.task, Task::Command { purpose, .. } if purpose == wanted);
+            is_wanted && !program.has_exited()
+        };
+        let program = self.programs.values().find(is_it)?;
+        Some(program.child.id())
+    }
+
+    /// Ends this command and what it has started in its group, at once.
+    pub(super) fn end(&self, wanted: CommandId) {
+        let is_it = |program: &&Program| {
+            let is_wanted = matches!(program.task, Task::Command { id, .. } if id == wanted);
+            is_wanted && !program.has_exited()
+        };
+        if let Some(program) = self.programs.values().find(is_it) {
+            log::warn!(
+                "ending a command: sending SIGKILL to pid {}",
+                program.child.id()
+            );
+            if let Err(error) = program.child.kill_group(Signal::SIGKILL) {
+                log::error!("{error}");
+            }
+        }
+    }
+
+    /// The limit on descriptors that programs get.
+    pub(super) fn limit(&self) -> Option<InheritedLimit> {
+        self.limit
+    }
+
     pub(super) fn is_writing(&self) -> bool {
         !self.writers.is_empty()
     }

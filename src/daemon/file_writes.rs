@@ -152,7 +152,7 @@ fn log_alert(alerts: &mut BTreeSet<PathBuf>, path: &Path, op: &FileOp) {
         FileOp::Remove if alerts.remove(path) => {
             log::info!("alert file {} removed", path.display());
         }
-        FileOp::Replace(_) | FileOp::Remove => {}
+        FileOp::Replace(_) | FileOp::Remove | FileOp::TakeOver(_) => {}
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Io {
     pub(super) vote_lock: Option<(PathBuf, VoteDirectory)>,
     /// For the core, in this turn or the next.
     pub(super) events: Vec<Event>,
+    /// For the core, not before the next turn.
+    pub(super) late_events: Vec<Event>,
     /// To be sent at the end of this turn.
     pub(super) metrics: Vec<Metric>,
     /// As of the beginning of this turn.

@@ -10,8 +10,10 @@ mod commands;
 mod config_loader;
 mod datagrams;
 mod descriptors;
+mod effects;
 mod file_writes;
 mod flight_recorder;
+mod guard;
 mod health_checks;
 mod io;
 mod listening;
@@ -48,6 +50,7 @@ pub use config_loader::{LoadError, load as load_config};
 use datagrams::{Statsd, Syslog};
 use file_writes::FileWrites;
 use flight_recorder::FlightRecorder;
+use guard::GuardKeeper;
 use io::Io;
 pub use look_once::{Seen, look_once};
 use notifier::Notifier;
@@ -63,13 +66,10 @@ pub use start::run;
 use vote_files::VoteFiles;
 use web::Web;
 
-use crate::format;
-use crate::lookout::{Alert, Effect, Event, Lookout, Saved};
+use crate::lookout::{Event, Lookout};
 use crate::sys::clock::{self, Clock};
-use crate::sys::forked::FileOp;
 use crate::sys::signals::{Signal, Signals};
-use crate::sys::text::escape_controls;
-use crate::time::{Monotonic, Now, timestamp};
+use crate::time::Monotonic;
 
 struct Daemon {
     poll: Poll,
@@ -80,6 +80,7 @@ struct Daemon {
     observers: Peers<ObserverConversation>,
     voters: Peers<VoterConversation>,
     vote_files: VoteFiles,
+    guard: GuardKeeper,
     previous_failover: Option<PreviousFailover>,
     files: FileWrites,
     web: Web,
@@ -118,6 +119,7 @@ impl Daemon {
         }
         let now = self.clock.now();
         self.io.now = now;
+        self.begin_of_turn();
         self.beside.counts.lateness.add(now.mono.since(planned));
         for token in self.io.registry.take_unfinished() {
             self.dispatch(token);
@@ -153,7 +155,8 @@ impl Daemon {
             .is_some();
         let has_events = !self.io.events.is_empty() && !is_held;
         let has_results = self.io.readers.has_results() || self.io.tls_files.has_news();
-        if self.io.registry.has_unfinished() || has_results || has_events {
+        let has_late = !self.io.late_events.is_empty();
+        if self.io.registry.has_unfinished() || has_results || has_events || has_late {
             return Duration::ZERO;
         }
         next.map_or(LONGEST_WAIT, |at| {
@@ -179,6 +182,7 @@ impl Daemon {
             syslog,
             shutdown,
             beside,
+            guard: _,
             poll: _,
             notifier: _,
             signals: _,
@@ -288,6 +292,8 @@ impl Daemon {
             }
         }
         self.io.readers.reap();
+        self.guard
+            .reap(self.lookout.config(), &mut self.files, &mut self.io);
         for (path, outcome) in self.io.children.reap_writers() {
             if outcome.is_ok() {
                 self.beside.alerts.written(&path);
@@ -361,107 +367,12 @@ impl Daemon {
         effects
             .iter()
             .for_each(|effect| counts.effect(effect, now.mono));
-        let is_shown = effects.iter().any(changes_status);
-        self.carry_out(effects);
+        let is_shown = self.carry_out(effects);
         if is_shown && self.lookout.config().event_command.is_some() {
             self.notify(now);
         }
         // After the effects: a slow disk does not delay them.
         self.recorder.write(&self.lookout, now);
-    }
-
-    /// In order. Nothing here calls the core; the outcome of an effect is a later event.
-    fn carry_out(&mut self, effects: Vec<Effect>) {
-        let now = self.io.now;
-        for effect in effects {
-            let (config, io) = (self.lookout.config(), &mut self.io);
-            match effect {
-                Effect::ProbeNode {
-                    node,
-                    probe,
-                    session,
-                } => {
-                    self.nodes.probe(&node, probe, session, config, io);
-                }
-                Effect::ProbeObserver { observer, probe } => {
-                    self.observers.probe(&observer, probe, (), config, io);
-                }
-                Effect::RunCommand {
-                    id,
-                    purpose,
-                    command,
-                    timeout,
-                } => {
-                    let variables = commands::variables(purpose, &self.lookout);
-                    commands::start((id, purpose), &command, &variables, timeout, io);
-                }
-                Effect::PrepareFollow {
-                    primary,
-                    conninfo,
-                    data_directory,
-                } => recovery::start(&primary, &conninfo, data_directory, io),
-                Effect::RaiseAlert { alert, text } => {
-                    let (at, text) = (timestamp::format_millis(now.wall), escape_controls(&text));
-                    self.beside.alerts.raise(alert, &text, now.wall);
-                    let content = format!("{at} {text}\n").into();
-                    self.write_alert(alert, FileOp::Replace(content));
-                }
-                Effect::ClearAlert(alert) => {
-                    self.beside.alerts.clear(alert);
-                    self.write_alert(alert, FileOp::Remove);
-                }
-                effect @ (Effect::SendVote(_)
-                | Effect::AnswerVote { .. }
-                | Effect::SaveVote { .. }
-                | Effect::ArmGuard(_)
-                | Effect::EndCommand(_)) => self.carry_out_vote(effect),
-                Effect::Save(saved) => self.save(&saved),
-                Effect::Measure(metric) => self.statsd.send(&metric),
-                Effect::Log { level, text } => log::log!(target: "lookout", level, "{text}"),
-                Effect::Decided {
-                    round,
-                    level,
-                    repeated,
-                } => {
-                    self.web.clients.pages.tidy(now.mono);
-                    if let Some(repeated) = repeated {
-                        log::info!(target: "lookout", "{repeated}");
-                    }
-                    log::log!(target: "lookout", level, "{}", round.decision.verdict);
-                }
-            }
-        }
-    }
-
-    /// Tells `event_command` what has changed.
-    fn notify(&mut self, now: Now) {
-        let served = Served {
-            lookout: &self.lookout,
-            beside: &self.beside,
-        };
-        let status = self.web.clients.pages.make_status(served, now);
-        self.notifier
-            .follow(&status, self.lookout.config(), &mut self.io);
-    }
-
-    fn write_alert(&mut self, alert: Alert, op: FileOp) {
-        let directory = &self.lookout.config().alert_dir;
-        let path = directory.join(format::alert_file(alert));
-        self.files
-            .request(file_writes::ALERTS, path, op, &mut self.io);
-    }
-
-    fn save(&mut self, saved: &Saved) {
-        let content = format::state_file(
-            self.lookout.state(),
-            &saved.memory,
-            saved.round.as_deref(),
-            self.boot_id.as_deref(),
-            format::votes_page(&self.lookout, self.io.now.mono),
-        );
-        let path = self.lookout.config().state_file.clone();
-        let (key, op) = ("json_state_file_path", FileOp::Replace(content));
-        self.files.request(key, path, op, &mut self.io);
     }
 
     fn stop(&mut self) {
@@ -471,27 +382,6 @@ impl Daemon {
         self.nodes.hang_up(&mut self.io);
         log::info!("stopped");
         crate::sys::log::flush();
-    }
-}
-
-/// What operators are shown is looked at when something was decided or done.
-fn changes_status(effect: &Effect) -> bool {
-    match effect {
-        Effect::Decided { .. }
-        | Effect::RunCommand { .. }
-        | Effect::RaiseAlert { .. }
-        | Effect::ClearAlert(_) => true,
-        Effect::ProbeNode { .. }
-        | Effect::ProbeObserver { .. }
-        | Effect::PrepareFollow { .. }
-        | Effect::SendVote(_)
-        | Effect::AnswerVote { .. }
-        | Effect::SaveVote { .. }
-        | Effect::ArmGuard(_)
-        | Effect::EndCommand(_)
-        | Effect::Save(_)
-        | Effect::Measure(_)
-        | Effect::Log { .. } => false,
     }
 }
 

@@ -15,6 +15,7 @@ use super::datagrams::{Statsd, Syslog};
 use super::descriptors::DescriptorLimits;
 use super::file_writes::FileWrites;
 use super::flight_recorder::FlightRecorder;
+use super::guard::GuardKeeper;
 use super::io::Io;
 use super::notifier::Notifier;
 use super::operator_files::OperatorFiles;
@@ -83,6 +84,7 @@ pub(super) fn start(config_path: &Path, config: Config, syslog: Syslog) -> Resul
         trust: TrustCache::default(),
         vote_lock: None,
         events: Vec::new(),
+        late_events: Vec::new(),
         metrics: Vec::new(),
         now: clock.now(),
     };
@@ -120,6 +122,7 @@ pub(super) fn start(config_path: &Path, config: Config, syslog: Syslog) -> Resul
         observers: Peers::default(),
         voters: Peers::default(),
         vote_files,
+        guard: GuardKeeper::default(),
         previous_failover,
         files: FileWrites::default(),
         web,

@@ -79,7 +79,7 @@ impl VoteServer {
             challenge,
         };
         self.waiting.insert(id, waiting);
-        io.events.push(Event::VoteRequested { id, request });
+        io.late_events.push(Event::VoteRequested { id, request });
         None
     }
 

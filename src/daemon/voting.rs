@@ -2,7 +2,7 @@
 
 use super::Daemon;
 use super::pages::Served;
-use crate::lookout::{Effect, ProbeId};
+use crate::lookout::{Effect, Event, ProbeId};
 use crate::votes::Request;
 
 impl Daemon {
@@ -28,7 +28,25 @@ impl Daemon {
                 self.vote_files
                     .save((cluster, id), record, config, files, &mut self.io);
             }
+            Effect::ArmGuard(until) => {
+                let (config, files) = (self.lookout.config(), &mut self.files);
+                self.guard.arm(until, config, files, &mut self.io);
+            }
+            Effect::EndCommand(id) => self.io.children.end(id),
             _ => {}
+        }
+    }
+
+    /// What is said to the core before anything else of this turn. Requests of other voters count from a
+    /// clock that is read after they have come: a promise that began before would end too early.
+    pub(super) fn begin_of_turn(&mut self) {
+        let late = std::mem::take(&mut self.io.late_events);
+        self.io.events.extend(late);
+        let config = self.lookout.config();
+        let has_leases = config.voting.as_ref().is_some_and(|it| it.fence.is_some());
+        if let Some(slept) = self.guard.slept().filter(|_| has_leases) {
+            log::warn!("this host was suspended for {:.3} s", slept.as_secs_f64());
+            self.io.events.insert(0, Event::HostSlept(slept));
         }
     }
 

@@ -71,6 +71,11 @@ impl VoteFile {
         directory.join(format!("{cluster}.votes"))
     }
 
+    /// Where the guard of our own server is named: beside it.
+    pub fn guard_path(directory: &Path, cluster: &ClusterName) -> PathBuf {
+        directory.join(format!("{cluster}.guard"))
+    }
+
     /// The content of the file.
     pub fn to_json(&self) -> Vec<u8> {
         let votes = RecordForm::of(&self.cluster, &self.voter, &self.record);

@@ -261,7 +261,7 @@ const OUR_VARIABLES: [&str; 4] = [
     clippy::disallowed_methods,
     reason = "the one place that starts children"
 )]
-fn cleansed(program: &OsStr, limit: Option<InheritedLimit>) -> Command {
+pub(super) fn cleansed(program: &OsStr, limit: Option<InheritedLimit>) -> Command {
     let mut command = Command::new(program);
     command.process_group(0);
     OUR_VARIABLES

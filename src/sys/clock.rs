@@ -53,6 +53,19 @@ pub fn boot_id() -> Option<String> {
     (!id.is_empty()).then(|| id.to_owned())
 }
 
+/// How long the host was suspended since its boot: the monotonic clock does not count that.
+pub fn suspended() -> Duration {
+    since_boot().saturating_sub(monotonic().since_boot())
+}
+
+/// Time since the boot, in which the time counts for which the host was suspended.
+pub(super) fn since_boot() -> Duration {
+    // As with the monotonic clock.
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .map(Duration::from)
+        .unwrap_or_default()
+}
+
 /// The monotonic clock alone.
 pub fn monotonic() -> Monotonic {
     // The clock has no way to fail: it exists on every Linux and takes no argument from outside.

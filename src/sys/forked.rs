@@ -21,8 +21,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 use super::child::{Reading, read_pipe};
-use super::files;
 use super::process::close_above_stderr;
+use super::{files, guard_file};
 
 /// A child that looks at files and ends with the daemon. It does its work each time that it is asked,
 /// until it is dismissed: to ask again costs a hundredth of a fork. It is a source of the loop: readable
@@ -75,7 +75,7 @@ impl Worker {
 
     /// The process id.
     pub fn id(&self) -> u32 {
-        self.child.pid.as_raw().unsigned_abs()
+        self.child.id()
     }
 
     /// Takes what the child has written. Never waits.
@@ -132,6 +132,8 @@ pub enum FileOp {
     Replace(Vec<u8>),
     /// See [`files::remove`].
     Remove,
+    /// The file names the guard of our server: this one takes the place of the one before.
+    TakeOver(String),
 }
 
 /// A child that puts one of our small files in place, or removes it, and survives the daemon: a
@@ -146,13 +148,14 @@ impl FileWriter {
         let work = || match op {
             FileOp::Replace(content) => files::replace(path, content),
             FileOp::Remove => files::remove(path),
+            FileOp::TakeOver(description) => guard_file::take_over(path, description),
         };
         Forked::start(lock, work).map(Self)
     }
 
     /// The process id.
     pub fn id(&self) -> u32 {
-        self.0.pid.as_raw().unsigned_abs()
+        self.0.id()
     }
 
     /// Whether it was done, once the child has ended. Never waits.
@@ -180,14 +183,19 @@ impl FileWriter {
 
 /// A forked child and the pipe from it.
 #[derive(Debug)]
-struct Forked {
+pub(super) struct Forked {
     pid: Pid,
     pipe: Receiver,
 }
 
 impl Forked {
+    /// The process id.
+    pub(super) fn id(&self) -> u32 {
+        self.pid.as_raw().unsigned_abs()
+    }
+
     /// `input` becomes the child's standard input.
-    fn start(
+    pub(super) fn start(
         input: Option<BorrowedFd<'_>>,
         work: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<Self> {

@@ -5,6 +5,7 @@ pub mod child;
 pub mod clock;
 pub mod files;
 pub mod forked;
+pub mod guard;
 pub mod log;
 pub mod notify;
 pub mod process;
@@ -16,5 +17,6 @@ pub mod temporary;
 pub mod text;
 pub mod vote_directory;
 
+mod guard_file;
 mod sink;
 mod syslog;

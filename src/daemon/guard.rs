@@ -1,0 +1,156 @@
+//! The guard of our own server: a process that fences it when its lease is nearly over, and outlives us.
+//! Here it is started, told when, and replaced when it has died or is to run another command.
+
+use std::io;
+use std::time::Duration;
+
+use super::file_writes::{FileWrites, VOTES};
+use super::io::Io;
+use crate::config::{Config, FenceSettings, Voting};
+use crate::format::VoteFile;
+use crate::lookout::CommandPurpose;
+use crate::sys::clock;
+use crate::sys::forked::FileOp;
+use crate::sys::guard::{Dismissed, Fence, Guard, Order};
+use crate::sys::process;
+use crate::time::Monotonic;
+
+/// The guard, if there is one.
+#[derive(Debug, Default)]
+pub(super) struct GuardKeeper {
+    current: Option<Current>,
+    /// They have nothing to do any more, and end.
+    dismissed: Vec<Dismissed>,
+    /// How long the host was suspended, as far as the core knows.
+    suspended: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Current {
+    guard: Guard,
+    settings: FenceSettings,
+    until: Monotonic,
+}
+
+impl GuardKeeper {
+    /// How long the host was suspended since the last call. To be called at the beginning of a turn.
+    pub(super) fn slept(&mut self) -> Option<Duration> {
+        let (known, now) = (self.suspended, clock::suspended());
+        let slept = known.map(|known| now.saturating_sub(known));
+        // Readings that are each a little off must not add up unseen.
+        let slept = slept.filter(|slept| *slept >= LEAST_SLEEP);
+        if known.is_none() || slept.is_some() {
+            self.suspended = Some(now);
+        }
+        slept
+    }
+
+    /// It is to fence then; `None`: not at all. A lease was won or renewed, so that the guard of a former
+    /// process is not needed any more.
+    pub(super) fn arm(
+        &mut self,
+        until: Option<Monotonic>,
+        config: &Config,
+        files: &mut FileWrites,
+        io: &mut Io,
+    ) {
+        let voting = config.voting.as_ref();
+        let settings = voting.and_then(|voting| Some((voting, voting.fence.as_ref()?)));
+        let (Some(until), Some((voting, settings))) = (until, settings) else {
+            self.dismiss();
+            return;
+        };
+        match &mut self.current {
+            Some(current) if current.settings == *settings => current.until = until,
+            _ => self.replace(until, (voting, settings), files, io),
+        }
+        self.tell(io);
+    }
+
+    /// Says when once more, and which command it ends first: that of our promotion, if it runs.
+    pub(super) fn tell(&mut self, io: &Io) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        let running = io.children.running(CommandPurpose::Failover);
+        let started = |id: u32| Some((id, process::started(id).ok()??));
+        let suspended = self.suspended.unwrap_or_default();
+        let order = Order {
+            at: Some(current.until.since_boot().saturating_add(suspended)),
+            ends: running.and_then(started),
+        };
+        if let Err(error) = current.guard.tell(order) {
+            log::error!("the guard takes no orders: {error}");
+        }
+    }
+
+    /// The new one is told before the old one is dismissed.
+    fn replace(
+        &mut self,
+        until: Monotonic,
+        (voting, settings): (&Voting, &FenceSettings),
+        files: &mut FileWrites,
+        io: &mut Io,
+    ) {
+        let guard = match start(settings, io) {
+            Ok(guard) => guard,
+            Err(error) => {
+                log::error!("the guard could not be started, only this process fences: {error}");
+                return;
+            }
+        };
+        log::info!("the guard was started (pid {})", guard.id());
+        let description = guard.description();
+        let settings = settings.clone();
+        let former = self.current.replace(Current {
+            guard,
+            settings,
+            until,
+        });
+        self.tell(io);
+        self.dismissed.extend(former.map(dismissed));
+        if let (Some((cluster, _)), Some(description)) = (voting.own_cluster(), description) {
+            let path = VoteFile::guard_path(&voting.directory, cluster);
+            files.request(VOTES, path, FileOp::TakeOver(description), io);
+        }
+    }
+
+    fn dismiss(&mut self) {
+        let former = self.current.take();
+        self.dismissed.extend(former.map(dismissed));
+    }
+
+    /// Guards that have ended. One that has ended too early is replaced.
+    pub(super) fn reap(&mut self, config: &Config, files: &mut FileWrites, io: &mut Io) {
+        self.dismissed.retain(|guard| !guard.try_reap());
+        let has_ended = |current: &mut Current| current.guard.try_reap();
+        let Some(ended) = self.current.take_if(has_ended) else {
+            return;
+        };
+        if ended.until <= io.now.mono {
+            log::warn!("the guard has fenced");
+            return;
+        }
+        log::error!("the guard has died, and is started again");
+        self.arm(Some(ended.until), config, files, io);
+    }
+}
+
+fn start(settings: &FenceSettings, io: &Io) -> io::Result<Guard> {
+    Guard::start(&Fence {
+        argv: settings.command.argv.clone(),
+        variables: vec![("PGLOOKOUT_COMMAND", CommandPurpose::Fence.key().to_owned())],
+        timeout: settings.timeout,
+        limit: io.children.limit(),
+    })
+}
+
+fn dismissed(former: Current) -> Dismissed {
+    former.guard.dismiss().unwrap_or_else(|(guard, error)| {
+        log::error!("the former guard takes no orders: {error}");
+        guard
+    })
+}
+
+/// Less than this is no suspension: two clocks were read one after the other.
+const LEAST_SLEEP: Duration = Duration::from_millis(1);
