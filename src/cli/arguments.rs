@@ -7,6 +7,7 @@ use lexopt::{Error, Parser, ValueExt};
 
 use super::ack::{self, Ack};
 use super::check::{self, CheckOptions};
+use super::gate::{self, GateOptions};
 use super::pause::{self, PauseOptions};
 use super::simulate::{self, Simulate};
 use super::status::{self, StatusOptions};
@@ -23,6 +24,8 @@ pub(super) enum Invocation {
     Pause(PauseOptions),
     History(StatusOptions),
     Votes(VotesOptions),
+    /// In front of the start of a server.
+    Gate(GateOptions),
     CheckConfig(PathBuf),
     Replay(Replay),
     /// As a helper of the daemon: print the addresses of this name.
@@ -82,6 +85,9 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Value(name) if name == "resume" && invocation.is_none() => {
                 let options = pause::parse_resume(&mut parser)?;
                 return Ok(options.map_or(Invocation::Help, Invocation::Pause));
+            }
+            Value(name) if name == "gate" && invocation.is_none() => {
+                return Ok(gate::parse(&mut parser)?.map_or(Invocation::Help, Invocation::Gate));
             }
             Value(name) if name == "votes" && invocation.is_none() => {
                 return Ok(votes::parse(&mut parser)?.map_or(Invocation::Help, Invocation::Votes));

@@ -15,6 +15,7 @@ mod electorate;
 mod explain;
 pub mod explained;
 mod finding;
+mod gate;
 mod history;
 mod look;
 mod output;
@@ -47,6 +48,7 @@ pub fn main() -> ExitCode {
         Ok(Invocation::Ack(ack)) => ack::main(&ack),
         Ok(Invocation::Pause(options)) => pause::main(&options),
         Ok(Invocation::Votes(options)) => votes::main(&options),
+        Ok(Invocation::Gate(options)) => gate::main(&options),
         Ok(Invocation::Resolve(name)) => sys::resolve::main(&name),
         Ok(Invocation::Recovery) => daemon::recovery_main(),
         Ok(Invocation::Help) => output::print(USAGE),
@@ -83,6 +85,9 @@ Usage: pglookout CONFIG                 run the daemon
                                         majority of them can vote, 1 if not, 3 no answer
        pglookout votes init CONFIG [CLUSTER]
                                         make the vote file of this host: once, before the daemon may vote
+       pglookout gate CONFIG DATA_DIRECTORY [--wait SECONDS]
+                                        in front of the start of PostgreSQL: exit 0 for a standby, and for a
+                                        primary once the daemon here has a lease for it; 1 after 60 s without
        pglookout explain CONFIG         print the last decision of the daemon with this file, and why
        pglookout check CONFIG [--live] [--json]
                                         check the file, commands and directories; --live: log in everywhere,

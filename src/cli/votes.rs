@@ -164,6 +164,16 @@ fn text(name: &str, votes: &ClusterVotes) -> String {
         own += &format!(", promised to {to} for {left:.1} s more");
     }
     lines.push(own);
+    if let Some(term) = votes.held_term {
+        let lease = votes.lease_left.map_or_else(
+            || "without a lease".to_owned(),
+            |left| format!("lease for {left:.1} s more"),
+        );
+        lines.push(format!("holds term {term}, {lease}"));
+    }
+    if let Some(gate) = &votes.gate {
+        lines.push(format!("gate: {gate}"));
+    }
     if let Some(attempt) = &votes.attempt {
         lines.push(format!("last attempt ({}): {attempt}", votes.standing));
     }

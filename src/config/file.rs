@@ -17,7 +17,7 @@ use super::render::key_names;
 use super::services::{
     read_flight_recorder, read_follow, read_log_level, read_statsd, read_syslog,
 };
-use super::voting::read_voting;
+use super::voting::{check_fence, read_voting};
 use super::{Config, QuorumRule, Ranking, addresses, document};
 
 /// A configuration that can be used.
@@ -159,6 +159,7 @@ fn assemble(reader: &mut Reader<'_>, environment: &Environment) -> Config {
         .filter(|node| !config.never_promote.contains(*node))
         .collect();
     config.voting = read_voting(reader, environment, config.own_db.as_ref(), &promotable);
+    check_fence(reader, &config);
     config
 }
 

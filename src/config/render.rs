@@ -63,6 +63,7 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
     let syslog = config.syslog.as_ref();
     let recorder = config.flight_recorder.as_ref();
     let voting = config.voting.as_ref();
+    let fence = voting.and_then(|voting| voting.fence.as_ref());
     let keys = json!({
         "remote_conns": nodes(config, hidden),
         "next_passwords": next_passwords(config, hidden),
@@ -118,6 +119,9 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
         "lease_time": voting.map(|voting| seconds(voting.lease)),
         "election_stagger": voting.map(|voting| seconds(voting.stagger)),
         "step_aside_time": voting.map(|voting| seconds(voting.step_aside)),
+        "fence_command": command("fence_command", fence.map(|fence| &fence.command), hidden),
+        "fence_timeout": fence.map(|fence| seconds(fence.timeout)),
+        "lease_renew_interval": fence.map(|fence| seconds(fence.renew)),
     });
     (object(keys), object(of_options))
 }

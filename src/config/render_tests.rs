@@ -86,6 +86,11 @@ fn what_was_written_is_read_back() {
         "voting": {"main": {"generation": 3, "voters": {"o": "http://o:1/x", "a": "http://a", "b": "http://[::1]:2"},
         "self": "o", "secret_file": "/s", "dry": true}}"#,
     );
+    check(
+        r#""vote_directory": "/v", "vote_timeout": 1.5, "lease_time": 15, "fence_command": "fence", "fence_timeout": 3,
+        "lease_renew_interval": 2, "voting": {"main": {"generation": 1, "voters": {"o": "http://o", "a": "http://a",
+        "b": "http://b"}, "self": "o", "secret_file": "/s"}}"#,
+    );
     if cfg!(feature = "tls") {
         check(
             r#""vote_directory": "/v", "voting": {"main": {"generation": 1, "voters": {"o": "https://o", "a": "http://a",

@@ -11,7 +11,8 @@ use super::environment::{Environment, FileContent};
 use super::problem::shown_text;
 use super::reader::{Reader, Span};
 use super::{
-    ClusterName, NodeName, ObserverUrl, Secret, VoterName, Voting, VotingCluster, observer_url,
+    ClusterName, Config, FenceSettings, NodeName, ObserverUrl, Secret, VoterName, Voting,
+    VotingCluster, observer_url,
 };
 
 /// Reads `voting`. `nodes`: that must be voters, because this daemon watches them and they may be
@@ -27,8 +28,13 @@ pub(super) fn read_voting(
     let stagger = reader.seconds("election_stagger", 2.0, Span::Positive);
     let step_aside = reader.seconds("step_aside_time", 30.0, Span::Positive);
     check_times(reader, (lease, vote_timeout), [stagger, step_aside]);
+    let fence = read_fence(reader, lease, vote_timeout);
     let directory = reader.text("vote_directory", "");
-    let entries = reader.object("voting").filter(|it| !it.is_empty())?;
+    let entries = reader.object("voting").filter(|it| !it.is_empty());
+    if fence.is_some() && entries.is_none() {
+        reader.error("fence_command", "expected voting too: a lease is by votes");
+    }
+    let entries = entries?;
     if directory.is_empty() {
         reader.error(
             "vote_directory",
@@ -62,9 +68,64 @@ pub(super) fn read_voting(
         vote_timeout,
         stagger,
         step_aside,
-        fence: None,
+        fence,
         clusters,
     })
+}
+
+/// Reads `fence_command` and what belongs to it. Two renewals may fail before a lease is lost.
+fn read_fence(
+    reader: &mut Reader<'_>,
+    lease: Duration,
+    vote_timeout: Duration,
+) -> Option<FenceSettings> {
+    let command = reader.command("fence_command");
+    let timeout = reader.seconds("fence_timeout", 5.0, Span::Positive);
+    let renew = reader.seconds("lease_renew_interval", 2.5, Span::Positive);
+    let command = command?;
+    if renew < vote_timeout {
+        reader.error(
+            "lease_renew_interval",
+            "expected at least vote_timeout: a later round takes the place of the one before",
+        );
+    }
+    let rounds = renew.saturating_add(vote_timeout).saturating_mul(2);
+    let least = timeout
+        .saturating_add(rounds)
+        .saturating_add(Duration::from_secs(1));
+    if lease < least {
+        let least = least.as_secs_f64();
+        let message = format!(
+            "expected at least {least} with fence_command: fence_timeout, twice lease_renew_interval and vote_timeout, \
+             and a second"
+        );
+        reader.error("lease_time", message);
+    }
+    Some(FenceSettings {
+        command,
+        timeout,
+        renew,
+    })
+}
+
+/// What leases ask of the other keys.
+pub(super) fn check_fence(reader: &mut Reader<'_>, config: &Config) {
+    let fence = config.voting.as_ref().and_then(|it| it.fence.as_ref());
+    let Some(fence) = fence else {
+        return;
+    };
+    if config.own_db.is_none() {
+        reader.warn("fence_command", "is not used: an observer has no server");
+    }
+    // Or no server could be started before it is given up.
+    let least = fence.timeout.saturating_mul(3);
+    if config.failover_lag < least {
+        let message = format!(
+            "expected at least {}: three times fence_timeout",
+            least.as_secs_f64()
+        );
+        reader.error("max_failover_replication_time_lag", message);
+    }
 }
 
 fn check_times(
@@ -296,6 +357,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn without_a_command_there_are_no_leases() {
+        let fence = |keys: &str| {
+            let loaded = read(&format!("{}, {keys}", good()), secret()).unwrap();
+            loaded.config.voting.unwrap().fence
+        };
+        // As every configuration was before.
+        assert_eq!(fence(r#""lease_time": 6, "fence_timeout": 9"#), None);
+        assert_eq!(fence(r#""fence_command": """#), None);
+        let fence = fence(r#""fence_command": "fence-self /data", "lease_time": 15"#).unwrap();
+        let seconds = [fence.timeout, fence.renew].map(|time| time.as_secs_f64());
+        assert_eq!((fence.command.argv.len(), seconds), (2, [5.0, 2.5]));
+        refuses(
+            r#""fence_command": "f""#,
+            secret(),
+            "fence_command: expected voting too",
+        );
+    }
+
     #[track_caller]
     fn refuses(keys: &str, content: FileContent, expected: &str) {
         let errors = read(keys, content).unwrap_err().errors;
@@ -370,6 +450,18 @@ mod tests {
         for (text, expected) in [
             ("\"lease_time\": 2.9", "lease_time: expected 3 to 600"),
             ("\"lease_time\": 4", "lease_time: expected at least 5"),
+            (
+                "\"fence_command\": \"f\", \"lease_time\": 14.9",
+                "lease_time: expected at least 15 with fence_command",
+            ),
+            (
+                "\"fence_command\": \"f\", \"lease_renew_interval\": 1.9",
+                "lease_renew_interval: expected at least vote_timeout",
+            ),
+            (
+                "\"fence_command\": \"f\", \"lease_time\": 60, \"fence_timeout\": 41",
+                "max_failover_replication_time_lag: expected at least 123",
+            ),
             (
                 "\"election_stagger\": 1",
                 "election_stagger: expected more than half",

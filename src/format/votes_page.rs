@@ -9,7 +9,7 @@ use super::layout::indented;
 use crate::config::{ClusterName, VotingCluster};
 use crate::lookout::Lookout;
 use crate::time::Monotonic;
-use crate::votes::{Answer, Kind, Member, NotGranted, Peer, Standing, VoterList};
+use crate::votes::{Answer, Holder, Kind, Member, NotGranted, Peer, Standing, VoterList};
 
 /// Each cluster in which a daemon votes.
 pub type VotesPage = BTreeMap<String, ClusterVotes>;
@@ -43,6 +43,14 @@ pub struct ClusterVotes {
     pub standing: String,
     /// How its last attempt stands, or has ended, in words.
     pub attempt: Option<String>,
+    /// The term that this daemon holds, or is about to enter or to leave.
+    pub held_term: Option<u64>,
+    /// How long its lease lasts still.
+    pub lease_left: Option<f64>,
+    /// How long it is until its server is fenced, unless a majority renews before.
+    pub fence_in: Option<f64>,
+    /// May its server be started as a primary: `open`, or why not; `None`: nothing fences, so nobody asks.
+    pub gate: Option<String>,
     /// What the others last answered.
     pub peers: BTreeMap<String, PeerVotes>,
     /// What holds, and what does not.
@@ -74,7 +82,8 @@ pub fn votes_page(lookout: &Lookout, now: Monotonic) -> Option<VotesPage> {
     let clusters = voting.clusters.iter().map(|(name, cluster)| {
         let member = known.get(name).copied();
         let member = member.unwrap_or(Err("the configuration is being loaded"));
-        (name.to_string(), ClusterVotes::of(cluster, member, now))
+        let page = ClusterVotes::of(cluster, member, now);
+        (name.to_string(), page.with_leases(lookout, now))
     });
     Some(clusters.collect())
 }
@@ -116,6 +125,12 @@ impl ClusterVotes {
             promised_to: promised.map(|(to, _)| to.to_string()),
             promise_left: promised.map(|(_, left)| left.as_secs_f64()),
             standing: name(member.standing(now)).to_owned(),
+            held_term: member.holder().map(Holder::term),
+            lease_left: holder_until(member, now).map(|until| until.since(now).as_secs_f64()),
+            fence_in: member
+                .holder()
+                .and_then(Holder::fence_at)
+                .map(|at| at.since(now).as_secs_f64()),
             attempt: member.candidate().tally().map(ToString::to_string),
             peers: member
                 .peers()
@@ -123,6 +138,27 @@ impl ClusterVotes {
                 .map(|(voter, peer)| (voter.to_string(), PeerVotes::of(peer, now)))
                 .collect(),
             ..page
+        }
+    }
+}
+
+impl ClusterVotes {
+    /// Of the cluster of our own server, where something fences it.
+    fn with_leases(self, lookout: &Lookout, now: Monotonic) -> Self {
+        let Some(gate) = lookout.gate(now) else {
+            return self;
+        };
+        let guarantees = match self.unusable {
+            None => {
+                "one writable primary, while every node that may be promoted has a fence_command and is \
+                     started through the gate"
+            }
+            Some(_) => "none by this daemon: it votes for nobody",
+        };
+        Self {
+            gate: Some(gate.map_or_else(|reason| reason, |_| OPEN.to_owned())),
+            guarantees: guarantees.to_owned(),
+            ..self
         }
     }
 }
@@ -146,6 +182,10 @@ impl PeerVotes {
             voted_for: voted_for.map(ToString::to_string),
         }
     }
+}
+
+fn holder_until(member: &Member, now: Monotonic) -> Option<Monotonic> {
+    member.holder()?.lease(now)
 }
 
 /// What was granted.
@@ -177,3 +217,6 @@ fn guarantees(dry: bool) -> &'static str {
         }
     }
 }
+
+/// The server may be started as a primary.
+pub const OPEN: &str = "open";

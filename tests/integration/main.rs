@@ -31,6 +31,7 @@ mod hangs;
 mod hostile;
 mod house;
 mod ipv6;
+mod leases;
 mod links;
 mod load;
 mod load_balancers;

@@ -19,7 +19,7 @@ use crate::harness::{Cluster, Daemon, Fleet, SOON, wait_until};
 const VOTERS: [&str; 4] = ["p", "s1", "s2", OBSERVER];
 
 /// Daemons that vote, their vote files made; not started yet. `voters`: of them.
-fn prepare(cluster: &Cluster, voters: &[&str], dry: bool) -> Fleet {
+pub(crate) fn prepare(cluster: &Cluster, voters: &[&str], dry: bool) -> Fleet {
     let mut fleet = Fleet::prepare(cluster, |_, _| ());
     let urls: serde_json::Map<String, Value> = voters
         .iter()
@@ -84,7 +84,7 @@ fn votes_command(daemon: &Daemon, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 

@@ -1,0 +1,141 @@
+//! Leases, on real servers with real daemons: a primary that loses the majority of the voters is fenced
+//! before another is promoted, also where its daemon is gone, and is not started again without a lease.
+
+use std::fs;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::harness::cluster::PRIMARY;
+use crate::harness::host::{Account, give_to_server, server_account};
+use crate::harness::{Cluster, Daemon, Fleet, SOON, pause, wait_until};
+use crate::votes::{prepare, text};
+
+const VOTERS: [&str; 3] = ["p", "s1", "s2"];
+
+/// Daemons that vote and fence, and the primary has its lease.
+fn start(cluster: &Cluster) -> Fleet {
+    let mut fleet = prepare(cluster, &VOTERS, false);
+    for name in VOTERS {
+        let daemon = &mut fleet[name];
+        let program = daemon.path("fence-self");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/failover/fence-self");
+        fs::copy(source, &program).unwrap();
+        give_to_server(&program);
+        let account = server_account().map_or(String::new(), |(uid, gid)| {
+            format!("setpriv --reuid={uid} --regid={gid} --clear-groups ")
+        });
+        let data = cluster[name].data.display().to_string();
+        let fence = format!("exec {account}bash '{}' '{data}'", program.display());
+        daemon.config["fence_command"] = json!(["sh", "-c", fence]);
+        daemon.config["fence_timeout"] = json!(1);
+        daemon.config["lease_renew_interval"] = json!(1);
+        daemon.config["lease_time"] = json!(6);
+        daemon.write_config(&daemon.config.to_string());
+    }
+    fleet.start_all();
+    fleet.wait_settled();
+    wait_until("the primary holds the first term", SOON, || {
+        let votes = votes(&fleet[PRIMARY]);
+        votes["held_term"] == 1 && votes["gate"] == "open"
+    });
+    fleet
+}
+
+fn votes(daemon: &Daemon) -> Value {
+    let page = daemon.get("/votes.json").map(|answer| answer.body);
+    let page: Value = serde_json::from_str(&page.unwrap_or_default()).unwrap_or_default();
+    page["main"].clone()
+}
+
+fn gate(cluster: &Cluster, daemon: &Daemon) -> Output {
+    let mut command = daemon
+        .host
+        .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
+    command.arg("gate").arg(daemon.config_path());
+    command.arg(&cluster[&daemon.host.name].data);
+    command.args(["--wait", "1"]).output().unwrap()
+}
+
+fn replays(fleet: &Fleet) {
+    for name in VOTERS {
+        let mut replay = fleet[name]
+            .host
+            .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
+        let replay = replay.args(["replay", "--verify"]);
+        let replayed = replay.arg(fleet[name].path("record.jsonl"));
+        let replayed = replayed.output().unwrap();
+        let said = text(&replayed);
+        assert!(replayed.status.success(), "{name}: {said}");
+        assert!(said.contains(", 0 differ"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_primary_without_a_majority_is_fenced_before_another_is_promoted() {
+    let Some(cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else {
+        return;
+    };
+    let mut fleet = start(&cluster);
+    assert!(gate(&cluster, &fleet[PRIMARY]).status.success());
+    // A standby may start whatever the votes say.
+    let standby = gate(&cluster, &fleet["s1"]);
+    assert!(
+        text(&standby).contains("it is a standby"),
+        "{}",
+        text(&standby)
+    );
+    // Nothing happens for longer than a lease.
+    pause(8_000);
+    assert!(fleet.promoted().is_empty() && !cluster[PRIMARY].is_in_recovery());
+    cluster.network().isolate(PRIMARY);
+    wait_until("the primary is fenced", SOON, || {
+        let log = fleet[PRIMARY].log();
+        log.contains("fence_command exited with status 0")
+    });
+    assert!(fleet.promoted().is_empty(), "{:?}", fleet.promoted());
+    fleet[PRIMARY].wait_alert("lease_lost", "was not renewed in time");
+    let (winner, _) = fleet.wait_promotion();
+    let winner = winner.to_owned();
+    wait_until("the new primary takes writes", SOON, || {
+        !cluster[&winner].is_in_recovery()
+    });
+    wait_until("it holds the next term", SOON, || {
+        votes(&fleet[&winner])["lease_left"].as_f64() > Some(0.0)
+    });
+    let closed = gate(&cluster, &fleet[PRIMARY]);
+    assert_eq!(closed.status.code(), Some(1), "{}", text(&closed));
+    cluster.network().heal();
+    wait_until("the old primary knows that it is one no more", SOON, || {
+        votes(&fleet[PRIMARY])["held_term"].is_null()
+    });
+    let closed = gate(&cluster, &fleet[PRIMARY]);
+    assert!(
+        text(&closed).contains("this daemon holds no term"),
+        "{}",
+        text(&closed)
+    );
+    fleet.nobody_promotes_for(4.0);
+    replays(&fleet);
+}
+
+#[test]
+fn the_guard_fences_where_the_daemon_is_gone() {
+    let Some(cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
+    let mut fleet = start(&cluster);
+    // A daemon that comes back in time goes on.
+    fleet[PRIMARY].kill_nine();
+    fleet[PRIMARY].start();
+    pause(8_000);
+    assert_eq!(votes(&fleet[PRIMARY])["held_term"], 1);
+    assert!(!cluster[PRIMARY].is_in_recovery());
+    fleet[PRIMARY].kill_nine();
+    let (winner, _) = fleet.wait_promotion();
+    let winner = winner.to_owned();
+    wait_until("the new primary takes writes", SOON, || {
+        !cluster[&winner].is_in_recovery()
+    });
+    assert!(cluster[PRIMARY].try_query("SELECT 1").is_err());
+}
