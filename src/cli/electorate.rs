@@ -14,6 +14,8 @@ pub(super) struct Electorate {
     voters: Vec<VoterName>,
     needed: usize,
     is_dry: bool,
+    /// A primary without a majority is stopped.
+    fences: bool,
     /// Voters whose URLs name one host, which are lost together.
     together: BTreeMap<String, Vec<VoterName>>,
 }
@@ -21,11 +23,15 @@ pub(super) struct Electorate {
 impl Electorate {
     /// Of each cluster in which this daemon votes.
     pub(super) fn all(config: &Config) -> Vec<Self> {
+        let fence = config.voting.as_ref().and_then(|it| it.fence.as_ref());
+        let fences = config.own_db.is_some() && fence.is_some();
         let clusters = config.voting.iter().flat_map(|voting| &voting.clusters);
-        clusters.map(|(name, of)| Self::new(name, of)).collect()
+        clusters
+            .map(|(name, of)| Self::new(name, of, fences))
+            .collect()
     }
 
-    fn new(name: &ClusterName, of: &VotingCluster) -> Self {
+    fn new(name: &ClusterName, of: &VotingCluster, fences: bool) -> Self {
         let mut together: BTreeMap<String, Vec<VoterName>> = BTreeMap::new();
         for (voter, url) in &of.voters {
             let same = together.entry(url.host.clone()).or_default();
@@ -37,6 +43,7 @@ impl Electorate {
             voters: of.voters.keys().cloned().collect(),
             needed: VoterList::from(of).majority(),
             is_dry: of.dry,
+            fences: fences && !of.dry,
             together,
         }
     }
@@ -55,11 +62,14 @@ impl Electorate {
 impl fmt::Display for Electorate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, needed, lost) = (self.voters.len(), self.needed, self.may_be_lost());
+        let fate = match self.fences {
+            true => "is fenced, and so is one that reaches fewer",
+            false => "stays writable",
+        };
         write!(
             f,
             "cluster {}: {needed} of {count} voters ({}) elect; {lost} may be lost, without {} nobody is promoted. Where \
-             the network falls into parts, only one with {needed} voters promotes; a primary in another part stays \
-             writable",
+             the network falls into parts, only one with {needed} voters promotes; a primary in another part {fate}",
             self.cluster,
             joined(&self.voters),
             lost.saturating_add(1),
@@ -90,8 +100,13 @@ mod tests {
 
     #[track_caller]
     fn check(voters: &str, dry: bool, expected: &str, hangs_on_one_host: bool) {
+        check_with("", voters, dry, expected, hangs_on_one_host);
+    }
+
+    #[track_caller]
+    fn check_with(more: &str, voters: &str, dry: bool, expected: &str, hangs_on_one_host: bool) {
         let text = format!(
-            r#"{{"remote_conns": {{"p": "host=p", "s": "host=s"}}, "own_db": "s", "vote_directory": "/v",
+            r#"{{"remote_conns": {{"p": "host=p", "s": "host=s"}}, "own_db": "s", "vote_directory": "/v", {more}
             "voting": {{"main": {{"generation": 1, "secret_file": "/s", "dry": {dry}, "voters": {{{voters}}}}}}}}}"#
         );
         let config = parse(&text, &Environment::default()).unwrap().config;
@@ -116,6 +131,19 @@ mod tests {
             "cluster main: 3 of 5 voters (o, p, q, r, s) elect; 2 may be lost, without 3 nobody is promoted. Where the \
              network falls into parts, only one with 3 voters promotes; a primary in another part stays writable; o, p \
              are lost together with p; dry: votes decide nothing yet",
+            false,
+        );
+    }
+
+    #[test]
+    fn with_a_fence_a_primary_without_a_majority_is_stopped() {
+        check_with(
+            r#""fence_command": "fence","#,
+            r#""o": "http://o", "p": "http://p", "s": "http://s""#,
+            false,
+            "cluster main: 2 of 3 voters (o, p, s) elect; 1 may be lost, without 2 nobody is promoted. Where the network \
+             falls into parts, only one with 2 voters promotes; a primary in another part is fenced, and so is one that \
+             reaches fewer",
             false,
         );
     }

@@ -116,7 +116,7 @@ fn by_blocker(snapshot: &Snapshot<'_>, blocker: &Blocker, votes: &Votes) -> Vec<
         | Blocker::TriedJustNow { .. }
         | Blocker::VotesRefused { .. }
         | Blocker::SteppedAside { .. }
-        | Blocker::BoundToTerm { .. } => Vec::new(),
+        | Blocker::BoundToTerm(_) => Vec::new(),
         Blocker::AskingVotes { tally } => {
             let missing: Vec<_> = tally.missing.keys().collect();
             vec![format!("votes required from: {}", Names(&missing))]

@@ -198,16 +198,14 @@ impl fmt::Display for Blocker {
             Self::PreviousCommand { .. } => f.write_str(
                 "failover_command of the previous pglookout process may still be running",
             ),
-            Self::OwnNodeNotPolledSince => {
-                f.write_str("failover_command succeeded, and this node has not been polled since")
-            }
+            Self::OwnNodeNotPolledSince => f.write_str(NOT_POLLED_SINCE),
             Self::TriedJustNow { .. } => {
                 f.write_str("failover_command was tried, and the next attempt is not due yet")
             }
             Self::AskingVotes { .. }
             | Self::VotesRefused { .. }
             | Self::SteppedAside { .. }
-            | Self::BoundToTerm { .. }
+            | Self::BoundToTerm(_)
             | Self::NoVoteFile { .. } => fmt_election(self, f),
         }
     }
@@ -229,13 +227,16 @@ fn fmt_election(blocker: &Blocker, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             }
         }
         Blocker::NoVoteFile { reason } => write!(f, "no usable vote file: {reason}"),
-        Blocker::BoundToTerm { term } => write!(
+        Blocker::BoundToTerm(term) => write!(
             f,
             "this daemon still holds term {term}, and its server is to be fenced before it gives that back"
         ),
         _ => f.write_str("others go first after attempts that failed"),
     }
 }
+
+const NOT_POLLED_SINCE: &str =
+    "failover_command succeeded, and this node has not been polled since";
 
 impl fmt::Display for Voter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -263,10 +263,7 @@ pub enum Blocker {
         until: Monotonic,
     },
     /// This daemon holds a term without a lease: its server is to be fenced, or to be started by it.
-    BoundToTerm {
-        /// The term.
-        term: u64,
-    },
+    BoundToTerm(u64),
     /// This daemon has no vote file that it can use, and cannot be elected.
     NoVoteFile {
         /// Why.
@@ -392,7 +389,7 @@ impl Blocker {
     pub(super) fn of_election(standing: Standing<'_>) -> Option<Self> {
         match standing {
             Standing::Free | Standing::Holding(_) => None,
-            Standing::Bound(term) => Some(Self::BoundToTerm { term }),
+            Standing::Bound(term) => Some(Self::BoundToTerm(term)),
             Standing::NoRecord(reason) => Some(Self::NoVoteFile {
                 reason: reason.to_owned(),
             }),
@@ -432,7 +429,7 @@ impl Blocker {
             | Self::AskingVotes { .. }
             | Self::VotesRefused { .. }
             | Self::SteppedAside { .. }
-            | Self::BoundToTerm { .. }
+            | Self::BoundToTerm(_)
             | Self::NoVoteFile { .. } => Vec::new(),
         }
     }
@@ -469,7 +466,7 @@ impl Blocker {
             Self::AskingVotes { .. } => "asking_votes",
             Self::VotesRefused { .. } => "votes_refused",
             Self::SteppedAside { .. } => "stepped_aside",
-            Self::BoundToTerm { .. } => "bound_to_term",
+            Self::BoundToTerm(_) => "bound_to_term",
             Self::NoVoteFile { .. } => "vote_file_unusable",
         }
     }

@@ -2,7 +2,6 @@
 //! and what else happens to the core.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -153,9 +152,8 @@ pub fn write_event(
         Event::VoteFileRead { .. }
         | Event::VoteRequested { .. }
         | Event::VoteAnswered { .. }
-        | Event::VoteSaved { .. } => {
-            put_all(&mut line, Value::serialize, &vote_event::write(event)?)
-        }
+        | Event::VoteSaved { .. }
+        | Event::HostSlept(_) => put_all(&mut line, Value::serialize, &vote_event::write(event)?),
         Event::ConfigLoaded(config) => put(&mut line, "config", &recording.config(config)),
         Event::NodeProbed { node, outcome, .. } => {
             put(&mut line, "node", node.as_str());
@@ -188,10 +186,6 @@ pub fn write_event(
             }
         }
         Event::CheckRequested => put(&mut line, "check_requested", &True),
-        Event::HostSlept(time) => {
-            let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-            put(&mut line, "host_slept_micros", &micros);
-        }
         Event::PauseSet(mark) => put(&mut line, "pause", &mark.to_string()),
         Event::CommandExited { id, outcome } => {
             line.insert(
@@ -252,11 +246,6 @@ pub(super) fn read_step(
         },
         "config" => Event::ConfigLoaded(Arc::new(read_config(value)?)),
         "pause" => Event::PauseSet(pause(kind, name()?)?),
-        "host_slept_micros" => {
-            let micros = value.as_u64();
-            let micros = micros.ok_or_else(|| format!("{kind}: expected a number"))?;
-            Event::HostSlept(Duration::from_micros(micros))
-        }
         "check_requested" => return mark(Step::Event(Event::CheckRequested)),
         "former_command_ended" => {
             let ended = Event::PreviousCommand(PreviousCommand::Ended);

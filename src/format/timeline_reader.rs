@@ -206,7 +206,7 @@ fn body_line(object: &Map<String, Value>, epoch: WallTime) -> Result<Line, Strin
 }
 
 /// What a line may tell, and the keys that may go with it.
-const KINDS: [(&str, &[&str]); 16] = [
+const KINDS: [(&str, &[&str]); 15] = [
     ("node", &["report", "failure", "message", "step", "fresh"]),
     (
         "observer",
@@ -218,7 +218,6 @@ const KINDS: [(&str, &[&str]); 16] = [
     ("wall", &[]),
     ("check", &[]),
     ("check_requested", &[]),
-    ("host_slept_micros", &[]),
     ("pause", &[]),
     ("command", &OUTCOMES),
     // Of version 3.0.

@@ -137,8 +137,8 @@ fn refuses_what_is_no_line_and_reports_where() {
     ] {
         check(line, Err("t: expected seconds, 0 or more"));
     }
-    let kinds = "node, observer, lost, maintenance, config, wall, check, check_requested, host_slept_micros, pause, command, \
-                 former_command_ended, previous_command, follow_prepared, turn, end, vote_file, vote_request, vote_answer, vote_saved";
+    let kinds = "node, observer, lost, maintenance, config, wall, check, check_requested, pause, command, \
+                 former_command_ended, previous_command, follow_prepared, turn, end, vote_file, vote_request, vote_answer, vote_saved, host_slept_micros";
     check(r#"{"t": 1}"#, Err(&format!("expected one of {kinds}")));
     check(
         r#"{"t": 1, "nod": "p"}"#,

@@ -1,5 +1,7 @@
 //! What happens to voters and candidates, as lines of a timeline.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::vote_file::{read_record_value, record_value};
@@ -54,6 +56,10 @@ pub(super) fn write(event: &Event) -> Option<Value> {
         Event::VoteSaved { cluster, id, done } => {
             json!({"vote_saved": cluster.as_str(), "id": id.0, "done": done})
         }
+        Event::HostSlept(time) => {
+            let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            json!({"host_slept_micros": micros})
+        }
         _ => return None,
     })
 }
@@ -64,6 +70,7 @@ pub(super) fn read(kind: &str, line: &Map<String, Value>) -> Result<Event, Strin
         "vote_file" => file_read,
         "vote_request" => requested,
         "vote_answer" => answered,
+        "host_slept_micros" => slept,
         _ => saved,
     };
     read(line).map_err(|cause| format!("{kind}: {cause}"))
@@ -124,6 +131,12 @@ fn saved(line: &Map<String, Value>) -> Result<Event, String> {
     })
 }
 
+fn slept(line: &Map<String, Value>) -> Result<Event, String> {
+    let micros = line.get("host_slept_micros").and_then(Value::as_u64);
+    let micros = micros.ok_or("expected a number")?;
+    Ok(Event::HostSlept(Duration::from_micros(micros)))
+}
+
 fn text<'a>(line: &'a Map<String, Value>, key: &str) -> Result<&'a str, String> {
     let text = line.get(key).and_then(Value::as_str);
     text.ok_or_else(|| format!("{key}: expected a text"))
@@ -141,7 +154,7 @@ fn number(line: &Map<String, Value>) -> Result<u64, String> {
 }
 
 /// Kinds of lines, and the keys that may go with each.
-pub(super) const KINDS: [(&str, &[&str]); 4] = [
+pub(super) const KINDS: [(&str, &[&str]); 5] = [
     ("vote_file", &["seed", "record", "unusable", "resumed"]),
     ("vote_request", &["id"]),
     (
@@ -149,12 +162,11 @@ pub(super) const KINDS: [(&str, &[&str]); 4] = [
         &["voter", "nonce", "asked", "answer", "message"],
     ),
     ("vote_saved", &["id", "done"]),
+    ("host_slept_micros", &[]),
 ];
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::votes::{Answer, ListId, Mandate, Record, Refusal, Request, Resumed, VoterList};
 
@@ -272,6 +284,7 @@ mod tests {
         };
         check(answered(Ok(answer)));
         check(answered(Err("timed out".to_owned())));
+        check(Event::HostSlept(Duration::from_micros(1_500_001)));
         check(Event::VoteSaved {
             cluster: "main".into(),
             id: SaveId(1),

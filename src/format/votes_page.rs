@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::layout::indented;
+use crate::cluster::NodeState;
 use crate::config::{ClusterName, VotingCluster};
 use crate::lookout::Lookout;
 use crate::time::Monotonic;
@@ -148,12 +149,18 @@ impl ClusterVotes {
         let Some(gate) = lookout.gate(now) else {
             return self;
         };
+        let own = lookout.config().own_db.as_ref();
+        let own = own.and_then(|own| lookout.state().nodes.get(own));
+        let is_primary = own.is_some_and(NodeState::is_connected_primary);
         let guarantees = match self.unusable {
-            None => {
-                "one writable primary, while every node that may be promoted has a fence_command and is \
-                     started through the gate"
-            }
             Some(_) => "none by this daemon: it votes for nobody",
+            None if is_primary && self.held_term.is_none() => {
+                "none: this primary runs without a lease, and is not fenced"
+            }
+            None => {
+                "one writable primary, while every node that may be promoted has a fence_command and is started \
+                 through the gate"
+            }
         };
         Self {
             gate: Some(gate.map_or_else(|reason| reason, |_| OPEN.to_owned())),

@@ -46,7 +46,7 @@ impl Decisions {
         self.follow_tenure(config, turn);
     }
 
-    /// Attempts and questions whose time has come.
+    /// Attempts, questions and renewals whose time has come, and what the held term asks for.
     pub(super) fn votes_due(
         &mut self,
         config: &Config,
@@ -54,12 +54,12 @@ impl Decisions {
         turn: &mut Turn<'_>,
     ) {
         let now = turn.now.mono;
-        if self.votes.next_deadline().is_none_or(|at| at > now) {
-            return;
+        if self.votes.next_deadline().is_some_and(|at| at <= now) {
+            let server = self.own_server(config, now);
+            let outcome = self.votes.tick(&server, turn);
+            self.follow_election(outcome, config, schedule, turn);
         }
-        let server = self.own_server(config, now);
-        let outcome = self.votes.tick(&server, turn);
-        self.follow_election(outcome, config, schedule, turn);
+        self.follow_tenure(config, turn);
     }
 
     /// The decision is to promote our node. Where voters elect, they are asked, and the command waits

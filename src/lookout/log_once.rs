@@ -294,7 +294,7 @@ fn level(verdict: &Verdict) -> log::Level {
             | Blocker::Maintenance { .. }
             | Blocker::VotesRefused { .. }
             | Blocker::SteppedAside { .. }
-            | Blocker::BoundToTerm { .. }
+            | Blocker::BoundToTerm(_)
             | Blocker::NoVoteFile { .. }
             | Blocker::NoQuorum { .. } => log::Level::Warn,
             Blocker::AskingVotes { .. }

@@ -11,6 +11,7 @@ mod effect;
 mod elections;
 mod event;
 mod facts;
+mod fencing;
 mod follow;
 mod health;
 mod isolation;
@@ -412,7 +413,6 @@ impl Lookout {
     fn meet_deadlines(&mut self, turn: &mut Turn<'_>) {
         self.decisions
             .votes_due(&self.config, &mut self.schedule, turn);
-        self.decisions.follow_tenure(&self.config, turn);
         self.take_due_probes(turn);
         let (with_observers, now) = (self.polls_observers(), turn.now.mono);
         self.health

@@ -89,7 +89,7 @@ impl Outage {
                 Verdict::Hold(
                     Blocker::NoQuorum { .. }
                     | Blocker::SteppedAside { .. }
-                    | Blocker::BoundToTerm { .. }
+                    | Blocker::BoundToTerm(_)
                     | Blocker::NoVoteFile { .. },
                 ) => Some(DaemonState::NoQuorum),
                 // Whoever does not know what makes it none would wait for it.

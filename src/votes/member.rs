@@ -9,35 +9,11 @@ use super::promises::PromisesLeft;
 use super::requests::{Question, Sender};
 use super::voter::{Asker, Taken};
 use super::{
-    Answer, Candidate, ElectionCounts, ExchangeId, Kind, Nonce, OwnServer, Record, Request, SaveId,
-    Stage, Standing, Timers, Voter, VoterList,
+    Answer, Candidate, ElectionCounts, ExchangeId, Kind, Nonce, Output, OwnServer, Record, Request,
+    SaveId, Stage, Standing, Timers, Voter, VoterList,
 };
 use crate::config::{ClusterName, VoterName};
 use crate::time::Monotonic;
-
-/// What is to be done, in this order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Output {
-    /// Ask this voter.
-    Send(Request),
-    /// Answer this request.
-    Answer(ExchangeId, Answer),
-    /// Write the vote file; nothing that depends on it is sent before that has come back.
-    Save(SaveId, Record),
-    /// This daemon is elected in this term, and may promote its node, once. With leases it may do so
-    /// while it holds the term.
-    Elected(u64),
-    /// Its server, which is the primary already, holds this term from now on.
-    Claimed(u64),
-    /// The attempt is over, and was not won.
-    Lost,
-    /// Then the guard fences, unless it is told otherwise before; `None`: it has nothing to do.
-    Guard(Option<Monotonic>),
-    /// The lease of this term was not renewed in time: its server is to be fenced.
-    LeaseLost(u64),
-    /// This term is released.
-    Left(u64),
-}
 
 /// What is known of another voter.
 #[derive(Clone, Debug, PartialEq)]

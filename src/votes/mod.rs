@@ -70,6 +70,7 @@ mod message;
 mod model_tests;
 #[cfg(test)]
 mod model_world;
+mod output;
 mod promises;
 mod record;
 mod requests;
@@ -87,8 +88,9 @@ pub use counts::ElectionCounts;
 pub use holder::{Holder, HolderLeft, LeaseTimers, Stage};
 pub use list::{ListId, VoterList};
 pub use mac::{MAC_BYTES, Mac, answer_mac, is_answers_mac, is_requests_mac, request_mac};
-pub use member::{Member, Output, Peer, Resumed};
+pub use member::{Member, Peer, Resumed};
 pub use message::{Answer, Kind, Position, Refusal, Request};
+pub use output::Output;
 pub use promises::PromisesLeft;
 pub use record::{Mandate, Nonce, Record};
 pub use tally::{NotGranted, Tally};

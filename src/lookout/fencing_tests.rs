@@ -4,6 +4,7 @@ use super::super::votes_tests::{World, commands, now, primary, requests, standby
 use super::super::{Alert, CommandOutcome, Effect, Event, GivenTurn};
 use super::*;
 use crate::cluster::RoleReport;
+use crate::time::Monotonic;
 use crate::votes::{Kind, Request, SaveId};
 
 fn saved_term(effects: &[Effect]) -> Option<(SaveId, u64)> {

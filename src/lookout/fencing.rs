@@ -1,0 +1,169 @@
+//! When the server of a term that is held is fenced, given up or claimed, and what comes of that. The
+//! lease itself is the room `votes`'s.
+
+use super::decisions::Decisions;
+use super::schedule::Schedule;
+use super::tenure::{Seen, Tenure};
+use super::turn::Turn;
+use super::votes;
+use super::{CommandId, CommandOutcome, CommandPurpose, Effect};
+use crate::cluster::{NodeState, ProbeFailure};
+use crate::config::{Config, FenceSettings};
+use crate::votes::{Holder, Position, Stage};
+
+impl Decisions {
+    /// Does what the held term asks for, by what our own server was seen as last. Without
+    /// `fence_command` nothing is held.
+    pub(super) fn follow_tenure(&mut self, config: &Config, turn: &mut Turn<'_>) {
+        let Some(fence) = votes::fencing(config) else {
+            self.tenure = Tenure::default();
+            return;
+        };
+        let (seen, now) = (self.own_server_seen(config), turn.now.mono);
+        match self.votes.held(config).map(Holder::stage) {
+            None => {
+                self.tenure.missing_since = None;
+                if seen == Seen::Primary {
+                    self.claim(config, turn);
+                }
+            }
+            Some(Stage::Entering | Stage::Leaving) => self.tenure.missing_since = None,
+            Some(stage @ (Stage::Holding | Stage::Waiting { is_fenced: false })) => {
+                self.watch_own_server(stage, seen, config, turn);
+            }
+            Some(Stage::Waiting { is_fenced: true }) => {
+                self.tenure.missing_since = None;
+                match seen {
+                    // Rule H7: it was started without a lease.
+                    Seen::Primary | Seen::Alive => self.votes.primary_runs(config, now),
+                    Seen::Standby => self.votes.standby_runs(config, turn),
+                    Seen::Nothing => {}
+                }
+            }
+            Some(Stage::Fencing { .. }) => {}
+        }
+        let is_fencing = matches!(
+            self.votes.held(config).map(Holder::stage),
+            Some(Stage::Fencing { .. })
+        );
+        match is_fencing {
+            true => self.fence(fence, config, turn),
+            false => self.tenure.retry_at = None,
+        }
+    }
+
+    /// Of a term with a lease, or of one that the process before us has held.
+    fn watch_own_server(&mut self, stage: Stage, seen: Seen, config: &Config, turn: &mut Turn<'_>) {
+        let now = turn.now.mono;
+        // What it is to become is not known yet.
+        if self.promotion.is_running() {
+            self.tenure.missing_since = None;
+            return;
+        }
+        let has_returned = stage != Stage::Holding;
+        if has_returned && matches!(seen, Seen::Primary | Seen::Alive) {
+            self.votes.primary_runs(config, now);
+        }
+        // Rule C7.
+        let is_left_over = has_returned && seen == Seen::Standby;
+        if is_left_over {
+            turn.warning(
+                "this server is a standby, and the previous pglookout process may have begun to promote it: fencing"
+                    .to_owned(),
+            );
+            self.votes.give_up(config);
+        } else if self.tenure.is_missing_too_long(seen, config, now) {
+            let limit = config.failover_lag.as_secs_f64();
+            turn.error(format!(
+                "this server was not reached as a primary for {limit} s: fencing, then giving up its term"
+            ));
+            self.votes.give_up(config);
+        }
+    }
+
+    /// Rule H2: runs the fence command, until one has succeeded.
+    fn fence(&mut self, fence: &FenceSettings, config: &Config, turn: &mut Turn<'_>) {
+        self.tenure.missing_since = None;
+        let is_due = self.tenure.retry_at.is_none_or(|at| at <= turn.now.mono);
+        if self.tenure.fencing.is_some() || !is_due {
+            return;
+        }
+        self.tenure.retry_at = None;
+        // A promotion that goes on would undo it.
+        if let Some(id) = self.promotion.running() {
+            turn.push(Effect::EndCommand(id));
+        }
+        let id = turn.run(CommandPurpose::Fence, fence.command.clone(), config);
+        self.tenure.fencing = Some(id);
+    }
+
+    /// A command has ended: false if it was no fence.
+    pub(super) fn fence_exited(
+        &mut self,
+        id: CommandId,
+        outcome: &CommandOutcome,
+        config: &Config,
+        schedule: &mut Schedule,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        if self.tenure.fencing != Some(id) {
+            return false;
+        }
+        self.tenure.fencing = None;
+        turn.effects
+            .extend(Effect::trouble_with(CommandPurpose::Fence, outcome));
+        let text = format!("fence_command {outcome}");
+        if *outcome == CommandOutcome::Exited(0) {
+            turn.warning(text);
+            self.votes.fence_failed(String::new(), turn);
+            // What was seen of the server before says nothing any more.
+            self.tenure.awaited = Some(schedule.next_id());
+            if let Some(own) = &config.own_db {
+                schedule.hurry_node(own, turn.now.mono);
+            }
+            self.votes.fenced(config, turn);
+        } else {
+            turn.error(text.clone());
+            self.votes.fence_failed(text, turn);
+            let pause = votes::fencing(config).map(|fence| fence.timeout);
+            self.tenure.retry_at = pause.map(|pause| turn.now.mono + pause);
+        }
+        self.follow_tenure(config, turn);
+        true
+    }
+
+    /// Where our server writes, which is the primary of a cluster that has never voted.
+    fn claim(&mut self, config: &Config, turn: &mut Turn<'_>) {
+        let own = config.own_db.as_ref();
+        let state = &self.facts.state;
+        let answer = own.and_then(|own| state.nodes.get(own)?.answer.as_ref());
+        let position = answer.and_then(|answer| {
+            Some(Position {
+                timeline: own.and_then(|own| state.timeline(own)),
+                lsn: answer.receive.max(answer.replay)?,
+            })
+        });
+        let server = self.own_server(config, turn.now.mono);
+        self.votes.claim(config, position, &server, turn);
+    }
+
+    fn own_server_seen(&self, config: &Config) -> Seen {
+        let own = config.own_db.as_ref();
+        let node = own.and_then(|own| self.facts.state.nodes.get(own));
+        let is_alive = |node: &NodeState| {
+            let failure = node.failure.as_ref();
+            failure.is_some_and(ProbeFailure::is_living_refusal)
+        };
+        match node {
+            _ if self.tenure.awaited.is_some() => Seen::Nothing,
+            Some(node) if node.is_connected_primary() => Seen::Primary,
+            Some(node) if node.is_connected() && node.answer.is_some() => Seen::Standby,
+            Some(node) if is_alive(node) => Seen::Alive,
+            Some(_) | None => Seen::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "fencing_tests.rs"]
+mod tests;
