@@ -138,13 +138,23 @@ fn voting(world: &mut World) {
     let voters =
         json!({"p": "http://127.0.0.1:1", "s1": "http://127.0.0.1:2", "s2": "http://127.0.0.1:3"});
     let main = json!({"generation": 1, "voters": voters, "secret_file": secret, "dry": true});
-    let keys = json!({"voting": {"main": main}, "vote_directory": votes, "vote_timeout": 1, "lease_time": 5,
+    let keys = json!({"voting": {"main": main.clone()}, "vote_directory": votes, "vote_timeout": 1, "lease_time": 5,
         "election_stagger": 1, "step_aside_time": 9});
     world.apply(keys.clone(), |world| {
         let page = world.daemon().get("/votes.json").map(|answer| answer.body);
         page.is_ok_and(|page| page.contains("main.votes"))
     });
-    let none = keys.as_object().unwrap().keys();
+    // With leases it says that it has none.
+    let mut leased = main.clone();
+    leased["dry"] = json!(false);
+    let leases = json!({"voting": {"main": leased}, "lease_time": 6, "fence_command": "false", "fence_timeout": 1,
+        "lease_renew_interval": 1});
+    world.apply(leases.clone(), |world| {
+        let page = world.daemon().get("/votes.json").map(|answer| answer.body);
+        page.is_ok_and(|page| page.contains("this daemon holds no term"))
+    });
+    let none = [&keys, &leases].map(|keys| keys.as_object().unwrap().keys());
+    let none = none.into_iter().flatten();
     let none = none.map(|key| (key.clone(), Value::Null));
     world.apply(Value::Object(none.collect()), |world| {
         world
