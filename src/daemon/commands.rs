@@ -4,6 +4,8 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use super::children::{Exit, Task, TimeLimit};
 use super::io::Io;
 use crate::config::{CommandLine, Config};
@@ -169,6 +171,23 @@ impl PreviousFailover {
             io.events.push(ended);
         }
         this.as_ref().map(Self::next_deadline)
+    }
+
+    /// By which the guard recognises it.
+    pub(super) fn process(&self) -> Process {
+        self.process
+    }
+
+    /// Ends it at once: our server is fenced, and a promotion that goes on would undo that.
+    pub(super) fn end(&self) {
+        if !is_running(self.process).unwrap_or(true) {
+            return;
+        }
+        let command = "failover_command of the previous pglookout process";
+        log::warn!("{command}: sending SIGKILL, its server is fenced");
+        if let Err(error) = process::kill_group(self.process.pid, Signal::SIGKILL) {
+            log::error!("{command}: {error}");
+        }
     }
 
     fn has_exited(&mut self, now: Monotonic) -> bool {

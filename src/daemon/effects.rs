@@ -1,5 +1,6 @@
 //! What the core wants done, passed on to whoever does it.
 
+use super::commands::PreviousFailover;
 use super::pages::Served;
 use super::{Daemon, commands, file_writes, recovery};
 use crate::format;
@@ -35,8 +36,13 @@ impl Daemon {
                 } => {
                     let variables = commands::variables(purpose, &self.lookout);
                     commands::start((id, purpose), &command, &variables, timeout, io);
-                    if purpose == CommandPurpose::Failover {
-                        self.guard.tell(&self.io);
+                    let previous = self.previous_failover.as_ref();
+                    match purpose {
+                        CommandPurpose::Failover => self.guard.tell(None, &self.io),
+                        CommandPurpose::Fence => {
+                            previous.into_iter().for_each(PreviousFailover::end)
+                        }
+                        _ => {}
                     }
                 }
                 Effect::PrepareFollow {

@@ -8,7 +8,7 @@ use super::file_writes::{FileWrites, VOTES};
 use super::io::Io;
 use crate::config::{Config, FenceSettings, Voting};
 use crate::format::VoteFile;
-use crate::lookout::CommandPurpose;
+use crate::lookout::{CommandPurpose, Process};
 use crate::sys::clock;
 use crate::sys::forked::FileOp;
 use crate::sys::guard::{Dismissed, Fence, Guard, Order};
@@ -51,7 +51,7 @@ impl GuardKeeper {
         &mut self,
         until: Option<Monotonic>,
         config: &Config,
-        files: &mut FileWrites,
+        (files, previous): (&mut FileWrites, Option<Process>),
         io: &mut Io,
     ) {
         let voting = config.voting.as_ref();
@@ -62,22 +62,24 @@ impl GuardKeeper {
         };
         match &mut self.current {
             Some(current) if current.settings == *settings => current.until = until,
-            _ => self.replace(until, (voting, settings), files, io),
+            _ => self.replace(until, (voting, settings), (files, previous), io),
         }
-        self.tell(io);
+        self.tell(previous, io);
     }
 
-    /// Says when once more, and which command it ends first: that of our promotion, if it runs.
-    pub(super) fn tell(&mut self, io: &Io) {
+    /// Says when once more, and which command it ends first: that of our promotion, if it runs, or what the
+    /// process before us has left of its own.
+    pub(super) fn tell(&mut self, previous: Option<Process>, io: &Io) {
         let Some(current) = &mut self.current else {
             return;
         };
         let running = io.children.running(CommandPurpose::Failover);
         let started = |id: u32| Some((id, process::started(id).ok()??));
+        let previous = previous.map(|previous| (previous.pid, previous.started));
         let suspended = self.suspended.unwrap_or_default();
         let order = Order {
             at: Some(current.until.since_boot().saturating_add(suspended)),
-            ends: running.and_then(started),
+            ends: running.and_then(started).or(previous),
         };
         if let Err(error) = current.guard.tell(order) {
             log::error!("the guard takes no orders: {error}");
@@ -89,7 +91,7 @@ impl GuardKeeper {
         &mut self,
         until: Monotonic,
         (voting, settings): (&Voting, &FenceSettings),
-        files: &mut FileWrites,
+        (files, previous): (&mut FileWrites, Option<Process>),
         io: &mut Io,
     ) {
         let guard = match start(settings, io) {
@@ -107,7 +109,7 @@ impl GuardKeeper {
             settings,
             until,
         });
-        self.tell(io);
+        self.tell(previous, io);
         self.dismissed.extend(former.map(dismissed));
         if let (Some((cluster, _)), Some(description)) = (voting.own_cluster(), description) {
             let path = VoteFile::guard_path(&voting.directory, cluster);
@@ -121,7 +123,12 @@ impl GuardKeeper {
     }
 
     /// Guards that have ended. One that has ended too early is replaced.
-    pub(super) fn reap(&mut self, config: &Config, files: &mut FileWrites, io: &mut Io) {
+    pub(super) fn reap(
+        &mut self,
+        config: &Config,
+        files: (&mut FileWrites, Option<Process>),
+        io: &mut Io,
+    ) {
         self.dismissed.retain(|guard| !guard.try_reap());
         let has_ended = |current: &mut Current| current.guard.try_reap();
         let Some(ended) = self.current.take_if(has_ended) else {

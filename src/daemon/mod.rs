@@ -292,8 +292,9 @@ impl Daemon {
             }
         }
         self.io.readers.reap();
-        self.guard
-            .reap(self.lookout.config(), &mut self.files, &mut self.io);
+        let previous = self.previous_failover.as_ref();
+        let files = (&mut self.files, previous.map(PreviousFailover::process));
+        self.guard.reap(self.lookout.config(), files, &mut self.io);
         for (path, outcome) in self.io.children.reap_writers() {
             if outcome.is_ok() {
                 self.beside.alerts.written(&path);

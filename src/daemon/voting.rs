@@ -1,6 +1,7 @@
 //! What the core wants done with votes.
 
 use super::Daemon;
+use super::commands::PreviousFailover;
 use super::pages::Served;
 use crate::lookout::{Effect, Event, ProbeId};
 use crate::votes::Request;
@@ -29,7 +30,9 @@ impl Daemon {
                     .save((cluster, id), record, config, files, &mut self.io);
             }
             Effect::ArmGuard(until) => {
-                let (config, files) = (self.lookout.config(), &mut self.files);
+                let previous = self.previous_failover.as_ref();
+                let previous = previous.map(PreviousFailover::process);
+                let (config, files) = (self.lookout.config(), (&mut self.files, previous));
                 self.guard.arm(until, config, files, &mut self.io);
             }
             Effect::EndCommand(id) => self.io.children.end(id),
