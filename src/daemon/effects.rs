@@ -36,14 +36,7 @@ impl Daemon {
                 } => {
                     let variables = commands::variables(purpose, &self.lookout);
                     commands::start((id, purpose), &command, &variables, timeout, io);
-                    let previous = self.previous_failover.as_ref();
-                    match purpose {
-                        CommandPurpose::Failover => self.guard.tell(None, &self.io),
-                        CommandPurpose::Fence => {
-                            previous.into_iter().for_each(PreviousFailover::end)
-                        }
-                        _ => {}
-                    }
+                    self.command_begun(purpose);
                 }
                 Effect::PrepareFollow {
                     primary,
@@ -82,6 +75,16 @@ impl Daemon {
             }
         }
         is_shown
+    }
+
+    /// A promotion is ended before its server is fenced, whoever has begun it.
+    fn command_begun(&mut self, purpose: CommandPurpose) {
+        let previous = self.previous_failover.as_ref();
+        match purpose {
+            CommandPurpose::Failover => self.guard.tell(None, &self.io),
+            CommandPurpose::Fence => previous.into_iter().for_each(PreviousFailover::end),
+            _ => {}
+        }
     }
 
     /// Tells `event_command` what has changed.

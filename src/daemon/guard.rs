@@ -58,6 +58,8 @@ impl GuardKeeper {
         let settings = voting.and_then(|voting| Some((voting, voting.fence.as_ref()?)));
         let (Some(until), Some((voting, settings))) = (until, settings) else {
             self.dismiss();
+            // Nor has the guard of a former process.
+            take_over(voting, String::new(), files, io);
             return;
         };
         match &mut self.current {
@@ -111,9 +113,8 @@ impl GuardKeeper {
         });
         self.tell(previous, io);
         self.dismissed.extend(former.map(dismissed));
-        if let (Some((cluster, _)), Some(description)) = (voting.own_cluster(), description) {
-            let path = VoteFile::guard_path(&voting.directory, cluster);
-            files.request(VOTES, path, FileOp::TakeOver(description), io);
+        if let Some(description) = description {
+            take_over(Some(voting), description, files, io);
         }
     }
 
@@ -140,6 +141,14 @@ impl GuardKeeper {
         }
         log::error!("the guard has died, and is started again");
         self.arm(Some(ended.until), config, files, io);
+    }
+}
+
+/// The guard that the file names has nothing to do any more; this one, if any, is named in its place.
+fn take_over(voting: Option<&Voting>, guard: String, files: &mut FileWrites, io: &mut Io) {
+    if let Some((voting, (cluster, _))) = voting.and_then(|it| Some((it, it.own_cluster()?))) {
+        let path = VoteFile::guard_path(&voting.directory, cluster);
+        files.request(VOTES, path, FileOp::TakeOver(guard), io);
     }
 }
 

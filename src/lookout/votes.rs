@@ -342,7 +342,9 @@ impl Votes {
                 Output::Send(request) => turn.push(Effect::SendVote(request)),
                 Output::Answer(id, answer) => turn.push(Effect::AnswerVote { id, answer }),
                 Output::Save(id, record) => {
-                    if let Some(mandate) = &record.voted_for {
+                    let member = self.member(name);
+                    let is_vote = member.is_some_and(|it| it.voter().is_granting());
+                    if let Some(mandate) = record.voted_for.as_ref().filter(|_| is_vote) {
                         let (to, term) = (&mandate.candidate, record.term);
                         turn.info(format!("voting for {to} in term {term} of cluster {name}"));
                     }

@@ -368,8 +368,11 @@ mod tests {
         take_over(&path, &second.description().unwrap()).unwrap();
         wait(|| first.try_reap());
         assert!(!second.try_reap() && !has_fenced(&scratch));
-        let text = fs::read_to_string(path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
         assert_eq!(Some(text), second.description());
-        second.tell(Order::default()).unwrap();
+        // Nobody takes its place.
+        take_over(&path, "").unwrap();
+        wait(|| second.try_reap());
+        assert!(!has_fenced(&scratch));
     }
 }

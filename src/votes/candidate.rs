@@ -253,6 +253,11 @@ impl Candidate {
     pub(super) fn lose(&mut self, timers: &Timers, now: Monotonic) -> Option<Attempt> {
         let attempt = self.attempt.take()?;
         self.last = Some(attempt.tally.clone());
+        if attempt.has_primary {
+            // There is nobody to let go first.
+            self.retry_at = Some(now + self.below(timers.stagger));
+            return Some(attempt);
+        }
         let doublings = self.lost.min(MAX_DOUBLINGS);
         self.lost = self.lost.saturating_add(1);
         self.retry_at = Some(now + self.below(timers.stagger.saturating_mul(1 << doublings)));

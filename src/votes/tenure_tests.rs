@@ -292,6 +292,17 @@ fn a_primary_wins_the_first_term_and_nothing_is_run_for_it() {
     let out = answered(&mut a, &votes, 0, None, 1, 0.3);
     let out = saved(&mut a, save(&out).0, 0.4);
     assert_eq!(out, [Output::Guard(Some(at(14.0))), Output::Claimed(1)]);
+    // Nobody is let go first, however often it was refused.
+    let mut again = member(Record::new(list()), 0.0);
+    for nth in 0..6 {
+        let now = 10.0 * f64::from(nth);
+        let mut out = Vec::new();
+        again.claim(Some(position(500)), &primary, at(now), &mut out);
+        assert_eq!(sent(&out).len(), 2, "{nth}");
+        for voter in [0, 1] {
+            answered(&mut again, &out, voter, Some(Refusal::List), 0, now);
+        }
+    }
     // Never a second one, and none where nothing fences.
     let (_, mut record) = holder();
     record.held_term = 0;

@@ -100,6 +100,12 @@ impl Voter {
         self.unsaved.is_none()
     }
 
+    /// Is a vote being written, for which somebody waits.
+    pub fn is_granting(&self) -> bool {
+        let unsaved = self.unsaved.as_ref();
+        unsaved.is_some_and(|unsaved| unsaved.waiting.is_some())
+    }
+
     pub(super) fn last_save(&self) -> SaveId {
         self.last_save
     }
