@@ -22,10 +22,12 @@ fn request(nonce: u128) -> Request {
         kind: Kind::AskVote,
         term: 1,
         nonce: Nonce(nonce),
+        mandate: Nonce(nonce),
         lease: Duration::from_secs(3),
         position: None,
         system: None,
         list: list(),
+        successor: None,
     }
 }
 

@@ -104,6 +104,7 @@ fn voting(setup: &Setup, rng: &mut Rng) -> Voting {
         vote_timeout: Duration::from_millis([500, 1000][rng.below(2)]),
         stagger: Duration::from_millis([600, 1000, 2000][rng.below(3)]),
         step_aside: Duration::from_millis([1000, 3000][rng.below(2)]),
+        fence: None,
         clusters: BTreeMap::from([(ClusterName::from("main"), cluster)]),
     }
 }

@@ -224,6 +224,7 @@ impl Elections {
         let own = mandate(&request.from, request.nonce);
         match request.kind {
             Kind::AskVote => None,
+            Kind::AskRenew | Kind::Renew => unreachable!("no daemon has a fence command"),
             Kind::Release => {
                 self.voters[host].release(&own);
                 // Its promotion may still be pending.
