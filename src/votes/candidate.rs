@@ -258,6 +258,12 @@ impl Candidate {
             self.retry_at = Some(now + self.below(timers.stagger));
             return Some(attempt);
         }
+        let wait = attempt.tally.wait().min(timers.lease);
+        if !wait.is_zero() {
+            // Until then nothing can be won, which is no reason to step aside.
+            self.retry_at = Some(now + wait + self.below(timers.stagger));
+            return Some(attempt);
+        }
         let doublings = self.lost.min(MAX_DOUBLINGS);
         self.lost = self.lost.saturating_add(1);
         self.retry_at = Some(now + self.below(timers.stagger.saturating_mul(1 << doublings)));
@@ -274,6 +280,12 @@ impl Candidate {
             attempt.began = attempt.began.before(time);
             attempt.deadline = attempt.deadline.before(time);
         }
+    }
+
+    /// A holder has released its term: nothing is promised to it any more.
+    pub(super) fn promise_over(&mut self, timers: &Timers, now: Monotonic) {
+        let soon = now + self.below(timers.stagger);
+        self.retry_at = self.retry_at.map(|at| at.min(soon));
     }
 
     /// A promotion is not wanted any more; nothing is held against us.

@@ -1,4 +1,5 @@
-use super::super::scene::{TIMERS, at, list, name, position};
+use super::super::scene::{TIMERS, answer, at, list, member, name, position, request_of, standby};
+use super::super::{Record, Refusal};
 use super::*;
 
 fn begin(candidate: &mut Candidate, own_term: u64, seconds: f64) -> (Nonce, u64) {
@@ -37,6 +38,46 @@ fn after_four_attempts_that_won_nothing_others_go_first() {
         assert!(lost < 3 || until == at(15.0));
     }
     assert_eq!(candidate.standing(at(16.0)), Standing::Free);
+}
+
+/// Nobody is asked in vain meanwhile, and nobody steps aside because of it.
+#[test]
+fn the_next_attempt_waits_until_enough_promises_are_over_or_the_term_is_released() {
+    let mut member = member("a", Record::new(list()), 1);
+    let mut asked = Vec::new();
+    member.stand(&standby(100), at(0.0), &mut asked);
+    let request = request_of(&asked, 0);
+    for (promised, earliest) in [(["a", "b", "c"], 8.0), (["a", "b", "x"], 7.0)] {
+        let mut candidate = Candidate::new(1);
+        let mut until = at(0.0);
+        for _ in 0..5 {
+            let (nonce, _) = begin(&mut candidate, 0, 0.0);
+            for (voter, wait) in promised.into_iter().zip([7, 9, 8]) {
+                let promised = Answer {
+                    wait: Some(Duration::from_secs(wait)),
+                    ..answer(&request, Some(Refusal::Promised), 1)
+                };
+                let of = (nonce, Kind::AskVote);
+                candidate.answered(&name(voter), of, &Ok(promised), &list());
+            }
+            candidate.lose(&TIMERS, at(0.0));
+            let standing = candidate.standing(at(0.0));
+            let Standing::Refused { until: next, .. } = standing else {
+                panic!("{standing:?}");
+            };
+            until = next;
+            // A random time more, so that not all ask at once.
+            assert!(
+                (at(earliest)..=at(earliest + 2.0)).contains(&until),
+                "{until:?}"
+            );
+        }
+        candidate.promise_over(&TIMERS, at(1.0));
+        let Standing::Refused { until: next, .. } = candidate.standing(at(1.0)) else {
+            return;
+        };
+        assert!(next < until && next <= at(3.0));
+    }
 }
 
 #[test]

@@ -169,8 +169,12 @@ impl Member {
         let before = self.voter.record().term;
         let output = match self.voter.take(Asker::Peer(id), request, server, now) {
             Taken::Answer(answer) => {
-                if request.kind == Kind::Vote {
-                    self.counts.request(answer.refusal);
+                match request.kind {
+                    Kind::Vote => self.counts.request(answer.refusal),
+                    Kind::Release if answer.refusal.is_none() => {
+                        self.candidate.promise_over(&self.timers, now);
+                    }
+                    _ => {}
                 }
                 Output::Answer(id, answer)
             }

@@ -86,6 +86,16 @@ impl Tally {
         }
     }
 
+    /// How long it is until enough voters could grant, by what they have answered; 0: that is not known.
+    pub(super) fn wait(&self) -> Duration {
+        let mut waits: Vec<_> = self.missing.values().filter_map(NotGranted::wait).collect();
+        waits.sort_unstable();
+        let free = self.granted.len();
+        let last = self.needed.checked_sub(free + 1);
+        let wait = last.and_then(|last| waits.get(last));
+        wait.copied().unwrap_or_default()
+    }
+
     /// Is it decided.
     pub(super) fn progress(&self, list: &VoterList) -> Progress {
         if list.is_majority(&self.granted) {
@@ -101,6 +111,15 @@ impl Tally {
 }
 
 impl NotGranted {
+    /// How long it is until this voter could grant; `None`: nobody knows whether it lives.
+    fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(_, wait) => Some(wait.unwrap_or_default()),
+            Self::Awaited => Some(Duration::ZERO),
+            Self::NoAnswer(_) => None,
+        }
+    }
+
     /// Its name, from a closed list.
     pub fn name(&self) -> &'static str {
         match self {
