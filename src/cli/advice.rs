@@ -50,10 +50,6 @@ fn intervals(config: &Config) -> Vec<Problem> {
 
 fn commands(config: &Config, search_path: &[PathBuf]) -> Vec<Problem> {
     let follow = config.follow.as_ref();
-    let fence = config
-        .voting
-        .as_ref()
-        .and_then(|voting| voting.fence.as_ref());
     [
         ("failover_command", config.failover_command.as_ref()),
         (
@@ -64,7 +60,7 @@ fn commands(config: &Config, search_path: &[PathBuf]) -> Vec<Problem> {
             "isolated_primary_command",
             config.isolated_primary_command.as_ref(),
         ),
-        ("fence_command", fence.map(|fence| &fence.command)),
+        ("fence_command", config.fence().map(|fence| &fence.command)),
         ("event_command", config.event_command.as_ref()),
         (
             "pg_start_command",

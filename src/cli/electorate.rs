@@ -23,8 +23,7 @@ pub(super) struct Electorate {
 impl Electorate {
     /// Of each cluster in which this daemon votes.
     pub(super) fn all(config: &Config) -> Vec<Self> {
-        let fence = config.voting.as_ref().and_then(|it| it.fence.as_ref());
-        let fences = config.own_db.is_some() && fence.is_some();
+        let fences = config.own_db.is_some() && config.fence().is_some();
         let clusters = config.voting.iter().flat_map(|voting| &voting.clusters);
         clusters
             .map(|(name, of)| Self::new(name, of, fences))

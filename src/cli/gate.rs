@@ -10,7 +10,7 @@ use lexopt::{Error, Parser};
 
 use super::look::Target;
 use super::output;
-use crate::config::{Config, Voting};
+use crate::config::Config;
 use crate::format::{OPEN, VotesPage};
 use crate::sys::{clock, files};
 
@@ -92,11 +92,9 @@ fn is_standby(data: &Path) -> Result<bool, String> {
 
 /// The cluster of our own server, where votes decide and something fences it.
 fn leased(config: &Config) -> Option<String> {
-    config.own_db.as_ref()?;
-    let voting = config.voting.as_ref()?;
-    voting.fence.as_ref()?;
-    let (name, cluster) = Voting::own_cluster(voting)?;
-    (!cluster.dry).then(|| name.to_string())
+    config.fence()?;
+    let (name, _) = config.deciding_cluster()?;
+    Some(name.to_string())
 }
 
 /// Rule B2: what the daemon says.

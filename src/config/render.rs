@@ -63,7 +63,7 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
     let syslog = config.syslog.as_ref();
     let recorder = config.flight_recorder.as_ref();
     let voting = config.voting.as_ref();
-    let fence = voting.and_then(|voting| voting.fence.as_ref());
+    let fence = config.fence();
     let keys = json!({
         "remote_conns": nodes(config, hidden),
         "next_passwords": next_passwords(config, hidden),

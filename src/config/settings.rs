@@ -271,6 +271,20 @@ pub struct VotingCluster {
     pub dry: bool,
 }
 
+impl Config {
+    /// The cluster whose votes decide whether our own node is promoted; `None`: votes do not.
+    pub fn deciding_cluster(&self) -> Option<(&ClusterName, &VotingCluster)> {
+        self.own_db.as_ref()?;
+        let own = self.voting.as_ref().and_then(Voting::own_cluster);
+        own.filter(|(_, cluster)| !cluster.dry)
+    }
+
+    /// `fence_command` and what belongs to it, whether votes decide or not.
+    pub fn fence(&self) -> Option<&FenceSettings> {
+        self.voting.as_ref()?.fence.as_ref()
+    }
+}
+
 impl Voting {
     /// The one cluster of a database node.
     pub fn own_cluster(&self) -> Option<(&ClusterName, &VotingCluster)> {

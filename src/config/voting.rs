@@ -110,8 +110,7 @@ fn read_fence(
 
 /// What leases ask of the other keys.
 pub(super) fn check_fence(reader: &mut Reader<'_>, config: &Config) {
-    let fence = config.voting.as_ref().and_then(|it| it.fence.as_ref());
-    let Some(fence) = fence else {
+    let Some(fence) = config.fence() else {
         return;
     };
     if config.own_db.is_none() {

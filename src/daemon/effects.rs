@@ -81,7 +81,7 @@ impl Daemon {
     fn command_begun(&mut self, purpose: CommandPurpose) {
         let previous = self.previous_failover.as_ref();
         match purpose {
-            CommandPurpose::Failover => self.guard.tell(None, &self.io),
+            CommandPurpose::Failover => self.guard.order(None, &self.io),
             CommandPurpose::Fence => previous.into_iter().for_each(PreviousFailover::end),
             _ => {}
         }

@@ -66,12 +66,12 @@ impl GuardKeeper {
             Some(current) if current.settings == *settings => current.until = until,
             _ => self.replace(until, (voting, settings), (files, previous), io),
         }
-        self.tell(previous, io);
+        self.order(previous, io);
     }
 
     /// Says when once more, and which command it ends first: that of our promotion, if it runs, or what the
     /// process before us has left of its own.
-    pub(super) fn tell(&mut self, previous: Option<Process>, io: &Io) {
+    pub(super) fn order(&mut self, previous: Option<Process>, io: &Io) {
         let Some(current) = &mut self.current else {
             return;
         };
@@ -83,7 +83,7 @@ impl GuardKeeper {
             at: Some(current.until.since_boot().saturating_add(suspended)),
             ends: running.and_then(started).or(previous),
         };
-        if let Err(error) = current.guard.tell(order) {
+        if let Err(error) = current.guard.order(order) {
             log::error!("the guard takes no orders: {error}");
         }
     }
@@ -111,7 +111,7 @@ impl GuardKeeper {
             settings,
             until,
         });
-        self.tell(previous, io);
+        self.order(previous, io);
         self.dismissed.extend(former.map(dismissed));
         if let Some(description) = description {
             take_over(Some(voting), description, files, io);

@@ -45,8 +45,7 @@ impl Daemon {
     pub(super) fn begin_of_turn(&mut self) {
         let late = std::mem::take(&mut self.io.late_events);
         self.io.events.extend(late);
-        let config = self.lookout.config();
-        let has_leases = config.voting.as_ref().is_some_and(|it| it.fence.is_some());
+        let has_leases = self.lookout.config().fence().is_some();
         if let Some(slept) = self.guard.slept().filter(|_| has_leases) {
             log::warn!("this host was suspended for {:.3} s", slept.as_secs_f64());
             self.io.events.insert(0, Event::HostSlept(slept));

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::turn::Turn;
-use super::votes::{Votes, deciding};
+use super::votes::Votes;
 use super::{Alert, Effect};
 use crate::config::{ClusterName, Config};
 use crate::time::Monotonic;
@@ -13,7 +13,7 @@ use crate::votes::{Holder, Member, Output, OwnServer, Position, Standing};
 impl Votes {
     /// The term that this daemon holds, or is about to enter or to leave.
     pub(super) fn held(&self, config: &Config) -> Option<&Holder> {
-        let (name, _) = deciding(config)?;
+        let (name, _) = config.deciding_cluster()?;
         self.member(name)?.holder()
     }
 
@@ -26,7 +26,7 @@ impl Votes {
         turn: &mut Turn<'_>,
     ) {
         let now = turn.now.mono;
-        let Some((name, _)) = deciding(config) else {
+        let Some((name, _)) = config.deciding_cluster() else {
             return;
         };
         let is_free = |member: &Member| member.standing(now) == Standing::Free;
@@ -104,7 +104,7 @@ impl Votes {
     }
 
     fn own_member(&mut self, config: &Config) -> Option<&mut Member> {
-        let (name, _) = deciding(config)?;
+        let (name, _) = config.deciding_cluster()?;
         self.member_mut(name)
     }
 
@@ -114,7 +114,7 @@ impl Votes {
         turn: &mut Turn<'_>,
         act: impl FnOnce(&mut Member, &mut Vec<Output>),
     ) {
-        if let Some((name, _)) = deciding(config) {
+        if let Some((name, _)) = config.deciding_cluster() {
             self.with(name, turn, act);
         }
     }

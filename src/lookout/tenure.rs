@@ -46,7 +46,7 @@ impl Tenure {
     }
 
     pub(super) fn next_deadline(&self, config: &Config) -> Option<Monotonic> {
-        let given_up = self.missing_since.map(|since| since + config.failover_lag);
+        let given_up = self.given_up_at(config);
         self.retry_at.into_iter().chain(given_up).min()
     }
 

@@ -52,10 +52,7 @@ impl Turn<'_> {
             | CommandPurpose::Isolation
             | CommandPurpose::FollowStop
             | CommandPurpose::FollowStart => None,
-            CommandPurpose::Fence => {
-                let fence = config.voting.as_ref().and_then(|it| it.fence.as_ref());
-                fence.map(|fence| fence.timeout)
-            }
+            CommandPurpose::Fence => config.fence().map(|fence| fence.timeout),
         };
         self.effects.push(Effect::RunCommand {
             id,

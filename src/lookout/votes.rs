@@ -104,7 +104,7 @@ impl Votes {
 
     /// May our node be promoted by election; `None`: nobody is asked.
     pub(super) fn standing(&self, config: &Config, now: Monotonic) -> Option<Standing<'_>> {
-        let (name, _) = deciding(config)?;
+        let (name, _) = config.deciding_cluster()?;
         Some(match self.clusters.get(name)? {
             Part::NoRecord(reason) => Standing::NoRecord(reason),
             Part::Member(member) => member.standing(now),
@@ -259,14 +259,14 @@ impl Votes {
     /// Our node was elected, and is not promoted all the same.
     pub(super) fn give_back(&mut self, config: &Config, turn: &mut Turn<'_>) {
         let now = turn.now.mono;
-        if let Some((name, _)) = deciding(config) {
+        if let Some((name, _)) = config.deciding_cluster() {
             self.with(name, turn, |member, out| member.give_back(now, out));
         }
     }
 
     /// The failover command has failed.
     pub(super) fn command_failed(&mut self, config: &Config, now: Monotonic) {
-        if deciding(config).is_some() {
+        if config.deciding_cluster().is_some() {
             self.members_mut().for_each(|it| it.command_failed(now));
         }
     }
@@ -407,22 +407,15 @@ pub(super) fn ends_attempt(verdict: &Verdict) -> bool {
     }
 }
 
-/// The cluster by whose votes our node is promoted.
-pub(super) fn deciding(config: &Config) -> Option<(&ClusterName, &crate::config::VotingCluster)> {
-    config.own_db.as_ref()?;
-    let own = config.voting.as_ref().and_then(Voting::own_cluster);
-    own.filter(|(_, cluster)| !cluster.dry)
-}
-
 /// Are votes cast only to see what would come of them.
 pub(super) fn is_dry(config: &Config) -> bool {
-    config.voting.is_some() && deciding(config).is_none()
+    config.voting.is_some() && config.deciding_cluster().is_none()
 }
 
 /// What fences our own server, where votes decide and something does.
 pub(super) fn fencing(config: &Config) -> Option<&FenceSettings> {
-    deciding(config)?;
-    config.voting.as_ref()?.fence.as_ref()
+    config.deciding_cluster()?;
+    config.fence()
 }
 
 fn timers(voting: &Voting, config: &Config) -> Timers {

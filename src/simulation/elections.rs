@@ -25,7 +25,7 @@ pub(super) fn carry_out(world: &mut World<'_>, host: HostId, effect: Effect) {
             let by = world.process(host);
             if let Some(votes) = &mut world.hosts[host].votes {
                 let number = votes.disk.begin(by, id, record);
-                write(world, host, number);
+                begin_write(world, host, number, world.now);
             }
         }
         _ => {}
@@ -42,7 +42,7 @@ pub(super) fn deliver(world: &mut World<'_>, message: VoteMessage) {
             let votes = world.hosts[by.host].votes.as_mut();
             let request = votes.and_then(|it| it.client.give_up(voter, number, is_patient));
             if let Some(request) = request {
-                tell(world, by.host, request, Err(reason.to_owned()));
+                report(world, by.host, request, Err(reason.to_owned()));
             }
         }
         VoteMessage::Looks(process) if world.runs(process) => look(world, process),
@@ -220,14 +220,14 @@ fn answered(world: &mut World<'_>, reply: &VoteReply) {
         return;
     };
     match votes.client.answered(reply, number) {
-        Reaction::Take(learnt) => tell(world, by.host, learnt.0, learnt.1),
+        Reaction::Take(learnt) => report(world, by.host, learnt.0, learnt.1),
         Reaction::AskAgain => transmit(world, by, reply.voter),
         Reaction::Drop => {}
     }
 }
 
 /// The core learns what has become of a request.
-fn tell(world: &mut World<'_>, host: HostId, request: Request, outcome: Result<Answer, String>) {
+fn report(world: &mut World<'_>, host: HostId, request: Request, outcome: Result<Answer, String>) {
     let event = Event::VoteAnswered {
         cluster: request.cluster,
         voter: request.to,
@@ -267,18 +267,9 @@ fn look(world: &mut World<'_>, process: ProcessId) {
     }
 }
 
-/// A write begins: some time later the new file takes the place of the old one, and after that it has
+/// A write begins then: some time later the new file takes the place of the old one, and after that it has
 /// reached the disk.
-fn write(world: &mut World<'_>, host: HostId, number: u64) {
-    write_from(world, host, number, world.now);
-}
-
-/// A write has failed, and begins once more, unless its daemon ends before.
-fn repeat(world: &mut World<'_>, host: HostId, number: u64) {
-    write_from(world, host, number, world.now + WRITE_AGAIN);
-}
-
-fn write_from(world: &mut World<'_>, host: HostId, number: u64, begins: Micros) {
+fn begin_write(world: &mut World<'_>, host: HostId, number: u64, begins: Micros) {
     let rng = &mut world.vote_traffic.rng;
     let (renames, syncs) = (rng.between(500, 10_000), rng.between(500, 20_000));
     let Some(votes) = &world.hosts[host].votes else {
@@ -333,7 +324,8 @@ fn written(world: &mut World<'_>, host: HostId, number: u64) {
         return;
     }
     if !done && world.runs(write.by) {
-        repeat(world, host, number);
+        // Unless its daemon ends before.
+        begin_write(world, host, number, now + WRITE_AGAIN);
     }
     send(world, now, VoteMessage::Saved(write.by, write.id, done));
 }

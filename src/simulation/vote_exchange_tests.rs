@@ -76,7 +76,7 @@ impl Pair {
         assert!(matches!(self.learns(&reply), Reaction::AskAgain));
         let again = self.client.message(ASKER, VOTER).unwrap();
         let reply = self.take(&again);
-        assert!(is_told(&self.learns(&reply)));
+        assert!(reaches_core(&self.learns(&reply)));
     }
 }
 
@@ -84,7 +84,7 @@ fn is_taken(reply: &VoteReply) -> bool {
     reply.answer.refusal.is_none()
 }
 
-fn is_told(reaction: &Reaction) -> bool {
+fn reaches_core(reaction: &Reaction) -> bool {
     matches!(reaction, Reaction::Take(learnt) if learnt.1.is_ok())
 }
 
@@ -95,7 +95,7 @@ fn a_request_is_taken_once_and_may_come_late() {
     let message = pair.ask(2, false);
     let reply = pair.take(&message);
     assert!(is_taken(&reply) && !is_taken(&pair.take(&message)));
-    assert!(is_told(&pair.learns(&reply)));
+    assert!(reaches_core(&pair.learns(&reply)));
     assert!(matches!(pair.learns(&reply), Reaction::Drop));
     // One that was held up, and nobody waits for: it bears the right challenge until another is taken.
     let late = pair.ask(3, false);

@@ -85,7 +85,7 @@ impl Guard {
     /// # Errors
     ///
     /// It has ended, or takes no orders.
-    pub fn tell(&mut self, order: Order) -> io::Result<()> {
+    pub fn order(&mut self, order: Order) -> io::Result<()> {
         self.orders.write_all(&order.bytes())
     }
 
@@ -95,7 +95,7 @@ impl Guard {
     ///
     /// It takes no orders, and goes on by the one before.
     pub fn dismiss(mut self) -> Result<Dismissed, (Dismissed, io::Error)> {
-        match self.tell(Order::default()) {
+        match self.order(Order::default()) {
             Ok(()) => Ok(Dismissed(self.child)),
             Err(error) => Err((Dismissed(self.child), error)),
         }
@@ -310,7 +310,7 @@ mod tests {
     fn it_fences_at_its_time_whatever_has_become_of_us() {
         let scratch = Scratch::new("guard-alone");
         let mut guard = guard(&scratch);
-        guard.tell(soon(300)).unwrap();
+        guard.order(soon(300)).unwrap();
         // As when the daemon ends.
         let Guard { child, orders } = guard;
         drop(orders);
@@ -325,13 +325,13 @@ mod tests {
         let scratch = Scratch::new("guard-told");
         let mut guard = guard(&scratch);
         for _ in 0..5 {
-            guard.tell(soon(400)).unwrap();
+            guard.order(soon(400)).unwrap();
             pause(Duration::from_millis(150));
         }
-        guard.tell(Order::default()).unwrap();
+        guard.order(Order::default()).unwrap();
         pause(Duration::from_millis(500));
         assert!(!has_fenced(&scratch) && !guard.try_reap());
-        guard.tell(soon(60_000)).unwrap();
+        guard.order(soon(60_000)).unwrap();
         let dismissed = guard.dismiss().unwrap();
         wait(|| dismissed.try_reap());
         assert!(!has_fenced(&scratch));
@@ -347,7 +347,7 @@ mod tests {
             ends: Some((command.id(), started)),
             ..soon(0)
         };
-        guard.tell(order).unwrap();
+        guard.order(order).unwrap();
         wait(|| guard.try_reap());
         assert!(has_fenced(&scratch));
         assert!(!command.wait().unwrap().success());
@@ -358,13 +358,13 @@ mod tests {
         let scratch = Scratch::new("guard-later");
         let path = scratch.0.join("main.guard");
         let (mut first, mut second) = (guard(&scratch), guard(&scratch));
-        first.tell(soon(60_000)).unwrap();
+        first.order(soon(60_000)).unwrap();
         take_over(&path, &first.description().unwrap()).unwrap();
         // It does not end itself.
         take_over(&path, &first.description().unwrap()).unwrap();
         pause(Duration::from_millis(50));
         assert!(!first.try_reap());
-        second.tell(soon(60_000)).unwrap();
+        second.order(soon(60_000)).unwrap();
         take_over(&path, &second.description().unwrap()).unwrap();
         wait(|| first.try_reap());
         assert!(!second.try_reap() && !has_fenced(&scratch));

@@ -134,18 +134,7 @@ impl Member {
         let is_awaited = |it: &&Attempt| it.phase == Phase::Writing && it.nonce == answer.nonce;
         if attempt.filter(is_awaited).is_none() {
             // Its release came before the write had ended, and the others were never asked.
-            let question = Question {
-                kind: Kind::Release,
-                term: answer.term,
-                nonce: answer.nonce,
-                mandate: answer.nonce,
-                lease: self.timers.lease,
-                position: None,
-                system: None,
-            };
-            let release = self.sender.to_ourselves(&question);
-            self.voter
-                .take(Asker::Own, &release, &OwnServer::default(), now);
+            self.release_own(answer.term, answer.nonce, now);
             return;
         }
         if answer.refusal.is_some() {

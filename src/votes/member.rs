@@ -265,8 +265,8 @@ impl Member {
     pub fn next_deadline(&self) -> Monotonic {
         let attempt = self.candidate.next_deadline();
         let holder = self.holder.as_ref().and_then(Holder::next_deadline);
-        let all = [attempt, holder, Some(self.check_at)];
-        all.into_iter().flatten().min().unwrap_or(self.check_at)
+        let others = attempt.into_iter().chain(holder);
+        others.fold(self.check_at, Monotonic::min)
     }
 
     /// The host was suspended for so long: what was promised to us has gone on to run out. What we have
@@ -291,6 +291,14 @@ impl Member {
         now: Monotonic,
         out: &mut Vec<Output>,
     ) {
+        let question = self.release_own(term, mandate, now);
+        self.sender.ask_others(&question, out);
+        // Whatever the same voter is asked next takes the place of what it was asked before.
+        self.check_at = self.check_at.max(now + self.timers.vote_timeout);
+    }
+
+    /// The same with our own voter alone: what the others would be asked.
+    pub(super) fn release_own(&mut self, term: u64, mandate: Nonce, now: Monotonic) -> Question {
         let question = Question {
             kind: Kind::Release,
             term,
@@ -300,12 +308,10 @@ impl Member {
             position: None,
             system: None,
         };
-        self.sender.ask_others(&question, out);
-        let to_ourselves = self.sender.to_ourselves(&question);
+        let request = self.sender.to_ourselves(&question);
         self.voter
-            .take(Asker::Own, &to_ourselves, &OwnServer::default(), now);
-        // Whatever the same voter is asked next takes the place of what it was asked before.
-        self.check_at = self.check_at.max(now + self.timers.vote_timeout);
+            .take(Asker::Own, &request, &OwnServer::default(), now);
+        question
     }
 
     fn check(&mut self, server: &OwnServer, out: &mut Vec<Output>) {

@@ -24,13 +24,13 @@ fn check(story: &str, expected: &str) {
             world.act(Act::Wait(seconds - now));
             now = seconds;
         }
-        tell(&mut world, &words[1..]);
+        run_story(&mut world, &words[1..]);
     }
     let won: Vec<_> = world.won.values().map(|at| NAMES[*at]).collect();
     assert_eq!(won.join(" "), expected);
 }
 
-fn tell(world: &mut World, words: &[&str]) {
+fn run_story(world: &mut World, words: &[&str]) {
     let who = |name: &str| index(&name.into());
     let kind = |name: &str| Kind::ALL.into_iter().find(|it| it.name() == name).unwrap();
     let own = who(words[0]);
