@@ -150,7 +150,10 @@ impl Pages {
                 resident_bytes: process::resident_bytes(),
                 uptime: now.mono.since(served.beside.started_at).as_secs_f64(),
             };
-            let (status, elections) = (served.status(map, now), Elections::all(served.lookout));
+            let (status, elections) = (
+                served.status(map, now),
+                Elections::all(served.lookout, now.mono),
+            );
             let counts = &served.beside.counts;
             metrics(&status, counts, elections.as_deref(), usage).into()
         })

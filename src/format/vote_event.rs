@@ -273,6 +273,7 @@ mod tests {
             voted_for: None,
             position: None,
             willing: false,
+            fences: None,
             list,
         };
         let of = (Nonce(3), Kind::Vote);

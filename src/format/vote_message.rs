@@ -51,6 +51,8 @@ struct AnswerForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     position: Option<PositionForm>,
     willing: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fences: Option<bool>,
     generation: u64,
     voters: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,6 +199,7 @@ impl AnswerForm {
             voted_for: answer.voted_for.as_ref().map(ToString::to_string),
             position: answer.position.as_ref().map(PositionForm::of),
             willing: answer.willing,
+            fences: answer.fences,
             generation: answer.list.generation,
             voters: answer.list.fingerprint.clone(),
             challenge: challenge.map(|challenge| challenge.to_string()),
@@ -225,6 +228,7 @@ impl AnswerForm {
             voted_for: voted_for.map(Into::into),
             position: self.position.map(PositionForm::read).transpose()?,
             willing: self.willing,
+            fences: self.fences,
             list: ListId {
                 generation: self.generation,
                 fingerprint: name("voters", &self.voters)?.to_owned(),
@@ -343,6 +347,7 @@ mod tests {
             voted_for: Some("c".into()),
             position: None,
             willing: true,
+            fences: Some(true),
             list: request().list,
         }
     }

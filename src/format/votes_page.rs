@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::indented;
 use crate::cluster::NodeState;
-use crate::config::{ClusterName, VotingCluster};
+use crate::config::{ClusterName, VoterName, VotingCluster};
 use crate::lookout::Lookout;
 use crate::time::Monotonic;
 use crate::votes::{Answer, Holder, Kind, Member, NotGranted, Peer, Standing, VoterList};
@@ -84,7 +84,8 @@ pub fn votes_page(lookout: &Lookout, now: Monotonic) -> Option<VotesPage> {
         let member = known.get(name).copied();
         let member = member.unwrap_or(Err("the configuration is being loaded"));
         let page = ClusterVotes::of(cluster, member, now);
-        (name.to_string(), page.with_leases(lookout, now))
+        let unfenced = member.map_or_else(|_| String::new(), unfenced);
+        (name.to_string(), page.with_leases(&unfenced, lookout, now))
     });
     Some(clusters.collect())
 }
@@ -145,7 +146,7 @@ impl ClusterVotes {
 
 impl ClusterVotes {
     /// Of the cluster of our own server, where something fences it.
-    fn with_leases(self, lookout: &Lookout, now: Monotonic) -> Self {
+    fn with_leases(self, unfenced: &str, lookout: &Lookout, now: Monotonic) -> Self {
         let Some(gate) = lookout.gate(now) else {
             return self;
         };
@@ -153,18 +154,19 @@ impl ClusterVotes {
         let own = own.and_then(|own| lookout.state().nodes.get(own));
         let is_primary = own.is_some_and(NodeState::is_connected_primary);
         let guarantees = match self.unusable {
-            Some(_) => "none by this daemon: it votes for nobody",
+            Some(_) => "none by this daemon: it votes for nobody".to_owned(),
             None if is_primary && self.held_term.is_none() => {
-                "none: this primary runs without a lease, and is not fenced"
+                "none: this primary runs without a lease, and is not fenced".to_owned()
             }
-            None => {
-                "one writable primary, while every node that may be promoted has a fence_command and is started \
-                 through the gate"
+            None if !unfenced.is_empty() => {
+                format!("at most one promotion in each term; no fence_command is in force on {unfenced}")
             }
+            None => "one writable primary, while every node that may be promoted is started through the gate"
+                .to_owned(),
         };
         Self {
             gate: Some(gate.map_or_else(|reason| reason, |_| OPEN.to_owned())),
-            guarantees: guarantees.to_owned(),
+            guarantees,
             ..self
         }
     }
@@ -189,6 +191,12 @@ impl PeerVotes {
             voted_for: voted_for.map(ToString::to_string),
         }
     }
+}
+
+/// The voters that are not fenced, in words.
+fn unfenced(member: &Member) -> String {
+    let names: Vec<_> = member.unfenced().map(VoterName::as_str).collect();
+    names.join(", ")
 }
 
 fn holder_until(member: &Member, now: Monotonic) -> Option<Monotonic> {

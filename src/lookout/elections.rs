@@ -172,6 +172,9 @@ impl Decisions {
         OwnServer {
             position,
             willing,
+            fences: own
+                .filter(|own| may_be(own))
+                .map(|_| votes::fencing(config).is_some()),
             system: state.system(own).map(str::to_owned),
             sighted: sighted.map(|(name, _)| name.as_str().into()).collect(),
         }

@@ -5,7 +5,7 @@ use super::super::{Alert, CommandOutcome, Effect, Event, GivenTurn};
 use super::*;
 use crate::cluster::RoleReport;
 use crate::time::Monotonic;
-use crate::votes::{Kind, Request, SaveId};
+use crate::votes::{Answer, Kind, Refusal, Request, SaveId};
 
 fn saved_term(effects: &[Effect]) -> Option<(SaveId, u64)> {
     effects.iter().find_map(|effect| match effect {
@@ -227,6 +227,46 @@ fn h7_a_primary_that_no_majority_renews_after_a_restart_is_fenced() {
         held.map(Holder::stage),
         Some(Stage::Waiting { is_fenced: true })
     );
+}
+
+/// s2 answers that its server is fenced, or is not; returns what the alert of voters that disagree becomes.
+fn answered_by_s2(world: &mut World, request: &Request, fences: bool) -> Option<String> {
+    let answer = Answer {
+        refusal: None,
+        fences: Some(fences),
+        ..Answer::without_record(request, Refusal::Busy, request.list.clone())
+    };
+    let effects = world.event(Event::VoteAnswered {
+        cluster: request.cluster.clone(),
+        voter: request.to.clone(),
+        of: (request.nonce, request.kind),
+        outcome: Ok(answer),
+    });
+    effects.into_iter().find_map(|effect| match effect {
+        Effect::RaiseAlert { alert, text } if alert == Alert::VotersDisagree => Some(text),
+        Effect::ClearAlert(Alert::VotersDisagree) => Some(String::new()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_voter_without_a_fence_is_named_where_there_are_leases() {
+    let mut leases = World::with_leases("p");
+    let mut votes = World::start("");
+    for (world, named) in [
+        (&mut leases, Some("s2 has no fence_command in force")),
+        (&mut votes, None),
+    ] {
+        world.file_read(None);
+        let asked = requests(&world.deadlines(30.0));
+        let request = asked.iter().find(|it| it.to.as_str() == "s2").unwrap();
+        assert_eq!(answered_by_s2(world, request, true), Some(String::new()));
+        assert_eq!(answered_by_s2(world, request, false).as_deref(), named);
+        assert_eq!(
+            answered_by_s2(world, request, true).as_deref(),
+            named.map(|_| "")
+        );
+    }
 }
 
 #[test]

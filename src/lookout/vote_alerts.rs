@@ -18,7 +18,7 @@ impl Votes {
         self.alert(Alert::VoteFileUnusable, text, turn);
     }
 
-    /// Which voters have another list, or watch other servers.
+    /// Which voters have another list, watch other servers, or are not fenced where we are.
     pub(super) fn watch_agreement(&mut self, turn: &mut Turn<'_>) {
         let differs = |refusal| matches!(refusal, Some(Refusal::List | Refusal::System));
         let peers = self.members().flat_map(Member::peers);
@@ -27,7 +27,9 @@ impl Votes {
             let why = NotGranted::Refused(refusal.filter(|it| differs(Some(*it)))?, None);
             Some(format!("{voter} {why}"))
         });
-        let text = disagree.collect::<Vec<_>>().join("; ");
+        let unfenced = self.members().flat_map(Member::unfenced);
+        let unfenced = unfenced.map(|voter| format!("{voter} has no fence_command in force"));
+        let text = disagree.chain(unfenced).collect::<Vec<_>>().join("; ");
         self.alert(Alert::VotersDisagree, text, turn);
     }
 

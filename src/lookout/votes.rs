@@ -436,6 +436,7 @@ fn no_record(request: &Request, server: &OwnServer) -> Answer {
     Answer {
         position: server.position,
         willing: server.willing,
+        fences: server.fences,
         ..Answer::without_record(request, Refusal::List, request.list.clone())
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct World {
 
 impl World {
     /// The primary p was lost, and its last sign of life is long enough ago.
-    fn start(more: &str) -> Self {
+    pub(super) fn start(more: &str) -> Self {
         Self::of(config(more))
     }
 
@@ -144,6 +144,7 @@ impl World {
             voted_for: None,
             position: None,
             willing: false,
+            fences: None,
             list: request.list.clone(),
         };
         self.event(Event::VoteAnswered {
@@ -430,6 +431,7 @@ fn another_core_goes_on_where_one_is_at_rest() {
         voted_for: None,
         position: None,
         willing: false,
+        fences: None,
         list: asked[0].list.clone(),
     };
     world.event(Event::VoteAnswered {

@@ -135,6 +135,9 @@ fn of_failover(page: &mut Page, status: &Status) {
 /// What elections have come to, by a name from a closed list.
 type Results = fn(&Elections) -> &BTreeMap<&'static str, u64>;
 
+/// A time of the lease that this daemon holds, in seconds.
+type OfLease = fn(&Elections) -> Option<f64>;
+
 type Gauge = (&'static str, &'static str, fn(&Node) -> Option<f64>);
 
 /// One sample for each node of which it is known.
@@ -332,7 +335,27 @@ fn of_elections(page: &mut Page, all: &[Elections]) {
             page.sample(&[("cluster", &of.cluster)], term);
         }
     }
-    let families: [(_, _, _, Results); 3] = [
+    let gauges: [(_, _, OfLease); 2] = [
+        (
+            "pglookout_fence_in_seconds",
+            "Time until this server is fenced, unless a majority renews its lease before.",
+            |of| of.fence_in,
+        ),
+        (
+            "pglookout_fence_in_least_seconds",
+            "The least of that at any renewal since the start.",
+            |of| of.counts.least_left.map(|left| left.as_secs_f64()),
+        ),
+    ];
+    for (name, help, seconds) in gauges {
+        page.family(name, "gauge", help);
+        for of in all {
+            if let Some(seconds) = seconds(of) {
+                page.sample(&[("cluster", &of.cluster)], seconds);
+            }
+        }
+    }
+    let families: [(_, _, _, Results); 4] = [
         (
             "pglookout_elections_total",
             "Attempts of this daemon to be elected.",
@@ -350,6 +373,12 @@ fn of_elections(page: &mut Page, all: &[Elections]) {
             "Requests of others for the vote of this daemon.",
             "result",
             |of| &of.counts.requests,
+        ),
+        (
+            "pglookout_lease_renewals_total",
+            "Rounds of renewals of a lease, and leases that were lost.",
+            "result",
+            |of| &of.counts.renewals,
         ),
     ];
     for (name, help, label, counts) in families {

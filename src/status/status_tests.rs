@@ -256,11 +256,22 @@ fn every_metric_belongs_to_its_family_and_is_escaped() {
             attempts: [("won", 1)].into(),
             not_granted: [("behind", 2)].into(),
             requests: [("granted", 4)].into(),
+            renewals: [("renewed", 5)].into(),
+            least_left: Some(Duration::from_millis(7_500)),
         },
+        fence_in: Some(12.5),
     };
     let page = |elections| metrics(&status, &Counts::default(), elections, Usage::default());
     let without = page(None);
-    for word in ["vote_file", "voters", "voter_", "election", "vote_requests"] {
+    for word in [
+        "vote_file",
+        "voters",
+        "voter_",
+        "election",
+        "vote_requests",
+        "lease",
+        "fence_in",
+    ] {
         assert!(!without.contains(word), "{word} is in\n{without}");
     }
     let page = page(Some(&[elections]));
@@ -277,6 +288,9 @@ fn every_metric_belongs_to_its_family_and_is_escaped() {
         r#"pglookout_elections_total{cluster="main",result="won"} 1"#,
         r#"pglookout_election_refusals_total{cluster="main",reason="behind"} 2"#,
         r#"pglookout_vote_requests_total{cluster="main",result="granted"} 4"#,
+        r#"pglookout_lease_renewals_total{cluster="main",result="renewed"} 5"#,
+        r#"pglookout_fence_in_seconds{cluster="main"} 12.5"#,
+        r#"pglookout_fence_in_least_seconds{cluster="main"} 7.5"#,
     ] {
         assert!(
             page.lines().any(|it| it == line),

@@ -225,7 +225,8 @@ impl Holder {
         fence.into_iter().chain(round).min()
     }
 
-    /// A round that asks, or renews. The one before counts for nothing from now on.
+    /// A round that asks, or renews. The one before counts for nothing from now on. Says whether that was
+    /// one that renews and had no majority yet.
     pub(super) fn begin_round(
         &mut self,
         kind: Kind,
@@ -233,14 +234,15 @@ impl Holder {
         list: &VoterList,
         timers: &LeaseTimers,
         now: Monotonic,
-    ) {
+    ) -> bool {
         self.round_at = now + timers.renew;
-        self.round = Some(Round {
+        let before = self.round.replace(Round {
             nonce,
             kind,
             began: now,
             tally: Tally::new(self.term, list),
         });
+        before.is_some_and(|round| round.kind == Kind::Renew)
     }
 
     /// With which kind of round it asks next.

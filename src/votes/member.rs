@@ -143,6 +143,16 @@ impl Member {
         &self.peers
     }
 
+    /// Where leases are in force here: the voters whose server may be promoted and is not fenced, by what
+    /// they last answered. While there is one, nothing keeps its server from being a second primary.
+    pub fn unfenced(&self) -> impl Iterator<Item = &VoterName> {
+        let peers = self.peers.iter().filter(|_| self.timers.hold.is_some());
+        peers.filter_map(|(voter, peer)| {
+            let fences = peer.outcome.as_ref().ok()?.fences;
+            (fences == Some(false)).then_some(voter)
+        })
+    }
+
     /// What has come of the elections so far.
     pub fn counts(&self) -> &ElectionCounts {
         &self.counts

@@ -124,6 +124,8 @@ pub struct Answer {
     pub position: Option<Position>,
     /// Would the voter promote its own server (rule C6).
     pub willing: bool,
+    /// Is the voter's server fenced when it has lost its lease; `None`: it has none that may be promoted.
+    pub fences: Option<bool>,
     /// The voter's list.
     pub list: ListId,
 }
@@ -143,6 +145,7 @@ impl Answer {
             voted_for: None,
             position: None,
             willing: false,
+            fences: None,
             list,
         }
     }

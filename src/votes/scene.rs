@@ -101,6 +101,7 @@ pub(super) fn standby(bytes: u64) -> OwnServer {
     OwnServer {
         position: Some(position(bytes)),
         willing: true,
+        fences: Some(false),
         system: Some("7".to_owned()),
         sighted: Vec::new(),
     }
@@ -128,6 +129,7 @@ pub(super) fn answer(of: &Request, refusal: Option<Refusal>, term: u64) -> Answe
         voted_for: None,
         position: standby(100).position,
         willing: true,
+        fences: Some(false),
         list: of.list.clone(),
     }
 }

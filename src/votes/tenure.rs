@@ -146,6 +146,7 @@ impl Member {
             return true;
         }
         holder.fence(false);
+        self.counts.renewal("lost");
         out.push(Output::LeaseLost(holder.term()));
         true
     }
@@ -164,7 +165,9 @@ impl Member {
         let Some(mandate) = holder.mandate() else {
             return;
         };
-        holder.begin_round(kind, nonce, &self.sender.list, hold, now);
+        if holder.begin_round(kind, nonce, &self.sender.list, hold, now) {
+            self.counts.renewal("failed");
+        }
         let question = Question {
             kind,
             term: holder.term(),
@@ -201,10 +204,20 @@ impl Member {
         let (Some(holder), Some(hold)) = (&mut self.holder, &self.timers.hold) else {
             return;
         };
+        let left = holder.fence_at().map(|at| at.since(now));
         match holder.answered(voter, of, outcome, lease, hold, now) {
-            Renewal::Open | Renewal::Failed => self.leave_if_overtaken(outcome, out),
+            Renewal::Open => self.leave_if_overtaken(outcome, out),
+            Renewal::Failed => {
+                if of.1 == Kind::Renew {
+                    self.counts.renewal("failed");
+                }
+                self.leave_if_overtaken(outcome, out);
+            }
             Renewal::Welcome => self.begin_round(Kind::Renew, server, now, out),
-            Renewal::Renewed => out.push(Output::Guard(holder.fence_at())),
+            Renewal::Renewed => {
+                self.counts.renewed(left);
+                out.push(Output::Guard(holder.fence_at()));
+            }
         }
     }
 

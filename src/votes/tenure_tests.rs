@@ -127,6 +127,28 @@ fn h1_a_round_counts_from_its_beginning_and_only_its_own_answers() {
 }
 
 #[test]
+fn renewals_are_counted_and_how_close_it_was() {
+    let (mut a, _) = holder();
+    let counts = |a: &Member| (a.counts().renewals.clone(), a.counts().least_left);
+    assert_eq!(counts(&a), ([].into(), None));
+    tick(&mut a, 3.4);
+    // The first one has no majority yet.
+    let round = tick(&mut a, 6.4);
+    answered(&mut a, &round, 0, None, 1, 9.0);
+    let five = Some(Duration::from_secs(5));
+    assert_eq!(counts(&a), ([("failed", 1), ("renewed", 1)].into(), five));
+    // Fenced at 20.4: a renewal with more left is not the closest one.
+    let round = tick(&mut a, 9.4);
+    answered(&mut a, &round, 0, Some(Refusal::Term), 1, 9.5);
+    answered(&mut a, &round, 1, Some(Refusal::Term), 1, 9.5);
+    let round = tick(&mut a, 12.4);
+    answered(&mut a, &round, 0, None, 1, 12.5);
+    assert_eq!(counts(&a), ([("failed", 2), ("renewed", 2)].into(), five));
+    assert_eq!(tick(&mut a, 26.4).last(), Some(&Output::LeaseLost(1)));
+    assert_eq!(a.counts().renewals.get("lost"), Some(&1));
+}
+
+#[test]
 fn h1_our_own_voter_is_renewed_like_the_others() {
     let (mut a, _) = holder();
     tick(&mut a, 3.4);
@@ -280,6 +302,7 @@ fn a_primary_wins_the_first_term_and_nothing_is_run_for_it() {
     let primary = OwnServer {
         position: None,
         willing: false,
+        fences: None,
         ..standby(0)
     };
     let mut out = Vec::new();

@@ -14,6 +14,8 @@ pub struct OwnServer {
     pub position: Option<Position>,
     /// Rule C6: would we promote it.
     pub willing: bool,
+    /// Is it fenced when it has lost its lease; `None`: there is none that may be promoted.
+    pub fences: Option<bool>,
     /// Its system identifier.
     pub system: Option<String>,
     /// The primaries that we have reached ourselves within two poll intervals.
@@ -342,6 +344,7 @@ impl Voter {
             voted_for: candidate.map(|mandate| mandate.candidate.clone()),
             position: server.position,
             willing: server.willing,
+            fences: server.fences,
             list: self.list.clone(),
         }
     }
