@@ -38,6 +38,13 @@ fn intervals(config: &Config) -> Vec<Problem> {
             ));
         }
     }
+    if let Some(voting) = config.voting.as_ref().filter(|it| it.lease > limit) {
+        let (lease, limit) = (seconds(voting.lease), seconds(limit));
+        found.push(warning(
+            "lease_time",
+            format!("{lease} is above max_failover_replication_time_lag, {limit}: for so long voters keep a promise to a primary whose host is lost"),
+        ));
+    }
     if config.poll_timeout > limit / 2 {
         let (timeout, limit) = (seconds(config.poll_timeout), seconds(limit));
         found.push(warning(
@@ -131,6 +138,21 @@ mod tests {
                limit",
             ],
         );
+    }
+
+    #[test]
+    fn a_failover_waits_for_a_promise_that_is_longer_than_the_limit() {
+        let settings = |lease: u64| {
+            format!(
+                r#""max_failover_replication_time_lag": 20, "lease_time": {lease}, "remote_conns": {{"a": "host=a"}},
+                "own_db": "a", "vote_directory": "/v", "voting": {{"main": {{"generation": 1, "secret_file": "/s",
+                "voters": {{"a": "http://a", "b": "http://b", "o": "http://o"}}}}}}"#
+            )
+        };
+        check(&settings(20), &[], &[]);
+        let expected = "lease_time: 21 is above max_failover_replication_time_lag, 20: for so long voters keep a promise \
+                        to a primary whose host is lost";
+        check(&settings(21), &[], &[expected]);
     }
 
     #[test]
