@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::Value;
 
 use crate::harness::postgres::which;
-use crate::harness::run_dir::{TestDir, run};
-use crate::harness::{SOON, or_skip};
+use crate::harness::run_dir::{Ended, TestDir, run};
+use crate::harness::{SOON, or_skip, wait_until};
 
 /// What a shell, JSON, a header and Slack would take for their own.
 fn hostile(mark: &Path) -> String {
@@ -298,6 +298,77 @@ fn the_second_event_of_a_pair_resolves_the_alert_of_the_first() {
     assert_ne!(single["startsAt"], single["endsAt"]);
     let odd = alert("x\"_$(id)_*", "warning");
     assert_eq!(odd["labels"]["alertname"], "PglookoutEventX\"$(id)*");
+    assert!(!mark.exists());
+}
+
+/// A real Alertmanager, and the URL that it serves.
+fn alertmanager(dir: &TestDir) -> Option<(Ended, String)> {
+    let program = which("prometheus-alertmanager").or_else(|| which("alertmanager"));
+    let program = or_skip(program.ok_or_else(|| "there is no Alertmanager here".to_owned()))?;
+    let config = dir.path().join("alertmanager.yml");
+    fs::write(
+        &config,
+        "route: {receiver: none}\nreceivers: [{name: none}]\n",
+    )
+    .unwrap();
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let mut command = Command::new(program);
+    command
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.path={}", dir.path().display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .arg("--cluster.listen-address=")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let url = format!("http://127.0.0.1:{port}");
+    let running = Ended(command.spawn().unwrap());
+    wait_until("Alertmanager serves", SOON, || {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+    });
+    Some((running, url))
+}
+
+/// The alerts that it holds now: their labels, and what they are about.
+fn standing_alerts(url: &str) -> Vec<Value> {
+    let target = format!("{url}/api/v2/alerts");
+    let printed = run(Command::new("curl").args(["-sf", target.as_str()])).unwrap();
+    let alerts: Vec<Value> = serde_json::from_str(&printed).unwrap();
+    alerts
+}
+
+#[test]
+fn a_real_alertmanager_holds_an_alert_until_the_second_event_of_its_pair() {
+    let dir = TestDir::new();
+    let Some((_running, url)) = alertmanager(&dir).filter(|_| has_curl()) else {
+        return;
+    };
+    let mark = dir.path().join("was-run");
+    let post = |event: &str| {
+        let mut command = notifier(&dir, "notify-alertmanager", event, &hostile(&mark));
+        command.env("ALERTMANAGER_URL", &url);
+        succeeds(&mut command, "{}");
+    };
+    post("primary_lost");
+    post("failover_done");
+    let holds = |names: &[&str]| {
+        let mut held: Vec<_> = standing_alerts(&url)
+            .iter()
+            .map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned())
+            .collect();
+        held.sort();
+        held == names
+    };
+    let (done, lost) = ("PglookoutEventFailoverDone", "PglookoutEventPrimaryLost");
+    wait_until("both alerts", SOON, || holds(&[done, lost]));
+    for alert in standing_alerts(&url) {
+        assert_eq!(alert["annotations"]["summary"], hostile(&mark));
+        assert_eq!(alert["labels"]["pglookout_cluster"], "main");
+    }
+    post("primary_back");
+    wait_until("the alert is resolved", SOON, || holds(&[done]));
     assert!(!mark.exists());
 }
 
