@@ -30,9 +30,8 @@ impl OwnPresence {
 
     /// Other settings are in force.
     pub(super) fn adopt(&mut self, config: &Config) {
-        let host = config.host_name.as_deref().unwrap_or("observer");
-        let own = config.own_db.as_ref().map_or(host, NodeName::as_str);
-        self.daemon = daemon_name(own);
+        let own = config.own_db.as_ref().map(|own| own.as_str().to_owned());
+        self.daemon = daemon_name(&own.unwrap_or_else(|| observer_name(config)));
         self.settings = settings(config);
         self.rename();
     }
@@ -63,6 +62,15 @@ impl OwnPresence {
     fn rename(&mut self) {
         let name = Presence::session_name(&self.daemon, self.state, self.pause, &self.settings);
         self.session = Arc::from(name);
+    }
+}
+
+/// An observer is named like its host, but never like a node: that is the name of the daemon beside it.
+fn observer_name(config: &Config) -> String {
+    let host = config.host_name.as_deref().unwrap_or("observer");
+    match config.nodes.contains_key(&NodeName::from(host)) {
+        true => format!("observer@{host}"),
+        false => host.to_owned(),
     }
 }
 
@@ -100,4 +108,29 @@ fn settings(config: &Config) -> String {
         known_gone,
     );
     fingerprint(format!("{agreed:?}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, parse};
+
+    #[track_caller]
+    fn check(settings: &str, host: Option<&str>, expected: &str) {
+        let text = format!(r#"{{"remote_conns": {{"a": "host=a", "b": "host=b"}}{settings}}}"#);
+        let environment = Environment {
+            host_name: host.map(str::to_owned),
+            ..Environment::default()
+        };
+        let config = parse(&text, &environment).unwrap().config;
+        assert_eq!(OwnPresence::new(&config).daemon(), expected);
+    }
+
+    #[test]
+    fn no_observer_has_the_name_of_a_nodes_daemon() {
+        check(r#", "own_db": "a""#, Some("host-7"), "a");
+        check("", Some("host-7"), "host-7");
+        check("", Some("b"), "observer@b");
+        check("", None, "observer");
+    }
 }
