@@ -30,9 +30,13 @@ pub(super) fn of_node(node: &Node) -> Option<String> {
         (Standing::Diverged, _) => format!(
             "{name} is of another history than the primary and no candidate: pg_rewind or rebuild it"
         ),
-        (Standing::OldTimeline, _) => format!(
-            "{name} does not follow the primary: it is on an older timeline, see its primary_conninfo"
-        ),
+        (Standing::OldTimeline, _) => {
+            let from = node.upstream.as_ref();
+            let from = from.map_or_else(String::new, |from| format!(" and streams from {from}"));
+            format!(
+                "{name} does not follow the primary: it is on an older timeline{from}, see its primary_conninfo and its log"
+            )
+        }
         (Standing::Lagging, _) => format!("the lag of {name} is over warning_replication_time_lag"),
         (Standing::OtherCluster, _) => {
             format!("{name} is a server of another cluster (system identifier)")

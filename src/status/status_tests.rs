@@ -203,8 +203,15 @@ fn several_primaries_and_old_ones() {
         status.problems[..2],
         [
             "p was the primary before: rewind or rebuild it as a standby before it is started",
-            "s2 does not follow the primary: it is on an older timeline, see its primary_conninfo"
+            "s2 does not follow the primary: it is on an older timeline, see its primary_conninfo and its log"
         ]
+    );
+    let mut s2 = node(&status, "s2").clone();
+    s2.upstream = Some("p".to_owned());
+    assert_eq!(
+        problem::of_node(&s2).unwrap(),
+        "s2 does not follow the primary: it is on an older timeline and streams from p, see its primary_conninfo and \
+         its log"
     );
 }
 
