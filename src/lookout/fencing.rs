@@ -9,7 +9,7 @@ use super::votes;
 use super::{CommandId, CommandOutcome, CommandPurpose, Effect};
 use crate::cluster::{NodeState, ProbeFailure};
 use crate::config::{Config, FenceSettings};
-use crate::votes::{Holder, Position, Stage};
+use crate::votes::{Holder, Position, Stage, Standing};
 
 impl Decisions {
     /// Does what the held term asks for, by what our own server was seen as last. Without
@@ -132,9 +132,15 @@ impl Decisions {
         true
     }
 
-    /// Where our server writes, which is the primary of a cluster that has never voted.
+    /// Our server is a primary, and there is no lease for it. Where there are several, or another has taken
+    /// its place, an operator has to choose.
     fn claim(&mut self, config: &Config, turn: &mut Turn<'_>) {
-        let own = config.own_db.as_ref();
+        let (own, now) = (config.own_db.as_ref(), turn.now.mono);
+        if self.votes.standing(config, now) != Some(Standing::Free)
+            || self.facts.map(config, now).sole_primary() != own
+        {
+            return;
+        }
         let state = &self.facts.state;
         let answer = own.and_then(|own| state.nodes.get(own)?.answer.as_ref());
         let position = answer.and_then(|answer| {
@@ -143,7 +149,7 @@ impl Decisions {
                 lsn: answer.receive.max(answer.replay)?,
             })
         });
-        let server = self.own_server(config, turn.now.mono);
+        let server = self.own_server(config, now);
         self.votes.claim(config, position, &server, turn);
     }
 

@@ -278,7 +278,7 @@ fn c7_a_standby_of_which_nobody_knows_whether_it_is_being_promoted_is_fenced() {
 }
 
 #[test]
-fn the_primary_of_a_cluster_that_never_voted_claims_the_first_term() {
+fn a_primary_without_a_lease_claims_the_next_term() {
     let mut world = World::with_leases("p");
     let effects = world.file_read(None);
     let asked = requests(&effects);
@@ -299,8 +299,11 @@ fn the_primary_of_a_cluster_that_never_voted_claims_the_first_term() {
     assert_eq!(gate(&world), Ok(now(20.0).mono));
     world.seconds = 14.1;
     assert!(gate(&world).is_err());
-    // A standby claims nothing.
+    // A standby claims nothing, nor does a primary whose place another has taken.
     let mut world = World::with_leases("s1");
+    assert!(requests(&world.file_read(None)).is_empty());
+    let mut world = World::with_leases("p");
+    world.polled_at(1.0, "s1", Some(primary()));
     assert!(requests(&world.file_read(None)).is_empty());
 }
 

@@ -8,7 +8,7 @@ use super::votes::Votes;
 use super::{Alert, Effect};
 use crate::config::{ClusterName, Config};
 use crate::time::Monotonic;
-use crate::votes::{Holder, Member, Output, OwnServer, Position, Standing};
+use crate::votes::{Holder, Member, Output, OwnServer, Position};
 
 impl Votes {
     /// The term that this daemon holds, or is about to enter or to leave.
@@ -17,7 +17,7 @@ impl Votes {
         self.member(name)?.holder()
     }
 
-    /// Our server is the primary of a cluster that has never voted: asks for the first term.
+    /// Our server is a primary without a lease: asks for the next term.
     pub(super) fn claim(
         &mut self,
         config: &Config,
@@ -29,12 +29,9 @@ impl Votes {
         let Some((name, _)) = config.deciding_cluster() else {
             return;
         };
-        let is_free = |member: &Member| member.standing(now) == Standing::Free;
-        if self.member(name).is_some_and(is_free) {
-            self.with(name, turn, |member, out| {
-                member.claim(position, server, now, out);
-            });
-        }
+        self.with(name, turn, |member, out| {
+            member.claim(position, server, now, out);
+        });
     }
 
     /// Rule H7.

@@ -17,8 +17,9 @@ impl Member {
         }
     }
 
-    /// The same for the primary of a cluster that has never voted, which is there: it wins the first
-    /// term, and nothing is run for that. `position`: where it writes.
+    /// The same for a primary that runs without a lease, because the cluster has never voted or somebody
+    /// has promoted it by hand: it wins the next term, and nothing is run for that. `position`: where it
+    /// writes.
     pub fn claim(
         &mut self,
         position: Option<Position>,
@@ -26,8 +27,7 @@ impl Member {
         now: Monotonic,
         out: &mut Vec<Output>,
     ) {
-        let is_first = (self.voter.record().term, self.candidate.known_term()) == (0, 0);
-        if is_first && self.timers.hold.is_some() && self.standing(now) == Standing::Free {
+        if self.timers.hold.is_some() && self.standing(now) == Standing::Free {
             self.begin_attempt((position, true), server, now, out);
         }
     }

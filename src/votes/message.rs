@@ -68,6 +68,12 @@ impl Position {
         let by_timeline = timelines.map_or(Ordering::Equal, |(ours, theirs)| ours.cmp(&theirs));
         by_timeline.then(self.lsn.cmp(&other.lsn)) == Ordering::Greater
     }
+
+    /// Is it on a later timeline than `other`. One that is not known is not later.
+    pub fn is_on_later_timeline_than(&self, other: Option<&Self>) -> bool {
+        let timelines = self.timeline.zip(other.and_then(|other| other.timeline));
+        timelines.is_some_and(|(ours, theirs)| ours > theirs)
+    }
 }
 
 /// A request of a candidate, or of the holder of a term.

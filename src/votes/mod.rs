@@ -15,7 +15,8 @@
 //!   (`term`).
 //! - **V3** it has promised to vote for nobody but another candidate until later (`promised`); or it
 //!   was restarted, and may have promised so before (`quarantine`).
-//! - **V4** its own server is a standby that it would promote, and is ahead of c (`behind`).
+//! - **V4** its own server is a standby that it would promote, and is ahead of c (`behind`). Of a c that
+//!   it has just reached as the primary: on a later timeline.
 //! - **V5** it has reached a primary other than c's node itself within two poll intervals
 //!   (`sighted`).
 //! - **V6** `ask_vote` is answered, and changes nothing. `vote` is written down first, then promised,

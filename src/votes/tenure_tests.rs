@@ -296,7 +296,7 @@ fn where_nothing_fences_nothing_is_held() {
 }
 
 #[test]
-fn a_primary_wins_the_first_term_and_nothing_is_run_for_it() {
+fn a_primary_wins_the_next_term_and_nothing_is_run_for_it() {
     let mut a = member(Record::new(list()), 0.0);
     tick(&mut a, 0.0);
     let primary = OwnServer {
@@ -326,13 +326,15 @@ fn a_primary_wins_the_first_term_and_nothing_is_run_for_it() {
             answered(&mut again, &out, voter, Some(Refusal::List), 0, now);
         }
     }
-    // Never a second one, and none where nothing fences.
+    // One that somebody has promoted by hand wins the next one; where nothing fences nobody claims.
     let (_, mut record) = holder();
     record.held_term = 0;
-    let mut out = Vec::new();
     let mut later = member(record, 0.0);
-    later.claim(Some(position(500)), &primary, at(0.0), &mut out);
+    let mut out = Vec::new();
+    later.claim(Some(position(500)), &primary, at(20.0), &mut out);
+    assert_eq!(request_of(&out, 0).term, 2);
     let mut without = super::super::scene::member("a", Record::new(list()), 1);
+    out.clear();
     without.claim(Some(position(500)), &primary, at(0.0), &mut out);
     assert_eq!(out, []);
 }

@@ -262,18 +262,22 @@ impl Voter {
         (to != candidate).then_some((Refusal::Reserved, Some(left)))
     }
 
-    /// Rules V4 and V5. Of a cluster that has never voted, whoever is its primary wins the first term:
-    /// it is not to be promoted, and nobody is further.
+    /// Rules V4 and V5. Whoever is the primary wins the next term as what it is: a standby has nothing
+    /// that it has not, unless on a later timeline.
     fn knows_better(
         &self,
         request: &Request,
         server: &OwnServer,
         now: Monotonic,
     ) -> Option<Refused> {
-        let is_ahead = |ours: &Position| ours.is_ahead_of(request.position.as_ref());
+        let is_primary = server.sighted.contains(&request.from);
+        let theirs = request.position.as_ref();
+        let is_ahead = |ours: &Position| match is_primary {
+            true => ours.is_on_later_timeline_than(theirs),
+            false => ours.is_ahead_of(theirs),
+        };
         let is_further = server.position.as_ref().is_some_and(is_ahead);
-        let is_first_primary = self.record.term == 0 && server.sighted.contains(&request.from);
-        if server.willing && is_further && !is_first_primary && request.from != self.own {
+        if server.willing && is_further && request.from != self.own {
             return Some((Refusal::Behind, None));
         }
         let is_reserved = self.promises.reserved(now).is_some();

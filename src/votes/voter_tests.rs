@@ -1,4 +1,4 @@
-use super::super::scene::{at, list, name, renewal, request, standby, voter};
+use super::super::scene::{at, list, name, position, renewal, request, standby, voter};
 use super::super::{Kind, ListId, Nonce};
 use super::*;
 
@@ -458,17 +458,34 @@ fn v10_the_next_vote_is_the_successors_for_a_while() {
 }
 
 #[test]
-fn the_primary_of_a_cluster_that_never_voted_wins_the_first_term_only() {
+fn a_primary_that_is_reached_is_behind_nobody_but_a_later_timeline() {
     let sees = OwnServer {
         sighted: vec![name("a")],
         ..standby(101)
     };
+    let refusal = |asked: &Request, sees: &OwnServer| ask(&mut fresh(), asked, sees, 0.0).0.refusal;
     let asked = request(Kind::Vote, 1, "a", 1);
-    let mut voter = fresh();
-    assert_eq!(ask(&mut voter, &asked, &sees, 0.0).0.refusal, None);
-    let again = request(Kind::AskVote, 2, "a", 2);
-    let refusal = ask(&mut voter, &again, &sees, 1.0).0.refusal;
-    assert_eq!(refusal, Some(Refusal::Behind));
+    assert_eq!(refusal(&asked, &sees), None);
+    let unseen = OwnServer {
+        sighted: Vec::new(),
+        ..sees.clone()
+    };
+    assert_eq!(refusal(&asked, &unseen), Some(Refusal::Behind));
+    let later = OwnServer {
+        position: Some(Position {
+            timeline: Some(2),
+            ..position(99)
+        }),
+        ..sees.clone()
+    };
+    assert_eq!(refusal(&asked, &later), Some(Refusal::Behind));
+    let other = request(Kind::Vote, 1, "b", 1);
+    assert_eq!(refusal(&other, &sees), Some(Refusal::Behind));
+    let two = OwnServer {
+        sighted: vec![name("a"), name("b")],
+        ..standby(0)
+    };
+    assert_eq!(refusal(&asked, &two), Some(Refusal::Sighted));
 }
 
 #[test]
