@@ -20,6 +20,7 @@ mod calm;
 mod decision;
 mod failover;
 mod floor;
+mod partitions;
 mod pooler;
 mod readers;
 mod scale;
@@ -46,10 +47,12 @@ fn main() {
         Some("size") => size::main(&arguments, &mut table),
         Some("failover") => failover::main(&arguments, &mut table),
         Some("calm") => calm::main(&arguments, &mut table),
+        Some("partitions") => return partitions::main(&arguments),
         Some("stub") => stub::run(!arguments.has("each")).expect("a working stub"),
         other => {
             eprintln!(
-                "{other:?} is none of: floor, scale, dead, readers, decision, size, failover, calm"
+                "{other:?} is none of: floor, scale, dead, readers, decision, size, failover, calm, \
+                 partitions"
             );
             std::process::exit(2);
         }

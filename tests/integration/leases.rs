@@ -1,13 +1,13 @@
 //! Leases, on real servers with real daemons: a primary that loses the majority of the voters is fenced
 //! before another is promoted, also where its daemon is gone, and is not started again without a lease.
 
-use std::fs;
 use std::process::Output;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::cluster::PRIMARY;
-use crate::harness::host::{Account, give_to_server, server_account};
+use crate::harness::host::Account;
+use crate::harness::voting::{self, votes};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, pause, wait_until};
 use crate::votes::{prepare, text};
 
@@ -16,36 +16,12 @@ const VOTERS: [&str; 3] = ["p", "s1", "s2"];
 /// Daemons that vote and fence, and the primary has its lease.
 fn start(cluster: &Cluster) -> Fleet {
     let mut fleet = prepare(cluster, &VOTERS, false);
-    for name in VOTERS {
-        let daemon = &mut fleet[name];
-        let program = daemon.path("fence-self");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/failover/fence-self");
-        fs::copy(source, &program).unwrap();
-        give_to_server(&program);
-        let account = server_account().map_or(String::new(), |(uid, gid)| {
-            format!("setpriv --reuid={uid} --regid={gid} --clear-groups ")
-        });
-        let data = cluster[name].data.display().to_string();
-        let fence = format!("exec {account}bash '{}' '{data}'", program.display());
-        daemon.config["fence_command"] = json!(["sh", "-c", fence]);
-        daemon.config["fence_timeout"] = json!(1);
-        daemon.config["lease_renew_interval"] = json!(1);
-        daemon.config["lease_time"] = json!(6);
-        daemon.write_config(&daemon.config.to_string());
-    }
+    let times = json!({"fence_timeout": 1, "lease_renew_interval": 1, "lease_time": 6});
+    voting::fence(cluster, &mut fleet, &times);
     fleet.start_all();
     fleet.wait_settled();
-    wait_until("the primary holds the first term", SOON, || {
-        let votes = votes(&fleet[PRIMARY]);
-        votes["held_term"] == 1 && votes["gate"] == "open"
-    });
+    voting::wait_first_term(&fleet);
     fleet
-}
-
-fn votes(daemon: &Daemon) -> Value {
-    let page = daemon.get("/votes.json").map(|answer| answer.body);
-    let page: Value = serde_json::from_str(&page.unwrap_or_default()).unwrap_or_default();
-    page["main"].clone()
 }
 
 fn gate(cluster: &Cluster, daemon: &Daemon) -> Output {
