@@ -23,6 +23,7 @@ mod floor;
 mod partitions;
 mod pooler;
 mod readers;
+mod renewals;
 mod scale;
 mod size;
 mod stub;
@@ -47,12 +48,13 @@ fn main() {
         Some("size") => size::main(&arguments, &mut table),
         Some("failover") => failover::main(&arguments, &mut table),
         Some("calm") => calm::main(&arguments, &mut table),
+        Some("renewals") => renewals::main(&arguments, &mut table),
         Some("partitions") => return partitions::main(&arguments),
         Some("stub") => stub::run(!arguments.has("each")).expect("a working stub"),
         other => {
             eprintln!(
                 "{other:?} is none of: floor, scale, dead, readers, decision, size, failover, calm, \
-                 partitions"
+                 partitions, renewals"
             );
             std::process::exit(2);
         }

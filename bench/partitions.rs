@@ -6,11 +6,12 @@ mod plan;
 mod world;
 mod writers;
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use judge::{Judged, Seen, judge};
 use plan::{Partition, ROLES};
@@ -34,27 +35,53 @@ pub fn main(arguments: &Arguments) {
         leases,
     };
     let (repeats, first) = (arguments.number("repeats", 1), arguments.number("first", 0));
-    let mut tallies: Vec<_> = plan::all().into_iter().map(Tally::of).collect();
-    let mut world = None;
-    for repeat in 0..repeats {
-        for tally in &mut tallies[first..] {
-            let Some(mut current) = world.take().or_else(|| setting.start()) else {
-                return;
-            };
-            let name = format!("{}, {}", tally.partition.name, repeat + 1);
-            eprintln!("partitions: {name}");
-            let round = AssertUnwindSafe(|| tally.go_through(&mut current, &setting, repeat));
-            match catch_unwind(round) {
-                Ok(()) => world = Some(current),
-                // The next begins with a new cluster.
-                Err(_) => {
-                    tally.unfinished += 1;
-                    setting.keep_logs(&current, &name, "unfinished");
+    let plan = plan::all();
+    let rounds = (0..repeats).flat_map(|repeat| (first..plan.len()).map(move |of| (repeat, of)));
+    let rounds = Mutex::new(rounds.collect::<VecDeque<_>>());
+    let tallies = Mutex::new(plan.into_iter().map(Tally::of).collect::<Vec<_>>());
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.number("clusters", 1) {
+            scope.spawn(|| go_through(&setting, &rounds, &tallies));
+        }
+    });
+    print(&tallies.into_inner().expect("no round panics with it"));
+}
+
+/// One cluster, with which one round is held after the other until none is left.
+fn go_through(
+    setting: &Setting,
+    rounds: &Mutex<VecDeque<(u64, usize)>>,
+    tallies: &Mutex<Vec<Tally>>,
+) {
+    let (mut world, mut number) = (None, 0);
+    let next = || rounds.lock().expect("no round panics with it").pop_front();
+    while let Some((repeat, of)) = next() {
+        let tallies = || tallies.lock().expect("no round panics with it");
+        let partition = tallies()[of].partition.clone();
+        let name = format!("{}, {}", partition.name, repeat + 1);
+        number += 1;
+        let round = AssertUnwindSafe(|| {
+            if world.is_none() {
+                world = World::start(&setting.leases, setting.limit);
+            }
+            let world = world.as_mut()?;
+            Some(hold(world, &partition, setting, (&name, number)))
+        });
+        match catch_unwind(round) {
+            Ok(Some(round)) => {
+                eprintln!("partitions: {name}: {round}");
+                tallies()[of].rounds.push(round);
+            }
+            Ok(None) => return,
+            // The next begins with a new cluster.
+            Err(_) => {
+                tallies()[of].unfinished += 1;
+                if let Some(world) = world.take() {
+                    setting.keep_logs(&world, &name, "unfinished");
                 }
             }
         }
     }
-    print(&tallies);
 }
 
 struct Setting {
@@ -68,10 +95,6 @@ struct Setting {
 }
 
 impl Setting {
-    fn start(&self) -> Option<World> {
-        World::start(&self.leases, self.limit)
-    }
-
     fn keep_logs(&self, world: &World, round: &str, why: &str) -> PathBuf {
         let name = format!("{}-{round}-{why}", std::process::id()).replace([' ', '/', ','], "");
         let to = self.keep.join(name);
@@ -107,67 +130,81 @@ impl Tally {
             unfinished: 0,
         }
     }
+}
 
-    /// Cuts the network, holds it so, heals it and mends the cluster.
-    fn go_through(&mut self, world: &mut World, setting: &Setting, repeat: u64) {
-        world.cluster[&world.primary].query("TRUNCATE rows");
-        let roles = world.by_roles();
-        let promoted = world.fleet.promotions().len();
-        let hosts = world.cluster.servers().map(|server| server.host.clone());
-        let writers = Writers::start(hosts.collect::<Vec<_>>().into_iter());
-        // Another phase of polls and renewals each time.
-        pause(1500 + (repeat * 137 + self.rounds.len() as u64 * 61) % 1000);
-        let name = |role: usize| roles[role].as_str();
-        let pairs = self.partition.cuts.iter();
-        let pairs: Vec<_> = pairs.map(|&(from, to)| (name(from), name(to))).collect();
-        world.cluster.network().cut_directions(&pairs);
-        let cut = writers.now();
-        pause((setting.hold * 1e3) as u64);
-        let is_fenced = world.is_down(&roles[0]);
-        let promotions = world.fleet.promotions().len() - promoted;
-        let healed = writers.now();
-        world.cluster.network().heal();
-        pause(AFTERWARDS);
-        let rows = writers.finish();
-        world.find_primary();
-        let servers = self.partition.majority.iter().filter(|role| **role < 3);
-        let judged = judge(&Seen {
-            primary: &roles[0],
-            majority: servers.map(|role| name(*role)).collect(),
-            rows: &rows,
-            cut: (cut, healed),
-            kept: &world.rows(),
-        });
-        let round = Round {
-            is_fenced,
-            promotions,
-            judged,
-        };
-        if let Some(why) = self.complaint(&round, setting) {
-            let to = setting.keep_logs(world, &self.name(repeat), why);
-            write_rows(&to, &roles, (cut, healed), &rows);
-        }
-        self.rounds.push(round);
-        world.mend();
+impl fmt::Display for Round {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (fenced, judged) = (if self.is_fenced { "" } else { "not " }, &self.judged);
+        let [last, between] = [judged.last_row, judged.between].map(|it| it.unwrap_or(f64::NAN));
+        write!(
+            f,
+            "{fenced}fenced, {} promoted, {} rows, {} lost, last row after {last:.2} s, {between:.2} s \
+             between, {:.2} s without",
+            self.promotions, judged.acknowledged, judged.lost, judged.without
+        )
     }
+}
 
-    fn name(&self, repeat: u64) -> String {
-        format!("{}, {}", self.partition.name, repeat + 1)
+/// Cuts the network, holds it so, heals it and mends the cluster. `name`, and which round of this
+/// cluster it is.
+fn hold(
+    world: &mut World,
+    partition: &Partition,
+    setting: &Setting,
+    (name, number): (&str, u64),
+) -> Round {
+    world.cluster[&world.primary].query("TRUNCATE rows");
+    let roles = world.by_roles();
+    let promoted = world.fleet.promotions().len();
+    let hosts = world.cluster.servers().map(|server| server.host.clone());
+    let writers = Writers::start(hosts.collect::<Vec<_>>().into_iter());
+    // Another phase of polls and renewals each time.
+    pause(1500 + number * 137 % 1000);
+    let host = |role: usize| roles[role].as_str();
+    let pairs = partition.cuts.iter();
+    let pairs: Vec<_> = pairs.map(|&(from, to)| (host(from), host(to))).collect();
+    world.cluster.network().cut_directions(&pairs);
+    let cut = writers.now();
+    pause((setting.hold * 1e3) as u64);
+    let is_fenced = world.is_down(&roles[0]);
+    let promotions = world.fleet.promotions().len() - promoted;
+    let healed = writers.now();
+    world.cluster.network().heal();
+    pause(AFTERWARDS);
+    let rows = writers.finish();
+    world.find_primary();
+    let servers = partition.majority.iter().filter(|role| **role < 3);
+    let judged = judge(&Seen {
+        primary: &roles[0],
+        majority: servers.map(|role| host(*role)).collect(),
+        rows: &rows,
+        cut: (cut, healed),
+        kept: &world.rows(),
+    });
+    let round = Round {
+        is_fenced,
+        promotions,
+        judged,
+    };
+    if let Some(why) = complaint(partition, &round, setting) {
+        let to = setting.keep_logs(world, name, why);
+        write_rows(&to, &roles, (cut, healed), &rows);
     }
+    world.mend();
+    round
+}
 
-    /// What is not as it should be, if anything.
-    fn complaint(&self, round: &Round, setting: &Setting) -> Option<&'static str> {
-        let keeps = self.partition.keeps_primary();
-        let expected = usize::from(!keeps);
-        if round.judged.two_writers {
-            Some("two writers")
-        } else if round.promotions != expected {
-            Some("not as many promotions as expected")
-        } else if setting.leases.do_fence() && round.is_fenced == keeps {
-            Some("not fenced as expected")
-        } else {
-            None
-        }
+/// What is not as it should be, if anything.
+fn complaint(partition: &Partition, round: &Round, setting: &Setting) -> Option<&'static str> {
+    let keeps = partition.keeps_primary();
+    if round.judged.two_writers {
+        Some("two writers")
+    } else if round.promotions != usize::from(!keeps) {
+        Some("not as many promotions as expected")
+    } else if setting.leases.do_fence() && round.is_fenced == keeps {
+        Some("not fenced as expected")
+    } else {
+        None
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which partitions are tried: by the roles that the five hosts have when the network is cut.
 
 /// A partition, by roles.
+#[derive(Clone)]
 pub struct Partition {
     /// How it is printed.
     pub name: String,

@@ -1,5 +1,6 @@
 //! The settings of votes and leases that a program is run with.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde_json::json;
@@ -57,6 +58,15 @@ impl Leases {
         match self {
             Self::None => Self::FAST,
             Self::Of(times) => *times,
+        }
+    }
+}
+
+impl fmt::Display for Leases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => write!(f, "votes alone"),
+            Self::Of([lease, ..]) => write!(f, "lease {lease} s"),
         }
     }
 }
