@@ -34,9 +34,10 @@ pub fn main(arguments: &Arguments) {
         limit,
         leases,
     };
-    let (repeats, first) = (arguments.number("repeats", 1), arguments.number("first", 0));
     let plan = plan::all();
-    let rounds = (0..repeats).flat_map(|repeat| (first..plan.len()).map(move |of| (repeat, of)));
+    let all: Vec<usize> = (0..plan.len()).collect();
+    let (repeats, only) = (arguments.number("repeats", 1), arguments.list("only", &all));
+    let rounds = (0..repeats).flat_map(|repeat| only.iter().map(move |&of| (repeat, of)));
     let rounds = Mutex::new(rounds.collect::<VecDeque<_>>());
     let tallies = Mutex::new(plan.into_iter().map(Tally::of).collect::<Vec<_>>());
     std::thread::scope(|scope| {
@@ -253,7 +254,8 @@ fn print(tallies: &[Tally]) {
             unfinished.to_string(),
         ]);
     };
-    for tally in tallies {
+    let is_held = |it: &&Tally| !it.rounds.is_empty() || it.unfinished > 0;
+    for tally in tallies.iter().filter(is_held) {
         let rounds: Vec<&Round> = tally.rounds.iter().collect();
         line(&tally.partition.name, &rounds, tally.unfinished);
     }
