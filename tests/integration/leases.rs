@@ -1,7 +1,10 @@
 //! Leases, on real servers with real daemons: a primary that loses the majority of the voters is fenced
 //! before another is promoted, also where its daemon is gone, and is not started again without a lease.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
+use std::time::Instant;
 
 use serde_json::json;
 
@@ -114,4 +117,33 @@ fn the_guard_fences_where_the_daemon_is_gone() {
         !cluster[&winner].is_in_recovery()
     });
     assert!(cluster[PRIMARY].try_query("SELECT 1").is_err());
+}
+
+/// Until it is told to stop, the server takes commits: how long that takes must not grow with the
+/// processes of the host.
+#[test]
+fn fence_self_stops_the_server_before_it_looks_for_what_is_left() {
+    let Some(cluster) = Cluster::start(&[]) else {
+        return;
+    };
+    let (server, slow) = (&cluster[PRIMARY], cluster.dir().join("slow"));
+    let (readlink, program) = (slow.join("readlink"), slow.join("fence-self"));
+    fs::create_dir(&slow).unwrap();
+    let text = "#!/bin/sh\nsleep 1\nPATH=${PATH#*:} exec readlink \"$@\"\n";
+    fs::write(&readlink, text).unwrap();
+    fs::set_permissions(&readlink, Permissions::from_mode(0o755)).unwrap();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/failover/fence-self");
+    fs::copy(source, &program).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let mut fence = server.host.command("bash", Account::Server);
+    fence.arg(&program).arg(&server.data);
+    fence.env("PATH", format!("{}:{path}", slow.display()));
+    let begun = Instant::now();
+    let mut running = fence.spawn().unwrap();
+    wait_until("the server is down", SOON, || {
+        server.try_query("SELECT 1").is_err()
+    });
+    // It has more processes than seconds in this.
+    assert!(begun.elapsed().as_secs() < 4, "{:?}", begun.elapsed());
+    assert!(running.wait().unwrap().success());
 }
