@@ -136,12 +136,16 @@ impl Tally {
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (fenced, judged) = (if self.is_fenced { "" } else { "not " }, &self.judged);
-        let [last, between] = [judged.last_row, judged.between].map(|it| it.unwrap_or(f64::NAN));
+        let [last, between] =
+            [judged.last_row, judged.between].map(|it| it.map_or("-".to_owned(), plain));
         write!(
             f,
-            "{fenced}fenced, {} promoted, {} rows, {} lost, last row after {last:.2} s, {between:.2} s \
-             between, {:.2} s without",
-            self.promotions, judged.acknowledged, judged.lost, judged.without
+            "{fenced}fenced, {} promoted, {} rows, {} lost, last row after {last} s, {between} s \
+             between, {} s without",
+            self.promotions,
+            judged.acknowledged,
+            judged.lost,
+            plain(judged.without)
         )
     }
 }
