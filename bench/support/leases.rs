@@ -41,6 +41,7 @@ impl Leases {
         voting::set_up(cluster, fleet, voters, false);
         let [lease, renew, vote_timeout, fence] = self.times();
         let mut keys = json!({"lease_time": lease, "vote_timeout": vote_timeout});
+        keys["election_stagger"] = json!(vote_timeout.max(1.0));
         if self.do_fence() {
             keys["lease_renew_interval"] = json!(renew);
             keys["fence_timeout"] = json!(fence);
