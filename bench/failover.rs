@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use std::time::Instant;
 
 use crate::harness::daemon::{HTTP_PORT, seconds_now};
-use crate::harness::{Cluster, Fleet, SOON, pause, wait_until};
-use crate::support::Arguments;
+use crate::harness::{Cluster, Fleet, SOON, pause, voting, wait_until};
 use crate::support::blackhole::Blackhole;
+use crate::support::leases::Leases;
 use crate::support::table::Table;
+use crate::support::{self, Arguments};
 
 /// What happens to the primary.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,29 +32,40 @@ pub fn main(arguments: &Arguments, table: &mut Table) {
         ("gone", Fault::Gone),
     ];
     let is_any = all.iter().any(|(name, _)| arguments.has(name)) || arguments.has("stop");
-    let (limits, dead) = (
-        arguments.list("limits", &[0.5, 2.0, 5.0]),
-        arguments.list("dead", &[0]),
-    );
+    let leases = arguments.list::<Leases>("leases", &[]).pop();
+    let limits = leases.as_ref().map(|leases| vec![leases.least_limit()]);
+    let limits = arguments.list("limits", &limits.unwrap_or_else(|| vec![0.5, 2.0, 5.0]));
+    // Whoever may be promoted votes, and these would have to.
+    let dead = leases.is_none().then(|| arguments.list("dead", &[0]));
+    let dead = dead.unwrap_or_else(|| vec![0]);
     for (name, fault) in all {
         if is_any && !arguments.has(name) {
             continue;
         }
         for &limit in &limits {
             for &dead in &dead {
-                let what = format!("{name}, limit {limit} s, {dead} other hosts dead");
+                let with = leases.as_ref().map(|leases| format!(", {leases}"));
+                let with = with.unwrap_or_else(|| format!(", {dead} other hosts dead"));
+                let what = format!("{name}, limit {limit} s{with}");
                 let runs = (0..arguments.number("runs", 3)).map_while(|run| {
                     eprintln!("failover: {what}, run {}", run + 1);
-                    fail_over(fault, &Setting { limit, dead, run })
+                    let leases = leases.as_ref();
+                    let setting = Setting {
+                        limit,
+                        dead,
+                        leases,
+                        run,
+                    };
+                    fail_over(fault, &setting)
                 });
                 let runs: Vec<Failover> = runs.collect();
                 let each = |of: fn(&Failover) -> f64| runs.iter().map(of).collect();
-                let reaction = each(|run| run.limit_to_command);
-                table.row(
-                    format!("{what}: limit has passed -> command"),
-                    "ms",
-                    reaction,
-                );
+                // A lease is waited for beyond the limit.
+                if leases.is_none() {
+                    let reaction = each(|run| run.limit_to_command);
+                    let what = format!("{what}: limit has passed -> command");
+                    table.row(what, "ms", reaction);
+                }
                 table.row(
                     format!("{what}: fault -> command"),
                     "s",
@@ -67,17 +79,19 @@ pub fn main(arguments: &Arguments, table: &mut Table) {
             }
         }
     }
-    if !is_any || arguments.has("stop") {
+    if (!is_any && leases.is_none()) || arguments.has("stop") {
         stop(arguments.number("runs", 3), table);
     }
 }
 
-struct Setting {
+struct Setting<'a> {
     /// `max_failover_replication_time_lag` and `poll_timeout`, in seconds; polls come five in that
     /// time, but at least one a second.
     limit: f64,
     /// Nodes that were dead before the daemons started.
     dead: usize,
+    /// With these the standbys elect by votes, of three voters.
+    leases: Option<&'a Leases>,
     /// The fault strikes at another phase of the polls in each run.
     run: u64,
 }
@@ -94,12 +108,12 @@ struct Failover {
 }
 
 /// `None`: it cannot run here, which was printed.
-fn fail_over(fault: Fault, setting: &Setting) -> Option<Failover> {
-    let standbys = ["s1", "s2"];
+fn fail_over(fault: Fault, setting: &Setting<'_>) -> Option<Failover> {
+    let standbys = &SERVERS[1..];
     let mut cluster = if fault == Fault::Gone {
-        Cluster::start_in_namespaces(&standbys)?
+        Cluster::start_in_namespaces(standbys)?
     } else {
-        Cluster::start(&standbys)?
+        Cluster::start(standbys)?
     };
     let hole = Blackhole::open();
     let mut fleet = Fleet::prepare(&cluster, |_, config| {
@@ -124,14 +138,20 @@ fn fail_over(fault: Fault, setting: &Setting) -> Option<Failover> {
             config["remote_conns"][format!("dead{dead}")] = json!(conninfo);
         }
     });
+    if let Some(leases) = setting.leases {
+        leases.set_up(&cluster, &mut fleet, &SERVERS);
+    }
     fleet.start_all();
-    for name in ["p", "s1", "s2"] {
+    for name in SERVERS {
         wait_until("the daemons know the cluster", SOON, || {
             let state = fleet[name].state();
             let is_connected = |node| state[node]["connection"] == true;
-            ["p", "s1", "s2"].into_iter().all(is_connected)
+            SERVERS.into_iter().all(is_connected)
                 && fleet[name].current_primary().as_deref() == Some("p")
         });
+    }
+    if setting.leases.is_some_and(Leases::do_fence) {
+        voting::wait_first_term(&fleet);
     }
     pause(2000 + setting.run * 137 % 1000);
     let began = seconds_now();
@@ -140,6 +160,7 @@ fn fail_over(fault: Fault, setting: &Setting) -> Option<Failover> {
         Fault::Hang => cluster["p"].hang(),
         Fault::Gone => cluster.network().isolate("p"),
     }
+    support::wait_until("somebody promotes", || !fleet.promoted().is_empty());
     let (winner, when) = fleet.wait_promotion();
     wait_until("the new primary takes a write", SOON, || {
         let write = "INSERT INTO rows (t) VALUES ('after')";
@@ -184,6 +205,8 @@ fn stop(runs: u64, table: &mut Table) {
         figures,
     );
 }
+
+const SERVERS: [&str; 3] = ["p", "s1", "s2"];
 
 /// A timestamp of `/state.json` in seconds since 1970.
 fn time(value: &Value) -> f64 {

@@ -21,8 +21,10 @@ mod decision;
 mod failover;
 mod floor;
 mod guard;
+mod partitions;
 mod pooler;
 mod readers;
+mod renewals;
 mod scale;
 mod size;
 mod stub;
@@ -48,10 +50,13 @@ fn main() {
         Some("failover") => failover::main(&arguments, &mut table),
         Some("calm") => calm::main(&arguments, &mut table),
         Some("guard") => guard::main(&arguments, &mut table),
+        Some("renewals") => renewals::main(&arguments, &mut table),
+        Some("partitions") => return partitions::main(&arguments),
         Some("stub") => stub::run(!arguments.has("each")).expect("a working stub"),
         other => {
             eprintln!(
-                "{other:?} is none of: floor, scale, dead, readers, decision, size, failover, calm, guard"
+                "{other:?} is none of: floor, scale, dead, readers, decision, size, failover, calm, guard, \
+                 partitions, renewals"
             );
             std::process::exit(2);
         }

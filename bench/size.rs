@@ -49,38 +49,63 @@ pub fn main(arguments: &Arguments, table: &mut Table) {
     system_calls(daemon.pid(), seconds, table);
 }
 
-/// Counts the system calls of the daemon and of its children; nothing without strace.
+/// What a daemon and the children that it started meanwhile asked of the kernel.
+pub struct SystemCalls {
+    /// How often each, a second.
+    pub calls: BTreeMap<String, f64>,
+    /// Bytes that were written to files, a second.
+    pub written: f64,
+}
+
+impl SystemCalls {
+    /// Counts for so many seconds; `None` without strace, which was printed.
+    pub fn count(daemon: Pid, seconds: u32) -> Option<Self> {
+        let file = std::env::temp_dir().join(format!("pglookout-bench-{daemon}.strace"));
+        let trace = "timeout -s INT \"$0\" strace -qq -f -y -s 0 -o \"$1\" -p \"$2\"";
+        let mut command = Command::new("sh");
+        command.args(["-c", trace, &seconds.to_string()]).arg(&file);
+        // It ends by a signal.
+        let _ = command.arg(daemon.to_string()).status();
+        let Ok(traced) = fs::read_to_string(&file) else {
+            eprintln!("system calls are not counted: no strace here");
+            return None;
+        };
+        let _ = fs::remove_file(&file);
+        let each = 1.0 / f64::from(seconds);
+        let (mut calls, mut written) = (BTreeMap::new(), 0.0);
+        for (name, rest) in traced.lines().filter_map(call) {
+            *calls.entry(name.to_owned()).or_default() += each;
+            written += if name == "write" { length(rest) } else { 0.0 } * each;
+        }
+        Some(Self { calls, written })
+    }
+
+    /// How often these together, a minute.
+    pub fn a_minute(&self, names: &[&str]) -> f64 {
+        let calls = names.iter().filter_map(|name| self.calls.get(*name));
+        calls.sum::<f64>() * 60.0
+    }
+}
+
+/// What starts a process, and what waits for a disk.
+pub const FORKS: &[&str] = &["clone", "clone3", "fork", "vfork"];
+pub const FSYNCS: &[&str] = &["fsync", "fdatasync"];
+
 fn system_calls(daemon: Pid, seconds: u32, table: &mut Table) {
-    let file = std::env::temp_dir().join(format!("pglookout-bench-{daemon}.strace"));
-    let trace = "timeout -s INT \"$0\" strace -qq -f -y -s 0 -o \"$1\" -p \"$2\"";
-    let mut command = Command::new("sh");
-    command.args(["-c", trace, &seconds.to_string()]).arg(&file);
-    // It ends by a signal.
-    let _ = command.arg(daemon.to_string()).status();
-    let Ok(traced) = fs::read_to_string(&file) else {
-        return eprintln!("size: no strace here");
+    let Some(counted) = SystemCalls::count(daemon, seconds) else {
+        return;
     };
-    let _ = fs::remove_file(&file);
-    let (mut calls, mut written) = (BTreeMap::<&str, f64>::new(), 0.0);
-    for (name, rest) in traced.lines().filter_map(call) {
-        *calls.entry(name).or_default() += 1.0;
-        written += if name == "write" { length(rest) } else { 0.0 };
+    let all = counted.calls.values().sum();
+    table.one("idle, 3 nodes: system calls", "1/s", all);
+    for (name, &count) in &counted.calls {
+        table.one(format!("idle, 3 nodes: of these {name}"), "1/s", count);
     }
-    let each_second = |count: f64| count / f64::from(seconds);
-    let all = calls.values().sum();
-    table.one("idle, 3 nodes: system calls", "1/s", each_second(all));
-    for (name, count) in &calls {
-        let what = format!("idle, 3 nodes: of these {name}");
-        table.one(what, "1/s", each_second(*count));
-    }
-    let of = |names: &[&str]| names.iter().filter_map(|name| calls.get(name)).sum::<f64>();
     for (what, count) in [
-        ("forks", of(&["clone", "clone3", "fork", "vfork"])),
-        ("fsyncs", of(&["fsync", "fdatasync"])),
-        ("bytes written to files", written),
+        ("forks", counted.a_minute(FORKS)),
+        ("fsyncs", counted.a_minute(FSYNCS)),
+        ("bytes written to files", counted.written * 60.0),
     ] {
-        let what = format!("idle, 3 nodes: {what}");
-        table.one(what, "1/min", each_second(count) * 60.0);
+        table.one(format!("idle, 3 nodes: {what}"), "1/min", count);
     }
 }
 

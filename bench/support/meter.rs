@@ -24,6 +24,14 @@ pub fn children_seconds(pid: Pid) -> f64 {
         / 100.0
 }
 
+/// Its children that run.
+pub fn children(pid: Pid) -> Vec<Pid> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let text = text.expect("a running process");
+    let pids = text.split_whitespace().filter_map(|pid| pid.parse().ok());
+    pids.map(Pid::from_raw).collect()
+}
+
 /// A figure of a file below `/proc/PID`, such as `VmRSS` of `status` or `Pss` of `smaps_rollup`
 /// (both in KiB).
 pub fn figure(pid: Pid, file: &str, key: &str) -> f64 {

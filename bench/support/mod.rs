@@ -3,6 +3,7 @@
 pub mod blackhole;
 pub mod daemon;
 pub mod http;
+pub mod leases;
 pub mod lossy;
 pub mod meter;
 pub mod stub;

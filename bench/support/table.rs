@@ -1,4 +1,4 @@
-//! The one form in which everything is printed.
+//! The forms in which everything is printed.
 
 /// Rows: what, its unit, and every figure that was measured.
 #[derive(Default)]
@@ -53,12 +53,30 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
 }
 
 /// Three digits that mean something.
-fn plain(figure: f64) -> String {
+pub fn plain(figure: f64) -> String {
     match figure.abs() {
+        _ if figure.is_nan() => "-".to_owned(),
         0.0 => "0".to_owned(),
         size if size >= 100.0 || figure.fract() == 0.0 => format!("{figure:.0}"),
         size if size >= 10.0 => format!("{figure:.1}"),
         size if size >= 1.0 => format!("{figure:.2}"),
         _ => format!("{figure:.3}"),
+    }
+}
+
+/// Lines of words, the first of them the heads of the columns.
+pub fn print_lines<const N: usize>(lines: &[[String; N]]) {
+    let width = |column: usize| lines.iter().map(|line| line[column].len()).max();
+    let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
+    for (number, line) in lines.iter().enumerate() {
+        let cells = line.iter().zip(&widths);
+        let cells: Vec<_> = cells
+            .map(|(cell, &width)| format!("{cell:<width$}"))
+            .collect();
+        println!("| {} |", cells.join(" | "));
+        if number == 0 {
+            let rules = widths.iter().map(|&width| "-".repeat(width));
+            println!("| {} |", rules.collect::<Vec<_>>().join(" | "));
+        }
     }
 }

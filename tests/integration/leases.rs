@@ -1,13 +1,16 @@
 //! Leases, on real servers with real daemons: a primary that loses the majority of the voters is fenced
 //! before another is promoted, also where its daemon is gone, and is not started again without a lease.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Output;
+use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::cluster::PRIMARY;
-use crate::harness::host::{Account, give_to_server, server_account};
+use crate::harness::host::Account;
+use crate::harness::voting::{self, votes};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, pause, wait_until};
 use crate::votes::{prepare, text};
 
@@ -16,36 +19,12 @@ const VOTERS: [&str; 3] = ["p", "s1", "s2"];
 /// Daemons that vote and fence, and the primary has its lease.
 fn start(cluster: &Cluster) -> Fleet {
     let mut fleet = prepare(cluster, &VOTERS, false);
-    for name in VOTERS {
-        let daemon = &mut fleet[name];
-        let program = daemon.path("fence-self");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/failover/fence-self");
-        fs::copy(source, &program).unwrap();
-        give_to_server(&program);
-        let account = server_account().map_or(String::new(), |(uid, gid)| {
-            format!("setpriv --reuid={uid} --regid={gid} --clear-groups ")
-        });
-        let data = cluster[name].data.display().to_string();
-        let fence = format!("exec {account}bash '{}' '{data}'", program.display());
-        daemon.config["fence_command"] = json!(["sh", "-c", fence]);
-        daemon.config["fence_timeout"] = json!(1);
-        daemon.config["lease_renew_interval"] = json!(1);
-        daemon.config["lease_time"] = json!(6);
-        daemon.write_config(&daemon.config.to_string());
-    }
+    let times = json!({"fence_timeout": 1, "lease_renew_interval": 1, "lease_time": 6});
+    voting::fence(cluster, &mut fleet, &times);
     fleet.start_all();
     fleet.wait_settled();
-    wait_until("the primary holds the first term", SOON, || {
-        let votes = votes(&fleet[PRIMARY]);
-        votes["held_term"] == 1 && votes["gate"] == "open"
-    });
+    voting::wait_first_term(&fleet);
     fleet
-}
-
-fn votes(daemon: &Daemon) -> Value {
-    let page = daemon.get("/votes.json").map(|answer| answer.body);
-    let page: Value = serde_json::from_str(&page.unwrap_or_default()).unwrap_or_default();
-    page["main"].clone()
 }
 
 fn gate(cluster: &Cluster, daemon: &Daemon) -> Output {
@@ -138,4 +117,33 @@ fn the_guard_fences_where_the_daemon_is_gone() {
         !cluster[&winner].is_in_recovery()
     });
     assert!(cluster[PRIMARY].try_query("SELECT 1").is_err());
+}
+
+/// Until it is told to stop, the server takes commits: how long that takes must not grow with the
+/// processes of the host.
+#[test]
+fn fence_self_stops_the_server_before_it_looks_for_what_is_left() {
+    let Some(cluster) = Cluster::start(&[]) else {
+        return;
+    };
+    let (server, slow) = (&cluster[PRIMARY], cluster.dir().join("slow"));
+    let (readlink, program) = (slow.join("readlink"), slow.join("fence-self"));
+    fs::create_dir(&slow).unwrap();
+    let text = "#!/bin/sh\nsleep 1\nPATH=${PATH#*:} exec readlink \"$@\"\n";
+    fs::write(&readlink, text).unwrap();
+    fs::set_permissions(&readlink, Permissions::from_mode(0o755)).unwrap();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/failover/fence-self");
+    fs::copy(source, &program).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let mut fence = server.host.command("bash", Account::Server);
+    fence.arg(&program).arg(&server.data);
+    fence.env("PATH", format!("{}:{path}", slow.display()));
+    let begun = Instant::now();
+    let mut running = fence.spawn().unwrap();
+    wait_until("the server is down", SOON, || {
+        server.try_query("SELECT 1").is_err()
+    });
+    // It has more processes than seconds in this.
+    assert!(begun.elapsed().as_secs() < 4, "{:?}", begun.elapsed());
+    assert!(running.wait().unwrap().success());
 }

@@ -3,8 +3,6 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::Output;
 use std::time::Duration;
 
@@ -12,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::harness::cluster::{OBSERVER, PRIMARY};
 use crate::harness::daemon::HTTP_PORT;
-use crate::harness::fleet::promoting_after;
 use crate::harness::host::Account;
+use crate::harness::voting::{self, votes_command};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, wait_until};
 
 const VOTERS: [&str; 4] = ["p", "s1", "s2", OBSERVER];
@@ -21,67 +19,12 @@ const VOTERS: [&str; 4] = ["p", "s1", "s2", OBSERVER];
 /// Daemons that vote, their vote files made; not started yet. `voters`: of them.
 pub(crate) fn prepare(cluster: &Cluster, voters: &[&str], dry: bool) -> Fleet {
     let mut fleet = Fleet::prepare(cluster, |_, _| ());
-    let urls: serde_json::Map<String, Value> = voters
-        .iter()
-        .map(|name| {
-            let address = cluster.host(name).address;
-            (
-                (*name).to_owned(),
-                json!(format!("http://{address}:{HTTP_PORT}")),
-            )
-        })
-        .collect();
+    voting::set_up(cluster, &mut fleet, voters, dry);
     for name in voters {
-        let noting_term = "env | grep PGLOOKOUT_TERM >> '@@'";
-        let promoting = || promoting_after(cluster, &fleet[name], noting_term);
-        let command = (*name != OBSERVER).then(promoting);
-        let daemon = &mut fleet[name];
-        let secret = daemon.path("secret");
-        private(
-            &secret,
-            |path| fs::write(path, "0123456789".repeat(4)),
-            0o600,
-        );
-        let votes = daemon.path("votes");
-        private(&votes, |path| fs::create_dir_all(path), 0o700);
-        daemon.config["vote_directory"] = json!(votes);
-        daemon.config["vote_timeout"] = json!(1);
-        daemon.config["flight_recorder"] = json!(daemon.path("record.jsonl"));
-        daemon.config["lease_time"] = json!(4);
-        daemon.config["election_stagger"] = json!(1);
-        daemon.config["voting"] = json!({"main": {"generation": 1, "voters": urls, "self": name,
-            "secret_file": secret, "dry": dry}});
-        if let Some(command) = command {
-            daemon.config["failover_command"] = command;
-            let script = daemon.path("promote");
-            let text = fs::read_to_string(&script).unwrap();
-            let terms = daemon.path("terms");
-            fs::write(script, text.replace("@@", &terms.display().to_string())).unwrap();
-        }
-        daemon.write_config(&daemon.config.to_string());
-        let made = votes_command(daemon, &["init"]);
-        assert!(made.status.success(), "{}", text(&made));
-        let again = votes_command(daemon, &["init"]);
+        let again = votes_command(&fleet[name], &["init"]);
         assert!(text(&again).contains("made once"), "{}", text(&again));
     }
     fleet
-}
-
-fn private(path: &PathBuf, make: impl Fn(&PathBuf) -> std::io::Result<()>, mode: u32) {
-    make(path).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-/// `pglookout votes`, with the daemon's configuration behind these arguments.
-fn votes_command(daemon: &Daemon, arguments: &[&str]) -> Output {
-    let mut command = daemon
-        .host
-        .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
-    command
-        .arg("votes")
-        .args(arguments)
-        .arg(daemon.config_path());
-    command.output().unwrap()
 }
 
 pub(crate) fn text(output: &Output) -> String {

@@ -14,13 +14,15 @@ use super::wait::{SOON, wait_until};
 
 /// The name of the primary that a cluster begins with.
 pub(crate) const PRIMARY: &str = "p";
-/// The name of the host that has no server: for an observer.
+/// The name of the host that has no server, or of the first of them: for an observer.
 pub(crate) const OBSERVER: &str = "o";
 
 /// Servers by name. Fields are dropped in this order: servers, namespaces, directory.
 pub(crate) struct Cluster {
     servers: BTreeMap<String, Server>,
     pub(crate) observer: Host,
+    /// More hosts without a server.
+    more_observers: Vec<Host>,
     network: Option<Network>,
     dir: TestDir,
     pub(crate) postgres: &'static Postgres,
@@ -44,19 +46,21 @@ impl Cluster {
 
     /// The same in network namespaces with nothing started yet.
     pub(crate) fn prepare_in_namespaces(standbys: &[&str]) -> Option<Self> {
+        Self::prepare_with_observers(standbys, &[])
+    }
+
+    /// The same with more hosts for observers beside `o`.
+    pub(crate) fn prepare_with_observers(standbys: &[&str], more: &[&str]) -> Option<Self> {
         let postgres = or_skip(Postgres::here())?;
-        let names: Vec<&str> = [PRIMARY]
-            .iter()
-            .chain(standbys)
-            .chain(&[OBSERVER])
-            .copied()
-            .collect();
+        let names = [&[PRIMARY], standbys, &[OBSERVER], more].concat();
         let network = or_skip(Network::of(&names))?;
-        Some(Self::on_hosts(
-            postgres,
-            network.hosts.clone(),
-            Some(network),
-        ))
+        let mut hosts = network.hosts.clone();
+        let more_observers = hosts.split_off(hosts.len() - more.len());
+        let cluster = Self::on_hosts(postgres, hosts, Some(network));
+        Some(Self {
+            more_observers,
+            ..cluster
+        })
     }
 
     /// The same on loopback with nothing started yet.
@@ -89,6 +93,7 @@ impl Cluster {
         Self {
             servers,
             observer,
+            more_observers: Vec::new(),
             network,
             dir,
             postgres,
@@ -109,10 +114,16 @@ impl Cluster {
     /// Waits until so many standbys stream from the primary.
     pub(crate) fn wait_streaming(&self, count: usize) {
         wait_until("all standbys stream", SOON, || {
-            self[PRIMARY]
-                .query("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")
-                == count.to_string()
+            self.streaming_from(PRIMARY).len() == count
         });
+    }
+
+    /// The standbys that stream from this server.
+    pub(crate) fn streaming_from(&self, primary: &str) -> Vec<String> {
+        let streaming =
+            "SELECT application_name FROM pg_stat_replication WHERE state = 'streaming'";
+        let names = self[primary].query(streaming);
+        names.lines().map(str::to_owned).collect()
     }
 
     /// Waits until the standby has received and replayed all that the primary has written.
@@ -132,11 +143,17 @@ impl Cluster {
         self.servers.values()
     }
 
-    /// The host of a server or of the observer.
+    /// The hosts without a server.
+    pub(crate) fn observers(&self) -> impl Iterator<Item = &Host> {
+        [&self.observer].into_iter().chain(&self.more_observers)
+    }
+
+    /// The host of a server or of an observer.
     pub(crate) fn host(&self, name: &str) -> &Host {
-        self.servers
-            .get(name)
-            .map_or(&self.observer, |server| &server.host)
+        let of_servers = self.servers.values().map(|server| &server.host);
+        let mut hosts = of_servers.chain(self.observers());
+        let host = hosts.find(|host| host.name == name);
+        host.unwrap_or_else(|| panic!("no host {name}"))
     }
 
     /// The directory of this test.

@@ -270,6 +270,11 @@ impl Drop for Daemon {
     }
 }
 
+/// Where the daemon of this host answers.
+pub(crate) fn url(host: &Host) -> String {
+    format!("http://{}:{HTTP_PORT}", host.address)
+}
+
 /// The time of day as the failover script writes it.
 pub(crate) fn seconds_now() -> f64 {
     SystemTime::now()

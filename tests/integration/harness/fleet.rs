@@ -1,4 +1,4 @@
-//! The daemons of a cluster: one beside each server, and an observer.
+//! The daemons of a cluster: one beside each server, and an observer, or several.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use super::cluster::{Cluster, OBSERVER, PRIMARY};
-use super::daemon::{Daemon, HTTP_PORT};
+use super::cluster::{Cluster, PRIMARY};
+use super::daemon::{Daemon, url};
 use super::host::server_account;
 use super::node::Server;
 use super::postgres::{PASSWORD, USER};
@@ -38,17 +38,11 @@ impl Fleet {
     /// The same with nothing started yet.
     pub(crate) fn prepare(cluster: &Cluster, adjust: impl Fn(&str, &mut Value)) -> Self {
         let mut daemons = BTreeMap::new();
-        for name in cluster
-            .servers()
-            .map(|server| server.host.name.as_str())
-            .chain([OBSERVER])
-        {
-            let mut daemon = Daemon::prepare(
-                cluster.host(name).clone(),
-                cluster.dir(),
-                settings(cluster, name),
-            );
-            if name != OBSERVER {
+        let servers = cluster.servers().map(|server| &server.host);
+        for host in servers.chain(cluster.observers()) {
+            let name = host.name.as_str();
+            let mut daemon = Daemon::prepare(host.clone(), cluster.dir(), settings(cluster, name));
+            if has_server(&daemon) {
                 daemon.config["failover_command"] = promoting_after(cluster, &daemon, "");
             }
             adjust(name, &mut daemon.config);
@@ -145,7 +139,7 @@ impl Fleet {
         let nodes = self
             .daemons
             .iter_mut()
-            .filter(|(name, _)| *name != OBSERVER);
+            .filter(|(_, daemon)| has_server(daemon));
         nodes
             .filter_map(|(name, daemon)| daemon.is_running().then(|| name.clone()))
             .collect()
@@ -221,12 +215,18 @@ pub(crate) fn settings(cluster: &Cluster, name: &str) -> Value {
         "max_failover_replication_time_lag": LIMIT,
         "missing_master_from_config_timeout": 1,
     });
-    if name != OBSERVER {
+    if cluster.observers().all(|host| host.name != name) {
         config["own_db"] = json!(name);
-        config["observers"] =
-            json!({ OBSERVER: format!("http://{}:{HTTP_PORT}", cluster.observer.address) });
+        for host in cluster.observers() {
+            config["observers"][&host.name] = json!(url(host));
+        }
     }
     config
+}
+
+/// Whether it is beside a server, and no observer.
+pub(crate) fn has_server(daemon: &Daemon) -> bool {
+    !daemon.config["own_db"].is_null()
 }
 
 /// How the daemons reach a server.

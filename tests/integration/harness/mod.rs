@@ -22,6 +22,7 @@ pub(crate) mod receivers;
 pub(crate) mod run_dir;
 pub(crate) mod scripted;
 pub(crate) mod vitals;
+pub(crate) mod voting;
 pub(crate) mod wait;
 
 pub(crate) use cluster::Cluster;

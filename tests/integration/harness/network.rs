@@ -74,16 +74,17 @@ impl Network {
 
     /// Nothing passes between the two any more.
     pub(crate) fn cut(&self, one: &str, other: &str) {
-        self.cut_direction(one, other);
-        self.cut_direction(other, one);
+        self.cut_directions(&[(one, other), (other, one)]);
     }
 
-    /// Nothing passes from the one to the other; the way back stays.
-    pub(crate) fn cut_direction(&self, from: &str, to: &str) {
-        self.nft(&format!(
-            "add rule bridge cuts links iifname {from} oifname {to} drop"
-        ))
-        .expect("a cut");
+    /// Nothing passes from the one to the other of each of these pairs, from the same moment on; the
+    /// way back stays.
+    pub(crate) fn cut_directions(&self, pairs: &[(&str, &str)]) {
+        let rule = |(from, to): &(&str, &str)| {
+            format!("add rule bridge cuts links iifname {from} oifname {to} drop")
+        };
+        let rules: Vec<_> = pairs.iter().map(rule).collect();
+        self.nft(&rules.join("; ")).expect("a cut");
     }
 
     /// Nothing passes between this host and any other.

@@ -1,0 +1,104 @@
+//! Daemons that elect by votes, and that fence where they have leases.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Output;
+
+use serde_json::{Map, Value, json};
+
+use super::cluster::{Cluster, PRIMARY};
+use super::daemon::{Daemon, url};
+use super::fleet::{Fleet, has_server, promoting_after};
+use super::host::{Account, give_to_server, server_account};
+use super::wait::{SOON, wait_until};
+
+/// Makes these daemons, which have not started yet, the voters of `main`, with a vote file each. The
+/// failover command of each also notes its term, in the file `terms`.
+pub(crate) fn set_up(cluster: &Cluster, fleet: &mut Fleet, voters: &[&str], dry: bool) {
+    let url_of = |name: &&str| ((*name).to_owned(), json!(url(cluster.host(name))));
+    let urls: Map<String, Value> = voters.iter().map(url_of).collect();
+    for name in voters {
+        let daemon = &mut fleet[name];
+        if has_server(daemon) {
+            let noting_term = "env | grep PGLOOKOUT_TERM >> '@@'";
+            daemon.config["failover_command"] = promoting_after(cluster, daemon, noting_term);
+            let script = daemon.path("promote");
+            let text = fs::read_to_string(&script).expect("the script");
+            let terms = daemon.path("terms").display().to_string();
+            fs::write(script, text.replace("@@", &terms)).expect("the script");
+        }
+        let secret = daemon.path("secret");
+        private(
+            &secret,
+            |path| fs::write(path, "0123456789".repeat(4)),
+            0o600,
+        );
+        let votes = daemon.path("votes");
+        private(&votes, |path| fs::create_dir_all(path), 0o700);
+        daemon.config["vote_directory"] = json!(votes);
+        daemon.config["vote_timeout"] = json!(1);
+        daemon.config["flight_recorder"] = json!(daemon.path("record.jsonl"));
+        daemon.config["lease_time"] = json!(4);
+        daemon.config["election_stagger"] = json!(1);
+        daemon.config["voting"] = json!({"main": {"generation": 1, "voters": urls, "self": name,
+            "secret_file": secret, "dry": dry}});
+        daemon.write_config(&daemon.config.to_string());
+        let made = votes_command(daemon, &["init"]);
+        let complaint = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "{name}: {complaint}");
+    }
+}
+
+/// Gives every voter beside a server the `fence_command` that is shipped, and all voters these keys.
+pub(crate) fn fence(cluster: &Cluster, fleet: &mut Fleet, keys: &Value) {
+    let account = server_account().map_or(String::new(), |(uid, gid)| {
+        format!("setpriv --reuid={uid} --regid={gid} --clear-groups ")
+    });
+    let voters = fleet
+        .iter_mut()
+        .filter(|daemon| !daemon.config["voting"].is_null());
+    for daemon in voters {
+        if has_server(daemon) {
+            let program = daemon.path("fence-self");
+            let source = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/failover/fence-self");
+            fs::copy(source, &program).expect("a copy of fence-self");
+            give_to_server(&program);
+            let data = cluster[&daemon.host.name].data.display().to_string();
+            let fence = format!("exec {account}bash '{}' '{data}'", program.display());
+            daemon.config["fence_command"] = json!(["sh", "-c", fence]);
+        }
+        for (key, value) in keys.as_object().expect("keys") {
+            daemon.config[key] = value.clone();
+        }
+    }
+}
+
+/// Waits until the primary of a cluster that has never voted has its lease.
+pub(crate) fn wait_first_term(fleet: &Fleet) {
+    wait_until("the primary holds the first term", SOON, || {
+        let votes = votes(&fleet[PRIMARY]);
+        votes["held_term"] == 1 && votes["gate"] == "open"
+    });
+}
+
+/// What `/votes.json` shows of the cluster; null while there is nothing.
+pub(crate) fn votes(daemon: &Daemon) -> Value {
+    let page = daemon.get("/votes.json").map(|answer| answer.body);
+    let page: Value = serde_json::from_str(&page.unwrap_or_default()).unwrap_or_default();
+    page["main"].clone()
+}
+
+/// `pglookout votes`, with the daemon's configuration behind these arguments.
+pub(crate) fn votes_command(daemon: &Daemon, arguments: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_pglookout");
+    let mut command = daemon.host.command(program, Account::Own);
+    command.arg("votes").args(arguments);
+    command.arg(daemon.config_path()).output().expect("its end")
+}
+
+fn private(path: &PathBuf, make: impl Fn(&PathBuf) -> std::io::Result<()>, mode: u32) {
+    make(path)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+        .expect("a private file");
+}
