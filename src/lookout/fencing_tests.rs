@@ -243,7 +243,10 @@ fn answered_by_s2(world: &mut World, request: &Request, fences: bool) -> Option<
         outcome: Ok(answer),
     });
     effects.into_iter().find_map(|effect| match effect {
-        Effect::RaiseAlert { alert, text } if alert == Alert::VotersDisagree => Some(text),
+        Effect::RaiseAlert {
+            alert: Alert::VotersDisagree,
+            text,
+        } => Some(text),
         Effect::ClearAlert(Alert::VotersDisagree) => Some(String::new()),
         _ => None,
     })
