@@ -63,7 +63,11 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
     let syslog = config.syslog.as_ref();
     let recorder = config.flight_recorder.as_ref();
     let voting = config.voting.as_ref();
-    let fence = config.fence();
+    let (fence, demotion) = (config.fence(), config.demotion());
+    let start_command = follow.map(|follow| &follow.start_command);
+    let start_command = start_command.or(demotion.map(|demotion| &demotion.start_command));
+    let data_directory = follow.map(|follow| &follow.data_directory);
+    let data_directory = data_directory.or(demotion.map(|demotion| &demotion.data_directory));
     let keys = json!({
         "remote_conns": nodes(config, hidden),
         "next_passwords": next_passwords(config, hidden),
@@ -104,8 +108,8 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
     let of_options = json!({
         "autofollow": follow.map(|_| true),
         "primary_conninfo_template": follow.map(|follow| template(follow, hidden)),
-        "pg_data_directory": follow.map(|follow| path(&follow.data_directory)),
-        "pg_start_command": command("pg_start_command", follow.map(|follow| &follow.start_command), hidden),
+        "pg_data_directory": data_directory.map(|directory| path(directory)),
+        "pg_start_command": command("pg_start_command", start_command, hidden),
         "pg_stop_command": command("pg_stop_command", follow.map(|follow| &follow.stop_command), hidden),
         "syslog": syslog.map(|_| true),
         "syslog_address": syslog.map(syslog_address),
@@ -122,6 +126,9 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
         "fence_command": command("fence_command", fence.map(|fence| &fence.command), hidden),
         "fence_timeout": fence.map(|fence| seconds(fence.timeout)),
         "lease_renew_interval": fence.map(|fence| seconds(fence.renew)),
+        "demote_command": command("demote_command", demotion.map(|demotion| &demotion.command), hidden),
+        "demote_timeout": demotion.map(|demotion| seconds(demotion.timeout)),
+        "switchover_max_lag": demotion.map(|demotion| demotion.max_lag),
     });
     (object(keys), object(of_options))
 }

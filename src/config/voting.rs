@@ -11,8 +11,8 @@ use super::environment::{Environment, FileContent};
 use super::problem::shown_text;
 use super::reader::{Reader, Span};
 use super::{
-    ClusterName, Config, FenceSettings, NodeName, ObserverUrl, Secret, VoterName, Voting,
-    VotingCluster, observer_url,
+    ClusterName, Config, DemoteSettings, FenceSettings, NodeName, ObserverUrl, Secret, VoterName,
+    Voting, VotingCluster, observer_url,
 };
 
 /// Reads `voting`. `nodes`: that must be voters, because this daemon watches them and they may be
@@ -29,6 +29,7 @@ pub(super) fn read_voting(
     let step_aside = reader.seconds("step_aside_time", 30.0, Span::Positive);
     check_times(reader, (lease, vote_timeout), [stagger, step_aside]);
     let fence = read_fence(reader, lease, vote_timeout);
+    let demotion = read_demotion(reader, fence.is_some());
     let directory = reader.text("vote_directory", "");
     let entries = reader.object("voting").filter(|it| !it.is_empty());
     if fence.is_some() && entries.is_none() {
@@ -69,6 +70,7 @@ pub(super) fn read_voting(
         stagger,
         step_aside,
         fence,
+        demotion,
         clusters,
     })
 }
@@ -105,6 +107,40 @@ fn read_fence(
         command,
         timeout,
         renew,
+    })
+}
+
+/// Reads `demote_command` and what belongs to it. What was stopped must be started again where a
+/// switchover comes to nothing.
+fn read_demotion(reader: &mut Reader<'_>, has_fence: bool) -> Option<DemoteSettings> {
+    const LAG: &str = "switchover_max_lag";
+    let command = reader.command("demote_command");
+    let timeout = reader.seconds("demote_timeout", 60.0, Span::Positive);
+    let max_lag = match reader.filled(LAG) {
+        None => DEFAULT_MAX_LAG,
+        Some(value) => value.as_u64().filter(|lag| *lag > 0).unwrap_or_else(|| {
+            reader.wrong(LAG, value, "expected a number of bytes from 1");
+            DEFAULT_MAX_LAG
+        }),
+    };
+    let command = command?;
+    if !has_fence {
+        reader.error(
+            "demote_command",
+            "expected fence_command too: a switchover hands a lease over",
+        );
+    }
+    let data_directory = reader.path("pg_data_directory", "/var/lib/pgsql/data");
+    let start_command = reader.command("pg_start_command");
+    if start_command.is_none() {
+        reader.error("pg_start_command", "needed because demote_command is set");
+    }
+    Some(DemoteSettings {
+        command,
+        timeout,
+        max_lag,
+        data_directory,
+        start_command: start_command?,
     })
 }
 
@@ -283,6 +319,8 @@ fn is_file_name(name: &str) -> bool {
         && !name.starts_with('.')
 }
 
+/// `switchover_max_lag`: one segment of WAL.
+const DEFAULT_MAX_LAG: u64 = 16 << 20;
 const FEWEST_VOTERS: usize = 3;
 const MOST_VOTERS: usize = 15;
 const MAX_NAME_BYTES: usize = 63;

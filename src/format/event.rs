@@ -10,7 +10,7 @@ use super::moment::{at, since};
 use super::node::Observed;
 use super::report::{ObserversReport, Report};
 use super::timeline::{CheckLine, Decided, Step, read_config};
-use super::vote_event;
+use super::{switchover_event, vote_event};
 use crate::cluster::{ObserverReport, PauseMark, ProbeFailure, ProbeStep};
 use crate::config::{Config, NodeName};
 use crate::lookout::{
@@ -76,6 +76,8 @@ enum Purpose {
     FollowStart,
     #[serde(rename = "fence_command")]
     Fence,
+    #[serde(rename = "demote_command")]
+    Demote,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -154,6 +156,11 @@ pub fn write_event(
         | Event::VoteAnswered { .. }
         | Event::VoteSaved { .. }
         | Event::HostSlept(_) => put_all(&mut line, Value::serialize, &vote_event::write(event)?),
+        Event::SwitchoverRequested(_) | Event::ControlRead(_) => put_all(
+            &mut line,
+            Value::serialize,
+            &switchover_event::write(event)?,
+        ),
         Event::ConfigLoaded(config) => put(&mut line, "config", &recording.config(config)),
         Event::NodeProbed { node, outcome, .. } => {
             put(&mut line, "node", node.as_str());
@@ -274,6 +281,7 @@ pub(super) fn read_step(
             let check = CheckLine::deserialize(value).map(Step::Check);
             return check.map_err(|cause| format!("check: {cause}"));
         }
+        "switchover" | "control_file" => switchover_event::read(kind, line)?,
         _ => vote_event::read(kind, line)?,
     };
     Ok(Step::Event(event))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::holder::{Holder, HolderLeft};
-use super::promises::PromisesLeft;
+use super::promises::{PromisesLeft, RESERVATION};
 use super::requests::{Question, Sender};
 use super::voter::{Asker, Taken};
 use super::{
@@ -182,7 +182,7 @@ impl Member {
                 match request.kind {
                     Kind::Vote => self.counts.request(answer.refusal),
                     Kind::Release if answer.refusal.is_none() => {
-                        self.candidate.promise_over(&self.timers, now);
+                        self.released(request, now, out);
                     }
                     _ => {}
                 }
@@ -293,22 +293,27 @@ impl Member {
         self.candidate.outage_over();
     }
 
-    /// Gives back the vote of this attempt, which is over.
+    /// Gives back the vote of this attempt, which is over, and reserves the next for that successor.
     pub(super) fn release(
         &mut self,
-        term: u64,
-        mandate: Nonce,
+        of: (u64, Nonce),
+        successor: Option<VoterName>,
         now: Monotonic,
         out: &mut Vec<Output>,
     ) {
-        let question = self.release_own(term, mandate, now);
+        let question = self.release_own(of, successor, now);
         self.sender.ask_others(&question, out);
         // Whatever the same voter is asked next takes the place of what it was asked before.
         self.check_at = self.check_at.max(now + self.timers.vote_timeout);
     }
 
     /// The same with our own voter alone: what the others would be asked.
-    pub(super) fn release_own(&mut self, term: u64, mandate: Nonce, now: Monotonic) -> Question {
+    pub(super) fn release_own(
+        &mut self,
+        (term, mandate): (u64, Nonce),
+        successor: Option<VoterName>,
+        now: Monotonic,
+    ) -> Question {
         let question = Question {
             kind: Kind::Release,
             term,
@@ -317,6 +322,7 @@ impl Member {
             lease: self.timers.lease,
             position: None,
             system: None,
+            successor,
         };
         let request = self.sender.to_ourselves(&question);
         self.voter
@@ -334,8 +340,18 @@ impl Member {
             lease: self.timers.lease,
             position: server.position,
             system: server.system.clone(),
+            successor: None,
         };
         self.sender.ask_others(&question, out);
+    }
+
+    /// Rule V10: another has released its term, perhaps for us (rule S4).
+    fn released(&mut self, request: &Request, now: Monotonic, out: &mut Vec<Output>) {
+        self.candidate.promise_over(&self.timers, now);
+        if request.successor.as_ref() == Some(&self.sender.own) {
+            self.candidate.succeeds(&request.from, now + RESERVATION);
+            out.push(Output::Reserved(request.from.clone()));
+        }
     }
 }
 

@@ -52,6 +52,11 @@
 //! - **H3** without a lease it sends `ask_renew` only, and `renew` once a majority would take it.
 //! - **H5**, **C7** a server that is given up is fenced first, and its term released after that.
 //! - **H6** before a release the record is cleared, and neither a lease nor a round counts any more.
+//! - **S3** a server that was stopped as planned is released like that too, for a successor that has all
+//!   that it has written.
+//! - **S4** the successor asks at once, and again after each `vote_timeout`, while the next votes are
+//!   reserved for it. What it has not won it releases for itself. It defers to nobody, and does not
+//!   step aside for it.
 //!
 //! The promise of a voter is one part in 32 longer than the lease: two clocks whose rates are each wrong
 //! by up to 1.5 % agree that the lease ends first.
