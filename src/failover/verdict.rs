@@ -492,14 +492,3 @@ impl EvidenceKind {
         }
     }
 }
-
-impl LookAgain {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Announced => "announced",
-            Self::NotShown { .. } => "not_shown",
-            Self::OldRelay { .. } => "old_relay",
-            Self::OthersAnnounced { .. } => "others_announced",
-        }
-    }
-}

@@ -155,12 +155,9 @@ pub fn write_event(
         | Event::VoteRequested { .. }
         | Event::VoteAnswered { .. }
         | Event::VoteSaved { .. }
-        | Event::HostSlept(_) => put_all(&mut line, Value::serialize, &vote_event::write(event)?),
-        Event::SwitchoverRequested(_) | Event::ControlRead(_) => put_all(
-            &mut line,
-            Value::serialize,
-            &switchover_event::write(event)?,
-        ),
+        | Event::HostSlept(_)
+        | Event::SwitchoverRequested(_)
+        | Event::ControlRead(_) => put_all(&mut line, Value::serialize, &of_votes(event)?),
         Event::ConfigLoaded(config) => put(&mut line, "config", &recording.config(config)),
         Event::NodeProbed { node, outcome, .. } => {
             put(&mut line, "node", node.as_str());
@@ -214,6 +211,10 @@ pub fn write_event(
         Event::Turn(_) => return None,
     }
     Some(line)
+}
+
+fn of_votes(event: &Event) -> Option<Value> {
+    vote_event::write(event).or_else(|| switchover_event::write(event))
 }
 
 /// What a line of this `kind` says.

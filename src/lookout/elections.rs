@@ -137,6 +137,17 @@ impl Decisions {
             .start(primary, Some(term), config, schedule, turn);
     }
 
+    /// Rule S4: while the next votes are reserved for us.
+    fn ask_again_as_successor(&mut self, config: &Config, now: Monotonic) {
+        if self.votes.predecessor(config, now).is_some() {
+            let again = match self.votes.standing(config, now) {
+                Some(Standing::Refused { until, .. }) => until,
+                _ => now,
+            };
+            self.succession.again(again);
+        }
+    }
+
     /// What has come up since the decision that led to the election. A node that a reload has brought
     /// may be a primary, and is polled first, as before every decision.
     fn forbids_elected(&self, config: &Config, now: Monotonic) -> Option<String> {

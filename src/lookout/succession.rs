@@ -4,11 +4,9 @@
 use std::time::Duration;
 
 use super::ProbeId;
-use super::decisions::Decisions;
 use super::schedule::Schedule;
-use crate::config::{Config, NodeName};
+use crate::config::NodeName;
 use crate::time::Monotonic;
-use crate::votes::Standing;
 
 /// When this daemon decides that it succeeds a holder.
 #[derive(Debug, Default)]
@@ -45,6 +43,11 @@ impl Succession {
         self.decide_at
     }
 
+    /// Rule S4: an attempt was lost, and the next may begin then.
+    pub(super) fn again(&mut self, at: Monotonic) {
+        self.decide_at = Some(at);
+    }
+
     /// Is it time; then it is not any more.
     pub(super) fn take_due(&mut self, now: Monotonic) -> bool {
         let is_due = self.decide_at.take_if(|at| *at <= now).is_some();
@@ -57,19 +60,6 @@ impl Succession {
     /// Is there nothing under way that a recording would have to say.
     pub(super) fn is_at_rest(&self) -> bool {
         self.decide_at.is_none()
-    }
-}
-
-impl Decisions {
-    /// Rule S4: an attempt was lost, and the next votes are reserved for us still.
-    pub(super) fn ask_again_as_successor(&mut self, config: &Config, now: Monotonic) {
-        if self.votes.predecessor(config, now).is_none() {
-            return;
-        }
-        self.succession.decide_at = Some(match self.votes.standing(config, now) {
-            Some(Standing::Refused { until, .. }) => until,
-            _ => now,
-        });
     }
 }
 

@@ -89,6 +89,8 @@ pub(super) struct Facts {
     pub(super) control: Option<Result<ControlData, String>>,
     /// Where our server wrote at the first poll after the request.
     pub(super) written: Option<Lsn>,
+    /// What the other server had received at the first poll after the request.
+    pub(super) received: Option<Lsn>,
 }
 
 impl SwitchoverState {

@@ -28,7 +28,7 @@
 //! - **V9** every other renewal is refused, of a lower term always. `ask_renew` is answered, and changes
 //!   nothing; it is refused while another is promised.
 //! - **V10** `release` by the attempt that has its vote ends the promise. The term is renewed no more, and
-//!   the next vote is reserved for the successor that it names for 10 s: without regard to V5.
+//!   the next vote is reserved for the successor that it names for 10 s: without regard to V4 and V5.
 //!
 //! A **candidate** is a daemon whose decision is to promote its node:
 //! - **C1** the decision ranks the standbys: whoever is not first waits for the others.

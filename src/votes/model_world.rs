@@ -227,7 +227,9 @@ impl World {
             Some(Stage::Holding) if limits.gives_up => {
                 acts.push(Act::GiveUp(at));
                 if node.server == Server::Primary {
-                    let others = (0..NAMES.len()).filter(|to| *to != at);
+                    // Rule S3: none of them is further.
+                    let has_all = |to: &usize| *to != at && POSITIONS[*to] == POSITIONS[0];
+                    let others = (0..NAMES.len()).filter(has_all);
                     acts.extend(others.map(|to| Act::HandOver(at, to)));
                 }
             }

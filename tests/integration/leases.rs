@@ -2,11 +2,12 @@
 //! before another is promoted, also where its daemon is gone, and is not started again without a lease.
 
 use std::fs;
+use std::path::Path;
 use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::harness::cluster::PRIMARY;
+use crate::harness::cluster::{OBSERVER, PRIMARY};
 use crate::harness::host::{Account, give_to_server, server_account};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, pause, wait_until};
 use crate::votes::{prepare, text};
@@ -15,25 +16,30 @@ const VOTERS: [&str; 3] = ["p", "s1", "s2"];
 
 /// Daemons that vote and fence, and the primary has its lease.
 fn start(cluster: &Cluster) -> Fleet {
+    start_with(cluster, |_, _| ())
+}
+
+/// The same with more in the configuration of each daemon.
+pub(crate) fn start_with(cluster: &Cluster, more: impl Fn(&Cluster, &mut Daemon)) -> Fleet {
     let mut fleet = prepare(cluster, &VOTERS, false);
     for name in VOTERS {
         let daemon = &mut fleet[name];
-        let program = daemon.path("fence-self");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/failover/fence-self");
-        fs::copy(source, &program).unwrap();
-        give_to_server(&program);
-        let account = server_account().map_or(String::new(), |(uid, gid)| {
-            format!("setpriv --reuid={uid} --regid={gid} --clear-groups ")
-        });
-        let data = cluster[name].data.display().to_string();
-        let fence = format!("exec {account}bash '{}' '{data}'", program.display());
-        daemon.config["fence_command"] = json!(["sh", "-c", fence]);
+        daemon.config["fence_command"] = own_step(cluster, daemon, "fence-self", "");
         daemon.config["fence_timeout"] = json!(1);
         daemon.config["lease_renew_interval"] = json!(1);
         daemon.config["lease_time"] = json!(6);
+        more(cluster, daemon);
         daemon.write_config(&daemon.config.to_string());
     }
-    fleet.start_all();
+    // The primary last: it claims the first term of voters that have seen it.
+    for name in ["s1", "s2", OBSERVER] {
+        fleet[name].start();
+    }
+    wait_until("the standbys know the primary", SOON, || {
+        let knows = |name| fleet[name].current_primary().as_deref() == Some(PRIMARY);
+        knows("s1") && knows("s2")
+    });
+    fleet[PRIMARY].start();
     fleet.wait_settled();
     wait_until("the primary holds the first term", SOON, || {
         let votes = votes(&fleet[PRIMARY]);
@@ -42,7 +48,25 @@ fn start(cluster: &Cluster) -> Fleet {
     fleet
 }
 
-fn votes(daemon: &Daemon) -> Value {
+/// A step of `packaging/failover/` for the daemon's own server, as the account of the server, with these
+/// variables.
+pub(crate) fn own_step(cluster: &Cluster, daemon: &Daemon, step: &str, variables: &str) -> Value {
+    let program = daemon.path(step);
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/failover");
+    fs::copy(Path::new(source).join(step), &program).unwrap();
+    give_to_server(&program);
+    let account = server_account().map_or(String::new(), |(uid, gid)| {
+        format!("setpriv --reuid={uid} --regid={gid} --clear-groups ")
+    });
+    let data = cluster[&daemon.host.name].data.display().to_string();
+    let command = format!(
+        "{variables} exec {account}bash '{}' '{data}'",
+        program.display()
+    );
+    json!(["sh", "-c", command])
+}
+
+pub(crate) fn votes(daemon: &Daemon) -> Value {
     let page = daemon.get("/votes.json").map(|answer| answer.body);
     let page: Value = serde_json::from_str(&page.unwrap_or_default()).unwrap_or_default();
     page["main"].clone()
@@ -57,7 +81,7 @@ fn gate(cluster: &Cluster, daemon: &Daemon) -> Output {
     command.args(["--wait", "1"]).output().unwrap()
 }
 
-fn replays(fleet: &Fleet) {
+pub(crate) fn replays(fleet: &Fleet) {
     for name in VOTERS {
         let mut replay = fleet[name]
             .host

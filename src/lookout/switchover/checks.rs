@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Facts, Stage, Switchover};
-use crate::cluster::{Lsn, NodeAnswer, NodeState};
+use crate::cluster::{ClusterState, Lsn, NodeAnswer, NodeState};
 use crate::config::{Config, DemoteSettings, FenceSettings, NodeName, VoterName};
 use crate::lookout::decisions::Decisions;
 use crate::lookout::tenure::Seen;
@@ -107,6 +107,7 @@ impl Decisions {
         };
         let written = ours.and_then(|answer| answer.replay);
         facts.written = facts.written.or(written);
+        facts.received = facts.received.or(theirs.and_then(|answer| answer.receive));
         let pair = Pair {
             own,
             to: &to,
@@ -118,14 +119,17 @@ impl Decisions {
         };
         let seen = self.own_server_seen(config);
         checks.extend([
-            Check::new("lease", lease(self.votes.held(config), term, seen, &pair)),
+            match self.votes.held(config) {
+                Some(held) => Check::new("lease", lease(held, term, seen, &pair)),
+                None => Check::of_settings("lease", Err("this daemon holds no term".to_owned())),
+            },
             Check::new("majority", self.majority(fence, config, now)),
             Check::new("pause", self.not_paused()),
             Check::new("control file", pair.control_file()),
             Check::new("willing", self.willing(&pair, began, config)),
             Check::new("streaming", pair.streams()),
             Check::new("lag", pair.lag()),
-            Check::new("timeline", pair.timeline()),
+            Check::new("history", pair.history(&self.facts.state)),
         ]);
         checks
     }
@@ -218,9 +222,8 @@ fn target(to: &NodeName, own: &NodeName, config: &Config) -> Result<String, Stri
     Ok(format!("{to} is a node and a voter"))
 }
 
-fn lease(held: Option<&Holder>, term: u64, seen: Seen, pair: &Pair<'_>) -> Result<String, String> {
+fn lease(held: &Holder, term: u64, seen: Seen, pair: &Pair<'_>) -> Result<String, String> {
     let (own, now) = (pair.own, pair.now);
-    let held = held.ok_or("this daemon holds no term")?;
     let until = held.lease(now).filter(|_| held.stage() == Held::Holding);
     let until = until.ok_or_else(|| format!("there is no lease for term {}", held.term()))?;
     if held.term() != term || seen != Seen::Primary || pair.ours.is_none() {
@@ -257,21 +260,24 @@ impl Pair<'_> {
         }
     }
 
-    /// What our server had written when this began has to arrive while it is looked.
+    /// What our server had written when this began has to have arrived, and more to come: one that was cut
+    /// off, on another branch of history, may be further all the same.
     fn streams(&self) -> Result<String, String> {
         let (to, own) = (self.to, self.own);
         let theirs = self.standby()?;
-        let written = self
-            .facts
-            .written
-            .ok_or_else(|| format!("the position of {own} is not known"))?;
+        let known = self.facts.written.zip(self.facts.received);
+        let Some((written, first)) = known else {
+            return Err(format!(
+                "{to} has received nothing, or {own} has not told its position"
+            ));
+        };
         let received = theirs.receive.unwrap_or_default();
-        let text =
-            format!("{to} has received {received}, {own} had written {written} when this began");
-        if received >= written {
-            Ok(text)
-        } else {
-            Err(text)
+        let text = format!(
+            "{to} has received {received}, and {first} at first; {own} had written {written} when this began"
+        );
+        match received >= written && received > first {
+            true => Ok(text),
+            false => Err(text),
         }
     }
 
@@ -295,24 +301,29 @@ impl Pair<'_> {
         }
     }
 
-    /// What is not known decides nothing.
-    fn timeline(&self) -> Result<String, String> {
+    /// What is not known decides nothing. A standby shows an older timeline until its next restartpoint.
+    fn history(&self, state: &ClusterState) -> Result<String, String> {
         let (to, own) = (self.to, self.own);
-        let theirs = self.standby()?;
-        let identities = self.ours.map(|ours| (&ours.identity, &theirs.identity));
-        let Some((ours, theirs)) = identities else {
+        let theirs = &self.standby()?.identity;
+        let Some(ours) = self.ours.map(|ours| &ours.identity) else {
             return Err(format!("the timeline of {own} is not known"));
         };
-        let is_foreign = ours.system.as_ref().zip(theirs.system.as_ref());
-        if is_foreign.is_some_and(|(ours, theirs)| ours != theirs) {
+        let systems = ours.system.as_ref().zip(theirs.system.as_ref());
+        if systems.is_some_and(|(ours, theirs)| ours != theirs) {
             return Err(format!("{to} is a server of another system"));
         }
+        if state.history.diverged.contains_key(to) {
+            return Err(format!("{to} has diverged from the primary"));
+        }
+        let text = |timeline: Option<u32>| timeline.map_or("?".to_owned(), |it| it.to_string());
+        let found = format!(
+            "{to} shows timeline {}, {own} timeline {}",
+            text(theirs.timeline),
+            text(ours.timeline)
+        );
         match ours.timeline.zip(theirs.timeline) {
-            Some((ours, theirs)) if ours != theirs => Err(format!(
-                "{to} is on timeline {theirs}, {own} on timeline {ours}"
-            )),
-            Some((ours, _)) => Ok(format!("both servers are on timeline {ours}")),
-            None => Ok("the timelines are not known".to_owned()),
+            Some((ours, theirs)) if theirs > ours => Err(found),
+            _ => Ok(found),
         }
     }
 }

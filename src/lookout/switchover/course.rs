@@ -38,11 +38,13 @@ impl Decisions {
         let kind = if request.dry_run { " (dry run)" } else { "" };
         turn.info(format!("switchover to {} was asked for{kind}", request.to));
         let times = config.voting.as_ref().map(|voting| voting.vote_timeout);
-        let patience = times.unwrap_or_default().max(config.poll_timeout) + CHECKS;
+        let longest = config.poll_timeout.max(config.poll_interval);
+        let patience = times.unwrap_or_default().max(longest) + CHECKS;
         let facts = Facts {
             until: now + patience,
             control: None,
             written: None,
+            received: None,
         };
         self.switchover = Some(Switchover {
             request,
@@ -385,12 +387,17 @@ impl Decisions {
             let mandate = record.voted_for.as_ref()?;
             Some((mandate.candidate.to_string(), record.term))
         });
-        let node = self.facts.state.nodes.get(&to);
+        let winner = elected.as_ref().map(|(winner, _)| winner.as_str().into());
+        let node = winner.and_then(|node: NodeName| self.facts.state.nodes.get(&node));
         let is_primary = node.is_some_and(NodeState::is_connected_primary);
         match elected {
-            Some((winner, term)) if winner == to.as_str() && is_primary => {
-                let text = format!("{to} holds term {term}, and is the primary");
-                switchover.end(SwitchoverState::Done, text, turn);
+            Some((winner, term)) if is_primary => {
+                let text = format!("{winner} holds term {term}, and is the primary");
+                let state = match winner == to.as_str() {
+                    true => SwitchoverState::Done,
+                    false => SwitchoverState::Failed,
+                };
+                switchover.end(state, text, turn);
             }
             _ if until <= turn.now.mono => {
                 let limit = AWAIT.as_secs();
@@ -455,7 +462,8 @@ fn stopped_at(data: ControlData) -> Result<Lsn, String> {
 
 /// From one poll of whoever is waited for to the next.
 const POLL: Duration = Duration::from_millis(100);
-/// The checks are given so much longer than a poll or a voter's answer.
+/// The checks are given so much longer than a poll, a voter's answer, or the time between two polls: on an
+/// idle primary another daemon may be the one that writes.
 const CHECKS: Duration = Duration::from_secs(3);
 /// For so long the successor may replay what was written last.
 const CATCH_UP: Duration = Duration::from_secs(10);

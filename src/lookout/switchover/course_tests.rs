@@ -111,6 +111,7 @@ fn control(world: &mut World, state: DatabaseState, checkpoint: u64) -> Vec<Effe
 fn fulfil(world: &mut World, asked: &[Effect]) -> Vec<Effect> {
     control(world, DatabaseState::InProduction, 40);
     polled(world, "p", Some(primary()));
+    polled(world, "s1", Some(standby(79, 79)));
     polled(world, "s1", Some(standby(80, 80)));
     renewed(world, asked, true)
 }
@@ -208,6 +209,7 @@ fn s1_what_is_not_met_in_time_refuses() {
         let asked = ask(&mut world, 1, false, 5.0);
         control(&mut world, DatabaseState::InProduction, 40);
         polled(&mut world, "p", Some(primary()));
+        polled(&mut world, "s1", Some(standby(79, 79)));
         polled(&mut world, "s1", Some(standby(receive, receive)));
         renewed(&mut world, &asked, willing);
         let running = world.lookout.switchover().unwrap().state();
@@ -218,7 +220,30 @@ fn s1_what_is_not_met_in_time_refuses() {
         assert!(world.lookout.gate(world_now(&world)).unwrap().is_ok());
     };
     check(80, false, "would not promote its server");
-    check(79, true, "s1 has received 0/4F, p had written 0/50");
+    check(
+        79,
+        true,
+        "s1 has received 0/4F, and 0/4F at first; p had written 0/50",
+    );
+}
+
+/// One that was cut off on another branch of history has more, and gets nothing.
+#[test]
+fn s1_one_that_is_further_and_stands_still_does_not_stream() {
+    let mut world = holder();
+    let asked = ask(&mut world, 1, false, 5.0);
+    control(&mut world, DatabaseState::InProduction, 40);
+    polled(&mut world, "p", Some(primary()));
+    for _ in 0..3 {
+        polled(&mut world, "s1", Some(standby(500, 500)));
+    }
+    renewed(&mut world, &asked, true);
+    deadlines(&mut world, 10.0);
+    ended(
+        &world,
+        SwitchoverState::Refused,
+        "s1 has received 0/1F4, and 0/1F4 at first",
+    );
 }
 
 #[test]
@@ -233,6 +258,7 @@ fn s1_a_lag_at_the_limit_refuses() {
     };
     polled(&mut world, "p", Some(far));
     renewed(&mut world, &asked, true);
+    polled(&mut world, "s1", Some(standby(80, 80)));
     // It has what was written when this began, and streams.
     let effects = polled(&mut world, "s1", Some(standby(1080, 80)));
     assert!(commands(&effects).is_empty());
@@ -434,5 +460,56 @@ fn a_lease_that_is_lost_on_the_way_ends_it() {
         &world,
         SwitchoverState::Failed,
         "term 1 is not held any more",
+    );
+}
+
+#[test]
+fn another_that_is_elected_in_its_place_is_told() {
+    let mut world = stopped();
+    let effects = polled(&mut world, "s1", Some(standby(120, 120)));
+    let id = saved_term(&effects).unwrap().0;
+    world.saved(id, true);
+    let won = Request {
+        cluster: "main".into(),
+        from: "s2".into(),
+        to: "p".into(),
+        kind: Kind::Renew,
+        term: 3,
+        nonce: Nonce(9),
+        mandate: Nonce(8),
+        lease: Duration::from_secs(20),
+        position: None,
+        system: None,
+        list: requests(&world.effects)[0].list.clone(),
+        successor: None,
+    };
+    let id = ExchangeId(1);
+    let effects = world.event(Event::VoteRequested { id, request: won });
+    let save = saved_term(&effects).unwrap().0;
+    world.saved(save, true);
+    let state = world.lookout.switchover().unwrap().state();
+    assert_eq!(state, SwitchoverState::Running);
+    polled(&mut world, "s2", Some(primary()));
+    ended(
+        &world,
+        SwitchoverState::Failed,
+        "s2 holds term 3, and is the primary",
+    );
+}
+
+#[test]
+fn a_successor_that_is_not_seen_in_time_is_told() {
+    let mut world = stopped();
+    let effects = polled(&mut world, "s1", Some(standby(120, 120)));
+    let id = saved_term(&effects).unwrap().0;
+    world.saved(id, true);
+    deadlines(&mut world, 45.9);
+    let state = world.lookout.switchover().unwrap().state();
+    assert_eq!(state, SwitchoverState::Running);
+    deadlines(&mut world, 46.0);
+    ended(
+        &world,
+        SwitchoverState::Failed,
+        "s1 is not seen as the primary 40 s after the release: no vote was asked for since",
     );
 }
