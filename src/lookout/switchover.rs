@@ -145,8 +145,8 @@ impl Switchover {
     /// Whose polls are waited for.
     fn polled<'a>(&'a self, own: Option<&'a NodeName>) -> impl Iterator<Item = &'a NodeName> {
         let (ours, theirs) = match &self.stage {
-            Stage::Checking(_) => (true, true),
-            Stage::CatchingUp { .. } | Stage::Awaiting { .. } => (false, true),
+            Stage::Checking(_) | Stage::CatchingUp { .. } => (true, true),
+            Stage::Awaiting { .. } => (false, true),
             Stage::GoingBack { .. } => (true, false),
             _ => (false, false),
         };

@@ -173,7 +173,6 @@ fn the_primary_goes_to_and_fro_and_no_acknowledged_row_is_lost() {
         assert!(after.count() > 0, "it writes on");
         all.extend(written);
         writer.check(new, &all);
-        drop(writer);
         assert_eq!(votes(&fleet[new])["held_term"], term);
         assert!(votes(&fleet[old])["held_term"].is_null());
         let log = fleet[new].log();

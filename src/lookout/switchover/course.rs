@@ -89,8 +89,8 @@ impl Decisions {
                         switchover.request.to
                     );
                     switchover.step(text, turn);
-                    switchover.poll_at = turn.now.mono;
                     switchover.stage = Stage::CatchingUp { checkpoint, until };
+                    self.poll_own_anew(&mut switchover, schedule, turn);
                 }
                 Err(reason) => {
                     let why = format!("global/pg_control: {reason}");
@@ -234,21 +234,8 @@ impl Decisions {
                 self.fail_without_lease(switchover, config, turn);
             }
             Stage::CatchingUp { checkpoint, until } => {
-                let (checkpoint, until) = (*checkpoint, *until);
-                if self.fail_without_lease(switchover, config, turn) {
-                    return;
-                }
-                let replayed = self.replayed(&switchover.request.to);
-                if replayed > Some(checkpoint) {
-                    self.release_for(switchover, replayed, config, turn);
-                } else if until <= now {
-                    let to = &switchover.request.to;
-                    let at = replayed.map_or_else(|| "nothing".to_owned(), |at| at.to_string());
-                    let limit = CATCH_UP.as_secs();
-                    let text =
-                        format!("{to} has replayed {at} after {limit} s, {checkpoint} is needed");
-                    self.go_back(switchover, text, schedule, turn);
-                }
+                let (checkpoint, is_over) = (*checkpoint, *until <= now);
+                self.catch_up(switchover, (checkpoint, is_over), config, schedule, turn);
             }
             Stage::Releasing { until } => {
                 let (to, term, until) = (&switchover.request.to, switchover.term, *until);
@@ -351,7 +338,40 @@ impl Decisions {
         answer.replay.filter(|_| answer.in_recovery)
     }
 
-    /// Rule S3.
+    /// Rule S3: the successor has everything, and our server was polled since it was stopped: nobody has
+    /// started it again past the gate.
+    fn catch_up(
+        &mut self,
+        switchover: &mut Switchover,
+        (checkpoint, is_over): (Lsn, bool),
+        config: &Config,
+        schedule: &mut Schedule,
+        turn: &mut Turn<'_>,
+    ) {
+        if self.fail_without_lease(switchover, config, turn) {
+            return;
+        }
+        let replayed = self.replayed(&switchover.request.to);
+        let has_all = replayed > Some(checkpoint);
+        let (seen, is_awaited) = (self.own_server_seen(config), self.tenure.awaited.is_some());
+        if seen != Seen::Nothing {
+            let text = "this server was started again".to_owned();
+            self.go_back(switchover, text, schedule, turn);
+        } else if has_all && !is_awaited {
+            self.release_for(switchover, replayed, config, turn);
+        } else if is_over {
+            let (to, limit) = (&switchover.request.to, CATCH_UP.as_secs());
+            let at = replayed.map_or_else(|| "nothing".to_owned(), |at| at.to_string());
+            let text = match has_all {
+                true => format!("a poll of this server has not ended after {limit} s"),
+                false => {
+                    format!("{to} has replayed {at} after {limit} s, {checkpoint} is needed")
+                }
+            };
+            self.go_back(switchover, text, schedule, turn);
+        }
+    }
+
     fn release_for(
         &mut self,
         switchover: &mut Switchover,

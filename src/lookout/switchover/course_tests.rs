@@ -139,7 +139,25 @@ fn stopped() -> World {
     let effects = exited(&mut world, id, 0);
     assert!(effects.contains(&Effect::ReadControl("/data".into())));
     assert!(commands(&control(&mut world, DatabaseState::ShutDown, 90)).is_empty());
+    assert!(commands(&polled(&mut world, "p", None)).is_empty());
     world
+}
+
+#[test]
+fn s3_nothing_is_released_before_our_server_was_polled_nor_while_it_runs() {
+    let (mut world, id) = demoting();
+    exited(&mut world, id, 0);
+    control(&mut world, DatabaseState::ShutDown, 90);
+    let effects = polled(&mut world, "s1", Some(standby(120, 120)));
+    assert_eq!(saved_term(&effects), None);
+    let effects = polled(&mut world, "p", Some(primary()));
+    assert_eq!((saved_term(&effects), commands(&effects).len()), (None, 0));
+    polled(&mut world, "p", Some(primary()));
+    ended(
+        &world,
+        SwitchoverState::Aborted,
+        "this server was started again; this server is the primary",
+    );
 }
 
 fn exited(world: &mut World, id: CommandId, status: i32) -> Vec<Effect> {
