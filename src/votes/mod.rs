@@ -53,7 +53,7 @@
 //! - **H5**, **C7** a server that is given up is fenced first, and its term released after that.
 //! - **H6** before a release the record is cleared, and neither a lease nor a round counts any more.
 //! - **S3** a server that was stopped as planned is released like that too, for a successor that has all
-//!   that it has written.
+//!   that it has written. That is repeated to whoever has not taken it.
 //! - **S4** the successor asks at once, and again after each `vote_timeout`, while the next votes are
 //!   reserved for it. What it has not won it releases for itself. It defers to nobody, and does not
 //!   step aside for it.
@@ -67,6 +67,7 @@ mod candidacy;
 mod candidate;
 mod challenge;
 mod counts;
+mod handing;
 mod holder;
 mod list;
 mod mac;

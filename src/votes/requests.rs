@@ -45,7 +45,7 @@ impl Sender {
         self.request(question, &self.own)
     }
 
-    fn request(&self, question: &Question, to: &VoterName) -> Request {
+    pub(super) fn request(&self, question: &Question, to: &VoterName) -> Request {
         Request {
             cluster: self.cluster.clone(),
             from: self.own.clone(),

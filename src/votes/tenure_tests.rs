@@ -485,3 +485,50 @@ fn s4_an_ordinary_attempt_reserves_nothing() {
     let out = answered(&mut a, &votes, 1, Some(Refusal::Busy), 1, 11.3);
     assert_eq!(request_of(&out, 1).successor, None);
 }
+
+#[test]
+fn s3_a_release_is_repeated_to_who_has_not_taken_it() {
+    let handed = || {
+        let (mut a, _) = holder();
+        let mut out = Vec::new();
+        a.hand_over(&name("b"), at(1.0), &mut out);
+        let out = saved(&mut a, save(&out).0, 1.0);
+        (a, out)
+    };
+    let (mut a, released) = handed();
+    answered(&mut a, &released, 1, None, 1, 1.1);
+    let request = request_of(&released, 0);
+    let lost = Err("timed out".to_owned());
+    let (of, server) = ((request.nonce, request.kind), standby(100));
+    a.answered(&name("b"), of, lost, &server, at(1.2), &mut Vec::new());
+    assert_eq!(tick(&mut a, 2.9), []);
+    assert!(a.next_deadline() <= at(3.0) && !a.is_at_rest(at(2.9)));
+    let again = tick(&mut a, 3.0);
+    assert_eq!(sent(&again), [(Kind::Release, "b")]);
+    assert_eq!(request_of(&again, 0), request);
+    answered(&mut a, &again, 0, Some(Refusal::Busy), 1, 3.1);
+    let again = tick(&mut a, 5.0);
+    answered(&mut a, &again, 0, None, 1, 5.1);
+    assert_eq!(tick(&mut a, 7.0), []);
+    assert!(a.is_at_rest(at(7.0)));
+    // While the next votes are reserved, and nobody has been elected.
+    let (mut a, _) = handed();
+    let again: Vec<_> = [3.0, 5.0, 7.0, 9.0, 11.0, 13.0]
+        .iter()
+        .map(|seconds| sent(&tick(&mut a, *seconds)).len())
+        .collect();
+    assert_eq!(again, [2, 2, 2, 2, 0, 0]);
+    let (mut a, _) = handed();
+    let elected = super::super::Request {
+        to: name("a"),
+        ..renewal(Kind::Renew, 2, "b", 9)
+    };
+    a.requested(
+        ExchangeId(5),
+        &elected,
+        &standby(100),
+        at(2.0),
+        &mut Vec::new(),
+    );
+    assert_eq!(sent(&tick(&mut a, 3.0)), []);
+}

@@ -182,6 +182,9 @@ impl Decisions {
                 "pglookout on {to} would not promote its server: maintenance, no failover_command, a failed promotion, \
                  or its server is not reached"
             )),
+            Ok(answer) if answer.fences == Some(false) => {
+                Err(format!("no fence_command is in force on {to}"))
+            }
             Ok(_) => Ok(format!("pglookout on {to} would promote its server")),
         }
     }
