@@ -56,7 +56,9 @@ fn intervals(config: &Config) -> Vec<Problem> {
 }
 
 fn commands(config: &Config, search_path: &[PathBuf]) -> Vec<Problem> {
-    let follow = config.follow.as_ref();
+    let (follow, demotion) = (config.follow.as_ref(), config.demotion());
+    let start_command = follow.map(|follow| &follow.start_command);
+    let start_command = start_command.or(demotion.map(|demotion| &demotion.start_command));
     [
         ("failover_command", config.failover_command.as_ref()),
         (
@@ -68,11 +70,9 @@ fn commands(config: &Config, search_path: &[PathBuf]) -> Vec<Problem> {
             config.isolated_primary_command.as_ref(),
         ),
         ("fence_command", config.fence().map(|fence| &fence.command)),
+        ("demote_command", demotion.map(|demotion| &demotion.command)),
         ("event_command", config.event_command.as_ref()),
-        (
-            "pg_start_command",
-            follow.map(|follow| &follow.start_command),
-        ),
+        ("pg_start_command", start_command),
         ("pg_stop_command", follow.map(|follow| &follow.stop_command)),
     ]
     .into_iter()

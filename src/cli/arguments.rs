@@ -11,6 +11,7 @@ use super::gate::{self, GateOptions};
 use super::pause::{self, PauseOptions};
 use super::simulate::{self, Simulate};
 use super::status::{self, StatusOptions};
+use super::switchover::{self, SwitchoverOptions};
 use super::votes::{self, VotesOptions};
 
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub(super) enum Invocation {
     Pause(PauseOptions),
     History(StatusOptions),
     Votes(VotesOptions),
+    Switchover(SwitchoverOptions),
     /// In front of the start of a server.
     Gate(GateOptions),
     CheckConfig(PathBuf),
@@ -85,6 +87,10 @@ pub(super) fn parse(mut parser: Parser) -> Result<Invocation, Error> {
             Value(name) if name == "resume" && invocation.is_none() => {
                 let options = pause::parse_resume(&mut parser)?;
                 return Ok(options.map_or(Invocation::Help, Invocation::Pause));
+            }
+            Value(name) if name == "switchover" && invocation.is_none() => {
+                let options = switchover::parse(&mut parser)?;
+                return Ok(options.map_or(Invocation::Help, Invocation::Switchover));
             }
             Value(name) if name == "gate" && invocation.is_none() => {
                 return Ok(gate::parse(&mut parser)?.map_or(Invocation::Help, Invocation::Gate));

@@ -6,17 +6,28 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use crate::http::{ResponseReader, write_get};
+use crate::http::{ResponseReader, write_get, write_post};
 use crate::sys::resolve;
 
 /// The body of the answer, whatever its status. An error: there was none.
 pub(super) fn get(address: &str, port: u16, path: &str) -> io::Result<Vec<u8>> {
+    let mut request = BytesMut::new();
+    write_get(address, Some(port), path, &mut request);
+    ask(address, port, &request)
+}
+
+/// A POST without a body. An error: there was no answer.
+pub(super) fn post(address: &str, port: u16, path: &str) -> io::Result<Vec<u8>> {
+    let mut request = BytesMut::new();
+    write_post(address, Some(port), path, &mut request);
+    ask(address, port, &request)
+}
+
+fn ask(address: &str, port: u16, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = connect(address, port)?;
     stream.set_read_timeout(Some(TIME_LIMIT))?;
     stream.set_write_timeout(Some(TIME_LIMIT))?;
-    let mut request = BytesMut::new();
-    write_get(address, Some(port), path, &mut request);
-    stream.write_all(&request)?;
+    stream.write_all(request)?;
     read_answer(&mut stream)
 }
 

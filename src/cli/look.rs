@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::config_file;
-use super::daemon_client::{LOOPBACK, get};
+use super::daemon_client::{LOOPBACK, get, post};
 use crate::config::{Config, ObserverUrl};
 use crate::format::{MAX_STATE_FILE_BYTES, StateFile};
 use crate::status::Status;
@@ -80,6 +80,12 @@ impl Target {
     pub(super) fn page(&self, name: &str) -> Result<Vec<u8>, String> {
         let body = get(&self.host, self.port, &format!("{}/{name}", self.path));
         body.map_err(|error| format!("the daemon at {}, port {}: {error}", self.host, self.port))
+    }
+
+    /// Has the daemon poll and decide now. Whether it does is for whoever needs that to find out.
+    pub(super) fn ask_for_check(&self) {
+        // Not an error: it polls later.
+        let _ = post(&self.host, self.port, &format!("{}/check", self.path));
     }
 
     /// What the daemon answers, and the others.

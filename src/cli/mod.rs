@@ -24,6 +24,7 @@ mod replay;
 mod simulate;
 mod status;
 mod status_text;
+mod switchover;
 mod votes;
 
 use std::path::Path;
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
         Ok(Invocation::Ack(ack)) => ack::main(&ack),
         Ok(Invocation::Pause(options)) => pause::main(&options),
         Ok(Invocation::Votes(options)) => votes::main(&options),
+        Ok(Invocation::Switchover(options)) => switchover::main(&options),
         Ok(Invocation::Gate(options)) => gate::main(&options),
         Ok(Invocation::Resolve(name)) => sys::resolve::main(&name),
         Ok(Invocation::Recovery) => daemon::recovery_main(),
@@ -85,6 +87,9 @@ Usage: pglookout CONFIG                 run the daemon
                                         majority of them can vote, 1 if not, 3 no answer
        pglookout votes init CONFIG [CLUSTER]
                                         make the vote file of this host: once, before the daemon may vote
+       pglookout switchover CONFIG --to NAME [--dry-run]
+                                        on the primary's host, where it has a lease: stop it, and make NAME the
+                                        primary. Exit 0 done, 1 refused, 2 given up on the way, 3 no answer
        pglookout gate CONFIG DATA_DIRECTORY [--wait SECONDS]
                                         in front of the start of PostgreSQL: exit 0 for a standby, and for a
                                         primary once the daemon here has a lease for it; 1 after 60 s without

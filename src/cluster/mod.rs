@@ -1,6 +1,7 @@
 //! What is known of the cluster: what one probe brought home, facts per node and observer, and how
 //! they are merged into one view. No sockets, no clock, no decision.
 
+mod control;
 mod history;
 mod lsn;
 mod map;
@@ -14,6 +15,7 @@ pub(crate) mod scenario;
 mod serving;
 mod state;
 
+pub use control::{ControlData, DatabaseState};
 pub use history::{Divergence, History, LastPrimary, Received, Role};
 pub use lsn::{Lsn, ParseLsnError};
 pub use map::{NodeMap, Reached, Standby, Witness};

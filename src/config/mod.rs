@@ -46,8 +46,9 @@ pub use render::{Placeholders, render};
 pub use require_auth::{AuthMethod, AuthMethods};
 pub use secret::Secret;
 pub use settings::{
-    CommandLine, Config, FenceSettings, FollowSettings, ObserverUrl, QuorumRule, Ranking,
-    RecorderSettings, StatsdSettings, SyslogAddress, SyslogSettings, Voting, VotingCluster,
+    CommandLine, Config, DemoteSettings, FenceSettings, FollowSettings, ObserverUrl, QuorumRule,
+    Ranking, RecorderSettings, StatsdSettings, SyslogAddress, SyslogSettings, Voting,
+    VotingCluster,
 };
 pub use votes::EvenVotes;
 

@@ -59,11 +59,10 @@ pub(super) fn key_names(config: &Config) -> Vec<String> {
 /// Every key of the configuration file, in the order of the documentation's table. Those behind
 /// are null, and not written, while what they belong to is switched off.
 fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<String, Value>) {
-    let follow = config.follow.as_ref();
-    let syslog = config.syslog.as_ref();
-    let recorder = config.flight_recorder.as_ref();
-    let voting = config.voting.as_ref();
-    let fence = config.fence();
+    let (follow, syslog) = (config.follow.as_ref(), config.syslog.as_ref());
+    let (recorder, voting) = (config.flight_recorder.as_ref(), config.voting.as_ref());
+    let (fence, demotion) = (config.fence(), config.demotion());
+    let (data_directory, start_command) = own_server(config).unzip();
     let keys = json!({
         "remote_conns": nodes(config, hidden),
         "next_passwords": next_passwords(config, hidden),
@@ -104,8 +103,8 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
     let of_options = json!({
         "autofollow": follow.map(|_| true),
         "primary_conninfo_template": follow.map(|follow| template(follow, hidden)),
-        "pg_data_directory": follow.map(|follow| path(&follow.data_directory)),
-        "pg_start_command": command("pg_start_command", follow.map(|follow| &follow.start_command), hidden),
+        "pg_data_directory": data_directory.map(path),
+        "pg_start_command": command("pg_start_command", start_command, hidden),
         "pg_stop_command": command("pg_stop_command", follow.map(|follow| &follow.stop_command), hidden),
         "syslog": syslog.map(|_| true),
         "syslog_address": syslog.map(syslog_address),
@@ -122,8 +121,19 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
         "fence_command": command("fence_command", fence.map(|fence| &fence.command), hidden),
         "fence_timeout": fence.map(|fence| seconds(fence.timeout)),
         "lease_renew_interval": fence.map(|fence| seconds(fence.renew)),
+        "demote_command": command("demote_command", demotion.map(|demotion| &demotion.command), hidden),
+        "demote_timeout": demotion.map(|demotion| seconds(demotion.timeout)),
+        "switchover_max_lag": demotion.map(|demotion| demotion.max_lag),
     });
     (object(keys), object(of_options))
+}
+
+/// `pg_data_directory` and `pg_start_command`, where something needs them.
+fn own_server(config: &Config) -> Option<(&Path, &CommandLine)> {
+    let follow = config.follow.as_ref();
+    let follow = follow.map(|it| (it.data_directory.as_path(), &it.start_command));
+    let demotion = config.demotion();
+    follow.or(demotion.map(|it| (it.data_directory.as_path(), &it.start_command)))
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -91,6 +91,11 @@ fn what_was_written_is_read_back() {
         "lease_renew_interval": 2, "voting": {"main": {"generation": 1, "voters": {"o": "http://o", "a": "http://a",
         "b": "http://b"}, "self": "o", "secret_file": "/s"}}"#,
     );
+    check(
+        r#""vote_directory": "/v", "fence_command": "fence", "demote_command": ["demote"], "demote_timeout": 12.5,
+        "switchover_max_lag": 4096, "pg_data_directory": "/d", "pg_start_command": "start", "voting": {"main": {"generation": 1,
+        "voters": {"o": "http://o", "a": "http://a", "b": "http://b"}, "self": "o", "secret_file": "/s"}}"#,
+    );
     if cfg!(feature = "tls") {
         check(
             r#""vote_directory": "/v", "voting": {"main": {"generation": 1, "voters": {"o": "https://o", "a": "http://a",

@@ -239,6 +239,8 @@ pub struct Voting {
     pub step_aside: Duration,
     /// `fence_command` and what belongs to it; `None`: there are no leases.
     pub fence: Option<FenceSettings>,
+    /// `demote_command` and what belongs to it; `None`: nothing is switched over.
+    pub demotion: Option<DemoteSettings>,
     /// A database node has exactly one, an observer any number.
     pub clusters: BTreeMap<ClusterName, VotingCluster>,
 }
@@ -252,6 +254,21 @@ pub struct FenceSettings {
     pub timeout: Duration,
     /// `lease_renew_interval`: from one round of renewals to the next.
     pub renew: Duration,
+}
+
+/// How our own server, a primary, is stopped as planned, and started again where that comes to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DemoteSettings {
+    /// `demote_command`: ends with 0 once the server is shut down.
+    pub command: CommandLine,
+    /// `demote_timeout`: how long it may take.
+    pub timeout: Duration,
+    /// `switchover_max_lag`: in bytes, by how much less the successor has to be behind.
+    pub max_lag: u64,
+    /// `pg_data_directory`: where its control file is.
+    pub data_directory: PathBuf,
+    /// `pg_start_command`.
+    pub start_command: CommandLine,
 }
 
 /// One cluster in which this daemon votes.
@@ -277,6 +294,11 @@ impl Config {
         self.own_db.as_ref()?;
         let own = self.voting.as_ref().and_then(Voting::own_cluster);
         own.filter(|(_, cluster)| !cluster.dry)
+    }
+
+    /// `demote_command` and what belongs to it.
+    pub fn demotion(&self) -> Option<&DemoteSettings> {
+        self.voting.as_ref()?.demotion.as_ref()
     }
 
     /// `fence_command` and what belongs to it, whether votes decide or not.

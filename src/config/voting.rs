@@ -11,8 +11,8 @@ use super::environment::{Environment, FileContent};
 use super::problem::shown_text;
 use super::reader::{Reader, Span};
 use super::{
-    ClusterName, Config, FenceSettings, NodeName, ObserverUrl, Secret, VoterName, Voting,
-    VotingCluster, observer_url,
+    ClusterName, Config, DemoteSettings, FenceSettings, NodeName, ObserverUrl, Secret, VoterName,
+    Voting, VotingCluster, observer_url,
 };
 
 /// Reads `voting`. `nodes`: that must be voters, because this daemon watches them and they may be
@@ -29,6 +29,7 @@ pub(super) fn read_voting(
     let step_aside = reader.seconds("step_aside_time", 30.0, Span::Positive);
     check_times(reader, (lease, vote_timeout), [stagger, step_aside]);
     let fence = read_fence(reader, lease, vote_timeout);
+    let demotion = read_demotion(reader, fence.is_some());
     let directory = reader.text("vote_directory", "");
     let entries = reader.object("voting").filter(|it| !it.is_empty());
     if fence.is_some() && entries.is_none() {
@@ -69,6 +70,7 @@ pub(super) fn read_voting(
         stagger,
         step_aside,
         fence,
+        demotion,
         clusters,
     })
 }
@@ -105,6 +107,40 @@ fn read_fence(
         command,
         timeout,
         renew,
+    })
+}
+
+/// Reads `demote_command` and what belongs to it. What was stopped must be started again where a
+/// switchover comes to nothing.
+fn read_demotion(reader: &mut Reader<'_>, has_fence: bool) -> Option<DemoteSettings> {
+    const LAG: &str = "switchover_max_lag";
+    let command = reader.command("demote_command");
+    let timeout = reader.seconds("demote_timeout", 60.0, Span::Positive);
+    let max_lag = match reader.filled(LAG) {
+        None => DEFAULT_MAX_LAG,
+        Some(value) => value.as_u64().filter(|lag| *lag > 0).unwrap_or_else(|| {
+            reader.wrong(LAG, value, "expected a number of bytes from 1");
+            DEFAULT_MAX_LAG
+        }),
+    };
+    let command = command?;
+    if !has_fence {
+        reader.error(
+            "demote_command",
+            "expected fence_command too: a switchover hands a lease over",
+        );
+    }
+    let data_directory = reader.path("pg_data_directory", "/var/lib/pgsql/data");
+    let start_command = reader.command("pg_start_command");
+    if start_command.is_none() {
+        reader.error("pg_start_command", "needed because demote_command is set");
+    }
+    Some(DemoteSettings {
+        command,
+        timeout,
+        max_lag,
+        data_directory,
+        start_command: start_command?,
     })
 }
 
@@ -283,6 +319,8 @@ fn is_file_name(name: &str) -> bool {
         && !name.starts_with('.')
 }
 
+/// `switchover_max_lag`: one segment of WAL.
+const DEFAULT_MAX_LAG: u64 = 16 << 20;
 const FEWEST_VOTERS: usize = 3;
 const MOST_VOTERS: usize = 15;
 const MAX_NAME_BYTES: usize = 63;
@@ -291,199 +329,5 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 const LONGEST_LEASE: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
-mod tests {
-    use super::super::{Findings, Loaded, ReadFile, parse};
-    use super::*;
-
-    const VOTERS: &str = r#"{"p": "http://p:15000", "s": "http://s:15000", "o": "http://o:15000"}"#;
-
-    fn read(keys: &str, content: FileContent) -> Result<Loaded, Findings> {
-        let environment = Environment {
-            read_secret_file: ReadFile::new(move |_| content.clone()),
-            ..Environment::default()
-        };
-        let nodes = r#""remote_conns": {"p": "host=p", "s": "host=s"}, "own_db": "s""#;
-        parse(
-            &format!("{{{nodes}, \"failover_command\": \"f\", {keys}}}"),
-            &environment,
-        )
-    }
-
-    fn secret() -> FileContent {
-        FileContent::Text("xyzzy".repeat(7) + "\n")
-    }
-
-    fn voting(cluster: &str) -> String {
-        format!(r#""vote_directory": "/v", "voting": {{"main": {{{cluster}}}}}"#)
-    }
-
-    fn good() -> String {
-        voting(&format!(
-            r#""generation": 1, "voters": {VOTERS}, "secret_file": "/s""#
-        ))
-    }
-
-    #[test]
-    fn reads_every_key_and_shows_no_secret() {
-        let loaded = read(&good(), secret()).unwrap();
-        assert_eq!(loaded.warnings, []);
-        assert!(!format!("{:?}", loaded.config).contains("xyzzy"));
-        let voting = loaded.config.voting.unwrap();
-        let seconds = [
-            voting.lease,
-            voting.vote_timeout,
-            voting.stagger,
-            voting.step_aside,
-        ];
-        assert_eq!(seconds.map(|time| time.as_secs()), [20, 2, 2, 30]);
-        let (name, cluster) = voting.own_cluster().unwrap();
-        assert_eq!(
-            (name.as_str(), cluster.own.as_str(), cluster.dry),
-            ("main", "s", false)
-        );
-        assert_eq!((cluster.generation, cluster.voters.len()), (1, 3));
-        assert_eq!(cluster.secret, Some(Secret::new("xyzzy".repeat(7))));
-    }
-
-    #[test]
-    fn nothing_is_voted_on_unless_it_is_asked_for() {
-        for keys in [
-            r#""vote_directory": "/v""#,
-            r#""voting": {}"#,
-            r#""voting": null"#,
-        ] {
-            assert_eq!(read(keys, secret()).unwrap().config.voting, None, "{keys}");
-        }
-    }
-
-    #[test]
-    fn without_a_command_there_are_no_leases() {
-        let fence = |keys: &str| {
-            let loaded = read(&format!("{}, {keys}", good()), secret()).unwrap();
-            loaded.config.voting.unwrap().fence
-        };
-        // As every configuration was before.
-        assert_eq!(fence(r#""lease_time": 6, "fence_timeout": 9"#), None);
-        assert_eq!(fence(r#""fence_command": """#), None);
-        let fence = fence(r#""fence_command": "fence-self /data", "lease_time": 15"#).unwrap();
-        let seconds = [fence.timeout, fence.renew].map(|time| time.as_secs_f64());
-        assert_eq!((fence.command.argv.len(), seconds), (2, [5.0, 2.5]));
-        refuses(
-            r#""fence_command": "f""#,
-            secret(),
-            "fence_command: expected voting too",
-        );
-    }
-
-    #[track_caller]
-    fn refuses(keys: &str, content: FileContent, expected: &str) {
-        let errors = read(keys, content).unwrap_err().errors;
-        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        assert!(
-            errors.iter().any(|error| error.contains(expected)),
-            "{errors:?}"
-        );
-        assert!(!errors.concat().contains("xyzzy"), "{errors:?}");
-    }
-
-    #[test]
-    fn names_what_is_wrong() {
-        let changed = |old: &str, new: &str| {
-            let text = good().replacen(old, new, 1);
-            assert_ne!(text, good(), "{old}");
-            text
-        };
-        for (old, new, expected) in [
-            (
-                r#""vote_directory": "/v", "#,
-                "",
-                "vote_directory: expected a path",
-            ),
-            (
-                "\"main\"",
-                "\"a/b\"",
-                "expected a name of at most 63 letters",
-            ),
-            (
-                "\"main\"",
-                "\".main\"",
-                "expected a name of at most 63 letters",
-            ),
-            (
-                "\"generation\": 1",
-                "\"generation\": 0",
-                "voting.main.generation is 0",
-            ),
-            (
-                "\"generation\": 1, ",
-                "",
-                "voting.main.generation: expected an integer",
-            ),
-            (
-                r#", "o": "http://o:15000""#,
-                "",
-                "found 2, expected 3 to 15 voters",
-            ),
-            ("\"s\": \"http", "\"x\": \"http", "s too: every node"),
-            ("\"s\": \"http", "\"x\": \"http", "is not in voters"),
-            ("\"p\": \"http", "\"x\": \"http", "p too: every node"),
-            (
-                "http://o:15000",
-                "http://u:xyzzy@o",
-                "voters.o: expected a URL without user",
-            ),
-            (
-                "\"generation\"",
-                "\"self\": \"o\", \"generation\"",
-                "self: expected own_db",
-            ),
-            (
-                "\"secret_file\": \"/s\"",
-                "\"dry\": false",
-                "secret_file: expected a path",
-            ),
-        ] {
-            refuses(&changed(old, new), secret(), expected);
-        }
-        let times = |text: &str| format!("{}, {text}", good());
-        for (text, expected) in [
-            ("\"lease_time\": 2.9", "lease_time: expected 3 to 600"),
-            ("\"lease_time\": 4", "lease_time: expected at least 5"),
-            (
-                "\"fence_command\": \"f\", \"lease_time\": 14.9",
-                "lease_time: expected at least 15 with fence_command",
-            ),
-            (
-                "\"fence_command\": \"f\", \"lease_renew_interval\": 1.9",
-                "lease_renew_interval: expected at least vote_timeout",
-            ),
-            (
-                "\"fence_command\": \"f\", \"lease_time\": 60, \"fence_timeout\": 41",
-                "max_failover_replication_time_lag: expected at least 123",
-            ),
-            (
-                "\"election_stagger\": 1",
-                "election_stagger: expected more than half",
-            ),
-            (
-                "\"step_aside_time\": 1",
-                "step_aside_time: expected more than half",
-            ),
-        ] {
-            refuses(&times(text), secret(), expected);
-        }
-        refuses(
-            &good(),
-            FileContent::Text("xyzzy".repeat(6)),
-            "at least 32 bytes",
-        );
-        let refused = FileContent::Refused("expected mode 0600".to_owned());
-        refuses(
-            &good(),
-            refused,
-            "secret_file is \"/s\": expected mode 0600",
-        );
-        let two = good().replace("\"main\": {", "\"other\": {}, \"main\": {");
-        refuses(&two, secret(), "voting: expected one cluster");
-    }
-}
+#[path = "voting_tests.rs"]
+mod tests;

@@ -54,7 +54,8 @@ pub(super) fn variables(purpose: CommandPurpose, lookout: &Lookout) -> Vec<(&'st
         | CommandPurpose::Isolation
         | CommandPurpose::FollowStop
         | CommandPurpose::FollowStart
-        | CommandPurpose::Fence => [
+        | CommandPurpose::Fence
+        | CommandPurpose::Demote => [
             "PGLOOKOUT_PRIMARY",
             "PGLOOKOUT_PRIMARY_HOST",
             "PGLOOKOUT_PRIMARY_PORT",

@@ -2,7 +2,7 @@
 
 use super::commands::PreviousFailover;
 use super::pages::Served;
-use super::{Daemon, commands, file_writes, recovery};
+use super::{Daemon, commands, control_file, file_writes, recovery};
 use crate::format;
 use crate::lookout::{Alert, CommandPurpose, Effect, Saved};
 use crate::sys::forked::FileOp;
@@ -58,6 +58,7 @@ impl Daemon {
                 | Effect::SaveVote { .. }
                 | Effect::ArmGuard(_)
                 | Effect::EndCommand(_)) => self.carry_out_vote(effect),
+                Effect::ReadControl(data_directory) => control_file::read(data_directory, io),
                 Effect::Save(saved) => self.save(&saved),
                 Effect::Measure(metric) => self.statsd.send(&metric),
                 Effect::Log { level, text } => log::log!(target: "lookout", level, "{text}"),
@@ -133,6 +134,7 @@ fn changes_status(effect: &Effect) -> bool {
         | Effect::AnswerVote { .. }
         | Effect::SaveVote { .. }
         | Effect::ArmGuard(_)
+        | Effect::ReadControl(_)
         | Effect::EndCommand(_)
         | Effect::Save(_)
         | Effect::Measure(_)

@@ -8,6 +8,7 @@ mod alerts;
 mod children;
 mod commands;
 mod config_loader;
+mod control_file;
 mod datagrams;
 mod descriptors;
 mod effects;
@@ -328,6 +329,7 @@ impl Daemon {
                     let config = self.lookout.config();
                     self.vote_files.finished(cluster, result, config, io);
                 }
+                ReadRequest::ControlFile(_) => control_file::finished(result, io),
                 ReadRequest::TlsFiles(files) => io.tls_files.finished(&files, result, io.now),
             }
         }

@@ -1,9 +1,9 @@
-//! What an operator asks for by files on this host: the maintenance file, and the pause file beside the
-//! state file. Both are read by a child process for every turn of the core, which waits a moment for
-//! the result. While a path hangs, the last result stays in use and delays nothing.
+//! What an operator asks for by files on this host: the maintenance file, and the pause file and the request
+//! for a switchover beside the state file. They are read by a child process for every turn of the core, which
+//! waits a moment for the result. While a path hangs, the last result stays in use and delays nothing.
 
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,30 +11,36 @@ use serde::{Deserialize, Serialize};
 use super::io::Io;
 use super::readers::{READ_TIME, ReadRequest, ReadResult, Reread};
 use crate::config::Config;
-use crate::format::{MAX_PAUSE_FILE_BYTES, PauseFile};
+use crate::format::{MAX_PAUSE_FILE_BYTES, MAX_SWITCHOVER_FILE_BYTES, PauseFile, SwitchoverFile};
 use crate::lookout::{Event, Trouble};
-use crate::sys::files;
+use crate::sys::{clock, files};
 use crate::time::Monotonic;
 
 #[derive(Debug)]
 pub(super) struct OperatorFiles {
     maintenance: PathBuf,
     pause_file: PathBuf,
+    switchover_file: PathBuf,
     /// Is there a maintenance file. One that cannot be examined counts as present.
     presence: Reread<bool>,
     /// It could not be examined the last time, which was logged.
     is_unreadable: bool,
     pause: Option<PauseFile>,
     /// What was last found of the pause file.
-    pause_content: Result<Option<String>, String>,
+    pause_content: Content,
+    /// The same of the request for a switchover.
+    switchover_content: Content,
 }
+
+/// Of a file, if it is there; or why it cannot be read.
+type Content = Result<Option<String>, String>;
 
 /// What the child has found.
 #[derive(Serialize, Deserialize)]
 struct Found {
     maintenance: Result<bool, String>,
-    /// Its content.
-    pause: Result<Option<String>, String>,
+    pause: Content,
+    switchover: Content,
 }
 
 impl OperatorFiles {
@@ -42,10 +48,12 @@ impl OperatorFiles {
         Self {
             maintenance: config.maintenance_mode_file.clone(),
             pause_file: PauseFile::path(&config.state_file),
+            switchover_file: SwitchoverFile::path(&config.state_file),
             presence: Reread::default(),
             is_unreadable: false,
             pause: None,
             pause_content: Ok(None),
+            switchover_content: Ok(None),
         }
     }
 
@@ -86,12 +94,14 @@ impl OperatorFiles {
             return;
         }
         let found = result.and_then(|found| {
-            serde_json::from_slice(&found).map_err(|error| format!("the reader process: {error}"))
+            serde_json::from_slice::<Found>(&found)
+                .map_err(|error| format!("the reader process: {error}"))
         });
         match found {
-            Ok(Found { maintenance, pause }) => {
-                self.examined(maintenance, io);
-                self.pause_read(pause, io);
+            Ok(found) => {
+                self.examined(found.maintenance, io);
+                self.pause_read(found.pause, io);
+                self.switchover_read(found.switchover, io);
             }
             Err(reason) => self.failed(&reason, io),
         }
@@ -124,7 +134,7 @@ impl OperatorFiles {
     }
 
     /// One that is not there, or cannot be read, changes nothing.
-    fn pause_read(&mut self, content: Result<Option<String>, String>, io: &mut Io) {
+    fn pause_read(&mut self, content: Content, io: &mut Io) {
         if content == self.pause_content {
             return;
         }
@@ -143,6 +153,27 @@ impl OperatorFiles {
                 let path = self.pause_file.display();
                 log::error!("pause file: {path}: {error}; it is ignored");
                 io.trouble(Trouble::File, "pause_file");
+            }
+        }
+    }
+
+    /// Each request is taken once.
+    fn switchover_read(&mut self, content: Content, io: &mut Io) {
+        if content == self.switchover_content {
+            return;
+        }
+        self.switchover_content = content;
+        let request = match &self.switchover_content {
+            Ok(None) => return,
+            Ok(Some(text)) => SwitchoverFile::read(text.as_bytes())
+                .and_then(|file| file.request(clock::boot_id().as_deref(), io.now.mono)),
+            Err(error) => Err(error.clone()),
+        };
+        match request {
+            Ok(request) => io.events.push(Event::SwitchoverRequested(request)),
+            Err(error) => {
+                let path = self.switchover_file.display();
+                log::warn!("request for a switchover: {path}: {error}; it is ignored");
             }
         }
     }
@@ -166,21 +197,26 @@ impl OperatorFiles {
         ReadRequest::OperatorFiles {
             maintenance: self.maintenance.clone(),
             pause: self.pause_file.clone(),
+            switchover: self.switchover_file.clone(),
         }
     }
 
     /// Runs in the child.
     fn read(&self) -> Vec<u8> {
-        let text = |content: Vec<u8>| String::from_utf8_lossy(&content).into_owned();
-        let pause = match files::read_own(&self.pause_file, MAX_PAUSE_FILE_BYTES) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            content => content.map(text).map(Some),
-        };
         let found = Found {
             maintenance: files::exists(&self.maintenance).map_err(|error| error.to_string()),
-            pause: pause.map_err(|error| error.to_string()),
+            pause: content(&self.pause_file, MAX_PAUSE_FILE_BYTES),
+            switchover: content(&self.switchover_file, MAX_SWITCHOVER_FILE_BYTES),
         };
         serde_json::to_vec(&found).unwrap_or_default()
+    }
+}
+
+fn content(path: &Path, limit: usize) -> Content {
+    match files::read_own(path, limit) {
+        Ok(content) => Ok(Some(String::from_utf8_lossy(&content).into_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.to_string()),
     }
 }
 

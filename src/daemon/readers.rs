@@ -23,7 +23,10 @@ pub(super) enum ReadRequest {
     OperatorFiles {
         maintenance: PathBuf,
         pause: PathBuf,
+        switchover: PathBuf,
     },
+    /// The control file of the server with this data directory.
+    ControlFile(PathBuf),
     /// The alert files in this directory.
     Alerts(PathBuf),
     TlsFiles(TlsFileSet),

@@ -43,6 +43,18 @@ pub enum LookAgain {
     },
 }
 
+impl LookAgain {
+    /// Its name, from a closed list.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Announced => "announced",
+            Self::NotShown { .. } => "not_shown",
+            Self::OldRelay { .. } => "old_relay",
+            Self::OthersAnnounced { .. } => "others_announced",
+        }
+    }
+}
+
 /// What another daemon shows.
 struct Shown {
     daemon: String,

@@ -286,3 +286,27 @@ fn every_wait_has_a_name() {
         assert_eq!(verdict.look_again_at(), again);
     }
 }
+
+/// Rule S4.
+#[test]
+fn a_successor_waits_for_no_limit_and_asks_nobody_who_is_further() {
+    let alive = "299 p primary; 299 s1 standby 0/60; 299 s2 standby";
+    check("", alive, "300", "primary_reachable");
+    check("", alive, "300 predecessor=p", "promote switchover");
+    check("", alive, "300 predecessor=s1", "hold primary_connected");
+    for (moment, reason) in [
+        ("paused maintenance promoting", "paused"),
+        ("maintenance promoting", "maintenance"),
+        ("promoting", "promotion_running"),
+        ("unsettled", "own_node_not_polled_since"),
+    ] {
+        let moment = format!("300 predecessor=p {moment}");
+        check("", alive, &moment, &format!("hold {reason}"));
+    }
+    let forbids = |moment: &str| {
+        at("", alive, moment, |snapshot| snapshot.forbids_elected())
+            .map(|blocker| blocker.to_string())
+    };
+    assert_eq!(forbids("300 predecessor=p"), None);
+    assert!(forbids("300").unwrap().contains("primary p is reachable"));
+}

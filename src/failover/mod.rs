@@ -15,6 +15,7 @@ mod quorum;
 #[cfg(test)]
 mod scene;
 mod sentence;
+mod succession;
 mod verdict;
 mod warnings;
 
@@ -28,7 +29,7 @@ pub use quorum::{NoVote, Quorum, Voter, Votes};
 pub use verdict::{Blocker, Cause, Decision, Verdict, Wait};
 
 use crate::cluster::{ClusterState, NodeMap, NodeState, PauseMark, Reached};
-use crate::config::{Config, NodeName};
+use crate::config::{Config, NodeName, VoterName};
 use crate::time::Monotonic;
 use crate::votes::Standing;
 
@@ -75,6 +76,8 @@ pub struct Snapshot<'a> {
     pub unsettled: bool,
     /// Where voters elect: may this daemon ask them.
     pub election: Option<Standing<'a>>,
+    /// The holder that has stopped its server and released its term for this daemon.
+    pub predecessor: Option<&'a VoterName>,
     /// The time of the decision.
     pub now: Monotonic,
 }
@@ -86,6 +89,12 @@ pub fn decide(snapshot: &Snapshot<'_>) -> Decision {
         return Decision::without_lag(snapshot.bystander());
     };
     let lag = lag::read(snapshot, own);
+    if let Some(from) = snapshot.predecessor {
+        return Decision {
+            lag: lag.unchanged(),
+            ..Decision::without_lag(snapshot.succession(from))
+        };
+    }
     match snapshot.need() {
         Need::Nothing(verdict) => Decision {
             lag: lag.unchanged(),
@@ -349,8 +358,11 @@ impl Snapshot<'_> {
                 .then(|| Blocker::Maintenance { file: file() })
         };
         let running = || self.promoting.then_some(Blocker::PromotionRunning);
-        self.signs_of_life()
-            .next()
+        let alive = match self.predecessor {
+            Some(from) => self.forbids_succession(from),
+            None => self.signs_of_life().next(),
+        };
+        alive
             .or_else(|| self.paused())
             .or_else(maintenance)
             .or_else(running)

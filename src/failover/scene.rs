@@ -3,7 +3,7 @@
 //!
 //! A moment: seconds, then any of `fresh`, `maintenance`, `paused`, `promoting`, `failed`, `unsettled`, `warned`,
 //! `old_memory`, `primary=NAME` (the remembered one; `-`: none), `first=NAME` (went first by the last
-//! decision), `previous=NAME` (the previous process reached it at 290 s), `changed@SECONDS` (of the
+//! decision), `predecessor=NAME` (has released its term for us), `previous=NAME` (the previous process reached it at 290 s), `changed@SECONDS` (of the
 //! nodes), `started@`, `held@`, `tried@`, `announced@` (at 0/50).
 
 use super::*;
@@ -27,6 +27,7 @@ pub(super) fn at<T>(
     let map = NodeMap::new(&config, &state, remembered.as_ref(), now);
     let previous = value("previous=").map(|node| (node.into(), mono(290.0)));
     let first = value("first=").map(NodeName::from);
+    let predecessor = value("predecessor=").map(VoterName::from);
     look(&Snapshot {
         config: &config,
         state: &state,
@@ -52,6 +53,7 @@ pub(super) fn at<T>(
         tried_until: time("tried@"),
         unsettled: words.contains(&"unsettled"),
         election: None,
+        predecessor: predecessor.as_ref(),
         now,
     })
 }

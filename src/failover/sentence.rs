@@ -127,6 +127,12 @@ impl fmt::Display for Cause {
                 write!(f, "{primary} is no longer a primary, and there is no other")
             }
             Self::NeverSeenPrimary => f.write_str("no primary has been seen yet"),
+            Self::Switchover { from } => {
+                write!(
+                    f,
+                    "{from} is stopped for a switchover, and its term released for this node"
+                )
+            }
             Self::Lag { lag, limit } => {
                 write!(
                     f,

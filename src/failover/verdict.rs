@@ -147,6 +147,11 @@ pub enum Cause {
     },
     /// No primary was ever seen.
     NeverSeenPrimary,
+    /// The primary was stopped as planned, and has released its term for this node.
+    Switchover {
+        /// Which node.
+        from: NodeName,
+    },
     /// Our lag is over the failover limit.
     Lag {
         /// Our lag.
@@ -370,6 +375,7 @@ impl Cause {
             Self::PrimaryRemoved { .. } => "primary_removed",
             Self::PrimaryNoLonger { .. } => "primary_no_longer",
             Self::NeverSeenPrimary => "never_seen_primary",
+            Self::Switchover { .. } => "switchover",
             Self::Lag { .. } => "lag",
         }
     }
@@ -378,7 +384,8 @@ impl Cause {
         match self {
             Self::PrimaryUnreachable { primary }
             | Self::PrimaryRemoved { primary }
-            | Self::PrimaryNoLonger { primary } => Some(primary.as_str()),
+            | Self::PrimaryNoLonger { primary }
+            | Self::Switchover { from: primary } => Some(primary.as_str()),
             Self::NeverSeenPrimary | Self::Lag { .. } => None,
         }
     }
@@ -482,17 +489,6 @@ impl EvidenceKind {
             Self::Received => "received",
             Self::Remembered => "remembered",
             Self::Started => "started",
-        }
-    }
-}
-
-impl LookAgain {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Announced => "announced",
-            Self::NotShown { .. } => "not_shown",
-            Self::OldRelay { .. } => "old_relay",
-            Self::OthersAnnounced { .. } => "others_announced",
         }
     }
 }

@@ -10,7 +10,7 @@ use super::moment::{at, since};
 use super::node::Observed;
 use super::report::{ObserversReport, Report};
 use super::timeline::{CheckLine, Decided, Step, read_config};
-use super::vote_event;
+use super::{switchover_event, vote_event};
 use crate::cluster::{ObserverReport, PauseMark, ProbeFailure, ProbeStep};
 use crate::config::{Config, NodeName};
 use crate::lookout::{
@@ -76,6 +76,8 @@ enum Purpose {
     FollowStart,
     #[serde(rename = "fence_command")]
     Fence,
+    #[serde(rename = "demote_command")]
+    Demote,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -153,7 +155,9 @@ pub fn write_event(
         | Event::VoteRequested { .. }
         | Event::VoteAnswered { .. }
         | Event::VoteSaved { .. }
-        | Event::HostSlept(_) => put_all(&mut line, Value::serialize, &vote_event::write(event)?),
+        | Event::HostSlept(_)
+        | Event::SwitchoverRequested(_)
+        | Event::ControlRead(_) => put_all(&mut line, Value::serialize, &of_votes(event)?),
         Event::ConfigLoaded(config) => put(&mut line, "config", &recording.config(config)),
         Event::NodeProbed { node, outcome, .. } => {
             put(&mut line, "node", node.as_str());
@@ -207,6 +211,10 @@ pub fn write_event(
         Event::Turn(_) => return None,
     }
     Some(line)
+}
+
+fn of_votes(event: &Event) -> Option<Value> {
+    vote_event::write(event).or_else(|| switchover_event::write(event))
 }
 
 /// What a line of this `kind` says.
@@ -274,6 +282,7 @@ pub(super) fn read_step(
             let check = CheckLine::deserialize(value).map(Step::Check);
             return check.map_err(|cause| format!("check: {cause}"));
         }
+        "switchover" | "control_file" => switchover_event::read(kind, line)?,
         _ => vote_event::read(kind, line)?,
     };
     Ok(Step::Event(event))

@@ -4,6 +4,7 @@
 //! makes and reads text; files and connections are other rooms' business.
 
 mod change;
+mod control_file;
 mod decision;
 mod event;
 #[cfg(test)]
@@ -18,6 +19,8 @@ mod presence;
 pub mod recovery;
 mod report;
 mod state_file;
+mod switchover_event;
+mod switchover_file;
 mod timeline;
 mod timeline_reader;
 mod vote_event;
@@ -27,6 +30,7 @@ mod vote_resumed;
 mod votes_page;
 
 pub use change::Change;
+pub use control_file::{CONTROL_BYTES, read_control};
 pub use decision::{
     Ballot, Decision, DecisionFigures, Evidence, Lag, MissingVote, Primary, Standby, decisions_json,
 };
@@ -36,10 +40,14 @@ pub use names::{alert_file, alert_files, metric_line};
 pub use node::{Observed, read_state_json, state_json};
 pub use pause_file::{MAX_PAUSE_FILE_BYTES, PauseFile};
 pub use state_file::{MAX_STATE_FILE_BYTES, Origin, Recalled, StateFile, state_file};
+pub use switchover_file::{LIFETIME, MAX_SWITCHOVER_FILE_BYTES, SwitchoverFile};
 pub use timeline::{CheckLine, Clocks, Decided, Follow, Line, Step, Timeline, header};
 pub use timeline_reader::{FormatError, MAX_LINE_BYTES, Reader, read};
 pub use vote_file::{MAX_VOTE_FILE_BYTES, VoteFile};
 pub use vote_message::{
     MAX_VOTE_MESSAGE_BYTES, read_vote_answer, read_vote_request, vote_answer, vote_request,
 };
-pub use votes_page::{ClusterVotes, OPEN, PeerVotes, VotesPage, votes_json, votes_page};
+pub use votes_page::{
+    ClusterVotes, OPEN, PeerVotes, SwitchoverStep, SwitchoverVotes, VotesPage, votes_json,
+    votes_page,
+};

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::event::{OUTCOMES, read_step};
 use super::moment::time;
 use super::timeline::{Line, Timeline, read_config, read_memory};
-use super::vote_event;
+use super::{switchover_event, vote_event};
 use crate::lookout::Memory;
 use crate::time::{Monotonic, Now, WallTime};
 
@@ -177,6 +177,7 @@ fn body_line(object: &Map<String, Value>, epoch: WallTime) -> Result<Line, Strin
         .and_then(time)
         .ok_or("t: expected seconds, 0 or more")?;
     let all = KINDS.iter().chain(&vote_event::KINDS);
+    let all = all.chain(&switchover_event::KINDS);
     let kinds: Vec<_> = all
         .clone()
         .filter(|(kind, _)| object.contains_key(*kind))

@@ -138,7 +138,7 @@ fn refuses_what_is_no_line_and_reports_where() {
         check(line, Err("t: expected seconds, 0 or more"));
     }
     let kinds = "node, observer, lost, maintenance, config, wall, check, check_requested, pause, command, \
-                 former_command_ended, previous_command, follow_prepared, turn, end, vote_file, vote_request, vote_answer, vote_saved, host_slept_micros";
+                 former_command_ended, previous_command, follow_prepared, turn, end, vote_file, vote_request, vote_answer, vote_saved, host_slept_micros, switchover, control_file";
     check(r#"{"t": 1}"#, Err(&format!("expected one of {kinds}")));
     check(
         r#"{"t": 1, "nod": "p"}"#,
@@ -198,7 +198,7 @@ fn refuses_what_is_no_line_and_reports_where() {
     check(
         r#"{"t": 1, "command": "x", "exit": 0}"#,
         Err(
-            "command: unknown variant `x`, expected one of `failover_command`, `over_warning_limit_command`, `isolated_primary_command`, `pg_stop_command`, `pg_start_command`, `fence_command`",
+            "command: unknown variant `x`, expected one of `failover_command`, `over_warning_limit_command`, `isolated_primary_command`, `pg_stop_command`, `pg_start_command`, `fence_command`, `demote_command`",
         ),
     );
     let one = "command: expected one of exit, signal, timed_out, not_started";

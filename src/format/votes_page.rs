@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::indented;
 use crate::cluster::NodeState;
 use crate::config::{ClusterName, VoterName, VotingCluster};
-use crate::lookout::Lookout;
+use crate::lookout::{Lookout, Step, Switchover};
 use crate::time::Monotonic;
 use crate::votes::{Answer, Holder, Kind, Member, NotGranted, Peer, Standing, VoterList};
 
@@ -52,10 +52,38 @@ pub struct ClusterVotes {
     pub fence_in: Option<f64>,
     /// May its server be started as a primary: `open`, or why not; `None`: nothing fences, so nobody asks.
     pub gate: Option<String>,
+    /// The last switchover that was asked for on this host.
+    pub switchover: Option<SwitchoverVotes>,
     /// What the others last answered.
     pub peers: BTreeMap<String, PeerVotes>,
     /// What holds, and what does not.
     pub guarantees: String,
+}
+
+/// A switchover, under way or over.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SwitchoverVotes {
+    /// Of the request.
+    pub id: String,
+    /// Which node is to be the primary.
+    pub to: String,
+    /// Nothing is changed by it.
+    pub dry_run: bool,
+    /// Where it stands: `running`, `possible`, `refused`, `done`, `aborted` or `failed`.
+    pub state: String,
+    /// What was found and done, in order.
+    pub steps: Vec<SwitchoverStep>,
+}
+
+/// What was found or done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SwitchoverStep {
+    /// How long after the request.
+    pub after: f64,
+    /// One sentence.
+    pub text: String,
 }
 
 /// The last answer of another voter.
@@ -165,9 +193,27 @@ impl ClusterVotes {
                 .to_owned(),
         };
         Self {
+            switchover: lookout.switchover().map(SwitchoverVotes::of),
             gate: Some(gate.map_or_else(|reason| reason, |_| OPEN.to_owned())),
             guarantees,
             ..self
+        }
+    }
+}
+
+impl SwitchoverVotes {
+    fn of(switchover: &Switchover) -> Self {
+        let request = switchover.request();
+        let step = |step: &Step| SwitchoverStep {
+            after: step.after.as_secs_f64(),
+            text: step.text.clone(),
+        };
+        Self {
+            id: request.id.to_string(),
+            to: request.to.to_string(),
+            dry_run: request.dry_run,
+            state: switchover.state().name().to_owned(),
+            steps: switchover.steps().iter().map(step).collect(),
         }
     }
 }

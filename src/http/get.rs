@@ -17,6 +17,12 @@ pub fn write_get(host: &str, port: Option<u16>, target: &str, output: &mut Bytes
     output.extend_from_slice(b"\r\n");
 }
 
+/// Appends a POST of nothing to `target` to `output`.
+pub fn write_post(host: &str, port: Option<u16>, target: &str, output: &mut BytesMut) {
+    output.extend_from_slice(head("POST", host, port, target).as_bytes());
+    output.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+}
+
 /// Appends a POST of `body` to `/vote` below `path` with its authentication code to `output`.
 pub fn write_vote(
     (host, port, path): (&str, Option<u16>, &str),

@@ -13,7 +13,7 @@ mod response;
 mod server;
 
 pub use client::{Response, ResponseReader};
-pub use get::{write_get, write_request, write_vote};
+pub use get::{write_get, write_post, write_request, write_vote};
 pub use health_check::{HealthCheck, Purpose};
 pub use request::{Refusal, Reply, Request, Route, VotePost};
 pub use response::{Answer, write_continue};

@@ -12,6 +12,8 @@ use super::outage::Outage;
 use super::pause::Pause;
 use super::promotion::Promotion;
 use super::schedule::Schedule;
+use super::succession::Succession;
+use super::switchover::Switchover;
 use super::tenure::Tenure;
 use super::turn::Turn;
 use super::votes::{self, Votes};
@@ -40,6 +42,9 @@ pub(super) struct Decisions {
     pub(super) rounds: Rounds,
     pub(super) votes: Votes,
     pub(super) tenure: Tenure,
+    pub(super) succession: Succession,
+    /// The last that was asked for here.
+    pub(super) switchover: Option<Switchover>,
     log: DecisionLog,
 }
 
@@ -59,6 +64,8 @@ impl Decisions {
             rounds: Rounds::default(),
             votes: Votes::new(config, now.mono),
             tenure: Tenure::default(),
+            succession: Succession::default(),
+            switchover: None,
             log: DecisionLog::new(),
         }
     }
@@ -138,6 +145,7 @@ impl Decisions {
     ) {
         let has_succeeded = *outcome == CommandOutcome::Exited(0);
         if self.fence_exited(id, outcome, config, schedule, turn)
+            || self.switchover_exited(id, outcome, config, schedule, turn)
             || self.isolation.command_exited(id, outcome, turn)
             || self.following.command_exited(id, outcome, config, turn)
         {
@@ -369,6 +377,7 @@ impl Decisions {
             tried_until: self.promotion.tried_until(),
             unsettled: self.promotion.is_unsettled(),
             election: self.votes.standing(config, now),
+            predecessor: self.votes.predecessor(config, now),
             now,
         }
     }

@@ -88,6 +88,9 @@ pub enum Effect {
     /// Then the guard is to fence our own server, by a clock that goes on while the host is suspended,
     /// whatever has become of this process; `None`: it has nothing to do (the loop).
     ArmGuard(Option<Monotonic>),
+    /// Read the control file of the server with this data directory (the loop); answered by
+    /// `ControlRead`. There is one such request at a time.
+    ReadControl(PathBuf),
     /// End this command and whatever it has started (the loop); answered by `CommandExited`.
     EndCommand(CommandId),
     /// Send this measurement (the loop).
@@ -165,10 +168,12 @@ pub enum CommandPurpose {
     Isolation,
     /// `pg_stop_command`: stop our own server, whose recovery settings are others now.
     FollowStop,
-    /// `pg_start_command`: start it again.
+    /// `pg_start_command`: start it again; also where a switchover is given up.
     FollowStart,
     /// `fence_command`: our own server is to take no more commits.
     Fence,
+    /// `demote_command`: stop our own server, a primary, as planned.
+    Demote,
 }
 
 impl CommandPurpose {
@@ -181,6 +186,7 @@ impl CommandPurpose {
             Self::FollowStop => "pg_stop_command",
             Self::FollowStart => "pg_start_command",
             Self::Fence => "fence_command",
+            Self::Demote => "demote_command",
         }
     }
 }

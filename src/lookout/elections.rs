@@ -44,6 +44,7 @@ impl Decisions {
         };
         self.follow_election(outcome, config, schedule, turn);
         self.follow_tenure(config, turn);
+        self.follow_switchover(config, schedule, turn);
     }
 
     /// Attempts, questions and renewals whose time has come, and what the held term asks for.
@@ -60,6 +61,7 @@ impl Decisions {
             self.follow_election(outcome, config, schedule, turn);
         }
         self.follow_tenure(config, turn);
+        self.follow_switchover(config, schedule, turn);
     }
 
     /// The decision is to promote our node. Where voters elect, they are asked, and the command waits
@@ -99,9 +101,15 @@ impl Decisions {
         let term = match outcome {
             Outcome::Open => return,
             Outcome::Elected(term) => term,
+            Outcome::Reserved => {
+                let own = config.own_db.as_ref();
+                self.succession.begin(own, schedule, turn.now.mono);
+                return;
+            }
             Outcome::Lost => {
                 // What is waited for now is the next decision's to say.
                 schedule.decision = turn.now.mono;
+                self.ask_again_as_successor(config, turn.now.mono);
                 return;
             }
         };
@@ -127,6 +135,17 @@ impl Decisions {
         let primary = self.facts.remembered.clone();
         self.promotion
             .start(primary, Some(term), config, schedule, turn);
+    }
+
+    /// Rule S4: while the next votes are reserved for us.
+    fn ask_again_as_successor(&mut self, config: &Config, now: Monotonic) {
+        if self.votes.predecessor(config, now).is_some() {
+            let again = match self.votes.standing(config, now) {
+                Some(Standing::Refused { until, .. }) => until,
+                _ => now,
+            };
+            self.succession.again(again);
+        }
     }
 
     /// What has come up since the decision that led to the election. A node that a reload has brought

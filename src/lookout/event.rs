@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CommandId, Look, ProbeId, Process};
-use crate::cluster::{NodeReport, ObserverReport, PauseMark, ProbeFailure};
+use crate::cluster::{ControlData, NodeReport, ObserverReport, PauseMark, ProbeFailure};
 use crate::config::{ClusterName, Config, NodeName, ObserverName, VoterName};
 use crate::votes::{Answer, ExchangeId, Kind, Nonce, Record, Request, Resumed, SaveId};
 
@@ -117,12 +117,29 @@ pub enum Event {
     /// This host was suspended for so long since the turn before: the clock of leases has gone on, ours has
     /// not (sent by the loop, before anything else of its turn, where there are leases).
     HostSlept(Duration),
+    /// An operator asks for a switchover on this host (sent by the loop). One that is known already
+    /// changes nothing.
+    SwitchoverRequested(SwitchoverRequest),
+    /// The control file that [`Effect::ReadControl`](super::Effect::ReadControl) asked for was read, or
+    /// why not (sent by the loop).
+    ControlRead(Result<ControlData, String>),
     /// This process is about to end (SIGTERM; sent by the loop): from now on nothing is decided, and
     /// only the ends of commands still count.
     Stopping,
     /// A timeline gives a turn (sent by replay to a core
     /// [with given turns](super::Lookout::with_given_turns), and by nobody else).
     Turn(GivenTurn),
+}
+
+/// What `pglookout switchover` asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwitchoverRequest {
+    /// No other request has it.
+    pub id: Nonce,
+    /// Which node is to be the primary.
+    pub to: NodeName,
+    /// Rule S1 is looked at, and nothing is changed.
+    pub dry_run: bool,
 }
 
 /// What a given turn is for.

@@ -55,8 +55,8 @@ impl Decisions {
     /// Of a term with a lease, or of one that the process before us has held.
     fn watch_own_server(&mut self, stage: Stage, seen: Seen, config: &Config, turn: &mut Turn<'_>) {
         let now = turn.now.mono;
-        // What it is to become is not known yet.
-        if self.promotion.is_running() {
+        // What it is to become is not known yet, or it is stopped as planned.
+        if self.promotion.is_running() || self.is_stopping_server() {
             self.tenure.missing_since = None;
             return;
         }
@@ -153,7 +153,7 @@ impl Decisions {
         self.votes.claim(config, position, &server, turn);
     }
 
-    fn own_server_seen(&self, config: &Config) -> Seen {
+    pub(super) fn own_server_seen(&self, config: &Config) -> Seen {
         let own = config.own_db.as_ref();
         let node = own.and_then(|own| self.facts.state.nodes.get(own));
         let is_alive = |node: &NodeState| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::turn::Turn;
 use super::votes::Votes;
 use super::{Alert, Effect};
-use crate::config::{ClusterName, Config};
+use crate::config::{ClusterName, Config, VoterName};
 use crate::time::Monotonic;
 use crate::votes::{Holder, Member, Output, OwnServer, Position};
 
@@ -15,6 +15,39 @@ impl Votes {
     pub(super) fn held(&self, config: &Config) -> Option<&Holder> {
         let (name, _) = config.deciding_cluster()?;
         self.member(name)?.holder()
+    }
+
+    /// The holder that has released its term for this daemon (rule S4).
+    pub(super) fn predecessor(&self, config: &Config, now: Monotonic) -> Option<&VoterName> {
+        let (name, _) = config.deciding_cluster()?;
+        self.member(name)?.candidate().predecessor(now)
+    }
+
+    /// Our own part in the elections of its cluster.
+    pub(super) fn own(&self, config: &Config) -> Option<&Member> {
+        let (name, _) = config.deciding_cluster()?;
+        self.member(name)
+    }
+
+    /// Rule S1.
+    pub(super) fn renew_now(&mut self, config: &Config, now: Monotonic) {
+        if let Some(member) = self.own_member(config) {
+            member.renew_now(now);
+        }
+    }
+
+    /// Rule S3. False: there is no lease any more.
+    pub(super) fn hand_over(
+        &mut self,
+        to: &VoterName,
+        config: &Config,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let (now, mut done) = (turn.now.mono, false);
+        self.with_own(config, turn, |member, out| {
+            done = member.hand_over(to, now, out);
+        });
+        done
     }
 
     /// Our server is a primary without a lease: asks for the next term.

@@ -6,6 +6,7 @@
 //! deadline is reached, once per turn, on all that has been merged by then.
 
 mod check;
+mod deadlines;
 mod decisions;
 mod effect;
 mod elections;
@@ -27,6 +28,8 @@ mod promotion;
 mod round;
 mod saving;
 mod schedule;
+mod succession;
+mod switchover;
 mod tenure;
 mod turn;
 mod views;
@@ -38,18 +41,21 @@ mod world;
 mod writing;
 
 use std::sync::Arc;
-use std::time::Duration;
 
+pub use deadlines::LOOK_AGAIN;
 pub use effect::{Alert, CommandId, CommandPurpose, Effect, ProbeId, Saved};
-pub use event::{CommandOutcome, Event, FollowOutcome, GivenTurn, PreviousCommand};
+pub use event::{
+    CommandOutcome, Event, FollowOutcome, GivenTurn, PreviousCommand, SwitchoverRequest,
+};
 pub use log_once::{LogOnce, Repeated};
 pub use memory::{
     Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, PrimaryChange, Process,
 };
 pub use metric::{Metric, Trouble};
 pub use round::{Look, Round, Rounds};
+pub use switchover::{Step, Switchover, SwitchoverState};
 
-use check::{Checks, Ended};
+use check::Checks;
 use decisions::Decisions;
 use health::Health;
 use log_once::FailureLog;
@@ -60,7 +66,6 @@ use turn::Turn;
 
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure, RoleReport};
 use crate::config::{Config, NodeName, ObserverName};
-use crate::failover::{Verdict, Wait};
 use crate::time::{Monotonic, Now};
 
 /// The core of a node: all that it knows, remembers and waits for.
@@ -219,6 +224,8 @@ impl Lookout {
             | Event::VoteAnswered { .. }
             | Event::CheckRequested
             | Event::PauseSet(_)
+            | Event::SwitchoverRequested(_)
+            | Event::ControlRead(_)
             | Event::CommandStarted { .. }
             | Event::PreviousCommand(_)
             | Event::FollowPrepared(_)
@@ -239,6 +246,11 @@ impl Lookout {
             self.health.next_deadline(&self.config),
             self.decisions.votes.next_deadline(),
             self.decisions.tenure.next_deadline(&self.config),
+            self.decisions.succession.next_deadline(),
+            self.decisions
+                .switchover
+                .as_ref()
+                .and_then(Switchover::next_deadline),
         ]
         .into_iter()
         .flatten()
@@ -306,6 +318,13 @@ impl Lookout {
             | Event::VoteAnswered { .. }
             | Event::VoteSaved { .. }) => self.decisions.vote_event(event, config, schedule, turn),
             Event::HostSlept(time) => self.decisions.votes.slept(time),
+            Event::SwitchoverRequested(request) => {
+                self.decisions
+                    .switchover_requested(request, config, schedule, turn);
+            }
+            Event::ControlRead(outcome) => {
+                self.decisions.control_read(outcome, config, schedule, turn);
+            }
             Event::Stopping => (self.stopping, turn.save) = (true, true),
             Event::ConfigLoaded(config) => self.reload(config, turn),
             // Taken by whoever gives turns.
@@ -352,8 +371,12 @@ impl Lookout {
         self.merge_node(node, outcome, answered.asked, turn);
         if is_own {
             self.decisions.tenure.own_node_polled(answered.probe);
+            let succession = &mut self.decisions.succession;
+            succession.own_node_polled(answered.probe, turn.now.mono);
             self.decisions.follow_tenure(&self.config, turn);
         }
+        let decisions = &mut self.decisions;
+        decisions.follow_switchover(&self.config, &mut self.schedule, turn);
         let with_observers = self.polls_observers();
         self.health.reported(&self.schedule, with_observers, turn);
     }
@@ -396,85 +419,6 @@ impl Lookout {
         let with_observers = self.polls_observers();
         self.health.reported(&self.schedule, with_observers, turn);
     }
-
-    fn take_due_probes(&mut self, turn: &mut Turn<'_>) {
-        let with_observers = self.polls_observers();
-        let now = turn.now.mono;
-        self.schedule.take_due(
-            &self.config,
-            with_observers,
-            self.presence.session(),
-            now,
-            turn.effects,
-        );
-    }
-
-    /// Everything whose time has come: probes, a finished or overdue check, a decision.
-    fn meet_deadlines(&mut self, turn: &mut Turn<'_>) {
-        self.decisions
-            .votes_due(&self.config, &mut self.schedule, turn);
-        self.take_due_probes(turn);
-        let (with_observers, now) = (self.polls_observers(), turn.now.mono);
-        self.health
-            .look(&self.config, &self.schedule, with_observers, turn);
-        match self.checks.take_ended(&self.schedule, with_observers, now) {
-            Some(Ended::Complete(look)) => self.conclude(look, turn),
-            // One that was merely requested is made on what is known.
-            Some(Ended::Overdue(Look::Regular)) => self.conclude(Look::Regular, turn),
-            // No decision on fresh facts this round.
-            Some(Ended::Overdue(Look::Fresh | Look::Announced)) => {
-                self.schedule.decision = now + self.config.check_interval;
-                self.decisions
-                    .note_wait(Wait::FreshFactsOverdue, &self.config, turn);
-            }
-            None if self.schedule.decision <= now && !self.checks.holds_decisions() => {
-                self.conclude(Look::Regular, turn);
-            }
-            None => {}
-        }
-    }
-
-    /// Makes a decision and waits for what it asks for.
-    fn conclude(&mut self, look: Look, turn: &mut Turn<'_>) {
-        let was_announced = self.decisions.outage.announced().is_some();
-        let next = self
-            .decisions
-            .decide(look, &self.config, &mut self.schedule, turn);
-        if was_announced && self.decisions.outage.announced().is_none() {
-            // Whoever waits for the withdrawal is to see it at once.
-            self.schedule.hurry_all(turn.now.mono);
-        }
-        self.show_presence(turn.now.mono);
-        let now = turn.now.mono;
-        let verdict = self.last_round().map(|round| &round.decision.verdict);
-        let isolation = self.decisions.isolation.due(&self.config);
-        let again = verdict.and_then(Verdict::look_again_at);
-        let again = again.into_iter().chain(isolation).min();
-        let regular = now + self.config.check_interval;
-        self.schedule.decision = again.map_or(regular, |again| again.clamp(now, regular));
-        let (config, schedule) = (&self.config, &mut self.schedule);
-        match next {
-            Some(Look::Fresh) => self.checks.begin_fresh(config, schedule, now),
-            Some(Look::Announced) => {
-                // The first look is taken at once; who has to look again gives the others time.
-                let pause = if look == Look::Announced {
-                    LOOK_AGAIN
-                } else {
-                    Duration::ZERO
-                };
-                self.checks
-                    .begin_announced(config, schedule, now + pause, now);
-            }
-            Some(Look::Regular) | None => return,
-        }
-        self.take_due_probes(turn);
-    }
-
-    /// Shows what this daemon is at, from the next polls on.
-    fn show_presence(&mut self, now: Monotonic) {
-        let state = self.decisions.shown(&self.config, now);
-        self.presence.show(state, self.decisions.pause.mark());
-    }
 }
 
 /// Has it answered, or turned us away as only a living server does.
@@ -483,9 +427,6 @@ fn is_answer(outcome: &Result<NodeReport, ProbeFailure>) -> bool {
         .as_ref()
         .map_or_else(ProbeFailure::is_living_refusal, |_| true)
 }
-
-/// Between two looks at what other daemons have announced.
-pub const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod pause_tests;
@@ -497,4 +438,4 @@ mod restart_tests;
 #[path = "lookout_tests.rs"]
 mod tests;
 #[cfg(test)]
-mod votes_tests;
+pub(crate) mod votes_tests;

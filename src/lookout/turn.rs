@@ -52,6 +52,7 @@ impl Turn<'_> {
             | CommandPurpose::Isolation
             | CommandPurpose::FollowStop
             | CommandPurpose::FollowStart => None,
+            CommandPurpose::Demote => config.demotion().map(|demotion| demotion.timeout),
             CommandPurpose::Fence => config.fence().map(|fence| fence.timeout),
         };
         self.effects.push(Effect::RunCommand {

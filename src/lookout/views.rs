@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::votes::UNREAD;
-use super::{Event, Lookout, Memory, PrimaryChange, Round, Rounds, check};
+use super::{Event, Lookout, Memory, PrimaryChange, Round, Rounds, Switchover, check};
 use crate::cluster::{ClusterState, DaemonState, NodeMap, PauseMark};
 use crate::config::{ClusterName, Config, NodeName};
 use crate::failover::Prospect;
@@ -100,7 +100,11 @@ impl Lookout {
 
     /// Is no election under way, no round of renewals and no write of a vote file.
     pub fn votes_are_at_rest(&self, now: Monotonic) -> bool {
-        self.decisions.votes.are_at_rest(now) && self.decisions.tenure.is_at_rest()
+        let switchover = self.decisions.switchover.as_ref();
+        self.decisions.votes.are_at_rest(now)
+            && self.decisions.tenure.is_at_rest()
+            && self.decisions.succession.is_at_rest()
+            && !switchover.is_some_and(Switchover::is_running)
     }
 
     /// Until when our own server, which is down, may be started as a primary; else why it may not. A lease
@@ -117,12 +121,20 @@ impl Lookout {
             .lease(now)
             .filter(|_| holder.stage() == Stage::Holding);
         let given_up = self.decisions.tenure.given_up_at(config);
+        if self.decisions.is_stopping_server() {
+            return Some(Err(format!("the server of term {term} is being stopped")));
+        }
         let until = lease.map(|lease| given_up.map_or(lease, |at| at.min(lease)));
         Some(match until {
             Some(until) if until >= now + needed => Ok(until),
             Some(_) => Err(format!("the lease of term {term} is nearly over")),
             None => Err(format!("there is no lease for term {term}")),
         })
+    }
+
+    /// The last switchover that was asked for on this host.
+    pub fn switchover(&self) -> Option<&Switchover> {
+        self.decisions.switchover.as_ref()
     }
 
     /// The term in which this daemon was elected to run `failover_command`, where voters elect.

@@ -45,6 +45,8 @@ pub(super) enum Outcome {
     Elected(u64),
     /// Its attempt was lost.
     Lost,
+    /// A holder has released its term for this daemon.
+    Reserved,
 }
 
 impl Votes {
@@ -360,6 +362,12 @@ impl Votes {
                     turn.info(format!("this primary holds term {term} from now on"));
                 }
                 Output::Guard(until) => self.guard(until, turn),
+                Output::Reserved(holder) => {
+                    turn.warning(format!(
+                        "switchover: {holder} has stopped its server and released its term for this node"
+                    ));
+                    outcome = Outcome::Reserved;
+                }
                 Output::LeaseLost(term) => self.lease_lost(name, term, turn),
                 Output::Left(term) => {
                     turn.info(format!("term {term} is released"));

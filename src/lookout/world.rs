@@ -443,6 +443,7 @@ impl World {
             | Effect::AnswerVote { .. }
             | Effect::SaveVote { .. }
             | Effect::ArmGuard(_)
+            | Effect::ReadControl(_)
             | Effect::EndCommand(_) => {}
         }
     }

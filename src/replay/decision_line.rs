@@ -136,6 +136,7 @@ impl DecisionLine {
             | Effect::AnswerVote { .. }
             | Effect::SaveVote { .. }
             | Effect::ArmGuard(_)
+            | Effect::ReadControl(_)
             | Effect::EndCommand(_)
             | Effect::Save(_)
             | Effect::Log { .. }

@@ -303,6 +303,7 @@ fn answer(effect: &Effect, check: &CheckLine) -> Option<Event> {
         | Effect::AnswerVote { .. }
         | Effect::SaveVote { .. }
         | Effect::ArmGuard(_)
+        | Effect::ReadControl(_)
         | Effect::EndCommand(_)
         | Effect::Save(_)
         | Effect::Measure(_)
@@ -331,6 +332,7 @@ fn report_news(effects: &[Effect], t: Duration, sink: &mut dyn FnMut(Report)) {
             | Effect::AnswerVote { .. }
             | Effect::SaveVote { .. }
             | Effect::ArmGuard(_)
+            | Effect::ReadControl(_)
             | Effect::EndCommand(_)
             | Effect::Save(_)
             | Effect::Measure(_)

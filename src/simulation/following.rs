@@ -39,7 +39,8 @@ pub(super) fn run(world: &mut World<'_>, host: HostId, id: CommandId, purpose: C
         CommandPurpose::Failover
         | CommandPurpose::LagWarning
         | CommandPurpose::Isolation
-        | CommandPurpose::Fence => return,
+        | CommandPurpose::Fence
+        | CommandPurpose::Demote => return,
     }
     let ends = world.now + world.rng.between(50_000, 1_000_000);
     world.send(ends, Message::ServerCommandEnds(world.process(host), id));

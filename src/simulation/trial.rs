@@ -243,6 +243,7 @@ impl<'w> Trial<'w> {
             Effect::RaiseAlert { .. }
             | Effect::ClearAlert(_)
             | Effect::ArmGuard(_)
+            | Effect::ReadControl(_)
             | Effect::EndCommand(_)
             | Effect::Measure(_)
             | Effect::Log { .. }

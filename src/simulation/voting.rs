@@ -105,6 +105,7 @@ fn voting(setup: &Setup, rng: &mut Rng) -> Voting {
         stagger: Duration::from_millis([600, 1000, 2000][rng.below(3)]),
         step_aside: Duration::from_millis([1000, 3000][rng.below(2)]),
         fence: None,
+        demotion: None,
         clusters: BTreeMap::from([(ClusterName::from("main"), cluster)]),
     }
 }

@@ -93,6 +93,8 @@ impl Counts {
             | Event::VoteAnswered { .. }
             | Event::VoteSaved { .. }
             | Event::HostSlept(_)
+            | Event::SwitchoverRequested(_)
+            | Event::ControlRead(_)
             | Event::PauseSet(_)
             | Event::CommandStarted { .. }
             | Event::PreviousCommand(_)
@@ -131,6 +133,7 @@ impl Counts {
             | Effect::AnswerVote { .. }
             | Effect::SaveVote { .. }
             | Effect::ArmGuard(_)
+            | Effect::ReadControl(_)
             | Effect::EndCommand(_)
             | Effect::Save(_)
             | Effect::Measure(_)

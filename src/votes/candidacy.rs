@@ -1,7 +1,7 @@
 //! The attempts of a daemon, from the first question to the end (rules C2 to C5): what its candidate
 //! counts, its own voter has to grant and write first.
 
-use super::candidate::{Attempt, Phase};
+use super::candidate::{Aim, Attempt, Phase};
 use super::requests::Question;
 use super::tally::Progress;
 use super::voter::{Asker, Taken};
@@ -10,10 +10,15 @@ use crate::config::VoterName;
 use crate::time::Monotonic;
 
 impl Member {
-    /// Begins an attempt to be elected, if one may begin.
+    /// Begins an attempt to be elected, if one may begin: that of a successor, if a holder has released
+    /// its term for us.
     pub fn stand(&mut self, server: &OwnServer, now: Monotonic, out: &mut Vec<Output>) {
         if self.standing(now) == Standing::Free {
-            self.begin_attempt((server.position, false), server, now, out);
+            let aim = match self.candidate.predecessor(now) {
+                Some(_) => Aim::Succeed,
+                None => Aim::Promote,
+            };
+            self.begin_attempt((server.position, aim), server, now, out);
         }
     }
 
@@ -28,19 +33,19 @@ impl Member {
         out: &mut Vec<Output>,
     ) {
         if self.timers.hold.is_some() && self.standing(now) == Standing::Free {
-            self.begin_attempt((position, true), server, now, out);
+            self.begin_attempt((position, Aim::Claim), server, now, out);
         }
     }
 
     fn begin_attempt(
         &mut self,
-        (position, has_primary): (Option<Position>, bool),
+        (position, aim): (Option<Position>, Aim),
         server: &OwnServer,
         now: Monotonic,
         out: &mut Vec<Output>,
     ) {
         let term = self.voter.record().term;
-        let of_server = (position, server.system.clone(), has_primary);
+        let of_server = (position, server.system.clone(), aim);
         let (list, timers) = (&self.sender.list, &self.timers);
         let attempt = self.candidate.begin(term, list, of_server, timers, now);
         let (nonce, kind) = (attempt.nonce, Kind::AskVote);
@@ -71,7 +76,7 @@ impl Member {
         };
         self.counts.attempt("abandoned");
         if over.phase == Phase::Voting {
-            self.release(over.tally.term, over.nonce, now, out);
+            self.release((over.tally.term, over.nonce), None, now, out);
         }
     }
 
@@ -134,7 +139,7 @@ impl Member {
         let is_awaited = |it: &&Attempt| it.phase == Phase::Writing && it.nonce == answer.nonce;
         if attempt.filter(is_awaited).is_none() {
             // Its release came before the write had ended, and the others were never asked.
-            self.release_own(answer.term, answer.nonce, now);
+            self.release_own((answer.term, answer.nonce), None, now);
             return;
         }
         if answer.refusal.is_some() {
@@ -160,11 +165,13 @@ impl Member {
     }
 
     /// Rule C5: of an attempt that has our own vote. Nothing was won by it, so nothing can have been
-    /// promoted.
+    /// promoted. A successor that tries again reserves the next votes for itself.
     fn release_attempt(&mut self, over: &Attempt, now: Monotonic, out: &mut Vec<Output>) {
-        let (record, own) = (self.voter.record(), &self.sender.own);
-        if record.is_for(over.tally.term, own, over.nonce) {
-            self.release(over.tally.term, over.nonce, now, out);
+        let (record, own) = (self.voter.record(), self.sender.own.clone());
+        if record.is_for(over.tally.term, &own, over.nonce) {
+            let again = over.aim == Aim::Succeed && self.candidate.predecessor(now).is_some();
+            let of = (over.tally.term, over.nonce);
+            self.release(of, again.then_some(own), now, out);
         }
     }
 
@@ -179,6 +186,7 @@ impl Member {
             lease: self.timers.lease,
             position: attempt.position,
             system: attempt.system.clone(),
+            successor: None,
         })
     }
 }

@@ -68,6 +68,26 @@ pub struct Candidate {
     deferrals: u8,
     /// Failed commands in this outage.
     failed_commands: u32,
+    /// A holder has released its term for us.
+    predecessor: Option<Predecessor>,
+}
+
+/// Who has released its term for this daemon, which goes first for a while (rule S4).
+#[derive(Clone, Debug)]
+struct Predecessor {
+    name: VoterName,
+    until: Monotonic,
+}
+
+/// What an attempt is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// To promote our server.
+    Promote,
+    /// The same, as the successor of a holder (rule S4).
+    Succeed,
+    /// To hold the first term with our server, which is the primary already.
+    Claim,
 }
 
 #[derive(Clone, Debug)]
@@ -77,8 +97,7 @@ pub(super) struct Attempt {
     pub(super) position: Option<Position>,
     pub(super) system: Option<String>,
     pub(super) tally: Tally,
-    /// Our server is the primary, and is not to be promoted.
-    pub(super) has_primary: bool,
+    pub(super) aim: Aim,
     pub(super) began: Monotonic,
     deadline: Monotonic,
     is_another_further: bool,
@@ -108,6 +127,7 @@ impl Candidate {
             lost: 0,
             deferrals: 0,
             failed_commands: 0,
+            predecessor: None,
         }
     }
 
@@ -141,6 +161,22 @@ impl Candidate {
         running.or(self.last.as_ref())
     }
 
+    /// The holder that has released its term for this daemon, while the next votes are reserved.
+    pub fn predecessor(&self, now: Monotonic) -> Option<&VoterName> {
+        let predecessor = self.predecessor.as_ref();
+        let lasts = predecessor.filter(|predecessor| predecessor.until > now);
+        lasts.map(|predecessor| &predecessor.name)
+    }
+
+    /// Rule S4: this holder has released its term for us, and we need not wait for anybody.
+    pub(super) fn succeeds(&mut self, holder: &VoterName, until: Monotonic) {
+        self.retry_at = None;
+        self.predecessor = Some(Predecessor {
+            name: holder.clone(),
+            until,
+        });
+    }
+
     pub(super) fn known_term(&self) -> u64 {
         self.known_term
     }
@@ -156,6 +192,7 @@ impl Candidate {
 
     pub(super) fn is_at_rest(&self, now: Monotonic) -> bool {
         self.standing(now) == Standing::Free
+            && self.predecessor(now).is_none()
             && (self.lost, self.deferrals, self.failed_commands) == (0, 0, 0)
     }
 
@@ -174,12 +211,12 @@ impl Candidate {
         self.attempt.as_ref()
     }
 
-    /// Rule C2. `own_term`: of our own voter. `has_primary`: our server is the primary already.
+    /// Rule C2. `own_term`: of our own voter.
     pub(super) fn begin(
         &mut self,
         own_term: u64,
         list: &VoterList,
-        (position, system, has_primary): (Option<Position>, Option<String>, bool),
+        (position, system, aim): (Option<Position>, Option<String>, Aim),
         timers: &Timers,
         now: Monotonic,
     ) -> &Attempt {
@@ -191,7 +228,7 @@ impl Candidate {
             position,
             system,
             tally: Tally::new(term, list),
-            has_primary,
+            aim,
             began: now,
             deadline: now + timers.vote_timeout,
             is_another_further: false,
@@ -238,7 +275,8 @@ impl Candidate {
     /// Is another standby to go first: one that is further has refused, and was not let go first twice
     /// in this outage.
     pub(super) fn is_to_defer(&self) -> bool {
-        let is_further = |attempt: &Attempt| attempt.is_another_further;
+        let is_further =
+            |attempt: &Attempt| attempt.is_another_further && attempt.aim != Aim::Succeed;
         self.attempt.as_ref().is_some_and(is_further) && self.deferrals < MAX_DEFERRALS
     }
 
@@ -253,10 +291,18 @@ impl Candidate {
     pub(super) fn lose(&mut self, timers: &Timers, now: Monotonic) -> Option<Attempt> {
         let attempt = self.attempt.take()?;
         self.last = Some(attempt.tally.clone());
-        if attempt.has_primary {
+        match attempt.aim {
+            Aim::Promote => {}
             // There is nobody to let go first.
-            self.retry_at = Some(now + self.below(timers.stagger));
-            return Some(attempt);
+            Aim::Claim => {
+                self.retry_at = Some(now + self.below(timers.stagger));
+                return Some(attempt);
+            }
+            // Rule S4: nobody else asks meanwhile.
+            Aim::Succeed => {
+                self.retry_at = Some(attempt.began + timers.vote_timeout);
+                return Some(attempt);
+            }
         }
         let wait = attempt.tally.wait().min(timers.lease);
         if !wait.is_zero() {
@@ -290,11 +336,12 @@ impl Candidate {
 
     /// A promotion is not wanted any more; nothing is held against us.
     pub(super) fn abandon(&mut self) -> Option<Attempt> {
-        self.attempt.take_if(|attempt| !attempt.has_primary)
+        self.attempt.take_if(|attempt| attempt.aim == Aim::Promote)
     }
 
     /// Another holds a later term: the attempt is void.
     pub(super) fn overtaken(&mut self) -> Option<Attempt> {
+        self.predecessor = None;
         self.attempt.take()
     }
 

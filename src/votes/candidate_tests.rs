@@ -3,7 +3,7 @@ use super::super::{Record, Refusal};
 use super::*;
 
 fn begin(candidate: &mut Candidate, own_term: u64, seconds: f64) -> (Nonce, u64) {
-    let facts = (Some(position(100)), None, false);
+    let facts = (Some(position(100)), None, Aim::Promote);
     let attempt = candidate.begin(own_term, &list(), facts, &TIMERS, at(seconds));
     (attempt.nonce, attempt.tally.term)
 }

@@ -52,6 +52,8 @@ pub struct Holder {
     round: Option<Round>,
     round_at: Monotonic,
     save: Option<SaveId>,
+    /// For whom the term is released.
+    successor: Option<VoterName>,
 }
 
 /// One question to every voter. A later round takes its place.
@@ -112,6 +114,7 @@ impl Holder {
             round: None,
             round_at: now + timers.renew,
             save: None,
+            successor: None,
         }
     }
 
@@ -127,6 +130,7 @@ impl Holder {
             round: None,
             round_at: now,
             save: None,
+            successor: None,
         }
     }
 
@@ -328,6 +332,20 @@ impl Holder {
     pub(super) fn has_until(&mut self, fence_at: Monotonic) {
         self.stage = Stage::Waiting { is_fenced: false };
         self.fence_at = Some(fence_at);
+    }
+
+    /// A round is due now.
+    pub(super) fn hurry(&mut self, now: Monotonic) {
+        self.round_at = self.round_at.min(now);
+    }
+
+    /// The term is released for this one.
+    pub(super) fn leave_to(&mut self, successor: &VoterName) {
+        self.successor = Some(successor.clone());
+    }
+
+    pub(super) fn successor(&self) -> Option<&VoterName> {
+        self.successor.as_ref()
     }
 
     /// It gives the term back: neither a lease nor a round of it counts any more.

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::handing::Handing;
 use super::holder::{Holder, HolderLeft};
-use super::promises::PromisesLeft;
+use super::promises::{PromisesLeft, RESERVATION};
 use super::requests::{Question, Sender};
 use super::voter::{Asker, Taken};
 use super::{
@@ -48,6 +49,7 @@ pub struct Member {
     pub(super) voter: Voter,
     pub(super) candidate: Candidate,
     pub(super) holder: Option<Holder>,
+    handing: Option<Handing>,
     peers: BTreeMap<VoterName, Peer>,
     /// When the others are asked next for a vote that nobody wants.
     pub(super) check_at: Monotonic,
@@ -74,6 +76,7 @@ impl Member {
             timers,
             candidate: Candidate::new(seed),
             holder: None,
+            handing: None,
             peers: BTreeMap::new(),
             check_at: now,
             counts: ElectionCounts::default(),
@@ -116,6 +119,7 @@ impl Member {
         self.candidate.is_at_rest(now)
             && self.voter.is_saved()
             && self.holder.as_ref().is_none_or(Holder::is_at_rest)
+            && self.handing.is_none()
     }
 
     /// Who votes.
@@ -182,7 +186,7 @@ impl Member {
                 match request.kind {
                     Kind::Vote => self.counts.request(answer.refusal),
                     Kind::Release if answer.refusal.is_none() => {
-                        self.candidate.promise_over(&self.timers, now);
+                        self.released(request, now, out);
                     }
                     _ => {}
                 }
@@ -243,6 +247,9 @@ impl Member {
             true => self.count_round(voter, of, &outcome, server, now, out),
             false => self.count(voter, of, &outcome, server, now, out),
         }
+        if let Some(handing) = self.handing.as_mut().filter(|_| of.1 == Kind::Release) {
+            handing.answered(voter, &outcome);
+        }
         // What is answered to a release says nothing of the next vote.
         if of.1 != Kind::Release || outcome.is_err() {
             self.peers.insert(voter.clone(), Peer { outcome, at: now });
@@ -263,6 +270,7 @@ impl Member {
             self.lose(now, out);
         }
         self.tick_holder(server, now, out);
+        self.tick_handing(now, out);
         if self.check_at <= now {
             self.check_at = now + CHECK_INTERVAL;
             if self.candidate.attempt().is_none() && self.holder.is_none() {
@@ -271,11 +279,23 @@ impl Member {
         }
     }
 
+    fn tick_handing(&mut self, now: Monotonic, out: &mut Vec<Output>) {
+        let term = self.voter.record().term;
+        // Whatever the same voter is asked next takes the place of what it was asked before.
+        let is_asking = self.candidate.attempt().is_some();
+        self.handing
+            .take_if(|handing| is_asking || handing.is_over(term, now));
+        if let Some(handing) = &mut self.handing {
+            handing.tick(&self.sender, self.timers.vote_timeout, now, out);
+        }
+    }
+
     /// When [`tick`](Self::tick) has something to do.
     pub fn next_deadline(&self) -> Monotonic {
         let attempt = self.candidate.next_deadline();
         let holder = self.holder.as_ref().and_then(Holder::next_deadline);
-        let others = attempt.into_iter().chain(holder);
+        let handing = self.handing.as_ref().map(Handing::next_deadline);
+        let others = attempt.into_iter().chain(holder).chain(handing);
         others.fold(self.check_at, Monotonic::min)
     }
 
@@ -293,22 +313,28 @@ impl Member {
         self.candidate.outage_over();
     }
 
-    /// Gives back the vote of this attempt, which is over.
+    /// Gives back the vote of this attempt, which is over, and reserves the next for that successor.
     pub(super) fn release(
         &mut self,
-        term: u64,
-        mandate: Nonce,
+        of: (u64, Nonce),
+        successor: Option<VoterName>,
         now: Monotonic,
         out: &mut Vec<Output>,
     ) {
-        let question = self.release_own(term, mandate, now);
+        let question = self.release_own(of, successor, now);
         self.sender.ask_others(&question, out);
+        self.handing = Handing::of(&question, &self.sender, self.timers.vote_timeout, now);
         // Whatever the same voter is asked next takes the place of what it was asked before.
         self.check_at = self.check_at.max(now + self.timers.vote_timeout);
     }
 
     /// The same with our own voter alone: what the others would be asked.
-    pub(super) fn release_own(&mut self, term: u64, mandate: Nonce, now: Monotonic) -> Question {
+    pub(super) fn release_own(
+        &mut self,
+        (term, mandate): (u64, Nonce),
+        successor: Option<VoterName>,
+        now: Monotonic,
+    ) -> Question {
         let question = Question {
             kind: Kind::Release,
             term,
@@ -317,6 +343,7 @@ impl Member {
             lease: self.timers.lease,
             position: None,
             system: None,
+            successor,
         };
         let request = self.sender.to_ourselves(&question);
         self.voter
@@ -334,8 +361,18 @@ impl Member {
             lease: self.timers.lease,
             position: server.position,
             system: server.system.clone(),
+            successor: None,
         };
         self.sender.ask_others(&question, out);
+    }
+
+    /// Rule V10: another has released its term, perhaps for us (rule S4).
+    fn released(&mut self, request: &Request, now: Monotonic, out: &mut Vec<Output>) {
+        self.candidate.promise_over(&self.timers, now);
+        if request.successor.as_ref() == Some(&self.sender.own) {
+            self.candidate.succeeds(&request.from, now + RESERVATION);
+            out.push(Output::Reserved(request.from.clone()));
+        }
     }
 }
 

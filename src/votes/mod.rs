@@ -28,7 +28,7 @@
 //! - **V9** every other renewal is refused, of a lower term always. `ask_renew` is answered, and changes
 //!   nothing; it is refused while another is promised.
 //! - **V10** `release` by the attempt that has its vote ends the promise. The term is renewed no more, and
-//!   the next vote is reserved for the successor that it names for 10 s: without regard to V5.
+//!   the next vote is reserved for the successor that it names for 10 s: without regard to V4 and V5.
 //!
 //! A **candidate** is a daemon whose decision is to promote its node:
 //! - **C1** the decision ranks the standbys: whoever is not first waits for the others.
@@ -52,6 +52,11 @@
 //! - **H3** without a lease it sends `ask_renew` only, and `renew` once a majority would take it.
 //! - **H5**, **C7** a server that is given up is fenced first, and its term released after that.
 //! - **H6** before a release the record is cleared, and neither a lease nor a round counts any more.
+//! - **S3** a server that was stopped as planned is released like that too, for a successor that has all
+//!   that it has written. That is repeated to whoever has not taken it.
+//! - **S4** the successor asks at once, and again after each `vote_timeout`, while the next votes are
+//!   reserved for it. What it has not won it releases for itself. It defers to nobody, and does not
+//!   step aside for it.
 //!
 //! The promise of a voter is one part in 32 longer than the lease: two clocks whose rates are each wrong
 //! by up to 1.5 % agree that the lease ends first.
@@ -62,6 +67,7 @@ mod candidacy;
 mod candidate;
 mod challenge;
 mod counts;
+mod handing;
 mod holder;
 mod list;
 mod mac;

@@ -54,7 +54,7 @@ fn no_schedule_has_two_leases() {
         fails: true,
     };
     let mut draw = draws(0x1EA5_E5ED);
-    let (mut wins, mut renewed, mut started) = (0, 0, 0);
+    let (mut wins, mut renewed, mut started, mut reserved) = (0, 0, 0, 0);
     for _ in 0..walks {
         let mut world = World::with_leases([(); 3].map(|()| [-DRIFT, 0, DRIFT][draw(3)]));
         if draw(2) == 0 {
@@ -67,13 +67,15 @@ fn no_schedule_has_two_leases() {
         wins += world.won.len();
         renewed += world.renewed;
         started += world.started;
+        reserved += world.reserved;
     }
     println!(
-        "{walks} schedules, {wins} elections won, {renewed} renewals, {started} servers started again by a lease"
+        "{walks} schedules, {wins} elections won, {renewed} renewals, {started} servers started again by a lease, \
+         {reserved} successors"
     );
     assert!(
-        wins > walks / 3 && renewed > walks / 10 && started > walks / 300,
-        "{wins} {renewed} {started}"
+        wins > walks / 3 && renewed > walks / 10 && started > walks / 300 && reserved > walks / 30,
+        "{wins} {renewed} {started} {reserved}"
     );
 }
 
@@ -87,7 +89,11 @@ fn pick(acts: &[Act], draw: &mut impl FnMut(usize) -> usize) -> Act {
     let mut kinds: [Vec<&Act>; 4] = Default::default();
     for act in acts {
         let kind = match act {
-            Act::Failed(..) | Act::Crash(..) | Act::Reboot(_) | Act::GiveUp(_) => 0,
+            Act::Failed(..)
+            | Act::Crash(..)
+            | Act::Reboot(_)
+            | Act::GiveUp(_)
+            | Act::HandOver(..) => 0,
             Act::Wait(_) => 1,
             Act::Request(_) | Act::Answer(_) => 2,
             _ => 3,

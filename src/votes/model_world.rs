@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::scene::{LEASES, TIMERS, list, standby, started};
+use super::scene::{LEASES, TIMERS, list, name, standby, started};
 use super::*;
 use crate::config::VoterName;
 use crate::time::Monotonic;
@@ -60,6 +60,8 @@ pub(super) struct World {
     /// How often a lease was renewed, and a server started again by one.
     pub(super) renewed: usize,
     pub(super) started: usize,
+    /// How often a node has found itself named as the successor of another.
+    pub(super) reserved: usize,
     granted: BTreeSet<(u64, usize, usize)>,
     crashes: u8,
     waits: u8,
@@ -84,6 +86,8 @@ pub(super) enum Act {
     Fenced(usize),
     /// A command has failed, or a server is given up.
     GiveUp(usize),
+    /// A server is stopped as planned, and its term released for this successor.
+    HandOver(usize, usize),
     /// Somebody starts a server that is down, through the gate.
     Start(usize),
     /// Somebody makes a standby of a server that is down.
@@ -137,6 +141,7 @@ impl World {
             won: BTreeMap::new(),
             renewed: 0,
             started: 0,
+            reserved: 0,
             granted: BTreeSet::new(),
             crashes: 0,
             waits: 0,
@@ -219,7 +224,15 @@ impl World {
         let node = &self.nodes[at];
         match node.member.holder().map(Holder::stage) {
             Some(Stage::Fencing { .. }) => acts.push(Act::Fenced(at)),
-            Some(Stage::Holding) if limits.gives_up => acts.push(Act::GiveUp(at)),
+            Some(Stage::Holding) if limits.gives_up => {
+                acts.push(Act::GiveUp(at));
+                if node.server == Server::Primary {
+                    // Rule S3: none of them is further.
+                    let has_all = |to: &usize| *to != at && POSITIONS[*to] == POSITIONS[0];
+                    let others = (0..NAMES.len()).filter(has_all);
+                    acts.extend(others.map(|to| Act::HandOver(at, to)));
+                }
+            }
             _ => {}
         }
         if node.server == Server::Down {
@@ -307,6 +320,14 @@ impl World {
             }
             Act::GiveUp(at) => {
                 self.nodes[at].member.give_up();
+                at
+            }
+            Act::HandOver(at, to) => {
+                let now = self.now(at);
+                let node = &mut self.nodes[at];
+                node.server = Server::Down;
+                let to = name(NAMES[to]);
+                node.member.hand_over(&to, now, &mut out);
                 at
             }
             Act::Start(at) => {
@@ -413,6 +434,7 @@ impl World {
                     );
                 }
                 Output::Claimed(_) => panic!("a standby has claimed a term"),
+                Output::Reserved(_) => self.reserved += 1,
                 Output::Lost | Output::LeaseLost(_) => {}
             }
         }

@@ -1,6 +1,7 @@
 //! What a daemon's part in the elections of a cluster wants done.
 
 use super::{Answer, ExchangeId, Record, Request, SaveId};
+use crate::config::VoterName;
 use crate::time::Monotonic;
 
 /// What is to be done, in this order.
@@ -25,4 +26,6 @@ pub enum Output {
     LeaseLost(u64),
     /// This term is released.
     Left(u64),
+    /// This holder has released its term for us, and the next votes are reserved (rule S4).
+    Reserved(VoterName),
 }

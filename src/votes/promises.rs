@@ -128,4 +128,4 @@ fn left(until: Monotonic, now: Monotonic) -> Option<Duration> {
 }
 
 /// For so long the next vote is the successor's.
-const RESERVATION: Duration = Duration::from_secs(10);
+pub(super) const RESERVATION: Duration = Duration::from_secs(10);

@@ -25,6 +25,8 @@ pub(super) struct Question {
     pub(super) lease: Duration,
     pub(super) position: Option<Position>,
     pub(super) system: Option<String>,
+    /// With a release: for whom the next votes are reserved.
+    pub(super) successor: Option<VoterName>,
 }
 
 impl Sender {
@@ -43,7 +45,7 @@ impl Sender {
         self.request(question, &self.own)
     }
 
-    fn request(&self, question: &Question, to: &VoterName) -> Request {
+    pub(super) fn request(&self, question: &Question, to: &VoterName) -> Request {
         Request {
             cluster: self.cluster.clone(),
             from: self.own.clone(),
@@ -56,8 +58,7 @@ impl Sender {
             position: question.position,
             system: question.system.clone(),
             list: self.list.id(),
-            // A holder hands over to nobody in this version.
-            successor: None,
+            successor: question.successor.clone(),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::candidate::Attempt;
+use super::candidate::{Aim, Attempt};
 use super::holder::{Holder, Renewal};
 use super::requests::Question;
 use super::voter::{Asker, Taken};
@@ -51,7 +51,8 @@ impl Member {
         };
         let until = attempt.began + self.timers.lease;
         let of = (term, attempt.nonce);
-        let holder = Holder::won(of, attempt.has_primary, until, hold, now);
+        let has_primary = attempt.aim == Aim::Claim;
+        let holder = Holder::won(of, has_primary, until, hold, now);
         self.holder = Some(holder);
         self.write_held_term(out);
     }
@@ -108,7 +109,8 @@ impl Member {
             return;
         };
         if let Some(mandate) = holder.mandate() {
-            self.release(holder.term(), mandate, now, out);
+            let successor = holder.successor().cloned();
+            self.release((holder.term(), mandate), successor, now, out);
         }
         out.push(Output::Left(holder.term()));
     }
@@ -176,6 +178,7 @@ impl Member {
             lease: self.timers.lease,
             position: None,
             system: server.system.clone(),
+            successor: None,
         };
         self.sender.ask_others(&question, out);
         let request = self.sender.to_ourselves(&question);
@@ -300,8 +303,34 @@ impl Member {
         }
         let (record, own) = (self.voter.record(), &self.sender.own);
         if let Some(mandate) = record.mandate_of(own, record.term) {
-            self.release(record.term, mandate, now, out);
+            self.release((record.term, mandate), None, now, out);
         }
+    }
+
+    /// Rule S1: whether a majority renews is looked at now.
+    pub fn renew_now(&mut self, now: Monotonic) {
+        if let Some(holder) = &mut self.holder {
+            holder.hurry(now);
+        }
+    }
+
+    /// Rule S3: our server is known to be down, and this voter's has all that it has written. The term is
+    /// released for it. False: there is no lease, and nothing was done.
+    pub fn hand_over(
+        &mut self,
+        successor: &VoterName,
+        now: Monotonic,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        let Some(holder) = &mut self.holder else {
+            return false;
+        };
+        if holder.stage() != Stage::Holding || holder.lease(now).is_none() {
+            return false;
+        }
+        holder.leave_to(successor);
+        self.leave(out);
+        true
     }
 }
 

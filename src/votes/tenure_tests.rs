@@ -376,3 +376,159 @@ fn another_goes_on_where_a_holder_is_at_rest() {
     let [one, two] = [&mut a, &mut other].map(|it| tick(it, 17.4));
     assert_eq!((&one, one.len()), (&two, 1));
 }
+
+#[test]
+fn s3_a_planned_release_names_its_successor_and_is_written_first() {
+    let (mut a, _) = holder();
+    let mut out = Vec::new();
+    assert!(a.hand_over(&name("b"), at(1.0), &mut out));
+    let (id, record) = save(&out);
+    assert_eq!((&out[0], record.held_term), (&Output::Guard(None), 0));
+    assert_eq!(a.holder().unwrap().lease(at(1.0)), None);
+    let out = saved(&mut a, id, 1.1);
+    assert_eq!(sent(&out), [(Kind::Release, "b"), (Kind::Release, "c")]);
+    let successors = [0, 1].map(|nth| request_of(&out, nth).successor);
+    assert_eq!(successors, [Some(name("b")), Some(name("b"))]);
+    assert_eq!(out[2..], [Output::Left(1)]);
+    // Our own voter keeps to it too.
+    let asked = super::super::Request {
+        to: name("a"),
+        ..super::super::scene::request(Kind::AskVote, 2, "c", 9)
+    };
+    let mut out = Vec::new();
+    a.requested(ExchangeId(5), &asked, &standby(100), at(1.2), &mut out);
+    assert!(matches!(&out[..], [Output::Answer(_, it)] if it.refusal == Some(Refusal::Reserved)));
+}
+
+#[test]
+fn s3_without_a_lease_nothing_is_handed_over() {
+    let mut a = fenced();
+    let mut out = Vec::new();
+    assert!(!a.hand_over(&name("b"), at(15.0), &mut out));
+    let (mut a, _) = holder();
+    assert!(!a.hand_over(&name("b"), at(16.0), &mut out));
+    a.give_up();
+    assert!(!a.hand_over(&name("b"), at(1.0), &mut out));
+    assert_eq!(out, []);
+}
+
+#[test]
+fn s1_a_round_may_be_asked_for() {
+    let (mut a, _) = holder();
+    assert_eq!(tick(&mut a, 1.0), []);
+    a.renew_now(at(1.0));
+    let out = tick(&mut a, 1.0);
+    assert_eq!(sent(&out), [(Kind::Renew, "b"), (Kind::Renew, "c")]);
+}
+
+/// c has voted for b in term 1, which is released for a.
+fn successor() -> Member {
+    let mut a = member(Record::new(list()), 0.0);
+    tick(&mut a, 0.0);
+    let renewal = super::super::Request {
+        to: name("a"),
+        ..renewal(Kind::Renew, 1, "b", 9)
+    };
+    let mut out = Vec::new();
+    a.requested(ExchangeId(1), &renewal, &standby(100), at(0.5), &mut out);
+    let id = save(&out).0;
+    saved(&mut a, id, 0.6);
+    let release = super::super::Request {
+        kind: Kind::Release,
+        successor: Some(name("a")),
+        ..renewal
+    };
+    let mut out = Vec::new();
+    a.requested(ExchangeId(2), &release, &standby(100), at(1.0), &mut out);
+    assert_eq!(out[0], Output::Reserved(name("b")));
+    a
+}
+
+#[test]
+fn s4_what_a_successor_has_not_won_it_releases_for_itself_and_asks_again() {
+    let mut a = successor();
+    assert_eq!(a.candidate().predecessor(at(10.9)), Some(&name("b")));
+    assert_eq!(a.candidate().predecessor(at(11.0)), None);
+    assert!(!a.is_at_rest(at(1.0)));
+    for nth in 0..5 {
+        let now = 1.0 + 2.0 * f64::from(nth);
+        let mut out = Vec::new();
+        a.stand(&standby(100), at(now), &mut out);
+        assert_eq!(sent(&out).len(), 2, "{nth}");
+        // It is no attempt that somebody may not want any more, and nobody goes first.
+        a.abandon(at(now), &mut Vec::new());
+        let behind = answered(&mut a, &out, 0, Some(Refusal::Behind), 1, now + 0.1);
+        assert_eq!(behind, []);
+        let out = answered(&mut a, &out, 1, None, 1, now + 0.1);
+        let votes = saved(&mut a, save(&out).0, now + 0.2);
+        answered(&mut a, &votes, 0, Some(Refusal::Busy), 1, now + 0.3);
+        let out = answered(&mut a, &votes, 1, Some(Refusal::Busy), 1, now + 0.3);
+        let released = request_of(&out, 0);
+        assert_eq!(released.kind, Kind::Release);
+        assert_eq!(released.successor, Some(name("a")));
+        let until = at(now + 2.0);
+        assert!(
+            matches!(a.standing(at(now + 1.9)), Standing::Refused { until: it, .. } if it == until)
+        );
+        assert_eq!(a.standing(until), Standing::Free);
+    }
+}
+
+#[test]
+fn s4_an_ordinary_attempt_reserves_nothing() {
+    let mut a = successor();
+    let mut out = Vec::new();
+    a.stand(&standby(100), at(11.0), &mut out);
+    let out = answered(&mut a, &out, 0, None, 1, 11.1);
+    let votes = saved(&mut a, save(&out).0, 11.2);
+    answered(&mut a, &votes, 0, Some(Refusal::Busy), 1, 11.3);
+    let out = answered(&mut a, &votes, 1, Some(Refusal::Busy), 1, 11.3);
+    assert_eq!(request_of(&out, 1).successor, None);
+}
+
+#[test]
+fn s3_a_release_is_repeated_to_who_has_not_taken_it() {
+    let handed = || {
+        let (mut a, _) = holder();
+        let mut out = Vec::new();
+        a.hand_over(&name("b"), at(1.0), &mut out);
+        let out = saved(&mut a, save(&out).0, 1.0);
+        (a, out)
+    };
+    let (mut a, released) = handed();
+    answered(&mut a, &released, 1, None, 1, 1.1);
+    let request = request_of(&released, 0);
+    let lost = Err("timed out".to_owned());
+    let (of, server) = ((request.nonce, request.kind), standby(100));
+    a.answered(&name("b"), of, lost, &server, at(1.2), &mut Vec::new());
+    assert_eq!(tick(&mut a, 2.9), []);
+    assert!(a.next_deadline() <= at(3.0) && !a.is_at_rest(at(2.9)));
+    let again = tick(&mut a, 3.0);
+    assert_eq!(sent(&again), [(Kind::Release, "b")]);
+    assert_eq!(request_of(&again, 0), request);
+    answered(&mut a, &again, 0, Some(Refusal::Busy), 1, 3.1);
+    let again = tick(&mut a, 5.0);
+    answered(&mut a, &again, 0, None, 1, 5.1);
+    assert_eq!(tick(&mut a, 7.0), []);
+    assert!(a.is_at_rest(at(7.0)));
+    // While the next votes are reserved, and nobody has been elected.
+    let (mut a, _) = handed();
+    let again: Vec<_> = [3.0, 5.0, 7.0, 9.0, 11.0, 13.0]
+        .iter()
+        .map(|seconds| sent(&tick(&mut a, *seconds)).len())
+        .collect();
+    assert_eq!(again, [2, 2, 2, 2, 0, 0]);
+    let (mut a, _) = handed();
+    let elected = super::super::Request {
+        to: name("a"),
+        ..renewal(Kind::Renew, 2, "b", 9)
+    };
+    a.requested(
+        ExchangeId(5),
+        &elected,
+        &standby(100),
+        at(2.0),
+        &mut Vec::new(),
+    );
+    assert_eq!(sent(&tick(&mut a, 3.0)), []);
+}

@@ -263,13 +263,17 @@ impl Voter {
     }
 
     /// Rules V4 and V5. Whoever is the primary wins the next term as what it is: a standby has nothing
-    /// that it has not, unless on a later timeline.
+    /// that it has not, unless on a later timeline. A successor has what its predecessor has written, and
+    /// that one is down: its holder has looked.
     fn knows_better(
         &self,
         request: &Request,
         server: &OwnServer,
         now: Monotonic,
     ) -> Option<Refused> {
+        if self.promises.reserved(now).is_some() {
+            return None;
+        }
         let is_primary = server.sighted.contains(&request.from);
         let theirs = request.position.as_ref();
         let is_ahead = |ours: &Position| match is_primary {
@@ -280,9 +284,8 @@ impl Voter {
         if server.willing && is_further && request.from != self.own {
             return Some((Refusal::Behind, None));
         }
-        let is_reserved = self.promises.reserved(now).is_some();
         let is_other = |sighted: &VoterName| *sighted != request.from;
-        let sighted = !is_reserved && server.sighted.iter().any(is_other);
+        let sighted = server.sighted.iter().any(is_other);
         sighted.then_some((Refusal::Sighted, None))
     }
 

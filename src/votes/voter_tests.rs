@@ -445,16 +445,17 @@ fn v10_the_next_vote_is_the_successors_for_a_while() {
     let wait = check(&mut voter, &other, 10.0, Some(Refusal::Reserved));
     assert_eq!(wait, Some(Duration::from_secs(1)));
     check(&mut voter, &other, 11.0, None);
-    // A primary in sight is what the successor takes over from (V5 is not asked).
+    // A primary in sight is what the successor takes over from, and nobody is further (V4 and V5 are not
+    // asked).
     check(&mut voter, &handed, 20.0, None);
     let sees = OwnServer {
         sighted: vec![name("a")],
-        ..standby(0)
+        ..standby(101)
     };
     let successor = request(Kind::AskVote, 4, "b", 6);
     assert_eq!(ask(&mut voter, &successor, &sees, 29.9).0.refusal, None);
     let late = ask(&mut voter, &successor, &sees, 30.0).0.refusal;
-    assert_eq!(late, Some(Refusal::Sighted));
+    assert_eq!(late, Some(Refusal::Behind));
 }
 
 #[test]

@@ -148,7 +148,8 @@ fn voting(world: &mut World) {
     let mut leased = main.clone();
     leased["dry"] = json!(false);
     let leases = json!({"voting": {"main": leased}, "lease_time": 6, "fence_command": "false", "fence_timeout": 1,
-        "lease_renew_interval": 1});
+        "lease_renew_interval": 1, "demote_command": "false", "demote_timeout": 9, "switchover_max_lag": 4096,
+        "pg_start_command": "false"});
     world.apply(leases.clone(), |world| {
         let page = world.daemon().get("/votes.json").map(|answer| answer.body);
         page.is_ok_and(|page| page.contains("this daemon holds no term"))

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::harness::cluster::PRIMARY;
+use crate::harness::cluster::{OBSERVER, PRIMARY};
 use crate::harness::host::Account;
 use crate::harness::voting::{self, votes};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, pause, wait_until};
@@ -18,10 +18,28 @@ const VOTERS: [&str; 3] = ["p", "s1", "s2"];
 
 /// Daemons that vote and fence, and the primary has its lease.
 fn start(cluster: &Cluster) -> Fleet {
+    start_with(cluster, |_, _| ())
+}
+
+/// The same with more in the configuration of each daemon.
+pub(crate) fn start_with(cluster: &Cluster, more: impl Fn(&Cluster, &mut Daemon)) -> Fleet {
     let mut fleet = prepare(cluster, &VOTERS, false);
     let times = json!({"fence_timeout": 1, "lease_renew_interval": 1, "lease_time": 6});
     voting::fence(cluster, &mut fleet, &times);
-    fleet.start_all();
+    for name in VOTERS {
+        let daemon = &mut fleet[name];
+        more(cluster, daemon);
+        daemon.write_config(&daemon.config.to_string());
+    }
+    // The primary last: it claims the first term of voters that have seen it.
+    for name in ["s1", "s2", OBSERVER] {
+        fleet[name].start();
+    }
+    wait_until("the standbys know the primary", SOON, || {
+        let knows = |name| fleet[name].current_primary().as_deref() == Some(PRIMARY);
+        knows("s1") && knows("s2")
+    });
+    fleet[PRIMARY].start();
     fleet.wait_settled();
     voting::wait_first_term(&fleet);
     fleet
@@ -36,7 +54,7 @@ fn gate(cluster: &Cluster, daemon: &Daemon) -> Output {
     command.args(["--wait", "1"]).output().unwrap()
 }
 
-fn replays(fleet: &Fleet) {
+pub(crate) fn replays(fleet: &Fleet) {
     for name in VOTERS {
         let mut replay = fleet[name]
             .host

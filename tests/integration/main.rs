@@ -57,6 +57,7 @@ mod settings;
 mod simulating;
 mod status;
 mod stopping;
+mod switchover;
 mod syslog;
 mod timelines;
 #[cfg(feature = "tls")]

@@ -227,6 +227,7 @@ impl Enumeration {
             tried_until: None,
             unsettled: false,
             election: None,
+            predecessor: None,
             now: mono(0),
         });
         let look = match decision.verdict {

@@ -141,6 +141,7 @@ impl Worlds {
             tried_until: None,
             unsettled: false,
             election: None,
+            predecessor: None,
             now: mono(0),
         });
         matches!(decision.verdict, Verdict::Promote { .. })

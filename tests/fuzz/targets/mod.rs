@@ -38,6 +38,8 @@ pub(crate) const TARGETS: &[Target] = &[
     ("service_file", configuration::service_file, 20_000),
     ("lsn", values::lsn, 60_000),
     ("timestamp", values::timestamp, 60_000),
+    ("control_file", values::control_file, 60_000),
+    ("switchover_file", values::switchover_file, 60_000),
     ("addresses", values::addresses, 60_000),
     ("recovery", recovery::settings, 60_000),
     ("timeline", timeline::timeline, 20_000),

@@ -1,7 +1,9 @@
-//! Single values: log positions, timestamps, addresses that a look-up printed.
+//! Single values: log positions, timestamps, addresses that a look-up printed; the control file of a server, and
+//! the request for a switchover.
 
 use pglookout::cluster::Lsn;
 use pglookout::dns::{can_be_looked_up, parse_answer};
+use pglookout::format::{SwitchoverFile, read_control};
 use pglookout::time::WallTime;
 use pglookout::time::timestamp;
 
@@ -44,4 +46,18 @@ pub(super) fn addresses(input: &[u8]) {
     assert!(
         !can_be_looked_up(&name) || !name.starts_with('-') && !name.contains(char::is_whitespace)
     );
+}
+
+pub(super) fn control_file(input: &[u8]) {
+    let Ok(found) = read_control(input, true) else {
+        return;
+    };
+    let beginning = input.get(..40).expect("so much is looked at");
+    assert_eq!(read_control(beginning, true), Ok(found));
+}
+
+pub(super) fn switchover_file(input: &[u8]) {
+    if let Ok(file) = SwitchoverFile::read(input) {
+        assert_eq!(SwitchoverFile::read(&file.to_json()), Ok(file));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use serde_json::{Map, Value, json};
@@ -52,26 +52,35 @@ pub(crate) fn set_up(cluster: &Cluster, fleet: &mut Fleet, voters: &[&str], dry:
 
 /// Gives every voter beside a server the `fence_command` that is shipped, and all voters these keys.
 pub(crate) fn fence(cluster: &Cluster, fleet: &mut Fleet, keys: &Value) {
-    let account = server_account().map_or(String::new(), |(uid, gid)| {
-        format!("setpriv --reuid={uid} --regid={gid} --clear-groups ")
-    });
     let voters = fleet
         .iter_mut()
         .filter(|daemon| !daemon.config["voting"].is_null());
     for daemon in voters {
         if has_server(daemon) {
-            let program = daemon.path("fence-self");
-            let source = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/failover/fence-self");
-            fs::copy(source, &program).expect("a copy of fence-self");
-            give_to_server(&program);
-            let data = cluster[&daemon.host.name].data.display().to_string();
-            let fence = format!("exec {account}bash '{}' '{data}'", program.display());
-            daemon.config["fence_command"] = json!(["sh", "-c", fence]);
+            daemon.config["fence_command"] = own_step(cluster, daemon, "fence-self", "");
         }
         for (key, value) in keys.as_object().expect("keys") {
             daemon.config[key] = value.clone();
         }
     }
+}
+
+/// A step of `packaging/failover/` for the daemon's own server, as the account of the server, with these
+/// variables.
+pub(crate) fn own_step(cluster: &Cluster, daemon: &Daemon, step: &str, variables: &str) -> Value {
+    let program = daemon.path(step);
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/failover");
+    fs::copy(Path::new(source).join(step), &program).expect("a copy of the step");
+    give_to_server(&program);
+    let account = server_account().map_or(String::new(), |(uid, gid)| {
+        format!("setpriv --reuid={uid} --regid={gid} --clear-groups ")
+    });
+    let data = cluster[&daemon.host.name].data.display().to_string();
+    let command = format!(
+        "{variables} exec {account}bash '{}' '{data}'",
+        program.display()
+    );
+    json!(["sh", "-c", command])
 }
 
 /// Waits until the primary of a cluster that has never voted has its lease.

@@ -1,0 +1,348 @@
+//! `pglookout switchover`, on real servers with real daemons that have leases: a client that writes all the
+//! time loses no acknowledged row, and what speaks against a switchover leaves everything as it was.
+
+use std::collections::BTreeMap;
+use std::process::Output;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::harness::cluster::PRIMARY;
+use crate::harness::fleet::pg_ctl;
+use crate::harness::host::Account;
+use crate::harness::voting::{own_step, votes};
+use crate::harness::{Cluster, Daemon, Fleet, SOON, pause, wait_until};
+use crate::leases::{replays, start_with};
+use crate::votes::text;
+
+const SERVERS: [&str; 3] = ["p", "s1", "s2"];
+
+/// Daemons with leases that can stop their servers, and start them again.
+fn start(cluster: &Cluster) -> Fleet {
+    start_with(cluster, |cluster, daemon| {
+        let programs = format!("PGBIN='{}'", cluster.postgres.programs.display());
+        daemon.config["demote_command"] = own_step(cluster, daemon, "demote-self", &programs);
+        let server = &cluster[&daemon.host.name];
+        let (log, address) = (server.data.join("started.log"), &server.listen_addresses);
+        let start = format!(
+            "exec {} start -w -l '{}' -o '-c listen_addresses={address}' >/dev/null 2>&1",
+            pg_ctl(cluster, server),
+            log.display()
+        );
+        daemon.config["pg_start_command"] = json!(["sh", "-c", start]);
+        daemon.config["pg_data_directory"] = json!(server.data);
+        // For a machine that is busy.
+        daemon.config["lease_time"] = json!(12);
+        daemon.config["fence_timeout"] = json!(3);
+        daemon.config["max_failover_replication_time_lag"] = json!(9);
+    })
+}
+
+/// `pglookout switchover` beside this daemon.
+fn switchover(daemon: &Daemon, to: &str, more: &[&str]) -> Output {
+    let mut command = daemon
+        .host
+        .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
+    command.arg("switchover").arg(daemon.config_path());
+    command.args(["--to", to]).args(more).output().unwrap()
+}
+
+/// A client that finds the primary by asking one server after the other, as one with several hosts in its
+/// connection string does.
+struct Writer<'a> {
+    cluster: &'a Cluster,
+    stop: AtomicBool,
+}
+
+/// When each row was acknowledged.
+type Acknowledged = BTreeMap<u64, Instant>;
+
+impl<'a> Writer<'a> {
+    fn new(cluster: &'a Cluster, primary: &str) -> Self {
+        let table = "CREATE TABLE IF NOT EXISTS acknowledged (id bigint PRIMARY KEY)";
+        cluster[primary].query(table);
+        let stop = AtomicBool::new(false);
+        Self { cluster, stop }
+    }
+
+    /// Writes rows until it is stopped, numbered from this.
+    fn write(&self, from: u64) -> Acknowledged {
+        let (mut written, mut at) = (Acknowledged::new(), 0);
+        for id in from.. {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let sql = format!("INSERT INTO acknowledged VALUES ({id})");
+            match self.cluster[SERVERS[at]].try_query(&sql) {
+                Ok(_) => drop(written.insert(id, Instant::now())),
+                Err(_) => at = (at + 1) % SERVERS.len(),
+            }
+        }
+        written
+    }
+
+    /// What comes of a deed while it writes: the rows, and the longest time without one.
+    fn during<T>(&self, from: u64, deed: impl FnOnce() -> T) -> (T, Acknowledged, Duration) {
+        self.stop.store(false, Ordering::Relaxed);
+        thread::scope(|scope| {
+            let writing = scope.spawn(|| self.write(from));
+            pause(1_000);
+            let done = deed();
+            pause(1_000);
+            self.stop.store(true, Ordering::Relaxed);
+            let written = writing.join().unwrap();
+            let times: Vec<_> = written.values().copied().collect();
+            let gaps = times.windows(2).map(|pair| pair[1].duration_since(pair[0]));
+            (done, written, gaps.max().unwrap_or_default())
+        })
+    }
+
+    /// Every row that was acknowledged is there.
+    #[track_caller]
+    fn check(&self, primary: &str, written: &Acknowledged) {
+        let found = self.cluster[primary].query("SELECT id FROM acknowledged");
+        let found: std::collections::BTreeSet<u64> =
+            found.lines().map(|id| id.parse().unwrap()).collect();
+        let lost: Vec<_> = written.keys().filter(|id| !found.contains(id)).collect();
+        assert!(lost.is_empty(), "lost on {primary}: {lost:?}");
+    }
+}
+
+/// The server that was stopped becomes a standby of the new primary, and the third follows it.
+fn rejoin(cluster: &mut Cluster, old: &str, new: &str) {
+    let primary = cluster.host(new).clone();
+    let other = SERVERS.into_iter().find(|it| *it != old && *it != new);
+    let other = other.unwrap();
+    cluster[old].kill_nine_all();
+    cluster[old].make_standby();
+    let line = format!(
+        "primary_conninfo = '{}'\n",
+        cluster[old].conninfo_for_streaming(&primary)
+    );
+    let settings = cluster[old].recovery_settings("postgresql.auto.conf");
+    let before = std::fs::read_to_string(&settings).unwrap();
+    std::fs::write(&settings, before + &line).unwrap();
+    cluster[old].start();
+    let conninfo = cluster[other].conninfo_for_streaming(&primary);
+    cluster[other].stream_from(&conninfo);
+    wait_until("both stream from the new primary", SOON, || {
+        let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
+        cluster[new].query(streaming) == "2"
+    });
+}
+
+#[test]
+fn the_primary_goes_to_and_fro_and_no_acknowledged_row_is_lost() {
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
+    let fleet = start(&cluster);
+    let mut all = Acknowledged::new();
+    let mut from = 0;
+    for (nth, (old, new)) in [("p", "s1"), ("s1", "s2"), ("s2", "p"), ("p", "s1")]
+        .into_iter()
+        .enumerate()
+    {
+        let term = nth as u64 + 2;
+        wait_until("the new standby would be promoted", SOON, || {
+            switchover(&fleet[old], new, &["--dry-run"])
+                .status
+                .success()
+        });
+        let writer = Writer::new(&cluster, old);
+        let (done, written, longest) = writer.during(from, || switchover(&fleet[old], new, &[]));
+        let said = text(&done);
+        println!(
+            "{old} to {new}: {} rows, the longest pause {:.3} s\n{said}",
+            written.len(),
+            longest.as_secs_f64()
+        );
+        assert_eq!(done.status.code(), Some(0), "{said}");
+        assert!(
+            said.contains(&format!("{new} holds term {term}, and is the primary")),
+            "{said}"
+        );
+        assert!(!cluster[new].is_in_recovery());
+        assert!(cluster[old].try_query("SELECT 1").is_err());
+        assert!(longest < Duration::from_secs(10), "{longest:?}");
+        from = written.keys().last().unwrap() + 1;
+        let after = written
+            .values()
+            .filter(|at| at.elapsed() < Duration::from_millis(900));
+        assert!(after.count() > 0, "it writes on");
+        all.extend(written);
+        writer.check(new, &all);
+        assert_eq!(votes(&fleet[new])["held_term"], term);
+        assert!(votes(&fleet[old])["held_term"].is_null());
+        let log = fleet[new].log();
+        assert!(
+            log.contains(&format!("{old} is stopped for a switchover")),
+            "{log}"
+        );
+        rejoin(&mut cluster, old, new);
+    }
+    assert_eq!(fleet.promoted(), ["s1", "s2", "p", "s1"]);
+    replays(&fleet);
+}
+
+#[test]
+fn what_speaks_against_it_is_told_and_nothing_is_changed() {
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
+    let fleet = start(&cluster);
+    let unchanged = |cluster: &Cluster, fleet: &Fleet| {
+        assert!(!cluster[PRIMARY].is_in_recovery() && cluster["s1"].is_in_recovery());
+        assert_eq!(votes(&fleet[PRIMARY])["held_term"], 1);
+        assert!(fleet.promoted().is_empty());
+    };
+    let check = |cluster: &Cluster, to: &str, more: &[&str], status: i32, sentence: &str| {
+        let done = switchover(&fleet[PRIMARY], to, more);
+        let said = text(&done);
+        assert_eq!(done.status.code(), Some(status), "{said}");
+        assert!(said.contains(sentence), "{sentence}: {said}");
+        unchanged(cluster, &fleet);
+        said
+    };
+    wait_until("s1 would be promoted", SOON, || {
+        switchover(&fleet[PRIMARY], "s1", &["--dry-run"])
+            .status
+            .success()
+    });
+    let said = check(
+        &cluster,
+        "s1",
+        &["--dry-run"],
+        0,
+        "a dry run: nothing was changed",
+    );
+    for name in [
+        "lease: ok",
+        "majority: ok",
+        "control file: ok",
+        "willing: ok",
+        "streaming: ok",
+        "lag: ok",
+    ] {
+        assert!(said.contains(name), "{name}: {said}");
+    }
+    check(&cluster, "x", &[], 1, "x is not in remote_conns");
+    check(&cluster, "p", &[], 1, "p is this node");
+    // Not by its host, and not without a lease.
+    let done = switchover(&fleet["s1"], "s2", &[]);
+    assert_eq!(done.status.code(), Some(1), "{}", text(&done));
+    assert!(
+        text(&done).contains("this daemon holds no term"),
+        "{}",
+        text(&done)
+    );
+    // The daemon of s1 would not promote it.
+    let file = fleet["s1"].path("maintenance");
+    assert_eq!(fleet["s1"].config["maintenance_mode_file"], json!(file));
+    std::fs::write(&file, "").unwrap();
+    wait_until("s1 is in maintenance", SOON, || {
+        !switchover(&fleet[PRIMARY], "s1", &["--dry-run"])
+            .status
+            .success()
+    });
+    check(&cluster, "s1", &[], 1, "would not promote its server");
+    std::fs::remove_file(&file).unwrap();
+    // It does not stream any more, and is far behind.
+    cluster["s1"].stream_from("");
+    wait_until("s1 streams no more", SOON, || {
+        cluster["s1"].query("SELECT count(*) FROM pg_stat_wal_receiver") == "0"
+    });
+    cluster[PRIMARY].insert_rows(10);
+    check(
+        &cluster,
+        "s1",
+        &[],
+        1,
+        "streaming: NOT MET: s1 has received",
+    );
+    let conninfo = cluster["s1"].conninfo_for_streaming(&cluster.host(PRIMARY).clone());
+    cluster["s1"].stream_from(&conninfo);
+    cluster["s1"].pause_replay();
+    cluster[PRIMARY].insert_rows(200_000);
+    check(
+        &cluster,
+        "s1",
+        &[],
+        1,
+        "the limit is switchover_max_lag, 16777216",
+    );
+    cluster["s1"].resume_replay();
+    // Nobody asks over HTTP, and an old request is none.
+    let request = fleet[PRIMARY].path("state.json.switchover");
+    assert!(!request.exists());
+    let old = json!({"id": "0".repeat(32), "to": "s1", "dry_run": false, "boot": "another", "at_micros": 1});
+    std::fs::write(&request, old.to_string()).unwrap();
+    wait_until("it is found, and ignored", SOON, || {
+        fleet[PRIMARY]
+            .log()
+            .contains("it is older than 15 s; it is ignored")
+    });
+    unchanged(&cluster, &fleet);
+    cluster[PRIMARY].kill_nine_all();
+    replays(&fleet);
+}
+
+#[test]
+fn what_fails_on_the_way_leads_back() {
+    let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
+    let mut fleet = start(&cluster);
+    wait_until("s1 would be promoted", SOON, || {
+        switchover(&fleet[PRIMARY], "s1", &["--dry-run"])
+            .status
+            .success()
+    });
+    let demote = fleet[PRIMARY].config["demote_command"].clone();
+    // The command fails before it has done anything.
+    set_demote(&mut fleet, json!(["sh", "-c", "exit 3"]));
+    let done = switchover(&fleet[PRIMARY], "s1", &[]);
+    let said = text(&done);
+    assert_eq!(done.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("demote_command exited with status 3; this server is the primary, under term 1 as before"),
+        "{said}"
+    );
+    assert!(!cluster[PRIMARY].is_in_recovery());
+    // It stops the server, and fails all the same.
+    let script = demote[2].as_str().unwrap().replace("exec ", "");
+    set_demote(&mut fleet, json!(["sh", "-c", format!("{script}; exit 4")]));
+    let done = switchover(&fleet[PRIMARY], "s1", &[]);
+    let said = text(&done);
+    assert_eq!(done.status.code(), Some(2), "{said}");
+    for sentence in [
+        "going back: demote_command exited with status 4",
+        "starting the server again by pg_start_command",
+        "this server is the primary, under term 1 as before",
+    ] {
+        assert!(said.contains(sentence), "{sentence}: {said}");
+    }
+    assert!(!cluster[PRIMARY].is_in_recovery());
+    assert_eq!(votes(&fleet[PRIMARY])["held_term"], 1);
+    assert!(fleet.promoted().is_empty());
+    fleet.nobody_promotes_for(4.0);
+    replays(&fleet);
+    cluster[PRIMARY].kill_nine_all();
+}
+
+/// Another `demote_command` beside the primary, from now on.
+fn set_demote(fleet: &mut Fleet, command: serde_json::Value) {
+    let daemon = &mut fleet[PRIMARY];
+    let before = daemon.log().matches("demote_command was").count();
+    let before = before + daemon.log().matches("demote_command is").count();
+    daemon.config["demote_command"] = command;
+    daemon.write_config(&daemon.config.to_string());
+    daemon.reload();
+    wait_until("the command is another", SOON, || {
+        let log = daemon.log();
+        log.matches("demote_command was").count() + log.matches("demote_command is").count()
+            > before
+    });
+}
