@@ -97,15 +97,27 @@ fn init(path: &Path, cluster: Option<&str>) -> Result<String, String> {
         }
         Err(error) => return Err(error.to_string()),
     }
+    let (voter, list) = (&own.own, VoterList::from(own));
+    if !list.names.contains(voter) {
+        return Err(format!("votes init: {voter} is not in voters"));
+    }
+    let generation = list.generation;
+    // Whoever votes in the first list has voted for nobody; in a later one somebody of that name may have.
+    let (record, fate) = match generation {
+        1 => (Record::new(list), "it has voted for nobody yet".to_owned()),
+        _ => (
+            Record::joining(list),
+            format!("it votes once another voter tells that list {generation} is accepted"),
+        ),
+    };
     let content = VoteFile {
         cluster: name.clone(),
-        voter: own.own.clone(),
-        record: Record::new(VoterList::from(own)),
+        voter: voter.clone(),
+        record,
     };
     files::replace(&file, &content.to_json()).map_err(|error| error.to_string())?;
-    let voter = &own.own;
     Ok(format!(
-        "{shown} made: {voter} has voted for nobody yet in cluster {name}"
+        "{shown} made for {voter} in cluster {name}: {fate}"
     ))
 }
 
@@ -139,22 +151,47 @@ fn show(source: Option<&str>, json: bool) -> ExitCode {
 
 /// Can a majority vote, this daemon included.
 fn is_well(votes: &ClusterVotes) -> bool {
-    let peers = votes.peers.values();
-    let answering = peers.filter(|peer| !UNWELL.iter().any(|why| peer.why.as_deref() == Some(why)));
-    votes.unusable.is_none() && answering.count() + 1 >= votes.needed
+    let is_unwell = |why: &str| UNWELL.contains(&why);
+    let answers = |name: &&String| {
+        let peer = votes.peers.get(*name);
+        let answers = peer.is_some_and(|peer| !peer.why.as_deref().is_some_and(is_unwell));
+        answers || **name == votes.voter
+    };
+    let count = |names: &[String]| names.iter().filter(answers).count();
+    let former = &votes.former_voters;
+    let has_former = former.is_empty() || count(former) > former.len() / 2;
+    votes.unusable.is_none() && count(&votes.voters) >= votes.needed && has_former
 }
 
 fn text(name: &str, votes: &ClusterVotes) -> String {
     let (generation, voters) = (votes.generation, votes.voters.len());
     let (voter, needed) = (&votes.voter, votes.needed);
+    let place = match votes.voters.contains(voter) {
+        true => "one",
+        false => "none",
+    };
+    let stage = match votes.list.as_str() {
+        "" => String::new(),
+        stage => format!(", {stage}"),
+    };
     let mut lines = vec![
         format!(
-            "cluster {name}: {voter} is one of {voters} voters, {needed} elect; list {generation}"
+            "cluster {name}: {voter} is {place} of {voters} voters, {needed} elect; list {generation}{stage}"
         ),
         format!("guarantees: {}", votes.guarantees),
     ];
     if let Some(reason) = &votes.unusable {
         lines.push(format!("this daemon votes for nobody: {reason}"));
+    }
+    if !votes.former_voters.is_empty() {
+        let (former, needed) = (&votes.former_voters, votes.former_voters.len() / 2 + 1);
+        lines.push(format!(
+            "former voters, {needed} of them are needed too: {}",
+            former.join(", ")
+        ));
+    }
+    if let Some(missing) = &votes.change_waits_for {
+        lines.push(format!("no change of voters now: {missing}"));
     }
     let mut own = format!("term {}", votes.term);
     if let Some(candidate) = &votes.voted_for {
@@ -177,22 +214,28 @@ fn text(name: &str, votes: &ClusterVotes) -> String {
     if let Some(attempt) = &votes.attempt {
         lines.push(format!("last attempt ({}): {attempt}", votes.standing));
     }
-    let head = ["VOTER", "TERM", "VOTED FOR", "AGE", "ANSWER"].map(str::to_owned);
+    let head = ["VOTER", "LIST", "TERM", "VOTED FOR", "AGE", "ANSWER"].map(str::to_owned);
     let mut rows = vec![head];
-    let others = votes.voters.iter().filter(|name| **name != votes.voter);
+    let former = votes.former_voters.iter();
+    let former = former.filter(|name| !votes.voters.contains(name));
+    let all = votes.voters.iter().chain(former);
+    let others = all.filter(|name| **name != votes.voter);
     rows.extend(others.map(|name| row(name, votes)));
     lines.extend(output::aligned(&rows));
     lines.join("\n")
 }
 
-fn row(name: &str, votes: &ClusterVotes) -> [String; 5] {
+fn row(name: &str, votes: &ClusterVotes) -> [String; 6] {
     let dash = || "-".to_owned();
     let Some(peer) = votes.peers.get(name) else {
         let waiting = "not asked yet".to_owned();
-        return [name.to_owned(), dash(), dash(), dash(), waiting];
+        return [name.to_owned(), dash(), dash(), dash(), dash(), waiting];
     };
+    let stage = peer.list.as_deref().unwrap_or_default();
+    let list = peer.generation.map(|list| format!("{list} {stage}"));
     [
         name.to_owned(),
+        list.map_or_else(dash, |list| list.trim_end().to_owned()),
         peer.term.map_or_else(dash, |term| term.to_string()),
         peer.voted_for.clone().unwrap_or_else(dash),
         format!("{:.0} s", peer.age),
@@ -201,7 +244,7 @@ fn row(name: &str, votes: &ClusterVotes) -> [String; 5] {
 }
 
 /// With such an answer a voter would vote for nobody.
-const UNWELL: [&str; 3] = ["no_answer", "list", "system"];
+const UNWELL: [&str; 4] = ["no_answer", "list", "joining", "system"];
 const NO_ANSWER: u8 = 3;
 
 #[cfg(test)]
@@ -242,6 +285,8 @@ mod tests {
             why: why.map(str::to_owned),
             sentence: sentence.to_owned(),
             term: why.is_none().then_some(4),
+            generation: Some(1),
+            list: Some("sealed".to_owned()),
             ..PeerVotes::default()
         };
         let mut votes = ClusterVotes {
@@ -261,9 +306,9 @@ mod tests {
 cluster main: s1 is one of 3 voters, 2 elect; list 1
 guarantees: few
 term 4, voted for s1
-VOTER  TERM  VOTED FOR  AGE  ANSWER
-o      -     -          -    not asked yet
-p      4     -          3 s  would vote for us";
+VOTER  LIST      TERM  VOTED FOR  AGE  ANSWER
+o      -         -     -          -    not asked yet
+p      1 sealed  4     -          3 s  would vote for us";
         assert_eq!(text("main", &votes), expected);
         assert!(is_well(&votes));
         votes

@@ -1,5 +1,7 @@
 //! The base URL of an observer: `http://host[:port][/path]`, or the same with `https`.
 
+use std::fmt;
+
 use super::ObserverUrl;
 
 /// Takes the URL apart, or says what was expected. The message never repeats the URL: it may hold a
@@ -40,6 +42,16 @@ impl std::str::FromStr for ObserverUrl {
     /// An error says what was expected, and never repeats the text.
     fn from_str(url: &str) -> Result<Self, Self::Err> {
         parse(url)
+    }
+}
+
+impl fmt::Display for ObserverUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.encrypted { "https" } else { "http" };
+        match self.host.contains(':') {
+            true => write!(f, "{scheme}://[{}]:{}{}", self.host, self.port, self.path),
+            false => write!(f, "{scheme}://{}:{}{}", self.host, self.port, self.path),
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use super::keywords::is_secret;
 use super::resolve::{CHANNEL_BINDINGS, TARGETS};
 use super::services::FACILITIES;
 use super::{
-    CommandLine, Config, ConnInfo, FollowSettings, NodeName, ObserverUrl, Roots, Secret,
-    StatsdSettings, SyslogAddress, SyslogSettings, Voting,
+    CommandLine, Config, ConnInfo, FollowSettings, NodeName, Roots, Secret, StatsdSettings,
+    SyslogAddress, SyslogSettings, Voting,
 };
 
 /// What stands in the place of secrets: another word whenever the secret is another, so that
@@ -213,7 +213,7 @@ fn named<'a, T: Copy + PartialEq>(choices: &[(&'a str, T)], value: T) -> Option<
 
 fn observers(config: &Config) -> Value {
     let observers = config.observers.iter();
-    let observers = observers.map(|(name, at)| (name.to_string(), json!(url(at))));
+    let observers = observers.map(|(name, at)| (name.to_string(), json!(at.to_string())));
     Value::Object(observers.collect())
 }
 
@@ -221,7 +221,7 @@ fn observers(config: &Config) -> Value {
 fn clusters(voting: &Voting, hidden: &mut Placeholders) -> Value {
     let clusters = voting.clusters.iter().map(|(name, cluster)| {
         let voters = cluster.voters.iter();
-        let voters = voters.map(|(name, at)| (name.to_string(), json!(url(at))));
+        let voters = voters.map(|(name, at)| (name.to_string(), json!(at.to_string())));
         let secrets = cluster.secret.clone().into_iter().collect();
         let mut shown = object(json!({
             "generation": cluster.generation,
@@ -235,16 +235,6 @@ fn clusters(voting: &Voting, hidden: &mut Placeholders) -> Value {
         (name.to_string(), Value::Object(shown))
     });
     Value::Object(clusters.collect())
-}
-
-fn url(at: &ObserverUrl) -> String {
-    let host = if at.host.contains(':') {
-        format!("[{}]", at.host)
-    } else {
-        at.host.clone()
-    };
-    let scheme = if at.encrypted { "https" } else { "http" };
-    format!("{scheme}://{host}:{}{}", at.port, at.path)
 }
 
 /// The program and the names of options; any other argument may be a secret. No decision looks at them.

@@ -215,11 +215,7 @@ fn read_cluster(
         );
     }
     if !voters.is_empty() && !voters.contains_key(&own) {
-        let message = format!(
-            "{} is not in voters: expected our own name",
-            shown_text(own.as_str())
-        );
-        reader.error("self", message);
+        report_left_out(reader, &own, generation);
     }
     let is_voter = |node: &NodeName| voters.contains_key(&VoterName::from(node.as_str()));
     for node in nodes
@@ -249,6 +245,23 @@ fn read_cluster(
         secret_file,
         secret,
         dry,
+    }
+}
+
+/// A voter that is removed takes part in the change that removes it.
+fn report_left_out(reader: &mut Reader<'_>, own: &VoterName, generation: u64) {
+    let own = shown_text(own.as_str());
+    match generation {
+        0 | 1 => reader.error(
+            "self",
+            format!("{own} is not in voters: expected our own name"),
+        ),
+        _ => reader.warn(
+            "self",
+            format!(
+                "{own} is not in voters: this daemon votes until list {generation} is sealed, and not any more then"
+            ),
+        ),
     }
 }
 

@@ -52,6 +52,23 @@ fn reads_every_key_and_shows_no_secret() {
 }
 
 #[test]
+fn a_voter_that_is_removed_takes_part_in_that() {
+    let list = good().replacen("\"s\": \"http", "\"x\": \"http", 1);
+    let keys = format!("{list}, \"never_promote_these_nodes\": [\"s\"]");
+    refuses(&keys, secret(), "is not in voters: expected our own name");
+    let later = keys.replacen("\"generation\": 1", "\"generation\": 2", 1);
+    let loaded = read(&later, secret()).unwrap();
+    let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let [warning] = warnings.as_slice() else {
+        panic!("{warnings:?}");
+    };
+    assert!(
+        warning.contains("votes until list 2 is sealed"),
+        "{warning}"
+    );
+}
+
+#[test]
 fn nothing_is_voted_on_unless_it_is_asked_for() {
     for keys in [
         r#""vote_directory": "/v""#,

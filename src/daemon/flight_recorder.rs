@@ -282,6 +282,7 @@ mod tests {
             position: None,
             system: None,
             list: list.id(),
+            news: None,
             successor: None,
         };
         for event in [
@@ -336,6 +337,7 @@ mod tests {
                 position: None,
                 system: None,
                 list: lookout.votes().next().unwrap().1.unwrap().list().id(),
+                news: None,
                 successor: None,
             },
         };

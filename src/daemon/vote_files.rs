@@ -16,7 +16,7 @@ use crate::sys::files;
 use crate::sys::forked::FileOp;
 use crate::sys::vote_directory::{VoteDirectory, random_bits};
 use crate::time::Monotonic;
-use crate::votes::{Record, SaveId, VoterList};
+use crate::votes::{Record, SaveId};
 
 /// Which files are read and written.
 #[derive(Debug, Default)]
@@ -178,9 +178,8 @@ fn found(cluster: &ClusterName, result: ReadResult, voting: &Voting) -> Result<R
     if let [ERROR, reason @ ..] = content.as_slice() {
         return Err(String::from_utf8_lossy(reason).into_owned());
     }
-    let list = VoterList::from(own);
     let file = VoteFile::read(&content).map_err(about)?;
-    file.record_for(cluster, &own.own, &list).map_err(about)
+    file.record_for(cluster, &own.own).map_err(about)
 }
 
 const ERROR: u8 = b'!';

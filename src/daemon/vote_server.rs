@@ -54,10 +54,10 @@ impl VoteServer {
         if request.cluster != *name || request.to != cluster.own || request.from == cluster.own {
             return Some(http::Answer::bad_parameters());
         }
-        // Whoever is not on our list is refused by the core, and given no place here.
+        // A former voter, or one of a list that we do not know yet, is given a place while there is room.
         let mut challenge = None;
-        if cluster.voters.contains_key(&request.from) {
-            let challenges = self.challenges.entry(name.clone()).or_default();
+        let challenges = self.challenges.entry(name.clone()).or_default();
+        if cluster.voters.contains_key(&request.from) || challenges.has_room_for(&request.from) {
             match challenges.check(&request.from, given, Nonce(random_bits())) {
                 CheckedChallenge::New(next) => challenge = Some(next),
                 CheckedChallenge::Wrong(right) => {

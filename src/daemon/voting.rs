@@ -60,9 +60,12 @@ impl Daemon {
             return;
         };
         let voter = (request.cluster.clone(), request.to.clone());
+        let Some(url) = self.lookout.voter_address(&voter.0, &voter.1) else {
+            return;
+        };
         // What was asked before is given up, so that one id does for all.
-        let io = &mut self.io;
+        let (asked, io) = ((request, secret), &mut self.io);
         self.voters
-            .probe(&voter, ProbeId(0), (request, secret), config, io);
+            .probe_at(&voter, url, (ProbeId(0), asked), config, io);
     }
 }

@@ -122,7 +122,10 @@ fn by_blocker(snapshot: &Snapshot<'_>, blocker: &Blocker, votes: &Votes) -> Vec<
             vec![format!("votes required from: {}", Names(&missing))]
         }
         Blocker::NoVoteFile { .. } => {
-            vec!["pglookout votes init, or repair the vote file".to_owned()]
+            vec![
+                "make or repair the vote file, or end the change of voters: pglookout votes"
+                    .to_owned(),
+            ]
         }
         Blocker::PrimaryConnected { primary, .. } => vec![unreached(primary)],
         Blocker::RecentEvidence { evidence, .. } => match (evidence.kind, &evidence.node) {

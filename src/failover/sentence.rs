@@ -232,7 +232,7 @@ fn fmt_election(blocker: &Blocker, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 ),
             }
         }
-        Blocker::NoVoteFile { reason } => write!(f, "no usable vote file: {reason}"),
+        Blocker::NoVoteFile { reason } => write!(f, "this daemon cannot be elected: {reason}"),
         Blocker::BoundToTerm(term) => write!(
             f,
             "this daemon still holds term {term}, and its server is to be fenced before it gives that back"

@@ -27,6 +27,7 @@ mod vote_event;
 mod vote_file;
 mod vote_message;
 mod vote_resumed;
+mod votes_lists;
 mod votes_page;
 
 pub use change::Change;

@@ -222,6 +222,7 @@ mod tests {
             check_in: Duration::from_micros(1_500_001),
             promises: None,
             holder: None,
+            voting: std::collections::BTreeSet::new(),
         };
         let running = Event::VoteFileRead {
             cluster: "main".into(),
@@ -255,6 +256,7 @@ mod tests {
             position: None,
             system: None,
             list: list.clone(),
+            news: None,
             successor: None,
         };
         check(Event::VoteRequested {
@@ -275,6 +277,8 @@ mod tests {
             willing: false,
             fences: None,
             list,
+            news: None,
+            is_free: false,
         };
         let of = (Nonce(3), Kind::Vote);
         let answered = |outcome| Event::VoteAnswered {

@@ -1,7 +1,7 @@
 //! The vote file: what a voter must never forget. Written in one piece, with a checksum; one that is
-//! torn, of another voter or of another list of voters is none.
+//! torn or of another voter is none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::config::{ClusterName, VoterName};
-use crate::votes::{Mandate, Record, VoterList};
+use crate::config::{ClusterName, ObserverUrl, VoterName};
+use crate::votes::{FormerVoters, ListStage, Mandate, Record, Roll, VoterList};
 
 /// A vote file, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,13 @@ struct RecordForm {
     /// Only where there is one: a version that knows no leases refuses the file of whoever holds one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     held_term: Option<u64>,
+    /// Of the list, unless that is sealed: a version that changes no lists refuses such a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    list: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    former_voters: Option<BTreeMap<String, Option<String>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    floor: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -117,22 +124,11 @@ impl VoteFile {
     /// # Errors
     ///
     /// What it is instead, and what was expected.
-    pub fn record_for(
-        self,
-        cluster: &ClusterName,
-        voter: &VoterName,
-        list: &VoterList,
-    ) -> Result<Record, String> {
+    pub fn record_for(self, cluster: &ClusterName, voter: &VoterName) -> Result<Record, String> {
         if self.cluster != *cluster || self.voter != *voter {
             let (theirs, whose) = (self.cluster, self.voter);
             return Err(format!(
                 "of voter {whose} in cluster {theirs}, expected {voter} in {cluster}"
-            ));
-        }
-        if self.record.list != *list {
-            let [found, expected] = [&self.record.list, list].map(described);
-            return Err(format!(
-                "of {found}, but the configuration has {expected}; lists of voters cannot be changed in this version"
             ));
         }
         Ok(self.record)
@@ -166,6 +162,11 @@ impl RecordForm {
             voted_for: record.voted_for.as_ref().map(mandate),
             promise_ms: u64::try_from(record.promise.as_millis()).unwrap_or(u64::MAX),
             held_term: Some(record.held_term).filter(|term| *term > 0),
+            list: Some(record.roll.stage)
+                .filter(|stage| *stage != ListStage::Sealed)
+                .map(|stage| stage.name().to_owned()),
+            former_voters: record.roll.former.as_ref().map(former_form),
+            floor: Some(record.roll.floor).filter(|floor| *floor > 0),
         }
     }
 
@@ -179,6 +180,7 @@ impl RecordForm {
                     .map_err(|cause| format!("nonce: {cause}"))?,
             })
         };
+        let roll = self.roll()?;
         let voted_for = self.voted_for.map(mandate).transpose()?;
         if voted_for.is_some() != (self.term > 0) {
             return Err("a term without a vote, or a vote without a term".to_owned());
@@ -196,6 +198,7 @@ impl RecordForm {
                     generation: self.generation,
                     names: names.collect(),
                 },
+                roll,
                 term: self.term,
                 voted_for,
                 promise: Duration::from_millis(self.promise_ms),
@@ -203,6 +206,52 @@ impl RecordForm {
             },
         })
     }
+
+    fn roll(&self) -> Result<Roll, String> {
+        let named = |name: &String| ListStage::ALL.into_iter().find(|it| it.name() == name);
+        let stage = match &self.list {
+            None => ListStage::Sealed,
+            Some(name) => named(name).ok_or("list: expected joining, taken or accepted")?,
+        };
+        let former = self.former_voters.as_ref().map(read_former).transpose()?;
+        let is_known = former.is_some();
+        let is_possible = match stage {
+            ListStage::Taken => is_known,
+            ListStage::Accepted => true,
+            ListStage::Joining | ListStage::Sealed => !is_known,
+        };
+        if !is_possible {
+            return Err(
+                "former_voters: expected while a list is not sealed, and else none".to_owned(),
+            );
+        }
+        Ok(Roll {
+            stage,
+            former,
+            floor: self.floor.unwrap_or(0),
+        })
+    }
+}
+
+/// An address that is too long is left out: a file that is too long would be none.
+fn former_form(former: &FormerVoters) -> BTreeMap<String, Option<String>> {
+    let form = |(name, url): (&VoterName, &Option<ObserverUrl>)| {
+        let url = url.as_ref().map(ToString::to_string);
+        (
+            name.to_string(),
+            url.filter(|url| url.len() <= MAX_URL_BYTES),
+        )
+    };
+    former.iter().map(form).collect()
+}
+
+fn read_former(form: &BTreeMap<String, Option<String>>) -> Result<FormerVoters, String> {
+    let read = |(name, url): (&String, &Option<String>)| {
+        let url = url.as_ref().map(|url| url.parse()).transpose();
+        let url = url.map_err(|expected: &str| format!("former_voters: {expected}"))?;
+        Ok((VoterName::from(name.as_str()), url))
+    };
+    form.iter().map(read).collect()
 }
 
 fn checksum(votes: &RecordForm) -> String {
@@ -211,17 +260,9 @@ fn checksum(votes: &RecordForm) -> String {
     digits.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn described(list: &VoterList) -> String {
-    let names: Vec<_> = list.names.iter().map(VoterName::as_str).collect();
-    format!(
-        "generation {} with voters {}",
-        list.generation,
-        names.join(", ")
-    )
-}
-
 /// A file that is longer is none of ours.
-pub const MAX_VOTE_FILE_BYTES: usize = 4 << 10;
+pub const MAX_VOTE_FILE_BYTES: usize = 16 << 10;
+const MAX_URL_BYTES: usize = 255;
 const VERSION: u64 = 1;
 
 #[cfg(test)]
@@ -244,6 +285,7 @@ mod tests {
                     candidate: "b".into(),
                     nonce: Nonce(7),
                 }),
+                roll: Roll::first(),
                 promise: Duration::from_millis(20_625),
                 held_term: u64::MAX,
             },
@@ -261,7 +303,23 @@ mod tests {
         // As every version writes it.
         let text = String::from_utf8(free.to_json()).unwrap();
         assert!(!text.contains("held_term"), "{text}");
-        for file in [file(), never, free] {
+        for word in ["list\"", "former", "floor"] {
+            assert!(!text.contains(word), "{text}");
+        }
+        let mut changing = [(); 4].map(|()| file());
+        for (file, stage) in changing.iter_mut().zip(ListStage::ALL) {
+            let is_known = matches!(stage, ListStage::Taken | ListStage::Accepted);
+            let former = [
+                ("a".into(), "http://a:15000/x".parse().ok()),
+                ("d".into(), None),
+            ];
+            file.record.roll = Roll {
+                stage,
+                former: is_known.then(|| former.into()),
+                floor: 7,
+            };
+        }
+        for file in [file(), never, free].into_iter().chain(changing) {
             assert_eq!(VoteFile::read(&file.to_json()), Ok(file));
         }
         let path = VoteFile::path(Path::new("/v"), &"main".into());
@@ -274,7 +332,21 @@ mod tests {
         let mut file = file();
         file.record.list.names = (0..15).map(name).collect();
         file.cluster = name(0).as_str().into();
+        let url = |_| Some(format!("http://{}", "h".repeat(245)).parse().unwrap());
+        let former = (20..35).map(|number| (name(number), url(number)));
+        file.record.roll = Roll {
+            stage: ListStage::Accepted,
+            former: Some(former.collect()),
+            floor: u64::MAX,
+        };
         assert!(file.to_json().len() < MAX_VOTE_FILE_BYTES / 2);
+        // An address that has no room is not known later.
+        let first = file.record.roll.former.as_mut().unwrap();
+        let first = first.first_entry().unwrap().into_mut();
+        *first = Some(format!("http://{}", "h".repeat(246)).parse().unwrap());
+        let read = VoteFile::read(&file.to_json()).unwrap();
+        let former = read.record.roll.former.unwrap();
+        assert_eq!(former.values().filter(|url| url.is_none()).count(), 1);
     }
 
     #[test]
@@ -298,7 +370,7 @@ mod tests {
     #[track_caller]
     fn refuses(changed: VoteFile, expected: &str) {
         let wanted = file();
-        let found = changed.record_for(&wanted.cluster, &wanted.voter, &wanted.record.list);
+        let found = changed.record_for(&wanted.cluster, &wanted.voter);
         let reason = found.unwrap_err();
         assert!(reason.contains(expected), "{reason}");
     }
@@ -306,7 +378,7 @@ mod tests {
     #[test]
     fn a_file_of_others_is_not_used() {
         let wanted = file();
-        let same = file().record_for(&wanted.cluster, &wanted.voter, &wanted.record.list);
+        let same = file().record_for(&wanted.cluster, &wanted.voter);
         assert_eq!(same, Ok(wanted.record));
         refuses(
             VoteFile {
@@ -322,9 +394,6 @@ mod tests {
             },
             "in cluster x",
         );
-        let mut other = file();
-        other.record.list.generation = 2;
-        refuses(other, "of generation 2 with voters");
         let text = String::from_utf8(file().to_json()).unwrap();
         let later = text.replace("\"version\":1", "\"version\":2");
         let reason = VoteFile::read(later.as_bytes()).unwrap_err();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cluster::Lsn;
-use crate::votes::{Answer, Kind, ListId, Nonce, Position, Refusal, Request};
+use crate::votes::{Answer, Kind, ListId, ListNews, ListStage, Nonce, Position, Refusal, Request};
 
 #[derive(Serialize, Deserialize)]
 struct RequestForm {
@@ -27,6 +27,8 @@ struct RequestForm {
     system: Option<String>,
     generation: u64,
     voters: String,
+    #[serde(flatten)]
+    news: NewsForm,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     successor: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,8 +57,25 @@ struct AnswerForm {
     fences: Option<bool>,
     generation: u64,
     voters: String,
+    #[serde(flatten)]
+    news: NewsForm,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    free: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     challenge: Option<String>,
+}
+
+/// What the sender knows of its list. The version before sends none of it.
+#[derive(Default, Serialize, Deserialize)]
+struct NewsForm {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    accepted: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    former: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    floor: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -144,6 +163,7 @@ impl RequestForm {
             system: request.system.clone(),
             generation: request.list.generation,
             voters: request.list.fingerprint.clone(),
+            news: NewsForm::of(request.news.as_deref()),
             successor: request.successor.as_ref().map(ToString::to_string),
             challenge: challenge.map(|challenge| challenge.to_string()),
         }
@@ -178,6 +198,7 @@ impl RequestForm {
                 generation: self.generation,
                 fingerprint: name("voters", &self.voters)?.to_owned(),
             },
+            news: self.news.read()?,
             successor: successor.map(Into::into),
         })
     }
@@ -202,6 +223,8 @@ impl AnswerForm {
             fences: answer.fences,
             generation: answer.list.generation,
             voters: answer.list.fingerprint.clone(),
+            news: NewsForm::of(answer.news.as_deref()),
+            free: answer.is_free,
             challenge: challenge.map(|challenge| challenge.to_string()),
         }
     }
@@ -233,7 +256,43 @@ impl AnswerForm {
                 generation: self.generation,
                 fingerprint: name("voters", &self.voters)?.to_owned(),
             },
+            news: self.news.read()?,
+            is_free: self.free,
         })
+    }
+}
+
+impl NewsForm {
+    fn of(news: Option<&ListNews>) -> Self {
+        let Some(news) = news else {
+            return Self::default();
+        };
+        Self {
+            accepted: Some(news.stage >= ListStage::Accepted),
+            sealed: Some(news.stage == ListStage::Sealed),
+            former: news.former.clone(),
+            floor: Some(news.floor).filter(|floor| *floor > 0),
+        }
+    }
+
+    /// A voter that is new refuses, and says so: what it knows of its list does not matter.
+    fn read(self) -> Result<Option<Box<ListNews>>, String> {
+        let stage = match self.accepted.zip(self.sealed) {
+            None => return Ok(None),
+            Some((true, true)) => ListStage::Sealed,
+            Some((true, false)) => ListStage::Accepted,
+            Some((false, false)) => ListStage::Taken,
+            Some((false, true)) => {
+                return Err("sealed: expected a list that is accepted".to_owned());
+            }
+        };
+        let former = self.former.as_deref();
+        let former = former.map(|former| name("former", former)).transpose()?;
+        Ok(Some(Box::new(ListNews {
+            stage,
+            former: former.map(str::to_owned),
+            floor: self.floor.unwrap_or(0),
+        })))
     }
 }
 
@@ -307,152 +366,5 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 const LONGEST_LEASE: Duration = Duration::from_secs(600);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::mutations;
-
-    fn request() -> Request {
-        Request {
-            cluster: "main".into(),
-            from: "a".into(),
-            to: "b".into(),
-            kind: Kind::Vote,
-            term: u64::MAX,
-            nonce: Nonce(u128::MAX),
-            mandate: Nonce(u128::MAX),
-            lease: Duration::from_secs(20),
-            position: Some(Position {
-                timeline: Some(3),
-                lsn: Lsn::from_bytes(0x5_0000_0060),
-            }),
-            system: Some("7300000000000000000".to_owned()),
-            list: ListId {
-                generation: 1,
-                fingerprint: "f".repeat(32),
-            },
-            successor: None,
-        }
-    }
-
-    fn answer(refusal: Option<Refusal>) -> Answer {
-        Answer {
-            cluster: "main".into(),
-            from: "b".into(),
-            to: "a".into(),
-            kind: Kind::AskVote,
-            nonce: Nonce(1),
-            refusal,
-            wait: Some(Duration::from_millis(6_200)),
-            term: 7,
-            voted_for: Some("c".into()),
-            position: None,
-            willing: true,
-            fences: Some(true),
-            list: request().list,
-        }
-    }
-
-    #[test]
-    fn what_was_written_is_read_back() {
-        for challenge in [None, Some(Nonce(5))] {
-            for kind in Kind::ALL {
-                let successor = (kind == Kind::Release).then(|| "c".into());
-                let mandate = match kind.is_renewal() {
-                    true => Nonce(4),
-                    false => request().nonce,
-                };
-                let request = Request {
-                    kind,
-                    mandate,
-                    successor,
-                    ..request()
-                };
-                let text = vote_request(&request, challenge);
-                assert_eq!(read_vote_request(&text), Ok((request, challenge)));
-            }
-            for refusal in Refusal::ALL.map(Some).into_iter().chain([None]) {
-                let answer = answer(refusal);
-                let text = vote_answer(&answer, challenge);
-                assert_eq!(read_vote_answer(&text), Ok((answer, challenge)));
-            }
-        }
-        assert_eq!(
-            read_request_value(&request_value(&request())),
-            Ok(request())
-        );
-        let answer = answer(None);
-        assert_eq!(read_answer_value(&answer_value(&answer)), Ok(answer));
-    }
-
-    #[test]
-    fn the_longest_message_is_short() {
-        let long = "\"".repeat(MAX_NAME_BYTES);
-        let (cluster, name) = (long.as_str().into(), long.as_str().into());
-        let request = Request {
-            cluster,
-            from: name,
-            to: long.as_str().into(),
-            kind: Kind::AskRenew,
-            successor: Some(long.as_str().into()),
-            ..request()
-        };
-        let text = vote_request(&request, Some(Nonce(0)));
-        assert!(text.len() <= 1024, "{}", text.len());
-        assert!(read_vote_request(&text).is_ok());
-    }
-
-    #[test]
-    fn what_is_no_message_is_refused() {
-        let text = vote_request(&request(), Some(Nonce(5)));
-        for end in 0..text.len() {
-            assert!(read_vote_request(&text[..end]).is_err(), "cut at {end}");
-        }
-        mutations(&text, |text| _ = read_vote_request(text));
-        let reply = vote_answer(&answer(Some(Refusal::Promised)), None);
-        for end in 0..reply.len() {
-            assert!(read_vote_answer(&reply[..end]).is_err(), "cut at {end}");
-        }
-        mutations(&reply, |text| _ = read_vote_answer(text));
-        let padded = [text.as_slice(), &vec![b' '; MAX_VOTE_MESSAGE_BYTES]].concat();
-        assert!(read_vote_request(&padded).is_err());
-    }
-
-    #[test]
-    fn every_field_has_a_limit() {
-        let text = String::from_utf8(vote_request(&request(), None)).unwrap();
-        let name = format!("\"from\":\"{}\"", "x".repeat(MAX_NAME_BYTES + 1));
-        for (old, new, reason) in [
-            ("\"v\":1", "\"v\":2", "v: found 2"),
-            ("\"vote\"", "\"veto\"", "kind"),
-            ("\"vote\"", "\"renew\"", "mandate"),
-            ("\"from\":\"a\"", &name, "from"),
-            ("\"from\":\"a\"", "\"from\":\"\"", "from"),
-            ("\"from\":\"a\"", "\"from\":\"a\\n\"", "from"),
-            ("20000", "2999", "lease_ms"),
-            ("20000", "600001", "lease_ms"),
-            ("5/60", "5/600000000", "lsn"),
-            (
-                "\"term\":18446744073709551615",
-                "\"term\":18446744073709551616",
-                "term",
-            ),
-            ("\"term\":18446744073709551615", "\"term\":-1", "term"),
-        ] {
-            let changed = text.replacen(old, new, 1);
-            assert_ne!(changed, text, "{old}");
-            let error = read_vote_request(changed.as_bytes()).unwrap_err();
-            assert!(error.contains(reason) || reason == "term", "{error}");
-        }
-        let text = String::from_utf8(vote_answer(&answer(None), None)).unwrap();
-        for (old, new) in [
-            ("\"granted\"", "\"term\""),
-            ("\"ok\":true", "\"ok\":false"),
-            ("\"granted\"", "\"?\""),
-        ] {
-            assert!(
-                read_vote_answer(text.replacen(old, new, 1).as_bytes()).is_err(),
-                "{old} {new}"
-            );
-        }
-    }
-}
+#[path = "vote_message_tests.rs"]
+mod tests;

@@ -1,6 +1,7 @@
 //! Where a voter stands when a recording begins while its daemon runs, in a timeline. Times are what is
 //! left of them, in microseconds.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ struct ResumedForm {
     promises: Option<PromisesForm>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     holder: Option<HolderForm>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    voting: BTreeSet<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +60,7 @@ pub(super) fn resumed_value(resumed: &Resumed) -> Value {
         check_in_micros: micros(resumed.check_in),
         promises: resumed.promises.as_ref().map(PromisesForm::of),
         holder: resumed.holder.as_ref().map(HolderForm::of),
+        voting: resumed.voting.iter().map(VoterName::to_string).collect(),
     };
     serde_json::to_value(form).unwrap_or_default()
 }
@@ -69,6 +73,11 @@ pub(super) fn read_resumed(value: &Value) -> Result<Resumed, String> {
         check_in: Duration::from_micros(form.check_in_micros),
         promises: form.promises.map(PromisesForm::read),
         holder: form.holder.map(HolderForm::read),
+        voting: form
+            .voting
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect(),
     })
 }
 
@@ -138,9 +147,11 @@ mod tests {
             check_in: Duration::from_micros(1_500_001),
             promises: None,
             holder: None,
+            voting: BTreeSet::new(),
         };
         let promise = |to: &str| Some((to.into(), Duration::from_micros(7)));
         let bound = Resumed {
+            voting: ["a", "b"].map(VoterName::from).into(),
             promises: Some(PromisesLeft {
                 given: promise("a"),
                 quarantine: Some(Duration::from_micros(1)),

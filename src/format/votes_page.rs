@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::layout::indented;
+use super::votes_lists::missing;
 use crate::cluster::NodeState;
 use crate::config::{ClusterName, VoterName, VotingCluster};
 use crate::lookout::{Lookout, Step, Switchover};
 use crate::time::Monotonic;
-use crate::votes::{Answer, Holder, Kind, Member, NotGranted, Peer, Standing, VoterList};
+use crate::votes::{
+    Answer, Holder, Kind, ListStage, Member, NotGranted, Peer, Refusal, Standing, VoterList,
+};
 
 /// Each cluster in which a daemon votes.
 pub type VotesPage = BTreeMap<String, ClusterVotes>;
@@ -28,6 +31,16 @@ pub struct ClusterVotes {
     pub voters: Vec<String>,
     /// How many votes elect.
     pub needed: usize,
+    /// How far the list has come: `joining`, `taken`, `accepted` or `sealed`; empty: that is not known.
+    pub list: String,
+    /// It is known to be accepted.
+    pub accepted: bool,
+    /// It is known to be sealed.
+    pub sealed: bool,
+    /// Of the list before, until this one is sealed: a majority of them is needed too.
+    pub former_voters: Vec<String>,
+    /// What is missing for the next change; `None`: it may begin.
+    pub change_waits_for: Option<String>,
     /// Votes are cast, and decide nothing.
     pub dry: bool,
     /// Why this daemon votes for nobody; `None`: it votes.
@@ -102,6 +115,10 @@ pub struct PeerVotes {
     pub term: Option<u64>,
     /// For whom it has voted.
     pub voted_for: Option<String>,
+    /// Which list of voters it has.
+    pub generation: Option<u64>,
+    /// How far it knows that to have come.
+    pub list: Option<String>,
 }
 
 /// The votes as the daemon knows them; `None`: it does not vote.
@@ -148,13 +165,27 @@ impl ClusterVotes {
         let mandate = record.voted_for.as_ref();
         let promised = member.voter().promised(now);
         let is_unsaved = !member.voter().is_saved();
+        let (list, roll) = (member.list(), member.roll());
+        let former = roll.former.iter().flat_map(|former| former.keys());
         Self {
+            generation: list.generation,
+            voters: list.names.iter().map(ToString::to_string).collect(),
+            needed: list.majority(),
+            list: roll.stage.name().to_owned(),
+            accepted: roll.stage >= ListStage::Accepted,
+            sealed: roll.stage == ListStage::Sealed,
+            former_voters: former.map(ToString::to_string).collect(),
+            change_waits_for: missing(member),
             unusable: is_unsaved.then(|| "the vote file is not written yet".to_owned()),
             term: record.term,
             voted_for: mandate.map(|mandate| mandate.candidate.to_string()),
             promised_to: promised.map(|(to, _)| to.to_string()),
             promise_left: promised.map(|(_, left)| left.as_secs_f64()),
-            standing: name(member.standing(now)).to_owned(),
+            standing: match member.standing(now) {
+                Standing::NoRecord(_) => NO_VOTER,
+                standing => name(standing),
+            }
+            .to_owned(),
             held_term: member.holder().map(Holder::term),
             lease_left: holder_until(member, now).map(|until| until.since(now).as_secs_f64()),
             fence_in: member
@@ -235,6 +266,14 @@ impl PeerVotes {
             sentence: why.map_or_else(|| would(answer).to_owned(), |why| why.to_string()),
             term: answer.map(|answer| answer.term),
             voted_for: voted_for.map(ToString::to_string),
+            generation: answer.map(|answer| answer.list.generation),
+            list: answer.and_then(|answer| {
+                let stage = match answer.refusal {
+                    Some(Refusal::Joining) => ListStage::Joining,
+                    _ => answer.news.as_ref()?.stage,
+                };
+                Some(stage.name().to_owned())
+            }),
         }
     }
 }
@@ -279,5 +318,7 @@ fn guarantees(dry: bool) -> &'static str {
     }
 }
 
+/// It has a vote file, and is no voter of its list, or not yet.
+const NO_VOTER: &str = "no_voter";
 /// The server may be started as a primary.
 pub const OPEN: &str = "open";

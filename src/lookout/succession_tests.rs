@@ -29,6 +29,7 @@ fn from_p(kind: Kind, successor: Option<&str>) -> Request {
         position: None,
         system: None,
         list: list(),
+        news: None,
         successor: successor.map(Into::into),
     }
 }

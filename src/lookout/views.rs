@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::votes::UNREAD;
 use super::{Event, Lookout, Memory, PrimaryChange, Round, Rounds, Switchover, check};
 use crate::cluster::{ClusterState, DaemonState, NodeMap, PauseMark};
-use crate::config::{ClusterName, Config, NodeName};
+use crate::config::{ClusterName, Config, NodeName, ObserverUrl, VoterName};
 use crate::failover::Prospect;
 use crate::time::{Monotonic, Now};
 use crate::votes::{Member, Stage};
@@ -79,6 +79,14 @@ impl Lookout {
     /// Each cluster in which this daemon votes, or why it cannot.
     pub fn votes(&self) -> impl Iterator<Item = (&ClusterName, Result<&Member, &str>)> {
         self.decisions.votes.all()
+    }
+
+    /// Where a voter answers: as configured, or as it was while it was. A former voter is asked until the
+    /// list that it is not in is sealed.
+    pub fn voter_address(&self, cluster: &ClusterName, voter: &VoterName) -> Option<&ObserverUrl> {
+        let voting = self.config.voting.as_ref()?;
+        let configured = voting.clusters.get(cluster)?.voters.get(voter);
+        configured.or_else(|| self.decisions.votes.former_address(cluster, voter))
     }
 
     /// Its voters as events, with which another core would go on; all of it while

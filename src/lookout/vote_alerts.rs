@@ -18,7 +18,8 @@ impl Votes {
         self.alert(Alert::VoteFileUnusable, text, turn);
     }
 
-    /// Which voters have another list, watch other servers, or are not fenced where we are.
+    /// Which voters have another list, watch other servers, or are not fenced where we are; and which of our
+    /// own configuration's lists do not follow on those that count.
     pub(super) fn watch_agreement(&mut self, turn: &mut Turn<'_>) {
         let differs = |refusal| matches!(refusal, Some(Refusal::List | Refusal::System));
         let peers = self.members().flat_map(Member::peers);
@@ -29,7 +30,11 @@ impl Votes {
         });
         let unfenced = self.members().flat_map(Member::unfenced);
         let unfenced = unfenced.map(|voter| format!("{voter} has no fence_command in force"));
-        let text = disagree.chain(unfenced).collect::<Vec<_>>().join("; ");
+        let troubles = self.members().filter_map(Member::list_trouble);
+        let troubles = troubles.filter(|trouble| !trouble.is_waiting());
+        let troubles = troubles.map(|trouble| trouble.to_string());
+        let all = troubles.chain(disagree).chain(unfenced);
+        let text = all.collect::<Vec<_>>().join("; ");
         self.alert(Alert::VotersDisagree, text, turn);
     }
 

@@ -1,6 +1,8 @@
 //! The elections in which this daemon takes part: what happens to a voter or a candidate, and what
 //! comes of it. Whether to ask for votes is the decision's; who gets one is the room `votes`'s.
 
+mod lists;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -11,7 +13,7 @@ use crate::failover::{Blocker, Verdict};
 use crate::time::Monotonic;
 use crate::votes::{
     Answer, ExchangeId, Kind, LeaseTimers, Member, Output, OwnServer, Record, Refusal, Request,
-    Resumed, SaveId, Standing, Timers, VoterList,
+    Resumed, SaveId, Standing, Timers,
 };
 
 /// Every cluster in which this daemon votes.
@@ -56,7 +58,7 @@ impl Votes {
         votes
     }
 
-    /// Clusters that stay keep what they know, as long as their list is the same and the files are where
+    /// Clusters that stay keep what they know, as long as we are the same voter and the files are where
     /// they were: nothing is written where no vote file was made.
     pub(super) fn adopt(&mut self, config: &Config, now: Monotonic) {
         let voting = config.voting.as_ref();
@@ -71,8 +73,8 @@ impl Votes {
             }
         }
         for (name, cluster) in voting.into_iter().flat_map(|voting| &voting.clusters) {
-            let list = VoterList::from(cluster);
-            let is_same = |part: &Part| matches!(part, Part::Member(it) if *it.list() == list && *it.voter().name() == cluster.own);
+            let is_same =
+                |part: &Part| matches!(part, Part::Member(it) if *it.voter().name() == cluster.own);
             let kept = before.remove(name).filter(is_same);
             let mut part = kept.unwrap_or_else(|| Part::NoRecord(UNREAD.to_owned()));
             if let (Part::Member(member), Some(voting)) = (&mut part, voting) {
@@ -85,6 +87,7 @@ impl Votes {
     /// The alerts of clusters that are not configured any more end.
     pub(super) fn reloaded(&mut self, config: &Config, turn: &mut Turn<'_>) {
         self.disarm_guard(config, turn);
+        self.configure_lists(config, turn);
         if !self.raised.is_empty() {
             self.watch_files(turn);
             self.watch_agreement(turn);
@@ -140,9 +143,9 @@ impl Votes {
             Ok(record) => {
                 self.elsewhere.remove(name);
                 let term = record.term;
-                let count = record.list.names.len();
+                let (count, generation) = (record.list.names.len(), record.list.generation);
                 turn.info(format!(
-                    "votes in cluster {name}: one of {count} voters, term {term}"
+                    "votes in cluster {name}: one of {count} voters, term {term}, list {generation}"
                 ));
                 let names = (name.clone(), cluster.own.clone());
                 let now = turn.now.mono;
@@ -164,13 +167,20 @@ impl Votes {
             }
         };
         self.clusters.insert(name.clone(), part);
+        self.configure_list(name, cluster, turn);
         self.watch_files(turn);
         Outcome::Open
     }
 
     fn is_newest(&self, name: &ClusterName, found: &Record) -> Result<(), String> {
         let (term, vote) = (found.term, &found.voted_for);
-        match self.elsewhere.get(name).filter(|it| it.list == found.list) {
+        match self.elsewhere.get(name) {
+            Some(known) if known.list.generation > found.list.generation => {
+                let (ours, newer) = (found.list.generation, known.list.generation);
+                Err(format!(
+                    "the vote file is of list {ours}, and this daemon has taken list {newer}: an older copy"
+                ))
+            }
             Some(known) if known.term > term || known.term == term && known.voted_for != *vote => {
                 let newer = known.term;
                 Err(format!(
@@ -357,6 +367,7 @@ impl Votes {
                         record,
                     });
                 }
+                Output::ListMoved => self.list_moved(name, turn),
                 Output::Elected(term) => outcome = Outcome::Elected(term),
                 Output::Claimed(term) => {
                     turn.info(format!("this primary holds term {term} from now on"));

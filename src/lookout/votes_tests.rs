@@ -146,6 +146,8 @@ impl World {
             willing: false,
             fences: None,
             list: request.list.clone(),
+            news: request.news.clone(),
+            is_free: false,
         };
         self.event(Event::VoteAnswered {
             cluster: cluster(),
@@ -433,6 +435,8 @@ fn another_core_goes_on_where_one_is_at_rest() {
         willing: false,
         fences: None,
         list: asked[0].list.clone(),
+        news: asked[0].news.clone(),
+        is_free: false,
     };
     world.event(Event::VoteAnswered {
         cluster: cluster(),
@@ -581,6 +585,7 @@ fn request(kind: Kind) -> Event {
             names,
         }
         .id(),
+        news: None,
         successor: None,
     };
     Event::VoteRequested {

@@ -76,7 +76,7 @@ impl VoteDisk {
         }
         let content = self.visible.as_ref().ok_or("no such file")?;
         let file = VoteFile::read(content)?;
-        let record = file.record_for(&self.cluster, &self.voter, &self.list)?;
+        let record = file.record_for(&self.cluster, &self.voter)?;
         self.sync();
         Ok(record)
     }

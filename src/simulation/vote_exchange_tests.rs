@@ -27,6 +27,7 @@ fn request(nonce: u128) -> Request {
         position: None,
         system: None,
         list: list(),
+        news: None,
         successor: None,
     }
 }

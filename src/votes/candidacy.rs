@@ -44,10 +44,14 @@ impl Member {
         now: Monotonic,
         out: &mut Vec<Output>,
     ) {
-        let term = self.voter.record().term;
+        let Some(counted) = self.voter.listed().counted() else {
+            return;
+        };
+        let record = self.voter.record();
+        let term = record.term.max(record.roll.floor);
         let of_server = (position, server.system.clone(), aim);
-        let (list, timers) = (&self.sender.list, &self.timers);
-        let attempt = self.candidate.begin(term, list, of_server, timers, now);
+        let timers = &self.timers;
+        let attempt = self.candidate.begin(term, counted, of_server, timers, now);
         let (nonce, kind) = (attempt.nonce, Kind::AskVote);
         let Some(question) = self.question(kind) else {
             return;
@@ -89,8 +93,7 @@ impl Member {
         now: Monotonic,
         out: &mut Vec<Output>,
     ) {
-        let list = &self.sender.list;
-        let progress = self.candidate.answered(voter, (nonce, kind), outcome, list);
+        let progress = self.candidate.answered(voter, (nonce, kind), outcome);
         match progress {
             Progress::Open => {}
             // Whatever has come in: the votes may not be promised to us any more.
@@ -147,10 +150,15 @@ impl Member {
             return;
         }
         self.candidate.enter(Phase::Voting, &self.timers, now);
+        if let Some(attempt) = self.candidate.attempt() {
+            let counted = attempt.tally.counted().clone();
+            self.survey((answer.nonce, Kind::Vote), &counted, now);
+        }
         if let Some(question) = self.question(Kind::Vote) {
             self.sender.ask_others(&question, out);
         }
         let own = self.sender.own.clone();
+        self.count_list(&own, answer, now, out);
         let of = (answer.nonce, Kind::Vote);
         self.count(&own, of, &Ok(answer.clone()), server, now, out);
     }
@@ -187,6 +195,7 @@ impl Member {
             position: attempt.position,
             system: attempt.system.clone(),
             successor: None,
+            list: Some(attempt.tally.list().clone()),
         })
     }
 }

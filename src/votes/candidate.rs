@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::counted::Counted;
 use super::tally::Progress;
-use super::{Answer, Kind, LeaseTimers, Nonce, Position, Tally, VoterList};
+use super::{Answer, Kind, LeaseTimers, Nonce, Position, Tally};
 use crate::config::VoterName;
 use crate::time::Monotonic;
 
@@ -211,11 +212,11 @@ impl Candidate {
         self.attempt.as_ref()
     }
 
-    /// Rule C2. `own_term`: of our own voter.
+    /// Rule C2. `own_term`: of our own voter, or the floor of its list if that is higher.
     pub(super) fn begin(
         &mut self,
         own_term: u64,
-        list: &VoterList,
+        counted: Counted,
         (position, system, aim): (Option<Position>, Option<String>, Aim),
         timers: &Timers,
         now: Monotonic,
@@ -227,7 +228,7 @@ impl Candidate {
             nonce,
             position,
             system,
-            tally: Tally::new(term, list),
+            tally: Tally::new(term, counted),
             aim,
             began: now,
             deadline: now + timers.vote_timeout,
@@ -242,7 +243,6 @@ impl Candidate {
         voter: &VoterName,
         (nonce, kind): (Nonce, Kind),
         outcome: &Result<Answer, String>,
-        list: &VoterList,
     ) -> Progress {
         let Some(attempt) = self.attempt.as_mut() else {
             return Progress::Open;
@@ -251,7 +251,7 @@ impl Candidate {
             return Progress::Open;
         }
         attempt.count(voter, outcome);
-        attempt.tally.progress(list)
+        attempt.tally.progress()
     }
 
     /// The next phase of the attempt begins: nobody has granted in it yet.

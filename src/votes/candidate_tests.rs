@@ -1,10 +1,15 @@
+use super::super::counted::{Counted, Listed};
 use super::super::scene::{TIMERS, answer, at, list, member, name, position, request_of, standby};
 use super::super::{Record, Refusal};
 use super::*;
 
+fn counted() -> Counted {
+    Listed::of(&Record::new(list())).counted().unwrap()
+}
+
 fn begin(candidate: &mut Candidate, own_term: u64, seconds: f64) -> (Nonce, u64) {
     let facts = (Some(position(100)), None, Aim::Promote);
-    let attempt = candidate.begin(own_term, &list(), facts, &TIMERS, at(seconds));
+    let attempt = candidate.begin(own_term, counted(), facts, &TIMERS, at(seconds));
     (attempt.nonce, attempt.tally.term)
 }
 
@@ -58,7 +63,7 @@ fn the_next_attempt_waits_until_enough_promises_are_over_or_the_term_is_released
                     ..answer(&request, Some(Refusal::Promised), 1)
                 };
                 let of = (nonce, Kind::AskVote);
-                candidate.answered(&name(voter), of, &Ok(promised), &list());
+                candidate.answered(&name(voter), of, &Ok(promised));
             }
             candidate.lose(&TIMERS, at(0.0));
             let standing = candidate.standing(at(0.0));
@@ -99,7 +104,7 @@ fn an_attempt_is_lost_as_soon_as_no_majority_is_left() {
     assert_eq!(term, 5);
     let mut none = |voter: &str| {
         let refused = Err("connection refused".to_owned());
-        candidate.answered(&name(voter), (nonce, Kind::AskVote), &refused, &list())
+        candidate.answered(&name(voter), (nonce, Kind::AskVote), &refused)
     };
     assert_eq!(none("a"), Progress::Open);
     assert_eq!(none("x"), Progress::Open);

@@ -29,6 +29,11 @@ pub enum CheckedChallenge {
 }
 
 impl Challenges {
+    /// Has this sender a place here, or may it have one.
+    pub fn has_room_for(&self, from: &VoterName) -> bool {
+        self.issued.contains_key(from) || self.issued.len() < MOST_SENDERS
+    }
+
     /// Checks the challenge of a request, which counts once. `fresh`: random bits.
     pub fn check(
         &mut self,
@@ -50,6 +55,9 @@ impl Challenges {
         }
     }
 }
+
+/// Of more names nothing is kept: the voters of four lists of the greatest length.
+const MOST_SENDERS: usize = 60;
 
 #[cfg(test)]
 mod tests {

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use super::counted::Counted;
 use super::tally::Progress;
-use super::{Answer, Kind, Nonce, SaveId, Tally, VoterList};
+use super::{Answer, Kind, Nonce, SaveId, Tally};
 use crate::config::VoterName;
 use crate::time::Monotonic;
 
@@ -235,7 +236,7 @@ impl Holder {
         &mut self,
         kind: Kind,
         nonce: Nonce,
-        list: &VoterList,
+        counted: Counted,
         timers: &LeaseTimers,
         now: Monotonic,
     ) -> bool {
@@ -244,9 +245,14 @@ impl Holder {
             nonce,
             kind,
             began: now,
-            tally: Tally::new(self.term, list),
+            tally: Tally::new(self.term, counted),
         });
         before.is_some_and(|round| round.kind == Kind::Renew)
+    }
+
+    /// No round can be counted: its list is another than it knew.
+    pub(super) fn put_off_round(&mut self, timers: &LeaseTimers, now: Monotonic) {
+        self.round_at = now + timers.renew;
     }
 
     /// With which kind of round it asks next.
@@ -264,7 +270,7 @@ impl Holder {
         voter: &VoterName,
         (nonce, kind): (Nonce, Kind),
         outcome: &Result<Answer, String>,
-        (list, lease): (&VoterList, Duration),
+        lease: Duration,
         timers: &LeaseTimers,
         now: Monotonic,
     ) -> Renewal {
@@ -274,7 +280,7 @@ impl Holder {
         };
         round.tally.count(voter, outcome);
         let until = round.began + lease;
-        match round.tally.progress(list) {
+        match round.tally.progress() {
             Progress::Open => return Renewal::Open,
             Progress::Majority if kind == Kind::AskRenew => return Renewal::Welcome,
             // So late that it would be fenced at once.

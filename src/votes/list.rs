@@ -1,5 +1,4 @@
-//! Who votes. In this version a list is never changed while the cluster votes, so requests count only
-//! among daemons that have the same one.
+//! Who votes. How one list takes the place of another is told in `next_list`.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +16,7 @@ pub struct VoterList {
 }
 
 /// What tells two lists apart in messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListId {
     /// Which list it is, counted from 1.
     pub generation: u64,

@@ -1,19 +1,20 @@
 //! One daemon in one voting cluster: its voter, its attempts, what it holds, and what goes from one to
 //! the other. How an attempt goes is told in `candidacy`, how a term is held in `tenure`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::handing::Handing;
 use super::holder::{Holder, HolderLeft};
 use super::promises::{PromisesLeft, RESERVATION};
 use super::requests::{Question, Sender};
+use super::survey::Survey;
 use super::voter::{Asker, Taken};
 use super::{
-    Answer, Candidate, ElectionCounts, ExchangeId, Kind, Nonce, Output, OwnServer, Record, Request,
-    SaveId, Stage, Standing, Timers, Voter, VoterList,
+    Answer, Candidate, ElectionCounts, ExchangeId, Kind, Nonce, Output, OwnServer, Record, Refusal,
+    Request, SaveId, Stage, Standing, Timers, Voter, VoterList,
 };
-use crate::config::{ClusterName, VoterName};
+use crate::config::{ClusterName, ObserverUrl, VoterName};
 use crate::time::Monotonic;
 
 /// What is known of another voter.
@@ -39,6 +40,8 @@ pub struct Resumed {
     pub promises: Option<PromisesLeft>,
     /// What is left of the term that this daemon holds.
     pub holder: Option<HolderLeft>,
+    /// The other voters that are known to vote in its list.
+    pub voting: BTreeSet<VoterName>,
 }
 
 /// A daemon's part in the elections of a cluster.
@@ -54,6 +57,14 @@ pub struct Member {
     /// When the others are asked next for a vote that nobody wants.
     pub(super) check_at: Monotonic,
     pub(super) counts: ElectionCounts,
+    /// The list of the configuration.
+    pub(super) configured: VoterList,
+    /// Where voters answer, the former ones too.
+    pub(super) addresses: BTreeMap<VoterName, ObserverUrl>,
+    /// Who is known to vote in our list, or a later one.
+    pub(super) voting: BTreeSet<VoterName>,
+    /// What the last round says of our list, until that is sealed.
+    pub(super) survey: Option<Survey>,
 }
 
 impl Member {
@@ -66,13 +77,14 @@ impl Member {
         seed: u128,
         now: Monotonic,
     ) -> Self {
+        let configured = record.list.clone();
+        let former = record.roll.former.iter().flatten();
+        let known = former.filter_map(|(name, url)| Some((name.clone(), url.clone()?)));
+        let addresses = known.collect();
+        let voter = Voter::new(cluster.clone(), own.clone(), record, now);
         let mut member = Self {
-            sender: Sender {
-                cluster: cluster.clone(),
-                own: own.clone(),
-                list: record.list.clone(),
-            },
-            voter: Voter::new(cluster, own, record, now),
+            sender: Sender::new(cluster, own, voter.listed()),
+            voter,
             timers,
             candidate: Candidate::new(seed),
             holder: None,
@@ -80,6 +92,10 @@ impl Member {
             peers: BTreeMap::new(),
             check_at: now,
             counts: ElectionCounts::default(),
+            configured,
+            addresses,
+            voting: BTreeSet::new(),
+            survey: None,
         };
         member.return_to_term(now);
         member
@@ -97,6 +113,7 @@ impl Member {
         let promises = from.promises.as_ref();
         self.voter.resume(from.last_save, promises, now);
         self.check_at = now + from.check_in;
+        self.voting.clone_from(&from.voting);
         if let Some((holder, left)) = self.holder.as_mut().zip(from.holder.as_ref()) {
             holder.resume(left, now);
         }
@@ -110,6 +127,7 @@ impl Member {
             check_in: self.check_at.max(now).since(now),
             promises: Some(self.voter.promises_left(now)),
             holder: self.holder.as_ref().map(|holder| holder.left(now)),
+            voting: self.voting.clone(),
         }
     }
 
@@ -120,11 +138,7 @@ impl Member {
             && self.voter.is_saved()
             && self.holder.as_ref().is_none_or(Holder::is_at_rest)
             && self.handing.is_none()
-    }
-
-    /// Who votes.
-    pub fn list(&self) -> &VoterList {
-        &self.sender.list
+            && self.survey.as_ref().is_none_or(|it| it.is_over(now))
     }
 
     /// Its voter.
@@ -167,7 +181,10 @@ impl Member {
         match &self.holder {
             Some(holder) if holder.stage() == Stage::Holding => Standing::Holding(holder.term()),
             Some(holder) => Standing::Bound(holder.term()),
-            None => self.candidate.standing(now),
+            None => match self.is_no_candidate() {
+                Some(reason) => Standing::NoRecord(reason),
+                None => self.candidate.standing(now),
+            },
         }
     }
 
@@ -199,6 +216,10 @@ impl Member {
         if request.kind == Kind::Renew && self.voter.record().term > before {
             self.overtaken(now, out);
         }
+        if let Some(news) = &request.news {
+            self.note_voting(&request.from, Some(&request.list));
+            self.learn_list(Some((&request.list, news)), out);
+        }
     }
 
     /// A write of the vote file has come back: has it happened.
@@ -210,6 +231,7 @@ impl Member {
         now: Monotonic,
         out: &mut Vec<Output>,
     ) {
+        let listed = self.voter.listed().clone();
         match self.voter.saved(id, is_done, server, now) {
             None => {}
             Some((Asker::Peer(id), answer)) => {
@@ -220,6 +242,7 @@ impl Member {
             }
             Some((Asker::Own, answer)) if answer.kind == Kind::Renew => {
                 let (own, of) = (answer.from.clone(), (answer.nonce, answer.kind));
+                self.count_list(&own, &answer, now, out);
                 self.count_round(&own, of, &Ok(answer), server, now, out);
             }
             Some((Asker::Own, answer)) => self.own_vote_saved(&answer, server, now, out),
@@ -227,6 +250,7 @@ impl Member {
         if is_done {
             self.held_term_saved(id, now, out);
             self.write_held_term(out);
+            self.list_saved(&listed, now, out);
         }
     }
 
@@ -240,8 +264,15 @@ impl Member {
         now: Monotonic,
         out: &mut Vec<Output>,
     ) {
+        let votes = |it: &&Answer| it.news.is_some() && it.refusal != Some(Refusal::Joining);
+        let votes = outcome.as_ref().ok().filter(votes);
+        self.note_voting(voter, votes.map(|it| &it.list));
         if let Ok(answer) = &outcome {
             self.candidate.learn(answer.term);
+            self.count_list(voter, answer, now, out);
+            if let Some(news) = &answer.news {
+                self.learn_list(Some((&answer.list, news)), out);
+            }
         }
         match of.1.is_renewal() {
             true => self.count_round(voter, of, &outcome, server, now, out),
@@ -272,9 +303,9 @@ impl Member {
         self.tick_holder(server, now, out);
         self.tick_handing(now, out);
         if self.check_at <= now {
-            self.check_at = now + CHECK_INTERVAL;
+            self.check_at = now + self.check_interval();
             if self.candidate.attempt().is_none() && self.holder.is_none() {
-                self.check(server, out);
+                self.check(server, now, out);
             }
         }
     }
@@ -344,6 +375,7 @@ impl Member {
             position: None,
             system: None,
             successor,
+            list: None,
         };
         let request = self.sender.to_ourselves(&question);
         self.voter
@@ -351,7 +383,10 @@ impl Member {
         question
     }
 
-    fn check(&mut self, server: &OwnServer, out: &mut Vec<Output>) {
+    fn check(&mut self, server: &OwnServer, now: Monotonic, out: &mut Vec<Output>) {
+        if !self.is_to_check() {
+            return;
+        }
         let nonce = self.candidate.next_nonce();
         let question = Question {
             kind: Kind::AskVote,
@@ -362,7 +397,9 @@ impl Member {
             position: server.position,
             system: server.system.clone(),
             successor: None,
+            list: None,
         };
+        self.survey_ourselves(&question, server, now, out);
         self.sender.ask_others(&question, out);
     }
 
@@ -375,9 +412,6 @@ impl Member {
         }
     }
 }
-
-/// Between two questions whether the other voters answer.
-const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 #[path = "member_tests.rs"]

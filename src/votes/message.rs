@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::time::Duration;
 
-use super::{ListId, Nonce};
+use super::{ListId, ListNews, Nonce};
 use crate::cluster::Lsn;
 use crate::config::{ClusterName, VoterName};
 
@@ -101,6 +101,8 @@ pub struct Request {
     pub system: Option<String>,
     /// The candidate's list of voters.
     pub list: ListId,
+    /// What it knows of it; `None`: it is of the version before, which changes no lists.
+    pub news: Option<Box<ListNews>>,
     /// With a release: for whom the next vote is reserved.
     pub successor: Option<VoterName>,
 }
@@ -134,6 +136,10 @@ pub struct Answer {
     pub fences: Option<bool>,
     /// The voter's list.
     pub list: ListId,
+    /// What it knows of it; `None`: it is of the version before, or has no record.
+    pub news: Option<Box<ListNews>>,
+    /// Nothing is left of what it has promised to anybody, and it writes nothing.
+    pub is_free: bool,
 }
 
 impl Answer {
@@ -153,6 +159,8 @@ impl Answer {
             willing: false,
             fences: None,
             list,
+            news: None,
+            is_free: false,
         }
     }
 }
@@ -160,8 +168,10 @@ impl Answer {
 /// Why a vote is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
-    /// Rule V1: the voter has no usable vote file, or the lists of voters differ.
+    /// Rule V1: the voter has no usable vote file, or the lists of voters do not go together.
     List,
+    /// Rule L1: the voter is new, and does not know yet that its list is accepted.
+    Joining,
     /// Rule V1: the two servers are not of one cluster.
     System,
     /// Rule V6: a write is under way, or has failed.
@@ -184,8 +194,9 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::List,
+        Self::Joining,
         Self::System,
         Self::Busy,
         Self::Term,
@@ -201,6 +212,7 @@ impl Refusal {
     pub fn name(self) -> &'static str {
         match self {
             Self::List => "list",
+            Self::Joining => "joining",
             Self::System => "system",
             Self::Busy => "busy",
             Self::Term => "term",
@@ -218,6 +230,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::List => "has no usable vote file, or another list of voters",
+            Self::Joining => "is new, and waits until its list of voters is accepted",
             Self::System => "watches another database cluster",
             Self::Busy => "is still writing its vote file",
             Self::Term => "has voted in this term or a later one",

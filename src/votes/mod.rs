@@ -10,7 +10,8 @@
 //!
 //! A **voter** is asked for its vote in term t by candidate c. It refuses for the first of these
 //! reasons, else it grants:
-//! - **V1** the lists of voters differ (`list`), or its server is of another cluster (`system`).
+//! - **V1** it is new to the list of voters (`joining`), the lists do not go together (`list`, rule L3), or
+//!   its server is of another cluster (`system`).
 //! - **V2** t is lower than its own term, or the same, in which another attempt has its vote
 //!   (`term`).
 //! - **V3** it has promised to vote for nobody but another candidate until later (`promised`); or it
@@ -61,15 +62,33 @@
 //! The promise of a voter is one part in 32 longer than the lease: two clocks whose rates are each wrong
 //! by up to 1.5 % agree that the lease ends first.
 //!
-//! Not here yet: changes of the list of voters.
+//! **Lists** of voters take the place of each other, while the cluster votes. Each has a generation:
+//! - **L1** a voter takes the list of the configuration if that is one generation later than its own, its
+//!   own is known to be sealed, and a majority of the new list is known to vote already. Any other it takes
+//!   only when a voter reports that it is accepted, and never an earlier one. Whoever is new votes for nobody
+//!   before that. What is taken is written down before it counts.
+//! - **L2** a round is counted by what its sender knew when it began: a sealed list by a majority of its
+//!   voters, any other by that and a majority of the former voters.
+//! - **L3** a request goes with a voter of the same list, with one of the generation before, and with one
+//!   of the generation after until that knows its own list to be accepted.
+//! - **L4** a list is accepted once a majority of the former voters has answered one round with it, sealed
+//!   once a majority of both lists has answered one knowing that. Who answers has granted the round, or is
+//!   bound to nobody. Every message bears both. A sealed list elects in terms only that are later than any
+//!   of these answers: in the earlier ones the list before may have elected somebody.
 
 mod candidacy;
 mod candidate;
 mod challenge;
+mod changes;
+mod counted;
 mod counts;
 mod handing;
 mod holder;
 mod list;
+#[cfg(test)]
+mod list_model_tests;
+#[cfg(test)]
+mod list_world;
 mod mac;
 mod member;
 mod message;
@@ -77,14 +96,17 @@ mod message;
 mod model_tests;
 #[cfg(test)]
 mod model_world;
+mod next_list;
 mod output;
 mod promises;
 mod record;
 mod requests;
+mod roll;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
 mod stories_tests;
+mod survey;
 mod tally;
 mod tenure;
 mod voter;
@@ -97,8 +119,10 @@ pub use list::{ListId, VoterList};
 pub use mac::{MAC_BYTES, Mac, answer_mac, is_answers_mac, is_requests_mac, request_mac};
 pub use member::{Member, Peer, Resumed};
 pub use message::{Answer, Kind, Position, Refusal, Request};
+pub use next_list::ListTrouble;
 pub use output::Output;
 pub use promises::PromisesLeft;
 pub use record::{Mandate, Nonce, Record};
+pub use roll::{FormerVoters, ListNews, ListStage, Roll};
 pub use tally::{NotGranted, Tally};
 pub use voter::{ExchangeId, OwnServer, SaveId, Voter};

@@ -435,7 +435,7 @@ impl World {
                 }
                 Output::Claimed(_) => panic!("a standby has claimed a term"),
                 Output::Reserved(_) => self.reserved += 1,
-                Output::Lost | Output::LeaseLost(_) => {}
+                Output::Lost | Output::LeaseLost(_) | Output::ListMoved => {}
             }
         }
     }

@@ -13,6 +13,8 @@ pub enum Output {
     Answer(ExchangeId, Answer),
     /// Write the vote file; nothing that depends on it is sent before that has come back.
     Save(SaveId, Record),
+    /// Its list of voters has come further, and that is written.
+    ListMoved,
     /// This daemon is elected in this term, and may promote its node, once. With leases it may do so
     /// while it holds the term.
     Elected(u64),

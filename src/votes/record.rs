@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::VoterList;
+use super::{Roll, VoterList};
 use crate::config::VoterName;
 
 /// 128 random bits: of an attempt to be elected, or of a challenge.
@@ -48,6 +48,8 @@ pub struct Mandate {
 pub struct Record {
     /// Who votes.
     pub list: VoterList,
+    /// How far this list has come.
+    pub roll: Roll,
     /// The highest term in which this voter has voted; 0: it has not voted yet.
     pub term: u64,
     /// For whom.
@@ -60,14 +62,23 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record of a voter that has never voted.
+    /// The record of a voter that has never voted, in a list that was never changed.
     pub fn new(list: VoterList) -> Self {
         Self {
             list,
+            roll: Roll::first(),
             term: 0,
             voted_for: None,
             promise: Duration::ZERO,
             held_term: 0,
+        }
+    }
+
+    /// The record of a voter that is new to a cluster: it votes once it knows that its list is accepted.
+    pub fn joining(list: VoterList) -> Self {
+        Self {
+            roll: Roll::joining(),
+            ..Self::new(list)
         }
     }
 

@@ -1,8 +1,10 @@
 //! Requests of one daemon: whom it asks, and what every request of it bears.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Kind, Nonce, Output, Position, Request, VoterList};
+use super::counted::Listed;
+use super::{Kind, ListId, ListNews, Nonce, Output, Position, Request};
 use crate::config::{ClusterName, VoterName};
 
 /// Who asks.
@@ -10,7 +12,10 @@ use crate::config::{ClusterName, VoterName};
 pub(super) struct Sender {
     pub(super) cluster: ClusterName,
     pub(super) own: VoterName,
-    pub(super) list: VoterList,
+    /// Whoever may have to grant, ourselves included.
+    all: BTreeSet<VoterName>,
+    list: ListId,
+    news: ListNews,
 }
 
 /// What every voter is asked.
@@ -27,12 +32,31 @@ pub(super) struct Question {
     pub(super) system: Option<String>,
     /// With a release: for whom the next votes are reserved.
     pub(super) successor: Option<VoterName>,
+    /// By which list the round is counted; `None`: it is no round.
+    pub(super) list: Option<ListId>,
 }
 
 impl Sender {
+    pub(super) fn new(cluster: ClusterName, own: VoterName, listed: &Listed) -> Self {
+        Self {
+            cluster,
+            own,
+            all: listed.all(),
+            list: listed.id().clone(),
+            news: listed.news(),
+        }
+    }
+
+    /// The list has moved on.
+    pub(super) fn follow(&mut self, listed: &Listed) {
+        self.all = listed.all();
+        self.list = listed.id().clone();
+        self.news = listed.news();
+    }
+
     /// The other voters.
     pub(super) fn others(&self) -> impl Iterator<Item = &VoterName> {
-        self.list.names.iter().filter(|name| **name != self.own)
+        self.all.iter().filter(|name| **name != self.own)
     }
 
     pub(super) fn ask_others(&self, question: &Question, out: &mut Vec<Output>) {
@@ -57,7 +81,9 @@ impl Sender {
             lease: question.lease,
             position: question.position,
             system: question.system.clone(),
-            list: self.list.id(),
+            // What is known by now is not what was known when the round began.
+            list: question.list.as_ref().unwrap_or(&self.list).clone(),
+            news: Some(Box::new(self.news.clone())),
             successor: question.successor.clone(),
         }
     }

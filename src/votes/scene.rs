@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Answer, Kind, LeaseTimers, Member, Nonce, Output, OwnServer, Position, Record, Refusal,
-    Request, SaveId, Timers, Voter, VoterList,
+    Answer, Kind, LeaseTimers, ListNews, ListStage, Member, Nonce, Output, OwnServer, Position,
+    Record, Refusal, Request, SaveId, Timers, Voter, VoterList,
 };
 use crate::cluster::Lsn;
 use crate::config::{ClusterName, VoterName};
@@ -76,6 +76,7 @@ pub(super) fn request(kind: Kind, term: u64, from: &str, nonce: u128) -> Request
         position: Some(position(100)),
         system: Some("7".to_owned()),
         list: list().id(),
+        news: Some(Box::new(sealed())),
         successor: None,
     }
 }
@@ -131,6 +132,17 @@ pub(super) fn answer(of: &Request, refusal: Option<Refusal>, term: u64) -> Answe
         willing: true,
         fences: Some(false),
         list: of.list.clone(),
+        news: of.news.clone(),
+        is_free: false,
+    }
+}
+
+/// Of a list that was never changed.
+pub(super) fn sealed() -> ListNews {
+    ListNews {
+        stage: ListStage::Sealed,
+        former: None,
+        floor: 0,
     }
 }
 

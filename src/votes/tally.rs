@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::{Answer, Refusal, VoterList};
+use super::counted::Counted;
+use super::{Answer, ListId, Refusal};
 use crate::config::VoterName;
 
 /// Why a voter has not granted.
@@ -30,6 +31,7 @@ pub struct Tally {
     pub missing: BTreeMap<VoterName, NotGranted>,
     /// How many votes it takes.
     pub needed: usize,
+    counted: Counted,
 }
 
 /// What it has come to.
@@ -45,16 +47,25 @@ pub(super) enum Progress {
 
 impl Tally {
     /// Nobody has answered yet.
-    pub(super) fn new(term: u64, list: &VoterList) -> Self {
-        let names = list.names.iter();
+    pub(super) fn new(term: u64, counted: Counted) -> Self {
+        let names = counted.names().into_iter();
         Self {
             term,
             granted: BTreeSet::new(),
-            missing: names
-                .map(|name| (name.clone(), NotGranted::Awaited))
-                .collect(),
-            needed: list.majority(),
+            missing: names.map(|name| (name, NotGranted::Awaited)).collect(),
+            needed: counted.needed(),
+            counted,
         }
+    }
+
+    /// By which lists it is counted.
+    pub(super) fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
+    /// The list that its requests bear.
+    pub(super) fn list(&self) -> &ListId {
+        &self.counted.id
     }
 
     /// Something else is asked for: nobody has granted that yet.
@@ -78,6 +89,10 @@ impl Tally {
             Err(reason) => *missing = NotGranted::NoAnswer(reason.clone()),
             Ok(answer) => match answer.refusal {
                 Some(refusal) => *missing = NotGranted::Refused(refusal, answer.wait),
+                // A version that knows nothing of changes votes at once wherever it is new.
+                None if answer.news.is_none() && !self.counted.is_sealed() => {
+                    *missing = NotGranted::Refused(Refusal::List, None);
+                }
                 None => {
                     self.missing.remove(voter);
                     self.granted.insert(voter.clone());
@@ -88,25 +103,36 @@ impl Tally {
 
     /// How long it is until enough voters could grant, by what they have answered; 0: that is not known.
     pub(super) fn wait(&self) -> Duration {
-        let mut waits: Vec<_> = self.missing.values().filter_map(NotGranted::wait).collect();
+        if self.counted.is_majority(&self.granted) {
+            return Duration::ZERO;
+        }
+        let missing = self.missing.iter();
+        let mut waits: Vec<_> = missing
+            .filter_map(|(voter, why)| Some((why.wait()?, voter)))
+            .collect();
         waits.sort_unstable();
-        let free = self.granted.len();
-        let last = self.needed.checked_sub(free + 1);
-        let wait = last.and_then(|last| waits.get(last));
-        wait.copied().unwrap_or_default()
+        let mut free = self.granted.clone();
+        let mut waits = waits.into_iter();
+        let last = waits.find(|(_, voter)| {
+            free.insert((*voter).clone());
+            self.counted.is_majority(&free)
+        });
+        last.map(|(wait, _)| wait).unwrap_or_default()
     }
 
     /// Is it decided.
-    pub(super) fn progress(&self, list: &VoterList) -> Progress {
-        if list.is_majority(&self.granted) {
+    pub(super) fn progress(&self) -> Progress {
+        if self.counted.is_majority(&self.granted) {
             return Progress::Majority;
         }
-        let missing = self.missing.values();
-        let awaited = missing.filter(|it| **it == NotGranted::Awaited).count();
-        if self.granted.len() + awaited < self.needed {
-            return Progress::Lost;
+        let awaited = self.missing.iter();
+        let awaited = awaited.filter(|(_, why)| **why == NotGranted::Awaited);
+        let mut possible = self.granted.clone();
+        possible.extend(awaited.map(|(voter, _)| voter.clone()));
+        match self.counted.is_majority(&possible) {
+            true => Progress::Open,
+            false => Progress::Lost,
         }
-        Progress::Open
     }
 }
 
@@ -151,6 +177,9 @@ impl fmt::Display for Tally {
             f,
             "{granted} of {all} voters in term {term}, {needed} are needed"
         )?;
+        if let Some((needed, all)) = self.counted.needed_of_former() {
+            write!(f, ", and {needed} of the {all} former ones")?;
+        }
         for (voter, why) in &self.missing {
             write!(f, "; {voter} {why}")?;
         }

@@ -161,13 +161,15 @@ impl Member {
         out: &mut Vec<Output>,
     ) {
         let nonce = self.candidate.next_nonce();
+        let counted = self.voter.listed().counted();
         let (Some(holder), Some(hold)) = (&mut self.holder, &self.timers.hold) else {
             return;
         };
-        let Some(mandate) = holder.mandate() else {
+        let Some((mandate, counted)) = holder.mandate().zip(counted) else {
+            holder.put_off_round(hold, now);
             return;
         };
-        if holder.begin_round(kind, nonce, &self.sender.list, hold, now) {
+        if holder.begin_round(kind, nonce, counted.clone(), hold, now) {
             self.counts.renewal("failed");
         }
         let question = Question {
@@ -179,13 +181,18 @@ impl Member {
             position: None,
             system: server.system.clone(),
             successor: None,
+            list: Some(counted.id.clone()),
         };
+        if kind == Kind::Renew {
+            self.survey((nonce, kind), &counted, now);
+        }
         self.sender.ask_others(&question, out);
         let request = self.sender.to_ourselves(&question);
         match self.voter.take(Asker::Own, &request, server, now) {
             Taken::Write(id, record) => out.push(Output::Save(id, record)),
             Taken::Answer(answer) => {
                 let own = self.sender.own.clone();
+                self.count_list(&own, &answer, now, out);
                 self.count_round(&own, (nonce, kind), &Ok(answer), server, now, out);
             }
         }
@@ -203,7 +210,7 @@ impl Member {
         if self.lose_lease_if_overdue(now, out) {
             return;
         }
-        let lease = (&self.sender.list, self.timers.lease);
+        let lease = self.timers.lease;
         let (Some(holder), Some(hold)) = (&mut self.holder, &self.timers.hold) else {
             return;
         };

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::counted::Listed;
 use super::promises::{Promises, PromisesLeft};
-use super::{Answer, Kind, ListId, Mandate, Position, Record, Refusal, Request};
+use super::{Answer, Kind, ListStage, Mandate, Position, Record, Refusal, Request};
 use crate::config::{ClusterName, VoterName};
 use crate::time::Monotonic;
 
@@ -35,7 +36,8 @@ pub struct SaveId(pub u64);
 pub struct Voter {
     cluster: ClusterName,
     own: VoterName,
-    list: ListId,
+    /// As it is on the disk.
+    listed: Listed,
     /// As it is on the disk, or may be: a write that failed may have happened.
     record: Record,
     /// The last write has not come back well yet.
@@ -79,7 +81,7 @@ impl Voter {
         Self {
             cluster,
             own,
-            list: record.list.id(),
+            listed: Listed::of(&record),
             unsaved: None,
             last_save: SaveId(0),
             promises: Promises::after_restart(longest.unwrap_or_default(), now),
@@ -90,6 +92,11 @@ impl Voter {
     /// The record, as far as this process knows.
     pub fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// Its list, as far as that is written.
+    pub(super) fn listed(&self) -> &Listed {
+        &self.listed
     }
 
     /// Whose vote it is.
@@ -146,7 +153,7 @@ impl Voter {
         now: Monotonic,
     ) -> Taken {
         if let Some(refused) = self.refusal(request, server, now) {
-            return Taken::Answer(self.answer(request, Some(refused), server));
+            return Taken::Answer(self.answer(request, Some(refused), server, now));
         }
         match request.kind {
             Kind::AskVote | Kind::AskRenew => {}
@@ -162,7 +169,7 @@ impl Voter {
                 self.promise(request, now);
             }
         }
-        Taken::Answer(self.answer(request, None, server))
+        Taken::Answer(self.answer(request, None, server, now))
     }
 
     /// Has the term that this daemon holds written down, 0 for none. `None`: another write is under
@@ -176,6 +183,11 @@ impl Voter {
             ..self.record.clone()
         };
         Some(self.write(held, None))
+    }
+
+    /// Has what was learnt of lists written down. `None`: another write is under way.
+    pub(super) fn enter(&mut self, list: Record) -> Option<(SaveId, Record)> {
+        self.unsaved.is_none().then(|| self.write(list, None))
     }
 
     /// A write has come back. If it has happened, what waits for it is granted; if not, it may still have.
@@ -193,19 +205,20 @@ impl Voter {
         let waiting = self.unsaved.as_mut().and_then(|it| it.waiting.take());
         if is_done {
             self.unsaved = None;
+            self.listed = Listed::of(&self.record);
         }
         let (asker, request) = waiting?;
         if is_done {
             self.promise(&request, now);
         }
         let refused = (!is_done).then_some((Refusal::Busy, None));
-        Some((asker, self.answer(&request, refused, server)))
+        Some((asker, self.answer(&request, refused, server, now)))
     }
 
     /// The first reason against it, in the order of the rules.
     fn refusal(&self, request: &Request, server: &OwnServer, now: Monotonic) -> Option<Refused> {
-        if request.list != self.list || !self.record.list.names.contains(&request.from) {
-            return Some((Refusal::List, None));
+        if let Some(refusal) = self.refuses_list(request) {
+            return Some((refusal, None));
         }
         let systems = request.system.as_ref().zip(server.system.as_ref());
         if systems.is_some_and(|(theirs, ours)| theirs != ours) {
@@ -228,6 +241,17 @@ impl Voter {
                     .or_else(|| self.knows_better(request, server, now))
             }
         }
+    }
+
+    /// Rules V1 and L3. A release is of what we have promised, whatever has become of the list since.
+    fn refuses_list(&self, request: &Request) -> Option<Refusal> {
+        if self.listed.stage() == ListStage::Joining {
+            return Some(Refusal::Joining);
+        }
+        let is_vote = matches!(request.kind, Kind::AskVote | Kind::Vote);
+        let goes = request.kind == Kind::Release || self.listed.goes_with(request);
+        let goes = goes && (!is_vote || self.listed.may_elect(request));
+        (!goes).then_some(Refusal::List)
     }
 
     /// Rules V7 to V9. A renewal of a later term is taken whatever is promised: a majority has elected
@@ -281,12 +305,17 @@ impl Voter {
             false => ours.is_ahead_of(theirs),
         };
         let is_further = server.position.as_ref().is_some_and(is_ahead);
-        if server.willing && is_further && request.from != self.own {
+        if self.is_willing(server) && is_further && request.from != self.own {
             return Some((Refusal::Behind, None));
         }
         let is_other = |sighted: &VoterName| *sighted != request.from;
         let sighted = server.sighted.iter().any(is_other);
         sighted.then_some((Refusal::Sighted, None))
+    }
+
+    /// Rule C6, which no voter meets that its list keeps from being elected.
+    fn is_willing(&self, server: &OwnServer) -> bool {
+        server.willing && self.listed.may_stand(&self.own)
     }
 
     /// What has to be written before this vote may be given or renewed; `None`: nothing more.
@@ -301,14 +330,13 @@ impl Voter {
             return None;
         }
         Some(Record {
-            list: self.record.list.clone(),
             term: request.term,
             voted_for: Some(Mandate {
                 candidate: request.from.clone(),
                 nonce: request.mandate,
             }),
             promise,
-            held_term: self.record.held_term,
+            ..self.record.clone()
         })
     }
 
@@ -337,7 +365,9 @@ impl Voter {
         request: &Request,
         refused: Option<Refused>,
         server: &OwnServer,
+        now: Monotonic,
     ) -> Answer {
+        let is_joining = self.listed.stage() == ListStage::Joining;
         let candidate = self.record.voted_for.as_ref();
         Answer {
             cluster: self.cluster.clone(),
@@ -350,9 +380,11 @@ impl Voter {
             term: self.record.term,
             voted_for: candidate.map(|mandate| mandate.candidate.clone()),
             position: server.position,
-            willing: server.willing,
+            willing: self.is_willing(server),
             fences: server.fences,
-            list: self.list.clone(),
+            list: self.listed.id().clone(),
+            news: Some(Box::new(self.listed.news())),
+            is_free: self.unsaved.is_none() && self.promised(now).is_none() && !is_joining,
         }
     }
 }

@@ -43,7 +43,7 @@ fn v1_other_lists_names_and_systems_are_refused() {
     check(&mut fresh(), &asked, 0.0, None);
     for id in [
         ListId {
-            generation: 2,
+            generation: 3,
             ..asked.list.clone()
         },
         ListId {

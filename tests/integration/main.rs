@@ -63,4 +63,5 @@ mod timelines;
 #[cfg(feature = "tls")]
 mod tls;
 mod versions;
+mod voter_lists;
 mod votes;

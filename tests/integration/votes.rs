@@ -32,7 +32,7 @@ pub(crate) fn text(output: &Output) -> String {
 }
 
 /// The record in the vote file.
-fn record(daemon: &Daemon) -> Value {
+pub(crate) fn record(daemon: &Daemon) -> Value {
     let file = fs::read(daemon.path("votes").join("main.votes")).unwrap();
     serde_json::from_slice::<Value>(&file).unwrap()["votes"].clone()
 }

@@ -68,9 +68,20 @@ impl<C: Conversation> Peers<C> {
         config: &Config,
         io: &mut Io,
     ) {
-        let Some(settings) = C::configured(config, name) else {
-            return;
-        };
+        if let Some(settings) = C::configured(config, name) {
+            self.probe_at(name, settings, (id, request), config, io);
+        }
+    }
+
+    /// The same of a peer that need not be configured any more.
+    pub(super) fn probe_at(
+        &mut self,
+        name: &C::Name,
+        settings: &C::Settings,
+        (id, request): (ProbeId, C::Request),
+        config: &Config,
+        io: &mut Io,
+    ) {
         let peer = self
             .peers
             .entry(name.clone())

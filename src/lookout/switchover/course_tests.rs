@@ -94,6 +94,8 @@ fn renewed(world: &mut World, asked: &[Effect], willing: bool) -> Vec<Effect> {
             willing,
             fences: Some(true),
             list: request.list.clone(),
+            news: request.news.clone(),
+            is_free: false,
         }),
     })
 }
@@ -499,6 +501,7 @@ fn another_that_is_elected_in_its_place_is_told() {
         position: None,
         system: None,
         list: requests(&world.effects)[0].list.clone(),
+        news: None,
         successor: None,
     };
     let id = ExchangeId(1);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::cluster::{Cluster, PRIMARY};
 use super::daemon::{Daemon, url};
@@ -16,38 +16,54 @@ use super::wait::{SOON, wait_until};
 /// Makes these daemons, which have not started yet, the voters of `main`, with a vote file each. The
 /// failover command of each also notes its term, in the file `terms`.
 pub(crate) fn set_up(cluster: &Cluster, fleet: &mut Fleet, voters: &[&str], dry: bool) {
-    let url_of = |name: &&str| ((*name).to_owned(), json!(url(cluster.host(name))));
-    let urls: Map<String, Value> = voters.iter().map(url_of).collect();
     for name in voters {
-        let daemon = &mut fleet[name];
-        if has_server(daemon) {
-            let noting_term = "env | grep PGLOOKOUT_TERM >> '@@'";
-            daemon.config["failover_command"] = promoting_after(cluster, daemon, noting_term);
-            let script = daemon.path("promote");
-            let text = fs::read_to_string(&script).expect("the script");
-            let terms = daemon.path("terms").display().to_string();
-            fs::write(script, text.replace("@@", &terms)).expect("the script");
-        }
-        let secret = daemon.path("secret");
-        private(
-            &secret,
-            |path| fs::write(path, "0123456789".repeat(4)),
-            0o600,
-        );
-        let votes = daemon.path("votes");
-        private(&votes, |path| fs::create_dir_all(path), 0o700);
-        daemon.config["vote_directory"] = json!(votes);
-        daemon.config["vote_timeout"] = json!(1);
-        daemon.config["flight_recorder"] = json!(daemon.path("record.jsonl"));
-        daemon.config["lease_time"] = json!(4);
-        daemon.config["election_stagger"] = json!(1);
-        daemon.config["voting"] = json!({"main": {"generation": 1, "voters": urls, "self": name,
-            "secret_file": secret, "dry": dry}});
+        equip(cluster, fleet, name, (1, voters), dry);
+        let daemon = &fleet[name];
         daemon.write_config(&daemon.config.to_string());
         let made = votes_command(daemon, &["init"]);
         let complaint = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "{name}: {complaint}");
     }
+}
+
+/// `voters` of a configuration.
+pub(crate) fn urls(cluster: &Cluster, voters: &[&str]) -> Value {
+    let url_of = |name: &&str| ((*name).to_owned(), json!(url(cluster.host(name))));
+    Value::Object(voters.iter().map(url_of).collect())
+}
+
+/// What a voter of this list needs, but for its vote file. `list`: its generation, and who votes.
+pub(crate) fn equip(
+    cluster: &Cluster,
+    fleet: &mut Fleet,
+    name: &str,
+    list: (u64, &[&str]),
+    dry: bool,
+) {
+    let daemon = &mut fleet[name];
+    if has_server(daemon) {
+        let noting_term = "env | grep PGLOOKOUT_TERM >> '@@'";
+        daemon.config["failover_command"] = promoting_after(cluster, daemon, noting_term);
+        let script = daemon.path("promote");
+        let text = fs::read_to_string(&script).expect("the script");
+        let terms = daemon.path("terms").display().to_string();
+        fs::write(script, text.replace("@@", &terms)).expect("the script");
+    }
+    let secret = daemon.path("secret");
+    private(
+        &secret,
+        |path| fs::write(path, "0123456789".repeat(4)),
+        0o600,
+    );
+    let votes = daemon.path("votes");
+    private(&votes, |path| fs::create_dir_all(path), 0o700);
+    daemon.config["vote_directory"] = json!(votes);
+    daemon.config["vote_timeout"] = json!(1);
+    daemon.config["flight_recorder"] = json!(daemon.path("record.jsonl"));
+    daemon.config["lease_time"] = json!(4);
+    daemon.config["election_stagger"] = json!(1);
+    daemon.config["voting"] = json!({"main": {"generation": list.0, "voters": urls(cluster, list.1), "self": name,
+        "secret_file": secret, "dry": dry}});
 }
 
 /// Gives every voter beside a server the `fence_command` that is shipped, and all voters these keys.
