@@ -211,6 +211,11 @@ fn text(name: &str, votes: &ClusterVotes) -> String {
     if let Some(gate) = &votes.gate {
         lines.push(format!("gate: {gate}"));
     }
+    if let Some(switchover) = &votes.switchover {
+        let (to, state) = (&switchover.to, &switchover.state);
+        let last = switchover.steps.last().map_or("", |step| &step.text);
+        lines.push(format!("last switchover, to {to} ({state}): {last}"));
+    }
     if let Some(attempt) = &votes.attempt {
         lines.push(format!("last attempt ({}): {attempt}", votes.standing));
     }
@@ -250,7 +255,7 @@ const NO_ANSWER: u8 = 3;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::PeerVotes;
+    use crate::format::{PeerVotes, SwitchoverStep, SwitchoverVotes};
 
     #[test]
     fn what_a_command_line_asks_for() {
@@ -311,6 +316,18 @@ o      -         -     -          -    not asked yet
 p      1 sealed  4     -          3 s  would vote for us";
         assert_eq!(text("main", &votes), expected);
         assert!(is_well(&votes));
+        votes.switchover = Some(SwitchoverVotes {
+            to: "p".to_owned(),
+            state: "done".to_owned(),
+            steps: vec![SwitchoverStep {
+                after: 0.5,
+                text: "p holds term 5, and is the primary".to_owned(),
+            }],
+            ..SwitchoverVotes::default()
+        });
+        let shown = text("main", &votes);
+        let line = "\nlast switchover, to p (done): p holds term 5, and is the primary\n";
+        assert!(shown.contains(line), "{shown}");
         votes
             .peers
             .insert("p".to_owned(), peer(Some("no_answer"), "does not answer"));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
-use crate::cluster::RoleReport;
+use crate::cluster::{Identity, NodeReport, RoleReport};
 use crate::config::CommandLine;
 use crate::lookout::votes_tests::{World, commands, primary, requests};
 use crate::lookout::{Event, GivenTurn};
@@ -532,5 +532,36 @@ fn a_successor_that_is_not_seen_in_time_is_told() {
         &world,
         SwitchoverState::Failed,
         "s1 is not seen as the primary 40 s after the release: no vote was asked for since",
+    );
+}
+
+/// `pg_data_directory` is another server's.
+#[test]
+fn s1_the_control_file_has_to_be_of_our_server() {
+    let mut world = holder();
+    let asked = ask(&mut world, 1, false, 5.0);
+    let outcome = Ok(NodeReport {
+        db_time: crate::lookout::votes_tests::now(5.0).wall,
+        role: primary(),
+        identity: Identity {
+            system: Some("8".to_owned()),
+            ..Identity::default()
+        },
+        daemons: None,
+    });
+    world.event(Event::NodeProbed {
+        node: "p".into(),
+        probe: None,
+        outcome,
+    });
+    control(&mut world, DatabaseState::InProduction, 40);
+    polled(&mut world, "s1", Some(standby(79, 79)));
+    polled(&mut world, "s1", Some(standby(80, 80)));
+    renewed(&mut world, &asked, true);
+    deadlines(&mut world, 10.0);
+    ended(
+        &world,
+        SwitchoverState::Refused,
+        "/data/global/pg_control: it is of system 7, our server of system 8",
     );
 }
