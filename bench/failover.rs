@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::time::Instant;
 
 use crate::harness::daemon::{HTTP_PORT, seconds_now};
-use crate::harness::{Cluster, Fleet, SOON, pause, voting, wait_until};
+use crate::harness::{Cluster, Fleet, SOON, pause, wait_until};
 use crate::support::blackhole::Blackhole;
 use crate::support::leases::Leases;
 use crate::support::table::Table;
@@ -150,8 +150,8 @@ fn fail_over(fault: Fault, setting: &Setting<'_>) -> Option<Failover> {
                 && fleet[name].current_primary().as_deref() == Some("p")
         });
     }
-    if setting.leases.is_some_and(Leases::do_fence) {
-        voting::wait_first_term(&fleet);
+    if let Some(leases) = setting.leases {
+        leases.wait_held(&fleet[SERVERS[0]]);
     }
     pause(2000 + setting.run * 137 % 1000);
     let began = seconds_now();

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::harness::host::{Account, Host};
 use crate::harness::run_dir::run;
-use crate::harness::{Cluster, Fleet, SOON, voting, wait_until};
+use crate::harness::{Cluster, Fleet, SOON, wait_until};
 use crate::scale::SETTLING;
 use crate::size::{FORKS, FSYNCS, SystemCalls};
 use crate::support::leases::Leases;
@@ -51,8 +51,8 @@ fn measure(leases: Option<&Leases>, seconds: u32, what: &str, table: &mut Table)
     wait_until("the daemon knows the primary", SOON, || {
         fleet[SERVERS[0]].current_primary().as_deref() == Some(SERVERS[0])
     });
-    if leases.is_some_and(Leases::do_fence) {
-        voting::wait_first_term(&fleet);
+    if let Some(leases) = leases {
+        leases.wait_held(&fleet[SERVERS[0]]);
     }
     pause(SETTLING);
     let (daemon, counter) = (

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::harness::host::{Account, give_to_server};
 use crate::harness::postgres::append;
 use crate::harness::run_dir::{processes_in, run};
-use crate::harness::voting::{self, votes};
+use crate::harness::voting::votes;
 use crate::harness::{self, Cluster, Fleet, pause};
 use crate::support::leases::Leases;
 
@@ -50,9 +50,6 @@ impl World {
             leases: leases.clone(),
             primary: SERVERS[0].to_owned(),
         };
-        if leases.do_fence() {
-            voting::wait_first_term(&world.fleet);
-        }
         world.wait_settled();
         Some(world)
     }
@@ -166,13 +163,7 @@ impl World {
                     && self.fleet[name].current_primary().as_deref() == Some(&self.primary)
             });
         }
-        if self.leases.do_fence() {
-            wait_until("the primary has its lease", || {
-                let votes = votes(&self.fleet[&self.primary]);
-                let mut peers = votes["peers"].as_object().into_iter().flatten();
-                votes["gate"] == "open" && peers.all(|(_, peer)| peer["why"] != "no_answer")
-            });
-        }
+        self.leases.wait_held(&self.fleet[&self.primary]);
     }
 
     /// No process of this server is left.

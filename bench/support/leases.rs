@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use serde_json::json;
 
-use crate::harness::{Cluster, Fleet, voting};
+use super::wait_until;
+use crate::harness::voting::{self, votes};
+use crate::harness::{Cluster, Daemon, Fleet};
 
 /// How a cluster votes, and whether its primary has a lease; in seconds.
 #[derive(Clone, Debug)]
@@ -52,6 +54,18 @@ impl Leases {
             for (key, value) in keys.as_object().expect("keys") {
                 fleet[name].config[key] = value.clone();
             }
+        }
+    }
+
+    /// Waits until this primary has its lease, whatever the term, if it is to have one, and all others
+    /// have answered it.
+    pub fn wait_held(&self, primary: &Daemon) {
+        if self.do_fence() {
+            wait_until("the primary has its lease", || {
+                let votes = votes(primary);
+                let mut peers = votes["peers"].as_object().into_iter().flatten();
+                votes["gate"] == "open" && peers.all(|(_, peer)| peer["why"] != "no_answer")
+            });
         }
     }
 
