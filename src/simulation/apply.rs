@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::database::{Condition, Database};
 use super::fact::Fact;
-use super::fault::{Fault, Lie};
+use super::fault::{Death, Fault, Lie};
+use super::lease_fault::{FenceCourse, LeaseFault};
 use super::setup::misspelt;
 use super::world::World;
-use super::{HostId, NodeId, elections, state_json};
+use super::{HostId, Micros, NodeId, elections, gate, guarding, state_json};
 use crate::config::{Config, Keywords};
 use crate::lookout::Event;
 
@@ -25,7 +27,7 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
         Fault::Slow(a, b, by) => network.change(a, b, now, |path| path.delay = by),
         Fault::Lossy(a, b, loss) => network.change(a, b, now, |path| path.loss = loss),
         Fault::Dies(node, death) => world.kill_database(node, death),
-        Fault::Starts(node) => world.start_database(node),
+        Fault::Starts(node) => gate::start(world, node),
         Fault::Refuses(node, refusal) => world.databases.at(node).refusal = refusal,
         Fault::OutOfSlots(node, hosts) => world.databases.at(node).out_of_slots_for = hosts,
         Fault::Repoints(node, upstream) => world.databases.repoint(node, upstream),
@@ -57,7 +59,9 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
         Fault::Gone(host, node) => declare_gone(world, host, node),
         Fault::ForgetsGone(host) => reload(world, host, |config| config.known_gone.clear()),
         Fault::Limit(host, limit) => reload(world, host, |config| {
-            config.failover_lag = Duration::from_micros(limit);
+            // A shorter one is refused.
+            let least = config.fence().map(|fence| fence.timeout * 3);
+            config.failover_lag = Duration::from_micros(limit).max(least.unwrap_or_default());
             config.warning_lag = config.warning_lag.min(config.failover_lag);
         }),
         Fault::Prefers(host, node) => {
@@ -73,11 +77,37 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
             config.poll_interval = Duration::from_micros(interval);
         }),
         Fault::Votes(fault) => elections::apply(world, fault),
+        Fault::Leases(fault) => apply_to_leases(world, fault),
     }
 }
 
+fn apply_to_leases(world: &mut World<'_>, fault: LeaseFault) {
+    let now = world.now;
+    match fault {
+        LeaseFault::Fences(host, course) => world.hosts[host].leases.course = course,
+        LeaseFault::Ungated(host, is_ungated) => world.hosts[host].leases.is_ungated = is_ungated,
+        LeaseFault::Rate(host, gain) => run_clock_at(world, host, gain, now),
+    }
+}
+
+fn run_clock_at(world: &mut World<'_>, host: HostId, gain: i32, now: Micros) {
+    world.hosts[host].clocks.run_at(gain, now);
+    // What was to happen at a time of it happens at another one.
+    world.hosts[host].deadline = now;
+    guarding::wait_anew(world, host);
+}
+
 fn restart(world: &mut World<'_>, host: HostId, boot: bool) {
-    if world.is_alive(host) {
+    if !world.is_alive(host) {
+        return;
+    }
+    // Where servers are fenced it matters that this one is down meanwhile.
+    let takes_server = boot && world.setup.leases().is_some() && host < world.setup.nodes.len();
+    if takes_server && world.databases()[host].condition != Condition::Crashed {
+        world.kill_database(host, Death::HostDown);
+        gate::start(world, host);
+    } else {
+        world.hosts[host].leases.end_at(boot);
         world.restart(host, boot);
     }
 }
@@ -209,13 +239,51 @@ pub(super) fn heal(world: &mut World<'_>) {
     world.note(Fact::Healed);
     world.network.mend(world.now);
     world.vote_traffic.late = 0;
-    world.databases.heal();
+    for host in 0..world.hosts.len() {
+        heal_leases(world, host);
+    }
+    let has_leases = world.setup.leases().is_some();
+    let newest = world.databases.newest();
+    let primary = world.sole_writer().filter(|_| has_leases);
+    world.databases.heal(primary.unwrap_or(newest));
+    // Where leases are in force only a majority of voters promotes.
+    if !has_leases && !world.databases()[newest].is_primary {
+        world.databases.promote(newest);
+    }
     for node in 0..world.setup.nodes.len() {
-        world.start_database(node);
+        gate::start(world, node);
     }
     world.resume_all();
     for host in 0..world.hosts.len() {
         heal_host(world, host);
+    }
+}
+
+/// Where leases are in force nobody writes, though everything works: an operator has the last word.
+pub(super) fn promote_by_hand(world: &mut World<'_>) {
+    if world.databases().iter().any(Database::is_writer) {
+        return;
+    }
+    world.advance_databases();
+    let node = world.databases.newest();
+    world.note(Fact::PromotesByHand(node));
+    world.databases.heal(node);
+    if !world.databases()[node].is_primary {
+        world.databases.promote(node);
+    }
+    if world.databases()[node].condition != Condition::Up {
+        world.start_at_once(node);
+    }
+}
+
+/// Fence commands work, servers are started through the gate, and clocks that are not wrong by more than
+/// leases have room for are left alone.
+fn heal_leases(world: &mut World<'_>, host: HostId) {
+    let here = &mut world.hosts[host];
+    (here.leases.course, here.leases.is_ungated) = (FenceCourse::Works, false);
+    if here.clocks.gain().abs() > MOST_GAIN {
+        let now = world.now;
+        run_clock_at(world, host, 0, now);
     }
 }
 
@@ -235,5 +303,7 @@ fn heal_host(world: &mut World<'_>, host: HostId) {
     }
 }
 
+/// A clock that gains or loses no more is what leases have room for, in microseconds a second.
+pub const MOST_GAIN: i32 = 15_000;
 /// Wall clocks that are no farther off are left alone, in microseconds.
 pub const MOST_SKEW: i64 = 1_000_000;

@@ -171,6 +171,11 @@ impl Database {
         }
     }
 
+    /// A number that no two starts of it have.
+    pub(super) fn started(&self) -> i64 {
+        self.started
+    }
+
     /// The number of its timeline.
     pub fn timeline(&self) -> u32 {
         self.history.last().map_or(1, |fork| fork.timeline)
@@ -406,9 +411,8 @@ impl Databases {
         }
     }
 
-    /// Settles them as an operator would: one primary, everybody else its standby, nobody paused or
-    /// rejecting connections. They are not started.
-    pub(super) fn heal(&mut self) {
+    /// The newest primary; without one, the standby that is further.
+    pub(super) fn newest(&self) -> NodeId {
         let rank = |node: &NodeId| {
             let database = &self.all[*node];
             (
@@ -417,9 +421,12 @@ impl Databases {
                 database.position,
             )
         };
-        let Some(primary) = (0..self.all.len()).max_by_key(rank) else {
-            return;
-        };
+        (0..self.all.len()).max_by_key(rank).unwrap_or_default()
+    }
+
+    /// Settles them as an operator would: everybody else is a standby of this one, nobody paused or
+    /// rejecting connections. They are not started.
+    pub(super) fn heal(&mut self, primary: NodeId) {
         for node in 0..self.all.len() {
             let is_part = self.all[node].is_part_of(&self.all[primary]);
             let database = &mut self.all[node];
@@ -435,9 +442,6 @@ impl Databases {
             if !follows {
                 self.follow(node, primary);
             }
-        }
-        if !self.all[primary].is_primary {
-            self.promote(primary);
         }
     }
 

@@ -71,6 +71,25 @@ pub enum Fact<'a> {
         /// Its success.
         success: bool,
     },
+    /// A fence command begins on this host, whoever runs it.
+    FenceBegins(HostId),
+    /// It stops the server.
+    FenceStops(HostId),
+    /// It has ended.
+    FenceEnds {
+        /// Where.
+        host: HostId,
+        /// With 0.
+        is_done: bool,
+    },
+    /// A server starts as a primary without the gate.
+    StartsWithoutGate(NodeId),
+    /// What was left of a failover command that has failed promotes this server.
+    PromotesLate(NodeId),
+    /// An operator promotes this server, whatever the voters say.
+    PromotesByHand(NodeId),
+    /// Where leases are in force: everything has worked again for so long that there must be a writer.
+    Recovered,
     /// A core asks to be called again and again at one time; the run ends.
     ClockStandsStill,
     /// The safety phase of the schedule is over.

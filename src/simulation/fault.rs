@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::lease_fault::LeaseFault;
 use super::setup::Setup;
 use super::units::seconds;
 use super::vote_fault::VoteFault;
@@ -68,7 +69,7 @@ pub enum Fault {
     Lossy(HostId, HostId, u64),
     /// A database dies.
     Dies(NodeId, Death),
-    /// A database starts again, as what it was.
+    /// A database starts again, as what it was; where leases are in force, through the gate.
     Starts(NodeId),
     /// A database rejects all connections, or no longer.
     Refuses(NodeId, Option<Refusal>),
@@ -99,7 +100,8 @@ pub enum Fault {
     Forgets(HostId),
     /// A daemon is killed and stays away, or is started again.
     Daemon(HostId, bool),
-    /// The machine is booted: daemon and monotonic clock start again.
+    /// The machine is booted: daemon and monotonic clock start again, and where leases are in force the
+    /// server.
     Reboots(HostId),
     /// An observer lies, or no longer.
     Lies(HostId, Option<Lie>),
@@ -137,6 +139,8 @@ pub enum Fault {
     Interval(HostId, Micros),
     /// What concerns votes.
     Votes(VoteFault),
+    /// What concerns leases.
+    Leases(LeaseFault),
 }
 
 impl Fault {
@@ -208,7 +212,15 @@ impl Fault {
             | Self::Interval(host, _) => {
                 format!("{} {}", h(host), self.reload_text(setup))
             }
+            Self::Votes(_) | Self::Leases(_) => self.vote_text(setup),
+        }
+    }
+
+    fn vote_text(&self, setup: &Setup) -> String {
+        match *self {
             Self::Votes(fault) => fault.text(setup),
+            Self::Leases(fault) => fault.text(setup),
+            _ => String::new(),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Following a new primary: recovery settings that are rewritten, and servers that are restarted.
 
-use super::HostId;
 use super::database::Condition;
 use super::fault::Death;
 use super::in_flight::Message;
 use super::world::World;
+use super::{HostId, gate};
 use crate::config::NodeName;
 use crate::lookout::{CommandId, CommandPurpose, Event, FollowOutcome};
 
@@ -35,7 +35,7 @@ pub(super) fn run(world: &mut World<'_>, host: HostId, id: CommandId, purpose: C
                 world.kill_database(host, Death::Crash);
             }
         }
-        CommandPurpose::FollowStart => world.start_database(host),
+        CommandPurpose::FollowStart => gate::start(world, host),
         CommandPurpose::Failover
         | CommandPurpose::LagWarning
         | CommandPurpose::Isolation

@@ -1,17 +1,17 @@
-//! A host: its clocks, the daemon that runs there, and what is wrong with them.
+//! A host: its clocks, the daemon that runs there, and what is wrong with it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::clocks::Clocks;
 use super::daemon::Daemon;
 use super::fault::Lie;
+use super::lease_host::LeasesHere;
 use super::setup::Setup;
 use super::vote_disk::VoteDisk;
 use super::vote_exchange::VotesHere;
-use super::{HostId, Micros, micros};
+use super::{HostId, Micros};
 use crate::cluster::ObserverReport;
 use crate::config::Config;
-use crate::time::{Monotonic, Now, WallTime};
 use crate::votes::VoterList;
 
 /// A host.
@@ -26,15 +26,7 @@ pub(super) struct Host {
     pub(super) faults: HostFaults,
     /// Its part in elections, where its cluster votes.
     pub(super) votes: Option<VotesHere>,
-}
-
-/// The clocks of a host.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clocks {
-    /// The monotonic clock read this much at that time.
-    mono: (Duration, Micros),
-    /// How far the wall clock is ahead of the true time, in microseconds.
-    pub(super) wall_offset: i64,
+    pub(super) leases: LeasesHere,
 }
 
 /// What is odd about a host and its daemon.
@@ -63,16 +55,14 @@ impl Host {
         wall_offset: i64,
         whole_seconds: bool,
     ) -> Self {
-        let clocks = Clocks {
-            mono: (START + Duration::from_secs(host as u64 * 1000), 0),
-            wall_offset,
-        };
+        let clocks = Clocks::new(host, wall_offset);
         Self {
             daemon: Daemon::new(setup, config, clocks.read(0)),
             clocks,
             deadline: 0,
             stopped_until: 0,
             votes: votes(config),
+            leases: LeasesHere::default(),
             faults: HostFaults {
                 maintenance: false,
                 command: (Some(0), COMMAND_TIME),
@@ -102,32 +92,10 @@ impl Host {
     /// Starts the daemon again.
     pub(super) fn restart(&mut self, boot: bool, now: Micros) {
         if boot {
-            self.clocks.mono = (AFTER_BOOT, now);
+            self.clocks.boot(now);
         }
         self.daemon.restart(boot, self.clocks.read(now));
         (self.deadline, self.stopped_until) = (now, now);
-    }
-}
-
-impl Clocks {
-    /// Both clocks at this true time.
-    pub(super) fn read(&self, now: Micros) -> Now {
-        let mono = self.mono.0 + Duration::from_micros(now - self.mono.1);
-        Now {
-            mono: Monotonic::from_duration(mono),
-            wall: self.wall(now),
-        }
-    }
-
-    pub(super) fn wall(&self, now: Micros) -> WallTime {
-        WallTime::from_unix_micros(true_wall(now).unix_micros() + self.wall_offset)
-    }
-
-    /// The true time at which the monotonic clock reads this, or just after it: a deadline may be
-    /// finer than the time here.
-    fn time_of(&self, deadline: Monotonic) -> Micros {
-        let base = Monotonic::from_duration(self.mono.0);
-        self.mono.1 + micros(deadline.since(base) + Duration::from_nanos(999))
     }
 }
 
@@ -149,14 +117,5 @@ fn votes(config: &Config) -> Option<VotesHere> {
     Some(VotesHere::new(disk))
 }
 
-/// What a wall clock that is right shows.
-pub(super) fn true_wall(now: Micros) -> WallTime {
-    WallTime::from_unix_micros(EPOCH_MICROS + i64::try_from(now).unwrap_or(i64::MAX))
-}
-
-const START: Duration = Duration::from_secs(1_000_000);
-const AFTER_BOOT: Duration = Duration::from_secs(60);
 /// How long a failover command takes in general.
 const COMMAND_TIME: Micros = 100_000;
-/// 2024-01-01T00:00:00Z, the true time at the start.
-const EPOCH_MICROS: i64 = 1_704_067_200_000_000;

@@ -85,6 +85,56 @@ pub(super) enum VoteMessage {
     Saved(ProcessId, SaveId, bool),
 }
 
+/// Who runs a fence command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FencedBy {
+    Daemon(ProcessId, CommandId),
+    /// The guard of this number.
+    Guard(u64),
+}
+
+impl FencedBy {
+    fn daemon(self) -> Option<HostId> {
+        match self {
+            Self::Daemon(process, _) => Some(process.host),
+            Self::Guard(_) => None,
+        }
+    }
+}
+
+/// A fence command that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FenceRun {
+    pub(super) host: HostId,
+    /// Boots of the machine before: it ends with it.
+    pub(super) boots: u32,
+    pub(super) by: FencedBy,
+    /// Exit status; `None`: it takes too long, and is ended.
+    pub(super) status: Option<i32>,
+}
+
+/// What concerns leases.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LeaseMessage {
+    /// The deadline of the guard of this number may have come.
+    GuardDue(HostId, u64),
+    /// The file of guards names this one, or none.
+    TakesOver(HostId, Option<u64>),
+    /// A guard runs its fence command once more.
+    FencesAgain(HostId, u64),
+    /// A fence command stops the server, unless the machine was booted since so many boots.
+    FenceStops(HostId, u32),
+    /// A fence command ends.
+    FenceEnds(FenceRun),
+    /// Whoever has run it learns of that.
+    FenceExited(FenceRun),
+    /// A server waits at the gate; the boots as above.
+    GateAsks(NodeId, u32),
+    /// What is left of a failover command that has failed promotes the server after all, unless it was
+    /// started again since then.
+    PromotesLate(NodeId, i64),
+}
+
 /// What arrives.
 pub(super) enum Message {
     /// A poll reaches whom it asks.
@@ -112,6 +162,8 @@ pub(super) enum Message {
     StopsAgain(HostId, Micros),
     /// What concerns votes.
     Votes(Box<VoteMessage>),
+    /// What concerns leases.
+    Leases(LeaseMessage),
     /// The next fault of the schedule.
     Fault(Fault),
 }
@@ -133,8 +185,13 @@ impl Message {
             | Self::ServerCommandEnds(process, _)
             | Self::CommandExited(Command { by: process, .. }) => Some(process.host),
             Self::Votes(message) => message.addressee(),
+            Self::Leases(LeaseMessage::FenceExited(run)) => run.by.daemon(),
             Self::Fault(fault) => signalled(fault),
-            Self::Request(_) | Self::CommandEnds(_) | Self::Ready(_) | Self::StopsAgain(..) => None,
+            Self::Leases(_)
+            | Self::Request(_)
+            | Self::CommandEnds(_)
+            | Self::Ready(_)
+            | Self::StopsAgain(..) => None,
         }
     }
 

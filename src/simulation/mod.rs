@@ -12,17 +12,25 @@
 )]
 
 mod apply;
+mod clocks;
 mod daemon;
 mod database;
 mod elections;
 mod fact;
 mod failover_command;
 mod fault;
+mod fencing;
 mod finding;
 mod following;
+mod gate;
 mod generate;
+mod guarding;
+mod guards;
 mod host;
 mod in_flight;
+mod lease_fault;
+mod lease_host;
+mod leases;
 mod network;
 mod plan;
 mod polling;
@@ -47,12 +55,13 @@ mod vote_fault;
 mod voting;
 mod world;
 
-pub use apply::MOST_SKEW;
+pub use apply::{MOST_GAIN, MOST_SKEW};
 pub use database::{Condition, Database, Fork};
 pub use fact::Fact;
 pub use fault::{Death, Fault, Lie, Refusal, Step};
 pub use finding::{Case, Finding};
 pub use generate::Generator;
+pub use lease_fault::{FenceCourse, LeaseFault};
 pub use network::{Network, Path};
 pub use plan::{Ending, Plan};
 pub use promotions::{Promotion, Promotions};

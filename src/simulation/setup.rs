@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::units::seconds;
 use super::{HostId, Micros, NodeId, SECOND, micros};
-use crate::config::{Config, HostAddress, NodeName, ObserverName, QuorumRule, VoterName, Voting};
+use crate::config::{
+    Config, FenceSettings, HostAddress, NodeName, ObserverName, QuorumRule, VoterName, Voting,
+};
 
 /// The cluster of a schedule.
 #[derive(Clone, Debug)]
@@ -166,6 +168,11 @@ impl Setup {
         own.is_some_and(|(_, cluster)| !cluster.dry)
     }
 
+    /// What fences a primary whose lease is not renewed, where leases are in force.
+    pub fn leases(&self) -> Option<&FenceSettings> {
+        self.any_config().fence().filter(|_| self.elects())
+    }
+
     /// The nodes that are standbys at the start.
     pub(super) fn standbys(&self) -> impl Iterator<Item = NodeId> {
         let primary = self.primary;
@@ -320,8 +327,13 @@ impl Setup {
         let (stagger, aside) = (s(voting.stagger), s(voting.step_aside));
         write!(
             f,
-            ", votes ({dry}lease {lease} s, timeout {timeout} s, stagger {stagger} s, aside {aside} s)"
-        )
+            ", votes ({dry}lease {lease} s, timeout {timeout} s, stagger {stagger} s, aside {aside} s"
+        )?;
+        if let Some(fence) = self.leases() {
+            let (timeout, renew) = (s(fence.timeout), s(fence.renew));
+            write!(f, ", renewed every {renew} s, fenced in {timeout} s")?;
+        }
+        f.write_str(")")
     }
 
     fn fmt_presence(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

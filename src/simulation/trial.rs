@@ -2,16 +2,17 @@
 
 use std::ops::ControlFlow;
 
-use super::apply::{apply, heal};
+use super::apply::{apply, heal, promote_by_hand};
 use super::database::{Condition, Database};
 use super::fact::Fact;
 use super::fault::{Death, Fault};
-use super::in_flight::{Message, Target};
+use super::in_flight::{FencedBy, LeaseMessage, Message, Target};
 use super::plan::{Ending, Plan};
 use super::promotions::{Promotion, Promotions};
 use super::world::{Watcher, World};
 use super::{
-    HostId, Micros, NodeId, SECOND, elections, failover_command, following, micros, polling,
+    HostId, Micros, NodeId, SECOND, elections, failover_command, fencing, following, gate,
+    guarding, micros, polling,
 };
 use crate::lookout::{CommandOutcome, CommandPurpose, Effect, Event};
 
@@ -187,6 +188,7 @@ impl<'w> Trial<'w> {
             }
             Message::StopsAgain(host, since) => world.stop_again(host, since),
             Message::Votes(message) => elections::deliver(world, *message),
+            Message::Leases(message) => deliver_to_leases(world, message),
             Message::Fault(fault) => apply(world, fault),
         }
     }
@@ -234,17 +236,29 @@ impl<'w> Trial<'w> {
                     world.hosts[host].daemon.saved = Some(saved.memory.clone());
                 }
             }
+            Effect::RunCommand {
+                id,
+                purpose: CommandPurpose::Fence,
+                ..
+            } => {
+                let by = world.process(host);
+                failover_command::end_of_former(world, by);
+                fencing::run(world, host, FencedBy::Daemon(by, id));
+            }
             Effect::RunCommand { id, purpose, .. } => following::run(world, host, id, purpose),
             Effect::PrepareFollow { primary, .. } => following::prepare(world, host, &primary),
             Effect::SendVote(_) | Effect::AnswerVote { .. } | Effect::SaveVote { .. } => {
                 elections::carry_out(world, host, effect);
             }
+            Effect::ArmGuard(until) => guarding::arm(world, host, until),
+            Effect::EndCommand(id) => {
+                let by = world.process(host);
+                failover_command::end_one(world, by, id);
+            }
             // Nothing in this world turns on alerts and log lines.
             Effect::RaiseAlert { .. }
             | Effect::ClearAlert(_)
-            | Effect::ArmGuard(_)
             | Effect::ReadControl(_)
-            | Effect::EndCommand(_)
             | Effect::Measure(_)
             | Effect::Log { .. }
             | Effect::Decided { .. } => {}
@@ -256,19 +270,49 @@ impl<'w> Trial<'w> {
     fn agree(&mut self) {
         let bound = self.world.setup.time_to_agree();
         for _ in 0..3 {
-            let promotions = self.wait_for_commands();
+            let mut promotions = self.wait_for_commands();
             heal(&mut self.world);
+            if self.world.setup.leases().is_some() {
+                self.recover();
+                promotions = self.world.promotions.0.len();
+            }
             self.run_until(self.world.now + bound);
             if self.world.is_over {
                 return;
             }
             let world = &self.world;
             let settled = world.promotions.0.len() == promotions && !world.promotions.are_running();
-            if settled && world.sole_writer().is_some() {
+            let is_up = |database: &Database| database.condition == Condition::Up;
+            let are_up = world.setup.leases().is_none() || world.databases().iter().all(is_up);
+            if settled && world.sole_writer().is_some() && are_up {
                 break;
             }
         }
         self.world.note(Fact::AllIsWell);
+    }
+
+    /// Where leases are in force: everything works again, and there must be a writer in time. The other
+    /// servers are made its standbys then.
+    fn recover(&mut self) {
+        let ends = self.world.now + self.world.setup.time_to_wait();
+        let (mut writer, mut since) = (None, self.world.now);
+        while self.world.now < ends && !self.world.is_over {
+            self.run_until(self.world.now + SECOND);
+            let sole = self.world.sole_writer();
+            if sole != writer {
+                (writer, since) = (sole, self.world.now);
+            }
+            let is_stable = self.world.now - since >= STABLE_TIME;
+            if writer.is_some() && is_stable && !self.world.promotions.are_running() {
+                break;
+            }
+        }
+        if self.world.is_over {
+            return;
+        }
+        self.world.note(Fact::Recovered);
+        promote_by_hand(&mut self.world);
+        heal(&mut self.world);
     }
 
     fn wait_for_commands(&mut self) -> usize {
@@ -306,7 +350,27 @@ impl<'w> Trial<'w> {
     }
 }
 
+fn deliver_to_leases(world: &mut World<'_>, message: LeaseMessage) {
+    match message {
+        LeaseMessage::GuardDue(host, number) => guarding::wait(world, host, number),
+        LeaseMessage::TakesOver(host, named) => guarding::take_over(world, host, named),
+        LeaseMessage::FencesAgain(host, number) => guarding::fence_again(world, host, number),
+        LeaseMessage::FenceStops(host, boots) => fencing::stop(world, host, boots),
+        LeaseMessage::FenceEnds(run) => fencing::end(world, run),
+        LeaseMessage::FenceExited(run) => match run.by {
+            FencedBy::Guard(number) => guarding::fenced(world, run, number),
+            FencedBy::Daemon(..) => fencing::exited(world, run),
+        },
+        LeaseMessage::GateAsks(node, boots) => gate::ask(world, node, boots),
+        LeaseMessage::PromotesLate(node, started) => {
+            failover_command::promote_late(world, node, started);
+        }
+    }
+}
+
 /// More turns than that without time passing are a loop.
 const MOST_TURNS_AT_ONE_TIME: u32 = 60;
+/// One that writes for so long goes on writing.
+const STABLE_TIME: Micros = 3 * SECOND;
 /// So long the next process waits for a failover command of the previous one.
 const ORPHANS_TIME: Micros = 30 * SECOND;

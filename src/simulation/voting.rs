@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fault::{Fault, Step};
+use super::leases::with_leases;
 use super::plan::Plan;
 use super::rng::Rng;
 use super::scenarios::death;
@@ -62,6 +63,7 @@ pub(super) fn with_votes(plan: &mut Plan, splits: bool) {
         plan.steps
             .extend(steps.map(|(at, fault)| Step { at, fault }));
     }
+    with_leases(plan, splits);
     plan.steps.sort_by_key(|step| step.at);
 }
 
@@ -193,7 +195,24 @@ impl Setup {
             + 3 * self.longest(|config| config.poll_timeout);
         let attempts = 4 * attempt + (1 + 2 + 4 + 8) * stagger;
         let deferrals = 2 * (attempt + 2 * stagger);
-        2 * (lease + lease / 32) + WRITE_TIME + attempts + deferrals + 4 * micros(voting.step_aside)
+        let elected = 2 * (lease + lease / 32)
+            + WRITE_TIME
+            + attempts
+            + deferrals
+            + 4 * micros(voting.step_aside);
+        elected + self.time_to_give_up()
+    }
+
+    /// How much longer it takes at the latest where leases are in force: a server that is dead on a living
+    /// host is given up after the limit, by what was polled, fenced, and its term released; until then the
+    /// voters are promised to it, and it may have had to be given up once more after its lease came back.
+    fn time_to_give_up(&self) -> Micros {
+        let Some(fence) = self.leases() else {
+            return 0;
+        };
+        let polls = self.longest(|config| config.poll_interval + config.poll_timeout);
+        let limit = self.longest(|config| config.failover_lag);
+        limit + 2 * (polls + micros(fence.timeout) + micros(fence.renew)) + WRITE_TIME
     }
 }
 

@@ -3,11 +3,13 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::clocks::true_wall;
 use super::database::{Condition, Database, Databases};
 use super::fact::Fact;
 use super::fault::{Death, Lie};
-use super::host::{Host, true_wall};
+use super::host::Host;
 use super::in_flight::{InFlight, Message, ProcessId, VoteMessage};
 use super::network::Network;
 use super::plan::Plan;
@@ -115,6 +117,16 @@ impl World<'_> {
         self.hosts[host].clocks.wall_offset
     }
 
+    /// How many microseconds the monotonic clock of a host gains in each second.
+    pub fn gain(&self, host: HostId) -> i32 {
+        self.hosts[host].clocks.gain()
+    }
+
+    /// The true time that passes while the monotonic clock of a host counts this.
+    pub fn span(&self, host: HostId, counted: Duration) -> Micros {
+        self.hosts[host].clocks.span(counted)
+    }
+
     /// What the daemon of a host reports against the truth.
     pub fn lie(&self, host: HostId) -> Option<Lie> {
         self.hosts[host].faults.lie
@@ -219,6 +231,11 @@ impl<'w> World<'w> {
         }
     }
 
+    /// Can it look at the processes of its host: every other one cannot.
+    pub(super) fn observes_processes(process: ProcessId) -> bool {
+        !process.number.is_multiple_of(2)
+    }
+
     /// Does this process still run.
     pub(super) fn runs(&self, process: ProcessId) -> bool {
         self.is_alive(process.host) && self.process(process.host) == process
@@ -264,8 +281,7 @@ impl<'w> World<'w> {
             votes.restart(boot, &mut self.vote_traffic.rng);
         }
         self.look_at_votes(host);
-        // Every other process cannot look at those of its host.
-        if self.process(host).number.is_multiple_of(2) {
+        if !Self::observes_processes(self.process(host)) {
             self.deliver(host, Event::PreviousCommand(PreviousCommand::Unobservable));
         }
         // It has ended while no daemon was there.
@@ -342,6 +358,12 @@ impl<'w> World<'w> {
     }
 
     pub(super) fn kill_database(&mut self, node: NodeId, death: Death) {
+        let before = self.databases()[node].condition;
+        let is_down = matches!(before, Condition::Crashed | Condition::HostDown);
+        // Where servers are fenced it matters that one that is down takes no sessions again.
+        if is_down && death != Death::HostDown && self.setup.leases().is_some() {
+            return;
+        }
         self.databases.at(node).condition = Condition::from(death);
         if death != Death::Hang {
             self.sessions.end_all(node);
@@ -357,6 +379,7 @@ impl<'w> World<'w> {
             }
             Death::HostDown => {
                 self.hosts[node].daemon.is_alive = false;
+                self.hosts[node].leases.end_at(true);
                 if let Some(votes) = &mut self.hosts[node].votes {
                     votes.disk.power_loss(&mut self.vote_traffic.rng);
                 }
@@ -366,21 +389,15 @@ impl<'w> World<'w> {
         }
     }
 
-    /// Starts a database, and the daemon beside it if the whole host was down.
-    pub(super) fn start_database(&mut self, node: NodeId) {
-        if self.databases()[node].condition == Condition::Up {
-            return;
-        }
+    /// Starts a database.
+    pub(super) fn start_at_once(&mut self, node: NodeId) {
         // No two servers are started in the same microsecond.
         let at = self.now + Micros::try_from(node).unwrap_or_default();
         let wall = self.hosts[node].clocks.wall(at);
-        let before = self.databases.at(node).start(wall);
+        self.databases.at(node).start(wall);
         self.sessions.end_all(node);
         let ready = self.now + self.rng.between(0, SECOND);
         self.send(ready, Message::Ready(node));
-        if before == Condition::HostDown {
-            self.restart(node, true);
-        }
     }
 
     /// A daemon closes its connections, or ends without a chance to.

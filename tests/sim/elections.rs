@@ -10,6 +10,7 @@ use pglookout::lookout::{Effect, Event};
 use pglookout::simulation::{Fault, HostId, Micros, Promotion, Setup, VoteFault, World, micros};
 use pglookout::votes::{Answer, ExchangeId, Kind, Mandate, Nonce, Record, Request};
 
+use crate::assumptions::{A1, Assumptions};
 use crate::truth::Truth;
 use crate::violation::Violation;
 
@@ -28,38 +29,40 @@ pub(crate) struct Counts {
     pub(crate) late_requests: u64,
     /// Daemons that were started and could not use their vote file.
     pub(crate) files_lost: u64,
-    /// Assumptions that did not hold.
-    pub(crate) broken: BTreeMap<&'static str, u64>,
-    /// What was found after an assumption had been broken, and is no violation therefore.
-    pub(crate) by_broken: BTreeMap<String, u64>,
+    /// Renewals that were taken.
+    pub(crate) renewals: u64,
 }
 
 /// What truly happened.
 pub(crate) struct Elections {
-    voters: Vec<Voter>,
+    pub(crate) voters: Vec<Voter>,
     /// Which attempts have had the vote of whom on the disk, by term.
-    written: BTreeMap<(u64, VoterName, Nonce), BTreeSet<HostId>>,
-    /// Who has begun a failover command as elected in each term.
-    winners: BTreeMap<u64, HostId>,
+    pub(crate) written: BTreeMap<(u64, VoterName, Nonce), BTreeSet<HostId>>,
+    /// Who has begun a failover command as elected in each term, or has written that it holds it.
+    pub(crate) winners: BTreeMap<u64, HostId>,
     /// The attempts by which they were.
-    won: BTreeSet<Nonce>,
+    pub(crate) won: BTreeSet<Nonce>,
     /// When each request was first sent, and to whom.
     sent: BTreeMap<(HostId, Nonce, Kind), Micros>,
     /// Nothing is wrong with anything, and there is a primary.
-    is_calm: bool,
+    pub(crate) is_calm: bool,
     /// Requests are held up, or repeated later.
     pub(crate) is_held_up: bool,
-    is_broken: bool,
+    pub(crate) assumptions: Assumptions,
     pub(crate) counts: Counts,
 }
 
 /// A voter, by what it has written and answered.
 #[derive(Default)]
-struct Voter {
+pub(crate) struct Voter {
     /// What was written last.
-    record: Option<Record>,
+    pub(crate) record: Option<Record>,
     promise: Option<Promise>,
     asked: BTreeMap<ExchangeId, Request>,
+    /// A write of the running process has not come back well yet.
+    pub(crate) writes: bool,
+    /// What the running process knows to be released.
+    pub(crate) released: BTreeSet<Nonce>,
     /// The running process could use the vote file.
     has_file: bool,
     /// Writes are slow.
@@ -86,7 +89,7 @@ impl Elections {
             sent: BTreeMap::new(),
             is_calm: true,
             is_held_up: false,
-            is_broken: false,
+            assumptions: Assumptions::default(),
             counts: Counts::default(),
         }
     }
@@ -106,6 +109,8 @@ impl Elections {
         let voter = &mut self.voters[host];
         voter.has_file = false;
         voter.asked.clear();
+        voter.released.clear();
+        voter.writes = false;
     }
 
     pub(crate) fn healed(&mut self) {
@@ -143,7 +148,7 @@ impl Elections {
         let before = self.voters[host].record.replace(record.clone());
         let goes_back = before.is_some_and(|before| is_older(record, &before));
         let found = goes_back.then_some(Violation::RecordGoesBack(host, record.term));
-        self.unless_broken(found)
+        self.assumptions.unless_broken(found)
     }
 
     pub(crate) fn event(&mut self, world: &World<'_>, host: HostId, event: &Event) {
@@ -155,6 +160,7 @@ impl Elections {
                     Err(_) => self.counts.files_lost += 1,
                 }
             }
+            Event::VoteSaved { done: true, .. } => self.voters[host].writes = false,
             Event::VoteRequested { id, request } => {
                 let is_late = self.is_late(world, host, request.nonce, request.kind);
                 self.counts.late_requests += u64::from(is_late);
@@ -172,9 +178,7 @@ impl Elections {
     fn file_read(&mut self, host: HostId, found: &Record) {
         let last = self.voters[host].record.as_ref();
         if last.is_some_and(|last| is_older(found, last)) {
-            let broken = self.counts.broken.entry(A1).or_default();
-            *broken += 1;
-            self.is_broken = true;
+            self.assumptions.end(A1);
             self.voters[host].record = Some(found.clone());
         }
     }
@@ -208,7 +212,10 @@ impl Elections {
             let next = match effect {
                 Effect::SendVote(request) => self.asks(world, host, request),
                 Effect::AnswerVote { id, answer } => self.answers(world, host, *id, answer),
-                Effect::SaveVote { record, .. } => self.saves(world, truth, host, record),
+                Effect::SaveVote { record, .. } => {
+                    self.voters[host].writes = true;
+                    self.saves(world, truth, host, record)
+                }
                 _ => None,
             };
             found = found.or(next);
@@ -223,21 +230,16 @@ impl Elections {
         self.sent.entry(of).or_insert(world.now());
         let own = mandate(&request.from, request.nonce);
         match request.kind {
-            Kind::AskVote => None,
-            Kind::AskRenew | Kind::Renew => unreachable!("no daemon has a fence command"),
-            Kind::Release => {
-                self.voters[host].release(&own);
-                // Its promotion may still be pending.
-                let is_won = self.won.contains(&request.nonce);
-                is_won.then_some(Violation::ReleasesWon(host, request.term))
-            }
+            Kind::AskVote | Kind::AskRenew => None,
+            Kind::Renew => self.asks_renewal(world, host, request),
+            Kind::Release => self.releases(world, host, request),
             // Once for all voters.
             Kind::Vote if self.voters[host].has_promised_to(&own) => None,
             Kind::Vote => {
                 self.counts.held += 1;
                 let unwritten = !self.has_written(host, request.term, &own);
                 let found = unwritten.then_some(Violation::AsksUnwritten(host, request.term));
-                found.or_else(|| self.grants(world, host, &own, request.lease))
+                found.or_else(|| self.grants(world, host, (request.term, &own), request.lease))
             }
         }
     }
@@ -252,7 +254,10 @@ impl Elections {
     ) -> Option<Violation> {
         let request = self.voters[host].asked.remove(&id)?;
         if request.kind != Kind::Vote {
-            return None;
+            if request.kind == Kind::Release && answer.refusal.is_none() {
+                self.voters[host].released.insert(request.mandate);
+            }
+            return self.renews(world, host, (&request, answer));
         }
         let name = answer.refusal.map_or("granted", |refusal| refusal.name());
         *self.counts.answers.entry(name).or_default() += 1;
@@ -260,27 +265,25 @@ impl Elections {
             return None;
         }
         let to = mandate(&request.from, request.nonce);
-        let promised = promise(request.lease);
-        let record = self.voters[host].record.as_ref();
-        let is_long_enough = record.is_some_and(|record| record.promise >= whole_millis(promised));
-        if !self.has_written(host, request.term, &to) || !is_long_enough {
+        if !self.has_written_for(host, request.term, (&to, request.lease)) {
             return Some(Violation::GrantUnwritten(host, request.term));
         }
-        self.grants(world, host, &to, request.lease)
+        self.grants(world, host, (request.term, &to), request.lease)
     }
 
     /// Is this vote what the disk of this voter holds.
-    fn has_written(&self, host: HostId, term: u64, to: &Mandate) -> bool {
+    pub(crate) fn has_written(&self, host: HostId, term: u64, to: &Mandate) -> bool {
         let record = self.voters[host].record.as_ref();
         record.is_some_and(|it| it.term == term && it.voted_for.as_ref() == Some(to))
     }
 
-    /// A vote is given: to nobody else before the time of the last one is over.
-    fn grants(
+    /// A vote is given, or renewed: to nobody else before the time of the last one is over, but to whoever
+    /// has been elected meanwhile.
+    pub(crate) fn grants(
         &mut self,
         world: &World<'_>,
         host: HostId,
-        to: &Mandate,
+        (term, to): (u64, &Mandate),
         lease: Duration,
     ) -> Option<Violation> {
         let now = world.now();
@@ -290,17 +293,18 @@ impl Elections {
         let before = self.voters[host].promise.take();
         let is_same = |it: &Promise| it.to.candidate == to.candidate;
         let earlier = before.as_ref().filter(|it| is_same(it)).map(|it| it.until);
-        let until = now + micros(promise(lease));
+        let until = now + world.span(host, promise(lease));
         self.voters[host].promise = Some(Promise {
             to: to.clone(),
             until: earlier.unwrap_or_default().max(until),
         });
-        let broken = before.filter(|it| !is_same(it) && it.until > now);
+        let is_elected = world.setup().leases().is_some() && self.is_elected(world, term, to);
+        let broken = before.filter(|it| !is_same(it) && it.until > now && !is_elected);
         let found = broken.map(|it| {
             let candidate = world.setup().voter_host(&it.to.candidate).unwrap();
             Violation::PromiseBroken(host, candidate, it.until - now)
         });
-        self.unless_broken(found)
+        self.assumptions.unless_broken(found)
     }
 
     /// In calm nobody votes, but for a request from before that arrives only now. Rule V5: nor does
@@ -313,8 +317,14 @@ impl Elections {
         record: &Record,
     ) -> Option<Violation> {
         let to = record.voted_for.as_ref()?;
+        // What is held is written beside the vote; a renewal can be of what a majority has given.
+        let is_said = self.has_written(host, record.term, to);
+        let is_renewed = self.voters[host].is_asked_to_renew(to);
+        if world.setup().leases().is_some() && (is_said || is_renewed) {
+            return None;
+        }
         let is_late = self.is_late(world, host, to.nonce, Kind::Vote);
-        if self.is_calm && !is_late {
+        if self.is_calm && !is_late && !self.is_claim(world, to) {
             return Some(Violation::VotesInCalm(host, record.term));
         }
         let candidate = world.setup().voter_host(&to.candidate);
@@ -338,14 +348,12 @@ impl Elections {
             return Some(Violation::NotElected(host));
         };
         self.counts.won += 1;
-        let name = world.setup().host_name(host);
         let is_majority = |count: usize| 2 * count > world.setup().hosts();
-        let mut elected = self.written.iter().filter(|((of, candidate, _), by)| {
-            *of == term && candidate.as_str() == name && is_majority(by.len())
-        });
-        let elected = elected.next().map(|((_, _, nonce), _)| *nonce);
+        let elected = self.elected(world, host, term);
         self.won.extend(elected);
+        // Whoever holds a term may run the command again in it.
         let first = self.winners.insert(term, host);
+        let first = first.filter(|first| world.setup().leases().is_none() || *first != host);
         let second = first.map(|first| Violation::TwoWinners(first, host, term));
         let found = match elected {
             None => Some(Violation::NotElected(host)),
@@ -356,29 +364,24 @@ impl Elections {
                 (!is_majority(kept)).then_some(Violation::ElectedLate(host, term))
             }
         };
-        self.unless_broken(found)
-    }
-
-    /// What follows from a broken assumption is counted, and no violation.
-    fn unless_broken(&mut self, found: Option<Violation>) -> Option<Violation> {
-        if self.is_broken
-            && let Some(found) = &found
-        {
-            *self.counts.by_broken.entry(found.name()).or_default() += 1;
-            return None;
-        }
-        found
+        self.assumptions.unless_broken(found)
     }
 }
 
 impl Voter {
-    fn release(&mut self, by: &Mandate) {
+    pub(crate) fn release(&mut self, by: &Mandate) {
         self.promise.take_if(|promise| promise.to == *by);
     }
 
     fn keeps_promise_to(&self, nonce: Nonce, now: Micros) -> bool {
         let promise = self.promise.as_ref();
         promise.is_some_and(|promise| promise.to.nonce == nonce && promise.until > now)
+    }
+
+    /// Does a request wait that renews this.
+    fn is_asked_to_renew(&self, to: &Mandate) -> bool {
+        let mut asked = self.asked.values();
+        asked.any(|it| it.kind == Kind::Renew && it.from == to.candidate && it.mandate == to.nonce)
     }
 
     fn has_promised_to(&self, candidate: &Mandate) -> bool {
@@ -397,12 +400,7 @@ impl Counts {
         for (name, count) in &other.answers {
             *self.answers.entry(name).or_default() += count;
         }
-        for (name, count) in &other.broken {
-            *self.broken.entry(name).or_default() += count;
-        }
-        for (name, count) in &other.by_broken {
-            *self.by_broken.entry(name.clone()).or_default() += count;
-        }
+        self.renewals += other.renewals;
     }
 }
 
@@ -419,7 +417,7 @@ fn has_just_reached(world: &World<'_>, truth: &Truth, host: HostId, node: HostId
     polled.answered && contact.at == polled.ended && contact.at < now && now - contact.at < young
 }
 
-fn mandate(candidate: &VoterName, nonce: Nonce) -> Mandate {
+pub(crate) fn mandate(candidate: &VoterName, nonce: Nonce) -> Mandate {
     Mandate {
         candidate: candidate.clone(),
         nonce,
@@ -436,13 +434,11 @@ fn is_older(record: &Record, than: &Record) -> bool {
 }
 
 /// By section "Timers" of the protocol: one part in 32 longer than the lease.
-fn promise(lease: Duration) -> Duration {
+pub(crate) fn promise(lease: Duration) -> Duration {
     lease + lease / 32
 }
 
 /// As it stands in the file.
-fn whole_millis(time: Duration) -> Duration {
+pub(crate) fn whole_millis(time: Duration) -> Duration {
     Duration::from_millis(u64::try_from(time.as_millis()).unwrap())
 }
-
-const A1: &str = "A1: a vote file was put back to an older copy";

@@ -11,7 +11,9 @@ use pglookout::simulation::{
     micros, watch,
 };
 
+use crate::assumptions::{A3, Assumptions};
 use crate::elections::{Counts, Elections};
+use crate::leases::{Counts as LeaseCounts, Leases};
 use crate::majority::nobody_promoted;
 use crate::objections::Case;
 use crate::table::Table;
@@ -30,6 +32,10 @@ pub(crate) struct Judgement {
     pub(crate) table: Table,
     /// What became of elections.
     pub(crate) elections: Counts,
+    /// What became of leases.
+    pub(crate) leases: LeaseCounts,
+    /// What was assumed and did not hold.
+    pub(crate) assumptions: Assumptions,
 }
 
 /// Runs a schedule until its end, or until something is wrong.
@@ -42,12 +48,15 @@ pub(crate) fn judge(plan: &Plan) -> Judgement {
         decisions: judge.decisions,
         table: judge.table,
         elections: judge.elections.counts,
+        leases: judge.leases.counts,
+        assumptions: judge.elections.assumptions,
     }
 }
 
 struct Judge {
     truth: Truth,
     elections: Elections,
+    leases: Leases,
     table: Table,
     /// The schedule is one in which nobody may promote a second time.
     islands: bool,
@@ -63,6 +72,7 @@ impl Judge {
         Self {
             truth: Truth::new(&plan.setup),
             elections: Elections::new(&plan.setup),
+            leases: Leases::new(&plan.setup),
             table: Table::default(),
             islands: is_one_split(plan),
             longest_check: plan.setup.longest(|config| config.check_interval),
@@ -75,6 +85,8 @@ impl Judge {
     fn watch(&mut self, world: &World<'_>, fact: Fact<'_>) -> ControlFlow<()> {
         let now = world.now();
         self.truth.look(world);
+        let found = self.leases.look(world, &mut self.elections.assumptions);
+        self.fail_if(now, found);
         match fact {
             Fact::Fault(fault) => {
                 match *fault {
@@ -84,6 +96,7 @@ impl Judge {
                 }
                 self.truth.fault(world, fault);
                 self.elections.fault(fault);
+                self.leases.fault(fault, &mut self.elections.assumptions);
             }
             Fact::Started { host, memory, boot } => {
                 self.truth.started(host, memory.is_some(), boot, now);
@@ -98,7 +111,7 @@ impl Judge {
                     daemon.last_decision = until;
                 }
             }
-            Fact::Resumed(host) => self.truth.hosts[host].last_decision = now,
+            Fact::Resumed(host) => self.truth.resumed(host, now),
             Fact::Event { host, event } => {
                 self.truth.event(world, host, event);
                 self.elections.event(world, host, event);
@@ -106,6 +119,9 @@ impl Judge {
             Fact::VoteFileWritten { host, record } => {
                 let found = self.elections.file_written(host, record);
                 self.fail_if(now, found);
+                let found = self.elections.holds(world, host, record);
+                self.fail_if(now, found);
+                self.leases.file_written(host, record);
             }
             Fact::Effects { host, effects } => self.effects(world, host, effects),
             Fact::Saved(host) => self.truth.saved(host),
@@ -116,6 +132,16 @@ impl Judge {
             } => self.truth.report_made(world, observer, to, probe),
             Fact::CommandBegins(promotion) => self.promotion(world, promotion),
             Fact::CommandEnds { .. } => {}
+            Fact::FenceBegins(_)
+            | Fact::FenceStops(_)
+            | Fact::FenceEnds { .. }
+            | Fact::StartsWithoutGate(_)
+            | Fact::PromotesLate(_)
+            | Fact::PromotesByHand(_) => self.of_lease(world, fact),
+            Fact::Recovered => {
+                let found = self.leases.recovered(world, &self.truth, &self.elections);
+                self.fail_if(now, found);
+            }
             Fact::ClockStandsStill => self.fail(now, Violation::ClockStandsStill),
             Fact::FaultsAreOver => self.silence(world),
             Fact::Waited => {
@@ -138,13 +164,30 @@ impl Judge {
         }
     }
 
+    /// By clocks that are wrong everything that is judged by time may be wrong, and is no violation.
     fn fail(&mut self, at: Micros, violation: Violation) {
+        let assumptions = &mut self.elections.assumptions;
+        if assumptions.clocks_are_wrong() && violation != Violation::ClockStandsStill {
+            return assumptions.excuse(A3, &violation);
+        }
         self.violation.get_or_insert((at, violation));
+    }
+
+    fn of_lease(&mut self, world: &World<'_>, fact: Fact<'_>) {
+        let Elections {
+            is_calm,
+            assumptions,
+            ..
+        } = &mut self.elections;
+        let found = self.leases.fact(world, fact, *is_calm, assumptions);
+        self.fail_if(world.now(), found);
     }
 
     fn effects(&mut self, world: &World<'_>, host: HostId, effects: &[Effect]) {
         self.truth.effects(world, host, effects);
         let found = self.elections.effects(world, &self.truth, host, effects);
+        let assumptions = &mut self.elections.assumptions;
+        let found = found.and_then(|found| self.leases.unless_broken(world, found, assumptions));
         self.fail_if(world.now(), found);
         for effect in effects {
             match effect {
@@ -237,7 +280,9 @@ impl Judge {
             }
         }
         let of_election = self.elections.promotion(world, promotion);
-        self.fail_if(now, of_election.or(found));
+        let assumptions = &mut self.elections.assumptions;
+        let of_lease = self.leases.promotion(world, promotion, assumptions);
+        self.fail_if(now, of_lease.or(of_election).or(found));
         self.table.promotion(world, &self.truth, promotion);
     }
 
@@ -261,7 +306,8 @@ impl Judge {
     /// All name the one primary that there is.
     fn agreement(&mut self, world: &World<'_>) {
         let Some(primary) = world.sole_writer() else {
-            return;
+            let found = self.without_writer(world);
+            return self.fail_if(world.now(), found);
         };
         for host in 0..self.truth.hosts.len() {
             let named = world.remembered(host);
@@ -271,7 +317,21 @@ impl Judge {
                 self.fail(world.now(), Violation::NoAgreement(host, named));
             }
         }
+        let found = self.elections.holds_nothing(world, primary);
+        let assumptions = &mut self.elections.assumptions;
+        let found = found.and_then(|found| self.leases.unless_broken(world, found, assumptions));
+        self.fail_if(world.now(), found);
         self.elections.all_is_well();
+    }
+
+    /// Where leases are in force there is a writer then. It may need an operator if voters are lost, or
+    /// vote for what was never so.
+    fn without_writer(&mut self, world: &World<'_>) -> Option<Violation> {
+        world.setup().leases()?;
+        let able = self.elections.able(world, 0..world.setup().hosts());
+        let is_majority = 2 * able > world.setup().hosts();
+        let found = is_majority.then_some(Violation::NoWriter);
+        self.elections.assumptions.unless_broken(found)
     }
 
     /// Exactly one promotion, in time, if the votes suffice by every daemon's rule; none, if they do by

@@ -14,11 +14,15 @@
 )]
 
 mod announcing;
+mod assumptions;
 mod courses;
 mod elections;
+mod holders;
 mod judge;
+mod leases;
 mod majority;
 mod objections;
+mod renewals;
 mod table;
 mod timelines;
 mod truth;
@@ -29,6 +33,7 @@ mod worlds;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use assumptions::Assumptions;
 use elections::Counts;
 use judge::{Judgement, judge};
 use pglookout::simulation::{Generator, Plan, shrink};
@@ -78,6 +83,8 @@ struct Tally {
     table: Table,
     schedules_that_vote: u64,
     elections: Counts,
+    leases: leases::Counts,
+    assumptions: Assumptions,
     violations: BTreeMap<String, (u64, u64)>,
 }
 
@@ -107,6 +114,8 @@ fn many(first: u64, schedules: u64, patience: Option<Duration>) -> Tally {
         tally.table.add(&judgement.table);
         tally.schedules_that_vote += u64::from(plan.setup.voting().is_some());
         tally.elections.add(&judgement.elections);
+        tally.leases.add(&judgement.leases);
+        tally.assumptions.add(&judgement.assumptions);
         if collects && judgement.table.beside_a_streaming_primary > 0 {
             println!("seed {seed}: beside a streaming primary");
         }

@@ -148,9 +148,24 @@ fn are_willing(world: &World<'_>, truth: &Truth, group: &[HostId]) -> bool {
                 // of an older one, and an operator must decide.
                 let mut forks = last.history.iter();
                 let is_whole = forks.any(|fork| Some(fork.term) == last.term);
-                is_whole && databases[*node].is_part_of(last)
+                is_whole && databases[*node].is_part_of(last) && !is_outlived(world, truth, *node)
             });
             let knows_primary = world.remembered(*node).is_some();
             of_history && knows_primary && (never || case.is_willing(*node, since))
         })
+}
+
+/// Does this standby lack all that the last primary has written, which has lived for longer than the
+/// shortest limit: it is not promoted, since nobody knows how much would be lost.
+fn is_outlived(world: &World<'_>, truth: &Truth, node: NodeId) -> bool {
+    let databases = world.databases();
+    let last = databases.iter().filter_map(|database| database.term).max();
+    let mut own = databases[node].history.iter();
+    let has_it = own.any(|fork| Some(fork.term) == last);
+    let mut reigns = truth.hosts.iter().flat_map(|host| &host.knowledge.reigns);
+    let lived = reigns.any(|((_, term), (first, until))| {
+        let lived = until.saturating_sub(*first);
+        Some(*term) == last && lived + SECOND >= world.setup().shortest_limit()
+    });
+    !has_it && lived
 }

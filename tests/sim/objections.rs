@@ -34,7 +34,8 @@ impl Case<'_, '_> {
     }
 
     fn limit(&self) -> Micros {
-        micros(self.world.config(self.host).failover_lag)
+        let limit = self.world.config(self.host).failover_lag;
+        self.world.span(self.host, limit)
     }
 
     /// Under a wrong name it is waited for as long as under the right one, because nobody has told a role

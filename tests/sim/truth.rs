@@ -220,6 +220,14 @@ impl Truth {
         }
     }
 
+    /// It goes on earlier than that.
+    pub(crate) fn resumed(&mut self, host: HostId, now: Micros) {
+        let known = &mut self.hosts[host];
+        known.last_decision = now;
+        let asks = known.in_vain.iter_mut().chain(&mut known.observer_in_vain);
+        asks.flatten().for_each(|since| *since = now.min(*since));
+    }
+
     pub(crate) fn saved(&mut self, host: HostId) {
         self.hosts[host].saved = Some(self.hosts[host].knowledge.clone());
     }

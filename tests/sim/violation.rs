@@ -63,6 +63,20 @@ pub(crate) enum Violation {
     RecordGoesBack(HostId, u64),
     /// A vote while the primary lives and nothing is wrong.
     VotesInCalm(HostId, u64),
+    /// Two servers took commits at the same time.
+    TwoWriters(NodeId, NodeId),
+    /// A server was fenced while nothing was wrong.
+    FencesInCalm(HostId),
+    /// Everything works, this daemon holds the last term, and its server was not started.
+    NotStarted(HostId),
+    /// All agree on this primary, and it holds no term.
+    HoldsNothing(HostId),
+    /// Everything works, and no server takes commits.
+    NoWriter,
+    /// A renewal of what was not won.
+    RenewsUnwon(HostId, u64),
+    /// A voter has renewed a term that it knew to be released.
+    RenewsReleased(HostId, u64),
 }
 
 /// How a primary was known to live.
@@ -101,14 +115,22 @@ impl Violation {
             | Self::GrantUnwritten(host, _)
             | Self::AsksUnwritten(host, _)
             | Self::RecordGoesBack(host, _)
+            | Self::FencesInCalm(host)
+            | Self::NotStarted(host)
+            | Self::HoldsNothing(host)
+            | Self::RenewsUnwon(host, _)
+            | Self::RenewsReleased(host, _)
             | Self::VotesInCalm(host, _) => vec![*host],
             Self::TwoBesideAServer(a, b, _)
             | Self::TwoInOneOutage(a, b)
             | Self::TwoWinners(a, b, _)
+            | Self::TwoWriters(a, b)
             | Self::PromiseBroken(a, b, _) => vec![*a, *b],
-            Self::ClockStandsStill | Self::Nobody(_) | Self::Promotions(..) | Self::Late(..) => {
-                (0..setup.node_count()).collect()
-            }
+            Self::ClockStandsStill
+            | Self::Nobody(_)
+            | Self::NoWriter
+            | Self::Promotions(..)
+            | Self::Late(..) => (0..setup.node_count()).collect(),
         }
     }
 
@@ -229,11 +251,45 @@ impl fmt::Display for Violation {
             | Self::PromiseBroken(..)
             | Self::RecordGoesBack(..)
             | Self::VotesInCalm(..) => self.fmt_of_election(f),
+            Self::TwoWriters(..)
+            | Self::FencesInCalm(_)
+            | Self::NotStarted(_)
+            | Self::HoldsNothing(_)
+            | Self::NoWriter
+            | Self::RenewsUnwon(..)
+            | Self::RenewsReleased(..) => self.fmt_of_lease(f),
         }
     }
 }
 
 impl Violation {
+    fn fmt_of_lease(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TwoWriters(a, b) => {
+                write!(f, "servers {a} and {b} both take commits")
+            }
+            Self::FencesInCalm(host) => {
+                write!(f, "server {host} is fenced, and nothing is wrong with it")
+            }
+            Self::NotStarted(host) => write!(
+                f,
+                "all is healed, host {host} holds the last term, and its server stays down"
+            ),
+            Self::HoldsNothing(host) => {
+                write!(f, "all is healed, and the primary {host} holds no term")
+            }
+            Self::NoWriter => f.write_str("all is healed, and no server takes commits"),
+            Self::RenewsUnwon(host, term) => {
+                write!(f, "host {host} renews term {term}, which it has not won")
+            }
+            Self::RenewsReleased(host, term) => write!(
+                f,
+                "host {host} renews term {term}, which it knows to be released"
+            ),
+            _ => Ok(()),
+        }
+    }
+
     fn fmt_of_election(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TwoWinners(a, b, term) => {

@@ -106,7 +106,7 @@ fn a_vote_file_that_is_put_back_is_named() {
         (61, Fault::Restarts(B)),
     ]);
     assert_eq!(promoted(&judgement), [C]);
-    assert_eq!(judgement.elections.broken.values().sum::<u64>(), 1);
+    assert_eq!(judgement.assumptions.broken.values().sum::<u64>(), 1);
 }
 
 /// Writes fail while the primary dies: nobody is promoted before they succeed.

@@ -1,0 +1,173 @@
+//! Schedules of clusters with leases, written out: what must come of each is known beforehand.
+
+use std::sync::Arc;
+
+use pglookout::config::{self, Config, Environment, VoterName};
+use pglookout::simulation::{
+    Death, Ending, Fault, FenceCourse, LeaseFault, MOST_GAIN, Micros, Plan, SECOND, Setup, Step,
+};
+
+use crate::assumptions::{A3, A4, A4_LIE, A5};
+use crate::judge::{Judgement, judge};
+
+/// Three servers with a lease of 6 s; a is the primary.
+fn setup() -> Setup {
+    let text = r#"{"remote_conns": {"a": "host=a", "b": "host=b", "c": "host=c"}, "failover_command": "promote",
+        "db_poll_interval": 1, "replication_state_check_interval": 2, "poll_timeout": 0.4, "own_db": "a",
+        "max_failover_replication_time_lag": 6, "warning_replication_time_lag": 3,
+        "missing_master_from_config_timeout": 2, "vote_directory": "/v", "lease_time": 6, "vote_timeout": 0.6,
+        "lease_renew_interval": 0.8, "fence_timeout": 2, "fence_command": "fence",
+        "election_stagger": 0.6, "step_aside_time": 1, "voting": {"main": {"generation": 1, "secret_file": "/s",
+        "voters": {"a": "http://a:15000", "b": "http://b:15000", "c": "http://c:15000"}}}}"#;
+    let config = config::parse(text, &Environment::default()).unwrap().config;
+    let mut setup = Setup::new(&config, A);
+    for host in [A, B, C] {
+        let name = VoterName::from(setup.host_name(host));
+        let own: &mut Config = Arc::make_mut(&mut setup.configs[host]);
+        let voting = own.voting.insert(config.voting.clone().unwrap());
+        for cluster in voting.clusters.values_mut() {
+            cluster.own = name.clone();
+        }
+    }
+    setup
+}
+
+/// What these faults come to after two minutes.
+#[track_caller]
+fn judged(faults: &[(Micros, Fault)]) -> Judgement {
+    let steps = faults.iter().map(|(at, fault)| Step {
+        at: *at * SECOND,
+        fault: *fault,
+    });
+    let plan = Plan {
+        seed: 1,
+        setup: setup(),
+        steps: steps.collect(),
+        length: 120 * SECOND,
+        ending: Ending::Abrupt,
+    };
+    let judgement = judge(&plan);
+    assert_eq!(judgement.violation, None, "{}", plan.text());
+    judgement
+}
+
+/// Who was promoted, and when, in seconds.
+fn promoted(judgement: &Judgement) -> Vec<(usize, Micros)> {
+    let all = judgement.outcome.promotions.0.iter();
+    all.map(|one| (one.host, one.began / SECOND)).collect()
+}
+
+#[track_caller]
+fn holds_without(judgement: &Judgement, assumption: Option<&'static str>) {
+    let broken = judgement.assumptions.broken.keys().copied();
+    assert!(broken.eq(assumption), "{:?}", judgement.assumptions);
+    let is_found = !judgement.assumptions.by_broken.is_empty();
+    assert_eq!(is_found, assumption.is_some() && assumption != Some(A3));
+}
+
+#[test]
+fn in_calm_the_primary_holds_one_term_and_nothing_is_fenced() {
+    let calm = judged(&[]);
+    assert!(promoted(&calm).is_empty());
+    assert_eq!((calm.leases.held, calm.leases.fences), (1, 0));
+    assert!(calm.elections.renewals > 200, "{}", calm.elections.renewals);
+    assert_eq!(calm.outcome.writers, 1);
+}
+
+/// By its daemon and by its guard, by whichever is there.
+#[test]
+fn a_primary_without_a_majority_is_fenced_before_another_is_promoted() {
+    for fault in [
+        Fault::Isolate(A),
+        Fault::Daemon(A, false),
+        Fault::Stops(A, 60 * SECOND),
+    ] {
+        let judgement = judged(&[(20, fault)]);
+        let [(_, at)] = promoted(&judgement)[..] else {
+            panic!("{fault:?}: {:?}", promoted(&judgement));
+        };
+        assert!((24..45).contains(&at), "{fault:?}: {at}");
+        assert_eq!(judgement.leases.stopped, 1, "{fault:?}");
+        assert_eq!(judgement.outcome.writers, 1, "{fault:?}");
+        holds_without(&judgement, None);
+    }
+}
+
+/// The voters do not have to wait for its promise.
+#[test]
+fn a_dead_server_on_a_living_host_is_given_up() {
+    for death in [Death::Crash, Death::Hang] {
+        let judgement = judged(&[(20, Fault::Dies(A, death))]);
+        assert_eq!(promoted(&judgement).len(), 1, "{death:?}");
+        assert_eq!(judgement.outcome.writers, 1, "{death:?}");
+        assert!(judgement.leases.fences > 0, "{death:?}");
+        holds_without(&judgement, None);
+    }
+}
+
+#[test]
+fn a_short_trouble_ends_no_lease() {
+    for faults in [
+        [(20, Fault::Restarts(A)), (40, Fault::Restarts(B))],
+        [(20, Fault::Isolate(A)), (22, Fault::Mend)],
+        [(20, Fault::Stops(A, 2 * SECOND)), (30, Fault::Restarts(C))],
+    ] {
+        let judgement = judged(&faults);
+        assert!(promoted(&judgement).is_empty(), "{faults:?}");
+        assert_eq!(judgement.leases.fences, 0, "{faults:?}");
+    }
+}
+
+/// While nobody else was elected; after that it stays down.
+#[test]
+fn a_primary_that_boots_comes_back_through_the_gate_or_not_at_all() {
+    let soon = judged(&[(20, Fault::Reboots(A))]);
+    assert!(promoted(&soon).is_empty(), "{:?} {soon:?}", promoted(&soon));
+    assert_eq!(soon.outcome.writers, 1);
+    let late = judged(&[
+        (20, Fault::Dies(A, Death::HostDown)),
+        (60, Fault::Starts(A)),
+    ]);
+    assert_eq!(promoted(&late).len(), 1);
+    assert_eq!(late.outcome.writers, 1);
+    holds_without(&late, None);
+}
+
+#[test]
+fn what_breaks_an_assumption_is_named() {
+    let ungated = judged(&[
+        (10, Fault::Leases(LeaseFault::Ungated(A, true))),
+        (20, Fault::Dies(A, Death::HostDown)),
+        (60, Fault::Starts(A)),
+    ]);
+    holds_without(&ungated, Some(A5));
+    let fences = |course| {
+        let course = Fault::Leases(LeaseFault::Fences(A, course));
+        judged(&[(10, course), (20, Fault::Isolate(A))])
+    };
+    holds_without(&fences(FenceCourse::Fails), Some(A4));
+    holds_without(&fences(FenceCourse::Hangs), Some(A4));
+    holds_without(&fences(FenceCourse::Takes(30 * SECOND)), Some(A4));
+    holds_without(&fences(FenceCourse::Takes(3 * SECOND / 2)), None);
+    let lies = fences(FenceCourse::Lies);
+    assert!(lies.assumptions.broken.contains_key(A4_LIE));
+    assert!(!lies.assumptions.by_broken.is_empty());
+}
+
+#[test]
+fn clocks_may_be_wrong_by_what_leases_have_room_for() {
+    let rates = |gain: i32| {
+        judged(&[
+            (0, Fault::Leases(LeaseFault::Rate(A, -gain))),
+            (20, Fault::Isolate(A)),
+        ])
+    };
+    let within = rates(MOST_GAIN);
+    assert_eq!(promoted(&within).len(), 1);
+    holds_without(&within, None);
+    holds_without(&rates(MOST_GAIN + 1), Some(A3));
+}
+
+const A: usize = 0;
+const B: usize = 1;
+const C: usize = 2;
