@@ -335,26 +335,7 @@ fn of_elections(page: &mut Page, all: &[Elections]) {
             page.sample(&[("cluster", &of.cluster)], term);
         }
     }
-    let gauges: [(_, _, OfLease); 2] = [
-        (
-            "pglookout_fence_in_seconds",
-            "Time until this server is fenced, unless a majority renews its lease before.",
-            |of| of.fence_in,
-        ),
-        (
-            "pglookout_fence_in_least_seconds",
-            "The least of that at any renewal since the start.",
-            |of| of.counts.least_left.map(|left| left.as_secs_f64()),
-        ),
-    ];
-    for (name, help, seconds) in gauges {
-        page.family(name, "gauge", help);
-        for of in all {
-            if let Some(seconds) = seconds(of) {
-                page.sample(&[("cluster", &of.cluster)], seconds);
-            }
-        }
-    }
+    of_leases(page, all);
     let families: [(_, _, _, Results); 4] = [
         (
             "pglookout_elections_total",
@@ -386,6 +367,29 @@ fn of_elections(page: &mut Page, all: &[Elections]) {
         for of in all {
             for (value, count) in counts(of) {
                 page.sample(&[("cluster", &of.cluster), (label, value)], count);
+            }
+        }
+    }
+}
+
+fn of_leases(page: &mut Page, all: &[Elections]) {
+    let gauges: [(_, _, OfLease); 2] = [
+        (
+            "pglookout_fence_in_seconds",
+            "Time until this server is fenced, unless a majority renews its lease before.",
+            |of| of.fence_in,
+        ),
+        (
+            "pglookout_fence_in_least_seconds",
+            "The least of that at any renewal since the start.",
+            |of| of.counts.least_left.map(|left| left.as_secs_f64()),
+        ),
+    ];
+    for (name, help, seconds) in gauges {
+        page.family(name, "gauge", help);
+        for of in all {
+            if let Some(seconds) = seconds(of) {
+                page.sample(&[("cluster", &of.cluster)], seconds);
             }
         }
     }
