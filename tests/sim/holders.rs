@@ -105,6 +105,20 @@ fn a_dead_server_on_a_living_host_is_given_up() {
     }
 }
 
+/// The voters wait for its promise then.
+#[test]
+fn a_server_that_cannot_be_fenced_is_not_released() {
+    let judgement = judged(&[
+        (10, Fault::Leases(LeaseFault::Fences(A, FenceCourse::Fails))),
+        (20, Fault::Dies(A, Death::Hang)),
+    ]);
+    let [(_, at)] = promoted(&judgement)[..] else {
+        panic!("{:?}", promoted(&judgement));
+    };
+    assert!(at >= 32, "{at}");
+    holds_without(&judgement, Some(A4));
+}
+
 #[test]
 fn a_short_trouble_ends_no_lease() {
     for faults in [
