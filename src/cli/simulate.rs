@@ -69,11 +69,6 @@ fn simulate(options: &Simulate) -> Result<(Survey, String), String> {
     let config = config_file::load(&options.config)?;
     let (nodes, observers) = (config.nodes.len(), config.observers.len());
     let path = options.config.display();
-    if config.voting.is_some() {
-        output::print_error(format!(
-            "{path}: voting is not simulated: as if there were none"
-        ));
-    }
     if nodes == 0 {
         return Err(format!(
             "{path}: remote_conns names no database server: there is nothing to simulate"
@@ -286,6 +281,49 @@ mod tests {
         );
         check(&format!("{TWO}, {OBSERVER}"), &["no problem found"], true);
         check(&format!("{FOUR}, {MAJORITY}"), &["no problem found"], true);
+    }
+
+    /// These vote and have leases, with times that do not take long.
+    fn leases(dry: bool, voters: &[&str]) -> String {
+        let url = |voter: &&str| format!(r#""{voter}": "http://{voter}:15000""#);
+        let voters: Vec<_> = voters.iter().map(url).collect();
+        format!(
+            r#""vote_directory": "/v", "vote_timeout": 1, "lease_time": 8, "lease_renew_interval": 1, "fence_timeout": 2,
+            "election_stagger": 1, "step_aside_time": 2, "fence_command": "fence", "voting": {{"main": {{"generation": 1,
+            "secret_file": "/s", "dry": {dry}, "voters": {{{}}}}}}}"#,
+            voters.join(", ")
+        )
+    }
+
+    #[test]
+    fn with_leases_no_old_primary_writes_on_and_without_a_majority_it_stops() {
+        let well = format!("{THREE}, {}", leases(true, &["a", "b", "c"]));
+        let text = check(
+            &well,
+            &[
+                "note: voting is dry: simulated as if votes decided",
+                "no problem found",
+            ],
+            true,
+        );
+        assert!(!text.contains("RISK: two primaries"), "{text}");
+        let even = format!("{FOUR}, {}", leases(false, &["a", "b", "c", "d"]));
+        let stops = "RISK: no primary: the primary has lost the majority of the voters";
+        check(&even, &[stops], true);
+    }
+
+    #[test]
+    fn votes_of_whoever_is_not_there_are_not_simulated() {
+        let voters = leases(false, &["a", "b", "c", "somewhere"]);
+        let text = check(
+            &format!("{THREE}, {voters}"),
+            &[
+                "note: voting is not simulated, as if there were none: the voter somewhere is no server and no observer of it",
+                "RISK: two primaries where the old primary is only isolated",
+            ],
+            true,
+        );
+        assert!(text.contains("no problem found"), "{text}");
     }
 
     /// The host that simulates is called like a server, as it often is.

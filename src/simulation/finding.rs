@@ -27,6 +27,8 @@ pub enum Finding {
     OneDaemonNeeded,
     /// A pause of the primary promotes another one beside it.
     PausePromotes,
+    /// Where leases are in force: the primary is stopped though it lives, and nobody is promoted.
+    PrimaryStops,
     /// The old primary is cut off and goes on writing: nothing but fencing prevents it.
     OldPrimaryWrites,
     /// Two standbys are promoted in one outage, by several faults one after the other.
@@ -51,6 +53,7 @@ impl Finding {
             Self::ObserversTogether
                 | Self::OneDaemonNeeded
                 | Self::PausePromotes
+                | Self::PrimaryStops
                 | Self::OldPrimaryWrites
                 | Self::TwoPromotionsInTheEnd
         )
@@ -67,6 +70,7 @@ impl Finding {
             Self::ObserversTogether => "observers-lost-together",
             Self::OneDaemonNeeded => "one-daemon-needed",
             Self::PausePromotes => "pause-promotes",
+            Self::PrimaryStops => "primary-stops",
             Self::OldPrimaryWrites => "old-primary-writes",
             Self::TwoPromotionsInTheEnd => "two-promotions-after-several-faults",
         }
@@ -95,6 +99,9 @@ impl Finding {
             Self::PausePromotes => {
                 "two primaries where the primary answers nobody for 5 s, as slow storage or the move of a virtual machine can make it"
             }
+            Self::PrimaryStops => {
+                "no primary: the primary has lost the majority of the voters and is fenced, and no standby has one either"
+            }
             Self::OldPrimaryWrites => {
                 "two primaries where the old primary is only isolated, or hangs: it is not stopped when another is promoted"
             }
@@ -115,6 +122,9 @@ impl Finding {
             }
             Self::PausePromotes => {
                 "a max_failover_replication_time_lag above the longest pause of the primary, or fencing"
+            }
+            Self::PrimaryStops => {
+                "an odd number of voters, each on a host and at a site of its own; where most of them are lost the database stops"
             }
             Self::OldPrimaryWrites | Self::TwoPromotionsInTheEnd => {
                 "fencing: failover_command must ensure that the old primary is off, and fail if it cannot"

@@ -2,7 +2,9 @@
 //! named.
 
 use super::setup::Setup;
-use crate::config::{CommandLine, Config, NodeName, ObserverName, ObserverUrl, QuorumRule};
+use crate::config::{
+    CommandLine, Config, NodeName, ObserverName, ObserverUrl, QuorumRule, VoterName,
+};
 
 /// Changes after which no single fault shows a problem, in words: single ones, or the first pair
 /// where none is enough. `is_good`: no single fault shows a problem.
@@ -77,15 +79,30 @@ const CHANGES: [(&str, Change); 8] = [
         config
             .observers
             .insert(ObserverName::from("one more observer"), url);
+        vote_too(config, "one more observer");
     }),
     ("one more standby, at a site of its own", |config| {
         if let Some(another) = config.nodes.values().next().cloned() {
             config
                 .nodes
                 .insert(NodeName::from("one more standby"), another);
+            vote_too(config, "one more standby");
         }
     }),
 ];
+
+/// Where there are elections, whoever is new votes.
+fn vote_too(config: &mut Config, name: &str) {
+    let clusters = config
+        .voting
+        .iter_mut()
+        .flat_map(|it| it.clusters.values_mut());
+    for cluster in clusters {
+        if let Some(url) = cluster.voters.values().next().cloned() {
+            cluster.voters.insert(VoterName::from(name), url);
+        }
+    }
+}
 
 /// More would only confuse.
 const MOST_REMEDIES: usize = 3;

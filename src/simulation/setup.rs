@@ -105,7 +105,6 @@ impl Setup {
             // Databases of a schedule find their new primary by themselves; restarts beside it are
             // no part of this world.
             own.follow = None;
-            // Whoever wants elections draws them: without, the same facts lead to a promotion sooner.
             own.voting = None;
             own.own_db = nodes.get(host).cloned();
             let here = observers.iter().filter(|(_, at)| *at == host);
@@ -117,14 +116,16 @@ impl Setup {
             Arc::new(own)
         };
         let configs = (0..next).map(own).collect();
-        Self {
+        let mut setup = Self {
             nodes,
             observers,
             configs,
             primary,
             is_busy: true,
             presence: PresenceSetup::ALL,
-        }
+        };
+        setup.vote_as(config);
+        setup
     }
 
     /// How many hosts there are.

@@ -37,15 +37,38 @@ impl Shape {
                 .push("failover_command is empty: this node cannot be promoted".to_owned());
         }
         shape.shorten();
+        shape.decide_by_votes();
         let setup = Setup::new(&shape.config, 0);
+        if let Some(why) = setup.stranger(config) {
+            shape.remarks.push(format!(
+                "voting is not simulated, as if there were none: {why}"
+            ));
+        }
         shape.remarks.extend(remarks(&setup));
         shape
+    }
+
+    /// What would come of votes is shown before they decide.
+    fn decide_by_votes(&mut self) {
+        let voting = self.config.voting.iter_mut();
+        let mut dry = voting
+            .flat_map(|voting| voting.clusters.values_mut())
+            .filter(|cluster| cluster.dry)
+            .peekable();
+        if dry.peek().is_some() {
+            self.remarks
+                .push("voting is dry: simulated as if votes decided".to_owned());
+        }
+        dry.for_each(|cluster| cluster.dry = false);
     }
 
     /// Days of waiting are no more than minutes of it.
     fn shorten(&mut self) {
         let config = &mut self.config;
+        // No server is given up sooner.
+        let least = config.fence().map(|fence| fence.timeout * 3);
         let most = config.poll_interval.max(config.check_interval) * LONGEST_WAIT_INTERVALS;
+        let most = most.max(least.unwrap_or_default());
         let limit = config.failover_lag;
         if limit > most {
             self.shortened = micros(limit.saturating_sub(most));

@@ -180,6 +180,7 @@ pub(super) fn length_of_a_fault(setup: &Setup) -> Micros {
         + 4 * setup.longest(|config| config.check_interval)
         + 2 * setup.longest(|config| config.poll_timeout)
         + 5 * SECOND
+        + setup.time_to_elect()
 }
 
 /// How many splits in two there are: the last host is always on the other side.

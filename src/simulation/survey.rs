@@ -113,7 +113,7 @@ impl Survey {
             promotions: promotions.0,
         };
         let Some(first) = case.promotions.first().copied() else {
-            self.note_silence(&case);
+            self.note_silence(&case, writers);
             return;
         };
         let took = first.began.saturating_sub(case.lost_at());
@@ -132,9 +132,12 @@ impl Survey {
     }
 
     /// Nobody was promoted.
-    fn note_silence(&mut self, case: &Case) {
+    fn note_silence(&mut self, case: &Case, writers: usize) {
         let setup = &case.plan.setup;
         let dies = case.primary_dies();
+        if setup.leases().is_some() && writers == 0 && !dies {
+            self.note(Finding::PrimaryStops, case);
+        }
         let observers =
             Some(single_faults::observer_hosts(setup)).filter(|_| setup.observers.len() > 1);
         if case.primary_returns() {
@@ -159,9 +162,10 @@ impl Survey {
         let never = self.longest.is_none();
         self.findings.retain(|(finding, _)| match finding {
             Finding::NeverPromotes => never,
-            Finding::NobodyPromotes | Finding::OneDaemonNeeded | Finding::ObserversTogether => {
-                !never
-            }
+            Finding::NobodyPromotes
+            | Finding::OneDaemonNeeded
+            | Finding::ObserversTogether
+            | Finding::PrimaryStops => !never,
             _ => true,
         });
     }

@@ -5,12 +5,13 @@ use super::fault::{Fault, Step, are_apart};
 use super::plan::Plan;
 
 /// Has the primary died, and is there a standby that may and can be promoted and reaches, with
-/// itself, more than half of all hosts. A split that isolates the primary counts as its death.
+/// itself, more than half of all voters: of all hosts, unless there is an election. A split that isolates the primary counts as its death.
 pub(super) fn have_a_majority(plan: &Plan) -> bool {
     let setup = &plan.setup;
     (0..setup.node_count()).any(|node| {
-        let reached = (0..setup.hosts()).filter(|host| reaches(plan, node, *host));
-        is_able(plan, node) && is_bereaved(plan, node) && 2 * reached.count() > setup.hosts()
+        let voters = (0..setup.hosts()).filter(|host| setup.has_vote(*host));
+        let reached = voters.clone().filter(|host| reaches(plan, node, *host));
+        is_able(plan, node) && is_bereaved(plan, node) && 2 * reached.count() > voters.count()
     })
 }
 

@@ -12,7 +12,7 @@ use super::scenarios::death;
 use super::setup::Setup;
 use super::vote_fault::VoteFault;
 use super::{HostId, Micros, SECOND, micros};
-use crate::config::{ClusterName, ObserverUrl, VoterName, Voting, VotingCluster};
+use crate::config::{ClusterName, Config, NodeName, ObserverUrl, VoterName, Voting, VotingCluster};
 
 /// Has the daemons of this schedule vote, or leaves it as it is. Drawn apart, so that a schedule
 /// without votes is what it was before there were any. `splits`: nothing may befall it that makes a
@@ -179,6 +179,55 @@ fn other_faults(setup: &Setup, host: HostId, rng: &mut Rng) -> (Fault, Option<Fa
 }
 
 impl Setup {
+    /// The daemons vote as this configuration of one of them has it, if that can be simulated.
+    pub(super) fn vote_as(&mut self, config: &Config) {
+        let Some(voting) = config
+            .voting
+            .as_ref()
+            .filter(|_| self.stranger(config).is_none())
+        else {
+            return;
+        };
+        for host in 0..self.hosts() {
+            let own = VoterName::from(self.host_name(host));
+            let mut voting = voting.clone();
+            let clusters = voting.clusters.values_mut();
+            let votes = clusters.filter(|it| it.voters.contains_key(&own));
+            if votes.map(|cluster| cluster.own = own.clone()).count() > 0 {
+                Arc::make_mut(&mut self.configs[host]).voting = Some(voting);
+            }
+        }
+    }
+
+    /// Who keeps the votes of this configuration from being simulated: a voter that is no host of it, a
+    /// server that may be promoted and does not vote, or several clusters.
+    pub(super) fn stranger(&self, config: &Config) -> Option<String> {
+        let voting = config.voting.as_ref()?;
+        let mut clusters = voting.clusters.values();
+        let (Some(cluster), None) = (clusters.next(), clusters.next()) else {
+            return Some("it names several clusters".to_owned());
+        };
+        let mut voters = cluster.voters.keys();
+        if let Some(voter) = voters.find(|voter| self.voter_host(voter).is_none()) {
+            return Some(format!(
+                "the voter {voter} is no server and no observer of it"
+            ));
+        }
+        let may_be = |node: &&NodeName| !config.never_promote.contains(*node);
+        let votes = |node: &NodeName| {
+            let own = VoterName::from(node.as_str());
+            cluster.voters.contains_key(&own)
+        };
+        let mut promotable = self.nodes.iter().filter(may_be);
+        let silent = promotable.find(|node| !votes(node));
+        silent.map(|node| format!("the server {node} may be promoted and is no voter"))
+    }
+
+    /// Does whoever decides count the vote of this host.
+    pub(super) fn has_vote(&self, host: HostId) -> bool {
+        !self.elects() || self.configs[host].voting.is_some()
+    }
+
     /// How much longer it takes to be elected, in addition to what comes before, at the latest: a promise
     /// to another runs out, once more if its request is delivered late; a write that failed is repeated;
     /// two times another standby goes first; four attempts collide, and who lost them, or whose command

@@ -324,7 +324,7 @@ impl Elections {
             return None;
         }
         let is_late = self.is_late(world, host, to.nonce, Kind::Vote);
-        if self.is_calm && !is_late && !self.is_claim(world, to) {
+        if self.is_calm && !is_late && !self.is_claim(world, record.term, to) {
             return Some(Violation::VotesInCalm(host, record.term));
         }
         let candidate = world.setup().voter_host(&to.candidate);

@@ -121,13 +121,15 @@ impl Elections {
         is_wrong.then_some(Violation::ReleasesWon(host, request.term))
     }
 
-    /// The only primary, which holds no term, claims the next one, whether anything is wrong or not.
-    pub(crate) fn is_claim(&self, world: &World<'_>, to: &Mandate) -> bool {
+    /// The only primary, which holds no term, claims this one, whether anything is wrong or not. It may have
+    /// won before the last of the votes is written.
+    pub(crate) fn is_claim(&self, world: &World<'_>, term: u64, to: &Mandate) -> bool {
         let candidate = world.setup().voter_host(&to.candidate);
         let is_sole = candidate.is_some() && candidate == world.sole_writer();
         let record = candidate.and_then(|host| self.voters[host].record.as_ref());
-        let holds = record.is_some_and(|record| record.held_term > 0);
-        world.setup().leases().is_some() && is_sole && !holds
+        let holds_another =
+            record.is_some_and(|record| record.held_term > 0 && record.held_term != term);
+        world.setup().leases().is_some() && is_sole && !holds_another
     }
 
     /// Where leases are in force whoever takes commits holds a term, if its vote file is not lost.
