@@ -453,7 +453,7 @@ fn s4_what_a_successor_has_not_won_it_releases_for_itself_and_asks_again() {
     for nth in 0..5 {
         let now = 1.0 + 2.0 * f64::from(nth);
         let mut out = Vec::new();
-        a.stand(&standby(100), at(now), &mut out);
+        a.stand(&standby(50), at(now), &mut out);
         assert_eq!(sent(&out).len(), 2, "{nth}");
         // It is no attempt that somebody may not want any more, and nobody goes first.
         a.abandon(at(now), &mut Vec::new());
