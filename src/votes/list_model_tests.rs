@@ -45,10 +45,10 @@ fn walk(has_leases: bool, seed: u64, usual: usize) {
 
 #[test]
 fn no_change_of_lists_elects_two_or_stands_still() {
-    walk(false, 0x0115_7500, 150);
+    walk(false, 0x0115_7500, 400);
 }
 
 #[test]
 fn no_change_of_lists_has_two_leases_or_stands_still() {
-    walk(true, 0x0115_7501, 150);
+    walk(true, 0x0115_7501, 400);
 }
