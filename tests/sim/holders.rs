@@ -1,54 +1,17 @@
 //! Schedules of clusters with leases, written out: what must come of each is known beforehand.
 
-use std::sync::Arc;
-
-use pglookout::config::{self, Config, Environment, VoterName};
-use pglookout::simulation::{
-    Death, Ending, Fault, FenceCourse, LeaseFault, MOST_GAIN, Micros, Plan, SECOND, Setup, Step,
-};
+use pglookout::simulation::{Death, Fault, FenceCourse, LeaseFault, MOST_GAIN, Micros, SECOND};
 
 use crate::assumptions::{A3, A4, A4_LIE, A5};
-use crate::judge::{Judgement, judge};
+use crate::judge::Judgement;
+use crate::three_servers::{self, A, B, C};
 
-/// Three servers with a lease of 6 s; a is the primary.
-fn setup() -> Setup {
-    let text = r#"{"remote_conns": {"a": "host=a", "b": "host=b", "c": "host=c"}, "failover_command": "promote",
-        "db_poll_interval": 1, "replication_state_check_interval": 2, "poll_timeout": 0.4, "own_db": "a",
-        "max_failover_replication_time_lag": 6, "warning_replication_time_lag": 3,
-        "missing_master_from_config_timeout": 2, "vote_directory": "/v", "lease_time": 6, "vote_timeout": 0.6,
-        "lease_renew_interval": 0.8, "fence_timeout": 2, "fence_command": "fence",
-        "election_stagger": 0.6, "step_aside_time": 1, "voting": {"main": {"generation": 1, "secret_file": "/s",
-        "voters": {"a": "http://a:15000", "b": "http://b:15000", "c": "http://c:15000"}}}}"#;
-    let config = config::parse(text, &Environment::default()).unwrap().config;
-    let mut setup = Setup::new(&config, A);
-    for host in [A, B, C] {
-        let name = VoterName::from(setup.host_name(host));
-        let own: &mut Config = Arc::make_mut(&mut setup.configs[host]);
-        let voting = own.voting.insert(config.voting.clone().unwrap());
-        for cluster in voting.clusters.values_mut() {
-            cluster.own = name.clone();
-        }
-    }
-    setup
-}
-
-/// What these faults come to after two minutes.
+/// With a lease of 6 s.
 #[track_caller]
 fn judged(faults: &[(Micros, Fault)]) -> Judgement {
-    let steps = faults.iter().map(|(at, fault)| Step {
-        at: *at * SECOND,
-        fault: *fault,
-    });
-    let plan = Plan {
-        seed: 1,
-        setup: setup(),
-        steps: steps.collect(),
-        length: 120 * SECOND,
-        ending: Ending::Abrupt,
-    };
-    let judgement = judge(&plan);
-    assert_eq!(judgement.violation, None, "{}", plan.text());
-    judgement
+    let keys = r#""lease_time": 6, "vote_timeout": 0.6, "lease_renew_interval": 0.8, "fence_timeout": 2,
+        "fence_command": "fence""#;
+    three_servers::judged(keys, faults)
 }
 
 /// Who was promoted, and when, in seconds.
@@ -181,7 +144,3 @@ fn clocks_may_be_wrong_by_what_leases_have_room_for() {
     holds_without(&within, None);
     holds_without(&rates(MOST_GAIN + 1), Some(A3));
 }
-
-const A: usize = 0;
-const B: usize = 1;
-const C: usize = 2;

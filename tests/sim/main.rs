@@ -24,6 +24,7 @@ mod majority;
 mod objections;
 mod renewals;
 mod table;
+mod three_servers;
 mod timelines;
 mod truth;
 mod violation;

@@ -1,55 +1,14 @@
 //! Schedules of clusters that vote, written out: what must come of each is known beforehand.
 
-use std::sync::Arc;
+use pglookout::simulation::{Death, Fault, Micros, SECOND, VoteFault};
 
-use pglookout::config::{self, Config, Environment, VoterName, Voting};
-use pglookout::simulation::{Death, Ending, Fault, Micros, Plan, SECOND, Setup, Step, VoteFault};
+use crate::judge::Judgement;
+use crate::three_servers::{self, A, B, C};
 
-use crate::judge::{Judgement, judge};
-
-/// Three servers that elect by votes; a is the primary.
-fn setup() -> Setup {
-    let text = r#"{"remote_conns": {"a": "host=a", "b": "host=b", "c": "host=c"}, "failover_command": "promote",
-        "db_poll_interval": 1, "replication_state_check_interval": 2, "poll_timeout": 0.4, "own_db": "a",
-        "max_failover_replication_time_lag": 6, "warning_replication_time_lag": 3,
-        "missing_master_from_config_timeout": 2, "vote_directory": "/v", "lease_time": 3, "vote_timeout": 0.5,
-        "election_stagger": 0.6, "step_aside_time": 1, "voting": {"main": {"generation": 1, "secret_file": "/s",
-        "voters": {"a": "http://a:15000", "b": "http://b:15000", "c": "http://c:15000"}}}}"#;
-    let config = config::parse(text, &Environment::default()).unwrap().config;
-    let mut setup = Setup::new(&config, A);
-    for host in [A, B, C] {
-        let name = VoterName::from(setup.host_name(host));
-        let config: &mut Config = Arc::make_mut(&mut setup.configs[host]);
-        let voting: &mut Voting = config.voting.insert(config_voting(text));
-        for cluster in voting.clusters.values_mut() {
-            cluster.own = name.clone();
-        }
-    }
-    setup
-}
-
-fn config_voting(text: &str) -> Voting {
-    let config = config::parse(text, &Environment::default()).unwrap().config;
-    config.voting.unwrap()
-}
-
-/// What these faults come to after two minutes.
+/// Without leases.
 #[track_caller]
 fn judged(faults: &[(Micros, Fault)]) -> Judgement {
-    let steps = faults.iter().map(|(at, fault)| Step {
-        at: *at * SECOND,
-        fault: *fault,
-    });
-    let plan = Plan {
-        seed: 1,
-        setup: setup(),
-        steps: steps.collect(),
-        length: 120 * SECOND,
-        ending: Ending::Abrupt,
-    };
-    let judgement = judge(&plan);
-    assert_eq!(judgement.violation, None, "{}", plan.text());
-    judgement
+    three_servers::judged(r#""lease_time": 3, "vote_timeout": 0.5"#, faults)
 }
 
 fn promoted(judgement: &Judgement) -> Vec<usize> {
@@ -121,7 +80,3 @@ fn nothing_is_promoted_while_no_vote_can_be_written() {
     let first = judgement.outcome.promotions.0.first().unwrap();
     assert!(first.began > 60 * SECOND, "{first:?}");
 }
-
-const A: usize = 0;
-const B: usize = 1;
-const C: usize = 2;
