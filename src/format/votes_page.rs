@@ -207,7 +207,13 @@ impl ClusterVotes {
     /// Of the cluster of our own server, where something fences it.
     fn with_leases(self, unfenced: &str, lookout: &Lookout, now: Monotonic) -> Self {
         let Some(gate) = lookout.gate(now) else {
-            return self;
+            return match lookout.config().own_db {
+                None if !self.dry => Self {
+                    guarantees: OBSERVED.to_owned(),
+                    ..self
+                },
+                _ => self,
+            };
         };
         let own = lookout.config().own_db.as_ref();
         let own = own.and_then(|own| lookout.state().nodes.get(own));
@@ -318,6 +324,8 @@ fn guarantees(dry: bool) -> &'static str {
     }
 }
 
+/// What a voter without a server can tell.
+const OBSERVED: &str = "at most one promotion in each term; whether a primary that is cut off is fenced is known on the database hosts";
 /// It has a vote file, and is no voter of its list, or not yet.
 const NO_VOTER: &str = "no_voter";
 /// The server may be started as a primary.

@@ -163,6 +163,11 @@ fn parse(head: &[u8]) -> Result<Parsed, ProbeFailure> {
         Some(200) => {}
         // 101 would change the protocol, which nobody asked for.
         Some(100 | 102..=199) => return Ok(Parsed::Interim),
+        Some(401) => {
+            return Err(protocol_error(
+                "status 401, unauthorized: voters need the same secret",
+            ));
+        }
         status => {
             return Err(protocol_error(format!(
                 "bad status {}, expected 200",
@@ -341,6 +346,7 @@ mod tests {
         let ok = format!("HTTP/1.1 200 OK\r\n{DATE}\r\n");
         for (answer, reason) in [
             ("HTTP/1.1 500 Oops\r\n\r\n", "bad status 500"),
+            ("HTTP/1.1 401 Unauthorized\r\n\r\n", "the same secret"),
             (
                 "HTTP/1.1 302 Found\r\nLocation: http://x/\r\n\r\n",
                 "bad status 302",

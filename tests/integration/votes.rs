@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::harness::cluster::{OBSERVER, PRIMARY};
 use crate::harness::daemon::HTTP_PORT;
 use crate::harness::host::Account;
-use crate::harness::voting::{self, votes_command};
+use crate::harness::voting::{self, votes, votes_command};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, wait_until};
 
 const VOTERS: [&str; 4] = ["p", "s1", "s2", OBSERVER];
@@ -69,6 +69,14 @@ fn one_standby_is_promoted_after_a_majority_has_voted() {
         "{}",
         text(&shown)
     );
+    // An observer cannot know what is fenced.
+    for (name, told) in [
+        ("s1", "no lease, no fence"),
+        (OBSERVER, "on the database hosts"),
+    ] {
+        let guarantees = votes(&fleet[name])["guarantees"].to_string();
+        assert!(guarantees.contains(told), "{name}: {guarantees}");
+    }
     cluster[PRIMARY].kill_nine_all();
     let (winner, _) = fleet.wait_promotion();
     let winner = winner.to_owned();
