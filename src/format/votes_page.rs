@@ -190,8 +190,8 @@ impl ClusterVotes {
             lease_left: holder_until(member, now).map(|until| until.since(now).as_secs_f64()),
             fence_in: member
                 .holder()
-                .and_then(Holder::fence_at)
-                .map(|at| at.since(now).as_secs_f64()),
+                .and_then(|holder| holder.fence_in(now))
+                .map(|left| left.as_secs_f64()),
             attempt: member.candidate().tally().map(ToString::to_string),
             peers: member
                 .peers()

@@ -23,15 +23,7 @@ pub(super) fn with_votes(plan: &mut Plan, splits: bool) {
         return;
     }
     let voting = voting(&plan.setup, &mut rng);
-    for host in 0..plan.setup.hosts() {
-        let own = VoterName::from(plan.setup.host_name(host));
-        let mut voting = voting.clone();
-        voting
-            .clusters
-            .values_mut()
-            .for_each(|it| it.own = own.clone());
-        Arc::make_mut(&mut plan.setup.configs[host]).voting = Some(voting);
-    }
+    plan.setup.vote_by(&voting);
     if rng.percent(25) {
         contest(plan, &mut rng);
     }
@@ -188,6 +180,11 @@ impl Setup {
         else {
             return;
         };
+        self.vote_by(voting);
+    }
+
+    /// Every host that is a voter votes, under its own name.
+    fn vote_by(&mut self, voting: &Voting) {
         for host in 0..self.hosts() {
             let own = VoterName::from(self.host_name(host));
             let mut voting = voting.clone();

@@ -2,7 +2,7 @@
 
 use crate::lookout::Lookout;
 use crate::time::Monotonic;
-use crate::votes::{ElectionCounts, Holder, Member};
+use crate::votes::{ElectionCounts, Member};
 
 /// Of one cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,6 @@ impl Elections {
 }
 
 fn fence_in(member: &Member, now: Monotonic) -> Option<f64> {
-    let at = member.holder().and_then(Holder::fence_at)?;
-    Some(at.since(now).as_secs_f64())
+    let left = member.holder()?.fence_in(now)?;
+    Some(left.as_secs_f64())
 }

@@ -155,6 +155,11 @@ impl Holder {
         self.fence_at
     }
 
+    /// How long it is until then.
+    pub fn fence_in(&self, now: Monotonic) -> Option<Duration> {
+        self.fence_at.map(|at| at.since(now))
+    }
+
     pub(super) fn mandate(&self) -> Option<Nonce> {
         self.mandate
     }

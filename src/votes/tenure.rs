@@ -214,7 +214,7 @@ impl Member {
         let (Some(holder), Some(hold)) = (&mut self.holder, &self.timers.hold) else {
             return;
         };
-        let left = holder.fence_at().map(|at| at.since(now));
+        let left = holder.fence_in(now);
         match holder.answered(voter, of, outcome, lease, hold, now) {
             Renewal::Open => self.leave_if_overtaken(outcome, out),
             Renewal::Failed => {

@@ -54,20 +54,6 @@ fn gate(cluster: &Cluster, daemon: &Daemon) -> Output {
     command.args(["--wait", "1"]).output().unwrap()
 }
 
-pub(crate) fn replays(fleet: &Fleet) {
-    for name in VOTERS {
-        let mut replay = fleet[name]
-            .host
-            .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
-        let replay = replay.args(["replay", "--verify"]);
-        let replayed = replay.arg(fleet[name].path("record.jsonl"));
-        let replayed = replayed.output().unwrap();
-        let said = text(&replayed);
-        assert!(replayed.status.success(), "{name}: {said}");
-        assert!(said.contains(", 0 differ"), "{name}: {said}");
-    }
-}
-
 #[test]
 fn a_primary_without_a_majority_is_fenced_before_another_is_promoted() {
     let Some(cluster) = Cluster::start_in_namespaces(&["s1", "s2"]) else {
@@ -113,7 +99,7 @@ fn a_primary_without_a_majority_is_fenced_before_another_is_promoted() {
         text(&closed)
     );
     fleet.nobody_promotes_for(4.0);
-    replays(&fleet);
+    voting::replays(&fleet, &VOTERS);
 }
 
 #[test]

@@ -12,9 +12,9 @@ use serde_json::json;
 use crate::harness::cluster::PRIMARY;
 use crate::harness::fleet::pg_ctl;
 use crate::harness::host::Account;
-use crate::harness::voting::{own_step, votes};
+use crate::harness::voting::{own_step, replays, votes};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, pause, wait_until};
-use crate::leases::{replays, start_with};
+use crate::leases::start_with;
 use crate::votes::text;
 
 const SERVERS: [&str; 3] = ["p", "s1", "s2"];
@@ -184,7 +184,7 @@ fn the_primary_goes_to_and_fro_and_no_acknowledged_row_is_lost() {
         rejoin(&mut cluster, old, new);
     }
     assert_eq!(fleet.promoted(), ["s1", "s2", "p", "s1"]);
-    replays(&fleet);
+    replays(&fleet, &SERVERS);
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn what_speaks_against_it_is_told_and_nothing_is_changed() {
     });
     unchanged(&cluster, &fleet);
     cluster[PRIMARY].kill_nine_all();
-    replays(&fleet);
+    replays(&fleet, &SERVERS);
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn what_fails_on_the_way_leads_back() {
     assert_eq!(votes(&fleet[PRIMARY])["held_term"], 1);
     assert!(fleet.promoted().is_empty());
     fleet.nobody_promotes_for(4.0);
-    replays(&fleet);
+    replays(&fleet, &SERVERS);
     cluster[PRIMARY].kill_nine_all();
 }
 

@@ -4,8 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::cluster::{OBSERVER, PRIMARY};
-use crate::harness::host::Account;
-use crate::harness::voting::{equip, urls, votes_command};
+use crate::harness::voting::{equip, replays, urls, votes_command};
 use crate::harness::{Cluster, Fleet, SOON, wait_until};
 use crate::votes::{record, text};
 
@@ -137,14 +136,5 @@ fn three_voters_become_three_others_and_one_is_elected_in_between() {
     let term = file["term"].as_u64().unwrap();
     assert!(term > 0 && record(&fleet["s3"])["voted_for"]["candidate"] == "s3");
     // What was recorded is decided again when it is replayed.
-    for name in ["s1", "s2", "s3", "s4", OBSERVER] {
-        let mut replay = fleet[name]
-            .host
-            .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
-        let replay = replay
-            .args(["replay", "--verify"])
-            .arg(fleet[name].path("record.jsonl"));
-        let replayed = text(&replay.output().unwrap());
-        assert!(replayed.contains(", 0 differ"), "{name}: {replayed}");
-    }
+    replays(&fleet, &["s1", "s2", "s3", "s4", OBSERVER]);
 }

@@ -102,21 +102,7 @@ fn one_standby_is_promoted_after_a_majority_has_voted() {
     let state = fleet[&winner].state_file();
     assert_eq!(state["votes"]["main"]["voted_for"], winner.as_str());
     // What was recorded is decided again when it is replayed.
-    for name in VOTERS {
-        let mut replay = fleet[name]
-            .host
-            .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
-        let replay = replay
-            .args(["replay", "--verify"])
-            .arg(fleet[name].path("record.jsonl"));
-        let replayed = replay.output().unwrap();
-        assert!(replayed.status.success(), "{name}: {}", text(&replayed));
-        assert!(
-            text(&replayed).contains(", 0 differ"),
-            "{name}: {}",
-            text(&replayed)
-        );
-    }
+    voting::replays(&fleet, &VOTERS);
     // A voter keeps its vote, whatever happens to its process.
     let name = if winner == "s1" { "s2" } else { "s1" };
     let before = record(&fleet[name]);

@@ -89,7 +89,7 @@ impl Decisions {
         let target = target(&to, own, config);
         let is_known = target.is_ok();
         let mut checks = vec![
-            Check::of_settings("settings", Ok(said_settings(demotion))),
+            Check::of_settings("settings", Ok(settings_text(demotion))),
             Check::of_settings("target", target),
         ];
         if !is_known {
@@ -199,7 +199,7 @@ fn required(config: &Config) -> Result<(&NodeName, &FenceSettings, &DemoteSettin
     Ok((own, fence, demotion))
 }
 
-fn said_settings(demotion: &DemoteSettings) -> String {
+fn settings_text(demotion: &DemoteSettings) -> String {
     let limit = demotion.timeout.as_secs_f64();
     let program = demotion.command.argv.first().map_or("", String::as_str);
     format!("demote_command runs {program}, for at most {limit} s")

@@ -107,6 +107,21 @@ pub(crate) fn wait_first_term(fleet: &Fleet) {
     });
 }
 
+/// What these daemons have recorded is decided again when it is replayed.
+pub(crate) fn replays(fleet: &Fleet, names: &[&str]) {
+    for name in names {
+        let host = &fleet[name].host;
+        let mut replay = host.command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
+        let replay = replay.args(["replay", "--verify"]);
+        let replayed = replay.arg(fleet[name].path("record.jsonl"));
+        let replayed = replayed.output().expect("its end");
+        let printed = [replayed.stdout.as_slice(), &replayed.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
+        assert!(replayed.status.success(), "{name}: {printed}");
+        assert!(printed.contains(", 0 differ"), "{name}: {printed}");
+    }
+}
+
 /// What `/votes.json` shows of the cluster; null while there is nothing.
 pub(crate) fn votes(daemon: &Daemon) -> Value {
     let page = daemon.get("/votes.json").map(|answer| answer.body);
