@@ -6,15 +6,33 @@ use super::schedule::Schedule;
 use super::tenure::{Seen, Tenure};
 use super::turn::Turn;
 use super::votes;
-use super::{CommandId, CommandOutcome, CommandPurpose, Effect};
+use super::{CommandId, CommandOutcome, CommandPurpose, Effect, ProbeId};
 use crate::cluster::{NodeState, ProbeFailure};
 use crate::config::{Config, FenceSettings};
+use crate::time::Monotonic;
 use crate::votes::{Holder, Position, Stage, Standing};
 
 impl Decisions {
+    /// A poll of our own server that began then has ended. Where it has failed, the server did not
+    /// answer in all of that time.
+    pub(super) fn own_server_polled(
+        &mut self,
+        (probe, began): (ProbeId, Option<Monotonic>),
+        config: &Config,
+        turn: &mut Turn<'_>,
+    ) {
+        self.tenure.own_node_polled(probe);
+        self.follow_tenure_since(began.unwrap_or(turn.now.mono), config, turn);
+    }
+
     /// Does what the held term asks for, by what our own server was seen as last. Without
     /// `fence_command` nothing is held.
     pub(super) fn follow_tenure(&mut self, config: &Config, turn: &mut Turn<'_>) {
+        self.follow_tenure_since(turn.now.mono, config, turn);
+    }
+
+    /// The same; what our own server is now seen as, it has been since then.
+    fn follow_tenure_since(&mut self, since: Monotonic, config: &Config, turn: &mut Turn<'_>) {
         let Some(fence) = votes::fencing(config) else {
             self.tenure = Tenure::default();
             return;
@@ -22,17 +40,17 @@ impl Decisions {
         let (seen, now) = (self.own_server_seen(config), turn.now.mono);
         match self.votes.held(config).map(Holder::stage) {
             None => {
-                self.tenure.missing_since = None;
+                self.tenure.missing = None;
                 if seen == Seen::Primary {
                     self.claim(config, turn);
                 }
             }
-            Some(Stage::Entering | Stage::Leaving) => self.tenure.missing_since = None,
+            Some(Stage::Entering | Stage::Leaving) => self.tenure.missing = None,
             Some(stage @ (Stage::Holding | Stage::Waiting { is_fenced: false })) => {
-                self.watch_own_server(stage, seen, config, turn);
+                self.watch_own_server(stage, (seen, since), config, turn);
             }
             Some(Stage::Waiting { is_fenced: true }) => {
-                self.tenure.missing_since = None;
+                self.tenure.missing = None;
                 match seen {
                     // Rule H7: it was started without a lease.
                     Seen::Primary | Seen::Alive => self.votes.primary_runs(config, now),
@@ -53,11 +71,17 @@ impl Decisions {
     }
 
     /// Of a term with a lease, or of one that the process before us has held.
-    fn watch_own_server(&mut self, stage: Stage, seen: Seen, config: &Config, turn: &mut Turn<'_>) {
+    fn watch_own_server(
+        &mut self,
+        stage: Stage,
+        (seen, since): (Seen, Monotonic),
+        config: &Config,
+        turn: &mut Turn<'_>,
+    ) {
         let now = turn.now.mono;
         // What it is to become is not known yet, or it is stopped as planned.
         if self.promotion.is_running() || self.is_stopping_server() {
-            self.tenure.missing_since = None;
+            self.tenure.missing = None;
             return;
         }
         let has_returned = stage != Stage::Holding;
@@ -72,7 +96,7 @@ impl Decisions {
                     .to_owned(),
             );
             self.votes.give_up(config);
-        } else if self.tenure.is_missing_too_long(seen, config, now) {
+        } else if self.tenure.is_missing_too_long((seen, since), config, now) {
             let limit = config.failover_lag.as_secs_f64();
             turn.error(format!(
                 "this server was not reached as a primary for {limit} s: fencing, then giving up its term"
@@ -83,7 +107,7 @@ impl Decisions {
 
     /// Rule H2: runs the fence command, until one has succeeded.
     fn fence(&mut self, fence: &FenceSettings, config: &Config, turn: &mut Turn<'_>) {
-        self.tenure.missing_since = None;
+        self.tenure.missing = None;
         let is_due = self.tenure.retry_at.is_none_or(|at| at <= turn.now.mono);
         if self.tenure.fencing.is_some() || !is_due {
             return;

@@ -174,17 +174,36 @@ fn a_command_that_promoted_nothing_is_run_again_in_the_same_term() {
 
 #[test]
 fn h5_a_server_that_is_not_reached_for_the_limit_is_given_up() {
+    // The poll began at 1 s.
     let mut world = holder();
     world.polled_at(2.0, "p", None);
-    for seconds in [3.5, 6.0, 8.5, 11.0] {
+    for seconds in [3.5, 6.0, 8.5] {
         world.renewed(seconds);
     }
-    assert_eq!(fence(&world.polled_at(11.9, "p", None)), None);
-    let id = fence(&world.deadlines(12.0)).unwrap();
+    assert_eq!(fence(&world.polled_at(10.9, "p", None)), None);
+    let id = fence(&world.deadlines(11.0)).unwrap();
     let effects = world.exited(id, 0);
     let (save, term) = saved_term(&effects).unwrap();
     assert_eq!(term, 0);
     assert_eq!(requests(&world.saved(save, true)).len(), 2);
+}
+
+#[test]
+fn h5_after_a_poll_that_hung_for_the_limit_one_more_has_to() {
+    for answers_again in [false, true] {
+        let mut world = holder();
+        for seconds in [3.5, 6.0, 8.5, 11.0] {
+            world.renewed(seconds);
+        }
+        assert_eq!(fence(&world.polled_at(12.0, "p", None)), None);
+        world.renewed(13.5);
+        if answers_again {
+            world.polled_at(13.6, "p", Some(primary()));
+        }
+        assert_eq!(fence(&world.deadlines(14.4)), None);
+        let is_given_up = fence(&world.deadlines(14.5)).is_some();
+        assert_eq!(is_given_up, !answers_again);
+    }
 }
 
 #[test]

@@ -370,10 +370,10 @@ impl Lookout {
         }
         self.merge_node(node, outcome, answered.asked, turn);
         if is_own {
-            self.decisions.tenure.own_node_polled(answered.probe);
             let succession = &mut self.decisions.succession;
             succession.own_node_polled(answered.probe, turn.now.mono);
-            self.decisions.follow_tenure(&self.config, turn);
+            let polled = (answered.probe, answered.asked);
+            self.decisions.own_server_polled(polled, &self.config, turn);
         }
         let decisions = &mut self.decisions;
         decisions.follow_switchover(&self.config, &mut self.schedule, turn);

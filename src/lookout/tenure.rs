@@ -1,5 +1,7 @@
 //! The term that this daemon holds, and its own server: what is under way with it.
 
+use std::time::Duration;
+
 use super::{CommandId, ProbeId};
 use crate::config::Config;
 use crate::time::Monotonic;
@@ -10,10 +12,19 @@ pub(super) struct Tenure {
     pub(super) fencing: Option<CommandId>,
     /// The fence command has failed, and is run again then.
     pub(super) retry_at: Option<Monotonic>,
-    /// Since when our own server is not seen as a primary.
-    pub(super) missing_since: Option<Monotonic>,
+    /// Our own server is not seen as a primary.
+    pub(super) missing: Option<Missing>,
     /// It was fenced: only this poll of it, or a later one, says what it is now.
     pub(super) awaited: Option<ProbeId>,
+}
+
+/// Since when our own server is not seen as a primary.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Missing {
+    /// The first poll that failed began then: all that time it left unanswered.
+    since: Monotonic,
+    /// That poll ended then.
+    noticed: Monotonic,
 }
 
 /// What our own server was seen as last.
@@ -34,14 +45,14 @@ impl Tenure {
 
     /// A promotion has ended: its server has the whole limit to become a primary.
     pub(super) fn command_ended(&mut self) {
-        self.missing_since = None;
+        self.missing = None;
     }
 
     /// Is there nothing under way that a recording would have to say.
     pub(super) fn is_at_rest(&self) -> bool {
         self.fencing.is_none()
             && self.retry_at.is_none()
-            && self.missing_since.is_none()
+            && self.missing.is_none()
             && self.awaited.is_none()
     }
 
@@ -52,21 +63,28 @@ impl Tenure {
 
     /// When our own server is given up, unless it is seen as a primary before.
     pub(super) fn given_up_at(&self, config: &Config) -> Option<Monotonic> {
-        self.missing_since.map(|since| since + config.failover_lag)
+        let missing = self.missing?;
+        // Of a poll that hung until the limit the next one has time to be answered: this daemon may
+        // have been stopped meanwhile, and the server's part of a log-in was late for that.
+        let again = config.fence().map_or(Duration::ZERO, |it| it.renew);
+        Some((missing.since + config.failover_lag).max(missing.noticed + again))
     }
 
-    /// Rule H5. Says whether it is time.
+    /// Rule H5: is it time to give up our own server, which has been as it is `seen` since then.
     pub(super) fn is_missing_too_long(
         &mut self,
-        seen: Seen,
+        (seen, since): (Seen, Monotonic),
         config: &Config,
         now: Monotonic,
     ) -> bool {
         if matches!(seen, Seen::Primary | Seen::Alive) {
-            self.missing_since = None;
+            self.missing = None;
             return false;
         }
-        let since = *self.missing_since.get_or_insert(now);
-        now.since(since) >= config.failover_lag
+        self.missing.get_or_insert(Missing {
+            since,
+            noticed: now,
+        });
+        self.given_up_at(config).is_some_and(|at| at <= now)
     }
 }
