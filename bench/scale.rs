@@ -7,7 +7,7 @@ use crate::floor::cpu_per_poll;
 use crate::pooler::Pooler;
 use crate::support::blackhole::Blackhole;
 use crate::support::daemon::{Daemon, INTERVAL};
-use crate::support::meter::{children_seconds, cpu_seconds, figure};
+use crate::support::meter::{children_seconds, cpu_seconds, figure, wait_seconds};
 use crate::support::stub::Stub;
 use crate::support::table::Table;
 use crate::support::{Arguments, pause};
@@ -122,6 +122,8 @@ pub struct Sample {
     pub cpu: f64,
     /// The same of its children, of which it waits for those that write files.
     pub children_cpu: f64,
+    /// Milliseconds a second in which it was ready to run and had no processor.
+    pub processor_wait: f64,
     /// Of each poll, in milliseconds.
     pub lateness: Vec<f64>,
     /// KiB.
@@ -133,6 +135,7 @@ pub struct Sample {
 impl Sample {
     pub fn of(daemon: Pid, stub: &mut Stub, seconds: u32) -> Self {
         stub.polls(INTERVAL);
+        let waited = wait_seconds(daemon);
         let before = [cpu_seconds(daemon), children_seconds(daemon)];
         pause(f64::from(seconds));
         let polls = stub.polls(INTERVAL);
@@ -142,6 +145,7 @@ impl Sample {
             cpu_per_poll: used * 1e6 / polls.count as f64,
             cpu: used * 1e3 / f64::from(seconds),
             children_cpu: (after[1] - before[1]) * 1e3 / f64::from(seconds),
+            processor_wait: (wait_seconds(daemon) - waited) * 1e3 / f64::from(seconds),
             lateness: polls.lateness,
             rss: figure(daemon, "status", "VmRSS"),
             pss: figure(daemon, "smaps_rollup", "Pss"),

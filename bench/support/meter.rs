@@ -24,6 +24,14 @@ pub fn children_seconds(pid: Pid) -> f64 {
         / 100.0
 }
 
+/// Seconds in which it was ready to run and had no processor (the second figure of
+/// `/proc/PID/schedstat`).
+pub fn wait_seconds(pid: Pid) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat")).expect("a running process");
+    let nanoseconds = text.split_whitespace().nth(1);
+    nanoseconds.map_or(0., |it| it.parse::<f64>().expect("a number") / 1e9)
+}
+
 /// Its children that run.
 pub fn children(pid: Pid) -> Vec<Pid> {
     let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
