@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use super::{Lsn, Witness};
 use crate::config::{Config, NodeName};
@@ -63,6 +64,15 @@ pub struct LastPrimary {
     pub since: Monotonic,
     /// When it last did.
     pub at: Monotonic,
+    /// For how long it was known before, in earlier boots of the machine.
+    pub earlier: Duration,
+}
+
+impl LastPrimary {
+    /// For how long it was seen as a primary of this timeline.
+    pub fn lived(&self) -> Duration {
+        self.at.since(self.since).saturating_add(self.earlier)
+    }
 }
 
 /// WAL that proves a living primary.

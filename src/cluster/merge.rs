@@ -245,12 +245,16 @@ impl ClusterState {
         let timeline = answer.identity.timeline;
         let known = self.history.last_primary.take();
         let known = known.filter(|last| last.node == *node && last.timeline == timeline);
+        let (since, earlier) = known.map_or((answer.at, Duration::ZERO), |last| {
+            (last.since, last.earlier)
+        });
         self.history.last_primary = Some(LastPrimary {
             node: node.clone(),
             lsn: answer.replay,
             timeline,
-            since: known.map_or(answer.at, |last| last.since),
+            since,
             at: answer.at,
+            earlier,
         });
         let Some(lsn) = answer.replay else {
             return;

@@ -226,7 +226,7 @@ impl Snapshot<'_> {
         let primary = history.last_primary.as_ref()?;
         let (ours, theirs) = (standby.timeline?, primary.timeline?);
         // What is lost with a primary that lived shorter is bounded by the limit.
-        let lived = primary.at.since(primary.since) >= self.config.failover_lag;
+        let lived = primary.lived() >= self.config.failover_lag;
         let followed = history
             .grew
             .get(node)

@@ -148,6 +148,7 @@ pub(super) fn memory(mono: Option<Monotonic>) -> Memory {
             timeline: Some(7),
             since: contact.clone(),
             at: contact,
+            earlier: Duration::from_secs(40),
         }),
         witnesses: BTreeMap::from([("o1".into(), BTreeSet::from(["p".into()]))]),
         went_first: Some("s1".into()),

@@ -104,6 +104,9 @@ struct PrimaryForm {
     timeline: Option<u32>,
     since: Moment,
     at: Moment,
+    /// Seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    earlier: Option<f64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -185,6 +188,7 @@ impl MemoryForm {
                     timeline: last.timeline,
                     since: clocks.write(last.since.mono, last.since.wall),
                     at: clocks.write(last.at.mono, last.at.wall),
+                    earlier: (!last.earlier.is_zero()).then(|| last.earlier.as_secs_f64()),
                 })
             }),
             witnesses: part(
@@ -325,6 +329,8 @@ impl PrimaryForm {
             node: self.node.as_str().into(),
             lsn: self.lsn.and_then(|lsn| lsn.parse().ok()),
             timeline: self.timeline,
+            earlier: Duration::try_from_secs_f64(self.earlier.unwrap_or_default())
+                .unwrap_or_default(),
         })
     }
 }

@@ -302,7 +302,7 @@ fn keys_of_the_original_look_as_it_shows_them() {
         "primaries": ["p", "q"], "superseded": {"q": "p"}, "diverged": {"s2": "0/5000070@1"},
         "last_primary": {"node": "p", "lsn": "0/5000060", "timeline": 7,
             "since": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"},
-            "at": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"}},
+            "at": {"monotonic": 1.0, "seen": "2024-01-01T00:00:05.500000Z"}, "earlier": 40.0},
         "witnesses": {"o1": ["p"]}, "went_first": "s1", "lag_warning": true, "failover_stuck": true,
         "diverged_standby": true, "primary_flapping": true, "primary_not_writing": true,
         "changes": [{"at": "2024-01-01T00:00:05.500Z", "from": "q", "to": "p", "timeline": 7, "lsn": "0/5000060",

@@ -147,6 +147,7 @@ impl Facts {
                 timeline: last.timeline,
                 since: Contact::of(last.since, now),
                 at: Contact::of(last.at, now),
+                earlier: last.earlier,
             }),
             witnesses: observers
                 .map(|(name, state): (&ObserverName, _)| {
@@ -255,6 +256,7 @@ fn recall_history(state: &mut ClusterState, memory: &Memory, now: Monotonic) {
         timeline: last.timeline,
         since: last.since.at(now),
         at: last.at.at(now),
+        earlier: last.earlier(now),
     });
 }
 

@@ -86,6 +86,22 @@ pub struct PastPrimary {
     pub since: Contact,
     /// When it last did.
     pub at: Contact,
+    /// For how long it was known before `since`, in earlier boots of the machine.
+    pub earlier: Duration,
+}
+
+impl PastPrimary {
+    /// For how long it was known before the time that `since` has on the clock of this process. Of
+    /// another boot only that it was, and for how long, is left.
+    pub(super) fn earlier(&self, now: Monotonic) -> Duration {
+        let is_on_our_clock = self.since.mono.is_some_and(|since| since <= now);
+        match is_on_our_clock {
+            true => self.earlier,
+            false => self
+                .earlier
+                .saturating_add(self.at.wall.since(self.since.wall)),
+        }
+    }
 }
 
 /// A run of our failover command, for a later process: it must not be repeated sooner than this one

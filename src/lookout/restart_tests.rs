@@ -60,6 +60,22 @@ fn a_boot_of_the_machine_begins_the_wait_anew() {
     );
 }
 
+/// Both standbys are on the timeline before that of p, and received nothing while p was known.
+#[test]
+fn a_boot_of_the_machine_does_not_shorten_the_life_of_a_primary() {
+    for (lost, end, expected) in [("40.2", 101, "100.01 run promote"), ("80.2", 300, "")] {
+        check(
+            "",
+            &format!(
+                "0 p primary timeline 2\n0 s1 standby 0/50 timeline 1\n0 s2 standby 0/50 timeline 1\n\
+                 30 restart elsewhere\n{lost} p unreachable\n{end} end"
+            ),
+            "run",
+            expected,
+        );
+    }
+}
+
 #[test]
 fn after_a_success_nothing_is_run_before_our_own_node_was_asked() {
     // The server takes a while to become the primary, and to answer at all.

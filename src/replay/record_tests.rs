@@ -368,6 +368,7 @@ fn a_header_has_what_was_remembered_and_maintenance() {
             timeline: Some(7),
             since: contact(Some(2)),
             at: contact(None),
+            earlier: Duration::from_secs(3),
         }),
         witnesses: [("o1".into(), ["p".into()].into())].into(),
         went_first: Some("s1".into()),
