@@ -237,20 +237,27 @@ fn new_name<'a>(node: &NodeName, old: &Config, new: &'a Config) -> Option<&'a No
 }
 
 fn recall_history(state: &mut ClusterState, memory: &Memory, now: Monotonic) {
-    let role = |is_primary| Role {
+    let last = memory.last_primary.as_ref();
+    // When the last primary was seen as one is known: what an observer saw of it before then, and
+    // still reports, is older.
+    let seen = |node: &NodeName| last.filter(|last| last.node == *node);
+    let role = |node: &NodeName, is_primary| Role {
         is_primary,
-        at: Monotonic::from_duration(std::time::Duration::ZERO),
+        at: seen(node)
+            .filter(|_| is_primary)
+            .map_or_else(Monotonic::default, |last| last.at.at(now)),
         witness: Witness::Ourselves,
     };
     let history = &mut state.history;
-    let standbys = memory.standbys.iter().map(|node| (node, role(false)));
-    let primaries = memory.primaries.iter().map(|node| (node, role(true)));
-    for (node, role) in standbys.chain(primaries) {
+    let standbys = memory.standbys.iter().map(|node| (node, false));
+    let primaries = memory.primaries.iter().map(|node| (node, true));
+    for (node, is_primary) in standbys.chain(primaries) {
+        let role = role(node, is_primary);
         history.roles.insert(node.clone(), role);
     }
     history.superseded.clone_from(&memory.superseded);
     history.diverged.clone_from(&memory.diverged);
-    history.last_primary = memory.last_primary.as_ref().map(|last| LastPrimary {
+    history.last_primary = last.map(|last| LastPrimary {
         node: last.node.clone(),
         lsn: last.lsn,
         timeline: last.timeline,
