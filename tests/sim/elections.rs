@@ -177,7 +177,9 @@ impl Elections {
     /// What a new process finds must be what was written last, or what had not quite been written.
     fn file_read(&mut self, host: HostId, found: &Record) {
         let last = self.voters[host].record.as_ref();
-        if last.is_some_and(|last| is_older(found, last)) {
+        // Whoever releases the term that it holds has written so.
+        let is_put_back = |last: &Record| is_older(found, last) || found.held_term < last.held_term;
+        if last.is_some_and(is_put_back) {
             self.assumptions.end(A1);
             self.voters[host].record = Some(found.clone());
         }
