@@ -1,38 +1,44 @@
 //! Partitions of real clusters: does ever more than one server take writes, is one promoted where one
 //! should be, and what is lost. The hosts are network namespaces, so it needs root.
 
+mod etcd;
 mod judge;
+mod patroni;
+mod pglookout;
 mod plan;
+mod system;
+mod tally;
 mod world;
 mod writers;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use judge::{Judged, Seen, judge};
-use plan::{Partition, ROLES};
-use world::World;
+use judge::{Seen, judge};
+use plan::{Partition, ROLES, Reaches};
+use system::Setup;
+use tally::{Round, Tally};
+use world::{SERVERS, World};
 use writers::{Row, Writers};
 
 use crate::harness::pause;
 use crate::support::Arguments;
-use crate::support::leases::Leases;
-use crate::support::table::{plain, print_lines, quantile};
 
 /// `bench/run partitions`.
 pub fn main(arguments: &Arguments) {
-    let fast: Leases = "fast".parse().expect("settings of leases");
-    let leases = arguments.number("leases", fast);
-    let limit = arguments.number("limit", leases.least_limit());
+    let setup = system::read(arguments);
+    if let Some(missing) = setup.missing() {
+        eprintln!("{missing}");
+        std::process::exit(1);
+    }
     let setting = Setting {
-        hold: arguments.number("hold", 2.0 * leases.lease().max(limit) + 6.0),
+        hold: arguments.number("hold", setup.least_hold()),
         keep: arguments.number("keep", std::env::temp_dir().join("pglookout-partitions")),
-        limit,
-        leases,
+        setup,
     };
     let plan = plan::all();
     let all: Vec<usize> = (0..plan.len()).collect();
@@ -45,7 +51,8 @@ pub fn main(arguments: &Arguments) {
             scope.spawn(|| go_through(&setting, &rounds, &tallies));
         }
     });
-    print(&tallies.into_inner().expect("no round panics with it"));
+    println!("{}, held for {} s", setting.setup, setting.hold);
+    tally::print(&tallies.into_inner().expect("no round panics with it"));
 }
 
 /// One cluster, with which one round is held after the other until none is left.
@@ -63,7 +70,7 @@ fn go_through(
         number += 1;
         let round = AssertUnwindSafe(|| {
             if world.is_none() {
-                world = World::start(&setting.leases, setting.limit);
+                world = World::start(setting.setup.as_ref());
             }
             let world = world.as_mut()?;
             Some(hold(world, &partition, setting, (&name, number)))
@@ -86,9 +93,7 @@ fn go_through(
 }
 
 struct Setting {
-    leases: Leases,
-    /// The failover limit, in seconds.
-    limit: f64,
+    setup: Box<dyn Setup>,
     /// How long a partition lasts, in seconds.
     hold: f64,
     /// Where the logs of a round go that ended as it should not.
@@ -108,48 +113,6 @@ impl Setting {
     }
 }
 
-/// All rounds of one partition.
-struct Tally {
-    partition: Partition,
-    rounds: Vec<Round>,
-    /// The cluster could not be made whole again, or the round ended otherwise.
-    unfinished: usize,
-}
-
-/// What one round did.
-struct Round {
-    is_fenced: bool,
-    promotions: usize,
-    judged: Judged,
-}
-
-impl Tally {
-    fn of(partition: Partition) -> Self {
-        Self {
-            partition,
-            rounds: Vec::new(),
-            unfinished: 0,
-        }
-    }
-}
-
-impl fmt::Display for Round {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (fenced, judged) = (if self.is_fenced { "" } else { "not " }, &self.judged);
-        let [last, between] =
-            [judged.last_row, judged.between].map(|it| it.map_or("-".to_owned(), plain));
-        write!(
-            f,
-            "{fenced}fenced, {} promoted, {} rows, {} lost, last row after {last} s, {between} s \
-             between, {} s without",
-            self.promotions,
-            judged.acknowledged,
-            judged.lost,
-            plain(judged.without)
-        )
-    }
-}
-
 /// Cuts the network, holds it so, heals it and mends the cluster. `name`, and which round of this
 /// cluster it is.
 fn hold(
@@ -160,7 +123,7 @@ fn hold(
 ) -> Round {
     world.cluster[&world.primary].query("TRUNCATE rows");
     let roles = world.by_roles();
-    let promoted = world.fleet.promotions().len();
+    let promotions = world.promotions();
     let hosts = world.cluster.servers().map(|server| server.host.clone());
     let writers = Writers::start(hosts.collect::<Vec<_>>().into_iter());
     // Another phase of polls and renewals each time.
@@ -171,27 +134,31 @@ fn hold(
     world.cluster.network().cut_directions(&pairs);
     let cut = writers.now();
     pause((setting.hold * 1e3) as u64);
-    let is_fenced = world.is_down(&roles[0]);
-    let promotions = world.fleet.promotions().len() - promoted;
+    let is_fenced = world.is_fenced(&roles[0]);
+    let promoted = promoted_since(&promotions, world, &roles);
     let healed = writers.now();
     world.cluster.network().heal();
     pause(AFTERWARDS);
-    let rows = writers.finish();
     world.find_primary();
+    let ended = writers.now();
+    let rows = writers.finish();
     let servers = partition.majority.iter().filter(|role| **role < 3);
     let judged = judge(&Seen {
         primary: &roles[0],
         majority: servers.map(|role| host(*role)).collect(),
         rows: &rows,
-        cut: (cut, healed),
+        cut,
+        healed,
+        ended,
         kept: &world.rows(),
     });
     let round = Round {
+        reaches: partition.reaches(&voters(setting, &roles)),
         is_fenced,
-        promotions,
+        promoted,
         judged,
     };
-    if let Some(why) = complaint(partition, &round, setting) {
+    if let Some(why) = complaint(&round, setting) {
         let to = setting.keep_logs(world, name, why);
         write_rows(&to, &roles, (cut, healed), &rows);
     }
@@ -199,14 +166,31 @@ fn hold(
     round
 }
 
+/// The roles of the voters.
+fn voters(setting: &Setting, roles: &[String]) -> Vec<usize> {
+    let is_voter = |role: &usize| setting.setup.voters().contains(&roles[*role].as_str());
+    (0..roles.len()).filter(is_voter).collect()
+}
+
+/// The roles of those who were promoted after there had been so many promotions.
+fn promoted_since(before: &[usize], world: &World, roles: &[String]) -> Vec<usize> {
+    let mut promoted = Vec::new();
+    for (at, (now, before)) in world.promotions().iter().zip(before).enumerate() {
+        let role = roles.iter().position(|name| name == SERVERS[at]);
+        let role = role.expect("a role of every server");
+        promoted.extend(std::iter::repeat_n(role, now - before));
+    }
+    promoted
+}
+
 /// What is not as it should be, if anything.
-fn complaint(partition: &Partition, round: &Round, setting: &Setting) -> Option<&'static str> {
-    let keeps = partition.keeps_primary();
+fn complaint(round: &Round, setting: &Setting) -> Option<&'static str> {
+    let promotions = usize::from(round.reaches == Reaches::Standby);
     if round.judged.two_writers {
         Some("two writers")
-    } else if round.promotions != usize::from(!keeps) {
+    } else if round.promoted.len() != promotions {
         Some("not as many promotions as expected")
-    } else if setting.leases.do_fence() && round.is_fenced == keeps {
+    } else if setting.setup.does_fence() && round.is_fenced == (round.reaches == Reaches::Primary) {
         Some("not fenced as expected")
     } else {
         None
@@ -229,58 +213,5 @@ fn write_rows(to: &Path, roles: &[String], cut: (f64, f64), rows: &BTreeMap<Stri
     fs::write(to.join("rows"), text).expect("the rows");
 }
 
-/// A line for each partition, and one for all.
-fn print(tallies: &[Tally]) {
-    let mut lines = vec![HEAD.map(str::to_owned)];
-    let mut line = |name: &str, rounds: &[&Round], unfinished: usize| {
-        let count = |is: fn(&Round) -> bool| rounds.iter().filter(|it| is(it)).count().to_string();
-        let sum =
-            |of: fn(&Round) -> usize| rounds.iter().map(|it| of(it)).sum::<usize>().to_string();
-        let spread = |of: fn(&Round) -> Option<f64>| {
-            let mut all: Vec<f64> = rounds.iter().filter_map(|it| of(it)).collect();
-            all.sort_by(f64::total_cmp);
-            [0.0, 0.5, 1.0].map(|share| plain(quantile(&all, share)))
-        };
-        let [least, _, _] = spread(|it| it.judged.between);
-        let [_, last, latest] = spread(|it| it.judged.last_row);
-        let [_, without, longest] = spread(|it| Some(it.judged.without));
-        lines.push([
-            name.to_owned(),
-            rounds.len().to_string(),
-            count(|it| it.is_fenced),
-            sum(|it| it.promotions),
-            count(|it| it.judged.two_writers),
-            sum(|it| it.judged.acknowledged),
-            sum(|it| it.judged.lost),
-            format!("{last} ({latest})"),
-            least,
-            format!("{without} ({longest})"),
-            unfinished.to_string(),
-        ]);
-    };
-    let is_held = |it: &&Tally| !it.rounds.is_empty() || it.unfinished > 0;
-    for tally in tallies.iter().filter(is_held) {
-        let rounds: Vec<&Round> = tally.rounds.iter().collect();
-        line(&tally.partition.name, &rounds, tally.unfinished);
-    }
-    let all: Vec<&Round> = tallies.iter().flat_map(|tally| &tally.rounds).collect();
-    let unfinished = tallies.iter().map(|tally| tally.unfinished).sum();
-    line("all", &all, unfinished);
-    print_lines(&lines);
-}
-
-const HEAD: [&str; 11] = [
-    "partition",
-    "held",
-    "fenced",
-    "promoted",
-    "two writers",
-    "rows",
-    "lost",
-    "last row of the old, s",
-    "least between, s",
-    "without a writer, s",
-    "unfinished",
-];
 /// Milliseconds for which the clients go on after the network is whole again.
 const AFTERWARDS: u64 = 3000;

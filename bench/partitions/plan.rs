@@ -11,16 +11,39 @@ pub struct Partition {
     pub majority: Vec<usize>,
 }
 
+/// Who reaches a majority of the voters, both ways, while the network is cut.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Reaches {
+    Primary,
+    /// A standby does, the primary does not.
+    Standby,
+    /// No server does.
+    Nobody,
+}
+
 impl Partition {
-    /// Whether the primary can reach a majority of the voters, and they it.
-    pub fn keeps_primary(&self) -> bool {
-        self.majority.contains(&PRIMARY)
+    /// Who may be the primary, where a majority of these hosts has to be reached for it.
+    pub fn reaches(&self, voters: &[usize]) -> Reaches {
+        let is_cut =
+            |one, other| self.cuts.contains(&(one, other)) || self.cuts.contains(&(other, one));
+        let has_majority = |server: usize| {
+            let reached = voters.iter().filter(|voter| !is_cut(server, **voter));
+            reached.count() * 2 > voters.len()
+        };
+        if has_majority(PRIMARY) {
+            Reaches::Primary
+        } else if STANDBYS.into_iter().any(has_majority) {
+            Reaches::Standby
+        } else {
+            Reaches::Nobody
+        }
     }
 }
 
 /// The primary, the two standbys and the two observers.
 pub const ROLES: [&str; 5] = ["P", "S", "T", "O", "Q"];
 const PRIMARY: usize = 0;
+const STANDBYS: [usize; 2] = [1, 2];
 
 /// All ways to cut five hosts into two groups; the primary that is reached but reaches nobody, and the
 /// other way round; and the primary that both standbys have lost and both observers have not.

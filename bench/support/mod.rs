@@ -6,6 +6,7 @@ pub mod http;
 pub mod leases;
 pub mod lossy;
 pub mod meter;
+pub mod page;
 pub mod stub;
 pub mod table;
 

@@ -1,0 +1,245 @@
+//! Patroni as the system that is tried: one beside each server, with etcd on one host or more. Failsafe
+//! mode and watchdog are off, as they are by default.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::str::FromStr;
+
+use serde_json::{Value, json};
+
+use super::etcd::{self, Etcd};
+use super::system::{Setup, System};
+use super::world::{SERVERS, takes_writes, wait_until};
+use crate::harness::Cluster;
+use crate::harness::host::{Account, give_to_server};
+use crate::harness::postgres::which;
+use crate::harness::run_dir::{Ended, run};
+use crate::support::{Arguments, page};
+
+/// How it is set.
+pub struct Patroni {
+    /// On how many hosts etcd is.
+    etcd: usize,
+    times: Times,
+}
+
+/// `ttl`, `loop_wait`, `retry_timeout`, in seconds.
+#[derive(Clone, Copy)]
+struct Times([u32; 3]);
+
+/// It runs.
+struct Running {
+    members: Vec<Ended>,
+    etcd: Etcd,
+}
+
+impl Patroni {
+    /// `--etcd` and `--times`.
+    pub fn read(arguments: &Arguments) -> Self {
+        let etcd = arguments.number("etcd", 3);
+        assert!([1, 3, 5].contains(&etcd), "--etcd {etcd}: not 1, 3 or 5");
+        let times = arguments.number("times", Times::FAST);
+        Self { etcd, times }
+    }
+}
+
+impl fmt::Display for Patroni {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unknown = || "?".to_owned();
+        let patroni = program().and_then(|program| version(&program));
+        let [ttl, loop_wait, retry_timeout] = self.times.0;
+        write!(
+            f,
+            "{}, etcd {} on {}, ttl {ttl}, loop_wait {loop_wait}, retry_timeout {retry_timeout}",
+            patroni.unwrap_or_else(unknown),
+            etcd::version().unwrap_or_else(unknown),
+            self.voters().join(" "),
+        )
+    }
+}
+
+impl Setup for Patroni {
+    fn missing(&self) -> Option<String> {
+        let mut missing = Vec::new();
+        if etcd::version().is_none() {
+            missing.push(NO_ETCD);
+        }
+        if program().and_then(|program| version(&program)).is_none() {
+            missing.push(NO_PATRONI);
+        }
+        (!missing.is_empty()).then(|| missing.join("\n"))
+    }
+
+    fn least_hold(&self) -> f64 {
+        let [ttl, loop_wait, retry_timeout] = self.times.0.map(f64::from);
+        // The lock has run out, each standby has noticed it and looked at the others.
+        ttl + 2.0 * (loop_wait + retry_timeout) + 6.0
+    }
+
+    fn voters(&self) -> &[&'static str] {
+        &ETCD_ON[..self.etcd]
+    }
+
+    fn does_fence(&self) -> bool {
+        true
+    }
+
+    /// The data directories are copies of one template, the standbys' are marked as such: Patroni takes
+    /// over a cluster that exists.
+    fn start(&self, cluster: &mut Cluster) -> Box<dyn System> {
+        let etcd = Etcd::start(cluster, self.voters());
+        let mut running = Running {
+            members: Vec::new(),
+            etcd,
+        };
+        for name in SERVERS {
+            let config = self.config(cluster, name, &running.etcd.addresses());
+            running.members.push(start(cluster, name, &config));
+            if name == SERVERS[0] {
+                wait_until("the first server is the primary", || {
+                    takes_writes(cluster, name)
+                });
+            }
+        }
+        running.wait_settled(cluster, SERVERS[0]);
+        Box::new(running)
+    }
+}
+
+impl Patroni {
+    fn config(&self, cluster: &Cluster, name: &str, etcd: &[String]) -> Value {
+        let server = &cluster[name];
+        let [ttl, loop_wait, retry_timeout] = self.times.0;
+        let address = |port: u16| format!("{}:{port}", server.host.address);
+        let superuser = json!({"username": "postgres"});
+        json!({
+            "scope": "main",
+            "name": name,
+            "restapi": {"listen": address(REST), "connect_address": address(REST)},
+            "etcd3": {"hosts": etcd},
+            "bootstrap": {"dcs": {
+                "ttl": ttl,
+                "loop_wait": loop_wait,
+                "retry_timeout": retry_timeout,
+                "postgresql": {
+                    "use_pg_rewind": true,
+                    // As in the template, which has all other settings.
+                    "parameters": {"max_connections": 20, "max_wal_senders": 6},
+                },
+            }},
+            "postgresql": {
+                "listen": address(5432),
+                "connect_address": address(5432),
+                "data_dir": server.data,
+                "bin_dir": cluster.postgres.programs,
+                "authentication": {
+                    "superuser": superuser, "replication": superuser, "rewind": superuser,
+                },
+            },
+        })
+    }
+}
+
+impl System for Running {
+    /// It takes no writes: Patroni starts a primary that it has stopped again, as a standby.
+    fn is_fenced(&self, cluster: &Cluster, server: &str) -> bool {
+        !takes_writes(cluster, server)
+    }
+
+    /// Patroni does it by itself.
+    fn mend(&mut self, cluster: &mut Cluster, primary: &str) {
+        self.wait_settled(cluster, primary);
+    }
+}
+
+impl Running {
+    /// Waits until etcd is whole, and both standbys stream from the primary as Patroni sees them.
+    fn wait_settled(&self, cluster: &Cluster, primary: &str) {
+        self.etcd.wait_healthy();
+        for name in SERVERS {
+            wait_until(
+                &format!("Patroni on {name} knows the whole cluster"),
+                || {
+                    let page = page::json(cluster.host(name), REST, "/cluster");
+                    let members = page["members"].as_array().into_iter().flatten();
+                    let is_fine = |member: &Value| {
+                        let is_primary = member["name"] == primary;
+                        let state = if is_primary { "running" } else { "streaming" };
+                        member["state"] == state && (member["role"] == "leader") == is_primary
+                    };
+                    members.filter(|member| is_fine(member)).count() == SERVERS.len()
+                },
+            );
+        }
+        wait_until("both standbys stream", || {
+            cluster.streaming_from(primary).len() == SERVERS.len() - 1
+        });
+    }
+}
+
+/// One beside this server; what it and the server write goes to the server's log.
+fn start(cluster: &Cluster, name: &str, config: &Value) -> Ended {
+    let server = &cluster[name];
+    let dir = cluster.dir().join(format!("{name}.daemon"));
+    fs::create_dir(&dir).expect("a directory for Patroni");
+    give_to_server(&dir);
+    let path = dir.join("patroni.yml");
+    // All JSON is YAML.
+    fs::write(&path, config.to_string()).expect("the configuration of Patroni");
+    let log = File::create(server.log()).expect("the server's log");
+    let stdout = log.try_clone().expect("the server's log");
+    let mut command = server
+        .host
+        .command(program().expect("Patroni"), Account::Server);
+    command.arg(path).current_dir(&dir).env("HOME", &dir);
+    command.stdin(Stdio::null()).stdout(stdout).stderr(log);
+    Ended(command.spawn().expect("the patroni program"))
+}
+
+/// `PATRONI`, the one in PATH, or where the command below installs it.
+fn program() -> Option<PathBuf> {
+    let installed = PathBuf::from("/opt/patroni/bin/patroni");
+    let named = std::env::var_os("PATRONI").map(PathBuf::from);
+    let named = named.or_else(|| which("patroni"));
+    named.or_else(|| Some(installed).filter(|path| path.exists()))
+}
+
+/// Such as `patroni 4.1.5`.
+fn version(program: &Path) -> Option<String> {
+    run(Command::new(program).arg("--version")).ok()
+}
+
+impl Times {
+    /// The least that Patroni takes.
+    const FAST: Self = Self([20, 1, 3]);
+    const DEFAULT: Self = Self([30, 10, 10]);
+}
+
+/// `fast`, `default`, or three numbers with `/` between.
+impl FromStr for Times {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "fast" => return Ok(Self::FAST),
+            "default" => return Ok(Self::DEFAULT),
+            _ => {}
+        }
+        let times: Option<Vec<u32>> = text.split('/').map(|text| text.parse().ok()).collect();
+        let times = times.and_then(|times| times.try_into().ok());
+        times
+            .map(Self)
+            .ok_or_else(|| format!("{text}: not three times"))
+    }
+}
+
+/// In this order: the hosts that do nothing else before those of servers, whose disks the servers use. So
+/// one etcd has a host of its own, and of three the loss of any one host leaves two.
+const ETCD_ON: [&str; 5] = ["o", "o2", "s2", "s1", "p"];
+/// Where Patroni answers.
+const REST: u16 = 8008;
+const NO_ETCD: &str = "there is no etcd (or ETCD=path): apt-get install etcd-server";
+const NO_PATRONI: &str = "there is no Patroni (or PATRONI=path): /usr/bin/python3 -m venv /opt/patroni && \
+    /opt/patroni/bin/pip install 'patroni[etcd3]' 'psycopg[binary]'";
