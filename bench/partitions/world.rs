@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Once;
 use std::time::Duration;
 
 use super::system::{Setup, System, print_footprint};
@@ -27,7 +28,8 @@ impl World {
     pub fn start(setup: &dyn Setup) -> Option<Self> {
         let mut cluster = Cluster::prepare_with_observers(&SERVERS[1..], &OBSERVERS[1..])?;
         let system = setup.start(&mut cluster);
-        print_footprint(&cluster, &HOSTS);
+        static FIRST: Once = Once::new();
+        FIRST.call_once(|| print_footprint(&cluster, &HOSTS));
         Some(Self {
             system,
             cluster,
