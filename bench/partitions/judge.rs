@@ -29,6 +29,8 @@ pub struct Judged {
     pub lost: usize,
     /// From the cut to the last row of the former primary, where it ended before the cut was healed.
     pub last_row: Option<f64>,
+    /// From the cut to the first row of another server, where there was one before the cut was healed.
+    pub next_row: Option<f64>,
     /// From the last row of one primary to the first of the next; below zero for two writers.
     pub between: Option<f64>,
     /// The longest time without a row from the majority's side, from the cut on until it is healed.
@@ -42,6 +44,11 @@ pub fn judge(seen: &Seen<'_>) -> Judged {
     let between = least_between(&stretches(seen.rows));
     let until_healed = (seen.cut, seen.healed);
     let of_former = times(seen, &[seen.primary]);
+    let others = seen.rows.keys().map(String::as_str);
+    let others: Vec<&str> = others.filter(|name| *name != seen.primary).collect();
+    let next = times(seen, &others)
+        .into_iter()
+        .find(|time| *time > seen.cut);
     let last = of_former.into_iter().rfind(|time| *time < seen.healed);
     let any: Vec<&str> = seen.rows.keys().map(String::as_str).collect();
     Judged {
@@ -51,6 +58,9 @@ pub fn judge(seen: &Seen<'_>) -> Judged {
         last_row: last
             .filter(|last| seen.healed - last > INTERRUPTION)
             .map(|last| last - seen.cut),
+        next_row: next
+            .filter(|next| *next < seen.healed)
+            .map(|next| next - seen.cut),
         between,
         without: longest_without(times(seen, &seen.majority), until_healed),
         without_any: longest_without(times(seen, &any), (seen.cut, seen.ended)),

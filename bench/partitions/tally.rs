@@ -36,12 +36,12 @@ impl Tally {
 impl fmt::Display for Round {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (fenced, judged) = (if self.is_fenced { "" } else { "not " }, &self.judged);
-        let [last, between] =
-            [judged.last_row, judged.between].map(|it| it.map_or("-".to_owned(), plain));
+        let [last, next, between] = [judged.last_row, judged.next_row, judged.between]
+            .map(|it| it.map_or("-".to_owned(), plain));
         write!(
             f,
-            "{fenced}fenced, {} promoted, {} rows, {} lost, last row after {last} s, {between} s \
-             between, {} s without, {} s without any",
+            "{fenced}fenced, {} promoted, {} rows, {} lost, last row after {last} s, next after \
+             {next} s, {between} s between, {} s without, {} s without any",
             promoted(&[self]),
             judged.acknowledged,
             judged.lost,
@@ -93,6 +93,7 @@ fn line(name: &str, rounds: &[&Round], unfinished: usize) -> Option<[String; HEA
             sum(|it| it.judged.acknowledged),
             sum(|it| it.judged.lost),
             most(|it| it.judged.last_row),
+            most(|it| it.judged.next_row),
             least,
             most(|it| Some(it.judged.without)),
             most(|it| Some(it.judged.without_any)),
@@ -118,7 +119,7 @@ const SIDES: [(Reaches, &str); 3] = [
     (Reaches::Standby, "only a standby reaches them"),
     (Reaches::Nobody, "no server reaches them"),
 ];
-const HEAD: [&str; 12] = [
+const HEAD: [&str; 13] = [
     "partition",
     "held",
     "fenced",
@@ -127,6 +128,7 @@ const HEAD: [&str; 12] = [
     "rows",
     "lost",
     "last row of the old, s",
+    "first of the next, s",
     "least between, s",
     "majority without a writer, s",
     "nowhere a writer, s",
