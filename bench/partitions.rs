@@ -142,6 +142,7 @@ fn hold(
     world.find_primary();
     let ended = writers.now();
     let rows = writers.finish();
+    world.mend();
     let servers = partition.majority.iter().filter(|role| **role < 3);
     let judged = judge(&Seen {
         primary: &roles[0],
@@ -162,7 +163,6 @@ fn hold(
         let to = setting.keep_logs(world, name, why);
         write_rows(&to, &roles, (cut, healed), &rows);
     }
-    world.mend();
     round
 }
 

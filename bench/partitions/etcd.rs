@@ -18,7 +18,9 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// A store with a member on each of these hosts, its settings the defaults. It is ready.
+    /// A store with a member on each of these hosts, which is ready. Its settings are the defaults, but
+    /// for `--pre-vote`, the default from 3.5 on: without it a member that was cut off and comes back ends
+    /// the term of the leader.
     pub fn start(cluster: &Cluster, hosts: &[&str]) -> Self {
         let hosts: Vec<Host> = hosts
             .iter()
@@ -79,7 +81,7 @@ fn start(cluster: &Cluster, host: &Host, peers: &str) -> Ended {
     command.args(["--advertise-client-urls", &clients]);
     command.args(["--listen-peer-urls", &own]);
     command.args(["--initial-advertise-peer-urls", &own]);
-    command.args(["--initial-cluster", peers]);
+    command.args(["--initial-cluster", peers, "--pre-vote"]);
     command.current_dir(dir).stdin(Stdio::null());
     command.stdout(Stdio::null()).stderr(log);
     Ended(command.spawn().expect("the etcd program"))

@@ -103,7 +103,7 @@ impl Setup for Patroni {
                 });
             }
         }
-        running.wait_settled(cluster, SERVERS[0]);
+        running.wait_settled(cluster);
         Box::new(running)
     }
 }
@@ -148,35 +148,47 @@ impl System for Running {
         !takes_writes(cluster, server)
     }
 
-    /// Patroni does it by itself.
-    fn mend(&mut self, cluster: &mut Cluster, primary: &str) {
-        self.wait_settled(cluster, primary);
+    /// Patroni does it by itself, and may change the primary once more.
+    fn mend(&mut self, cluster: &mut Cluster, _: &str) -> String {
+        self.wait_settled(cluster)
     }
 }
 
 impl Running {
-    /// Waits until etcd is whole, and both standbys stream from the primary as Patroni sees them.
-    fn wait_settled(&self, cluster: &Cluster, primary: &str) {
+    /// Waits until etcd is whole, and every Patroni sees the same primary and two standbys that stream;
+    /// who that primary is.
+    fn wait_settled(&self, cluster: &Cluster) -> String {
         self.etcd.wait_healthy();
-        for name in SERVERS {
-            wait_until(
-                &format!("Patroni on {name} knows the whole cluster"),
-                || {
-                    let page = page::json(cluster.host(name), REST, "/cluster");
-                    let members = page["members"].as_array().into_iter().flatten();
-                    let is_fine = |member: &Value| {
-                        let is_primary = member["name"] == primary;
-                        let state = if is_primary { "running" } else { "streaming" };
-                        member["state"] == state && (member["role"] == "leader") == is_primary
-                    };
-                    members.filter(|member| is_fine(member)).count() == SERVERS.len()
-                },
-            );
-        }
-        wait_until("both standbys stream", || {
-            cluster.streaming_from(primary).len() == SERVERS.len() - 1
+        let mut primary = String::new();
+        wait_until("every Patroni knows the whole cluster", || {
+            let leaders = SERVERS.map(|name| {
+                let page = page::json(cluster.host(name), REST, "/cluster");
+                leader_of_all(&page).unwrap_or_default()
+            });
+            primary.clone_from(&leaders[0]);
+            !primary.is_empty()
+                && leaders.iter().all(|leader| *leader == primary)
+                && takes_writes(cluster, &primary)
         });
+        primary
     }
+}
+
+/// Whom all members that this page shows follow; `None` while one of them does not.
+fn leader_of_all(cluster: &Value) -> Option<String> {
+    let members = cluster["members"].as_array()?;
+    let is_leader = |member: &&Value| member["role"] == "leader";
+    let is_fine = |member: &&Value| {
+        let state = if is_leader(member) {
+            "running"
+        } else {
+            "streaming"
+        };
+        member["state"] == state
+    };
+    let leader = members.iter().find(is_leader)?["name"].as_str()?;
+    let is_whole = members.iter().filter(is_fine).count() == SERVERS.len();
+    is_whole.then(|| leader.to_owned())
 }
 
 /// One beside this server; what it and the server write goes to the server's log.

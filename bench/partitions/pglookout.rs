@@ -94,7 +94,7 @@ impl System for Running {
     }
 
     /// Those that cannot follow are made anew by a base backup: pglookout rewinds no server.
-    fn mend(&mut self, cluster: &mut Cluster, primary: &str) {
+    fn mend(&mut self, cluster: &mut Cluster, primary: &str) -> String {
         for name in SERVERS.into_iter().filter(|name| *name != primary) {
             if follows(cluster, name, primary) {
                 continue;
@@ -109,6 +109,7 @@ impl System for Running {
             cluster.streaming_from(primary).len() == SERVERS.len() - 1
         });
         self.wait_settled(primary);
+        primary.to_owned()
     }
 }
 

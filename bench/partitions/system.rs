@@ -28,9 +28,10 @@ pub trait Setup: Display + Sync {
 pub trait System {
     /// Whether this former primary is stopped the way this system does it.
     fn is_fenced(&self, cluster: &Cluster, server: &str) -> bool;
-    /// Makes every other server a standby that streams from this primary, in a network that is whole
-    /// again, and waits until the cluster is as it was in the beginning.
-    fn mend(&mut self, cluster: &mut Cluster, primary: &str);
+    /// Makes every other server a standby that streams from the primary, in a network that is whole
+    /// again, and waits until the cluster is as it was in the beginning. `primary` takes writes; who does
+    /// so in the end.
+    fn mend(&mut self, cluster: &mut Cluster, primary: &str) -> String;
 }
 
 /// The system that `--system` names.

@@ -77,9 +77,9 @@ impl World {
         });
     }
 
-    /// Makes the cluster whole again, around this primary.
+    /// Makes the cluster whole again.
     pub fn mend(&mut self) {
-        self.system.mend(&mut self.cluster, &self.primary);
+        self.primary = self.system.mend(&mut self.cluster, &self.primary);
     }
 
     /// A former primary is stopped.
