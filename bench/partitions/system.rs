@@ -43,8 +43,8 @@ pub fn read(arguments: &Arguments) -> Box<dyn Setup> {
     }
 }
 
-/// What runs on each of these hosts beside its server: the number of processes, and the memory that
-/// they alone take.
+/// What runs on each of these hosts beside its server: every process, and the memory that it has resident,
+/// with what it shares.
 pub fn print_footprint(cluster: &Cluster, hosts: &[&str]) {
     for host in hosts {
         let dirs = ["daemon", "etcd"].map(|kind| cluster.dir().join(format!("{host}.{kind}")));
@@ -52,7 +52,7 @@ pub fn print_footprint(cluster: &Cluster, hosts: &[&str]) {
         let pids: Vec<_> = dirs.flat_map(|dir| processes_in(dir)).collect();
         let names = pids.iter().map(|pid| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            let memory = figure(*pid, "smaps_rollup", "Pss") / 1024.0;
+            let memory = figure(*pid, "status", "VmRSS") / 1024.0;
             format!("{} {memory:.1} MiB", name.trim())
         });
         let names = names.collect::<Vec<_>>().join(", ");
