@@ -1,5 +1,5 @@
-//! Patroni as the system that is tried: one beside each server, with etcd on one host or more. Failsafe
-//! mode and watchdog are off, as they are by default.
+//! Patroni as the system that is tried: one beside each server, with etcd on one host or more. There is no
+//! watchdog, and no failsafe mode unless it is asked for, as by default.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -23,6 +23,8 @@ pub struct Patroni {
     /// On how many hosts etcd is.
     etcd: usize,
     times: Times,
+    /// Whether a primary that reaches all other servers goes on without etcd.
+    failsafe: bool,
 }
 
 /// `ttl`, `loop_wait`, `retry_timeout`, in seconds.
@@ -36,12 +38,15 @@ struct Running {
 }
 
 impl Patroni {
-    /// `--etcd` and `--times`.
+    /// `--etcd`, `--times` and `--failsafe`.
     pub fn read(arguments: &Arguments) -> Self {
         let etcd = arguments.number("etcd", 3);
         assert!([1, 3, 5].contains(&etcd), "--etcd {etcd}: not 1, 3 or 5");
-        let times = arguments.number("times", Times::FAST);
-        Self { etcd, times }
+        Self {
+            etcd,
+            times: arguments.number("times", Times::FAST),
+            failsafe: arguments.number("failsafe", false),
+        }
     }
 }
 
@@ -52,10 +57,11 @@ impl fmt::Display for Patroni {
         let [ttl, loop_wait, retry_timeout] = self.times.0;
         write!(
             f,
-            "{}, etcd {} on {}, ttl {ttl}, loop_wait {loop_wait}, retry_timeout {retry_timeout}",
+            "{}, etcd {} on {}, ttl {ttl}, loop_wait {loop_wait}, retry_timeout {retry_timeout}{}",
             patroni.unwrap_or_else(unknown),
             etcd::version().unwrap_or_else(unknown),
             self.voters().join(" "),
+            if self.failsafe { ", failsafe mode" } else { "" },
         )
     }
 }
@@ -83,7 +89,7 @@ impl Setup for Patroni {
     }
 
     fn does_fence(&self) -> bool {
-        true
+        !self.failsafe
     }
 
     /// The data directories are copies of one template, the standbys' are marked as such: Patroni takes
@@ -123,6 +129,7 @@ impl Patroni {
                 "ttl": ttl,
                 "loop_wait": loop_wait,
                 "retry_timeout": retry_timeout,
+                "failsafe_mode": self.failsafe,
                 "postgresql": {
                     "use_pg_rewind": true,
                     // As in the template, which has all other settings.

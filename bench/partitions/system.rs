@@ -18,7 +18,7 @@ pub trait Setup: Display + Sync {
     fn least_hold(&self) -> f64;
     /// The hosts of which a primary has to reach a majority.
     fn voters(&self) -> &[&'static str];
-    /// Whether a primary that has lost the majority is to be stopped.
+    /// Whether a primary that has lost the majority is to be stopped in any case.
     fn does_fence(&self) -> bool;
     /// Starts it, and the servers; returns once the cluster is whole.
     fn start(&self, cluster: &mut Cluster) -> Box<dyn System>;
