@@ -167,7 +167,7 @@ fn wait() {
 const RUNNING: &str = "running";
 const RESTARTED: &str = "the daemon was restarted, and has given the switchover up: look at pglookout votes and pglookout status";
 const NOT_TAKEN: &str =
-    "the daemon has not taken the request: its log says why, if it has found it";
+    "the daemon has not taken the request: its log shows why, if it has found it";
 const GIVEN_UP: u8 = 2;
 const NO_ANSWER: u8 = 3;
 /// So long a daemon that has taken the request may not answer.

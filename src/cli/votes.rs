@@ -107,7 +107,7 @@ fn init(path: &Path, cluster: Option<&str>) -> Result<String, String> {
         1 => (Record::new(list), "it has voted for nobody yet".to_owned()),
         _ => (
             Record::joining(list),
-            format!("it votes once another voter tells that list {generation} is accepted"),
+            format!("it votes once another voter reports that list {generation} is accepted"),
         ),
     };
     let content = VoteFile {

@@ -80,7 +80,7 @@ pub enum CertificateMode {
     Require,
 }
 
-/// The versions of TLS that are spoken.
+/// The versions of TLS that are supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
     /// TLS 1.2.
@@ -210,7 +210,10 @@ fn version(source: &mut Source<'_>, keyword: &str) -> Option<TlsVersion> {
         }
         ("tlsv1.3", _) => Some(TlsVersion::V1_3),
         ("tlsv1" | "tlsv1.1", _) => {
-            source.error(keyword, "TLSv1.2 and TLSv1.3 are spoken, and nothing older");
+            source.error(
+                keyword,
+                "TLSv1.2 and TLSv1.3 are supported, and nothing older",
+            );
             None
         }
         _ => {
@@ -320,7 +323,7 @@ mod tests {
             "host=/run ssl_min_protocol_version=TLSv1.3 ssl_max_protocol_version=TLSv1.2",
             Err(reversed),
         );
-        let old = "n.ssl_max_protocol_version is \"TLSv1.1\": TLSv1.2 and TLSv1.3 are spoken, and nothing older";
+        let old = "n.ssl_max_protocol_version is \"TLSv1.1\": TLSv1.2 and TLSv1.3 are supported, and nothing older";
         check("host=/run ssl_max_protocol_version=TLSv1.1", Err(old));
         check(
             "host=/run sslsni=2",

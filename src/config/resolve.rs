@@ -142,7 +142,7 @@ fn complain_of_unsupported(source: &mut Source<'_>) {
 fn consequence(keyword: &str) -> Result<&'static str, &'static str> {
     match keyword {
         "gssencmode" => Err("GSSAPI is not supported; use disable or prefer"),
-        "min_protocol_version" => Err("protocol 3.0 is spoken, no later one"),
+        "min_protocol_version" => Err("protocol 3.0 is supported, no later one"),
         "load_balance_hosts" => {
             Ok("ignored: hosts are tried in their order, so that a node remains one server")
         }
@@ -419,7 +419,7 @@ mod tests {
         check_errors(
             "min_protocol_version=3.2 max_protocol_version=latest",
             &[],
-            &["n.min_protocol_version is \"3.2\": protocol 3.0 is spoken, no later one"],
+            &["n.min_protocol_version is \"3.2\": protocol 3.0 is supported, no later one"],
         );
         check_errors(
             "load_balance_hosts=yes",

@@ -12,7 +12,7 @@ pub(super) fn missing(member: &Member) -> Option<String> {
     match member.roll().stage {
         ListStage::Sealed => None,
         ListStage::Joining => Some(format!(
-            "this voter is new, and votes once another tells that list {generation} is accepted"
+            "this voter is new, and votes once another reports that list {generation} is accepted"
         )),
         ListStage::Taken => Some(format!(
             "list {generation} is not accepted yet: a majority of the former voters has to have it, bound by no vote of \

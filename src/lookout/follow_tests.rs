@@ -187,7 +187,7 @@ fn a_former_primary_that_was_made_a_standby_follows() {
 }
 
 #[test]
-fn files_that_speak_of_no_standby_are_refused_once() {
+fn files_that_name_no_standby_are_refused_once() {
     follows(
         "",
         &format!("19 follow nostandby\n{SWITCHED}45 end"),

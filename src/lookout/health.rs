@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_is_silent_is_complained_of_once() {
+    fn one_that_does_not_answer_is_reported_once() {
         // Twice the check interval of 10 s, from the cycle that was complete at 20.01.
         complaints(
             "",

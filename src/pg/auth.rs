@@ -1,7 +1,7 @@
 //! From the first authentication request to the first ReadyForQuery (Protocol, "Start-up" and "SASL
 //! Authentication").
 //!
-//! What is spoken: trust, cleartext password, md5, SCRAM-SHA-256 with channel binding and without.
+//! What is supported: trust, cleartext password, md5, SCRAM-SHA-256 with channel binding and without.
 //! Once SCRAM has begun there is no way around the server's own proof. What the operator does not
 //! accept is not answered.
 
@@ -142,7 +142,7 @@ impl Handshake {
                 frontend::password_message(hash.as_bytes(), out).map_err(unsendable)?;
             }
             Message::AuthenticationSasl(body) => return self.begin_scram(&body, out),
-            other => return Err(not_spoken(&other)),
+            other => return Err(not_supported(&other)),
         }
         Ok(Stage::Answered)
     }
@@ -258,7 +258,7 @@ fn verify(proved: Proved, proof: &[u8]) -> Result<Stage, ProbeFailure> {
     Ok(Stage::Answered)
 }
 
-fn not_spoken(message: &Message) -> ProbeFailure {
+fn not_supported(message: &Message) -> ProbeFailure {
     match message {
         Message::AuthenticationKerberosV5 => refused("Kerberos V5"),
         Message::AuthenticationScmCredential => refused("SCM credentials"),

@@ -1,4 +1,4 @@
-//! Which SCRAM is spoken, and what it is bound to (RFC 5802, section 6; libpq's `channel_binding`).
+//! Which SCRAM is supported, and what it is bound to (RFC 5802, section 6; libpq's `channel_binding`).
 
 use postgres_protocol::authentication::sasl::{SCRAM_SHA_256, SCRAM_SHA_256_PLUS};
 

@@ -141,7 +141,7 @@ fn kill_daemon(world: &mut World<'_>, host: HostId) {
 
 fn set_lie(world: &mut World<'_>, host: HostId, lie: Option<Lie>) {
     let frozen = matches!(lie, Some(Lie::Frozen));
-    let speaks = world.setup.presence.speaks(host);
+    let speaks = world.setup.presence.knows_presence(host);
     let report = || state_json::report(&world.hosts[host], &world.setup, speaks, world.now);
     let frozen = frozen.then(report);
     let faults = &mut world.hosts[host].faults;

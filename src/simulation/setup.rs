@@ -51,13 +51,13 @@ impl PresenceSetup {
     };
 
     /// Does this daemon know of presence.
-    pub fn speaks(self, host: HostId) -> bool {
+    pub fn knows_presence(self, host: HostId) -> bool {
         has(self.daemons, host)
     }
 
     /// Does this server show sessions to this daemon.
     pub fn is_shown(self, node: NodeId, host: HostId) -> bool {
-        has(self.servers, node) && self.speaks(host)
+        has(self.servers, node) && self.knows_presence(host)
     }
 }
 
@@ -345,7 +345,7 @@ impl Setup {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        let silent = names(&|host| !self.presence.speaks(host), self.hosts());
+        let silent = names(&|host| !self.presence.knows_presence(host), self.hosts());
         let hidden = names(&|node| !has(self.presence.servers, node), self.node_count());
         for (what, names) in [("on daemons", silent), ("on servers", hidden)] {
             if !names.is_empty() {

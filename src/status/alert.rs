@@ -63,7 +63,7 @@ fn advice(alert: Alert) -> &'static str {
             "make this server a standby of the new primary by hand; then `pglookout ack` it"
         }
         Alert::FailoverStuck => {
-            "read `pglookout explain`: it says what keeps the cluster without a primary; ends when one is reached"
+            "read `pglookout explain`: it shows what keeps the cluster without a primary; ends when one is reached"
         }
         Alert::DivergedStandby => {
             "pg_rewind or rebuild the standby that the text names; ends when it follows the primary"

@@ -21,17 +21,17 @@ pub struct Settings {
     pub must_be_asked: bool,
     /// Tell the server the name that we call it by, if it is one.
     pub sni: bool,
-    /// The oldest version spoken.
+    /// The oldest version supported.
     pub oldest: TlsVersion,
-    /// The newest version spoken.
+    /// The newest version supported.
     pub newest: TlsVersion,
-    /// What will be spoken inside.
+    /// The protocol inside.
     pub protocol: Protocol,
     /// The time at which certificates must be valid.
     pub now: WallTime,
 }
 
-/// What is spoken inside of an encrypted connection (ALPN, RFC 7301).
+/// The protocol inside of an encrypted connection (ALPN, RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// PostgreSQL's protocol; the server need not confirm it.

@@ -32,7 +32,7 @@ fn member(record: Record) -> Member {
 }
 
 /// What this voter answers to a request, with what it knows of the list.
-fn told(of: &Request, refusal: Option<Refusal>, stage: ListStage, is_free: bool) -> Answer {
+fn answer_with(of: &Request, refusal: Option<Refusal>, stage: ListStage, is_free: bool) -> Answer {
     Answer {
         list: next().id(),
         news: Some(Box::new(ListNews {
@@ -166,7 +166,7 @@ fn messages_of_the_version_before_go_with_a_sealed_list_alone() {
     for from in ["b", "c", "d"] {
         let granted = Answer {
             news: None,
-            ..told(&asked(&out, from), None, ListStage::Taken, true)
+            ..answer_with(&asked(&out, from), None, ListStage::Taken, true)
         };
         answered(&mut a, granted, 1.0);
     }
@@ -245,7 +245,7 @@ fn found(record: Record, answers: &[(&str, ListStage, bool)]) -> Option<(ListSta
     for (from, stage, is_free) in answers {
         let answer = Answer {
             term: 7,
-            ..told(
+            ..answer_with(
                 &asked(&asked_all, from),
                 Some(Refusal::Sighted),
                 *stage,
@@ -303,7 +303,7 @@ fn l2_an_attempt_is_counted_by_both_lists_until_ours_is_sealed() {
         for from in grants {
             voted.extend(answered(
                 &mut a,
-                told(&asked(&out, from), None, stage, true),
+                answer_with(&asked(&out, from), None, stage, true),
                 1.0,
             ));
         }
@@ -315,7 +315,7 @@ fn l2_an_attempt_is_counted_by_both_lists_until_ours_is_sealed() {
         for from in grants {
             won.extend(answered(
                 &mut a,
-                told(&asked(&out, from), None, stage, true),
+                answer_with(&asked(&out, from), None, stage, true),
                 1.0,
             ));
         }
@@ -333,7 +333,7 @@ fn l2_an_attempt_is_counted_by_both_lists_until_ours_is_sealed() {
 fn l2_a_round_is_counted_by_what_was_known_when_it_began() {
     let (mut a, mut out) = (member(changed(ListStage::Accepted)), Vec::new());
     a.stand(&standby(100), at(1.0), &mut out);
-    let report = told(&asked(&out, "d"), None, ListStage::Sealed, true);
+    let report = answer_with(&asked(&out, "d"), None, ListStage::Sealed, true);
     let saved = answered(&mut a, report, 1.0);
     // It is sealed now, and a and d are a majority of it.
     written(&mut a, &saved, 1.0);
@@ -346,7 +346,7 @@ fn l2_a_round_is_counted_by_what_was_known_when_it_began() {
             .to_string()
             .contains("2 of 4 voters in term 1, 2 are needed, and 2 of the 3 former")
     );
-    let granted = told(&asked(&out, "c"), None, ListStage::Accepted, true);
+    let granted = answer_with(&asked(&out, "c"), None, ListStage::Accepted, true);
     let out = answered(&mut a, granted, 1.0);
     // And its requests bear the list that it is counted by.
     let own = written(&mut a, &out, 1.0);
@@ -404,7 +404,7 @@ fn l4_a_grant_of_a_renewal_counts_and_a_question_does_not() {
     });
     let mut a = started(("a", LEASES), record, 1, at(0.0));
     let out = tick(&mut a, 0.0);
-    let granted = |out: &[Output]| told(&asked(out, "b"), None, ListStage::Taken, false);
+    let granted = |out: &[Output]| answer_with(&asked(out, "b"), None, ListStage::Taken, false);
     let out = answered(&mut a, granted(&out), 0.0);
     let (kinds, bound) = (sent(&out), &|it: &(Kind, &str)| it.0 == Kind::Renew);
     assert!(kinds.len() == 3 && kinds.iter().all(bound), "{kinds:?}");

@@ -33,7 +33,7 @@ fn walk(has_leases: bool, seed: u64, usual: usize) {
         }
         let seconds = world.heal(&order);
         let seconds =
-            seconds.unwrap_or_else(|| panic!("schedule {nth} stands still: {}", world.told()));
+            seconds.unwrap_or_else(|| panic!("schedule {nth} stands still: {}", world.described()));
         slowest = slowest.max(seconds);
     }
     println!(

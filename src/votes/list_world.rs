@@ -443,7 +443,7 @@ impl World {
     }
 
     /// Where every host stands.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn described(&self) -> String {
         let host = |(at, host): (usize, &Host)| {
             let (list, is_wrong) = host.configured;
             let member = host.member.as_ref().map(|member| {

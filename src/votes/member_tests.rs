@@ -97,7 +97,7 @@ fn what_comes_of_attempts_and_requests_is_counted() {
 }
 
 #[test]
-fn c2_the_next_term_is_above_every_one_that_was_told() {
+fn c2_the_next_term_is_above_every_one_that_was_reported() {
     let mut a = fresh();
     let asked = stand(&mut a, 0.0);
     answered(&mut a, &asked, 0, Some(Refusal::Term), 41, 0.1);

@@ -228,14 +228,14 @@ fn l1_whoever_is_new_follows_the_configuration_and_votes_once_its_list_is_accept
 }
 
 #[test]
-fn what_keeps_a_list_from_being_taken_is_told() {
+fn what_keeps_a_list_from_being_taken_is_reported() {
     let of = |stage, configured: &VoterList| {
         let trouble = record(stage, "abc", "").trouble_with(configured);
         trouble.map(|it| (it.is_waiting(), it.to_string()))
     };
-    let told = |configured: VoterList| of(Accepted, &configured).unwrap();
+    let reported = |configured: VoterList| of(Accepted, &configured).unwrap();
     assert_eq!(of(Accepted, &list(2, "abc")), None);
-    let (is_waiting, text) = told(list(3, "abd"));
+    let (is_waiting, text) = reported(list(3, "abd"));
     assert!(is_waiting && text.contains("waits until list 2 is known to be sealed"));
     for (configured, expected) in [
         (list(4, "abd"), "expected generation 3, or a voter"),
@@ -245,7 +245,7 @@ fn what_keeps_a_list_from_being_taken_is_told() {
             "and a, b, c count: other voters need generation 3",
         ),
     ] {
-        let (is_waiting, text) = told(configured);
+        let (is_waiting, text) = reported(configured);
         assert!(!is_waiting && text.contains(expected), "{text}");
     }
 }

@@ -267,7 +267,7 @@ fn the_page_shows_the_cluster_in_a_browser() {
 
 /// What an `event_command` is told of a failover, and that a slow one delays nothing.
 #[test]
-fn a_failover_is_told_to_a_command_and_remembered() {
+fn a_failover_is_passed_to_a_command_and_remembered() {
     let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
         return;
     };

@@ -39,7 +39,7 @@ fn start(cluster: &Cluster, fleet: &mut Fleet, name: &str, list: (u64, &[&str]))
 fn join(cluster: &Cluster, fleet: &mut Fleet, name: &str, list: (u64, &[&str])) {
     let made = start(cluster, fleet, name, list);
     let generation = list.0;
-    let expected = format!("votes once another voter tells that list {generation} is accepted");
+    let expected = format!("votes once another voter reports that list {generation} is accepted");
     assert!(made.contains(&expected), "{made}");
 }
 

@@ -168,7 +168,7 @@ fn without_a_majority_nobody_is_promoted_and_the_reason_is_explained() {
 }
 
 #[test]
-fn a_voter_without_its_file_or_lock_votes_for_nobody_and_says_so() {
+fn a_voter_without_its_file_or_lock_votes_for_nobody_and_reports_it() {
     let Some(cluster) = Cluster::start(&["s1", "s2"]) else {
         return;
     };

@@ -115,7 +115,9 @@ fn cause(
         "the first one's server died, restarted or refused"
     } else if hosts.iter().any(|host| later(truth.hosts[*host].disturbed)) {
         "a daemon was restarted, stopped or reloaded"
-    } else if !hosts.iter().all(|host| setup.presence.speaks(*host))
+    } else if !hosts
+        .iter()
+        .all(|host| setup.presence.knows_presence(*host))
         || hosts.iter().any(|server| {
             let shown = hosts
                 .iter()

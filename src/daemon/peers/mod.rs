@@ -1,5 +1,5 @@
 //! Probes: one connection to each peer, kept open, and an outcome for every probe. Deadlines, the next
-//! address and the events are the same for all peers; the protocols spoken with database nodes and
+//! address and the events are the same for all peers; the protocols used with database nodes and
 //! with observers are two [`Conversation`]s; the one with other voters is a third.
 
 mod node;

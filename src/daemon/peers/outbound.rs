@@ -1,4 +1,4 @@
-//! One outgoing connection from the first attempt to its end, without the protocol spoken on it.
+//! One outgoing connection from the first attempt to its end, without the protocol on it.
 
 use std::collections::VecDeque;
 use std::fmt::Display;

@@ -271,7 +271,7 @@ impl Pair<'_> {
         let known = self.facts.written.zip(self.facts.received);
         let Some((written, first)) = known else {
             return Err(format!(
-                "{to} has received nothing, or {own} has not told its position"
+                "{to} has received nothing, or {own} has not reported its position"
             ));
         };
         let received = theirs.receive.unwrap_or_default();

@@ -484,7 +484,7 @@ fn a_lease_that_is_lost_on_the_way_ends_it() {
 }
 
 #[test]
-fn another_that_is_elected_in_its_place_is_told() {
+fn another_that_is_elected_in_its_place_is_reported() {
     let mut world = stopped();
     let effects = polled(&mut world, "s1", Some(standby(120, 120)));
     let id = saved_term(&effects).unwrap().0;
@@ -519,7 +519,7 @@ fn another_that_is_elected_in_its_place_is_told() {
 }
 
 #[test]
-fn a_successor_that_is_not_seen_in_time_is_told() {
+fn a_successor_that_is_not_seen_in_time_is_reported() {
     let mut world = stopped();
     let effects = polled(&mut world, "s1", Some(standby(120, 120)));
     let id = saved_term(&effects).unwrap().0;

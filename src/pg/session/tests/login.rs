@@ -50,7 +50,7 @@ fn failures_of_a_login_name_who_is_to_blame() {
 }
 
 #[test]
-fn methods_that_we_do_not_speak_are_named() {
+fn methods_that_we_do_not_support_are_named() {
     let refused = |method: &str| {
         format!(
             "rejected by the server: the server requests {method}, which pglookout does not support"
