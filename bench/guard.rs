@@ -69,6 +69,7 @@ fn measure(place: &Path, count: usize) -> Late {
             variables: Vec::new(),
             timeout: Duration::from_secs(60),
             limit: None,
+            watchdog: None,
         })
         .expect("a guard");
         let wait = Duration::from_millis(50);

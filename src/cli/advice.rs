@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::command_advice;
+use super::{command_advice, watchdog};
 use crate::config::{Config, Problem};
 
 /// Every warning, in the order of the manual's table. `search_path`: where programs without a slash
@@ -12,6 +12,9 @@ use crate::config::{Config, Problem};
 pub(super) fn warnings(config: &Config, search_path: &[PathBuf]) -> Vec<Problem> {
     let mut found = intervals(config);
     found.extend(commands(config, search_path));
+    let device = config.fence().and_then(|fence| fence.watchdog.as_ref());
+    let trouble = device.and_then(watchdog::trouble);
+    found.extend(trouble.map(|trouble| warning("watchdog_device", trouble)));
     let own = config.own_db.as_ref();
     if let Some(own) = own.filter(|own| config.known_gone.contains(*own)) {
         found.push(warning(

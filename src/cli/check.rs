@@ -9,7 +9,7 @@ use lexopt::{Error, Parser};
 
 use super::electorate::Electorate;
 use super::finding::{Finding, Grade, Report};
-use super::{advice, check_live, output};
+use super::{advice, check_live, output, watchdog};
 use crate::config::{Config, EvenVotes, Problem};
 use crate::daemon::{self, LoadError};
 use crate::status::longest_to_promotion;
@@ -50,6 +50,10 @@ pub(super) fn main(options: &CheckOptions) -> ExitCode {
             report.findings.extend(directories(config));
             report.findings.push(timing(config));
             report.findings.extend(voting(config));
+            let order = watchdog::order(config);
+            report
+                .findings
+                .extend(order.map(|it| Finding::new(Grade::Ok, "watchdog", it)));
             if options.live {
                 check_live::add(loaded.config, &mut report);
             }

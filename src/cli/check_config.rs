@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::electorate::Electorate;
-use super::{advice, output};
+use super::{advice, output, watchdog};
 use crate::config::{EvenVotes, Findings, Problem};
 use crate::daemon::{self, LoadError};
 
@@ -16,7 +16,8 @@ pub(super) fn main(config: &Path) -> ExitCode {
             let even = even.map(|even| even.to_string());
             let electorates = Electorate::all(&loaded.config).into_iter();
             let electorates = electorates.map(|it| format!("voting: {it}"));
-            let notes: Vec<_> = even.into_iter().chain(electorates).collect();
+            let order = watchdog::order(&loaded.config).map(|it| format!("voting: {it}"));
+            let notes: Vec<_> = even.into_iter().chain(electorates).chain(order).collect();
             let path = std::env::var_os("PATH").unwrap_or_default();
             let search_path: Vec<_> = std::env::split_paths(&path).collect();
             let mut warnings = loaded.warnings;

@@ -26,6 +26,7 @@ mod status;
 mod status_text;
 mod switchover;
 mod votes;
+mod watchdog;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -211,6 +211,9 @@ fn text(name: &str, votes: &ClusterVotes) -> String {
     if let Some(gate) = &votes.gate {
         lines.push(format!("gate: {gate}"));
     }
+    if let Some(watchdog) = &votes.watchdog {
+        lines.push(format!("watchdog: {watchdog}"));
+    }
     if let Some(switchover) = &votes.switchover {
         let (to, state) = (&switchover.to, &switchover.state);
         let last = switchover.steps.last().map_or("", |step| &step.text);

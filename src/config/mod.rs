@@ -48,7 +48,7 @@ pub use secret::Secret;
 pub use settings::{
     CommandLine, Config, DemoteSettings, FenceSettings, FollowSettings, ObserverUrl, QuorumRule,
     Ranking, RecorderSettings, StatsdSettings, SyslogAddress, SyslogSettings, Voting,
-    VotingCluster,
+    VotingCluster, WatchdogSettings,
 };
 pub use votes::EvenVotes;
 

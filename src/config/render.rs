@@ -121,6 +121,7 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
         "fence_command": command("fence_command", fence.map(|fence| &fence.command), hidden),
         "fence_timeout": fence.map(|fence| seconds(fence.timeout)),
         "lease_renew_interval": fence.map(|fence| seconds(fence.renew)),
+        "watchdog_device": fence.and_then(|fence| fence.watchdog.as_ref()).map(|it| path(&it.device)),
         "demote_command": command("demote_command", demotion.map(|demotion| &demotion.command), hidden),
         "demote_timeout": demotion.map(|demotion| seconds(demotion.timeout)),
         "switchover_max_lag": demotion.map(|demotion| demotion.max_lag),

@@ -254,6 +254,18 @@ pub struct FenceSettings {
     pub timeout: Duration,
     /// `lease_renew_interval`: from one round of renewals to the next.
     pub renew: Duration,
+    /// `watchdog_device`; `None`: nothing resets the host where the command fails.
+    pub watchdog: Option<WatchdogSettings>,
+}
+
+/// What resets the host where our own server is not fenced by the end of its lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchdogSettings {
+    /// `watchdog_device`.
+    pub device: PathBuf,
+    /// How long after the last keep-alive it resets the host. Whole seconds, as the kernel takes them: the most
+    /// that a lease which is renewed in time leaves between two renewals.
+    pub timeout: Duration,
 }
 
 /// How our own server, a primary, is stopped as planned, and started again where that comes to nothing.

@@ -12,7 +12,7 @@ use super::problem::shown_text;
 use super::reader::{Reader, Span};
 use super::{
     ClusterName, Config, DemoteSettings, FenceSettings, NodeName, ObserverUrl, Secret, VoterName,
-    Voting, VotingCluster, observer_url,
+    Voting, VotingCluster, WatchdogSettings, observer_url,
 };
 
 /// Reads `voting`. `nodes`: that must be voters, because this daemon watches them and they may be
@@ -84,6 +84,14 @@ fn read_fence(
     let command = reader.command("fence_command");
     let timeout = reader.seconds("fence_timeout", 5.0, Span::Positive);
     let renew = reader.seconds("lease_renew_interval", 2.5, Span::Positive);
+    let device = reader.text("watchdog_device", "");
+    let watchdog = !device.is_empty();
+    if watchdog && command.is_none() {
+        reader.error(
+            "watchdog_device",
+            "expected fence_command too: it is for a fence that fails",
+        );
+    }
     let command = command?;
     if renew < vote_timeout {
         reader.error(
@@ -103,10 +111,19 @@ fn read_fence(
         );
         reader.error("lease_time", message);
     }
+    let watchdog = watchdog.then(|| WatchdogSettings {
+        device: device.into(),
+        timeout: Duration::from_secs(
+            lease
+                .saturating_sub(renew.saturating_add(vote_timeout))
+                .as_secs(),
+        ),
+    });
     Some(FenceSettings {
         command,
         timeout,
         renew,
+        watchdog,
     })
 }
 

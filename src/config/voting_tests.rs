@@ -91,10 +91,45 @@ fn without_a_command_there_are_no_leases() {
     let fence = fence(r#""fence_command": "fence-self /data", "lease_time": 15"#).unwrap();
     let seconds = [fence.timeout, fence.renew].map(|time| time.as_secs_f64());
     assert_eq!((fence.command.argv.len(), seconds), (2, [5.0, 2.5]));
+    assert_eq!(fence.watchdog, None);
     refuses(
         r#""fence_command": "f""#,
         secret(),
         "fence_command: expected voting too",
+    );
+}
+
+#[test]
+fn a_watchdog_device_leaves_room_between_two_renewals() {
+    for (times, timeout) in [
+        ("", 15),
+        (
+            r#""lease_time": 6, "lease_renew_interval": 0.8, "vote_timeout": 0.6, "fence_timeout": 2,"#,
+            4,
+        ),
+        (
+            r#""lease_time": 4, "lease_renew_interval": 0.5, "vote_timeout": 0.5, "fence_timeout": 1,"#,
+            3,
+        ),
+    ] {
+        let keys = format!(
+            r#"{}, {times} "fence_command": "f", "watchdog_device": "/dev/watchdog""#,
+            good()
+        );
+        let config = read(&keys, secret()).unwrap().config;
+        let watchdog = config.fence().unwrap().watchdog.clone().unwrap();
+        assert_eq!(
+            watchdog.timeout.as_secs_f64(),
+            f64::from(timeout),
+            "{times}"
+        );
+        assert_eq!(watchdog.device, std::path::Path::new("/dev/watchdog"));
+    }
+    let keys = format!(r#"{}, "watchdog_device": "/dev/watchdog""#, good());
+    refuses(
+        &keys,
+        secret(),
+        "watchdog_device: expected fence_command too",
     );
 }
 

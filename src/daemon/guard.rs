@@ -8,11 +8,12 @@ use super::file_writes::{FileWrites, VOTES};
 use super::io::Io;
 use crate::config::{Config, FenceSettings, Voting};
 use crate::format::VoteFile;
-use crate::lookout::{CommandPurpose, Process};
+use crate::lookout::{CommandPurpose, Event, Process};
 use crate::sys::clock;
 use crate::sys::forked::FileOp;
 use crate::sys::guard::{Dismissed, Fence, Guard, Order};
 use crate::sys::process;
+use crate::sys::watchdog::Watchdog;
 use crate::time::Monotonic;
 
 /// The guard, if there is one.
@@ -67,6 +68,9 @@ impl GuardKeeper {
             _ => self.replace(until, (voting, settings), (files, previous), io),
         }
         self.order(previous, io);
+        let current = self.current.as_mut();
+        let news = current.and_then(|current| current.guard.watchdog_news());
+        io.events.extend(news.map(Event::WatchdogSeen));
     }
 
     /// Says when once more, and which command it ends first: that of our promotion, if it runs, or what the
@@ -153,7 +157,12 @@ fn take_over(voting: Option<&Voting>, guard: String, files: &mut FileWrites, io:
 }
 
 fn start(settings: &FenceSettings, io: &Io) -> io::Result<Guard> {
+    let watchdog = settings.watchdog.as_ref();
     Guard::start(&Fence {
+        watchdog: watchdog.map(|it| Watchdog {
+            path: it.device.clone(),
+            timeout: it.timeout,
+        }),
         argv: settings.command.argv.clone(),
         variables: vec![("PGLOOKOUT_COMMAND", CommandPurpose::Fence.key().to_owned())],
         timeout: settings.timeout,

@@ -156,6 +156,7 @@ pub fn write_event(
         | Event::VoteAnswered { .. }
         | Event::VoteSaved { .. }
         | Event::HostSlept(_)
+        | Event::WatchdogSeen(_)
         | Event::SwitchoverRequested(_)
         | Event::ControlRead(_) => put_all(&mut line, Value::serialize, &of_votes(event)?),
         Event::ConfigLoaded(config) => put(&mut line, "config", &recording.config(config)),

@@ -23,6 +23,7 @@ pub fn alert_file(alert: Alert) -> &'static str {
         Alert::VotersDisagree => "voters_disagree",
         Alert::LeaseLost => "lease_lost",
         Alert::FenceFailed => "fence_failed",
+        Alert::WatchdogUnusable => "watchdog_unusable",
     }
 }
 

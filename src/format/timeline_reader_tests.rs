@@ -138,7 +138,7 @@ fn refuses_what_is_no_line_and_reports_where() {
         check(line, Err("t: expected seconds, 0 or more"));
     }
     let kinds = "node, observer, lost, maintenance, config, wall, check, check_requested, pause, command, \
-                 former_command_ended, previous_command, follow_prepared, turn, end, vote_file, vote_request, vote_answer, vote_saved, host_slept_micros, switchover, control_file";
+                 former_command_ended, previous_command, follow_prepared, turn, end, vote_file, vote_request, vote_answer, vote_saved, host_slept_micros, watchdog, switchover, control_file";
     check(r#"{"t": 1}"#, Err(&format!("expected one of {kinds}")));
     check(
         r#"{"t": 1, "nod": "p"}"#,

@@ -60,6 +60,8 @@ pub(super) fn write(event: &Event) -> Option<Value> {
             let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
             json!({"host_slept_micros": micros})
         }
+        Event::WatchdogSeen(Ok(state)) => json!({"watchdog": "in_force", "message": state}),
+        Event::WatchdogSeen(Err(reason)) => json!({"watchdog": "unusable", "message": reason}),
         _ => return None,
     })
 }
@@ -71,6 +73,7 @@ pub(super) fn read(kind: &str, line: &Map<String, Value>) -> Result<Event, Strin
         "vote_request" => requested,
         "vote_answer" => answered,
         "host_slept_micros" => slept,
+        "watchdog" => watchdog_seen,
         _ => saved,
     };
     read(line).map_err(|cause| format!("{kind}: {cause}"))
@@ -137,6 +140,15 @@ fn slept(line: &Map<String, Value>) -> Result<Event, String> {
     Ok(Event::HostSlept(Duration::from_micros(micros)))
 }
 
+fn watchdog_seen(line: &Map<String, Value>) -> Result<Event, String> {
+    let message = text(line, "message")?.to_owned();
+    Ok(Event::WatchdogSeen(match text(line, "watchdog")? {
+        "in_force" => Ok(message),
+        "unusable" => Err(message),
+        _ => return Err("expected in_force or unusable".to_owned()),
+    }))
+}
+
 fn text<'a>(line: &'a Map<String, Value>, key: &str) -> Result<&'a str, String> {
     let text = line.get(key).and_then(Value::as_str);
     text.ok_or_else(|| format!("{key}: expected a text"))
@@ -154,7 +166,7 @@ fn number(line: &Map<String, Value>) -> Result<u64, String> {
 }
 
 /// Kinds of lines, and the keys that may go with each.
-pub(super) const KINDS: [(&str, &[&str]); 5] = [
+pub(super) const KINDS: [(&str, &[&str]); 6] = [
     ("vote_file", &["seed", "record", "unusable", "resumed"]),
     ("vote_request", &["id"]),
     (
@@ -163,6 +175,7 @@ pub(super) const KINDS: [(&str, &[&str]); 5] = [
     ),
     ("vote_saved", &["id", "done"]),
     ("host_slept_micros", &[]),
+    ("watchdog", &["message"]),
 ];
 
 #[cfg(test)]
@@ -290,6 +303,8 @@ mod tests {
         check(answered(Ok(answer)));
         check(answered(Err("timed out".to_owned())));
         check(Event::HostSlept(Duration::from_micros(1_500_001)));
+        check(Event::WatchdogSeen(Ok("15 s".to_owned())));
+        check(Event::WatchdogSeen(Err("absent".to_owned())));
         check(Event::VoteSaved {
             cluster: "main".into(),
             id: SaveId(1),

@@ -65,6 +65,8 @@ pub struct ClusterVotes {
     pub fence_in: Option<f64>,
     /// May its server be started as a primary: `open`, or why not; `None`: nothing fences, so nobody asks.
     pub gate: Option<String>,
+    /// The watchdog device, in words; `None`: none is configured, or nothing fences.
+    pub watchdog: Option<String>,
     /// The last switchover that was asked for on this host.
     pub switchover: Option<SwitchoverVotes>,
     /// What the others last answered.
@@ -232,6 +234,7 @@ impl ClusterVotes {
         Self {
             switchover: lookout.switchover().map(SwitchoverVotes::of),
             gate: Some(gate.map_or_else(|reason| reason, |_| OPEN.to_owned())),
+            watchdog: watchdog(lookout),
             guarantees,
             ..self
         }
@@ -282,6 +285,15 @@ impl PeerVotes {
             }),
         }
     }
+}
+
+fn watchdog(lookout: &Lookout) -> Option<String> {
+    lookout.config().fence()?.watchdog.as_ref()?;
+    Some(match lookout.watchdog() {
+        None => "not in use: there is no lease yet".to_owned(),
+        Some(Ok(text)) => text.clone(),
+        Some(Err(reason)) => format!("not in force: {reason}"),
+    })
 }
 
 /// The voters that are not fenced, in words.

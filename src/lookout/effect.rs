@@ -222,11 +222,13 @@ pub enum Alert {
     LeaseLost,
     /// Our own server is to be fenced, and that has failed.
     FenceFailed,
+    /// The watchdog device would not reset this host by the end of a lease.
+    WatchdogUnusable,
 }
 
 impl Alert {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AuthenticationError,
         Self::MultiplePrimaries,
         Self::ReplicationDelay,
@@ -241,5 +243,6 @@ impl Alert {
         Self::VotersDisagree,
         Self::LeaseLost,
         Self::FenceFailed,
+        Self::WatchdogUnusable,
     ];
 }

@@ -117,6 +117,9 @@ pub enum Event {
     /// This host was suspended for so long since the turn before: the clock of leases has gone on, ours has
     /// not (sent by the loop, before anything else of its turn, where there are leases).
     HostSlept(Duration),
+    /// How the watchdog device stands: how it counts, or why it would not reset this host by the end of a lease
+    /// (sent by the loop, from the guard).
+    WatchdogSeen(Result<String, String>),
     /// An operator asks for a switchover on this host (sent by the loop). One that is known already
     /// changes nothing.
     SwitchoverRequested(SwitchoverRequest),

@@ -113,15 +113,38 @@ impl Votes {
     pub(super) fn guard(&mut self, until: Option<Monotonic>, turn: &mut Turn<'_>) {
         self.is_guarded = until.is_some();
         turn.push(Effect::ArmGuard(until));
-        if until.is_some() {
-            self.alert(Alert::LeaseLost, String::new(), turn);
+        match until {
+            Some(_) => self.alert(Alert::LeaseLost, String::new(), turn),
+            None => self.forget_watchdog(turn),
         }
+    }
+
+    /// What the watchdog device does where our own server is not fenced in time.
+    pub(super) fn watchdog_seen(&mut self, state: Result<String, String>, turn: &mut Turn<'_>) {
+        if !self.is_guarded {
+            return;
+        }
+        match &state {
+            Ok(text) => turn.info(format!("watchdog device: {text}")),
+            Err(text) => turn.error(format!("watchdog device: {text}")),
+        }
+        let trouble = state.as_ref().err().cloned().unwrap_or_default();
+        self.watchdog = Some(state);
+        self.alert(Alert::WatchdogUnusable, trouble, turn);
+    }
+
+    fn forget_watchdog(&mut self, turn: &mut Turn<'_>) {
+        self.watchdog = None;
+        self.alert(Alert::WatchdogUnusable, String::new(), turn);
     }
 
     /// After a reload: where nothing is held any more nothing is guarded.
     pub(super) fn disarm_guard(&mut self, config: &Config, turn: &mut Turn<'_>) {
         if self.is_guarded && self.held(config).is_none() {
             self.guard(None, turn);
+        }
+        if self.watchdog.is_some() && config.fence().is_none_or(|it| it.watchdog.is_none()) {
+            self.forget_watchdog(turn);
         }
     }
 

@@ -219,6 +219,7 @@ impl Lookout {
             Event::CommandExited { .. } | Event::VoteSaved { .. } => return true,
             Event::ConfigLoaded(_)
             | Event::HostSlept(_)
+            | Event::WatchdogSeen(_)
             | Event::VoteFileRead { .. }
             | Event::VoteRequested { .. }
             | Event::VoteAnswered { .. }
@@ -318,6 +319,7 @@ impl Lookout {
             | Event::VoteAnswered { .. }
             | Event::VoteSaved { .. }) => self.decisions.vote_event(event, config, schedule, turn),
             Event::HostSlept(time) => self.decisions.votes.slept(time),
+            Event::WatchdogSeen(state) => self.decisions.votes.watchdog_seen(state, turn),
             Event::SwitchoverRequested(request) => {
                 self.decisions
                     .switchover_requested(request, config, schedule, turn);

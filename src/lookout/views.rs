@@ -140,6 +140,12 @@ impl Lookout {
         })
     }
 
+    /// How the watchdog device stands while our own server has a lease: how it counts, or why it would not reset
+    /// this host in time; `None`: nothing was reported of it.
+    pub fn watchdog(&self) -> Option<&Result<String, String>> {
+        self.decisions.votes.watchdog.as_ref()
+    }
+
     /// The last switchover that was asked for on this host.
     pub fn switchover(&self) -> Option<&Switchover> {
         self.decisions.switchover.as_ref()

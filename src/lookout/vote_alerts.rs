@@ -40,7 +40,10 @@ impl Votes {
 
     /// Raises it with this text; clears it if that is empty.
     pub(super) fn alert(&mut self, alert: Alert, text: String, turn: &mut Turn<'_>) {
-        let is_of_leases = matches!(alert, Alert::LeaseLost | Alert::FenceFailed);
+        let is_of_leases = matches!(
+            alert,
+            Alert::LeaseLost | Alert::FenceFailed | Alert::WatchdogUnusable
+        );
         let is_known = match self.raised.get(&alert) {
             Some(known) => *known == text,
             // Without leases nothing is said of them.

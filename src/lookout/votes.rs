@@ -28,6 +28,8 @@ pub(super) struct Votes {
     pub(super) raised: BTreeMap<Alert, String>,
     /// The guard was told when to fence.
     pub(super) is_guarded: bool,
+    /// What was reported last of the watchdog device, while there is a guard.
+    pub(super) watchdog: Option<Result<String, String>>,
 }
 
 /// The part that this daemon has in one cluster.

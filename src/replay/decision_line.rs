@@ -106,7 +106,8 @@ impl DecisionLine {
                     | Alert::VoteFileUnusable
                     | Alert::VotersDisagree
                     | Alert::LeaseLost
-                    | Alert::FenceFailed,
+                    | Alert::FenceFailed
+                    | Alert::WatchdogUnusable,
                 ..
             }
             | Effect::ClearAlert(
@@ -116,7 +117,8 @@ impl DecisionLine {
                 | Alert::VoteFileUnusable
                 | Alert::VotersDisagree
                 | Alert::LeaseLost
-                | Alert::FenceFailed,
+                | Alert::FenceFailed
+                | Alert::WatchdogUnusable,
             ) => {}
             Effect::RaiseAlert { alert, .. } => {
                 self.alerts_raised.insert(alert_file(*alert));

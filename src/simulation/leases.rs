@@ -86,6 +86,7 @@ impl Times {
                     },
                     timeout: self.fence,
                     renew: self.renew,
+                    watchdog: None,
                 });
             }
         }

@@ -80,6 +80,9 @@ fn advice(alert: Alert) -> &'static str {
         Alert::FenceFailed => {
             "stop the server on this host by hand, now: another may be promoted; ends when fence_command succeeds"
         }
+        Alert::WatchdogUnusable => {
+            "look at watchdog_device as the daemon's account: without it nothing resets this host where fencing fails; ends when it is in force, or there is no lease"
+        }
         Alert::VotersDisagree => {
             "give all voters the same generation and voters; ends when they answer so"
         }

@@ -93,6 +93,7 @@ impl Counts {
             | Event::VoteAnswered { .. }
             | Event::VoteSaved { .. }
             | Event::HostSlept(_)
+            | Event::WatchdogSeen(_)
             | Event::SwitchoverRequested(_)
             | Event::ControlRead(_)
             | Event::PauseSet(_)

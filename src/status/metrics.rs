@@ -246,7 +246,11 @@ fn of_alerts(page: &mut Page, status: &Status, votes: bool) {
     let is_of_votes = |alert| {
         matches!(
             alert,
-            Alert::VoteFileUnusable | Alert::VotersDisagree | Alert::LeaseLost | Alert::FenceFailed
+            Alert::VoteFileUnusable
+                | Alert::VotersDisagree
+                | Alert::LeaseLost
+                | Alert::FenceFailed
+                | Alert::WatchdogUnusable
         )
     };
     for alert in Alert::ALL

@@ -9,7 +9,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use mio::unix::pipe::Receiver;
@@ -185,7 +185,7 @@ impl FileWriter {
 #[derive(Debug)]
 pub(super) struct Forked {
     pid: Pid,
-    pipe: Receiver,
+    pub(super) pipe: Receiver,
 }
 
 impl Forked {
@@ -207,18 +207,35 @@ impl Forked {
         // from here.
         match unsafe { fork() }? {
             ForkResult::Parent { child } => Ok(Self { pid: child, pipe }),
-            ForkResult::Child => in_child(input.unwrap_or(theirs.as_fd()), &theirs, work),
+            ForkResult::Child => in_child(input.unwrap_or(theirs.as_fd()), theirs.as_fd(), work),
         }
     }
 }
 
+/// A child that ends by itself, and prints where we do. Nobody waits for it. To be called by the only thread
+/// of a process.
+pub(super) fn detached(
+    input: BorrowedFd<'_>,
+    work: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    // SAFETY: as above.
+    match unsafe { fork() }? {
+        ForkResult::Parent { .. } => Ok(()),
+        ForkResult::Child => in_child(input, io::stdout().as_fd(), work),
+    }
+}
+
 /// The child's whole life.
-fn in_child(input: BorrowedFd<'_>, pipe: &OwnedFd, work: impl FnOnce() -> io::Result<()>) -> ! {
+fn in_child(
+    input: BorrowedFd<'_>,
+    output: BorrowedFd<'_>,
+    work: impl FnOnce() -> io::Result<()>,
+) -> ! {
     // SAFETY: descriptors are only replaced and closed, and nothing of this process uses the others
-    // any more: it ends below without dropping anything. The pipe takes the place of stderr as well,
+    // any more: it ends below without dropping anything. The output takes the place of stderr as well,
     // so that even a panic is a reason that arrives.
     let done = unsafe {
-        for (standard, source) in [(0, input), (1, pipe.as_fd()), (2, pipe.as_fd())] {
+        for (standard, source) in [(0, input), (1, output), (2, output)] {
             libc::dup2(source.as_raw_fd(), standard);
         }
         close_above_stderr()

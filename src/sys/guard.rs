@@ -18,10 +18,12 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2, setsid};
 
-use super::child::cleansed;
+use super::child::{cleansed, read_pipe};
 use super::clock;
 use super::forked::Forked;
+use super::keepalive::{Keepalive, read_report};
 use super::process::{self, InheritedLimit};
+use super::watchdog::Watchdog;
 
 /// How it fences.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Fence {
     pub timeout: Duration,
     /// The limit on descriptors that it gets.
     pub limit: Option<InheritedLimit>,
+    /// What resets the host where it does not succeed.
+    pub watchdog: Option<Watchdog>,
 }
 
 /// What the guard is told.
@@ -52,6 +56,7 @@ pub struct Order {
 pub struct Guard {
     child: Forked,
     orders: File,
+    printed: Vec<u8>,
 }
 
 /// One whose pipe is closed: it ends, once it has done what it was told last.
@@ -72,6 +77,7 @@ impl Guard {
         Ok(Self {
             child,
             orders: ours.into(),
+            printed: Vec::new(),
         })
     }
 
@@ -104,6 +110,20 @@ impl Guard {
     /// Whether it has ended and is reaped. Never waits.
     pub fn try_reap(&self) -> bool {
         try_reap(&self.child)
+    }
+
+    /// How the watchdog device stands, if there is news of it: how it counts, or why this host is not reset by
+    /// it. Never waits.
+    pub fn watchdog_news(&mut self) -> Option<Result<String, String>> {
+        let printed = &mut self.printed;
+        // What was read before an error is still of use.
+        let _ = read_pipe(&mut self.child.pipe, MAX_REPORT_BYTES, |bytes| {
+            printed.extend_from_slice(bytes);
+        });
+        let end = printed.iter().rposition(|byte| *byte == b'\n')?;
+        let lines: Vec<u8> = printed.drain(..=end).collect();
+        let lines = String::from_utf8_lossy(&lines);
+        lines.lines().rev().find_map(read_report)
     }
 
     /// What its file says, by which a later daemon finds it.
@@ -158,7 +178,9 @@ fn watch(orders: OwnedFd, fence: &Fence) -> io::Result<()> {
     let mut orders = Some(File::from(orders));
     let mut order = Order::default();
     let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, TimerFlags::TFD_CLOEXEC)?;
+    let mut keepalive = fence.watchdog.as_ref().map(Keepalive::new);
     loop {
+        let before = order;
         // An order that has come with the deadline counts.
         while let Some(pipe) = &mut orders
             && is_ready(pipe.as_fd(), PollTimeout::ZERO)?
@@ -172,15 +194,27 @@ fn watch(orders: OwnedFd, fence: &Fence) -> io::Result<()> {
         match order.at {
             Some(at) if at <= clock::since_boot() => {
                 fence_now(fence, order);
+                keepalive.iter_mut().for_each(Keepalive::stop);
                 return Ok(());
             }
-            Some(at) => timer.set(
-                Expiration::OneShot(TimeSpec::from_duration(at)),
-                TimerSetTimeFlags::TFD_TIMER_ABSTIME,
-            )?,
-            // Nobody is there to say more.
-            None if orders.is_none() => return Ok(()),
-            None => timer.unset()?,
+            Some(at) => {
+                if before.at != order.at {
+                    let end = at.saturating_add(fence.timeout);
+                    keepalive.iter_mut().for_each(|it| it.until(end));
+                }
+                timer.set(
+                    Expiration::OneShot(TimeSpec::from_duration(at)),
+                    TimerSetTimeFlags::TFD_TIMER_ABSTIME,
+                )?;
+            }
+            None => {
+                keepalive.iter_mut().for_each(Keepalive::stop);
+                if orders.is_none() {
+                    // Nobody is there to order more.
+                    return Ok(());
+                }
+                timer.unset()?;
+            }
         }
         let mut sources = vec![PollFd::new(timer.as_fd(), PollFlags::POLLIN)];
         sources.extend(
@@ -251,6 +285,8 @@ fn pause(time: Duration) {
 }
 
 const ORDER_BYTES: usize = 24;
+/// More than one report of a watchdog device.
+const MAX_REPORT_BYTES: usize = 16 << 10;
 /// Between two runs of a command that has failed.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks whether it has ended.
@@ -272,6 +308,7 @@ mod tests {
             variables: Vec::new(),
             timeout: Duration::from_secs(5),
             limit: None,
+            watchdog: None,
         })
         .unwrap()
     }
@@ -312,7 +349,7 @@ mod tests {
         let mut guard = guard(&scratch);
         guard.order(soon(300)).unwrap();
         // As when the daemon ends.
-        let Guard { child, orders } = guard;
+        let Guard { child, orders, .. } = guard;
         drop(orders);
         pause(Duration::from_millis(100));
         assert!(!has_fenced(&scratch));

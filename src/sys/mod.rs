@@ -16,7 +16,9 @@ pub mod socket;
 pub mod temporary;
 pub mod text;
 pub mod vote_directory;
+pub mod watchdog;
 
 mod guard_file;
+mod keepalive;
 mod sink;
 mod syslog;

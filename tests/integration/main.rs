@@ -65,3 +65,4 @@ mod tls;
 mod versions;
 mod voter_lists;
 mod votes;
+mod watchdog;

@@ -105,7 +105,7 @@ fn a_watchdog_that_is_meant_for_another_process_is_not_fed() {
 }
 
 /// The unit with a program that is there.
-fn unit(dir: &TestDir, drop_in: bool) -> PathBuf {
+fn unit(dir: &TestDir, drop_in: Option<&str>) -> PathBuf {
     let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
     let path = dir.path().join("pglookout.service");
     let text = fs::read_to_string(packaging.join("pglookout.service")).unwrap();
@@ -115,12 +115,12 @@ fn unit(dir: &TestDir, drop_in: bool) -> PathBuf {
     );
     assert_ne!(text, installed);
     fs::write(&path, installed).unwrap();
-    if drop_in {
+    if let Some(drop_in) = drop_in {
         let drop_ins = dir.path().join("pglookout.service.d");
         fs::create_dir(&drop_ins).unwrap();
         fs::copy(
-            packaging.join("pglookout.service.d/address.conf"),
-            drop_ins.join("address.conf"),
+            packaging.join("pglookout.service.d").join(drop_in),
+            drop_ins.join(drop_in),
         )
         .unwrap();
     }
@@ -134,7 +134,11 @@ fn systemd_accepts_the_unit() {
     else {
         return;
     };
-    for (drop_in, most) in [(false, 2.0), (true, 2.5)] {
+    for (drop_in, most) in [
+        (None, 2.0),
+        (Some("address.conf"), 2.5),
+        (Some("watchdog.conf"), 2.2),
+    ] {
         let dir = TestDir::new();
         let path = unit(&dir, drop_in);
         let verified = Command::new(&analyze)
