@@ -214,6 +214,11 @@ fn notes(look: &Look) -> Vec<(Grade, String)> {
     }
     let warnings = status.warnings.iter().cloned();
     notes.extend(warnings.map(|text| (Grade::Doubtful, text)));
+    let lists = status.voter_lists.iter().filter_map(|lists| {
+        let missing = lists.change_waits_for.as_ref()?;
+        Some(format!("voters of cluster {}: {missing}", lists.cluster))
+    });
+    notes.extend(lists.map(|text| (Grade::Doubtful, text)));
     let disagreements = look.others.iter().flat_map(|it| disagreements(it, status));
     notes.extend(disagreements.map(|text| (Grade::Doubtful, text)));
     notes
@@ -320,6 +325,8 @@ mod tests {
             "problems": ["s1 does not\u{1b}[2J follow"],
             "alerts": [{"name": "failover_has_happened", "since": "2026", "text": "it was", "advice": "remove it"}],
             "warnings": ["take care"],
+            "voter_lists": [{"cluster": "main", "generation": 2, "stage": "taken", "change_waits_for": "o has list 1"},
+                {"cluster": "other", "generation": 1, "stage": "sealed"}],
         });
         let view = json!({"version": "3.1.0", "node": "s1", "cluster": {"primary": "p"}});
         let others = vec![
@@ -346,6 +353,7 @@ o     observer      -   -        -       1.0 s      -
 !! alert failover_has_happened since 2026: it was
 -> remove it
 !  take care
+!  voters of cluster main: o has list 1
 !  s1 takes p for the primary, s2 takes s2
 !  s1 runs pglookout 3.1.0, s2 runs 3.0.0
 !  pglookout of p was not asked for its view: Connection refused

@@ -48,6 +48,7 @@ pub use vote_file::{MAX_VOTE_FILE_BYTES, VoteFile};
 pub use vote_message::{
     MAX_VOTE_MESSAGE_BYTES, read_vote_answer, read_vote_request, vote_answer, vote_request,
 };
+pub use votes_lists::missing_for_change;
 pub use votes_page::{
     ClusterVotes, OPEN, PeerVotes, SwitchoverStep, SwitchoverVotes, VotesPage, votes_json,
     votes_page,

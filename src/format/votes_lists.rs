@@ -4,7 +4,7 @@ use crate::config::VoterName;
 use crate::votes::{ListStage, Member, Peer};
 
 /// `None`: the list is sealed and the configured one, so the next change may begin.
-pub(super) fn missing(member: &Member) -> Option<String> {
+pub fn missing_for_change(member: &Member) -> Option<String> {
     if let Some(trouble) = member.list_trouble() {
         return Some(trouble.to_string());
     }
@@ -29,12 +29,7 @@ pub(super) fn missing(member: &Member) -> Option<String> {
 
 /// Who is not known to have come so far.
 fn others(member: &Member, stage: ListStage) -> String {
-    let former = member.roll().former.iter().flat_map(|former| former.keys());
-    let mut all: Vec<_> = member.list().names.iter().chain(former).collect();
-    all.sort_unstable();
-    all.dedup();
-    let own = member.voter().name();
-    let others = all.into_iter().filter(|name| *name != own);
+    let others = member.other_voters().into_iter();
     let behind = others.filter_map(|name| {
         let why = behind(member, member.peers().get(name), stage)?;
         Some(format!("; {} {why}", VoterName::as_str(name)))

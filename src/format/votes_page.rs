@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::layout::indented;
-use super::votes_lists::missing;
+use super::votes_lists::missing_for_change;
 use crate::cluster::NodeState;
 use crate::config::{ClusterName, VoterName, VotingCluster};
 use crate::lookout::{Lookout, Step, Switchover};
@@ -177,7 +177,7 @@ impl ClusterVotes {
             accepted: roll.stage >= ListStage::Accepted,
             sealed: roll.stage == ListStage::Sealed,
             former_voters: former.map(ToString::to_string).collect(),
-            change_waits_for: missing(member),
+            change_waits_for: missing_for_change(member),
             unusable: is_unsaved.then(|| "the vote file is not written yet".to_owned()),
             term: record.term,
             voted_for: mandate.map(|mandate| mandate.candidate.to_string()),

@@ -8,9 +8,11 @@ use super::counts::{Counts, Polls, Total};
 use super::elections::Elections;
 use super::model::{Health, Readiness, Status};
 use super::node::{Node, Role, Standing};
+use super::voter_lists::VoterLists;
 use crate::cluster::Lsn;
 use crate::format;
 use crate::lookout::Alert;
+use crate::votes::ListStage;
 
 /// What the process knows of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -39,7 +41,7 @@ pub fn metrics(
     of_alerts(&mut page, status, elections.is_some());
     of_counts(&mut page, counts);
     if let Some(elections) = elections {
-        of_elections(&mut page, elections);
+        of_elections(&mut page, elections, &status.voter_lists);
     }
     of_process(&mut page, status, usage);
     page.text
@@ -320,7 +322,7 @@ fn of_counts(page: &mut Page, counts: &Counts) {
     page.summary(&[], counts.lateness);
 }
 
-fn of_elections(page: &mut Page, all: &[Elections]) {
+fn of_elections(page: &mut Page, all: &[Elections], lists: &[VoterLists]) {
     page.family(
         "pglookout_voter_usable",
         "gauge",
@@ -339,6 +341,7 @@ fn of_elections(page: &mut Page, all: &[Elections]) {
             page.sample(&[("cluster", &of.cluster)], term);
         }
     }
+    of_lists(page, lists);
     of_leases(page, all);
     let families: [(_, _, _, Results); 4] = [
         (
@@ -372,6 +375,41 @@ fn of_elections(page: &mut Page, all: &[Elections]) {
             for (value, count) in counts(of) {
                 page.sample(&[("cluster", &of.cluster), (label, value)], count);
             }
+        }
+    }
+}
+
+fn of_lists(page: &mut Page, all: &[VoterLists]) {
+    page.family(
+        "pglookout_voter_list_generation",
+        "gauge",
+        "The list of voters that counts here.",
+    );
+    for of in all {
+        page.sample(&[("cluster", &of.cluster)], of.generation);
+    }
+    page.family(
+        "pglookout_voter_list_stage",
+        "gauge",
+        "1 for how far that list is known to have come.",
+    );
+    for of in all {
+        for stage in ListStage::ALL.map(ListStage::name) {
+            let is_it = u8::from(stage == of.stage);
+            page.sample(&[("cluster", &of.cluster), ("stage", stage)], is_it);
+        }
+    }
+    page.family(
+        "pglookout_voter_has_list",
+        "gauge",
+        "1 if the last answer of another voter was by that list.",
+    );
+    for of in all {
+        for (voter, has_it) in &of.voters {
+            page.sample(
+                &[("cluster", &of.cluster), ("voter", voter)],
+                u8::from(*has_it),
+            );
         }
     }
 }

@@ -18,6 +18,7 @@ mod pause;
 mod problem;
 mod stored;
 mod view;
+mod voter_lists;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub use model::{Cluster, Failover, Health, Observer, Readiness, Session, Status}
 pub use node::{Daemon, Node, Role, Standing};
 pub use pause::Pause;
 pub use view::View;
+pub use voter_lists::VoterLists;
 
 pub use crate::cluster::MAX_CLOCK_SKEW;
 use crate::cluster::Presence;
@@ -73,6 +75,7 @@ impl Status {
             observers,
             daemons,
             votes: Ballot::from(&prospect.votes),
+            voter_lists: VoterLists::all(lookout),
             alerts: view.alerts.iter().map(StandingAlert::from).collect(),
             problems,
             warnings: warnings.collect(),

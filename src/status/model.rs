@@ -6,6 +6,7 @@ use super::alert::StandingAlert;
 use super::configuration::Configuration;
 use super::node::Node;
 use super::pause::Pause;
+use super::voter_lists::VoterLists;
 use crate::cluster::{PauseMark, daemon_name};
 use crate::format::{Ballot, Change, Decision};
 
@@ -39,6 +40,8 @@ pub struct Status {
     pub daemons: Vec<Session>,
     /// The votes that there would be in a failover.
     pub votes: Ballot,
+    /// Where votes elect: the list of voters of each cluster.
+    pub voter_lists: Vec<VoterLists>,
     /// Alerts that stand.
     pub alerts: Vec<StandingAlert>,
     /// What is not as it should be, one sentence each.

@@ -268,6 +268,13 @@ fn every_metric_belongs_to_its_family_and_is_escaped() {
         },
         fence_in: Some(12.5),
     };
+    status.voter_lists = vec![VoterLists {
+        cluster: "main".to_owned(),
+        generation: 2,
+        stage: "taken".to_owned(),
+        voters: [("o".to_owned(), false), ("p".to_owned(), true)].into(),
+        change_waits_for: None,
+    }];
     let page = |elections| metrics(&status, &Counts::default(), elections, Usage::default());
     let without = page(None);
     for word in [
@@ -292,6 +299,11 @@ fn every_metric_belongs_to_its_family_and_is_escaped() {
         r#"pglookout_alert{alert="voters_disagree"} 0"#,
         r#"pglookout_voter_usable{cluster="main"} 1"#,
         r#"pglookout_election_term{cluster="main"} 3"#,
+        r#"pglookout_voter_list_generation{cluster="main"} 2"#,
+        r#"pglookout_voter_list_stage{cluster="main",stage="taken"} 1"#,
+        r#"pglookout_voter_list_stage{cluster="main",stage="sealed"} 0"#,
+        r#"pglookout_voter_has_list{cluster="main",voter="o"} 0"#,
+        r#"pglookout_voter_has_list{cluster="main",voter="p"} 1"#,
         r#"pglookout_elections_total{cluster="main",result="won"} 1"#,
         r#"pglookout_election_refusals_total{cluster="main",reason="behind"} 2"#,
         r#"pglookout_vote_requests_total{cluster="main",result="granted"} 4"#,

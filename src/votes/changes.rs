@@ -1,7 +1,7 @@
 //! How a daemon's list of voters changes (rules L1 to L4): what the configuration, other voters and its own
 //! rounds tell is written down by its voter, and counts from then on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::counted::{Counted, Listed};
@@ -45,6 +45,24 @@ impl Member {
     /// How far its list has come, as it is written.
     pub fn roll(&self) -> &Roll {
         self.voter.listed().roll()
+    }
+
+    /// Who else votes in its list, or in the one before where that is needed too.
+    pub fn other_voters(&self) -> BTreeSet<&VoterName> {
+        let former = self.roll().former.iter().flat_map(BTreeMap::keys);
+        let all = self.list().names.iter().chain(former);
+        all.filter(|name| **name != self.sender.own).collect()
+    }
+
+    /// Has the last answer of this voter been by our list.
+    pub fn is_by_our_list(&self, voter: &VoterName) -> bool {
+        let peer = self.peers().get(voter);
+        let answer = peer.and_then(|peer| peer.outcome.as_ref().ok());
+        answer.is_some_and(|answer| {
+            let news = answer.news.as_ref();
+            let joins = news.is_some_and(|news| news.stage == ListStage::Joining);
+            answer.list == *self.voter.listed().id() && !joins
+        })
     }
 
     /// Where a voter answers that the configuration does not name any more.

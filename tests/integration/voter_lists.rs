@@ -109,6 +109,21 @@ fn three_voters_become_three_others_and_one_is_elected_in_between() {
     let last = [OBSERVER, "s3", "s4"];
     edit(&cluster, &mut fleet, "s2", (4, &last));
     wait_stage(&fleet, &["s2"], 4, "taken");
+    let metrics = fleet["s2"].get("/metrics").unwrap().body;
+    for line in [
+        r#"pglookout_voter_list_generation{cluster="main"} 4"#,
+        r#"pglookout_voter_list_stage{cluster="main",stage="taken"} 1"#,
+        r#"pglookout_voter_has_list{cluster="main",voter="s3"} 0"#,
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    wait_until("the status shows who has another list", SOON, || {
+        let status = fleet["s2"].get("/status.json").map(|answer| answer.body);
+        let status: Value = serde_json::from_str(&status.unwrap_or_default()).unwrap_or_default();
+        let list = &status["voter_lists"][0];
+        let missing = list["change_waits_for"].as_str().unwrap_or_default();
+        list["generation"] == 4 && list["stage"] == "taken" && missing.contains("s3 has list 3")
+    });
     assert_eq!(
         record(&fleet["s2"])["former_voters"]
             .as_object()
