@@ -118,6 +118,10 @@ fn follow(target: &Target, cluster: &str, id: &str) -> ExitCode {
         let ours = ours.filter(|switchover| switchover.id == id);
         if let Some(switchover) = ours {
             (is_taken, known_at) = (true, clock::monotonic());
+            // One that was restarted on the way begins anew.
+            if switchover.steps.len() < printed {
+                printed = 0;
+            }
             for step in switchover.steps.iter().skip(printed) {
                 output::print(&format!("{:8.3} s  {}", step.after, step.text));
             }

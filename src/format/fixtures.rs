@@ -9,9 +9,12 @@ use crate::cluster::{
     ReplicationSlot, Sighting,
 };
 use crate::config::NodeName;
-use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, PrimaryChange};
+use crate::lookout::{
+    Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, PastSwitchover, PrimaryChange,
+};
 use crate::time::timestamp;
 use crate::time::{Monotonic, WallTime};
+use crate::votes::Nonce;
 
 /// The original's entry of a primary.
 pub(super) const PRIMARY: &str = r#"{"connection": true, "fetch_time": "2024-01-01T00:00:05Z",
@@ -166,6 +169,12 @@ pub(super) fn memory(mono: Option<Monotonic>) -> Memory {
             reason: Some("primary_unreachable".to_owned()),
         }],
         pause: "h.hq3k9".parse().unwrap(),
+        // Only this boot's counts.
+        switchover: mono.map(|_| PastSwitchover {
+            id: Nonce(7),
+            to: "s1".into(),
+            term: 3,
+        }),
     }
 }
 

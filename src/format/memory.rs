@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::change::Change;
 use super::moment::{micros_of, moment, seconds, since};
-use crate::config::NodeName;
-use crate::lookout::{Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, Process};
+use crate::config::{NodeName, ObserverName};
+use crate::lookout::{
+    Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, PastSwitchover, Process,
+};
 use crate::time::{Monotonic, Now, WallTime, timestamp};
 
 /// The memory. Each part stands for itself: what cannot be read takes nothing else along.
@@ -61,6 +63,8 @@ pub(super) struct MemoryForm {
     changes: Option<Readable<Vec<Change>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pause: Option<Readable<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    switchover: Option<Readable<SwitchoverForm>>,
     /// Keys of a newer version, or mistakes.
     #[serde(flatten, skip_serializing)]
     others: BTreeMap<String, IgnoredAny>,
@@ -107,6 +111,13 @@ struct PrimaryForm {
     /// Seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     earlier: Option<f64>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct SwitchoverForm {
+    id: String,
+    to: String,
+    term: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -166,16 +177,7 @@ impl MemoryForm {
                 memory.standbys.iter().map(NodeName::to_string).collect(),
             )),
             restart_owed: memory.restart_owed,
-            failover: failover.map(|last| {
-                Readable::Good(FailoverForm {
-                    primary: last.primary.as_ref().map(NodeName::to_string),
-                    outcome: last.outcome,
-                    at: clocks.write(last.mono, last.wall),
-                    process: last.process.map(|Process { pid, started }| {
-                        Readable::Good(ProcessForm { pid, started })
-                    }),
-                })
-            }),
+            failover: failover.map(|last| FailoverForm::of(last, clocks)),
             failover_failed: memory.failover_failed,
             saved: memory.saved.as_ref().map(|at| clocks.contact(at)),
             primaries: part(texts(&memory.primaries)),
@@ -191,13 +193,7 @@ impl MemoryForm {
                     earlier: (!last.earlier.is_zero()).then(|| last.earlier.as_secs_f64()),
                 })
             }),
-            witnesses: part(
-                memory
-                    .witnesses
-                    .iter()
-                    .map(|(observer, seen)| (observer.to_string(), texts(seen)))
-                    .collect::<BTreeMap<_, _>>(),
-            ),
+            witnesses: part(witnesses(&memory.witnesses)),
             went_first: memory.went_first.as_ref().map(NodeName::to_string),
             lag_warning: memory.lag_warning,
             failover_stuck: memory.failover_stuck,
@@ -210,6 +206,7 @@ impl MemoryForm {
                 Clocks::Since(_) => None,
             },
             pause: memory.pause.shown().map(Readable::Good),
+            switchover: memory.switchover.as_ref().map(SwitchoverForm::of),
             others: BTreeMap::new(),
         }
     }
@@ -259,11 +256,7 @@ impl MemoryForm {
                 failover_failed: self.failover_failed,
                 saved: saved.map(|(mono, wall)| Contact { mono, wall }),
                 primaries: names(primaries.unwrap_or_default()),
-                superseded: superseded
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|(node, by)| (node.as_str().into(), by.as_str().into()))
-                    .collect(),
+                superseded: successors(superseded.unwrap_or_default()),
                 diverged: diverged
                     .unwrap_or_default()
                     .iter()
@@ -283,6 +276,7 @@ impl MemoryForm {
                 primary_not_writing: self.primary_not_writing,
                 changes: changes.filter_map(Change::read).collect(),
                 pause: pause.unwrap_or_default(),
+                switchover: SwitchoverForm::read(self.switchover, clocks, odd),
             },
         }
     }
@@ -302,12 +296,27 @@ fn part<T: Default + PartialEq>(value: T) -> Option<Readable<T>> {
     (value != T::default()).then_some(Readable::Good(value))
 }
 
+fn witnesses(
+    seen: &BTreeMap<ObserverName, BTreeSet<NodeName>>,
+) -> BTreeMap<String, BTreeSet<String>> {
+    let seen = seen.iter();
+    seen.map(|(observer, nodes)| (observer.to_string(), texts(nodes)))
+        .collect()
+}
+
 fn texts(names: &BTreeSet<NodeName>) -> BTreeSet<String> {
     names.iter().map(NodeName::to_string).collect()
 }
 
 fn names(texts: BTreeSet<String>) -> BTreeSet<NodeName> {
     texts.iter().map(|text| text.as_str().into()).collect()
+}
+
+fn successors(texts: BTreeMap<String, String>) -> BTreeMap<NodeName, NodeName> {
+    let pairs = texts.iter();
+    pairs
+        .map(|(node, by)| (node.as_str().into(), by.as_str().into()))
+        .collect()
 }
 
 fn pairs<T: ToString>(map: &BTreeMap<NodeName, T>) -> BTreeMap<String, String> {
@@ -335,7 +344,43 @@ impl PrimaryForm {
     }
 }
 
+impl SwitchoverForm {
+    fn of(past: &PastSwitchover) -> Readable<Self> {
+        Readable::Good(Self {
+            id: past.id.to_string(),
+            to: past.to.to_string(),
+            term: past.term,
+        })
+    }
+
+    /// After a boot nobody waits for it, and its server is down by something else.
+    fn read(
+        form: Option<Readable<Self>>,
+        clocks: Clocks,
+        odd: &mut Vec<String>,
+    ) -> Option<PastSwitchover> {
+        let form = form.filter(|_| clocks.is_same_boot())?;
+        let form = form.good("switchover", odd)?;
+        Some(PastSwitchover {
+            id: form.id.parse().ok()?,
+            to: form.to.as_str().into(),
+            term: form.term,
+        })
+    }
+}
+
 impl FailoverForm {
+    fn of(last: &PastFailover, clocks: Clocks) -> Readable<Self> {
+        let process = last.process;
+        Readable::Good(Self {
+            primary: last.primary.as_ref().map(NodeName::to_string),
+            outcome: last.outcome,
+            at: clocks.write(last.mono, last.wall),
+            process: process
+                .map(|Process { pid, started }| Readable::Good(ProcessForm { pid, started })),
+        })
+    }
+
     fn read(self, clocks: Clocks, odd: &mut Vec<String>) -> Option<PastFailover> {
         let (mono, wall) = clocks.read(self.at, "failover", odd)?;
         // Another boot has other processes.

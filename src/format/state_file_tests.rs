@@ -306,7 +306,8 @@ fn keys_of_the_original_look_as_it_shows_them() {
         "witnesses": {"o1": ["p"]}, "went_first": "s1", "lag_warning": true, "failover_stuck": true,
         "diverged_standby": true, "primary_flapping": true, "primary_not_writing": true,
         "changes": [{"at": "2024-01-01T00:00:05.500Z", "from": "q", "to": "p", "timeline": 7, "lsn": "0/5000060",
-            "reason": "primary_unreachable"}], "pause": "h.hq3k9"})
+            "reason": "primary_unreachable"}], "pause": "h.hq3k9",
+        "switchover": {"id": "00000000000000000000000000000007", "to": "s1", "term": 3}})
     );
     assert_eq!(file["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(file["decision"], Value::Null);

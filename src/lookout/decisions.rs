@@ -65,7 +65,10 @@ impl Decisions {
             votes: Votes::new(config, now.mono),
             tenure: Tenure::default(),
             succession: Succession::default(),
-            switchover: None,
+            switchover: memory
+                .switchover
+                .as_ref()
+                .map(|past| Switchover::resumed(past, config, now.mono)),
             log: DecisionLog::new(),
         }
     }
@@ -83,6 +86,7 @@ impl Decisions {
             primary_flapping: self.watch.stands(Alert::PrimaryFlapping),
             primary_not_writing: self.watch.stands(Alert::PrimaryNotWriting),
             pause: self.pause.mark(),
+            switchover: self.switchover.as_ref().and_then(Switchover::memory),
             ..self.facts.memory(self.outage.went_first(), config, now)
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::cluster::{Divergence, Lsn, PauseMark};
 use crate::config::{NodeName, ObserverName};
 use crate::time::{Monotonic, Now, WallTime};
+use crate::votes::Nonce;
 
 /// The part of the core that outlives a process.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,6 +52,19 @@ pub struct Memory {
     pub changes: Vec<PrimaryChange>,
     /// The newest pause, or end of one, that is known.
     pub pause: PauseMark,
+    /// The switchover that is under way, once its server is being stopped.
+    pub switchover: Option<PastSwitchover>,
+}
+
+/// A switchover whose term is not released yet, for a later process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastSwitchover {
+    /// Of the request.
+    pub id: Nonce,
+    /// Which node is to be the primary.
+    pub to: NodeName,
+    /// The term that is given up for it.
+    pub term: u64,
 }
 
 /// That another node became the primary, as this daemon saw it.
@@ -224,6 +238,7 @@ impl Memory {
             primary_not_writing,
             changes,
             pause,
+            switchover,
         } = self;
         let since = |past: &PastPrimary| (past.node.clone(), past.timeline, past.since.mono);
         let moments = |(node, contact): (&NodeName, &Contact)| (node.clone(), contact.mono);
@@ -250,6 +265,7 @@ impl Memory {
             && *primary_not_writing == newer.primary_not_writing
             && *changes == newer.changes
             && *pause == newer.pause
+            && *switchover == newer.switchover
     }
 
     /// The latest of the contacts with each primary, for a later process. One that is within reach

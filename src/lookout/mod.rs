@@ -49,7 +49,8 @@ pub use event::{
 };
 pub use log_once::{LogOnce, Repeated};
 pub use memory::{
-    Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, PrimaryChange, Process,
+    Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, PastSwitchover, PrimaryChange,
+    Process,
 };
 pub use metric::{Metric, Trouble};
 pub use round::{Look, Round, Rounds};

@@ -1,15 +1,18 @@
 //! A switchover on the holder's side (rules S1 to S3): what was asked for, where it stands, and what was
-//! found and done. How it goes on is told in `course`, what has to hold before in `checks`.
+//! found and done. How it goes on is told in `course`, what has to hold before in `checks`, how it comes to
+//! nothing in `way_back`, and how it outlives its process in `resume`.
 
 mod checks;
 mod course;
+mod resume;
+mod way_back;
 
 use std::time::Duration;
 
 use super::turn::Turn;
-use super::{CommandId, SwitchoverRequest};
+use super::{CommandId, PastSwitchover, SwitchoverRequest};
 use crate::cluster::{ControlData, Lsn};
-use crate::config::NodeName;
+use crate::config::{Config, NodeName};
 use crate::time::Monotonic;
 
 /// One switchover, under way or over.
@@ -57,8 +60,19 @@ pub(super) enum Stage {
     Checking(Facts),
     /// Rule S2: the command runs.
     Demoting(CommandId),
-    /// It has ended well, and the control file is being read.
-    Looking,
+    /// It has ended well, or is not known here, and the control file is being read: until then it may still
+    /// have to be that of a server that is shut down.
+    Looking {
+        until: Monotonic,
+    },
+    /// It was not, and is read again.
+    LookingAgain {
+        until: Monotonic,
+    },
+    /// The process before us has begun to stop the server. Until then there has to be a lease again.
+    Resuming {
+        until: Monotonic,
+    },
     /// Rule S3: the successor has to replay the last checkpoint.
     CatchingUp {
         checkpoint: Lsn,
@@ -108,6 +122,47 @@ impl SwitchoverState {
 }
 
 impl Switchover {
+    /// One that the process before us has left under way.
+    pub(super) fn resumed(past: &PastSwitchover, config: &Config, now: Monotonic) -> Self {
+        let text = "this daemon was restarted on the way: it goes on once it has its lease again";
+        Self {
+            request: SwitchoverRequest {
+                id: past.id,
+                to: past.to.clone(),
+                dry_run: false,
+            },
+            began: now,
+            term: past.term,
+            stage: Stage::Resuming {
+                until: now + config.failover_lag,
+            },
+            poll_at: now,
+            steps: vec![Step {
+                after: Duration::ZERO,
+                text: text.to_owned(),
+            }],
+        }
+    }
+
+    /// What a later process must know of it: the server may be down because of it.
+    pub(super) fn memory(&self) -> Option<PastSwitchover> {
+        let is_under_way = match &self.stage {
+            Stage::Demoting(_)
+            | Stage::Looking { .. }
+            | Stage::LookingAgain { .. }
+            | Stage::Resuming { .. }
+            | Stage::CatchingUp { .. }
+            | Stage::Releasing { .. }
+            | Stage::GoingBack { .. } => true,
+            Stage::Checking(_) | Stage::Awaiting { .. } | Stage::Over(_) => false,
+        };
+        is_under_way.then(|| PastSwitchover {
+            id: self.request.id,
+            to: self.request.to.clone(),
+            term: self.term,
+        })
+    }
+
     /// What was asked for.
     pub fn request(&self) -> &SwitchoverRequest {
         &self.request
@@ -133,11 +188,12 @@ impl Switchover {
     pub(super) fn next_deadline(&self) -> Option<Monotonic> {
         let until = match &self.stage {
             Stage::Checking(facts) => facts.until,
-            Stage::CatchingUp { until, .. }
+            Stage::Resuming { until }
+            | Stage::CatchingUp { until, .. }
             | Stage::Releasing { until }
             | Stage::Awaiting { until } => *until,
-            Stage::GoingBack { .. } => self.poll_at,
-            Stage::Demoting(_) | Stage::Looking | Stage::Over(_) => return None,
+            Stage::GoingBack { .. } | Stage::LookingAgain { .. } => self.poll_at,
+            Stage::Demoting(_) | Stage::Looking { .. } | Stage::Over(_) => return None,
         };
         Some(until.min(self.poll_at))
     }
@@ -147,7 +203,7 @@ impl Switchover {
         let (ours, theirs) = match &self.stage {
             Stage::Checking(_) | Stage::CatchingUp { .. } => (true, true),
             Stage::Awaiting { .. } => (false, true),
-            Stage::GoingBack { .. } => (true, false),
+            Stage::Resuming { .. } | Stage::GoingBack { .. } => (true, false),
             _ => (false, false),
         };
         let own = own.filter(|_| ours);
@@ -158,6 +214,8 @@ impl Switchover {
         turn.info(format!("switchover to {}: {text}", self.request.to));
         let after = turn.now.mono.since(self.began);
         self.steps.push(Step { after, text });
+        // What a later process must know may have changed.
+        turn.save = true;
     }
 
     pub(super) fn end(&mut self, state: SwitchoverState, text: String, turn: &mut Turn<'_>) {
@@ -169,5 +227,6 @@ impl Switchover {
         let after = turn.now.mono.since(self.began);
         self.steps.push(Step { after, text });
         self.stage = Stage::Over(state);
+        turn.save = true;
     }
 }

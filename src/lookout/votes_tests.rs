@@ -54,6 +54,17 @@ impl World {
         world
     }
 
+    /// Another process of the same daemon, which knows what this one has remembered.
+    pub(super) fn restarted(self) -> Self {
+        let (config, now) = (self.lookout.config().clone(), now(self.seconds));
+        let memory = self.lookout.memory(now);
+        Self {
+            lookout: Lookout::with_given_turns(config, &memory, now),
+            effects: Vec::new(),
+            ..self
+        }
+    }
+
     /// Its vote file was read.
     fn with_record(more: &str) -> Self {
         let mut world = Self::start(more);

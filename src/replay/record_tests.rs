@@ -13,7 +13,7 @@ use crate::config::Environment;
 use crate::format::{Step, Timeline, read};
 use crate::lookout::{
     CommandOutcome, Contact, FailoverOutcome, FollowOutcome, PastFailover, PastPrimary,
-    PreviousCommand, ProbeId, Process,
+    PastSwitchover, PreviousCommand, ProbeId, Process,
 };
 use crate::time::{Monotonic, WallTime};
 
@@ -379,6 +379,11 @@ fn a_header_has_what_was_remembered_and_maintenance() {
         primary_not_writing: true,
         changes: Vec::new(),
         pause: "3.hq3k9".parse().unwrap(),
+        switchover: Some(PastSwitchover {
+            id: crate::votes::Nonce(7),
+            to: "s1".into(),
+            term: 3,
+        }),
     };
     let mut recorder = recorder();
     recorder.push_turn(true, None, now(9));

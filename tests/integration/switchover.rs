@@ -2,7 +2,7 @@
 //! time loses no acknowledged row, and what speaks against a switchover leaves everything as it was.
 
 use std::collections::BTreeMap;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -345,4 +345,69 @@ fn set_demote(fleet: &mut Fleet, command: serde_json::Value) {
         log.matches("demote_command was").count() + log.matches("demote_command is").count()
             > before
     });
+}
+
+#[test]
+fn a_daemon_that_is_restarted_on_the_way_goes_on() {
+    let Some(cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
+    let mut fleet = start(&cluster);
+    wait_until("s1 would be promoted", SOON, || {
+        switchover(&fleet[PRIMARY], "s1", &["--dry-run"])
+            .status
+            .success()
+    });
+    let demote = fleet[PRIMARY].config["demote_command"].clone();
+    let script = demote[2].as_str().unwrap().to_owned();
+    fleet[PRIMARY].config["demote_timeout"] = json!(7);
+    set_demote(
+        &mut fleet,
+        json!(["sh", "-c", format!("sleep 4; {script}")]),
+    );
+    // What is killed takes its command along, which prints to it. The server runs still.
+    let said = during_switchover(&mut fleet, 2, Daemon::kill_nine);
+    assert!(
+        said.contains("this server is the primary, under term 1 as before"),
+        "{said}"
+    );
+    assert!(!cluster[PRIMARY].is_in_recovery());
+    // The command survives a daemon that is stopped, and stops the server after that has come back.
+    let said = during_switchover(&mut fleet, 0, Daemon::stop);
+    for sentence in [
+        "the server is shut down",
+        "s1 holds term 2, and is the primary",
+    ] {
+        assert!(said.contains(sentence), "{sentence}: {said}");
+    }
+    assert_eq!(fleet.promoted(), ["s1"]);
+    assert!(!cluster["s1"].is_in_recovery());
+    assert!(fleet[PRIMARY].state_file()["memory"]["switchover"].is_null());
+    replays(&fleet, &SERVERS);
+}
+
+/// The daemon of the primary is ended like this while its command runs, and started again; what the operator
+/// is told.
+fn during_switchover(fleet: &mut Fleet, status: i32, end: impl Fn(&mut Daemon)) -> String {
+    let daemon = &fleet[PRIMARY];
+    let program = env!("CARGO_BIN_EXE_pglookout");
+    let mut asking = daemon.host.command(program, Account::Own);
+    asking.arg("switchover").arg(daemon.config_path());
+    asking.args(["--to", "s1"]).stdout(Stdio::piped());
+    let asked = asking.spawn().unwrap();
+    wait_until("the server is being stopped", SOON, || {
+        fleet[PRIMARY].state_file()["memory"]["switchover"]["to"] == "s1"
+    });
+    end(&mut fleet[PRIMARY]);
+    fleet[PRIMARY].start();
+    let done = asked.wait_with_output().unwrap();
+    let said = text(&done);
+    assert_eq!(done.status.code(), Some(status), "{said}");
+    for sentence in [
+        "this daemon was restarted on the way",
+        "the lease of term 1 is renewed: looking at the server",
+    ] {
+        assert!(said.contains(sentence), "{sentence}: {said}");
+    }
+    said
 }

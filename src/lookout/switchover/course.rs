@@ -81,7 +81,7 @@ impl Decisions {
         };
         match &mut switchover.stage {
             Stage::Checking(facts) => facts.control = Some(outcome),
-            Stage::Looking => match outcome.and_then(stopped_at) {
+            Stage::Looking { until } => match outcome.and_then(stopped_at) {
                 Ok(checkpoint) => {
                     let until = turn.now.mono + CATCH_UP;
                     let text = format!(
@@ -91,6 +91,9 @@ impl Decisions {
                     switchover.step(text, turn);
                     switchover.stage = Stage::CatchingUp { checkpoint, until };
                     self.poll_own_anew(&mut switchover, schedule, turn);
+                }
+                Err(_) if turn.now.mono < *until => {
+                    switchover.stage = Stage::LookingAgain { until: *until };
                 }
                 Err(reason) => {
                     let why = format!("global/pg_control: {reason}");
@@ -156,34 +159,12 @@ impl Decisions {
         match config.demotion().filter(|_| has_succeeded) {
             Some(demotion) => {
                 switchover.step(text, turn);
-                switchover.stage = Stage::Looking;
+                let until = turn.now.mono;
+                switchover.stage = Stage::Looking { until };
                 turn.push(Effect::ReadControl(demotion.data_directory.clone()));
             }
             None => self.go_back(switchover, text, schedule, turn),
         }
-    }
-
-    /// Our server is to be the primary again.
-    fn go_back(
-        &mut self,
-        switchover: &mut Switchover,
-        why: String,
-        schedule: &Schedule,
-        turn: &mut Turn<'_>,
-    ) {
-        switchover.step(format!("going back: {why}"), turn);
-        switchover.stage = Stage::GoingBack {
-            why,
-            starting: None,
-            start_at: turn.now.mono,
-        };
-        self.poll_own_anew(switchover, schedule, turn);
-    }
-
-    /// What a poll that is under way says of our server may be older.
-    fn poll_own_anew(&mut self, switchover: &mut Switchover, schedule: &Schedule, turn: &Turn<'_>) {
-        self.tenure.awaited = Some(schedule.next_id());
-        switchover.poll_at = turn.now.mono;
     }
 
     /// Is our own server being stopped as planned, or known to be down by that: nobody may start it.
@@ -193,7 +174,8 @@ impl Decisions {
             stage,
             Some(
                 Stage::Demoting(_)
-                    | Stage::Looking
+                    | Stage::Looking { .. }
+                    | Stage::LookingAgain { .. }
                     | Stage::CatchingUp { .. }
                     | Stage::Releasing { .. }
             )
@@ -230,8 +212,16 @@ impl Decisions {
         let now = turn.now.mono;
         match &switchover.stage {
             Stage::Checking(_) => self.check(switchover, config, turn),
-            Stage::Demoting(_) | Stage::Looking => {
+            Stage::Demoting(_) | Stage::Looking { .. } => {
                 self.fail_without_lease(switchover, config, turn);
+            }
+            Stage::LookingAgain { until } => {
+                let until = *until;
+                self.look_again(switchover, until, config, turn);
+            }
+            Stage::Resuming { until } => {
+                let until = *until;
+                self.resume(switchover, until, config, turn);
             }
             Stage::CatchingUp { checkpoint, until } => {
                 let (checkpoint, is_over) = (*checkpoint, *until <= now);
@@ -242,8 +232,7 @@ impl Decisions {
                 if self.votes.held(config).is_none() {
                     let text = format!("term {term} is released, the next votes are {to}'s");
                     switchover.step(text, turn);
-                    switchover.stage = Stage::Awaiting { until };
-                    switchover.poll_at = now;
+                    (switchover.stage, switchover.poll_at) = (Stage::Awaiting { until }, now);
                 } else if until <= now {
                     let text = "the vote file could not be written: this server is down".to_owned();
                     switchover.end(SwitchoverState::Failed, text, turn);
@@ -304,7 +293,7 @@ impl Decisions {
     }
 
     /// Says whether there is no lease any more: the server is fenced then, as ever.
-    fn fail_without_lease(
+    pub(super) fn fail_without_lease(
         &mut self,
         switchover: &mut Switchover,
         config: &Config,
@@ -433,40 +422,6 @@ impl Decisions {
             _ => {}
         }
     }
-
-    /// Our server is to be the primary again: it may be so still, or is started until it is.
-    fn start_again(&mut self, switchover: &mut Switchover, config: &Config, turn: &mut Turn<'_>) {
-        if self.fail_without_lease(switchover, config, turn) {
-            return;
-        }
-        let (now, seen) = (turn.now.mono, self.own_server_seen(config));
-        let (is_awaited, term) = (self.tenure.awaited.is_some(), switchover.term);
-        let Stage::GoingBack {
-            why,
-            starting,
-            start_at,
-        } = &mut switchover.stage
-        else {
-            return;
-        };
-        if seen == Seen::Primary {
-            let text = format!("{why}; this server is the primary, under term {term} as before");
-            switchover.end(SwitchoverState::Aborted, text, turn);
-            return;
-        }
-        let is_due = !is_awaited && starting.is_none() && *start_at <= now;
-        if !is_due || seen == Seen::Alive {
-            return;
-        }
-        if let Some(demotion) = config.demotion() {
-            let start = demotion.start_command.clone();
-            *starting = Some(turn.run(CommandPurpose::FollowStart, start, config));
-            switchover.step(
-                "starting the server again by pg_start_command".to_owned(),
-                turn,
-            );
-        }
-    }
 }
 
 /// Rule S3: where the last checkpoint of a server begins that was stopped as a primary.
@@ -481,7 +436,7 @@ fn stopped_at(data: ControlData) -> Result<Lsn, String> {
 }
 
 /// From one poll of whoever is waited for to the next.
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
 /// The checks are given so much longer than a poll, a voter's answer, or the time between two polls: on an
 /// idle primary another daemon may be the one that writes.
 const CHECKS: Duration = Duration::from_secs(3);

@@ -1,0 +1,79 @@
+//! How a switchover that comes to nothing before the release leads back: our own server is to be the primary
+//! again, under the same lease.
+
+use super::{Stage, Switchover, SwitchoverState};
+use crate::config::Config;
+use crate::lookout::CommandPurpose;
+use crate::lookout::decisions::Decisions;
+use crate::lookout::schedule::Schedule;
+use crate::lookout::tenure::Seen;
+use crate::lookout::turn::Turn;
+
+impl Decisions {
+    /// Our server is to be the primary again.
+    pub(super) fn go_back(
+        &mut self,
+        switchover: &mut Switchover,
+        why: String,
+        schedule: &Schedule,
+        turn: &mut Turn<'_>,
+    ) {
+        switchover.step(format!("going back: {why}"), turn);
+        switchover.stage = Stage::GoingBack {
+            why,
+            starting: None,
+            start_at: turn.now.mono,
+        };
+        self.poll_own_anew(switchover, schedule, turn);
+    }
+
+    /// What a poll that is under way says of our server may be older.
+    pub(super) fn poll_own_anew(
+        &mut self,
+        switchover: &mut Switchover,
+        schedule: &Schedule,
+        turn: &Turn<'_>,
+    ) {
+        self.tenure.awaited = Some(schedule.next_id());
+        switchover.poll_at = turn.now.mono;
+    }
+
+    /// Our server is to be the primary again: it may be so still, or is started until it is.
+    pub(super) fn start_again(
+        &mut self,
+        switchover: &mut Switchover,
+        config: &Config,
+        turn: &mut Turn<'_>,
+    ) {
+        if self.fail_without_lease(switchover, config, turn) {
+            return;
+        }
+        let (now, seen) = (turn.now.mono, self.own_server_seen(config));
+        let (is_awaited, term) = (self.tenure.awaited.is_some(), switchover.term);
+        let Stage::GoingBack {
+            why,
+            starting,
+            start_at,
+        } = &mut switchover.stage
+        else {
+            return;
+        };
+        if seen == Seen::Primary {
+            let text = format!("{why}; this server is the primary, under term {term} as before");
+            switchover.end(SwitchoverState::Aborted, text, turn);
+            return;
+        }
+        let is_due = !is_awaited && starting.is_none() && *start_at <= now;
+        if !is_due || seen == Seen::Alive {
+            return;
+        }
+        if let Some(demotion) = config.demotion() {
+            let start = demotion.start_command.clone();
+            *starting = Some(turn.run(CommandPurpose::FollowStart, start, config));
+            switchover.step(
+                "starting the server again by pg_start_command".to_owned(),
+                turn,
+            );
+        }
+    }
+}
