@@ -9,7 +9,7 @@ use super::fault::{Death, Fault, Lie};
 use super::lease_fault::{FenceCourse, LeaseFault};
 use super::setup::misspelt;
 use super::world::World;
-use super::{HostId, Micros, NodeId, elections, gate, guarding, state_json};
+use super::{HostId, Micros, NodeId, elections, gate, guarding, state_json, switchovers};
 use crate::config::{Config, Keywords};
 use crate::lookout::Event;
 
@@ -78,6 +78,7 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
         }),
         Fault::Votes(fault) => elections::apply(world, fault),
         Fault::Leases(fault) => apply_to_leases(world, fault),
+        Fault::Switchovers(fault) => switchovers::apply(world, fault),
     }
 }
 
@@ -239,6 +240,7 @@ pub(super) fn heal(world: &mut World<'_>) {
     world.note(Fact::Healed);
     world.network.mend(world.now);
     world.vote_traffic.late = 0;
+    switchovers::heal(world);
     for host in 0..world.hosts.len() {
         heal_leases(world, host);
     }

@@ -52,6 +52,8 @@ pub struct Database {
     last_replay: i64,
     /// The term that it held last as a primary: a number that no other promotion has.
     pub term: Option<u32>,
+    /// It was shut down as a primary, and not started since: where its last checkpoint begins.
+    pub(super) shut_down_at: Option<u64>,
 }
 
 /// A promotion, where it forked a timeline off another one.
@@ -135,6 +137,7 @@ impl Database {
             last_commit: commit,
             last_replay: commit,
             term: None,
+            shut_down_at: None,
         }
     }
 
@@ -238,6 +241,7 @@ impl Database {
     /// Begins to start; how it had ended before.
     pub(super) fn start(&mut self, wall: WallTime) -> Condition {
         self.started = wall.unix_micros();
+        self.shut_down_at = None;
         if let Some(upstream) = self.recovery_settings.take().filter(|_| !self.is_primary) {
             self.upstream = Some(upstream);
             self.is_starved = false;
@@ -459,7 +463,7 @@ impl Databases {
 }
 
 /// The system identifier of the cluster.
-const SYSTEM: &str = "7300000000000000001";
+pub(super) const SYSTEM: &str = "7300000000000000001";
 /// How much WAL is archived at once, in bytes.
 const SEGMENT: u64 = 1 << 10;
 

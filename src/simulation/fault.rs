@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::lease_fault::LeaseFault;
 use super::setup::Setup;
+use super::switchover_fault::SwitchoverFault;
 use super::units::seconds;
 use super::vote_fault::VoteFault;
 use super::{HostId, Micros, NodeId};
@@ -141,6 +142,8 @@ pub enum Fault {
     Votes(VoteFault),
     /// What concerns leases.
     Leases(LeaseFault),
+    /// What concerns switchovers.
+    Switchovers(SwitchoverFault),
 }
 
 impl Fault {
@@ -212,7 +215,7 @@ impl Fault {
             | Self::Interval(host, _) => {
                 format!("{} {}", h(host), self.reload_text(setup))
             }
-            Self::Votes(_) | Self::Leases(_) => self.vote_text(setup),
+            Self::Votes(_) | Self::Leases(_) | Self::Switchovers(_) => self.vote_text(setup),
         }
     }
 
@@ -220,6 +223,7 @@ impl Fault {
         match *self {
             Self::Votes(fault) => fault.text(setup),
             Self::Leases(fault) => fault.text(setup),
+            Self::Switchovers(fault) => fault.text(setup),
             _ => String::new(),
         }
     }

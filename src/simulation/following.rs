@@ -4,7 +4,7 @@ use super::database::Condition;
 use super::fault::Death;
 use super::in_flight::Message;
 use super::world::World;
-use super::{HostId, gate};
+use super::{HostId, gate, switchovers};
 use crate::config::NodeName;
 use crate::lookout::{CommandId, CommandPurpose, Event, FollowOutcome};
 
@@ -28,6 +28,8 @@ pub(super) fn prepare(world: &mut World<'_>, host: HostId, primary: &NodeName) {
 
 /// A daemon has its server stopped or started.
 pub(super) fn run(world: &mut World<'_>, host: HostId, id: CommandId, purpose: CommandPurpose) {
+    let is_start = purpose == CommandPurpose::FollowStart;
+    let fails = is_start && switchovers::fails_to_start(world, host);
     match purpose {
         CommandPurpose::FollowStop => {
             let is_up = world.databases()[host].condition != Condition::HostDown;
@@ -35,6 +37,7 @@ pub(super) fn run(world: &mut World<'_>, host: HostId, id: CommandId, purpose: C
                 world.kill_database(host, Death::Crash);
             }
         }
+        CommandPurpose::FollowStart if fails => {}
         CommandPurpose::FollowStart => gate::start(world, host),
         CommandPurpose::Failover
         | CommandPurpose::LagWarning
@@ -43,5 +46,5 @@ pub(super) fn run(world: &mut World<'_>, host: HostId, id: CommandId, purpose: C
         | CommandPurpose::Demote => return,
     }
     let ends = world.now + world.rng.between(50_000, 1_000_000);
-    world.send(ends, Message::ServerCommandEnds(world.process(host), id));
+    world.send(ends, Message::ServerCommandEnds(world.process(host), id, i32::from(fails)));
 }

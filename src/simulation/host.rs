@@ -7,6 +7,7 @@ use super::daemon::Daemon;
 use super::fault::Lie;
 use super::lease_host::LeasesHere;
 use super::setup::Setup;
+use super::switchovers::SwitchoverHere;
 use super::vote_disk::VoteDisk;
 use super::vote_exchange::VotesHere;
 use super::{HostId, Micros};
@@ -27,6 +28,7 @@ pub(super) struct Host {
     /// Its part in elections, where its cluster votes.
     pub(super) votes: Option<VotesHere>,
     pub(super) leases: LeasesHere,
+    pub(super) switchover: SwitchoverHere,
 }
 
 /// What is odd about a host and its daemon.
@@ -63,6 +65,7 @@ impl Host {
             stopped_until: 0,
             votes: votes(config),
             leases: LeasesHere::default(),
+            switchover: SwitchoverHere::default(),
             faults: HostFaults {
                 maintenance: false,
                 command: (Some(0), COMMAND_TIME),

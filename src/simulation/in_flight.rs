@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use super::{HostId, Micros, NodeId};
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
-use crate::lookout::{CommandId, ProbeId};
+use crate::lookout::{CommandId, CommandOutcome, ProbeId};
 use crate::votes::{Answer, Nonce, Request, SaveId};
 
 /// The process of a daemon. What is for an earlier process is lost.
@@ -135,6 +135,18 @@ pub(super) enum LeaseMessage {
     PromotesLate(NodeId, i64),
 }
 
+/// What concerns switchovers.
+#[derive(Clone, Debug)]
+pub(super) enum SwitchoverMessage {
+    /// The demote command of this number shuts the server down, unless the machine was booted since so
+    /// many boots.
+    Stops(HostId, u32, u64),
+    /// It ends like this, and whoever has run it learns of that.
+    Ends(ProcessId, u64, CommandOutcome),
+    /// A daemon has read the control file of its server.
+    ControlRead(ProcessId),
+}
+
 /// What arrives.
 pub(super) enum Message {
     /// A poll reaches whom it asks.
@@ -152,8 +164,8 @@ pub(super) enum Message {
     CommandEnds(Command),
     /// A daemon learns that its failover command has ended.
     CommandExited(Command),
-    /// A command that stops or starts a server ends.
-    ServerCommandEnds(ProcessId, CommandId),
+    /// A command that stops or starts a server ends, with this status.
+    ServerCommandEnds(ProcessId, CommandId, i32),
     /// An idle connection to a node was closed.
     ConnectionLost(ProcessId, NodeId),
     /// A database has started.
@@ -164,6 +176,8 @@ pub(super) enum Message {
     Votes(Box<VoteMessage>),
     /// What concerns leases.
     Leases(LeaseMessage),
+    /// What concerns switchovers.
+    Switchovers(SwitchoverMessage),
     /// The next fault of the schedule.
     Fault(Fault),
 }
@@ -182,12 +196,16 @@ impl Message {
             Self::NodeReport(process, ..)
             | Self::ObserverReport(process, ..)
             | Self::ConnectionLost(process, _)
-            | Self::ServerCommandEnds(process, _)
+            | Self::ServerCommandEnds(process, ..)
             | Self::CommandExited(Command { by: process, .. }) => Some(process.host),
             Self::Votes(message) => message.addressee(),
             Self::Leases(LeaseMessage::FenceExited(run)) => run.by.daemon(),
+            Self::Switchovers(
+                SwitchoverMessage::Ends(process, ..) | SwitchoverMessage::ControlRead(process),
+            ) => Some(process.host),
             Self::Fault(fault) => signalled(fault),
             Self::Leases(_)
+            | Self::Switchovers(SwitchoverMessage::Stops(..))
             | Self::Request(_)
             | Self::CommandEnds(_)
             | Self::Ready(_)

@@ -9,6 +9,7 @@ use super::plan::Plan;
 use super::rng::Rng;
 use super::scenarios::death;
 use super::setup::Setup;
+use super::switching::with_switchovers;
 use super::{HostId, MOST_GAIN, Micros, SECOND, micros};
 use crate::config::{CommandLine, FenceSettings};
 
@@ -50,6 +51,7 @@ pub(super) fn with_leases(plan: &mut Plan, splits: bool) {
             fault,
         }));
     }
+    with_switchovers(plan);
 }
 
 /// The keys of a lease.

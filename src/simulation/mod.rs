@@ -13,6 +13,7 @@
 
 mod apply;
 mod clocks;
+mod control_file;
 mod daemon;
 mod database;
 mod elections;
@@ -47,6 +48,9 @@ mod single_faults;
 mod state_json;
 mod survey;
 mod survivors;
+mod switching;
+mod switchover_fault;
+mod switchovers;
 mod trial;
 mod units;
 mod vote_disk;
@@ -69,6 +73,7 @@ pub use rng::Rng;
 pub use setup::{PresenceSetup, Setup};
 pub use shrink::shrink;
 pub use survey::{Survey, survey};
+pub use switchover_fault::{DemoteCourse, Loss, LostPart, Moment, SwitchoverFault, SwitchoverOrder};
 pub use trial::{Outcome, record, run, watch};
 pub use units::{HostId, Micros, NodeId, SECOND, micros};
 pub use vote_fault::VoteFault;

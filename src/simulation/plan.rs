@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::fault::{Death, Fault, Step};
 use super::setup::Setup;
+use super::switchover_fault::SwitchoverFault;
 use super::units::seconds;
 use super::vote_fault::VoteFault;
 use super::{HostId, Micros};
@@ -60,6 +61,8 @@ impl Plan {
         // In a write that is yet to come.
         let ends_later = |step: &Step| match step.fault {
             Fault::Votes(VoteFault::EndsInWrite(at, _)) => at == host,
+            // Whoever it is.
+            Fault::Switchovers(SwitchoverFault::Loses(_)) => true,
             _ => false,
         };
         if self.steps.iter().any(ends_later) {

@@ -12,7 +12,7 @@ use super::promotions::{Promotion, Promotions};
 use super::world::{Watcher, World};
 use super::{
     HostId, Micros, NodeId, SECOND, elections, failover_command, fencing, following, gate,
-    guarding, micros, polling,
+    guarding, micros, polling, switchovers,
 };
 use crate::lookout::{CommandOutcome, CommandPurpose, Effect, Event};
 
@@ -169,8 +169,8 @@ impl<'w> Trial<'w> {
             Message::ConnectionLost(to, node) if world.runs(to) => {
                 polling::lose(world, to.host, node);
             }
-            Message::ServerCommandEnds(to, id) if world.runs(to) => {
-                let outcome = CommandOutcome::Exited(0);
+            Message::ServerCommandEnds(to, id, status) if world.runs(to) => {
+                let outcome = CommandOutcome::Exited(status);
                 world.deliver(to.host, Event::CommandExited { id, outcome });
             }
             // Whoever it was for is gone.
@@ -189,6 +189,7 @@ impl<'w> Trial<'w> {
             Message::StopsAgain(host, since) => world.stop_again(host, since),
             Message::Votes(message) => elections::deliver(world, *message),
             Message::Leases(message) => deliver_to_leases(world, message),
+            Message::Switchovers(message) => switchovers::deliver(world, message),
             Message::Fault(fault) => apply(world, fault),
         }
     }
@@ -207,6 +208,7 @@ impl<'w> Trial<'w> {
 
     fn carry_out_one(&mut self, host: HostId, effect: Effect) {
         let world = &mut self.world;
+        switchovers::reach(world, host, &effect);
         match effect {
             Effect::ProbeNode {
                 node,
@@ -245,6 +247,17 @@ impl<'w> Trial<'w> {
                 failover_command::end_of_former(world, by);
                 fencing::run(world, host, FencedBy::Daemon(by, id));
             }
+            Effect::RunCommand {
+                id,
+                purpose: CommandPurpose::Demote,
+                timeout,
+                ..
+            } => {
+                let timeout = timeout.unwrap_or_default();
+                let timeout = world.hosts[host].clocks.span(timeout);
+                switchovers::demote(world, host, id, timeout);
+            }
+            Effect::ReadControl(_) => switchovers::read_control(world, host),
             Effect::RunCommand { id, purpose, .. } => following::run(world, host, id, purpose),
             Effect::PrepareFollow { primary, .. } => following::prepare(world, host, &primary),
             Effect::SendVote(_) | Effect::AnswerVote { .. } | Effect::SaveVote { .. } => {
@@ -254,11 +267,11 @@ impl<'w> Trial<'w> {
             Effect::EndCommand(id) => {
                 let by = world.process(host);
                 failover_command::end_one(world, by, id);
+                switchovers::end_command(world, by, id);
             }
             // Nothing in this world turns on alerts and log lines.
             Effect::RaiseAlert { .. }
             | Effect::ClearAlert(_)
-            | Effect::ReadControl(_)
             | Effect::Measure(_)
             | Effect::Log { .. }
             | Effect::Decided { .. } => {}
@@ -303,7 +316,9 @@ impl<'w> Trial<'w> {
                 (writer, since) = (sole, self.world.now);
             }
             let is_stable = self.world.now - since >= STABLE_TIME;
-            if writer.is_some() && is_stable && !self.world.promotions.are_running() {
+            let is_busy =
+                self.world.promotions.are_running() || switchovers::are_running(&self.world);
+            if writer.is_some() && is_stable && !is_busy {
                 break;
             }
         }

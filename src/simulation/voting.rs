@@ -258,10 +258,20 @@ impl Setup {
         };
         let polls = self.longest(|config| config.poll_interval + config.poll_timeout);
         let limit = self.longest(|config| config.failover_lag);
-        limit + 2 * (polls + micros(fence.timeout) + micros(fence.renew)) + WRITE_TIME
+        let give_up = 2 * (polls + micros(fence.timeout) + micros(fence.renew));
+        limit + give_up + WRITE_TIME + self.time_to_hand_over()
+    }
+
+    /// How much longer it takes at the latest where there may be a switchover: the server is being stopped,
+    /// its successor catches up, or has the next votes reserved for it.
+    fn time_to_hand_over(&self) -> Micros {
+        let demotion = self.any_config().demotion();
+        demotion.map_or(0, |it| micros(it.timeout) + HANDING_TIME)
     }
 }
 
+/// A successor is waited for, and its votes are reserved, for 10 s each.
+const HANDING_TIME: Micros = 25 * SECOND;
 /// Of a slow write, and the time after one that has failed.
 const WRITE_TIME: Micros = 12 * SECOND;
 const FEWEST_VOTERS: usize = 3;

@@ -17,6 +17,7 @@ use super::promotions::Promotions;
 use super::rng::Rng;
 use super::sessions::{LONGEST_LINGERING, Sessions};
 use super::setup::Setup;
+use super::switchovers::Switchovers;
 use super::vote_exchange::VoteTraffic;
 use super::{HostId, Micros, NodeId, SECOND};
 use crate::config::{Config, NodeName};
@@ -38,6 +39,7 @@ pub struct World<'w> {
     pub(super) promotions: Promotions,
     pub(super) rng: Rng,
     pub(super) vote_traffic: VoteTraffic,
+    pub(super) switchovers: Switchovers,
     /// A daemon was killed while its failover command ran.
     pub(super) has_orphans: bool,
     /// The run ends here.
@@ -182,6 +184,7 @@ impl<'w> World<'w> {
             in_flight,
             rng,
             vote_traffic: VoteTraffic::new(plan.seed),
+            switchovers: Switchovers::default(),
             has_orphans: false,
             is_over: false,
             watcher,

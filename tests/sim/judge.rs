@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use pglookout::config::QuorumRule;
-use pglookout::failover::Verdict;
+use pglookout::failover::{Cause, Verdict};
 use pglookout::lookout::{CommandPurpose, Effect};
 use pglookout::simulation::{
     Fact, Fault, HostId, Micros, NodeId, Outcome, Plan, Promotion, SECOND, Setup, VoteFault, World,
@@ -16,6 +16,7 @@ use crate::elections::{Counts, Elections};
 use crate::leases::{Counts as LeaseCounts, Leases};
 use crate::majority::nobody_promoted;
 use crate::objections::Case;
+use crate::switchovers::{Counts as SwitchoverCounts, Switchovers};
 use crate::table::Table;
 use crate::truth::Truth;
 use crate::violation::Violation;
@@ -34,6 +35,8 @@ pub(crate) struct Judgement {
     pub(crate) elections: Counts,
     /// What became of leases.
     pub(crate) leases: LeaseCounts,
+    /// What became of switchovers.
+    pub(crate) switchovers: SwitchoverCounts,
     /// What was assumed and did not hold.
     pub(crate) assumptions: Assumptions,
 }
@@ -49,6 +52,7 @@ pub(crate) fn judge(plan: &Plan) -> Judgement {
         table: judge.table,
         elections: judge.elections.counts,
         leases: judge.leases.counts,
+        switchovers: judge.switchovers.into_counts(),
         assumptions: judge.elections.assumptions,
     }
 }
@@ -57,6 +61,7 @@ struct Judge {
     truth: Truth,
     elections: Elections,
     leases: Leases,
+    switchovers: Switchovers,
     table: Table,
     /// The schedule is one in which nobody may promote a second time.
     islands: bool,
@@ -73,6 +78,7 @@ impl Judge {
             truth: Truth::new(&plan.setup),
             elections: Elections::new(&plan.setup),
             leases: Leases::new(&plan.setup),
+            switchovers: Switchovers::new(&plan.setup),
             table: Table::default(),
             islands: is_one_split(plan),
             longest_check: plan.setup.longest(|config| config.check_interval),
@@ -101,9 +107,11 @@ impl Judge {
             Fact::Started { host, memory, boot } => {
                 self.truth.started(host, memory.is_some(), boot, now);
                 self.elections.started(host);
+                self.switchovers.started(host);
             }
             Fact::Stopped { host, until } => {
                 self.truth.stopped(host, until, now);
+                self.switchovers.waits_from(host, until);
                 let daemon = &mut self.truth.hosts[host];
                 // One that is stopped again and again still has to decide.
                 let rhythm = world.runs_seldom(host);
@@ -115,6 +123,7 @@ impl Judge {
             Fact::Event { host, event } => {
                 self.truth.event(world, host, event);
                 self.elections.event(world, host, event);
+                self.switchovers.event(event);
             }
             Fact::VoteFileWritten { host, record } => {
                 let found = self.elections.file_written(host, record);
@@ -189,6 +198,8 @@ impl Judge {
         let assumptions = &mut self.elections.assumptions;
         let found = found.and_then(|found| self.leases.unless_broken(world, found, assumptions));
         self.fail_if(world.now(), found);
+        let found = self.switchovers.effects(world, &self.truth, host, effects);
+        self.fail_if(world.now(), found);
         for effect in effects {
             match effect {
                 Effect::Decided { round, .. } => {
@@ -224,7 +235,8 @@ impl Judge {
         match verdict {
             Verdict::WantsFreshFacts { .. } => daemon.asked_anew = Some(world.now()),
             Verdict::PrimaryReachable { .. } => daemon.asked_anew = None,
-            Verdict::Promote { .. } => {
+            Verdict::Promote { cause, .. } => {
+                daemon.succeeds = matches!(cause, Cause::Switchover { .. });
                 daemon.decided_on = daemon.asked_anew.map(|cause| (cause, world.now()));
             }
             _ => {}
@@ -267,8 +279,15 @@ impl Judge {
         if host >= world.setup().nodes.len() {
             return self.fail(now, Violation::ObserverPromotes(host));
         }
+        // Whoever succeeds a holder does not wait for the limit, nor for anybody else.
+        let mut found = match self.truth.hosts[host].succeeds {
+            true => {
+                let term = world.core(host).elected_term();
+                self.switchovers.succeeds(host, term)
+            }
+            false => self.case(world, host).objection(),
+        };
         let case = self.case(world, host);
-        let mut found = case.objection();
         if self.truth.knows_pause(host) {
             found = found.or(Some(Violation::Paused(host)));
         }

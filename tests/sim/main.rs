@@ -2,7 +2,8 @@
 //!
 //! `PGLOOKOUT_SIM_SEED=n` runs one schedule and prints it; `PGLOOKOUT_SIM_SCHEDULES=n` runs so
 //! many, however long it takes; `PGLOOKOUT_SIM_COLLECT` counts what fails instead of ending with the
-//! first; `PGLOOKOUT_SIM_FIRST=n` begins with another seed; what fails is
+//! first; `PGLOOKOUT_SIM_FIRST=n` begins with another seed; `PGLOOKOUT_SIM_ONLY` leaves out what has no
+//! `switchovers`; what fails is
 //! written to `PGLOOKOUT_SIM_OUT`, a directory, as timelines.
 
 // Tests read clocks and end with a panic; the bans are for the daemon.
@@ -23,6 +24,7 @@ mod leases;
 mod majority;
 mod objections;
 mod renewals;
+mod switchovers;
 mod table;
 mod three_servers;
 mod timelines;
@@ -85,6 +87,7 @@ struct Tally {
     schedules_that_vote: u64,
     elections: Counts,
     leases: leases::Counts,
+    switchovers: switchovers::Counts,
     assumptions: Assumptions,
     violations: BTreeMap<String, (u64, u64)>,
 }
@@ -107,6 +110,9 @@ fn many(first: u64, schedules: u64, patience: Option<Duration>) -> Tally {
             break;
         }
         let plan = generator.plan(seed);
+        if !is_wanted(&plan) {
+            continue;
+        }
         let judgement = judge(&plan);
         match &judgement.violation {
             Some((_, violation)) if collects => tally.collect(seed, violation),
@@ -116,6 +122,7 @@ fn many(first: u64, schedules: u64, patience: Option<Duration>) -> Tally {
         tally.schedules_that_vote += u64::from(plan.setup.voting().is_some());
         tally.elections.add(&judgement.elections);
         tally.leases.add(&judgement.leases);
+        tally.switchovers.add(&judgement.switchovers);
         tally.assumptions.add(&judgement.assumptions);
         if collects && judgement.table.beside_a_streaming_primary > 0 {
             println!("seed {seed}: beside a streaming primary");
@@ -160,6 +167,16 @@ fn accept(plan: &Plan, judgement: &Judgement) {
         short.text(),
         timelines.display()
     );
+}
+
+/// Of schedules of all kinds, or of those that `PGLOOKOUT_SIM_ONLY` names.
+fn is_wanted(plan: &Plan) -> bool {
+    let switchovers = plan.setup.any_config().demotion().is_some();
+    match std::env::var("PGLOOKOUT_SIM_ONLY").as_deref() {
+        Ok("switchovers") => switchovers,
+        Ok(other) => panic!("PGLOOKOUT_SIM_ONLY: {other}"),
+        Err(_) => true,
+    }
 }
 
 fn number(variable: &str) -> Option<u64> {

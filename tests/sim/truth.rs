@@ -87,6 +87,8 @@ pub(crate) struct Host {
     /// in which more is asked for the next decision. What forbids the promotion meanwhile is another
     /// matter.
     pub(crate) decided_on: Option<(Micros, Micros)>,
+    /// Its last decision to promote its node was that of a successor in a switchover.
+    pub(crate) succeeds: bool,
     pub(crate) last_decision: Micros,
 }
 
@@ -196,7 +198,7 @@ impl Truth {
         known.in_vain.fill(None);
         known.observer_in_vain.fill(None);
         (known.wants_since, known.asked_anew, known.decided_on) = (None, None, None);
-        known.last_decision = now;
+        (known.last_decision, known.succeeds) = (now, false);
         if boot {
             known.unreliable = Some(now);
         }
@@ -487,6 +489,7 @@ impl Host {
             saved: None,
             asked_anew: None,
             decided_on: None,
+            succeeds: false,
             last_decision: 0,
         }
     }

@@ -77,6 +77,20 @@ pub(crate) enum Violation {
     RenewsUnwon(HostId, u64),
     /// A voter has renewed a term that it knew to be released.
     RenewsReleased(HostId, u64),
+    /// A server is stopped for a switchover that is to change nothing, or that nobody can follow.
+    DemotesInVain(HostId),
+    /// A term is released for a successor, and that lacks what was written, or the server runs.
+    HandsOverEarly(HostId, HostId),
+    /// A switchover is over, and nothing was released for it.
+    DoneWithoutRelease(HostId),
+    /// A switchover is over, and the new primary lacks what the old one had written.
+    LosesRows(HostId, NodeId),
+    /// A switchover was given up, and its server takes no commits.
+    AbortsWithoutWriter(HostId),
+    /// A switchover does not end.
+    SwitchesForEver(HostId),
+    /// A promotion as a successor, and no holder has named it.
+    SucceedsUnnamed(HostId),
 }
 
 /// How a primary was known to live.
@@ -120,11 +134,18 @@ impl Violation {
             | Self::HoldsNothing(host)
             | Self::RenewsUnwon(host, _)
             | Self::RenewsReleased(host, _)
+            | Self::DemotesInVain(host)
+            | Self::DoneWithoutRelease(host)
+            | Self::AbortsWithoutWriter(host)
+            | Self::SwitchesForEver(host)
+            | Self::SucceedsUnnamed(host)
             | Self::VotesInCalm(host, _) => vec![*host],
             Self::TwoBesideAServer(a, b, _)
             | Self::TwoInOneOutage(a, b)
             | Self::TwoWinners(a, b, _)
             | Self::TwoWriters(a, b)
+            | Self::HandsOverEarly(a, b)
+            | Self::LosesRows(a, b)
             | Self::PromiseBroken(a, b, _) => vec![*a, *b],
             Self::ClockStandsStill
             | Self::Nobody(_)
@@ -258,6 +279,13 @@ impl fmt::Display for Violation {
             | Self::NoWriter
             | Self::RenewsUnwon(..)
             | Self::RenewsReleased(..) => self.fmt_of_lease(f),
+            Self::DemotesInVain(_)
+            | Self::HandsOverEarly(..)
+            | Self::DoneWithoutRelease(_)
+            | Self::LosesRows(..)
+            | Self::AbortsWithoutWriter(_)
+            | Self::SwitchesForEver(_)
+            | Self::SucceedsUnnamed(_) => self.fmt_of_switchover(f),
         }
     }
 }
@@ -286,6 +314,36 @@ impl Violation {
                 f,
                 "host {host} renews term {term}, which it knows to be released"
             ),
+            _ => Ok(()),
+        }
+    }
+
+    fn fmt_of_switchover(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DemotesInVain(host) => {
+                write!(f, "host {host} stops its server, and nobody can follow it")
+            }
+            Self::HandsOverEarly(host, to) => write!(
+                f,
+                "host {host} releases its term for {to}, which lacks something, or is not needed yet"
+            ),
+            Self::DoneWithoutRelease(host) => {
+                write!(f, "host {host} has ended a switchover, and released nothing")
+            }
+            Self::LosesRows(host, to) => write!(
+                f,
+                "host {host} has ended a switchover, and {to} lacks what was written"
+            ),
+            Self::AbortsWithoutWriter(host) => write!(
+                f,
+                "host {host} has given a switchover up, and its server takes no commits"
+            ),
+            Self::SwitchesForEver(host) => {
+                write!(f, "the switchover of host {host} does not end")
+            }
+            Self::SucceedsUnnamed(host) => {
+                write!(f, "host {host} succeeds a holder that has not named it")
+            }
             _ => Ok(()),
         }
     }
