@@ -9,7 +9,10 @@ use super::fault::{Death, Fault, Lie};
 use super::lease_fault::{FenceCourse, LeaseFault};
 use super::setup::misspelt;
 use super::world::World;
-use super::{HostId, Micros, NodeId, elections, gate, guarding, state_json, switchovers};
+use super::{
+    HostId, Micros, NodeId, elections, gate, guarding, sleeping, state_json, switchovers,
+    voter_lists,
+};
 use crate::config::{Config, Keywords};
 use crate::lookout::Event;
 
@@ -87,6 +90,7 @@ fn apply_to_leases(world: &mut World<'_>, fault: LeaseFault) {
     match fault {
         LeaseFault::Fences(host, course) => world.hosts[host].leases.course = course,
         LeaseFault::Ungated(host, is_ungated) => world.hosts[host].leases.is_ungated = is_ungated,
+        LeaseFault::Sleeps(host, time, sleep) => sleeping::begin(world, host, time, sleep),
         LeaseFault::Rate(host, gain) => run_clock_at(world, host, gain, now),
     }
 }
@@ -256,6 +260,7 @@ pub(super) fn heal(world: &mut World<'_>) {
         gate::start(world, node);
     }
     world.resume_all();
+    voter_lists::heal(world);
     for host in 0..world.hosts.len() {
         heal_host(world, host);
     }
@@ -290,7 +295,7 @@ fn heal_leases(world: &mut World<'_>, host: HostId) {
 }
 
 fn heal_host(world: &mut World<'_>, host: HostId) {
-    let config = Arc::clone(&world.setup.configs[host]);
+    let config = world.proper_config(host);
     elections::heal(world, host);
     let healed = &mut world.hosts[host];
     healed.faults.heal();

@@ -1,5 +1,6 @@
-//! The clocks of a host: a monotonic one, which may run faster or slower than true time, and that of the
-//! wall.
+//! The clocks of a host: a monotonic one, which may run faster or slower than true time, and stands still
+//! while the host is suspended; the one of leases, which does not, unless the machine is paused from
+//! outside; and that of the wall.
 
 use std::time::Duration;
 
@@ -13,6 +14,10 @@ pub(super) struct Clocks {
     mono: (Duration, Micros),
     /// It gains so many microseconds in each second since then.
     gain: i32,
+    /// By so much the clock of leases is ahead of the monotonic one.
+    slept: Duration,
+    /// So much of that since anybody was last told.
+    untold: Duration,
     /// How far the wall clock is ahead of the true time, in microseconds.
     pub(super) wall_offset: i64,
 }
@@ -22,18 +27,22 @@ impl Clocks {
         Self {
             mono: (START + Duration::from_secs(host as u64 * 1000), 0),
             gain: 0,
+            slept: Duration::ZERO,
+            untold: Duration::ZERO,
             wall_offset,
         }
     }
 
     /// The machine is booted.
     pub(super) fn boot(&mut self, now: Micros) {
-        self.mono = (AFTER_BOOT, now);
+        (self.mono, self.slept) = ((AFTER_BOOT, now), Duration::ZERO);
+        self.untold = Duration::ZERO;
     }
 
     /// Both clocks at this true time.
     pub(super) fn read(&self, now: Micros) -> Now {
-        let mono = self.mono.0 + Duration::from_micros((now - self.mono.1) * self.rate() / SECOND);
+        let passed = now.saturating_sub(self.mono.1);
+        let mono = self.mono.0 + Duration::from_micros(passed * self.rate() / SECOND);
         Now {
             mono: Monotonic::from_duration(mono),
             wall: self.wall(now),
@@ -65,6 +74,42 @@ impl Clocks {
             .mono
             .since(Monotonic::from_duration(Duration::ZERO));
         (self.mono, self.gain) = ((mono, now), gain);
+    }
+
+    /// The monotonic clock stands still until then. `is_counted`: the one of leases does not.
+    pub(super) fn sleep(&mut self, now: Micros, until: Micros, is_counted: bool) {
+        let mono = self.read(now).mono.since_boot();
+        let counted = Duration::from_micros((until - now) * self.rate() / SECOND);
+        let slept = if is_counted { counted } else { Duration::ZERO };
+        (self.mono, self.slept) = ((mono, until), self.slept + slept);
+        self.untold += slept;
+    }
+
+    /// It goes on earlier than that.
+    pub(super) fn wake(&mut self, now: Micros, is_counted: bool) {
+        let early = self.mono.1.saturating_sub(now);
+        if is_counted {
+            let counted = Duration::from_micros(early * self.rate() / SECOND);
+            self.slept = self.slept.saturating_sub(counted);
+            self.untold = self.untold.saturating_sub(counted);
+        }
+        self.mono.1 -= early;
+    }
+
+    /// For how long the monotonic clock stood still since that was last asked, while the one of leases did
+    /// not.
+    pub(super) fn take_slept(&mut self) -> Duration {
+        std::mem::take(&mut self.untold)
+    }
+
+    /// This time of the monotonic clock by that of leases.
+    pub(super) fn of_leases(&self, mono: Monotonic) -> Monotonic {
+        mono + self.slept
+    }
+
+    /// The true time at which the clock of leases reads this, or just after it.
+    pub(super) fn time_of_leases(&self, deadline: Monotonic) -> Micros {
+        self.time_of(deadline.before(self.slept))
     }
 
     pub(super) fn gain(&self) -> i32 {

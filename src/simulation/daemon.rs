@@ -63,12 +63,22 @@ impl Daemon {
         &self.config
     }
 
+    /// Its configuration is another one; it reads that when it is started again.
+    pub(super) fn edit(&mut self, config: Arc<Config>) {
+        self.config = config;
+    }
+
     /// An event for the core, with its next turn.
     pub(super) fn add(&mut self, event: Event) {
         if let Event::ConfigLoaded(config) = &event {
             self.config = Arc::clone(config);
         }
         self.events.push(event);
+    }
+
+    /// The same, before anything else.
+    pub(super) fn add_first(&mut self, event: Event) {
+        self.events.insert(0, event);
     }
 
     /// Gives the core a turn if there is something for it, or its time has come; its next deadline.

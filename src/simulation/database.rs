@@ -52,6 +52,8 @@ pub struct Database {
     last_replay: i64,
     /// The term that it held last as a primary: a number that no other promotion has.
     pub term: Option<u32>,
+    /// Its host stands still.
+    pub is_asleep: bool,
     /// It was shut down as a primary, and not started since: where its last checkpoint begins.
     pub(super) shut_down_at: Option<u64>,
 }
@@ -137,13 +139,15 @@ impl Database {
             last_commit: commit,
             last_replay: commit,
             term: None,
+            is_asleep: false,
             shut_down_at: None,
         }
     }
 
     /// A primary whose sessions go on, though it may answer nobody new.
     pub fn is_writer(&self) -> bool {
-        self.is_primary && matches!(self.condition, Condition::Up | Condition::Hung)
+        let runs = matches!(self.condition, Condition::Up | Condition::Hung);
+        self.is_primary && runs && !self.is_asleep
     }
 
     /// Does it turn away the daemon of this host.
@@ -153,6 +157,9 @@ impl Database {
 
     pub(super) fn reaction(&self, host: HostId) -> Reaction {
         let text = str::to_owned;
+        if self.is_asleep {
+            return Reaction::Silence;
+        }
         let out_of_slots = self.refuses(host).then_some(Refusal::Slots);
         match (self.condition, self.refusal.or(out_of_slots)) {
             (Condition::Up, None) => Reaction::Reports,
@@ -291,7 +298,9 @@ impl Database {
     /// What it has of its upstream's WAL, if that is reached: all of it, or what is archived.
     fn feeds(&self, upstream: &Self, is_cut: bool) -> Option<u64> {
         let is_fed = self.is_archive_fed || (!is_cut && !self.is_starved);
-        let feeds = is_fed && upstream.condition == Condition::Up && self.is_part_of(upstream);
+        let are_awake = !self.is_asleep && !upstream.is_asleep;
+        let is_fed = is_fed && are_awake && upstream.condition == Condition::Up;
+        let feeds = is_fed && self.is_part_of(upstream);
         let archived = upstream.position / SEGMENT * SEGMENT;
         if self.is_archive_fed {
             return Some(archived).filter(|archived| feeds && *archived > self.position);
@@ -335,7 +344,7 @@ impl Databases {
         let passed = now - std::mem::replace(&mut self.advanced_to, now);
         if is_busy && passed > 0 {
             for (node, database) in self.all.iter_mut().enumerate() {
-                if database.is_primary && database.condition == Condition::Up {
+                if database.is_writer() && database.condition == Condition::Up {
                     database.position += passed / 1_000;
                     database.last_commit = wall(node).unix_micros();
                 }

@@ -11,7 +11,7 @@ use super::vote_disk::VoteDiskFaults;
 use super::vote_exchange::{Reaction, VotesHere};
 use super::vote_fault::VoteFault;
 use super::world::World;
-use super::{HostId, Micros, SECOND, micros};
+use super::{HostId, Micros, SECOND, micros, voter_lists};
 use crate::config::{ClusterName, VotingCluster};
 use crate::lookout::{Effect, Event};
 use crate::votes::{Answer, ExchangeId, Kind, Nonce, Request, VoterList};
@@ -64,6 +64,9 @@ pub(super) fn apply(world: &mut World<'_>, fault: VoteFault) {
     if let VoteFault::HoldsUp(percent) = fault {
         world.vote_traffic.late = percent;
     }
+    if let VoteFault::Edits(host, generation, how) = fault {
+        return voter_lists::edit(world, host, generation, how);
+    }
     let rng = &mut world.vote_traffic.rng;
     let votes = fault
         .host()
@@ -72,7 +75,7 @@ pub(super) fn apply(world: &mut World<'_>, fault: VoteFault) {
         return;
     };
     match fault {
-        VoteFault::HoldsUp(_) => {}
+        VoteFault::HoldsUp(_) | VoteFault::Edits(..) => {}
         VoteFault::SlowDisk(_, by) => disk.faults.slow = by,
         VoteFault::DiskFull(_, is_full) => disk.faults.is_full = is_full,
         VoteFault::EndsInWrite(_, done) => disk.faults.ends_in_write = Some(done),
@@ -163,7 +166,8 @@ fn delay(world: &mut World<'_>, from: HostId, to: HostId) -> Option<Micros> {
 /// A request reaches a voter.
 fn receive(world: &mut World<'_>, message: VoteRequest) {
     let (by, to) = (message.by, message.to);
-    if world.network.path(by.host, to).cut || world.databases.is_host_down(to) {
+    let is_gone = world.databases.is_host_down(to) || (world.is_asleep(to) && !world.is_alive(to));
+    if world.network.path(by.host, to).cut || is_gone {
         return;
     }
     if !world.is_alive(to) {

@@ -2,6 +2,7 @@
 //! it is as it was until then.
 
 use super::fault::Fault;
+use super::lease_fault::Sleep;
 use super::promotions::Promotion;
 use super::{HostId, Micros, NodeId};
 use crate::lookout::{Effect, Event, Memory, ProbeId};
@@ -28,6 +29,10 @@ pub enum Fact<'a> {
         /// When it goes on.
         until: Micros,
     },
+    /// Everything on a host stands still from now on.
+    Sleeps(HostId, Sleep),
+    /// It goes on.
+    Wakes(HostId, Sleep),
     /// A daemon that is stopped goes on early.
     Resumed(HostId),
     /// A core is given an event.

@@ -46,5 +46,8 @@ pub(super) fn run(world: &mut World<'_>, host: HostId, id: CommandId, purpose: C
         | CommandPurpose::Demote => return,
     }
     let ends = world.now + world.rng.between(50_000, 1_000_000);
-    world.send(ends, Message::ServerCommandEnds(world.process(host), id, i32::from(fails)));
+    world.send(
+        ends,
+        Message::ServerCommandEnds(world.process(host), id, i32::from(fails)),
+    );
 }

@@ -9,6 +9,7 @@ use crate::time::Monotonic;
 /// A daemon says when its guard is to fence; `None`: not at all.
 pub(super) fn arm(world: &mut World<'_>, host: HostId, until: Option<Monotonic>) {
     let of = world.process(host).number;
+    let until = until.map(|until| world.hosts[host].clocks.of_leases(until));
     let guards = &mut world.hosts[host].leases.guards;
     let Some(until) = until else {
         guards.dismiss(of);

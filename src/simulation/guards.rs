@@ -20,6 +20,7 @@ struct Guard {
     number: u64,
     /// Processes of the daemon before the one that has started it.
     of: u32,
+    /// By the clock of leases.
     until: Option<Monotonic>,
     /// It takes no orders any more.
     fences: bool,
@@ -101,7 +102,8 @@ impl Guards {
     ) -> Result<u32, Option<Micros>> {
         let guard = self.guard(number).filter(|guard| !guard.fences);
         let guard = guard.ok_or(None)?;
-        let at = guard.until.map(|until| clocks.time_of(until)).ok_or(None)?;
+        let until = guard.until.ok_or(None)?;
+        let at = clocks.time_of_leases(until);
         if at > now {
             return Err(Some(at));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::clocks::Clocks;
 use super::daemon::Daemon;
 use super::fault::Lie;
+use super::lease_fault::Sleep;
 use super::lease_host::LeasesHere;
 use super::setup::Setup;
 use super::switchovers::SwitchoverHere;
@@ -22,6 +23,8 @@ pub(super) struct Host {
     pub(super) daemon: Daemon,
     /// When the daemon wants its next turn.
     pub(super) deadline: Micros,
+    /// Everything here stands still until then, and its clock of leases goes on meanwhile, or not.
+    pub(super) asleep: Option<(Micros, Sleep)>,
     /// The daemon is stopped, and gets no turn before this.
     pub(super) stopped_until: Micros,
     pub(super) faults: HostFaults,
@@ -29,6 +32,8 @@ pub(super) struct Host {
     pub(super) votes: Option<VotesHere>,
     pub(super) leases: LeasesHere,
     pub(super) switchover: SwitchoverHere,
+    /// The generation of voters in its configuration file.
+    pub(super) list: u64,
 }
 
 /// What is odd about a host and its daemon.
@@ -62,10 +67,12 @@ impl Host {
             daemon: Daemon::new(setup, config, clocks.read(0)),
             clocks,
             deadline: 0,
+            asleep: None,
             stopped_until: 0,
             votes: votes(config),
             leases: LeasesHere::default(),
             switchover: SwitchoverHere::default(),
+            list: 1,
             faults: HostFaults {
                 maintenance: false,
                 command: (Some(0), COMMAND_TIME),

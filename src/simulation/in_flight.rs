@@ -1,6 +1,8 @@
 //! What is on its way and has not arrived yet, in the order of arrival.
 
-use super::fault::Fault;
+use super::fault::{Death, Fault};
+use super::lease_fault::LeaseFault;
+use super::vote_fault::VoteFault;
 use super::{HostId, Micros, NodeId};
 use crate::cluster::{NodeReport, ObserverReport, ProbeFailure};
 use crate::lookout::{CommandId, CommandOutcome, ProbeId};
@@ -133,6 +135,8 @@ pub(super) enum LeaseMessage {
     /// What is left of a failover command that has failed promotes the server after all, unless it was
     /// started again since then.
     PromotesLate(NodeId, i64),
+    /// A host that stands still until then goes on.
+    Wakes(HostId, Micros),
 }
 
 /// What concerns switchovers.
@@ -213,8 +217,46 @@ impl Message {
         }
     }
 
+    /// The host on which it happens, whoever has to look at it. While that stands still, it waits.
+    pub(super) fn place(&self) -> Option<HostId> {
+        match self {
+            Self::CommandEnds(Command { by, .. }) => Some(by.host),
+            Self::Ready(host)
+            | Self::StopsAgain(host, _)
+            | Self::Switchovers(SwitchoverMessage::Stops(host, ..)) => Some(*host),
+            Self::Leases(message) => message.place(),
+            Self::Votes(message) => match **message {
+                VoteMessage::Renamed(host, _) | VoteMessage::Written(host, _) => Some(host),
+                _ => None,
+            },
+            Self::Fault(fault) => process_fault(fault),
+            Self::NodeReport(..)
+            | Self::ObserverReport(..)
+            | Self::ConnectionLost(..)
+            | Self::ServerCommandEnds(..)
+            | Self::CommandExited(_)
+            | Self::Switchovers(_)
+            | Self::Request(_) => None,
+        }
+    }
+
     fn is_signal_to(&self, host: HostId) -> bool {
         matches!(self, Self::Fault(fault) if signalled(fault) == Some(host))
+    }
+}
+
+impl LeaseMessage {
+    fn place(&self) -> Option<HostId> {
+        match self {
+            Self::GuardDue(host, _)
+            | Self::TakesOver(host, _)
+            | Self::FencesAgain(host, _)
+            | Self::FenceStops(host, _)
+            | Self::GateAsks(host, _)
+            | Self::PromotesLate(host, _) => Some(*host),
+            Self::FenceEnds(run) | Self::FenceExited(run) => Some(run.host),
+            Self::Wakes(..) => None,
+        }
     }
 }
 
@@ -232,6 +274,24 @@ impl VoteMessage {
     }
 }
 
+/// The host whose processes have to run for this to happen, or whose clock.
+fn process_fault(fault: &Fault) -> Option<HostId> {
+    match *fault {
+        Fault::Restarts(host)
+        | Fault::Forgets(host)
+        | Fault::Daemon(host, _)
+        | Fault::Stops(host, _)
+        | Fault::RunsSeldom(host, _)
+        | Fault::Starts(host)
+        | Fault::Dies(host, Death::Crash | Death::Hang)
+        | Fault::Follows(host, _)
+        | Fault::Repoints(host, _)
+        | Fault::StepsClock(host, _)
+        | Fault::Leases(LeaseFault::Rate(host, _) | LeaseFault::Sleeps(host, ..)) => Some(host),
+        _ => None,
+    }
+}
+
 /// The daemon that has to act for this to happen: on a signal, or on a request.
 fn signalled(fault: &Fault) -> Option<HostId> {
     match *fault {
@@ -245,7 +305,8 @@ fn signalled(fault: &Fault) -> Option<HostId> {
         | Fault::Limit(host, _)
         | Fault::Prefers(host, _)
         | Fault::PollsOnWarning(host)
-        | Fault::Interval(host, _) => Some(host),
+        | Fault::Interval(host, _)
+        | Fault::Votes(VoteFault::Edits(host, ..)) => Some(host),
         _ => None,
     }
 }

@@ -13,6 +13,18 @@ pub enum LeaseFault {
     Ungated(HostId, bool),
     /// The monotonic clock of this host gains so many microseconds in each second.
     Rate(HostId, i32),
+    /// Everything on this host stands still for so long, and goes on then: it is suspended, and its clock
+    /// of leases counts that, or a virtual machine that is paused from outside, and no clock does.
+    Sleeps(HostId, Micros, Sleep),
+}
+
+/// Which clocks count the time in which a host stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sleep {
+    /// The one of leases does.
+    Suspended,
+    /// None of it.
+    Paused,
 }
 
 /// How a fence command goes.
@@ -48,6 +60,12 @@ impl LeaseFault {
             }
             Self::Ungated(host, true) => format!("{} is started without the gate", h(host)),
             Self::Ungated(host, false) => format!("{} is started through the gate again", h(host)),
+            Self::Sleeps(host, time, Sleep::Suspended) => {
+                format!("the host {} is suspended for {} s", h(host), seconds(time))
+            }
+            Self::Sleeps(host, time, Sleep::Paused) => {
+                format!("the machine {} is paused for {} s", h(host), seconds(time))
+            }
             Self::Rate(host, gain) => {
                 format!(
                     "the clock of {} gains {gain} microseconds a second",

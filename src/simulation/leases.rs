@@ -9,6 +9,7 @@ use super::plan::Plan;
 use super::rng::Rng;
 use super::scenarios::death;
 use super::setup::Setup;
+use super::sleeping::with_sleep;
 use super::switching::with_switchovers;
 use super::{HostId, MOST_GAIN, Micros, SECOND, micros};
 use crate::config::{CommandLine, FenceSettings};
@@ -52,6 +53,7 @@ pub(super) fn with_leases(plan: &mut Plan, splits: bool) {
         }));
     }
     with_switchovers(plan);
+    with_sleep(plan);
 }
 
 /// The keys of a lease.

@@ -45,6 +45,7 @@ mod setup;
 mod shape;
 mod shrink;
 mod single_faults;
+mod sleeping;
 mod state_json;
 mod survey;
 mod survivors;
@@ -56,6 +57,7 @@ mod units;
 mod vote_disk;
 mod vote_exchange;
 mod vote_fault;
+mod voter_lists;
 mod voting;
 mod world;
 
@@ -65,7 +67,7 @@ pub use fact::Fact;
 pub use fault::{Death, Fault, Lie, Refusal, Step};
 pub use finding::{Case, Finding};
 pub use generate::Generator;
-pub use lease_fault::{FenceCourse, LeaseFault};
+pub use lease_fault::{FenceCourse, LeaseFault, Sleep};
 pub use network::{Network, Path};
 pub use plan::{Ending, Plan};
 pub use promotions::{Promotion, Promotions};
@@ -73,8 +75,11 @@ pub use rng::Rng;
 pub use setup::{PresenceSetup, Setup};
 pub use shrink::shrink;
 pub use survey::{Survey, survey};
-pub use switchover_fault::{DemoteCourse, Loss, LostPart, Moment, SwitchoverFault, SwitchoverOrder};
+pub use switchover_fault::{
+    DemoteCourse, Loss, LostPart, Moment, SwitchoverFault, SwitchoverOrder,
+};
 pub use trial::{Outcome, record, run, watch};
 pub use units::{HostId, Micros, NodeId, SECOND, micros};
 pub use vote_fault::VoteFault;
+pub use voter_lists::VotersOf;
 pub use world::World;

@@ -61,6 +61,7 @@ impl Plan {
         // In a write that is yet to come.
         let ends_later = |step: &Step| match step.fault {
             Fault::Votes(VoteFault::EndsInWrite(at, _)) => at == host,
+            Fault::Votes(VoteFault::Edits(at, ..)) => at == host,
             // Whoever it is.
             Fault::Switchovers(SwitchoverFault::Loses(_)) => true,
             _ => false,

@@ -105,6 +105,9 @@ fn react_of_observer(
     at: Micros,
 ) {
     let host = host_of(world, poll.target);
+    if world.is_asleep(host) {
+        return time_out(world, poll);
+    }
     if !world.is_alive(host) {
         if world.databases.is_host_down(host) {
             return time_out(world, poll);

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::units::seconds;
+use super::voter_lists::VotersOf;
 use super::{HostId, Micros, NodeId, SECOND, micros};
 use crate::config::{
     Config, FenceSettings, HostAddress, NodeName, ObserverName, QuorumRule, VoterName, Voting,
@@ -28,6 +29,8 @@ pub struct Setup {
     pub is_busy: bool,
     /// What the servers show of daemons and of themselves.
     pub presence: PresenceSetup,
+    /// The voters of each generation, where they change.
+    pub lists: Vec<VotersOf>,
 }
 
 /// Which daemons show their presence, which servers show it, and whether servers tell their
@@ -123,6 +126,7 @@ impl Setup {
             primary,
             is_busy: true,
             presence: PresenceSetup::ALL,
+            lists: Vec::new(),
         };
         setup.vote_as(config);
         setup
@@ -155,7 +159,9 @@ impl Setup {
 
     /// The host of a voter, which is named like its node or its observer.
     pub fn voter_host(&self, voter: &VoterName) -> Option<HostId> {
-        (0..self.hosts()).find(|host| self.host_name(*host) == voter.as_str())
+        let mut hosts = 0..self.hosts();
+        let named = hosts.find(|host| self.host_name(*host) == voter.as_str());
+        named.or_else(|| self.listed_host(voter))
     }
 
     /// How the daemons vote, if they do.
@@ -251,6 +257,7 @@ impl Setup {
             + self.longest(|config| config.failover_pause)
             + 2 * self.longest(|config| config.poll_timeout)
             + 2 * SECOND
+            + self.time_to_change_lists()
     }
 
     /// How long after a clean death of the primary a promotion begins at the latest: the limit, two
@@ -282,6 +289,7 @@ impl Setup {
             + self.longest(|config| config.failover_pause) * 2
             + LONGEST_COMMAND
             + self.time_to_elect()
+            + self.time_to_change_lists()
     }
 
     /// Observers are polled only while lag is over the warning limit.
@@ -334,7 +342,12 @@ impl Setup {
             let (timeout, renew) = (s(fence.timeout), s(fence.renew));
             write!(f, ", renewed every {renew} s, fenced in {timeout} s")?;
         }
-        f.write_str(")")
+        f.write_str(")")?;
+        for (number, list) in self.lists.iter().enumerate() {
+            let names: Vec<_> = list.keys().map(VoterName::as_str).collect();
+            write!(f, ", list {}: {}", number + 1, names.join(" "))?;
+        }
+        Ok(())
     }
 
     fn fmt_presence(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -42,7 +42,7 @@ pub(super) fn with_switchovers(plan: &mut Plan) {
 }
 
 /// Is it no more than what all clocks and fence commands are like.
-fn is_lasting(fault: &Fault) -> bool {
+pub(super) fn is_lasting(fault: &Fault) -> bool {
     matches!(
         fault,
         Fault::Leases(LeaseFault::Rate(..) | LeaseFault::Fences(..))
@@ -253,10 +253,7 @@ fn disk(holder: HostId, (at, back): (Micros, Micros), rng: &mut Rng) -> Steps {
                 (back, votes(VoteFault::SlowDisk(holder, 0))),
             ]
         }
-        _ => vec![(
-            at,
-            votes(VoteFault::EndsInWrite(holder, rng.percent(70))),
-        )],
+        _ => vec![(at, votes(VoteFault::EndsInWrite(holder, rng.percent(70))))],
     }
 }
 

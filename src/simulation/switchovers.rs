@@ -235,7 +235,10 @@ fn moment(world: &World<'_>, host: HostId, effect: &Effect) -> Option<Moment> {
 fn lose(world: &mut World<'_>, host: HostId, loss: Loss) {
     let (gone, back) = match loss.what {
         LostPart::Daemon => (Fault::Daemon(host, false), Some(Fault::Daemon(host, true))),
-        LostPart::Host => (Fault::Dies(host, Death::HostDown), Some(Fault::Starts(host))),
+        LostPart::Host => (
+            Fault::Dies(host, Death::HostDown),
+            Some(Fault::Starts(host)),
+        ),
         LostPart::Network => (Fault::Isolate(host), Some(Fault::Mend)),
         LostPart::Time => (Fault::Stops(host, loss.lasts), None),
     };

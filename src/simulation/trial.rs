@@ -12,7 +12,7 @@ use super::promotions::{Promotion, Promotions};
 use super::world::{Watcher, World};
 use super::{
     HostId, Micros, NodeId, SECOND, elections, failover_command, fencing, following, gate,
-    guarding, micros, polling, switchovers,
+    guarding, micros, polling, sleeping, switchovers,
 };
 use crate::lookout::{CommandOutcome, CommandPurpose, Effect, Event};
 
@@ -376,6 +376,7 @@ fn deliver_to_leases(world: &mut World<'_>, message: LeaseMessage) {
             FencedBy::Guard(number) => guarding::fenced(world, run, number),
             FencedBy::Daemon(..) => fencing::exited(world, run),
         },
+        LeaseMessage::Wakes(host, until) => sleeping::wake(world, host, until),
         LeaseMessage::GateAsks(node, boots) => gate::ask(world, node, boots),
         LeaseMessage::PromotesLate(node, started) => {
             failover_command::promote_late(world, node, started);

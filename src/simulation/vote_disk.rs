@@ -13,7 +13,6 @@ use crate::votes::{Record, SaveId, VoterList};
 pub(super) struct VoteDisk {
     cluster: ClusterName,
     voter: VoterName,
-    list: VoterList,
     /// What a reader finds; `None`: no file.
     visible: Option<Vec<u8>>,
     /// What is there after a power loss: what was written last, and is synced.
@@ -52,10 +51,25 @@ pub(super) struct VoteDiskFaults {
 impl VoteDisk {
     /// With the file that an operator has made before the daemon was first started.
     pub(super) fn new(cluster: ClusterName, voter: VoterName, list: VoterList) -> Self {
+        let record = Record::new(list);
+        Self::with(cluster, voter, &record)
+    }
+
+    /// With the file of a voter that is new.
+    pub(super) fn joining(cluster: ClusterName, voter: VoterName, list: VoterList) -> Self {
+        let record = Record::joining(list);
+        Self::with(cluster, voter, &record)
+    }
+
+    /// Whose file it is.
+    pub(super) fn voter(&self) -> &VoterName {
+        &self.voter
+    }
+
+    fn with(cluster: ClusterName, voter: VoterName, record: &Record) -> Self {
         let mut disk = Self {
             cluster,
             voter,
-            list,
             visible: None,
             durable: None,
             copies: Vec::new(),
@@ -63,7 +77,7 @@ impl VoteDisk {
             last_write: 0,
             faults: VoteDiskFaults::default(),
         };
-        disk.replace(&Record::new(disk.list.clone()));
+        disk.replace(record);
         disk.sync();
         disk
     }

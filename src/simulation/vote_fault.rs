@@ -22,6 +22,9 @@ pub enum VoteFault {
     TearsFile(HostId),
     /// The vote file is put back to an older copy: what no voter can bear.
     PutsFileBack(HostId),
+    /// An operator edits the configuration of this host to have the voters of this generation, and reloads
+    /// the daemon, or restarts it; is he careless.
+    Edits(HostId, u64, (bool, bool)),
 }
 
 impl VoteFault {
@@ -34,7 +37,8 @@ impl VoteFault {
             | Self::EndsInWrite(host, _)
             | Self::LosesFile(host)
             | Self::TearsFile(host)
-            | Self::PutsFileBack(host) => Some(host),
+            | Self::PutsFileBack(host)
+            | Self::Edits(host, ..) => Some(host),
         }
     }
 
@@ -54,6 +58,11 @@ impl VoteFault {
             Self::EndsInWrite(_, false) => "is not written, the daemon is killed before".to_owned(),
             Self::LosesFile(_) => "is lost".to_owned(),
             Self::TearsFile(_) => "is torn".to_owned(),
+            Self::Edits(_, generation, (restarts, is_careless)) => {
+                let how = if restarts { "restarted" } else { "reloaded" };
+                let when = if is_careless { ", carelessly" } else { "" };
+                return format!("{host} gets list {generation}, and is {how}{when}");
+            }
             Self::PutsFileBack(_) => "is put back to an older copy".to_owned(),
         };
         let next = match self {

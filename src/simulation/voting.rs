@@ -11,6 +11,7 @@ use super::rng::Rng;
 use super::scenarios::death;
 use super::setup::Setup;
 use super::vote_fault::VoteFault;
+use super::voter_lists::with_lists;
 use super::{HostId, Micros, SECOND, micros};
 use crate::config::{ClusterName, Config, NodeName, ObserverUrl, VoterName, Voting, VotingCluster};
 
@@ -56,6 +57,9 @@ pub(super) fn with_votes(plan: &mut Plan, splits: bool) {
             .extend(steps.map(|(at, fault)| Step { at, fault }));
     }
     with_leases(plan, splits);
+    if !splits {
+        with_lists(plan);
+    }
     plan.steps.sort_by_key(|step| step.at);
 }
 
@@ -262,6 +266,16 @@ impl Setup {
         limit + give_up + WRITE_TIME + self.time_to_hand_over()
     }
 
+    /// How much longer it takes at the latest until a list that every file has is sealed, and all know that:
+    /// voters ask each other every 5 s, in some four rounds, and what they have promised before is over.
+    pub(super) fn time_to_change_lists(&self) -> Micros {
+        let promises = self.voting().map_or(0, |it| 2 * micros(it.lease));
+        match self.lists.is_empty() {
+            true => 0,
+            false => promises + LISTS_TIME,
+        }
+    }
+
     /// How much longer it takes at the latest where there may be a switchover: the server is being stopped,
     /// its successor catches up, or has the next votes reserved for it.
     fn time_to_hand_over(&self) -> Micros {
@@ -270,6 +284,7 @@ impl Setup {
     }
 }
 
+const LISTS_TIME: Micros = 40 * SECOND;
 /// A successor is waited for, and its votes are reserved, for 10 s each.
 const HANDING_TIME: Micros = 25 * SECOND;
 /// Of a slow write, and the time after one that has failed.

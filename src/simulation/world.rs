@@ -19,8 +19,8 @@ use super::sessions::{LONGEST_LINGERING, Sessions};
 use super::setup::Setup;
 use super::switchovers::Switchovers;
 use super::vote_exchange::VoteTraffic;
-use super::{HostId, Micros, NodeId, SECOND};
-use crate::config::{Config, NodeName};
+use super::{HostId, Micros, NodeId, SECOND, sleeping};
+use crate::config::{Config, NodeName, VoterName};
 use crate::lookout::{Event, Lookout, PreviousCommand};
 use crate::time::Now;
 
@@ -40,6 +40,8 @@ pub struct World<'w> {
     pub(super) rng: Rng,
     pub(super) vote_traffic: VoteTraffic,
     pub(super) switchovers: Switchovers,
+    /// The last list of voters that was brought to any host.
+    pub(super) last_list: u64,
     /// A daemon was killed while its failover command ran.
     pub(super) has_orphans: bool,
     /// The run ends here.
@@ -77,6 +79,22 @@ impl World<'_> {
     /// The configuration that the daemon of a host has read; its core gets it with its next turn.
     pub fn config(&self, host: HostId) -> &Arc<Config> {
         self.hosts[host].daemon.config()
+    }
+
+    /// The configuration that a host is to have: with the last list of voters that was brought to any.
+    pub fn proper_config(&self, host: HostId) -> Arc<Config> {
+        self.setup.with_list(host, self.last_list)
+    }
+
+    /// The last list of voters that was brought to any host.
+    pub fn last_list(&self) -> u64 {
+        self.last_list
+    }
+
+    /// Whose vote file is on a host.
+    pub fn voter(&self, host: HostId) -> Option<&VoterName> {
+        let votes = self.hosts[host].votes.as_ref();
+        votes.map(|votes| votes.disk.voter())
     }
 
     /// The name that the daemon of a host has for a node.
@@ -134,6 +152,11 @@ impl World<'_> {
         self.hosts[host].faults.lie
     }
 
+    /// Does everything on this host stand still.
+    pub fn is_asleep(&self, host: HostId) -> bool {
+        self.hosts[host].asleep.is_some()
+    }
+
     /// Does the daemon of this host run seldom: for so long of every so long.
     pub fn runs_seldom(&self, host: HostId) -> Option<(Micros, Micros)> {
         let seldom = self.hosts[host].faults.seldom;
@@ -185,6 +208,7 @@ impl<'w> World<'w> {
             rng,
             vote_traffic: VoteTraffic::new(plan.seed),
             switchovers: Switchovers::default(),
+            last_list: 1,
             has_orphans: false,
             is_over: false,
             watcher,
@@ -246,9 +270,13 @@ impl<'w> World<'w> {
 
     /// When a message will be looked at, if its addressee is stopped.
     pub(super) fn waits_until(&self, message: &Message) -> Option<Micros> {
-        let host = &self.hosts[message.addressee()?];
-        let is_stopped = host.daemon.is_alive && host.stopped_until > self.now;
-        is_stopped.then_some(host.stopped_until)
+        let asleep = |host: HostId| self.hosts[host].asleep.map(|(until, _)| until);
+        let awake = message.place().and_then(asleep);
+        let addressee = message.addressee().map(|host| &self.hosts[host]);
+        let stopped = addressee.filter(|host| host.daemon.is_alive);
+        let stopped = stopped.map(|host| host.stopped_until);
+        let until = awake.max(stopped)?;
+        (until > self.now).then_some(until)
     }
 
     /// Brings all WAL forward to now.
@@ -271,6 +299,7 @@ impl<'w> World<'w> {
         self.hosts[host].daemon.saved = memory;
         self.leave_sessions(host, boot);
         if boot {
+            sleeping::end(self, host);
             self.promotions.kill(host);
         }
         self.has_orphans |= self.promotions.is_promoting(host);
@@ -354,6 +383,7 @@ impl<'w> World<'w> {
                 self.hosts[host].stopped_until = self.now;
             }
         }
+        (0..self.hosts.len()).for_each(|host| sleeping::wake_early(self, host));
         let faults = |message: &Message| matches!(message, Message::Fault(_));
         for message in waiting.into_iter().filter(|message| !faults(message)) {
             self.send(self.now, message);
@@ -381,6 +411,7 @@ impl<'w> World<'w> {
                 }
             }
             Death::HostDown => {
+                sleeping::end(self, node);
                 self.hosts[node].daemon.is_alive = false;
                 self.hosts[node].leases.end_at(true);
                 if let Some(votes) = &mut self.hosts[node].votes {

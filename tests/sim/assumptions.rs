@@ -20,6 +20,10 @@ pub(crate) struct Assumptions {
 pub(crate) const A1: &str = "A1: a vote file was put back to an older copy";
 /// The clocks of two hosts may differ in rate by more than leases have room for.
 pub(crate) const A3: &str = "A3: a clock was wrong by more than 1.5 %";
+/// A virtual machine was paused, and no clock of it counts that.
+pub(crate) const A3_PAUSE: &str = "A3: a machine was paused, and all its clocks with it";
+/// A host was suspended beyond the deadline of its guard, and the server goes on until it is fenced.
+pub(crate) const A4_SLEPT: &str = "A4: a host was suspended beyond the deadline of its guard";
 /// A server took commits when it had to be fenced.
 pub(crate) const A4: &str = "A4: a server took commits after fence_timeout";
 /// A fence command had ended with 0, and the server took commits.

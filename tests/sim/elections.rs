@@ -11,6 +11,7 @@ use pglookout::simulation::{Fault, HostId, Micros, Promotion, Setup, VoteFault, 
 use pglookout::votes::{Answer, ExchangeId, Kind, Mandate, Nonce, Record, Request};
 
 use crate::assumptions::{A1, Assumptions};
+use crate::lists::{Counts as ListCounts, Lists};
 use crate::truth::Truth;
 use crate::violation::Violation;
 
@@ -31,19 +32,23 @@ pub(crate) struct Counts {
     pub(crate) files_lost: u64,
     /// Renewals that were taken.
     pub(crate) renewals: u64,
+    /// What became of lists of voters.
+    pub(crate) lists: ListCounts,
 }
 
 /// What truly happened.
 pub(crate) struct Elections {
     pub(crate) voters: Vec<Voter>,
     /// Which attempts have had the vote of whom on the disk, by term.
-    pub(crate) written: BTreeMap<(u64, VoterName, Nonce), BTreeSet<HostId>>,
+    pub(crate) written: BTreeMap<(u64, VoterName, Nonce), BTreeSet<VoterName>>,
     /// Who has begun a failover command as elected in each term, or has written that it holds it.
     pub(crate) winners: BTreeMap<u64, HostId>,
     /// The attempts by which they were.
     pub(crate) won: BTreeSet<Nonce>,
     /// When each request was first sent, and to whom.
     sent: BTreeMap<(HostId, Nonce, Kind), Micros>,
+    /// When each attempt began.
+    pub(crate) begun: BTreeMap<Nonce, Micros>,
     /// Nothing is wrong with anything, and there is a primary.
     pub(crate) is_calm: bool,
     /// Requests are held up, or repeated later.
@@ -59,10 +64,16 @@ pub(crate) struct Voter {
     pub(crate) record: Option<Record>,
     promise: Option<Promise>,
     asked: BTreeMap<ExchangeId, Request>,
+    /// A holder has released its term for this one.
+    named: Option<VoterName>,
     /// A write of the running process has not come back well yet.
     pub(crate) writes: bool,
     /// What the running process knows to be released.
     pub(crate) released: BTreeSet<Nonce>,
+    /// The lists that its disk has held, since when, with the former voters where these count too.
+    pub(crate) lists: Vec<(Micros, Lists)>,
+    /// Whose file it is.
+    name: Option<VoterName>,
     /// The running process could use the vote file.
     has_file: bool,
     /// Writes are slow.
@@ -81,16 +92,21 @@ struct Promise {
 
 impl Elections {
     pub(crate) fn new(setup: &Setup) -> Self {
+        let lists = ListCounts::new(setup);
         Self {
             voters: (0..setup.hosts()).map(|_| Voter::default()).collect(),
             written: BTreeMap::new(),
             winners: BTreeMap::new(),
             won: BTreeSet::new(),
             sent: BTreeMap::new(),
+            begun: BTreeMap::new(),
             is_calm: true,
             is_held_up: false,
             assumptions: Assumptions::default(),
-            counts: Counts::default(),
+            counts: Counts {
+                lists,
+                ..Counts::default()
+            },
         }
     }
 
@@ -101,6 +117,9 @@ impl Elections {
             Fault::Votes(VoteFault::SlowDisk(host, by)) => self.voters[host].is_slow = by > 0,
             Fault::Votes(VoteFault::DiskFull(host, is_full)) => self.voters[host].is_full = is_full,
             Fault::Votes(VoteFault::EndsInWrite(host, _)) => self.voters[host].ends = true,
+            Fault::Votes(VoteFault::Edits(_, _, (_, is_careless))) => {
+                self.counts.lists.is_careless |= is_careless;
+            }
             _ => {}
         }
     }
@@ -132,7 +151,10 @@ impl Elections {
             let writes = !voter.is_slow && !voter.is_full && !voter.ends;
             world.is_alive(*host) && voter.has_file && writes
         };
-        hosts.filter(is_able).count()
+        hosts
+            .filter(|host| !world.is_asleep(*host))
+            .filter(is_able)
+            .count()
     }
 
     pub(crate) fn is_able(&self, world: &World<'_>, host: HostId) -> bool {
@@ -140,12 +162,21 @@ impl Elections {
     }
 
     /// A vote file has reached the disk: terms only grow, and in each there is one vote.
-    pub(crate) fn file_written(&mut self, host: HostId, record: &Record) -> Option<Violation> {
+    pub(crate) fn file_written(
+        &mut self,
+        world: &World<'_>,
+        host: HostId,
+        record: &Record,
+    ) -> Option<Violation> {
+        self.becomes(world, host);
+        self.voters[host].lists_written(record, world.now());
         if let Some(mandate) = &record.voted_for {
             let of = (record.term, mandate.candidate.clone(), mandate.nonce);
-            self.written.entry(of).or_default().insert(host);
+            let own = world.voter(host).cloned();
+            self.written.entry(of).or_default().extend(own);
         }
         let before = self.voters[host].record.replace(record.clone());
+        self.list_moves(before.as_ref(), record);
         let goes_back = before.is_some_and(|before| is_older(record, &before));
         let found = goes_back.then_some(Violation::RecordGoesBack(host, record.term));
         self.assumptions.unless_broken(found)
@@ -156,7 +187,10 @@ impl Elections {
             Event::VoteFileRead { found, .. } => {
                 self.voters[host].has_file = found.is_ok();
                 match found {
-                    Ok(record) => self.file_read(host, record),
+                    Ok(record) => {
+                        self.becomes(world, host);
+                        self.file_read(host, record);
+                    }
                     Err(_) => self.counts.files_lost += 1,
                 }
             }
@@ -168,6 +202,7 @@ impl Elections {
                 voter.asked.insert(*id, request.clone());
                 if request.kind == Kind::Release {
                     voter.release(&mandate(&request.from, request.nonce));
+                    voter.named.clone_from(&request.successor);
                 }
             }
             _ => {}
@@ -230,6 +265,7 @@ impl Elections {
         let to = world.setup().voter_host(&request.to).unwrap();
         let of = (to, request.nonce, request.kind);
         self.sent.entry(of).or_insert(world.now());
+        self.begun.entry(request.nonce).or_insert(world.now());
         let own = mandate(&request.from, request.nonce);
         match request.kind {
             Kind::AskVote | Kind::AskRenew => None,
@@ -322,12 +358,17 @@ impl Elections {
         // What is held is written beside the vote; a renewal can be of what a majority has given.
         let is_said = self.has_written(host, record.term, to);
         let is_renewed = self.voters[host].is_asked_to_renew(to);
-        if world.setup().leases().is_some() && (is_said || is_renewed) {
+        let may_repeat = world.setup().leases().is_some() || !world.setup().lists.is_empty();
+        if may_repeat && (is_said || is_renewed) {
             return None;
         }
         let is_late = self.is_late(world, host, to.nonce, Kind::Vote);
         if self.is_calm && !is_late && !self.is_claim(world, record.term, to) {
             return Some(Violation::VotesInCalm(host, record.term));
+        }
+        // Its predecessor was to be stopped.
+        if self.voters[host].named.as_ref() == Some(&to.candidate) {
+            return None;
         }
         let candidate = world.setup().voter_host(&to.candidate);
         let mut nodes = 0..world.setup().nodes.len();
@@ -350,7 +391,6 @@ impl Elections {
             return Some(Violation::NotElected(host));
         };
         self.counts.won += 1;
-        let is_majority = |count: usize| 2 * count > world.setup().hosts();
         let elected = self.elected(world, host, term);
         self.won.extend(elected);
         // Whoever holds a term may run the command again in it.
@@ -361,9 +401,12 @@ impl Elections {
             None => Some(Violation::NotElected(host)),
             Some(_) if second.is_some() => second,
             Some(nonce) => {
-                let keeps = |voter: &&Voter| voter.keeps_promise_to(nonce, world.now());
-                let kept = self.voters.iter().filter(keeps).count();
-                (!is_majority(kept)).then_some(Violation::ElectedLate(host, term))
+                let hosts = 0..world.setup().hosts();
+                let keeps = |host: &HostId| self.voters[*host].keeps_promise_to(nonce, world.now());
+                let kept = hosts.filter(keeps).filter_map(|host| world.voter(host));
+                let kept = kept.cloned().collect();
+                let is_enough = self.is_enough(world, host, (nonce, &kept));
+                (!is_enough).then_some(Violation::ElectedLate(host, term))
             }
         };
         self.assumptions.unless_broken(found)
@@ -371,6 +414,16 @@ impl Elections {
 }
 
 impl Voter {
+    /// Has the file of another voter taken the place of the one before; is that so.
+    pub(crate) fn becomes(&mut self, name: Option<&VoterName>) -> bool {
+        let is_another = self.name.as_ref() != name;
+        if is_another {
+            self.name = name.cloned();
+            self.promise = None;
+        }
+        is_another
+    }
+
     pub(crate) fn release(&mut self, by: &Mandate) {
         self.promise.take_if(|promise| promise.to == *by);
     }

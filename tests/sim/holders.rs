@@ -1,8 +1,10 @@
 //! Schedules of clusters with leases, written out: what must come of each is known beforehand.
 
-use pglookout::simulation::{Death, Fault, FenceCourse, LeaseFault, MOST_GAIN, Micros, SECOND};
+use pglookout::simulation::{
+    Death, Fault, FenceCourse, LeaseFault, MOST_GAIN, Micros, SECOND, Sleep,
+};
 
-use crate::assumptions::{A3, A4, A4_LIE, A5};
+use crate::assumptions::{A3, A3_PAUSE, A4, A4_LIE, A4_SLEPT, A5};
 use crate::judge::Judgement;
 use crate::three_servers::{self, A, B, C};
 
@@ -143,4 +145,35 @@ fn clocks_may_be_wrong_by_what_leases_have_room_for() {
     assert_eq!(promoted(&within).len(), 1);
     holds_without(&within, None);
     holds_without(&rates(MOST_GAIN + 1), Some(A3));
+}
+
+/// A host that stands still for less than its lease bears is not noticed. For longer, another one is
+/// promoted; when the host goes on, its server does so until it is fenced: at once where the clock of
+/// leases has counted that time, when the lease is over by its own clock else. That is named.
+#[test]
+fn what_a_host_that_stood_still_may_do_is_named() {
+    let sleeps = |seconds: Micros, sleep| {
+        let sleeps = LeaseFault::Sleeps(A, seconds * SECOND, sleep);
+        judged(&[(20, Fault::Leases(sleeps))])
+    };
+    for sleep in [Sleep::Suspended, Sleep::Paused] {
+        let short = sleeps(2, sleep);
+        assert!(promoted(&short).is_empty(), "{sleep:?}");
+        assert_eq!(short.leases.fences, 0, "{sleep:?}");
+        assert!(short.assumptions.by_broken.is_empty(), "{sleep:?}");
+        let long = sleeps(40, sleep);
+        assert_eq!(promoted(&long).len(), 1, "{sleep:?}");
+        assert_eq!(long.outcome.writers, 1, "{sleep:?}");
+        assert_eq!(long.leases.stopped, 1, "{sleep:?}");
+        let name = match sleep {
+            Sleep::Suspended => A4_SLEPT,
+            Sleep::Paused => A3_PAUSE,
+        };
+        let found = format!("TwoWriters ({name})");
+        assert!(
+            long.assumptions.by_broken.keys().eq([&found]),
+            "{:?}",
+            long.assumptions
+        );
+    }
 }

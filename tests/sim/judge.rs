@@ -126,7 +126,7 @@ impl Judge {
                 self.switchovers.event(event);
             }
             Fact::VoteFileWritten { host, record } => {
-                let found = self.elections.file_written(host, record);
+                let found = self.elections.file_written(world, host, record);
                 self.fail_if(now, found);
                 let found = self.elections.holds(world, host, record);
                 self.fail_if(now, found);
@@ -146,6 +146,8 @@ impl Judge {
             | Fact::FenceEnds { .. }
             | Fact::StartsWithoutGate(_)
             | Fact::PromotesLate(_)
+            | Fact::Sleeps(..)
+            | Fact::Wakes(..)
             | Fact::PromotesByHand(_) => self.of_lease(world, fact),
             Fact::Recovered => {
                 let found = self.leases.recovered(world, &self.truth, &self.elections);
@@ -198,7 +200,10 @@ impl Judge {
         let assumptions = &mut self.elections.assumptions;
         let found = found.and_then(|found| self.leases.unless_broken(world, found, assumptions));
         self.fail_if(world.now(), found);
+        self.leases.effects(world, host, effects);
         let found = self.switchovers.effects(world, &self.truth, host, effects);
+        let assumptions = &mut self.elections.assumptions;
+        let found = found.and_then(|found| self.leases.unless_forked(found, assumptions));
         self.fail_if(world.now(), found);
         for effect in effects {
             match effect {
@@ -301,6 +306,8 @@ impl Judge {
         let of_election = self.elections.promotion(world, promotion);
         let assumptions = &mut self.elections.assumptions;
         let of_lease = self.leases.promotion(world, promotion, assumptions);
+        let of_election =
+            of_election.and_then(|found| self.leases.unless_broken(world, found, assumptions));
         self.fail_if(now, of_lease.or(of_election).or(found));
         self.table.promotion(world, &self.truth, promotion);
     }
@@ -340,6 +347,8 @@ impl Judge {
         let assumptions = &mut self.elections.assumptions;
         let found = found.and_then(|found| self.leases.unless_broken(world, found, assumptions));
         self.fail_if(world.now(), found);
+        let found = self.elections.lists_differ(world);
+        self.fail_if(world.now(), found);
         self.elections.all_is_well();
     }
 
@@ -347,8 +356,8 @@ impl Judge {
     /// vote for what was never so.
     fn without_writer(&mut self, world: &World<'_>) -> Option<Violation> {
         world.setup().leases()?;
-        let able = self.elections.able(world, 0..world.setup().hosts());
-        let is_majority = 2 * able > world.setup().hosts();
+        let hosts = 0..world.setup().hosts();
+        let is_majority = self.elections.can_elect(world, hosts);
         let found = is_majority.then_some(Violation::NoWriter);
         self.elections.assumptions.unless_broken(found)
     }
@@ -412,13 +421,13 @@ impl Judge {
     /// The same, where voters elect: whoever lives and could vote must be more than half of them.
     fn elected_without(&self, world: &World<'_>, primary: NodeId) -> (usize, usize) {
         let setup = world.setup();
-        let never = &setup.any_config().never_promote;
-        let voters = self.elections.able(world, 0..setup.hosts());
+        let never = &world.proper_config(0).never_promote;
+        let can_elect = self.elections.can_elect(world, 0..setup.hosts());
         let standbys = (0..setup.nodes.len()).filter(|node| *node != primary);
         let is_able = |node: NodeId| {
             !never.contains(&setup.nodes[node]) && self.elections.is_able(world, node)
         };
-        let may_win = 2 * voters > setup.hosts() && standbys.clone().any(is_able);
+        let may_win = can_elect && standbys.clone().any(is_able);
         // Where sessions are hidden, the others wait for the one that goes first, whatever keeps it from it.
         let may = |node: &NodeId| !never.contains(&setup.nodes[*node]);
         let is_first_able = all_show(setup) || standbys.filter(may).all(is_able);

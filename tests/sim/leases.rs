@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use pglookout::lookout::Effect;
 use pglookout::simulation::{
     Condition, Database, Fact, Fault, HostId, LeaseFault, MOST_GAIN, Micros, NodeId, Promotion,
-    Setup, World,
+    Setup, Sleep, World,
 };
 use pglookout::votes::Record;
 
-use crate::assumptions::{A3, A4, A4_LIE, A5, A5_HAND, Assumptions, UNCLAIMED};
+use crate::assumptions::{A3, A3_PAUSE, A4, A4_LIE, A4_SLEPT, A5, A5_HAND, Assumptions, UNCLAIMED};
 use crate::elections::Elections;
 use crate::majority::nobody_promoted;
 use crate::truth::Truth;
@@ -32,6 +33,9 @@ pub(crate) struct Counts {
     pub(crate) recovered: u64,
     /// Clusters to which an operator had to give one.
     pub(crate) by_hand: u64,
+    /// Hosts that stood still for a while, and those whose lease was over when they went on.
+    pub(crate) slept: u64,
+    pub(crate) overslept: u64,
 }
 
 /// What truly happened.
@@ -40,6 +44,8 @@ pub(crate) struct Leases {
     servers: Vec<Server>,
     /// Pairs that took commits at the same time, and still do.
     pairs: BTreeSet<(NodeId, NodeId)>,
+    /// Two took commits at the same time, and why: what each has written is part of no other.
+    forked: Option<&'static str>,
     pub(crate) counts: Counts,
 }
 
@@ -49,6 +55,10 @@ struct Server {
     fenced_since: Option<Micros>,
     /// Why it may take commits beside another one.
     broken: Option<&'static str>,
+    /// Its host stood still, and until then it may take commits beside another one for that reason.
+    slept: Option<(&'static str, Micros)>,
+    /// When its guard is to fence.
+    fence_at: Option<Micros>,
     /// The last term that its daemon has written down as held.
     held: u64,
 }
@@ -60,6 +70,7 @@ impl Leases {
             is_on,
             servers: vec![Server::default(); setup.hosts()],
             pairs: BTreeSet::new(),
+            forked: None,
             counts: Counts {
                 schedules: u64::from(is_on),
                 ..Counts::default()
@@ -101,6 +112,7 @@ impl Leases {
                 let reason = self
                     .reason(world, one)
                     .or_else(|| self.reason(world, other));
+                self.forked = self.forked.or(reason);
                 let found = unless(reason, found, assumptions);
                 if found.is_some() {
                     return found;
@@ -116,8 +128,10 @@ impl Leases {
         let timeout = world.setup().leases()?.timeout;
         let is_overdue = |since: Micros| world.now() >= since + world.span(node, timeout);
         let is_first = world.databases()[node].term == Some(0);
+        let slept = server.slept.filter(|(_, until)| world.now() <= *until);
         server
             .broken
+            .or(slept.map(|(name, _)| name))
             .or_else(|| server.fenced_since.filter(|at| is_overdue(*at)).map(|_| A4))
             .or_else(|| (is_first && server.held == 0).then_some(UNCLAIMED))
     }
@@ -130,10 +144,56 @@ impl Leases {
         found: Violation,
         assumptions: &mut Assumptions,
     ) -> Option<Violation> {
-        let (Violation::ReleasesWon(host, _) | Violation::HoldsNothing(host)) = found else {
-            return Some(found);
+        let host = match found {
+            Violation::ReleasesWon(host, _) | Violation::HoldsNothing(host) => host,
+            // By a clock that stood still its votes last longer.
+            Violation::ElectedLate(host, _) if self.servers[host].slept.is_some() => host,
+            _ => return Some(found),
         };
         unless(self.reason(world, host), found, assumptions)
+    }
+
+    /// What was found of a switchover, unless two servers have taken commits at the same time before.
+    pub(crate) fn unless_forked(
+        &self,
+        found: Violation,
+        assumptions: &mut Assumptions,
+    ) -> Option<Violation> {
+        unless(self.forked, found, assumptions)
+    }
+
+    /// Its guard learns when to fence.
+    pub(crate) fn effects(&mut self, world: &World<'_>, host: HostId, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::ArmGuard(until) = effect {
+                let now = world.clocks(host).mono;
+                let at = until.map(|until| world.now() + world.span(host, until.since(now)));
+                self.servers[host].fence_at = at;
+            }
+        }
+    }
+
+    /// A host goes on. By clocks that stood still its lease lasts as long as it may have lasted before;
+    /// by one that did not its guard fences at once, which takes its time.
+    fn wakes(&mut self, world: &World<'_>, host: HostId, sleep: Sleep) -> Option<()> {
+        self.counts.slept += 1;
+        let voting = world.setup().voting()?;
+        let timeout = world.setup().leases()?.timeout;
+        let server = &mut self.servers[host];
+        let is_over = server.fence_at.is_some_and(|at| at <= world.now());
+        self.counts.overslept += u64::from(is_over);
+        server.slept = match sleep {
+            Sleep::Paused => {
+                let until = world.now() + world.span(host, voting.lease + timeout);
+                Some((A3_PAUSE, until))
+            }
+            Sleep::Suspended if is_over => {
+                let until = world.now() + world.span(host, timeout);
+                Some((A4_SLEPT, until))
+            }
+            Sleep::Suspended => server.slept,
+        };
+        Some(())
     }
 
     /// A vote file has reached the disk.
@@ -187,6 +247,7 @@ impl Leases {
             Fact::FenceEnds { host, is_done } if is_done && !is_down(&world.databases()[host]) => {
                 self.break_for(host, A4_LIE, assumptions);
             }
+            Fact::Wakes(host, sleep) => _ = self.wakes(world, host, sleep),
             Fact::StartsWithoutGate(node) => self.break_for(node, A5, assumptions),
             Fact::PromotesByHand(node) => {
                 self.counts.by_hand += 1;
@@ -237,6 +298,8 @@ impl Counts {
         self.late_promotions += other.late_promotions;
         self.recovered += other.recovered;
         self.by_hand += other.by_hand;
+        self.slept += other.slept;
+        self.overslept += other.overslept;
     }
 }
 

@@ -3,7 +3,7 @@
 //! `PGLOOKOUT_SIM_SEED=n` runs one schedule and prints it; `PGLOOKOUT_SIM_SCHEDULES=n` runs so
 //! many, however long it takes; `PGLOOKOUT_SIM_COLLECT` counts what fails instead of ending with the
 //! first; `PGLOOKOUT_SIM_FIRST=n` begins with another seed; `PGLOOKOUT_SIM_ONLY` leaves out what has no
-//! `switchovers`; what fails is
+//! `switchovers`, no `lists` that change, or nothing that `sleeps`, or nothing of these (`new`); what fails is
 //! written to `PGLOOKOUT_SIM_OUT`, a directory, as timelines.
 
 // Tests read clocks and end with a panic; the bans are for the daemon.
@@ -18,9 +18,12 @@ mod announcing;
 mod assumptions;
 mod courses;
 mod elections;
+mod handovers;
 mod holders;
 mod judge;
 mod leases;
+mod list_changes;
+mod lists;
 mod majority;
 mod objections;
 mod renewals;
@@ -39,7 +42,7 @@ use std::time::{Duration, Instant};
 use assumptions::Assumptions;
 use elections::Counts;
 use judge::{Judgement, judge};
-use pglookout::simulation::{Generator, Plan, shrink};
+use pglookout::simulation::{Fault, Generator, LeaseFault, Plan, Step, shrink};
 use table::Table;
 use violation::Violation;
 
@@ -88,6 +91,7 @@ struct Tally {
     elections: Counts,
     leases: leases::Counts,
     switchovers: switchovers::Counts,
+    lists: lists::Counts,
     assumptions: Assumptions,
     violations: BTreeMap<String, (u64, u64)>,
 }
@@ -123,6 +127,7 @@ fn many(first: u64, schedules: u64, patience: Option<Duration>) -> Tally {
         tally.elections.add(&judgement.elections);
         tally.leases.add(&judgement.leases);
         tally.switchovers.add(&judgement.switchovers);
+        tally.lists.add(&judgement.elections.lists);
         tally.assumptions.add(&judgement.assumptions);
         if collects && judgement.table.beside_a_streaming_primary > 0 {
             println!("seed {seed}: beside a streaming primary");
@@ -172,8 +177,14 @@ fn accept(plan: &Plan, judgement: &Judgement) {
 /// Of schedules of all kinds, or of those that `PGLOOKOUT_SIM_ONLY` names.
 fn is_wanted(plan: &Plan) -> bool {
     let switchovers = plan.setup.any_config().demotion().is_some();
+    let is_sleep = |step: &Step| matches!(step.fault, Fault::Leases(LeaseFault::Sleeps(..)));
+    let lists = !plan.setup.lists.is_empty();
+    let sleeps = plan.steps.iter().any(is_sleep);
     match std::env::var("PGLOOKOUT_SIM_ONLY").as_deref() {
         Ok("switchovers") => switchovers,
+        Ok("sleeps") => sleeps,
+        Ok("lists") => lists,
+        Ok("new") => switchovers || sleeps || lists,
         Ok(other) => panic!("PGLOOKOUT_SIM_ONLY: {other}"),
         Err(_) => true,
     }

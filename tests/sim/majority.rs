@@ -22,7 +22,7 @@ pub(crate) fn nobody_promoted(
     let is_ruled_out = elections.is_held_up
         || !setup.any_config().failover_on_disconnect
         || !(setup.agrees_on_candidates() || are_contestants(setup))
-        || (0..setup.hosts()).any(|host| **world.config(host) != *setup.configs[host])
+        || (0..setup.hosts()).any(|host| *world.config(host) != world.proper_config(host))
         || world.promotions().0.iter().any(|one| one.outcome.is_none());
     if is_ruled_out {
         return None;
@@ -30,7 +30,7 @@ pub(crate) fn nobody_promoted(
     let mut standbys = 0..setup.nodes.len();
     let found = standbys.find(|node| {
         let group = group(world, *node);
-        let never = &setup.any_config().never_promote;
+        let never = &world.config(*node).never_promote;
         !never.contains(&setup.nodes[*node])
             && group.contains(node)
             && match setup.elects() {
@@ -49,6 +49,7 @@ fn group(world: &World<'_>, node: NodeId) -> Vec<HostId> {
     let is_well = |host: HostId| {
         let database = world.databases().get(host);
         world.is_alive(host)
+            && !world.is_asleep(host)
             && network.path(host, host) == Path::default()
             && world.lie(host).is_none()
             && database.is_none_or(|it| {
@@ -74,10 +75,15 @@ fn group(world: &World<'_>, node: NodeId) -> Vec<HostId> {
 /// Are the voters among these, who live and can write their votes, more than half of all, and is each
 /// standby one of them that can.
 fn elects(world: &World<'_>, elections: &Elections, group: &[HostId]) -> bool {
-    let voters = elections.able(world, group.iter().copied());
     let nodes = world.setup().nodes.len();
     let mut standbys = group.iter().filter(|host| **host < nodes);
-    2 * voters > world.setup().hosts() && standbys.all(|node| elections.is_able(world, *node))
+    elections.can_elect(world, group.iter().copied())
+        && standbys.all(|node| !votes(world, *node) || elections.is_able(world, *node))
+}
+
+/// One that is in no list waits for nobody, and nobody for it.
+fn votes(world: &World<'_>, host: HostId) -> bool {
+    world.config(host).voting.is_some()
 }
 
 fn is_majority(world: &World<'_>, truth: &Truth, group: &[HostId]) -> bool {

@@ -31,18 +31,21 @@ impl Elections {
 
     /// Which attempt of this host has the votes of a majority in this term, on their disks.
     pub(crate) fn elected(&self, world: &World<'_>, host: HostId, term: u64) -> Option<Nonce> {
-        let name = world.setup().host_name(host);
-        let mut elected = self.written.iter().filter(|((of, candidate, _), by)| {
-            *of == term && candidate.as_str() == name && 2 * by.len() > world.setup().hosts()
+        let mut elected = self.written.iter().filter(|((of, candidate, _), _)| {
+            *of == term && world.setup().voter_host(candidate) == Some(host)
         });
-        elected.next().map(|((_, _, nonce), _)| *nonce)
+        elected
+            .find(|((_, _, nonce), by)| self.is_enough(world, host, (*nonce, by)))
+            .map(|((_, _, nonce), _)| *nonce)
     }
 
     /// Has this attempt the votes of a majority.
     pub(crate) fn is_elected(&self, world: &World<'_>, term: u64, to: &Mandate) -> bool {
         let of = (term, to.candidate.clone(), to.nonce);
         let voters = self.written.get(&of);
-        voters.is_some_and(|by| 2 * by.len() > world.setup().hosts())
+        let host = world.setup().voter_host(&to.candidate);
+        host.zip(voters)
+            .is_some_and(|(host, by)| self.is_enough(world, host, (to.nonce, by)))
     }
 
     /// A holder asks for renewals of what it has won. Its own voter renews with that, unless it writes.
@@ -144,12 +147,11 @@ impl Elections {
     /// Is the term that this daemon has written down as held the last one of all, and could a majority of
     /// all renew it.
     pub(crate) fn holds_last_term(&self, world: &World<'_>, node: NodeId) -> bool {
-        let hosts = 0..world.setup().hosts();
         let records = self.voters.iter().filter_map(|voter| voter.record.as_ref());
         let last = records.map(|record| record.term).max();
         let own = self.voters[node].record.as_ref();
         let held = own.filter(|record| record.held_term > 0);
         let is_last = held.is_some_and(|record| Some(record.held_term) == last);
-        is_last && self.is_able(world, node) && 2 * self.able(world, hosts) > world.setup().hosts()
+        is_last && self.is_able(world, node) && self.can_elect(world, 0..world.setup().hosts())
     }
 }

@@ -176,7 +176,9 @@ impl Switchovers {
         host: HostId,
         request: &Request,
     ) -> Option<Violation> {
-        let to = world.setup().voter_host(request.successor.as_ref()?)?;
+        // Whoever has lost an attempt as a successor names itself again.
+        let successor = request.successor.as_ref().filter(|it| **it != request.from);
+        let to = world.setup().voter_host(successor?)?;
         if self.handed.contains_key(&request.nonce) {
             return None;
         }
@@ -195,7 +197,8 @@ impl Switchovers {
         );
         // An operator has made something else of one of them since it was looked at.
         let is_changed = [host, to].map(|node| is_touched(world, truth, node, 2 * SECOND));
-        let is_wrong = !is_down || (!has_all && !is_changed.contains(&true));
+        let may_write = ours.is_primary && !is_down;
+        let is_wrong = may_write || (!has_all && !is_changed.contains(&true));
         is_wrong.then_some(Violation::HandsOverEarly(host, to))
     }
 
@@ -207,9 +210,7 @@ impl Switchovers {
         let has_demoted = run.has_demoted;
         let is_over_due = world.now() > run.since + self.bound;
         match run.state {
-            SwitchoverState::Running => {
-                is_over_due.then_some(Violation::SwitchesForEver(host))
-            }
+            SwitchoverState::Running => is_over_due.then_some(Violation::SwitchesForEver(host)),
             state if state == before => None,
             SwitchoverState::Possible | SwitchoverState::Refused => {
                 has_demoted.then_some(Violation::DemotesInVain(host))

@@ -105,7 +105,7 @@ fn cause(
             && !later(network.changed_at(a, b))
     };
     let setup = world.setup();
-    let differs = |host: &usize| **world.config(*host) != *setup.configs[*host];
+    let differs = |host: &usize| *world.config(*host) != world.proper_config(*host);
     let agree = setup.agree(earlier.host, second.host);
     if !agree || hosts.iter().any(differs) {
         "the settings differ"

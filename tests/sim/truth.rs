@@ -44,7 +44,7 @@ pub(crate) struct Polled {
 pub(crate) struct Node {
     /// When something happened to it last.
     pub(crate) disturbed: Option<Micros>,
-    condition: Option<Condition>,
+    condition: Option<(Condition, bool)>,
     /// It has been a primary since then.
     pub(crate) primary_since: Option<Micros>,
     /// It streams from this living primary, since then.
@@ -128,7 +128,8 @@ impl Truth {
     pub(crate) fn look(&mut self, world: &World<'_>) {
         for (node, known) in self.nodes.iter_mut().enumerate() {
             let source = streams_from(world, node);
-            let condition = world.databases()[node].condition;
+            let database = &world.databases()[node];
+            let condition = (database.condition, database.is_asleep);
             if known.condition.replace(condition) != Some(condition) {
                 known.disturbed = Some(world.now());
                 for host in &mut self.hosts {
@@ -457,6 +458,7 @@ fn streams_from(world: &World<'_>, node: NodeId) -> Option<NodeId> {
         && databases[source].is_primary
         && databases[source].condition == Condition::Up
         && !world.network().path(node, source).cut
+        && ![standby, &databases[source]].iter().any(|it| it.is_asleep)
         && standby.is_part_of(&databases[source]);
     streams.then_some(source)
 }

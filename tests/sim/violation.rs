@@ -89,6 +89,9 @@ pub(crate) enum Violation {
     AbortsWithoutWriter(HostId),
     /// A switchover does not end.
     SwitchesForEver(HostId),
+    /// Everything works, every file has one list of voters, and this voter has another, or does not know it
+    /// to be sealed.
+    ListsDiffer(HostId),
     /// A promotion as a successor, and no holder has named it.
     SucceedsUnnamed(HostId),
 }
@@ -139,6 +142,7 @@ impl Violation {
             | Self::AbortsWithoutWriter(host)
             | Self::SwitchesForEver(host)
             | Self::SucceedsUnnamed(host)
+            | Self::ListsDiffer(host)
             | Self::VotesInCalm(host, _) => vec![*host],
             Self::TwoBesideAServer(a, b, _)
             | Self::TwoInOneOutage(a, b)
@@ -271,6 +275,7 @@ impl fmt::Display for Violation {
             | Self::AsksUnwritten(..)
             | Self::PromiseBroken(..)
             | Self::RecordGoesBack(..)
+            | Self::ListsDiffer(_)
             | Self::VotesInCalm(..) => self.fmt_of_election(f),
             Self::TwoWriters(..)
             | Self::FencesInCalm(_)
@@ -328,7 +333,10 @@ impl Violation {
                 "host {host} releases its term for {to}, which lacks something, or is not needed yet"
             ),
             Self::DoneWithoutRelease(host) => {
-                write!(f, "host {host} has ended a switchover, and released nothing")
+                write!(
+                    f,
+                    "host {host} has ended a switchover, and released nothing"
+                )
             }
             Self::LosesRows(host, to) => write!(
                 f,
@@ -395,6 +403,12 @@ impl Violation {
                 f,
                 "host {host} writes a vote in term {term} over a later one, or over another of that term"
             ),
+            Self::ListsDiffer(host) => {
+                write!(
+                    f,
+                    "host {host} does not have the list of voters that all have"
+                )
+            }
             Self::VotesInCalm(host, term) => write!(
                 f,
                 "host {host} votes in term {term}, and nothing is wrong with the primary"
