@@ -104,6 +104,10 @@ pub(super) fn edit(
 ) {
     let is_first = generation > world.last_list;
     let is_next = generation == world.last_list + 1;
+    if is_first && !is_careless {
+        // He has brought the one before to all first.
+        heal(world);
+    }
     let may_begin = is_careless || (is_next && is_sealed(world));
     let is_newer = generation > world.hosts[host].list;
     if !is_newer || (is_first && !may_begin) {
@@ -113,16 +117,17 @@ pub(super) fn edit(
     bring(world, host, generation, restarts);
 }
 
-/// Does any voter know that the last list is sealed.
+/// Do all voters that answer know that the last list is sealed.
 fn is_sealed(world: &World<'_>) -> bool {
-    (0..world.hosts.len()).any(|host| {
-        let members = world.core(host).votes();
+    let list = world.setup.list(world.last_list);
+    let mut voters = list.into_iter().flat_map(|list| list.values());
+    voters.all(|host| {
+        let members = world.core(*host).votes();
         let mut members = members.filter_map(|(_, member)| member.ok());
-        let is_it = members.any(|member| {
+        members.any(|member| {
             let is_last = member.list().generation == world.last_list;
             is_last && member.roll().stage == ListStage::Sealed
-        });
-        world.is_alive(host) && is_it
+        })
     })
 }
 

@@ -147,8 +147,11 @@ impl Judge {
             | Fact::StartsWithoutGate(_)
             | Fact::PromotesLate(_)
             | Fact::Sleeps(..)
-            | Fact::Wakes(..)
             | Fact::PromotesByHand(_) => self.of_lease(world, fact),
+            Fact::Wakes(host, _) => {
+                self.truth.hosts[host].woke = Some(now);
+                self.of_lease(world, fact);
+            }
             Fact::Recovered => {
                 let found = self.leases.recovered(world, &self.truth, &self.elections);
                 self.fail_if(now, found);
@@ -431,7 +434,12 @@ impl Judge {
         // Where sessions are hidden, the others wait for the one that goes first, whatever keeps it from it.
         let may = |node: &NodeId| !never.contains(&setup.nodes[*node]);
         let is_first_able = all_show(setup) || standbys.filter(may).all(is_able);
-        (usize::from(may_win && is_first_able), usize::from(may_win))
+        // Where lists change more may suffice than do by every list.
+        let may_be_won = may_win || !setup.lists.is_empty();
+        (
+            usize::from(may_win && is_first_able),
+            usize::from(may_be_won),
+        )
     }
 }
 

@@ -61,6 +61,9 @@ struct Server {
     fence_at: Option<Micros>,
     /// The last term that its daemon has written down as held.
     held: u64,
+    /// What stood here and in `broken` before that, until its guard learns of that term: nothing is done
+    /// for a term whose lease is over before it is written.
+    before: Option<(u64, Option<&'static str>)>,
 }
 
 impl Leases {
@@ -168,7 +171,9 @@ impl Leases {
             if let Effect::ArmGuard(until) = effect {
                 let now = world.clocks(host).mono;
                 let at = until.map(|until| world.now() + world.span(host, until.since(now)));
-                self.servers[host].fence_at = at;
+                let server = &mut self.servers[host];
+                server.fence_at = at;
+                server.before.take_if(|_| at.is_some());
             }
         }
     }
@@ -201,9 +206,14 @@ impl Leases {
         let server = &mut self.servers[host];
         if self.is_on && record.held_term > 0 && record.held_term != server.held {
             self.counts.held += 1;
+            server.before = Some((server.held, server.broken));
             server.held = record.held_term;
             // What was wrong with its server before is no excuse in this term.
             (server.fenced_since, server.broken) = (None, None);
+        } else if record.held_term == 0
+            && let Some(before) = server.before.take()
+        {
+            (server.held, server.broken) = before;
         }
     }
 

@@ -68,10 +68,10 @@ fn a_voter_is_added_and_another_removed_in_any_order() {
     }
 }
 
-/// Half of the files have the new list, and the primary dies.
+/// Some files have the new list, the one of the new voter among them, and the primary dies.
 #[test]
 fn one_is_elected_in_the_middle_of_a_change() {
-    for edited in [[A, B], [B, D], [A, C]] {
+    for edited in [[A, B, D], [A, C, D], [B, C, D]] {
         let edits = edited.map(|host| (20, host, 2));
         let judgement = judged(&edits, &[(24, Fault::Dies(A, Death::HostDown))]);
         assert_eq!(judgement.outcome.promotions.0.len(), 1, "{edited:?}");

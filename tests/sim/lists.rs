@@ -2,7 +2,7 @@
 //! held since its attempt began it has the votes of a majority, of two lists until the later one is sealed;
 //! and in the end all have the last one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pglookout::config::VoterName;
 use pglookout::simulation::{HostId, Micros, Setup, World};
@@ -143,9 +143,24 @@ impl Elections {
         };
         // Who has lost its file is none of them any more: an operator has to remove it.
         let able = last.values().filter(|host| self.is_able(world, **host));
-        let is_ruled_out = self.counts.lists.is_careless || able.count() < last.len();
+        let is_ruled_out =
+            self.counts.lists.is_careless || able.count() < last.len() || self.few_vote(world);
         let found = (!is_ruled_out).then_some(Violation::ListsDiffer(behind));
         self.assumptions.unless_broken(found)
+    }
+
+    /// A list that so few of its voters could vote in that it could elect nobody is not taken, until an
+    /// operator has brought the one before to more of them.
+    fn few_vote(&self, world: &World<'_>) -> bool {
+        let last = world.last_list();
+        let records = self.voters.iter().filter_map(|voter| voter.record.as_ref());
+        let votes = |record: &&Record| {
+            record.list.generation + 1 >= last && record.roll.stage != ListStage::Joining
+        };
+        let taken = records.clone().filter(votes);
+        let is_taken = taken.clone().any(|record| record.list.generation == last);
+        let list = world.setup().list(last).map_or(0, BTreeMap::len);
+        !is_taken && 2 * taken.count() <= list + 1
     }
 
     /// A vote file says how far its list has come.

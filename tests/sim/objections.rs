@@ -116,6 +116,7 @@ impl Case<'_, '_> {
         let found = nodes.find(|node| {
             let database = self.database(*node);
             let is_up = database.condition == Condition::Up
+                && !database.is_asleep
                 && self.truth.nodes[*node]
                     .primary_since
                     .is_some_and(|at| at < since);
@@ -149,6 +150,11 @@ impl Case<'_, '_> {
     /// Everybody has answered, or failed, since there was cause.
     fn not_asked_anew(&self) -> Option<Violation> {
         let known = &self.truth.hosts[self.host];
+        // By a clock that stood still, whoever was asked in vain before that is lost sooner after it.
+        let recently = self.world.now().saturating_sub(self.limit() + 2 * SECOND);
+        if known.woke.is_some_and(|at| at >= recently) {
+            return None;
+        }
         let Some(cause) = self.cause() else {
             return Some(Violation::StaleFacts(self.host));
         };

@@ -89,6 +89,8 @@ pub(crate) struct Host {
     pub(crate) decided_on: Option<(Micros, Micros)>,
     /// Its last decision to promote its node was that of a successor in a switchover.
     pub(crate) succeeds: bool,
+    /// When it went on last after everything on it had stood still.
+    pub(crate) woke: Option<Micros>,
     pub(crate) last_decision: Micros,
 }
 
@@ -492,6 +494,7 @@ impl Host {
             asked_anew: None,
             decided_on: None,
             succeeds: false,
+            woke: None,
             last_decision: 0,
         }
     }
