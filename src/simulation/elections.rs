@@ -180,6 +180,14 @@ fn receive(world: &mut World<'_>, message: VoteRequest) {
     let Some((_, cluster)) = own_cluster(world, to) else {
         return;
     };
+    // Whoever has an address has not always the name that is asked there.
+    if message.request.to != cluster.own || message.request.from == cluster.own {
+        let refused = VoteMessage::Unanswered(by, to, message.number, "400");
+        if !message.is_late {
+            send(world, world.now + 1_000, refused);
+        }
+        return;
+    }
     let list = VoterList::from(cluster).id();
     let fresh = Nonce(world.vote_traffic.random_bits());
     let Some(votes) = &mut world.hosts[to].votes else {

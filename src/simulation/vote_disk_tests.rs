@@ -5,15 +5,18 @@ use crate::votes::{Mandate, Nonce};
 
 const BY: ProcessId = ProcessId { host: 0, number: 0 };
 
-fn disk() -> VoteDisk {
-    let list = VoterList {
+fn list() -> VoterList {
+    VoterList {
         generation: 1,
         names: ["a", "b", "c"].map(VoterName::from).into(),
-    };
-    VoteDisk::new(ClusterName::from("main"), VoterName::from("a"), list)
+    }
 }
 
-fn vote(disk: &VoteDisk, term: u64) -> Record {
+fn disk() -> VoteDisk {
+    VoteDisk::new(ClusterName::from("main"), VoterName::from("a"), list())
+}
+
+fn vote(term: u64) -> Record {
     Record {
         term,
         voted_for: Some(Mandate {
@@ -21,7 +24,7 @@ fn vote(disk: &VoteDisk, term: u64) -> Record {
             nonce: Nonce(u128::from(term)),
         }),
         promise: Duration::from_secs(3),
-        ..Record::new(disk.list.clone())
+        ..Record::new(list())
     }
 }
 
@@ -31,7 +34,7 @@ fn term(disk: &mut VoteDisk) -> Result<u64, String> {
 }
 
 fn write(disk: &mut VoteDisk, term: u64) {
-    let record = vote(disk, term);
+    let record = vote(term);
     disk.begin(BY, SaveId(term), record);
     disk.rename();
 }

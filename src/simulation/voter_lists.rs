@@ -179,7 +179,7 @@ pub(super) fn heal(world: &mut World<'_>) {
 /// Has the list of voters of this cluster changed, or leaves it as it is. Drawn apart, so that a schedule
 /// without that is what it was before there was any.
 pub(super) fn with_lists(plan: &mut Plan) {
-    let mut rng = Rng::new(plan.seed ^ 0x6C69_7374_73);
+    let mut rng = Rng::new(plan.seed ^ 0x006C_6973_7473);
     let hosts = plan.setup.hosts();
     if !plan.setup.elects() || hosts < FEWEST_HOSTS || !rng.percent(20) {
         return;
