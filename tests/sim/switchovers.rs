@@ -198,7 +198,9 @@ impl Switchovers {
         // An operator has made something else of one of them since it was looked at.
         let is_changed = [host, to].map(|node| is_touched(world, truth, node, 2 * SECOND));
         let may_write = ours.is_primary && !is_down;
-        let is_wrong = may_write || (!has_all && !is_changed.contains(&true));
+        // One that is promoted already was elected without it, while the release could not be written.
+        let is_late = theirs.is_primary || is_changed.contains(&true);
+        let is_wrong = may_write || (!has_all && !is_late);
         is_wrong.then_some(Violation::HandsOverEarly(host, to))
     }
 
