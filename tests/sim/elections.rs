@@ -201,7 +201,17 @@ impl Elections {
                 let voter = &mut self.voters[host];
                 voter.asked.insert(*id, request.clone());
                 if request.kind == Kind::Release {
-                    voter.release(&mandate(&request.from, request.nonce));
+                    let by = mandate(&request.from, request.nonce);
+                    let record = voter.record.as_ref();
+                    let is_written = record.is_some_and(|record| {
+                        record.term == request.term && record.voted_for.as_ref() == Some(&by)
+                    });
+                    voter.release(&by);
+                    // Whoever has asked again since, and been written down, has dropped what it asked for
+                    // before: nothing of that is left to be promised.
+                    if is_written {
+                        voter.release_all_of(&by);
+                    }
                     voter.named.clone_from(&request.successor);
                 }
             }
@@ -426,6 +436,11 @@ impl Voter {
 
     pub(crate) fn release(&mut self, by: &Mandate) {
         self.promise.take_if(|promise| promise.to == *by);
+    }
+
+    fn release_all_of(&mut self, by: &Mandate) {
+        let is_its = |promise: &mut Promise| promise.to.candidate == by.candidate;
+        self.promise.take_if(is_its);
     }
 
     fn keeps_promise_to(&self, nonce: Nonce, now: Micros) -> bool {
