@@ -190,7 +190,7 @@ impl MemoryForm {
                     timeline: last.timeline,
                     since: clocks.write(last.since.mono, last.since.wall),
                     at: clocks.write(last.at.mono, last.at.wall),
-                    earlier: (!last.earlier.is_zero()).then(|| last.earlier.as_secs_f64()),
+                    earlier: (!last.earlier.is_zero()).then_some(last.earlier.as_secs_f64()),
                 })
             }),
             witnesses: part(witnesses(&memory.witnesses)),
