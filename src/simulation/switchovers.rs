@@ -1,6 +1,8 @@
 //! Switchovers in the world of a schedule: an operator asks for one, the server is shut down and looked at,
 //! and whoever is lost meanwhile. How one goes is the core's; nothing here knows a rule of it.
 
+use std::time::Duration;
+
 use super::database::Condition;
 use super::fault::{Death, Fault};
 use super::in_flight::{Message, ProcessId, SwitchoverMessage};
@@ -83,8 +85,9 @@ fn ask(world: &mut World<'_>, order: SwitchoverOrder) {
 }
 
 /// A daemon runs its demote command.
-pub(super) fn demote(world: &mut World<'_>, host: HostId, id: CommandId, timeout: Micros) {
+pub(super) fn demote(world: &mut World<'_>, host: HostId, id: CommandId, timeout: Duration) {
     let by = world.process(host);
+    let timeout = world.hosts[host].clocks.span(timeout);
     world.switchovers.last += 1;
     let number = world.switchovers.last;
     let here = &mut world.hosts[host];

@@ -252,11 +252,7 @@ impl<'w> Trial<'w> {
                 purpose: CommandPurpose::Demote,
                 timeout,
                 ..
-            } => {
-                let timeout = timeout.unwrap_or_default();
-                let timeout = world.hosts[host].clocks.span(timeout);
-                switchovers::demote(world, host, id, timeout);
-            }
+            } => switchovers::demote(world, host, id, timeout.unwrap_or_default()),
             Effect::ReadControl(_) => switchovers::read_control(world, host),
             Effect::RunCommand { id, purpose, .. } => following::run(world, host, id, purpose),
             Effect::PrepareFollow { primary, .. } => following::prepare(world, host, &primary),

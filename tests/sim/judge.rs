@@ -3,16 +3,17 @@
 
 use std::ops::ControlFlow;
 
-use pglookout::config::QuorumRule;
 use pglookout::failover::{Cause, Verdict};
 use pglookout::lookout::{CommandPurpose, Effect};
 use pglookout::simulation::{
-    Fact, Fault, HostId, Micros, NodeId, Outcome, Plan, Promotion, SECOND, Setup, VoteFault, World,
-    micros, watch,
+    Fact, Fault, HostId, Micros, NodeId, Outcome, Plan, Promotion, SECOND, World, micros, watch,
 };
+use pglookout::votes::Record;
 
 use crate::assumptions::{A3, Assumptions};
-use crate::elections::{Counts, Elections};
+use crate::counts::Counts;
+use crate::elections::Elections;
+use crate::kinds::{all_show, are_contestants, is_one_split, votes_without};
 use crate::leases::{Counts as LeaseCounts, Leases};
 use crate::majority::nobody_promoted;
 use crate::objections::Case;
@@ -94,16 +95,7 @@ impl Judge {
         let found = self.leases.look(world, &mut self.elections.assumptions);
         self.fail_if(now, found);
         match fact {
-            Fact::Fault(fault) => {
-                match *fault {
-                    Fault::Dies(..) => self.promotions_before = world.promotions().0.len(),
-                    Fault::RunsSeldom(host, _) => self.truth.hosts[host].waits_from(now),
-                    _ => {}
-                }
-                self.truth.fault(world, fault);
-                self.elections.fault(fault);
-                self.leases.fault(fault, &mut self.elections.assumptions);
-            }
+            Fact::Fault(fault) => self.fault(world, fault),
             Fact::Started { host, memory, boot } => {
                 self.truth.started(host, memory.is_some(), boot, now);
                 self.elections.started(host);
@@ -125,13 +117,7 @@ impl Judge {
                 self.elections.event(world, host, event);
                 self.switchovers.event(event);
             }
-            Fact::VoteFileWritten { host, record } => {
-                let found = self.elections.file_written(world, host, record);
-                self.fail_if(now, found);
-                let found = self.elections.holds(world, host, record);
-                self.fail_if(now, found);
-                self.leases.file_written(host, record);
-            }
+            Fact::VoteFileWritten { host, record } => self.file_written(world, host, record),
             Fact::Effects { host, effects } => self.effects(world, host, effects),
             Fact::Saved(host) => self.truth.saved(host),
             Fact::ReportMade {
@@ -170,6 +156,25 @@ impl Judge {
             Some(_) => ControlFlow::Break(()),
             None => ControlFlow::Continue(()),
         }
+    }
+
+    fn fault(&mut self, world: &World<'_>, fault: &Fault) {
+        match *fault {
+            Fault::Dies(..) => self.promotions_before = world.promotions().0.len(),
+            Fault::RunsSeldom(host, _) => self.truth.hosts[host].waits_from(world.now()),
+            _ => {}
+        }
+        self.truth.fault(world, fault);
+        self.elections.fault(fault);
+        self.leases.fault(fault, &mut self.elections.assumptions);
+    }
+
+    fn file_written(&mut self, world: &World<'_>, host: HostId, record: &Record) {
+        let found = self.elections.file_written(world, host, record);
+        self.fail_if(world.now(), found);
+        let found = self.elections.holds(world, host, record);
+        self.fail_if(world.now(), found);
+        self.leases.file_written(host, record);
     }
 
     fn fail_if(&mut self, at: Micros, violation: Option<Violation>) {
@@ -441,70 +446,4 @@ impl Judge {
             usize::from(may_be_won),
         )
     }
-}
-
-/// A majority is asked for, every daemon has come to know the whole cluster, and then the network
-/// splits once into islands, before anybody can have begun to promote: the case in which no second
-/// promotion is possible.
-fn is_one_split(plan: &Plan) -> bool {
-    let primary = plan.setup.primary;
-    // Nobody was in contact before 0.
-    let earliest_promotion = plan.setup.shortest_limit();
-    let splits = |fault: &Fault| matches!(fault, Fault::Split(_) | Fault::Isolate(_));
-    let harmless = |fault: &Fault, at| match *fault {
-        Fault::Split(_) | Fault::Isolate(_) => at <= earliest_promotion,
-        Fault::Dies(node, _) => node == primary,
-        Fault::Restarts(_)
-        | Fault::StepsClock(..)
-        | Fault::Check(_)
-        | Fault::Commands(..)
-        | Fault::Pauses(..)
-        | Fault::Votes(VoteFault::HoldsUp(_))
-        | Fault::Votes(VoteFault::SlowDisk(..))
-        | Fault::Votes(VoteFault::DiskFull(..))
-        | Fault::Lost(..) => true,
-        _ => false,
-    };
-    let mut configs = plan.setup.configs.iter();
-    let mut steps = plan.steps.iter();
-    // Where daemons differ in the candidates or their order, two of one island may each go first by
-    // its own settings; and of whom one daemon thinks that it has no vote, another one may count.
-    // Where voters elect, more than half of them always do.
-    let asks_majority = plan.setup.elects() || configs.all(|it| it.quorum == QuorumRule::Majority);
-    asks_majority
-        && plan.setup.agrees_on_candidates()
-        && steps.all(|step| harmless(&step.fault, step.at) && step.at > 2 * SECOND)
-        && plan.steps.iter().filter(|step| splits(&step.fault)).count() <= 1
-}
-
-/// Does each daemon prefer its own node, and is one of them elected: whoever stands, somebody wins.
-pub(crate) fn are_contestants(setup: &Setup) -> bool {
-    let mut nodes = setup.nodes.iter().zip(&setup.configs);
-    let never = &setup.any_config().never_promote;
-    setup.elects()
-        && nodes.all(|(own, config)| {
-            config.failover_priorities.keys().eq([own]) && config.never_promote == *never
-        })
-}
-
-fn all_show(setup: &Setup) -> bool {
-    setup.presence.daemons == u32::MAX && setup.presence.servers == u32::MAX
-}
-
-/// How many standbys must be promoted when the primary is dead and all else is well, and how many may
-/// be: differing quorums make both.
-fn votes_without(setup: &Setup, primary: NodeId) -> (usize, usize) {
-    let never = &setup.any_config().never_promote;
-    let able = (0..setup.nodes.len())
-        .filter(|node| *node != primary && !never.contains(&setup.nodes[*node]));
-    let able: Vec<_> = able.collect();
-    let known = able.len() + setup.observers.len();
-    let all = known + 1;
-    let is_met = |node: &NodeId| match setup.configs[*node].quorum {
-        QuorumRule::Half => 2 * known >= all,
-        QuorumRule::Majority => 2 * known > all,
-    };
-    let met = able.iter().filter(|node| is_met(node)).count();
-    let is_one = !able.is_empty() && met == able.len();
-    (usize::from(is_one), usize::from(met > 0))
 }

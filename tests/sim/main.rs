@@ -16,11 +16,13 @@
 
 mod announcing;
 mod assumptions;
+mod counts;
 mod courses;
 mod elections;
 mod handovers;
 mod holders;
 mod judge;
+mod kinds;
 mod leases;
 mod list_changes;
 mod lists;
@@ -40,7 +42,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use assumptions::Assumptions;
-use elections::Counts;
+use counts::Counts;
 use judge::{Judgement, judge};
 use pglookout::simulation::{Fault, Generator, LeaseFault, Plan, Step, shrink};
 use table::Table;

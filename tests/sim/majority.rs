@@ -4,7 +4,7 @@ use pglookout::config::QuorumRule;
 use pglookout::simulation::{Condition, HostId, NodeId, Path, SECOND, World};
 
 use crate::elections::Elections;
-use crate::judge::are_contestants;
+use crate::kinds::are_contestants;
 use crate::objections::Case;
 use crate::truth::Truth;
 use crate::violation::Violation;
