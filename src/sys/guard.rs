@@ -193,7 +193,7 @@ fn watch(orders: OwnedFd, fence: &Fence) -> io::Result<()> {
         }
         match order.at {
             Some(at) if at <= clock::since_boot() => {
-                fence_now(fence, order);
+                fence_now(fence, order, &mut orders);
                 keepalive.iter_mut().for_each(Keepalive::stop);
                 return Ok(());
             }
@@ -237,20 +237,40 @@ fn is_ready(source: std::os::fd::BorrowedFd<'_>, timeout: PollTimeout) -> io::Re
     }
 }
 
-/// A fence is never called off: it is run until it has succeeded.
-fn fence_now(fence: &Fence, order: Order) {
+/// A fence is never called off: it is run until it has succeeded, or the daemon's own has, which dismisses us.
+fn fence_now(fence: &Fence, order: Order, orders: &mut Option<File>) {
     if let Some((id, started)) = order.ends
         && matches!(process::started(id), Ok(Some(found)) if found == started)
     {
         _ = process::kill_group(id, Signal::SIGKILL);
     }
-    while !matches!(run(fence), Ok(true)) {
-        pause(PAUSE);
+    while !matches!(run(fence, orders), Ok(true)) && !is_dismissed(orders, PAUSE) {}
+}
+
+/// Waits so long for that. Another time to fence comes too late, and so does the end of the daemon.
+fn is_dismissed(orders: &mut Option<File>, time: Duration) -> bool {
+    let ends = clock::since_boot().saturating_add(time);
+    loop {
+        let left = ends.saturating_sub(clock::since_boot());
+        let wait = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+        let Some(pipe) = orders else {
+            pause(left);
+            return false;
+        };
+        if !is_ready(pipe.as_fd(), wait).unwrap_or_default() {
+            return false;
+        }
+        let mut bytes = [0; ORDER_BYTES];
+        match pipe.read_exact(&mut bytes) {
+            Ok(()) if Order::read(bytes) == Order::default() => return true,
+            Ok(()) => {}
+            Err(_) => *orders = None,
+        }
     }
 }
 
-/// Has it ended with 0 in time.
-fn run(fence: &Fence) -> io::Result<bool> {
+/// Has it ended with 0 in time, or is not needed any more.
+fn run(fence: &Fence, orders: &mut Option<File>) -> io::Result<bool> {
     let (program, arguments) = fence
         .argv
         .split_first()
@@ -269,12 +289,14 @@ fn run(fence: &Fence) -> io::Result<bool> {
         if let Some(status) = child.try_wait()? {
             return Ok(status.success());
         }
-        if clock::since_boot().saturating_sub(began) >= fence.timeout {
+        let is_late = clock::since_boot().saturating_sub(began) >= fence.timeout;
+        let is_dismissed = is_dismissed(orders, LOOK);
+        if is_late || is_dismissed {
+            // Nor may it stop what is started after it.
             process::kill_group(child.id(), Signal::SIGKILL)?;
             child.wait()?;
-            return Ok(false);
+            return Ok(is_dismissed);
         }
-        pause(LOOK);
     }
 }
 

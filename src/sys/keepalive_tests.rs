@@ -185,6 +185,10 @@ fn guard(path: &Path, script: &str) -> Guard {
     .unwrap()
 }
 
+fn pause(time: Duration) {
+    _ = poll(&mut [], PollTimeout::try_from(time).unwrap());
+}
+
 fn soon(millis: u64) -> Order {
     Order {
         at: Some(clock::since_boot() + at(millis)),
@@ -284,4 +288,23 @@ fn a_device_that_hangs_does_not_delay_the_fence() {
     assert!(clock::since_boot() < order.at.unwrap() + at(2_000));
     // Whoever hangs there ends.
     drop(fs::File::open(&path).unwrap());
+}
+
+/// The daemon has fenced, and says so.
+#[test]
+fn a_guard_that_is_dismissed_while_its_fence_hangs_stops_the_device() {
+    let scratch = Scratch::new("keepalive-called-off");
+    let mut standin = Standin::new(&scratch);
+    let done = scratch.0.join("done");
+    let script = format!("sleep 0.3; touch {}", done.display());
+    let mut guard = guard(&standin.path, &script);
+    guard.order(soon(600)).unwrap();
+    standin.pause(700);
+    let dismissed = guard.dismiss().unwrap();
+    standin.until(|_| dismissed.try_reap());
+    let written = standin.all();
+    assert_eq!(written.last().unwrap().1, b'V', "{written:?}");
+    // What has been begun does not stop what is started after it.
+    pause(at(400));
+    assert!(!done.exists());
 }
