@@ -73,6 +73,10 @@ fn commands(config: &Config, search_path: &[PathBuf]) -> Vec<Problem> {
             config.isolated_primary_command.as_ref(),
         ),
         ("fence_command", config.fence().map(|fence| &fence.command)),
+        (
+            "unfence_command",
+            config.fence().and_then(|fence| fence.unfence.as_ref()),
+        ),
         ("demote_command", demotion.map(|demotion| &demotion.command)),
         ("event_command", config.event_command.as_ref()),
         ("pg_start_command", start_command),

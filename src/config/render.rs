@@ -63,6 +63,7 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
     let (recorder, voting) = (config.flight_recorder.as_ref(), config.voting.as_ref());
     let (fence, demotion) = (config.fence(), config.demotion());
     let (data_directory, start_command) = own_server(config).unzip();
+    let (over_limit, isolated) = alarms(config);
     let keys = json!({
         "remote_conns": nodes(config, hidden),
         "next_passwords": next_passwords(config, hidden),
@@ -82,10 +83,8 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
         "failover_sleep_time": seconds(config.failover_pause),
         "failover_quorum": config.quorum.name(),
         "failover_ranking": config.ranking.name(),
-        "over_warning_limit_command":
-            command("over_warning_limit_command", config.over_warning_limit_command.as_ref(), hidden),
-        "isolated_primary_command":
-            command("isolated_primary_command", config.isolated_primary_command.as_ref(), hidden),
+        "over_warning_limit_command": command("over_warning_limit_command", over_limit, hidden),
+        "isolated_primary_command": command("isolated_primary_command", isolated, hidden),
         "isolated_primary_timeout": seconds(config.isolated_primary_timeout),
         "event_command": command("event_command", config.event_command.as_ref(), hidden),
         "event_filter": config.event_filter,
@@ -121,12 +120,21 @@ fn keys(config: &Config, hidden: &mut Placeholders) -> (Map<String, Value>, Map<
         "fence_command": command("fence_command", fence.map(|fence| &fence.command), hidden),
         "fence_timeout": fence.map(|fence| seconds(fence.timeout)),
         "lease_renew_interval": fence.map(|fence| seconds(fence.renew)),
+        "unfence_command": command("unfence_command", fence.and_then(|fence| fence.unfence.as_ref()), hidden),
         "watchdog_device": fence.and_then(|fence| fence.watchdog.as_ref()).map(|it| path(&it.device)),
         "demote_command": command("demote_command", demotion.map(|demotion| &demotion.command), hidden),
         "demote_timeout": demotion.map(|demotion| seconds(demotion.timeout)),
         "switchover_max_lag": demotion.map(|demotion| demotion.max_lag),
     });
     (object(keys), object(of_options))
+}
+
+/// `over_warning_limit_command` and `isolated_primary_command`.
+fn alarms(config: &Config) -> (Option<&CommandLine>, Option<&CommandLine>) {
+    (
+        config.over_warning_limit_command.as_ref(),
+        config.isolated_primary_command.as_ref(),
+    )
 }
 
 /// `pg_data_directory` and `pg_start_command`, where something needs them.

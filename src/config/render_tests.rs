@@ -88,7 +88,7 @@ fn what_was_written_is_read_back() {
     );
     check(
         r#""vote_directory": "/v", "vote_timeout": 1.5, "lease_time": 15, "fence_command": "fence", "fence_timeout": 3,
-        "lease_renew_interval": 2, "watchdog_device": "/dev/watchdog", "voting": {"main": {"generation": 1, "voters": {"o": "http://o", "a": "http://a",
+        "lease_renew_interval": 2, "watchdog_device": "/dev/watchdog", "unfence_command": ["start"], "voting": {"main": {"generation": 1, "voters": {"o": "http://o", "a": "http://a",
         "b": "http://b"}, "self": "o", "secret_file": "/s"}}"#,
     );
     check(

@@ -254,6 +254,8 @@ pub struct FenceSettings {
     pub timeout: Duration,
     /// `lease_renew_interval`: from one round of renewals to the next.
     pub renew: Duration,
+    /// `unfence_command`: starts our server again that was fenced; `None`: nothing does.
+    pub unfence: Option<CommandLine>,
     /// `watchdog_device`; `None`: nothing resets the host where the command fails.
     pub watchdog: Option<WatchdogSettings>,
 }

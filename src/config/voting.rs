@@ -86,11 +86,18 @@ fn read_fence(
     let renew = reader.seconds("lease_renew_interval", 2.5, Span::Positive);
     let device = reader.text("watchdog_device", "");
     let watchdog = !device.is_empty();
-    if watchdog && command.is_none() {
-        reader.error(
-            "watchdog_device",
-            "expected fence_command too: it is for a fence that fails",
-        );
+    let unfence = reader.command("unfence_command");
+    for (key, is_set, why) in [
+        ("watchdog_device", watchdog, "it is for a fence that fails"),
+        (
+            "unfence_command",
+            unfence.is_some(),
+            "it starts what that has stopped",
+        ),
+    ] {
+        if is_set && command.is_none() {
+            reader.error(key, format!("expected fence_command too: {why}"));
+        }
     }
     let command = command?;
     if renew < vote_timeout {
@@ -123,6 +130,7 @@ fn read_fence(
         command,
         timeout,
         renew,
+        unfence,
         watchdog,
     })
 }

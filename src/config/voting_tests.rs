@@ -131,6 +131,12 @@ fn a_watchdog_device_leaves_room_between_two_renewals() {
         secret(),
         "watchdog_device: expected fence_command too",
     );
+    let keys = format!(r#"{}, "unfence_command": "start""#, good());
+    refuses(
+        &keys,
+        secret(),
+        "unfence_command: expected fence_command too",
+    );
 }
 
 #[test]

@@ -55,6 +55,7 @@ pub(super) fn variables(purpose: CommandPurpose, lookout: &Lookout) -> Vec<(&'st
         | CommandPurpose::FollowStop
         | CommandPurpose::FollowStart
         | CommandPurpose::Fence
+        | CommandPurpose::Unfence
         | CommandPurpose::Demote => [
             "PGLOOKOUT_PRIMARY",
             "PGLOOKOUT_PRIMARY_HOST",

@@ -78,11 +78,13 @@ impl Daemon {
         is_shown
     }
 
-    /// A promotion is ended before its server is fenced, whoever has begun it.
+    /// A promotion, or a start, is ended before its server is fenced, whoever has begun it.
     fn command_begun(&mut self, purpose: CommandPurpose) {
         let previous = self.previous_failover.as_ref();
         match purpose {
-            CommandPurpose::Failover => self.guard.order(None, &self.io),
+            CommandPurpose::Failover | CommandPurpose::Unfence => {
+                self.guard.order(None, &self.io);
+            }
             CommandPurpose::Fence => previous.into_iter().for_each(PreviousFailover::end),
             _ => {}
         }

@@ -58,9 +58,11 @@ impl GuardKeeper {
         let voting = config.voting.as_ref();
         let settings = voting.and_then(|voting| Some((voting, voting.fence.as_ref()?)));
         let (Some(until), Some((voting, settings))) = (until, settings) else {
+            // Nor has the guard of a former process. Ours ends by itself, and stops its watchdog device before.
+            let ours = self.current.as_ref();
+            let ours = ours.and_then(|current| current.guard.description());
             self.dismiss();
-            // Nor has the guard of a former process.
-            take_over(voting, String::new(), files, io);
+            take_over(voting, ours.unwrap_or_default(), files, io);
             return;
         };
         match &mut self.current {
@@ -73,13 +75,14 @@ impl GuardKeeper {
         io.events.extend(news.map(Event::WatchdogSeen));
     }
 
-    /// Says when once more, and which command it ends first: that of our promotion, if it runs, or what the
-    /// process before us has left of its own.
+    /// Says when once more, and which command it ends first: that of our promotion, or that starts the server, if
+    /// it runs, or what the process before us has left of its own.
     pub(super) fn order(&mut self, previous: Option<Process>, io: &Io) {
         let Some(current) = &mut self.current else {
             return;
         };
-        let running = io.children.running(CommandPurpose::Failover);
+        let running = |purpose| io.children.running(purpose);
+        let running = running(CommandPurpose::Failover).or(running(CommandPurpose::Unfence));
         let started = |id: u32| Some((id, process::started(id).ok()??));
         let previous = previous.map(|previous| (previous.pid, previous.started));
         let suspended = self.suspended.unwrap_or_default();

@@ -76,6 +76,8 @@ enum Purpose {
     FollowStart,
     #[serde(rename = "fence_command")]
     Fence,
+    #[serde(rename = "unfence_command")]
+    Unfence,
     #[serde(rename = "demote_command")]
     Demote,
 }

@@ -198,7 +198,7 @@ fn refuses_what_is_no_line_and_reports_where() {
     check(
         r#"{"t": 1, "command": "x", "exit": 0}"#,
         Err(
-            "command: unknown variant `x`, expected one of `failover_command`, `over_warning_limit_command`, `isolated_primary_command`, `pg_stop_command`, `pg_start_command`, `fence_command`, `demote_command`",
+            "command: unknown variant `x`, expected one of `failover_command`, `over_warning_limit_command`, `isolated_primary_command`, `pg_stop_command`, `pg_start_command`, `fence_command`, `unfence_command`, `demote_command`",
         ),
     );
     let one = "command: expected one of exit, signal, timed_out, not_started";

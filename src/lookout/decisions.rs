@@ -149,6 +149,7 @@ impl Decisions {
     ) {
         let has_succeeded = *outcome == CommandOutcome::Exited(0);
         if self.fence_exited(id, outcome, config, schedule, turn)
+            || self.unfence_exited(id, outcome, config, schedule, turn)
             || self.switchover_exited(id, outcome, config, schedule, turn)
             || self.isolation.command_exited(id, outcome, turn)
             || self.following.command_exited(id, outcome, config, turn)

@@ -172,6 +172,8 @@ pub enum CommandPurpose {
     FollowStart,
     /// `fence_command`: our own server is to take no more commits.
     Fence,
+    /// `unfence_command`: start our own server, a primary that was fenced, under its renewed lease.
+    Unfence,
     /// `demote_command`: stop our own server, a primary, as planned.
     Demote,
 }
@@ -186,6 +188,7 @@ impl CommandPurpose {
             Self::FollowStop => "pg_stop_command",
             Self::FollowStart => "pg_start_command",
             Self::Fence => "fence_command",
+            Self::Unfence => "unfence_command",
             Self::Demote => "demote_command",
         }
     }

@@ -50,7 +50,7 @@ impl Decisions {
                 self.watch_own_server(stage, (seen, since), config, turn);
             }
             Some(Stage::Waiting { is_fenced: true }) => {
-                self.tenure.missing = None;
+                (self.tenure.missing, self.tenure.is_fenced) = (None, true);
                 match seen {
                     // Rule H7: it was started without a lease.
                     Seen::Primary | Seen::Alive => self.votes.primary_runs(config, now),
@@ -60,10 +60,9 @@ impl Decisions {
             }
             Some(Stage::Fencing { .. }) => {}
         }
-        let is_fencing = matches!(
-            self.votes.held(config).map(Holder::stage),
-            Some(Stage::Fencing { .. })
-        );
+        let stage = self.votes.held(config).map(Holder::stage);
+        self.unfence(stage, seen, fence, config, turn);
+        let is_fencing = matches!(stage, Some(Stage::Fencing { .. }));
         match is_fencing {
             true => self.fence(fence, config, turn),
             false => self.tenure.retry_at = None,
@@ -113,10 +112,10 @@ impl Decisions {
             return;
         }
         self.tenure.retry_at = None;
-        // A promotion that goes on would undo it.
-        if let Some(id) = self.promotion.running() {
-            turn.push(Effect::EndCommand(id));
-        }
+        // A promotion, or a start, that goes on would undo it.
+        let begun = [self.promotion.running(), self.tenure.unfencing];
+        let ended = begun.into_iter().flatten().map(Effect::EndCommand);
+        turn.effects.extend(ended);
         let id = turn.run(CommandPurpose::Fence, fence.command.clone(), config);
         self.tenure.fencing = Some(id);
     }

@@ -32,6 +32,7 @@ mod succession;
 mod switchover;
 mod tenure;
 mod turn;
+mod unfencing;
 mod views;
 mod vote_alerts;
 mod votes;

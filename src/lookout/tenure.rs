@@ -12,6 +12,12 @@ pub(super) struct Tenure {
     pub(super) fencing: Option<CommandId>,
     /// The fence command has failed, and is run again then.
     pub(super) retry_at: Option<Monotonic>,
+    /// Our server is down by our own fence.
+    pub(super) is_fenced: bool,
+    /// `unfence_command` runs.
+    pub(super) unfencing: Option<CommandId>,
+    /// It has ended, and is not run again before that.
+    pub(super) unfence_at: Option<Monotonic>,
     /// Our own server is not seen as a primary.
     pub(super) missing: Option<Missing>,
     /// It was fenced: only this poll of it, or a later one, says what it is now.
@@ -52,13 +58,16 @@ impl Tenure {
     pub(super) fn is_at_rest(&self) -> bool {
         self.fencing.is_none()
             && self.retry_at.is_none()
+            && self.unfencing.is_none()
+            && self.unfence_at.is_none()
             && self.missing.is_none()
             && self.awaited.is_none()
     }
 
     pub(super) fn next_deadline(&self, config: &Config) -> Option<Monotonic> {
         let given_up = self.given_up_at(config);
-        self.retry_at.into_iter().chain(given_up).min()
+        let due = [self.retry_at, self.unfence_at, given_up];
+        due.into_iter().flatten().min()
     }
 
     /// When our own server is given up, unless it is seen as a primary before.

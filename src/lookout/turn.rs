@@ -51,7 +51,8 @@ impl Turn<'_> {
             CommandPurpose::LagWarning
             | CommandPurpose::Isolation
             | CommandPurpose::FollowStop
-            | CommandPurpose::FollowStart => None,
+            | CommandPurpose::FollowStart
+            | CommandPurpose::Unfence => None,
             CommandPurpose::Demote => config.demotion().map(|demotion| demotion.timeout),
             CommandPurpose::Fence => config.fence().map(|fence| fence.timeout),
         };

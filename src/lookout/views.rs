@@ -8,7 +8,7 @@ use crate::cluster::{ClusterState, DaemonState, NodeMap, PauseMark};
 use crate::config::{ClusterName, Config, NodeName, ObserverUrl, VoterName};
 use crate::failover::Prospect;
 use crate::time::{Monotonic, Now};
-use crate::votes::{Member, Stage};
+use crate::votes::Member;
 
 impl Lookout {
     /// The facts per node and observer.
@@ -118,26 +118,7 @@ impl Lookout {
     /// Until when our own server, which is down, may be started as a primary; else why it may not. A lease
     /// that lasts for twice `fence_timeout` more is neither lost nor given up while it starts.
     pub fn gate(&self, now: Monotonic) -> Option<Result<Monotonic, String>> {
-        let config = &self.config;
-        let fence = super::votes::fencing(config)?;
-        let Some(holder) = self.decisions.votes.held(config) else {
-            return Some(Err("this daemon holds no term".to_owned()));
-        };
-        let term = holder.term();
-        let needed = fence.timeout.saturating_mul(2);
-        let lease = holder
-            .lease(now)
-            .filter(|_| holder.stage() == Stage::Holding);
-        let given_up = self.decisions.tenure.given_up_at(config);
-        if self.decisions.is_stopping_server() {
-            return Some(Err(format!("the server of term {term} is being stopped")));
-        }
-        let until = lease.map(|lease| given_up.map_or(lease, |at| at.min(lease)));
-        Some(match until {
-            Some(until) if until >= now + needed => Ok(until),
-            Some(_) => Err(format!("the lease of term {term} is nearly over")),
-            None => Err(format!("there is no lease for term {term}")),
-        })
+        self.decisions.gate(&self.config, now)
     }
 
     /// How the watchdog device stands while our own server has a lease: how it counts, or why it would not reset

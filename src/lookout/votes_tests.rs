@@ -34,6 +34,7 @@ impl World {
             },
             timeout: Duration::from_secs(3),
             renew: Duration::from_millis(2_500),
+            unfence: None,
             watchdog: None,
         });
         let cluster = voting.clusters.values_mut().next().unwrap();

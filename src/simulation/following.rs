@@ -38,7 +38,7 @@ pub(super) fn run(world: &mut World<'_>, host: HostId, id: CommandId, purpose: C
             }
         }
         CommandPurpose::FollowStart if fails => {}
-        CommandPurpose::FollowStart => gate::start(world, host),
+        CommandPurpose::FollowStart | CommandPurpose::Unfence => gate::start(world, host),
         CommandPurpose::Failover
         | CommandPurpose::LagWarning
         | CommandPurpose::Isolation

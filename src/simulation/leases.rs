@@ -63,6 +63,8 @@ struct Times {
     renew: Duration,
     vote_timeout: Duration,
     fence: Duration,
+    /// A server that was fenced is started again, under its renewed lease.
+    unfences: bool,
 }
 
 impl Times {
@@ -72,6 +74,14 @@ impl Times {
             renew: Duration::from_millis(renew),
             vote_timeout: Duration::from_millis(vote_timeout),
             fence: Duration::from_millis(fence),
+            unfences: false,
+        }
+    }
+
+    const fn unfencing(self) -> Self {
+        Self {
+            unfences: true,
+            ..self
         }
     }
 
@@ -90,6 +100,9 @@ impl Times {
                     },
                     timeout: self.fence,
                     renew: self.renew,
+                    unfence: self.unfences.then(|| CommandLine {
+                        argv: vec!["unfence".to_owned()],
+                    }),
                     watchdog: None,
                 });
             }
@@ -277,9 +290,9 @@ fn slow_promotion(
 /// A third of the schedules has the shortest; 20 s are the default.
 const TIMES: [Times; 4] = [
     Times::new(6_000, 800, 600, 2_000),
-    Times::new(4_000, 500, 500, 1_000),
+    Times::new(4_000, 500, 500, 1_000).unfencing(),
     Times::new(8_000, 1_000, 1_000, 2_000),
-    Times::new(20_000, 2_500, 2_000, 5_000),
+    Times::new(20_000, 2_500, 2_000, 5_000).unfencing(),
 ];
 /// Until then the primary has claimed its first term, if nothing keeps it from that.
 const CLAIM_TIME: Micros = 4 * SECOND;

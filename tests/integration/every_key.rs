@@ -149,7 +149,7 @@ fn voting(world: &mut World) {
     leased["dry"] = json!(false);
     let leases = json!({"voting": {"main": leased}, "lease_time": 6, "fence_command": "false", "fence_timeout": 1,
         "lease_renew_interval": 1, "demote_command": "false", "demote_timeout": 9, "switchover_max_lag": 4096,
-        "watchdog_device": world.path("no-device"),
+        "watchdog_device": world.path("no-device"), "unfence_command": "false",
         "pg_start_command": "false"});
     world.apply(leases.clone(), |world| {
         let page = world.daemon().get("/votes.json").map(|answer| answer.body);

@@ -123,6 +123,46 @@ fn the_guard_fences_where_the_daemon_is_gone() {
     assert!(cluster[PRIMARY].try_query("SELECT 1").is_err());
 }
 
+#[test]
+fn a_fenced_primary_is_started_again_when_its_voters_come_back() {
+    let Some(cluster) = Cluster::start(&["s1", "s2"]) else {
+        return;
+    };
+    let mut fleet = start_with(&cluster, |cluster, daemon| {
+        daemon.config["max_failover_replication_time_lag"] = json!(60);
+        daemon.config["unfence_command"] = voting::start_command(cluster, daemon);
+    });
+    cluster[PRIMARY].insert_rows(10);
+    for name in ["s1", "s2"] {
+        fleet[name].kill_nine();
+    }
+    wait_until("the primary is fenced", SOON, || {
+        let log = fleet[PRIMARY].log();
+        log.contains("fence_command exited with status 0")
+    });
+    assert!(cluster[PRIMARY].try_query("SELECT 1").is_err());
+    // Not without a majority.
+    pause(4_000);
+    assert!(cluster[PRIMARY].try_query("SELECT 1").is_err());
+    fleet["s1"].start();
+    wait_until("the primary takes writes again", SOON, || {
+        let is_standby = cluster[PRIMARY].try_query("SELECT pg_is_in_recovery()");
+        is_standby.is_ok_and(|it| it.trim() == "f")
+    });
+    cluster[PRIMARY].insert_rows(10);
+    let log = fleet[PRIMARY].log();
+    assert!(
+        log.contains("starting the fenced server by unfence_command"),
+        "{log}"
+    );
+    pause(7_000);
+    assert_eq!(votes(&fleet[PRIMARY])["held_term"], 1);
+    assert!(votes(&fleet[PRIMARY])["lease_left"].as_f64() > Some(0.0));
+    assert!(!cluster[PRIMARY].is_in_recovery() && fleet.promoted().is_empty());
+    fleet["s2"].start();
+    voting::replays(&fleet, &VOTERS);
+}
+
 /// Until it is told to stop, the server takes commits: how long that takes must not grow with the
 /// processes of the host.
 #[test]

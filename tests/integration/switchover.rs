@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::harness::cluster::PRIMARY;
-use crate::harness::fleet::pg_ctl;
 use crate::harness::host::Account;
-use crate::harness::voting::{own_step, replays, votes};
+use crate::harness::voting::{own_step, replays, start_command, votes};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, pause, wait_until};
 use crate::leases::start_with;
 use crate::votes::text;
@@ -24,15 +23,8 @@ fn start(cluster: &Cluster) -> Fleet {
     start_with(cluster, |cluster, daemon| {
         let programs = format!("PGBIN='{}'", cluster.postgres.programs.display());
         daemon.config["demote_command"] = own_step(cluster, daemon, "demote-self", &programs);
-        let server = &cluster[&daemon.host.name];
-        let (log, address) = (server.data.join("started.log"), &server.listen_addresses);
-        let start = format!(
-            "exec {} start -w -l '{}' -o '-c listen_addresses={address}' >/dev/null 2>&1",
-            pg_ctl(cluster, server),
-            log.display()
-        );
-        daemon.config["pg_start_command"] = json!(["sh", "-c", start]);
-        daemon.config["pg_data_directory"] = json!(server.data);
+        daemon.config["pg_start_command"] = start_command(cluster, daemon);
+        daemon.config["pg_data_directory"] = json!(cluster[&daemon.host.name].data);
         // For a machine that is busy.
         daemon.config["lease_time"] = json!(12);
         daemon.config["fence_timeout"] = json!(3);

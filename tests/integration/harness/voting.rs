@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::cluster::{Cluster, PRIMARY};
 use super::daemon::{Daemon, url};
-use super::fleet::{Fleet, has_server, promoting_after};
+use super::fleet::{Fleet, has_server, pg_ctl, promoting_after};
 use super::host::{Account, give_to_server, server_account};
 use super::wait::{SOON, wait_until};
 
@@ -79,6 +79,18 @@ pub(crate) fn fence(cluster: &Cluster, fleet: &mut Fleet, keys: &Value) {
             daemon.config[key] = value.clone();
         }
     }
+}
+
+/// What starts the daemon's own server.
+pub(crate) fn start_command(cluster: &Cluster, daemon: &Daemon) -> Value {
+    let server = &cluster[&daemon.host.name];
+    let (log, address) = (server.data.join("started.log"), &server.listen_addresses);
+    let start = format!(
+        "exec {} start -w -l '{}' -o '-c listen_addresses={address}' >/dev/null 2>&1",
+        pg_ctl(cluster, server),
+        log.display()
+    );
+    json!(["sh", "-c", start])
 }
 
 /// A step of `packaging/failover/` for the daemon's own server, as the account of the server, with these
