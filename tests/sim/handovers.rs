@@ -141,3 +141,17 @@ fn a_server_that_does_not_start_again_is_given_up() {
     assert_eq!(ends(&judgement), [("failed", 1)]);
     assert_eq!(judgement.outcome.writers, 1);
 }
+
+/// Nobody else can be elected either: whoever has asked for it is told.
+#[test]
+fn a_successor_is_not_awaited_for_ever() {
+    let loss = SwitchoverFault::Loses(Loss {
+        when: Moment::AsksVotes,
+        is_successor: true,
+        what: LostPart::Daemon,
+        lasts: 90 * SECOND,
+    });
+    let gone = [(18, Fault::Daemon(C, false))];
+    let judgement = judged(&[(19, loss), (20, asks(Some(B), false))], &gone);
+    assert_eq!(ends(&judgement), [("failed", 1)]);
+}

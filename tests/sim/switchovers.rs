@@ -278,5 +278,5 @@ impl Counts {
 
 /// The facts of the checks are no older: two polls, an answer of a voter, and the patience with them.
 const CHECKED: Micros = 15 * SECOND;
-/// Checks, catching up, and a successor that is awaited twice.
-const LONGEST: Micros = 110 * SECOND;
+/// Checks, catching up, and a successor that is awaited.
+const LONGEST: Micros = 65 * SECOND;
