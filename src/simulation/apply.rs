@@ -260,6 +260,7 @@ pub(super) fn heal(world: &mut World<'_>) {
         gate::start(world, node);
     }
     world.resume_all();
+    sleeping::heal(world);
     voter_lists::heal(world);
     for host in 0..world.hosts.len() {
         heal_host(world, host);

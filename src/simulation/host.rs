@@ -8,7 +8,7 @@ use super::fault::Lie;
 use super::lease_fault::Sleep;
 use super::lease_host::LeasesHere;
 use super::setup::Setup;
-use super::switchovers::SwitchoverHere;
+use super::switchover_host::SwitchoverHere;
 use super::vote_disk::VoteDisk;
 use super::vote_exchange::VotesHere;
 use super::{HostId, Micros};

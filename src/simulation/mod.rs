@@ -51,6 +51,7 @@ mod survey;
 mod survivors;
 mod switching;
 mod switchover_fault;
+mod switchover_host;
 mod switchovers;
 mod trial;
 mod units;
@@ -72,7 +73,7 @@ pub use network::{Network, Path};
 pub use plan::{Ending, Plan};
 pub use promotions::{Promotion, Promotions};
 pub use rng::Rng;
-pub use setup::{PresenceSetup, Setup};
+pub use setup::{PresenceSetup, Setup, VotersOf};
 pub use shrink::shrink;
 pub use survey::{Survey, survey};
 pub use switchover_fault::{
@@ -81,5 +82,4 @@ pub use switchover_fault::{
 pub use trial::{Outcome, record, run, watch};
 pub use units::{HostId, Micros, NodeId, SECOND, micros};
 pub use vote_fault::VoteFault;
-pub use voter_lists::VotersOf;
 pub use world::World;

@@ -3,15 +3,18 @@
 //! Database nodes are the hosts 0 and up, in the order of their names; behind them come those of
 //! the observers that do not live beside a database.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use super::units::seconds;
-use super::voter_lists::VotersOf;
 use super::{HostId, Micros, NodeId, SECOND, micros};
 use crate::config::{
     Config, FenceSettings, HostAddress, NodeName, ObserverName, QuorumRule, VoterName, Voting,
 };
+
+/// The voters of one generation, and the host of each.
+pub type VotersOf = BTreeMap<VoterName, HostId>;
 
 /// The cluster of a schedule.
 #[derive(Clone, Debug)]

@@ -64,21 +64,18 @@ fn go_on(world: &mut World<'_>, host: HostId) {
     guarding::wait_anew(world, host);
 }
 
-/// Everything works again: it goes on at once.
-pub(super) fn wake_early(world: &mut World<'_>, host: HostId) {
+/// Everything works again: all go on at once.
+pub(super) fn heal(world: &mut World<'_>) {
+    (0..world.hosts.len()).for_each(|host| wake_early(world, host));
+}
+
+fn wake_early(world: &mut World<'_>, host: HostId) {
     if let Some((_, sleep)) = world.hosts[host].asleep {
         let now = world.now;
         world.hosts[host]
             .clocks
             .wake(now, sleep == Sleep::Suspended);
         go_on(world, host);
-    }
-}
-
-/// The machine goes down.
-pub(super) fn end(world: &mut World<'_>, host: HostId) {
-    if world.hosts[host].asleep.take().is_some() && host < world.setup.nodes.len() {
-        world.databases.at(host).is_asleep = false;
     }
 }
 

@@ -16,27 +16,6 @@ use crate::lookout::{
 };
 use crate::votes::{Kind, Nonce};
 
-/// What there is of switchovers.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Switchovers {
-    /// What is to be lost yet.
-    losses: Vec<Loss>,
-    /// The holder and the successor of the last one that has stopped a server.
-    pair: Option<(HostId, Option<HostId>)>,
-    /// Shutdowns that are under way and have a number up to this are given up.
-    void: u64,
-    last: u64,
-}
-
-/// What a switchover has on a host.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct SwitchoverHere {
-    course: DemoteCourse,
-    pub(super) start_fails: bool,
-    /// The demote command that runs: its number, by whom.
-    demoting: Option<(u64, ProcessId, CommandId)>,
-}
-
 /// Lets a fault happen.
 pub(super) fn apply(world: &mut World<'_>, fault: SwitchoverFault) {
     match fault {

@@ -1,13 +1,12 @@
 //! The lists of voters of a cluster, one after the other: what a configuration is with each, how an operator
 //! brings it to the hosts, and which clusters of the drawn schedules have more than one.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fault::{Fault, Step};
 use super::plan::Plan;
 use super::rng::Rng;
-use super::setup::Setup;
+use super::setup::{Setup, VotersOf};
 use super::switching::is_lasting;
 use super::vote_disk::VoteDisk;
 use super::vote_exchange::VotesHere;
@@ -16,9 +15,6 @@ use super::world::World;
 use super::{HostId, SECOND};
 use crate::config::{Config, ObserverUrl, VoterName};
 use crate::votes::{ListStage, VoterList};
-
-/// The voters of one generation, and the host of each.
-pub type VotersOf = BTreeMap<VoterName, HostId>;
 
 impl Setup {
     /// The voters of each generation are these. The first host votes in the first of them.

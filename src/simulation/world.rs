@@ -17,9 +17,9 @@ use super::promotions::Promotions;
 use super::rng::Rng;
 use super::sessions::{LONGEST_LINGERING, Sessions};
 use super::setup::Setup;
-use super::switchovers::Switchovers;
+use super::switchover_host::Switchovers;
 use super::vote_exchange::VoteTraffic;
-use super::{HostId, Micros, NodeId, SECOND, sleeping};
+use super::{HostId, Micros, NodeId, SECOND};
 use crate::config::{Config, NodeName, VoterName};
 use crate::lookout::{Event, Lookout, PreviousCommand};
 use crate::time::Now;
@@ -299,7 +299,7 @@ impl<'w> World<'w> {
         self.hosts[host].daemon.saved = memory;
         self.leave_sessions(host, boot);
         if boot {
-            sleeping::end(self, host);
+            self.end_sleep(host);
             self.promotions.kill(host);
         }
         self.has_orphans |= self.promotions.is_promoting(host);
@@ -383,10 +383,16 @@ impl<'w> World<'w> {
                 self.hosts[host].stopped_until = self.now;
             }
         }
-        (0..self.hosts.len()).for_each(|host| sleeping::wake_early(self, host));
         let faults = |message: &Message| matches!(message, Message::Fault(_));
         for message in waiting.into_iter().filter(|message| !faults(message)) {
             self.send(self.now, message);
+        }
+    }
+
+    /// The machine goes down, whether everything on it stood still or not.
+    fn end_sleep(&mut self, host: HostId) {
+        if self.hosts[host].asleep.take().is_some() && host < self.setup.nodes.len() {
+            self.databases.at(host).is_asleep = false;
         }
     }
 
@@ -411,7 +417,7 @@ impl<'w> World<'w> {
                 }
             }
             Death::HostDown => {
-                sleeping::end(self, node);
+                self.end_sleep(node);
                 self.hosts[node].daemon.is_alive = false;
                 self.hosts[node].leases.end_at(true);
                 if let Some(votes) = &mut self.hosts[node].votes {
