@@ -30,10 +30,12 @@ impl Decisions {
         if is_up || !(is_waiting || stage == Some(Stage::Holding)) {
             (self.tenure.is_fenced, self.tenure.unfence_at) = (false, None);
         }
+        // Over once it has passed: what else is waited for comes with an event.
+        self.tenure.unfence_at = self.tenure.unfence_at.filter(|at| *at > now);
         let Some(command) = fence.unfence.as_ref().filter(|_| self.tenure.is_fenced) else {
             return;
         };
-        let is_due = self.tenure.unfence_at.is_none_or(|at| at <= now);
+        let is_due = self.tenure.unfence_at.is_none();
         let is_busy = self.tenure.unfencing.is_some() || self.tenure.awaited.is_some();
         if is_busy || !is_due || !matches!(self.gate(config, now), Some(Ok(_))) {
             return;
