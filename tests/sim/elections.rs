@@ -392,7 +392,12 @@ impl Elections {
             Some(_) if second.is_some() => second,
             Some(nonce) => {
                 let hosts = 0..world.setup().hosts();
-                let keeps = |host: &HostId| self.voters[*host].keeps_promise_to(nonce, world.now());
+                // A holder's own vote is its own for as long as it votes for nobody else: its rounds
+                // of renewals are for the others.
+                let keeps = |voter: &HostId| match *voter == host {
+                    true => self.voters[host].votes_for(nonce),
+                    false => self.voters[*voter].keeps_promise_to(nonce, world.now()),
+                };
                 let kept = hosts.filter(keeps).filter_map(|host| world.voter(host));
                 let kept = kept.cloned().collect();
                 let is_enough = self.is_enough(world, host, (nonce, &kept));
@@ -423,9 +428,14 @@ impl Voter {
         self.promise.take_if(is_its);
     }
 
+    fn votes_for(&self, nonce: Nonce) -> bool {
+        let promise = self.promise.as_ref();
+        promise.is_some_and(|promise| promise.to.nonce == nonce)
+    }
+
     fn keeps_promise_to(&self, nonce: Nonce, now: Micros) -> bool {
         let promise = self.promise.as_ref();
-        promise.is_some_and(|promise| promise.to.nonce == nonce && promise.until > now)
+        self.votes_for(nonce) && promise.is_some_and(|promise| promise.until > now)
     }
 
     /// Does a request wait that renews this.
