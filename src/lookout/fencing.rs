@@ -139,11 +139,7 @@ impl Decisions {
         if *outcome == CommandOutcome::Exited(0) {
             turn.warning(text);
             self.votes.fence_failed(String::new(), turn);
-            // What was seen of the server before says nothing any more.
-            self.tenure.awaited = Some(schedule.next_id());
-            if let Some(own) = &config.own_db {
-                schedule.hurry_node(own, turn.now.mono);
-            }
+            self.await_own_server(config, schedule, turn);
             self.votes.fenced(config, turn);
         } else {
             turn.error(text.clone());
@@ -153,6 +149,19 @@ impl Decisions {
         }
         self.follow_tenure(config, turn);
         true
+    }
+
+    /// A command has changed our own server: what was seen of it before counts no more.
+    pub(super) fn await_own_server(
+        &mut self,
+        config: &Config,
+        schedule: &mut Schedule,
+        turn: &Turn<'_>,
+    ) {
+        self.tenure.awaited = Some(schedule.next_id());
+        if let Some(own) = &config.own_db {
+            schedule.hurry_node(own, turn.now.mono);
+        }
     }
 
     /// Our server is a primary, and there is no lease for it. Where there are several, or another has taken

@@ -69,11 +69,7 @@ impl Decisions {
         }
         self.tenure.unfencing = None;
         self.tenure.unfence_at = Some(turn.now.mono + AGAIN);
-        // What was seen of the server before says nothing any more.
-        self.tenure.awaited = Some(schedule.next_id());
-        if let Some(own) = &config.own_db {
-            schedule.hurry_node(own, turn.now.mono);
-        }
+        self.await_own_server(config, schedule, turn);
         self.follow_tenure(config, turn);
         true
     }

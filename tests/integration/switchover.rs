@@ -198,11 +198,7 @@ fn what_speaks_against_it_is_told_and_nothing_is_changed() {
         unchanged(cluster, &fleet);
         said
     };
-    wait_until("s1 would be promoted", SOON, || {
-        switchover(&fleet[PRIMARY], "s1", &["--dry-run"])
-            .status
-            .success()
-    });
+    wait_ready(&fleet);
     let said = check(
         &cluster,
         "s1",
@@ -281,17 +277,22 @@ fn what_speaks_against_it_is_told_and_nothing_is_changed() {
     replays(&fleet, &SERVERS);
 }
 
+/// A switchover to s1 would be begun.
+fn wait_ready(fleet: &Fleet) {
+    wait_until("s1 would be promoted", SOON, || {
+        switchover(&fleet[PRIMARY], "s1", &["--dry-run"])
+            .status
+            .success()
+    });
+}
+
 #[test]
 fn what_fails_on_the_way_leads_back() {
     let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
         return;
     };
     let mut fleet = start(&cluster);
-    wait_until("s1 would be promoted", SOON, || {
-        switchover(&fleet[PRIMARY], "s1", &["--dry-run"])
-            .status
-            .success()
-    });
+    wait_ready(&fleet);
     let demote = fleet[PRIMARY].config["demote_command"].clone();
     // The command fails before it has done anything.
     set_demote(&mut fleet, json!(["sh", "-c", "exit 3"]));
@@ -345,11 +346,7 @@ fn a_daemon_that_is_restarted_on_the_way_goes_on() {
         return;
     };
     let mut fleet = start(&cluster);
-    wait_until("s1 would be promoted", SOON, || {
-        switchover(&fleet[PRIMARY], "s1", &["--dry-run"])
-            .status
-            .success()
-    });
+    wait_ready(&fleet);
     let demote = fleet[PRIMARY].config["demote_command"].clone();
     let script = demote[2].as_str().unwrap().to_owned();
     fleet[PRIMARY].config["demote_timeout"] = json!(7);
