@@ -233,7 +233,7 @@ fn what_is_no_timeline_is_named_with_its_line() {
         &format!("{HEADER}\n\n{{\"t\": 1, \"lsot\": \"p\"}}\n"),
         (
             "",
-            "FILE:3: unknown key \"lsot\": expected one of node, observer, lost, maintenance, config, wall, check, check_requested, pause, command, former_command_ended, previous_command, follow_prepared, turn, end, vote_file, vote_request, vote_answer, vote_saved, host_slept_micros, switchover, control_file",
+            "FILE:3: unknown key \"lsot\": expected one of node, observer, lost, maintenance, config, wall, check, check_requested, pause, command, former_command_ended, previous_command, follow_prepared, turn, end, vote_file, vote_request, vote_answer, vote_saved, host_slept_micros, watchdog, switchover, control_file",
             2,
         ),
     );
