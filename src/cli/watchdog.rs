@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::config::{Config, WatchdogSettings};
 use crate::sys::watchdog::Watchdog;
+use crate::votes::promise_of;
 
 /// What happens after the last renewal of a lease has begun, in order; `None`: no device is configured.
 pub(super) fn order(config: &Config) -> Option<String> {
     let (voting, fence) = (config.voting.as_ref()?, config.fence()?);
     let watchdog = fence.watchdog.as_ref()?;
     let lease = voting.lease;
-    let promise = lease.saturating_add(lease / 32);
     let seconds = |time: Duration| format!("{} s", (time.as_secs_f64() * 10.0).round() / 10.0);
     Some(format!(
         "after the last renewal of a lease the watchdog device is kept alive for {} (its timeout is set to {}), \
@@ -20,7 +20,7 @@ pub(super) fn order(config: &Config) -> Option<String> {
         seconds(watchdog.timeout),
         seconds(lease.saturating_sub(fence.timeout)),
         seconds(lease),
-        seconds(promise),
+        seconds(promise_of(lease)),
     ))
 }
 

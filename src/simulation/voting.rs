@@ -14,6 +14,7 @@ use super::vote_fault::VoteFault;
 use super::voter_lists::with_lists;
 use super::{HostId, Micros, SECOND, micros};
 use crate::config::{ClusterName, Config, NodeName, ObserverUrl, VoterName, Voting, VotingCluster};
+use crate::votes::promise_of;
 
 /// Has the daemons of this schedule vote, or leaves it as it is. Drawn apart, so that a schedule
 /// without votes is what it was before there were any. `splits`: nothing may befall it that makes a
@@ -238,14 +239,13 @@ impl Setup {
         let Some(voting) = self.voting().filter(|_| self.elects()) else {
             return 0;
         };
-        let lease = micros(voting.lease);
         let (timeout, stagger) = (micros(voting.vote_timeout), micros(voting.stagger));
         let attempt = 2 * timeout
             + self.longest(|config| config.check_interval)
             + 3 * self.longest(|config| config.poll_timeout);
         let attempts = 4 * attempt + (1 + 2 + 4 + 8) * stagger;
         let deferrals = 2 * (attempt + 2 * stagger);
-        let elected = 2 * (lease + lease / 32)
+        let elected = 2 * micros(promise_of(voting.lease))
             + WRITE_TIME
             + attempts
             + deferrals

@@ -125,4 +125,4 @@ pub use promises::PromisesLeft;
 pub use record::{Mandate, Nonce, Record};
 pub use roll::{FormerVoters, ListNews, ListStage, Roll};
 pub use tally::{NotGranted, Tally};
-pub use voter::{ExchangeId, OwnServer, SaveId, Voter};
+pub use voter::{ExchangeId, OwnServer, SaveId, Voter, promise_of};

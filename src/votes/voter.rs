@@ -391,7 +391,7 @@ impl Voter {
 
 /// How long a vote is promised: one part in 32 longer than the lease, for clocks whose rates differ by
 /// up to 3 %.
-pub(super) fn promise_of(lease: Duration) -> Duration {
+pub fn promise_of(lease: Duration) -> Duration {
     lease.saturating_add(lease / 32)
 }
 
