@@ -29,9 +29,12 @@ impl Client {
             if filled == self.received.len() {
                 self.received.resize(filled * 2, 0);
             }
-            match self.stream.read(&mut self.received[filled..])? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                length => filled += length,
+            match self.stream.read(&mut self.received[filled..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(length) => filled += length,
+                // The children that lower a reader's priority end meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
             }
             whole = whole.or_else(|| body(&self.received[..filled]));
         }

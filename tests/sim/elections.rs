@@ -45,7 +45,7 @@ pub(crate) struct Voter {
     promise: Option<Promise>,
     asked: BTreeMap<ExchangeId, Request>,
     /// A holder has released its term for this one.
-    named: Option<VoterName>,
+    pub(crate) named: Option<VoterName>,
     /// A write of the running process has not come back well yet.
     pub(crate) writes: bool,
     /// What the running process knows to be released.

@@ -189,9 +189,12 @@ impl Case<'_, '_> {
         let was_long = last.saturating_sub(*first) >= self.limit() + SECOND;
         // Nobody can tell from which primary that WAL came if one of them was never polled.
         let grew = known.knowledge.grew[self.host].is_some_and(|at| at >= *first);
-        // What it has written itself is gone only where an operator has rewound it.
+        // What it has written itself is gone only where an operator has rewound it. So is what that
+        // primary has written, where it was made a standby of another one.
+        let last = self.database(*primary);
+        let is_kept = last.history.iter().any(|fork| fork.term == *term);
         let is_configured = *primary != self.host && self.counts_as_configured(*primary);
-        (!has_it && was_long && !grew && is_configured)
+        (!has_it && is_kept && was_long && !grew && is_configured)
             .then_some(Violation::OlderHistory(self.host, *primary))
     }
 

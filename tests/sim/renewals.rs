@@ -112,7 +112,10 @@ impl Elections {
         host: HostId,
         request: &Request,
     ) -> Option<Violation> {
-        self.voters[host].release(&mandate(&request.from, request.nonce));
+        let voter = &mut self.voters[host];
+        voter.release(&mandate(&request.from, request.nonce));
+        // Its own next vote is reserved, too.
+        voter.named.clone_from(&request.successor);
         if !self.won.contains(&request.nonce) {
             return None;
         }

@@ -32,11 +32,12 @@ pub(crate) struct Contact {
 /// A poll that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Polled {
-    pub(crate) asked: Micros,
     pub(crate) ended: Micros,
     pub(crate) answered: bool,
-    /// Of a standby: how much WAL it has.
+    /// Of a standby: how much WAL it had by the last poll that it answered.
     pub(crate) position: Option<u64>,
+    /// When that one began.
+    position_asked: Micros,
 }
 
 /// A server.
@@ -70,7 +71,6 @@ pub(crate) struct Host {
     pub(crate) command_fails: bool,
     pub(crate) asked: Vec<Option<Micros>>,
     pub(crate) polled: Vec<Option<Polled>>,
-    pub(crate) observer_asked: Vec<Option<Micros>>,
     pub(crate) observer_polled: Vec<Option<Polled>>,
     /// Since when it asks each server, and each observer, in vain.
     pub(crate) in_vain: Vec<Option<Micros>>,
@@ -195,7 +195,6 @@ impl Truth {
         known.disturbed = Some(now);
         known.asked.fill(None);
         known.polled.fill(None);
-        known.observer_asked.fill(None);
         known.observer_polled.fill(None);
         known.session_ended.fill(Some(now));
         known.in_vain.fill(None);
@@ -290,10 +289,10 @@ impl Truth {
                 let known = &mut self.hosts[host];
                 known.observer_in_vain[observer].take_if(|_| outcome.is_ok());
                 known.observer_polled[observer] = Some(Polled {
-                    asked: known.observer_asked[observer].unwrap_or(now),
                     ended: now,
                     answered: outcome.is_ok(),
                     position: None,
+                    position_asked: 0,
                 });
                 let report = probe.and_then(|probe| self.reports.remove(&(host, observer, probe)));
                 let mut newest = PauseMark::default();
@@ -343,10 +342,10 @@ impl Truth {
         let known = &mut self.hosts[host];
         let (asked, before) = (known.asked[node].unwrap_or(now), known.polled[node]);
         let mut polled = Polled {
-            asked,
             ended: now,
             answered: outcome.is_ok(),
             position: None,
+            position_asked: asked,
         };
         let failure = outcome.as_ref().err();
         let is_answer = failure.is_none_or(ProbeFailure::is_living_refusal);
@@ -373,7 +372,7 @@ impl Truth {
                     }
                     if let (Some(before), Some((source, since)), true) = (grew, source, is_most) {
                         let term = world.databases()[source].term.unwrap_or_default();
-                        let at = before.asked;
+                        let at = before.position_asked;
                         if since <= at {
                             knowledge.received[node] = Some(Contact { at, term });
                         }
@@ -387,7 +386,10 @@ impl Truth {
                 if turned_away {
                     known.knowledge.refused[node] = contact;
                 }
-                polled.position = before.and_then(|before| before.position);
+                if let Some(before) = before {
+                    polled.position = before.position;
+                    polled.position_asked = before.position_asked;
+                }
             }
         }
         known.polled[node] = Some(polled);
@@ -438,7 +440,6 @@ impl Truth {
                 }
                 Effect::ProbeObserver { observer, .. } => {
                     if let Some(observer) = setup.observer_id(observer) {
-                        known.observer_asked[observer] = Some(now);
                         known.observer_in_vain[observer].get_or_insert(now);
                     }
                 }
@@ -483,7 +484,6 @@ impl Host {
             command_fails: false,
             asked: vec![None; nodes],
             polled: vec![None; nodes],
-            observer_asked: vec![None; observers],
             observer_polled: vec![None; observers],
             in_vain: vec![None; setup.nodes.len()],
             observer_in_vain: vec![None; setup.observers.len()],

@@ -118,6 +118,7 @@ impl Decisions {
             now,
         };
         let seen = self.own_server_seen(config);
+        let state = &self.facts.state;
         checks.extend([
             match self.votes.held(config) {
                 Some(held) => Check::new("lease", lease(held, term, seen, &pair)),
@@ -125,11 +126,12 @@ impl Decisions {
             },
             Check::new("majority", self.majority(fence, config, now)),
             Check::new("pause", self.not_paused()),
+            Check::new("other primaries", pair.sole_primary(state)),
             Check::new("control file", pair.control_file()),
             Check::new("willing", self.willing(&pair, began, config)),
             Check::new("streaming", pair.streams()),
             Check::new("lag", pair.lag()),
-            Check::new("history", pair.history(&self.facts.state)),
+            Check::new("history", pair.history(state)),
         ]);
         checks
     }
@@ -301,6 +303,19 @@ impl Pair<'_> {
             Ok(text)
         } else {
             Err(text)
+        }
+    }
+
+    /// While two servers take writes, which of them is to be kept is an operator's to decide first.
+    fn sole_primary(&self, state: &ClusterState) -> Result<String, String> {
+        let is_ours = |answer: &NodeAnswer| self.ours.is_some_and(|it| it.is_same_server(answer));
+        let mut others = state.nodes.iter().filter(|(node, it)| {
+            let is_another = !it.answer.as_ref().is_some_and(is_ours);
+            *node != self.own && it.is_connected_primary() && is_another
+        });
+        match others.next() {
+            Some((node, _)) => Err(format!("{node} answers as a primary, too")),
+            None => Ok("no other node answers as a primary".to_owned()),
         }
     }
 

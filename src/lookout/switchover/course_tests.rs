@@ -247,6 +247,21 @@ fn s1_what_is_not_met_in_time_refuses() {
     );
 }
 
+/// Which of two primaries is to be kept is an operator's to decide first.
+#[test]
+fn s1_another_primary_refuses() {
+    let mut world = holder();
+    let asked = ask(&mut world, 1, false, 5.0);
+    polled(&mut world, "s2", Some(primary()));
+    assert!(commands(&fulfil(&mut world, &asked)).is_empty());
+    deadlines(&mut world, 10.0);
+    ended(
+        &world,
+        SwitchoverState::Refused,
+        "s2 answers as a primary, too",
+    );
+}
+
 /// One that was cut off on another branch of history has more, and gets nothing.
 #[test]
 fn s1_one_that_is_further_and_stands_still_does_not_stream() {
