@@ -16,6 +16,7 @@
 
 mod announcing;
 mod assumptions;
+mod calm;
 mod counts;
 mod courses;
 mod elections;
