@@ -89,6 +89,7 @@ pub(super) enum Stage {
     /// It is given up, and our server to be the primary again.
     GoingBack {
         why: String,
+        since: Monotonic,
         starting: Option<CommandId>,
         start_at: Monotonic,
     },

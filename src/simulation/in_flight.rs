@@ -339,6 +339,17 @@ impl InFlight {
             .collect()
     }
 
+    /// The signals that wait for this daemon until then wait for longer.
+    pub(super) fn put_off_signals(&mut self, host: HostId, from: Micros, until: Micros) {
+        let all = std::mem::take(&mut self.messages).into_iter();
+        let waits = |(at, message): &(Micros, Message)| *at == from && message.is_signal_to(host);
+        let (waiting, rest): (Vec<_>, Vec<_>) = all.partition(waits);
+        self.messages = rest;
+        for (_, message) in waiting.into_iter().rev() {
+            self.add(until, message);
+        }
+    }
+
     /// Drops the signals that wait for this daemon until then.
     pub(super) fn drop_signals(&mut self, host: HostId, until: Micros) {
         self.messages

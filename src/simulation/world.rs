@@ -349,8 +349,12 @@ impl<'w> World<'w> {
     /// it, and what arrives meanwhile lies there when it goes on.
     pub(super) fn stop(&mut self, host: HostId, time: Micros) {
         let until = self.now + time;
-        if self.is_alive(host) && self.hosts[host].stopped_until < until {
+        let before = self.hosts[host].stopped_until;
+        if self.is_alive(host) && before < until {
             self.note(Fact::Stopped { host, until });
+            if before > self.now {
+                self.in_flight.put_off_signals(host, before, until);
+            }
             self.hosts[host].stopped_until = until;
         }
     }

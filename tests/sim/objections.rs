@@ -161,7 +161,7 @@ impl Case<'_, '_> {
         let config = self.world.config(self.host);
         let setup = self.world.setup();
         // Whoever was asked in vain for as long as the limit is lost.
-        let earliest = self.world.now().saturating_sub(self.limit());
+        let earliest = self.world.now().saturating_sub(self.limit()) + ROUNDING;
         let is_stale = |(polled, in_vain): (&Option<Polled>, &Option<Micros>)| {
             let is_old = polled.is_none_or(|polled| polled.ended < cause);
             is_old && in_vain.is_none_or(|since| since > earliest)
@@ -187,6 +187,8 @@ impl Case<'_, '_> {
         let own = self.database(self.host);
         let has_it = own.history.iter().any(|fork| fork.term == *term);
         let was_long = last.saturating_sub(*first) >= self.limit() + SECOND;
+        // By a clock that stood still it was shorter.
+        let was_long = was_long && known.woke.is_none_or(|at| at < *first);
         // Nobody can tell from which primary that WAL came if one of them was never polled.
         let grew = known.knowledge.grew[self.host].is_some_and(|at| at >= *first);
         // What it has written itself is gone only where an operator has rewound it. So is what that
@@ -244,6 +246,10 @@ impl Case<'_, '_> {
     /// Is this node no primary to follow: replaced by another one, or not reached by the daemon
     /// itself, whatever observers report.
     pub(crate) fn follows(&self, primary: NodeId) -> Option<Violation> {
+        // Of a server that is no standby nothing but that is found out.
+        if self.database(self.host).is_primary {
+            return None;
+        }
         let config = self.world.config(self.host);
         let knowledge = &self.truth.hosts[self.host].knowledge;
         let last = knowledge.answered[primary]?;
@@ -282,15 +288,17 @@ impl Case<'_, '_> {
     pub(crate) fn is_willing(&self, node: NodeId, since: Micros) -> bool {
         let known = &self.truth.hosts[node];
         let config = self.world.config(node);
+        let quiet = |time: Option<Micros>| time.is_none_or(|time| time < since);
         self.world.is_alive(node)
-            && known.disturbed.is_none_or(|time| time < since)
+            && quiet(known.disturbed)
             && !self.database(node).refuses(node)
             && self.world.network().path(node, node) == Path::default()
+            && quiet(self.world.network().changed_at(node, node))
             && !self.world.maintenance(node)
             && !self.truth.knows_pause(node)
             && !known.command_fails
             && !known.shows.steps_aside()
-            && known.stepped_aside.is_none_or(|time| time < since)
+            && quiet(known.stepped_aside)
             && config.own_db.is_some()
             && !config
                 .never_promote
@@ -324,5 +332,7 @@ impl Case<'_, '_> {
     }
 }
 
+/// Times by a clock that has a rate of its own.
+const ROUNDING: Micros = 2;
 /// The `Date` of an observer's answer is in whole seconds.
 const DATE: Micros = SECOND;

@@ -319,7 +319,8 @@ impl Pair<'_> {
         }
     }
 
-    /// What is not known decides nothing. A standby shows an older timeline until its next restartpoint.
+    /// What is not known decides nothing. A standby that shows an older timeline may stream from a former
+    /// primary: it shows ours once its walreceiver may be seen, or after its next restartpoint.
     fn history(&self, state: &ClusterState) -> Result<String, String> {
         let (to, own) = (self.to, self.own);
         let theirs = &self.standby()?.identity;
@@ -340,6 +341,10 @@ impl Pair<'_> {
             text(ours.timeline)
         );
         match ours.timeline.zip(theirs.timeline) {
+            Some((ours, theirs)) if theirs < ours => {
+                let shows = "a CHECKPOINT there and here, or pg_monitor for the user of pglookout, would show more";
+                Err(format!("{found}: {shows}"))
+            }
             Some((ours, theirs)) if theirs > ours => Err(found),
             _ => Ok(found),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::checks::Check;
 use super::{Facts, Stage, Switchover, SwitchoverState};
-use crate::cluster::{ControlData, DatabaseState, Lsn, NodeState};
+use crate::cluster::{ControlData, DatabaseState, Lsn, NodeAnswer, NodeState};
 use crate::config::{Config, DemoteSettings, NodeName, VoterName};
 use crate::lookout::decisions::Decisions;
 use crate::lookout::schedule::Schedule;
@@ -321,14 +321,14 @@ impl Decisions {
         true
     }
 
-    /// How far this standby has replayed, by our own last poll of it.
-    fn replayed(&self, node: &NodeName) -> Option<Lsn> {
-        let answer = self.facts.state.nodes.get(node)?.answer.as_ref()?;
-        answer.replay.filter(|_| answer.in_recovery)
+    /// The last answer of this standby to ourselves.
+    fn standby(&self, node: &NodeName) -> Option<&NodeAnswer> {
+        let answer = self.facts.state.nodes.get(node)?.answer.as_ref();
+        answer.filter(|answer| answer.in_recovery)
     }
 
     /// Rule S3: the successor has everything, and our server was polled since it was stopped: nobody has
-    /// started it again past the gate.
+    /// started it again past the gate. What has more than was written here streams from another server.
     fn catch_up(
         &mut self,
         switchover: &mut Switchover,
@@ -340,11 +340,21 @@ impl Decisions {
         if self.fail_without_lease(switchover, config, turn) {
             return;
         }
-        let replayed = self.replayed(&switchover.request.to);
+        let standby = self.standby(&switchover.request.to);
+        let replayed = standby.and_then(|answer| answer.replay);
         let has_all = replayed > Some(checkpoint);
+        let end = checkpoint.bytes().saturating_add(CHECKPOINT_BYTES);
+        let beyond = standby.map(NodeAnswer::position);
+        let beyond = beyond.filter(|position| position.bytes() > end);
         let (seen, is_awaited) = (self.own_server_seen(config), self.tenure.awaited.is_some());
         if seen != Seen::Nothing {
             let text = "this server was started again".to_owned();
+            self.go_back(switchover, text, schedule, turn);
+        } else if let Some(position) = beyond {
+            let to = &switchover.request.to;
+            let text = format!(
+                "{to} is at {position}, beyond the last checkpoint of this server at {checkpoint}: it has WAL of another one"
+            );
             self.go_back(switchover, text, schedule, turn);
         } else if has_all && !is_awaited {
             self.release_for(switchover, replayed, config, turn);
@@ -440,6 +450,9 @@ pub(super) const POLL: Duration = Duration::from_millis(100);
 /// The checks are given so much longer than a poll, a voter's answer, or the time between two polls: on an
 /// idle primary another daemon may be the one that writes.
 const CHECKS: Duration = Duration::from_secs(3);
+/// The record of a checkpoint is no longer, with the page headers in it: the last one of a server that is shut
+/// down.
+const CHECKPOINT_BYTES: u64 = 1 << 10;
 /// For so long the successor may replay what was written last.
 const CATCH_UP: Duration = Duration::from_secs(10);
 /// For so long the successor may be elected, which is as long as its votes are reserved, and promoted.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
-use crate::cluster::{Identity, NodeReport, RoleReport};
+use crate::cluster::{Identity, NodeReport, ProbeFailure, RoleReport};
 use crate::config::CommandLine;
 use crate::lookout::votes_tests::{World, commands, primary, requests};
 use crate::lookout::{Event, GivenTurn};
@@ -691,4 +691,92 @@ fn a_daemon_that_was_restarted_does_nothing_without_its_lease() {
     let mut world = holder();
     ask(&mut world, 1, false, 5.0);
     assert!(world.restarted().lookout.switchover().is_none());
+}
+
+/// What has more than was ever written here streams from a former primary.
+#[test]
+fn s3_one_that_is_beyond_the_last_checkpoint_is_no_successor() {
+    let mut world = stopped();
+    let far = 90 + CHECKPOINT_BYTES + 1;
+    let effects = polled(&mut world, "s1", Some(standby(far, 90)));
+    assert_eq!(saved_term(&effects), None);
+    let last = &world.lookout.switchover().unwrap().steps().last().unwrap();
+    let expected = "going back: s1 is at 0/45B, beyond the last checkpoint of this server at 0/5A";
+    assert!(last.text.contains(expected), "{}", last.text);
+    let round = deadlines(&mut world, 7.0);
+    let effects = [round, polled(&mut world, "p", None)].concat();
+    assert_eq!(commands(&effects), [["start"]]);
+}
+
+/// It may stream from a former primary, whose WAL has the same positions.
+#[test]
+fn s1_an_older_timeline_refuses() {
+    let mut world = holder();
+    let asked = ask(&mut world, 1, false, 5.0);
+    for (node, role, timeline) in [
+        ("p", primary(), 2),
+        ("s1", standby(79, 79), 1),
+        ("s1", standby(80, 80), 1),
+    ] {
+        let outcome = Ok(NodeReport {
+            db_time: crate::lookout::votes_tests::now(5.0).wall,
+            role,
+            identity: Identity {
+                timeline: Some(timeline),
+                ..Identity::default()
+            },
+            daemons: None,
+        });
+        let (node, probe) = (node.into(), None);
+        world.event(Event::NodeProbed {
+            node,
+            probe,
+            outcome,
+        });
+    }
+    control(&mut world, DatabaseState::InProduction, 40);
+    renewed(&mut world, &asked, true);
+    deadlines(&mut world, 10.0);
+    ended(
+        &world,
+        SwitchoverState::Refused,
+        "s1 shows timeline 1, p timeline 2: a CHECKPOINT there and here",
+    );
+}
+
+/// Its server is up again, and whether it is the primary is not known: that does not go on for ever.
+#[test]
+fn a_server_that_does_not_let_us_in_again_ends_it() {
+    let (mut world, id) = demoting();
+    exited(&mut world, id, 1);
+    let rejected = |world: &mut World| {
+        let from = world.effects.len();
+        world.event(Event::NodeProbed {
+            node: "p".into(),
+            probe: None,
+            outcome: Err(ProbeFailure::AuthenticationRejected {
+                message: "no password".to_owned(),
+            }),
+        });
+        world.effects[from..].to_vec()
+    };
+    rejected(&mut world);
+    for seconds in [7.5, 10.0, 12.5] {
+        let round = deadlines(&mut world, seconds);
+        assert!(commands(&[round.clone(), rejected(&mut world)].concat()).is_empty());
+        renewed(&mut world, &round, true);
+    }
+    let state = world.lookout.switchover().unwrap().state();
+    assert_eq!(state, SwitchoverState::Running);
+    for seconds in [15.0, 17.5] {
+        let round = deadlines(&mut world, seconds);
+        renewed(&mut world, &round, true);
+        rejected(&mut world);
+    }
+    ended(
+        &world,
+        SwitchoverState::Failed,
+        "this server is up, and does not let this daemon find out whether it is the primary",
+    );
+    assert!(world.lookout.gate(world_now(&world)).unwrap().is_ok());
 }

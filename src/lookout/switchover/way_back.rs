@@ -21,6 +21,7 @@ impl Decisions {
         switchover.step(format!("going back: {why}"), turn);
         switchover.stage = Stage::GoingBack {
             why,
+            since: turn.now.mono,
             starting: None,
             start_at: turn.now.mono,
         };
@@ -52,6 +53,7 @@ impl Decisions {
         let (is_awaited, term) = (self.tenure.awaited.is_some(), switchover.term);
         let Stage::GoingBack {
             why,
+            since,
             starting,
             start_at,
         } = &mut switchover.stage
@@ -61,6 +63,14 @@ impl Decisions {
         if seen == Seen::Primary {
             let text = format!("{why}; this server is the primary, under term {term} as before");
             switchover.end(SwitchoverState::Aborted, text, turn);
+            return;
+        }
+        // One that turns this daemon away may do so until an operator mends that. It keeps its lease.
+        if seen == Seen::Alive && now.since(*since) > config.failover_lag {
+            let text = format!(
+                "{why}; this server is up, and does not let this daemon find out whether it is the primary"
+            );
+            switchover.end(SwitchoverState::Failed, text, turn);
             return;
         }
         let is_due = !is_awaited && starting.is_none() && *start_at <= now;
