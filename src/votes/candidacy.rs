@@ -73,7 +73,7 @@ impl Member {
         }
     }
 
-    /// Rule V8: another holds a later term, so our own attempt is void. Our vote is its already.
+    /// Rule V8: another holds this term or a later one, so our own attempt is void. Our vote is its already.
     pub(super) fn overtaken(&mut self, now: Monotonic, out: &mut Vec<Output>) {
         let Some(over) = self.candidate.overtaken() else {
             return;

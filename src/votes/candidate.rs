@@ -339,7 +339,7 @@ impl Candidate {
         self.attempt.take_if(|attempt| attempt.aim == Aim::Promote)
     }
 
-    /// Another holds a later term: the attempt is void.
+    /// Another holds this term or a later one: the attempt is void.
     pub(super) fn overtaken(&mut self) -> Option<Attempt> {
         self.predecessor = None;
         self.attempt.take()

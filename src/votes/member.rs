@@ -197,7 +197,7 @@ impl Member {
         now: Monotonic,
         out: &mut Vec<Output>,
     ) {
-        let before = self.voter.record().term;
+        let before = self.voter.record().voted_for.clone();
         let output = match self.voter.take(Asker::Peer(id), request, server, now) {
             Taken::Answer(answer) => {
                 match request.kind {
@@ -213,7 +213,7 @@ impl Member {
         };
         out.push(output);
         // Rule V8.
-        if request.kind == Kind::Renew && self.voter.record().term > before {
+        if request.kind == Kind::Renew && self.voter.record().voted_for != before {
             self.overtaken(now, out);
         }
         if let Some(news) = &request.news {

@@ -24,8 +24,9 @@
 //!   then answered. While a write is under way, or has failed, the answer is `busy`.
 //! - **V7** `renew` in its own term by the attempt that has its vote, not released since: it promises
 //!   anew, also after the promise has run out.
-//! - **V8** `renew` in a later term: its sender can only renew what a majority has given it. It is
-//!   written down like a vote; our own attempt and any promise to another are over.
+//! - **V8** `renew` in a later term, or in the same one by a candidate that has not our vote while this daemon
+//!   does not hold it: its sender can only renew what a majority has given it. It is written down like a
+//!   vote; our own attempt and any promise to another are over.
 //! - **V9** every other renewal is refused, of a lower term always. `ask_renew` is answered, and changes
 //!   nothing; it is refused while another is promised.
 //! - **V10** `release` by the attempt that has its vote ends the promise. The term is renewed no more, and

@@ -102,7 +102,7 @@ impl Promises {
 
     /// A promise until then, to whoever gets the vote or renews it. One to somebody else is over.
     pub(super) fn give(&mut self, to: &VoterName, until: Monotonic) {
-        (self.quarantine, self.reserved) = (None, None);
+        (self.quarantine, self.reserved, self.released) = (None, None, None);
         self.given = Some(Promise {
             to: to.clone(),
             until,

@@ -94,6 +94,12 @@ impl Record {
         let is_it = |mandate: &Mandate| mandate.candidate == *candidate && mandate.nonce == nonce;
         self.term == term && mandate.is_some_and(is_it)
     }
+
+    /// Has an attempt of this candidate the vote.
+    pub(super) fn is_vote_for(&self, candidate: &VoterName) -> bool {
+        let mandate = self.voted_for.as_ref();
+        mandate.is_some_and(|mandate| mandate.candidate == *candidate)
+    }
 }
 
 #[cfg(test)]

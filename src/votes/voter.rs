@@ -1,5 +1,6 @@
 //! A voter: what it grants, and what it refuses (rules V1 to V10).
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use super::counted::Listed;
@@ -255,15 +256,24 @@ impl Voter {
     }
 
     /// Rules V7 to V9. A renewal of a later term is taken whatever is promised: a majority has elected
-    /// its holder, and none of them had promised anything to another then.
+    /// its holder, and none of them had promised anything to another then. So is one of the same term
+    /// whose votes were split, ours being another's: nobody else can win that term any more.
     fn refuses_renewal(
         &self,
         request: &Request,
         has_vote: bool,
         now: Monotonic,
     ) -> Option<Refused> {
-        let is_ours = has_vote && !self.promises.is_released(request.term);
-        if request.term <= self.record.term && !is_ours {
+        let Record {
+            term, held_term, ..
+        } = self.record;
+        let is_taken = match request.term.cmp(&term) {
+            Ordering::Greater => true,
+            Ordering::Equal if has_vote => !self.promises.is_released(term),
+            Ordering::Equal => held_term != term && !self.record.is_vote_for(&request.from),
+            Ordering::Less => false,
+        };
+        if !is_taken {
             return Some((Refusal::Term, None));
         }
         match request.kind {

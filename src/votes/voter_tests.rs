@@ -399,6 +399,41 @@ fn v8_a_later_term_is_taken_over_whatever_is_promised() {
     assert_eq!(answer.refusal, None);
 }
 
+/// The votes of term 3 were split: ours was b's, and a won.
+#[test]
+fn v8_who_has_voted_for_a_loser_renews_the_winner() {
+    let (mut voter, server) = (fresh(), standby(100));
+    check(&mut voter, &request(Kind::Vote, 3, "b", 2), 0.0, None);
+    let ask_renew = renewal(Kind::AskRenew, 3, "a", 1);
+    check(&mut voter, &ask_renew, 1.0, Some(Refusal::Promised));
+    check(&mut voter, &request(Kind::Release, 3, "b", 2), 1.0, None);
+    check(&mut voter, &ask_renew, 1.0, None);
+    let renew = renewal(Kind::Renew, 3, "a", 1);
+    let (answer, record) = ask(&mut voter, &renew, &server, 2.0);
+    assert_eq!(answer.refusal, None);
+    assert!(record.unwrap().is_for(3, &name("a"), Nonce(1)));
+    assert_eq!(voter.promised(at(2.0)).unwrap().0, &name("a"));
+    // As if it had voted for it, until it is released.
+    check(&mut voter, &renew, 3.0, None);
+    let late = request(Kind::Vote, 3, "b", 2);
+    check(&mut voter, &late, 3.0, Some(Refusal::Term));
+    check(&mut voter, &request(Kind::Release, 3, "a", 1), 4.0, None);
+    check(&mut voter, &renew, 4.0, Some(Refusal::Term));
+}
+
+/// Two in one term: a vote file was put back somewhere.
+#[test]
+fn v8_a_holder_renews_no_other_of_its_term() {
+    let mut voter = fresh();
+    check(&mut voter, &request(Kind::Vote, 3, "c", 1), 0.0, None);
+    let (id, _) = voter.hold(3).unwrap();
+    voter.saved(id, true, &standby(100), at(0.0));
+    for kind in [Kind::AskRenew, Kind::Renew] {
+        let other = renewal(kind, 3, "a", 2);
+        check(&mut voter, &other, 1.0, Some(Refusal::Term));
+    }
+}
+
 #[test]
 fn v9_asking_for_a_renewal_promises_nothing() {
     let mut voter = fresh();

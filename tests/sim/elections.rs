@@ -150,6 +150,10 @@ impl Elections {
     ) -> Option<Violation> {
         self.becomes(world, host);
         self.voters[host].lists_written(record, world.now());
+        // Rule V8: whoever has voted for a loser renews the winner's term.
+        let to = record.voted_for.as_ref();
+        let is_elected = world.setup().leases().is_some()
+            && to.is_some_and(|to| self.is_elected(world, record.term, to));
         if let Some(mandate) = &record.voted_for {
             let of = (record.term, mandate.candidate.clone(), mandate.nonce);
             let own = world.voter(host).cloned();
@@ -157,7 +161,9 @@ impl Elections {
         }
         let before = self.voters[host].record.replace(record.clone());
         self.list_moves(before.as_ref(), record);
-        let goes_back = before.is_some_and(|before| is_older(record, &before));
+        let goes_back = before.is_some_and(|before| {
+            is_older(record, &before) && !(is_elected && record.term == before.term)
+        });
         let found = goes_back.then_some(Violation::RecordGoesBack(host, record.term));
         self.assumptions.unless_broken(found)
     }
