@@ -141,6 +141,11 @@ impl Elections {
         self.able(world, std::iter::once(host)) == 1
     }
 
+    pub(crate) fn is_standby_with_term(&self, world: &World<'_>, host: HostId) -> bool {
+        let record = self.voters[host].record.as_ref();
+        !world.databases()[host].is_primary && record.is_some_and(|it| it.held_term != 0)
+    }
+
     /// A vote file has reached the disk: terms only grow, and in each there is one vote.
     pub(crate) fn file_written(
         &mut self,

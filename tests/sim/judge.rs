@@ -193,12 +193,12 @@ impl Judge {
     }
 
     fn of_lease(&mut self, world: &World<'_>, fact: Fact<'_>) {
-        let Elections {
-            is_calm,
-            assumptions,
-            ..
-        } = &mut self.elections;
-        let found = self.leases.fact(world, fact, *is_calm, assumptions);
+        // A server that was made a standby while its daemon held a term is fenced before that is released.
+        let is_due = |host| self.elections.is_standby_with_term(world, host);
+        let is_due = matches!(fact, Fact::FenceBegins(host) if is_due(host));
+        let is_calm = self.elections.is_calm && !is_due;
+        let assumptions = &mut self.elections.assumptions;
+        let found = self.leases.fact(world, fact, is_calm, assumptions);
         self.fail_if(world.now(), found);
     }
 

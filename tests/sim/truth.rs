@@ -254,7 +254,9 @@ impl Truth {
             // Of one that has become a standby its report does not say any more.
             // When it reached one that it has lost it dates by that server's clock.
             let is_reached = polled.is_some_and(|it| it.answered && it.position.is_none());
-            contact.filter(|contact| is_reached && honest(contact))
+            // What arrives at this moment is not in it yet: one that was stopped takes both in one turn.
+            let is_in_it = |contact: &Contact| contact.at < world.now();
+            contact.filter(|contact| is_reached && is_in_it(contact) && honest(contact))
         });
         self.reports
             .insert((to, observer, probe), contacts.collect());
@@ -412,6 +414,7 @@ impl Truth {
             // One that comes back has yet to report its role.
             if name.is_none() {
                 known.knowledge.answered[node] = None;
+                known.knowledge.reigns.retain(|(of, _), _| *of != node);
             }
         }
     }
