@@ -67,6 +67,8 @@ struct Pair<'a> {
     to: &'a NodeName,
     ours: Option<&'a NodeAnswer>,
     theirs: Option<&'a NodeAnswer>,
+    /// Another node that may be a primary, for all that is known since the request.
+    unknown: Option<&'a NodeName>,
     demotion: &'a DemoteSettings,
     facts: &'a Facts,
     now: Monotonic,
@@ -101,6 +103,12 @@ impl Decisions {
             NodeState::is_connected(node).then_some(answer)
         };
         let (ours, theirs) = (recent(own), recent(&to));
+        let is_standby = |node: &NodeName| recent(node).is_some_and(|it| it.in_recovery);
+        let mut others = config
+            .nodes
+            .keys()
+            .filter(|node| *node != own && **node != to);
+        let unknown = others.find(|node| !is_standby(node) && !config.known_gone.contains(*node));
         let term = switchover.term;
         let Stage::Checking(facts) = &mut switchover.stage else {
             return checks;
@@ -113,6 +121,7 @@ impl Decisions {
             to: &to,
             ours,
             theirs,
+            unknown,
             demotion,
             facts,
             now,
@@ -319,8 +328,8 @@ impl Pair<'_> {
         }
     }
 
-    /// What is not known decides nothing. A standby that shows an older timeline may stream from a former
-    /// primary: it shows ours once its walreceiver may be seen, or after its next restartpoint.
+    /// What is not known decides nothing. A standby shows an older timeline until its next restartpoint, unless
+    /// its walreceiver may be seen. It may as well stream from a former primary that only it reaches.
     fn history(&self, state: &ClusterState) -> Result<String, String> {
         let (to, own) = (self.to, self.own);
         let theirs = &self.standby()?.identity;
@@ -340,12 +349,12 @@ impl Pair<'_> {
             text(theirs.timeline),
             text(ours.timeline)
         );
-        match ours.timeline.zip(theirs.timeline) {
-            Some((ours, theirs)) if theirs < ours => {
-                let shows = "a CHECKPOINT there and here, or pg_monitor for the user of pglookout, would show more";
-                Err(format!("{found}: {shows}"))
-            }
-            Some((ours, theirs)) if theirs > ours => Err(found),
+        match (ours.timeline.zip(theirs.timeline), self.unknown) {
+            (Some((ours, theirs)), Some(node)) if theirs < ours => Err(format!(
+                "{found}: it may stream from {node}, which is not reached as a standby; after a CHECKPOINT of {own} \
+                 and then of {to} it shows its own, and with pg_monitor for pglookout's user always"
+            )),
+            (Some((ours, theirs)), _) if theirs > ours => Err(found),
             _ => Ok(found),
         }
     }

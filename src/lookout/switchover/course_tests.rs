@@ -708,11 +708,26 @@ fn s3_one_that_is_beyond_the_last_checkpoint_is_no_successor() {
     assert_eq!(commands(&effects), [["start"]]);
 }
 
-/// It may stream from a former primary, whose WAL has the same positions.
+/// It may stream from a former primary, whose WAL has the same positions, unless all others are standbys.
 #[test]
-fn s1_an_older_timeline_refuses() {
+fn s1_an_older_timeline_refuses_while_another_node_is_not_reached() {
+    let mut world = on_timelines(None);
+    deadlines(&mut world, 10.0);
+    ended(
+        &world,
+        SwitchoverState::Refused,
+        "s1 shows timeline 1, p timeline 2: it may stream from s2",
+    );
+    let world = on_timelines(Some(standby(80, 80)));
+    let last = &world.lookout.switchover().unwrap().steps().last().unwrap();
+    assert!(last.text.contains("stopping the server"), "{}", last.text);
+}
+
+/// p shows a later timeline than s1; s2 answers so, or not.
+fn on_timelines(other: Option<RoleReport>) -> World {
     let mut world = holder();
     let asked = ask(&mut world, 1, false, 5.0);
+    polled(&mut world, "s2", other);
     for (node, role, timeline) in [
         ("p", primary(), 2),
         ("s1", standby(79, 79), 1),
@@ -736,12 +751,7 @@ fn s1_an_older_timeline_refuses() {
     }
     control(&mut world, DatabaseState::InProduction, 40);
     renewed(&mut world, &asked, true);
-    deadlines(&mut world, 10.0);
-    ended(
-        &world,
-        SwitchoverState::Refused,
-        "s1 shows timeline 1, p timeline 2: a CHECKPOINT there and here",
-    );
+    world
 }
 
 /// Its server is up again, and whether it is the primary is not known: that does not go on for ever.
