@@ -29,6 +29,7 @@ mod scale;
 mod size;
 mod stub;
 mod support;
+mod switchover;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use support::Arguments;
@@ -48,6 +49,7 @@ fn main() {
         Some("decide") => return decision::rounds(&arguments),
         Some("size") => size::main(&arguments, &mut table),
         Some("failover") => failover::main(&arguments, &mut table),
+        Some("switchover") => switchover::main(&arguments, &mut table),
         Some("calm") => calm::main(&arguments, &mut table),
         Some("guard") => guard::main(&arguments, &mut table),
         Some("renewals") => renewals::main(&arguments, &mut table),
@@ -55,8 +57,8 @@ fn main() {
         Some("stub") => stub::run(!arguments.has("each")).expect("a working stub"),
         other => {
             eprintln!(
-                "{other:?} is none of: floor, scale, dead, readers, decision, size, failover, calm, guard, \
-                 partitions, renewals"
+                "{other:?} is none of: floor, scale, dead, readers, decision, size, failover, switchover, \
+                 calm, guard, partitions, renewals"
             );
             std::process::exit(2);
         }

@@ -2,14 +2,14 @@
 //! should be, and what is lost. The hosts are network namespaces, so it needs root.
 
 mod etcd;
-mod judge;
+pub mod judge;
 mod patroni;
 mod pglookout;
 mod plan;
 mod system;
 mod tally;
-mod world;
-mod writers;
+pub mod world;
+pub mod writers;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;

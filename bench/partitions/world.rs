@@ -47,8 +47,7 @@ impl World {
 
     /// The numbers of the rows that the primary has.
     pub fn rows(&self) -> BTreeSet<u64> {
-        let rows = self.cluster[&self.primary].query("SELECT t FROM rows");
-        rows.lines().filter_map(|row| row.parse().ok()).collect()
+        rows(&self.cluster, &self.primary)
     }
 
     /// How often each server was promoted since it was first started, by its own log.
@@ -101,6 +100,12 @@ impl World {
         let status = shell.status().expect("sh");
         assert!(status.success(), "{status}: copying {}", dir.display());
     }
+}
+
+/// The numbers of the rows that this server has.
+pub fn rows(cluster: &Cluster, server: &str) -> BTreeSet<u64> {
+    let rows = cluster[server].query("SELECT t FROM rows");
+    rows.lines().filter_map(|row| row.parse().ok()).collect()
 }
 
 /// The server runs and takes writes.

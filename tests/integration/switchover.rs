@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::harness::cluster::PRIMARY;
 use crate::harness::host::Account;
-use crate::harness::voting::{own_step, replays, start_command, votes};
+use crate::harness::voting::{allow_switchovers, replays, switchover, votes};
 use crate::harness::{Cluster, Daemon, Fleet, SOON, pause, wait_until};
 use crate::leases::start_with;
 use crate::votes::text;
@@ -21,24 +21,12 @@ const SERVERS: [&str; 3] = ["p", "s1", "s2"];
 /// Daemons with leases that can stop their servers, and start them again.
 fn start(cluster: &Cluster) -> Fleet {
     start_with(cluster, |cluster, daemon| {
-        let programs = format!("PGBIN='{}'", cluster.postgres.programs.display());
-        daemon.config["demote_command"] = own_step(cluster, daemon, "demote-self", &programs);
-        daemon.config["pg_start_command"] = start_command(cluster, daemon);
-        daemon.config["pg_data_directory"] = json!(cluster[&daemon.host.name].data);
+        allow_switchovers(cluster, daemon);
         // For a machine that is busy.
         daemon.config["lease_time"] = json!(12);
         daemon.config["fence_timeout"] = json!(3);
         daemon.config["max_failover_replication_time_lag"] = json!(9);
     })
-}
-
-/// `pglookout switchover` beside this daemon.
-fn switchover(daemon: &Daemon, to: &str, more: &[&str]) -> Output {
-    let mut command = daemon
-        .host
-        .command(env!("CARGO_BIN_EXE_pglookout"), Account::Own);
-    command.arg("switchover").arg(daemon.config_path());
-    command.args(["--to", to]).args(more).output().unwrap()
 }
 
 /// A client that finds the primary by asking one server after the other, as one with several hosts in its
@@ -102,29 +90,6 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The server that was stopped becomes a standby of the new primary, and the third follows it.
-fn rejoin(cluster: &mut Cluster, old: &str, new: &str) {
-    let primary = cluster.host(new).clone();
-    let other = SERVERS.into_iter().find(|it| *it != old && *it != new);
-    let other = other.unwrap();
-    cluster[old].kill_nine_all();
-    cluster[old].make_standby();
-    let line = format!(
-        "primary_conninfo = '{}'\n",
-        cluster[old].conninfo_for_streaming(&primary)
-    );
-    let settings = cluster[old].recovery_settings("postgresql.auto.conf");
-    let before = std::fs::read_to_string(&settings).unwrap();
-    std::fs::write(&settings, before + &line).unwrap();
-    cluster[old].start();
-    let conninfo = cluster[other].conninfo_for_streaming(&primary);
-    cluster[other].stream_from(&conninfo);
-    wait_until("both stream from the new primary", SOON, || {
-        let streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'";
-        cluster[new].query(streaming) == "2"
-    });
-}
-
 #[test]
 fn the_primary_goes_to_and_fro_and_no_acknowledged_row_is_lost() {
     let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
@@ -173,7 +138,7 @@ fn the_primary_goes_to_and_fro_and_no_acknowledged_row_is_lost() {
             log.contains(&format!("{old} is stopped for a switchover")),
             "{log}"
         );
-        rejoin(&mut cluster, old, new);
+        cluster.rejoin(old, new);
     }
     assert_eq!(fleet.promoted(), ["s1", "s2", "p", "s1"]);
     replays(&fleet, &SERVERS);

@@ -8,7 +8,7 @@ use super::host::Host;
 use super::network::Network;
 use super::node::Server;
 use super::or_skip;
-use super::postgres::Postgres;
+use super::postgres::{Postgres, append};
 use super::run_dir::TestDir;
 use super::wait::{SOON, wait_until};
 
@@ -131,6 +131,29 @@ impl Cluster {
         let target = self[PRIMARY].query("SELECT pg_current_wal_lsn()");
         wait_until(&format!("{standby} has caught up"), SOON, || {
             self[standby].query(&format!("SELECT pg_last_wal_replay_lsn() >= '{target}'")) == "t"
+        });
+    }
+
+    /// A primary that was stopped for a switchover becomes a standby of the new one, and all others
+    /// follow that.
+    pub(crate) fn rejoin(&mut self, old: &str, new: &str) {
+        let primary = self[new].host.clone();
+        let server = &mut self[old];
+        server.kill_nine_all();
+        server.make_standby();
+        let conninfo = server.conninfo_for_streaming(&primary);
+        let line = format!("primary_conninfo = '{conninfo}'\n");
+        append(&server.recovery_settings("postgresql.auto.conf"), &line);
+        server.start();
+        let others = self
+            .servers()
+            .filter(|it| ![old, new].contains(&it.host.name.as_str()));
+        for other in others {
+            other.stream_from(&other.conninfo_for_streaming(&primary));
+        }
+        let count = self.servers.len() - 1;
+        wait_until("all stream from the new primary", SOON, || {
+            self.streaming_from(new).len() == count
         });
     }
 

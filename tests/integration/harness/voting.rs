@@ -111,6 +111,23 @@ pub(crate) fn own_step(cluster: &Cluster, daemon: &Daemon, step: &str, variables
     json!(["sh", "-c", command])
 }
 
+/// What a daemon needs, beside leases, to stop its own server for a switchover, and to start it again.
+pub(crate) fn allow_switchovers(cluster: &Cluster, daemon: &mut Daemon) {
+    let programs = format!("PGBIN='{}'", cluster.postgres.programs.display());
+    daemon.config["demote_command"] = own_step(cluster, daemon, "demote-self", &programs);
+    daemon.config["pg_start_command"] = start_command(cluster, daemon);
+    daemon.config["pg_data_directory"] = json!(cluster[&daemon.host.name].data);
+}
+
+/// `pglookout switchover` beside this daemon.
+pub(crate) fn switchover(daemon: &Daemon, to: &str, more: &[&str]) -> Output {
+    let program = env!("CARGO_BIN_EXE_pglookout");
+    let mut command = daemon.host.command(program, Account::Own);
+    command.arg("switchover").arg(daemon.config_path());
+    let done = command.args(["--to", to]).args(more).output();
+    done.expect("its end")
+}
+
 /// Waits until the primary of a cluster that has never voted has its lease.
 pub(crate) fn wait_first_term(fleet: &Fleet) {
     wait_until("the primary holds the first term", SOON, || {
