@@ -2,6 +2,8 @@
 //! lease beside each, and clients that write all the time. The primary goes round.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use serde_json::json;
@@ -22,11 +24,12 @@ pub fn main(arguments: &Arguments, table: &mut Table) {
     let Some(mut cluster) = Cluster::start(&SERVERS[1..]) else {
         return;
     };
-    let fleet = start(&cluster, &leases);
+    let (fleet, bulk) = (start(&cluster, &leases), arguments.number("bulk", 0));
+    cluster[SERVERS[0]].query("CREATE TABLE bulk (number bigint)");
     let (mut primary, mut all) = (SERVERS[0].to_owned(), BTreeSet::new());
     let mut runs = Vec::new();
     for number in 0..arguments.number("runs", 10) {
-        let run = switch_over(&cluster, &fleet, &primary, number, &mut all);
+        let run = switch_over(&cluster, &fleet, &primary, (number, bulk), &mut all);
         if run.primary != primary {
             cluster.rejoin(&primary, &run.primary);
         }
@@ -35,7 +38,8 @@ pub fn main(arguments: &Arguments, table: &mut Table) {
     }
     let kept = rows(&cluster, &primary);
     let lost = all.iter().filter(|row| !kept.contains(row)).count();
-    print(&leases, &runs, (all.len(), lost), table);
+    let setting = format!("{leases}, {bulk} rows at a time beside");
+    print(&setting, &runs, (all.len(), lost), table);
 }
 
 /// What one switchover did.
@@ -66,13 +70,13 @@ fn start(cluster: &Cluster, leases: &Leases) -> Fleet {
     fleet
 }
 
-/// From this primary to the next server, once that would be promoted. `all` gets the numbers of the
-/// rows that were acknowledged.
+/// From this primary to the next server, once that would be promoted. The number of the run, and of the
+/// rows of a statement beside it; `all` gets the numbers of the rows that were acknowledged.
 fn switch_over(
     cluster: &Cluster,
     fleet: &Fleet,
     old: &str,
-    number: u64,
+    (number, bulk): (u64, u64),
     all: &mut BTreeSet<u64>,
 ) -> Run {
     let at = SERVERS.iter().position(|name| *name == old);
@@ -85,9 +89,11 @@ fn switch_over(
     let writers = Writers::start(hosts.into_iter());
     // Another phase of polls and renewals each time.
     pause(1000 + number * 137 % 1000);
-    let (from, begun) = (writers.now(), Instant::now());
-    let done = switchover(&fleet[old], to, &[]);
-    let command = begun.elapsed().as_secs_f64();
+    let (from, command, done) = beside_bulk(cluster, old, bulk, || {
+        let (from, begun) = (writers.now(), Instant::now());
+        let done = switchover(&fleet[old], to, &[]);
+        (from, begun.elapsed().as_secs_f64(), done)
+    });
     wait_until("there is one primary", SOON, || {
         cluster.primaries().len() == 1
     });
@@ -123,11 +129,29 @@ fn switch_over(
     run
 }
 
+/// Does this while a client writes so many rows at a time to the primary.
+fn beside_bulk<T>(cluster: &Cluster, primary: &str, rows: u64, deed: impl FnOnce() -> T) -> T {
+    let (server, is_over) = (&cluster[primary], AtomicBool::new(false));
+    server.query("TRUNCATE bulk");
+    let insert = format!("INSERT INTO bulk SELECT generate_series(1, {rows})");
+    thread::scope(|scope| {
+        if rows > 0 {
+            let goes_on = || !is_over.load(Ordering::Relaxed) && server.try_query(&insert).is_ok();
+            scope.spawn(move || while goes_on() {});
+            pause(1000);
+        }
+        let done = deed();
+        is_over.store(true, Ordering::Relaxed);
+        done
+    })
+}
+
 /// `rows`: all that were acknowledged, and those of them that the last primary does not have.
-fn print(leases: &Leases, runs: &[Run], rows: (usize, usize), table: &mut Table) {
+fn print(setting: &str, runs: &[Run], rows: (usize, usize), table: &mut Table) {
     let each = |of: fn(&Run) -> f64| runs.iter().map(of).collect();
     let count = |is: fn(&Run) -> bool| runs.iter().filter(|run| is(run)).count() as f64;
-    let mut row = |what: &str, unit, figures| table.row(format!("{leases}: {what}"), unit, figures);
+    let mut row =
+        |what: &str, unit, figures| table.row(format!("{setting}: {what}"), unit, figures);
     row(
         "no row from any server for",
         "s",

@@ -337,6 +337,15 @@ fn the_time_of_a_suspended_host_is_taken_off_its_lease() {
     assert!(fence(&world.deadlines(4.0)).is_some());
 }
 
+/// What it was told before the restart counts until a majority has renewed.
+#[test]
+fn a_restart_leaves_the_guard_as_it_is() {
+    let mut world = World::with_leases("p");
+    world.file_read(Some(1));
+    world.deadlines(1.0);
+    assert_eq!(guard(&world.effects), None);
+}
+
 #[test]
 fn a_reload_that_takes_the_fence_away_disarms_the_guard() {
     let mut world = holder();

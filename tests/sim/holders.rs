@@ -177,3 +177,32 @@ fn what_a_host_that_stood_still_may_do_is_named() {
         );
     }
 }
+
+/// By the clock of leases its lease is over, whatever the other one says, and nobody tells it of a later
+/// term: what its guard has fenced does not come back through the gate.
+#[test]
+fn after_a_suspension_the_gate_is_closed_to_a_host_that_reaches_nobody() {
+    let keys = r#""lease_time": 20, "vote_timeout": 0.6, "lease_renew_interval": 0.8, "fence_timeout": 1,
+        "fence_command": "fence""#;
+    let sleeps = LeaseFault::Sleeps(A, 40 * SECOND, Sleep::Suspended);
+    let faults = [
+        (19, Fault::Isolate(A)),
+        (20, Fault::Leases(sleeps)),
+        (62, Fault::Starts(A)),
+    ];
+    let judgement = three_servers::judged(keys, &faults);
+    assert_eq!(promoted(&judgement).len(), 1);
+    assert_eq!(judgement.leases.stopped, 1);
+    assert_eq!(judgement.outcome.writers, 1);
+}
+
+/// Its guard is alone, and fences by the clock of leases as soon as its host goes on.
+#[test]
+fn a_guard_counts_the_time_of_a_suspension() {
+    let sleeps = LeaseFault::Sleeps(A, 40 * SECOND, Sleep::Suspended);
+    let faults = [(19, Fault::Daemon(A, false)), (20, Fault::Leases(sleeps))];
+    let judgement = judged(&faults);
+    assert_eq!(promoted(&judgement).len(), 1);
+    assert_eq!(judgement.leases.stopped, 1);
+    assert_eq!(judgement.outcome.writers, 1);
+}

@@ -1,7 +1,7 @@
 //! The referee of leases: at most one server takes commits at any time, and there is one where there can
 //! be. It judges by what is true, and names the assumption where one was broken.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use pglookout::lookout::Effect;
 use pglookout::simulation::{
@@ -42,8 +42,8 @@ pub(crate) struct Counts {
 pub(crate) struct Leases {
     is_on: bool,
     servers: Vec<Server>,
-    /// Pairs that took commits at the same time, and still do.
-    pairs: BTreeSet<(NodeId, NodeId)>,
+    /// Pairs that took commits at the same time, and still do, and why they may.
+    pairs: BTreeMap<(NodeId, NodeId), Option<&'static str>>,
     /// Two took commits at the same time, and why: what each has written is part of no other.
     forked: Option<&'static str>,
     pub(crate) counts: Counts,
@@ -72,7 +72,7 @@ impl Leases {
         Self {
             is_on,
             servers: vec![Server::default(); setup.hosts()],
-            pairs: BTreeSet::new(),
+            pairs: BTreeMap::new(),
             forked: None,
             counts: Counts {
                 schedules: u64::from(is_on),
@@ -105,18 +105,23 @@ impl Leases {
         }
         let writers = writers(world);
         self.pairs
-            .retain(|(one, other)| writers.contains(one) && writers.contains(other));
+            .retain(|(one, other), _| writers.contains(one) && writers.contains(other));
         let pairs = writers
             .iter()
             .flat_map(|one| writers.iter().map(move |other| (*one, *other)));
         for (one, other) in pairs.filter(|(one, other)| one < other) {
-            if self.pairs.insert((one, other)) {
-                let found = Violation::TwoWriters(one, other);
-                let reason = self
-                    .reason(world, one)
-                    .or_else(|| self.reason(world, other));
+            let reason = self
+                .reason(world, one)
+                .or_else(|| self.reason(world, other));
+            let known = self.pairs.get(&(one, other));
+            // What a host that stood still may do it may for a while only.
+            let is_over = |known: &Option<_>| {
+                reason.is_none() && [Some(A3_PAUSE), Some(A4_SLEPT)].contains(known)
+            };
+            if known.is_none_or(is_over) {
+                self.pairs.insert((one, other), reason);
                 self.forked = self.forked.or(reason);
-                let found = unless(reason, found, assumptions);
+                let found = unless(reason, Violation::TwoWriters(one, other), assumptions);
                 if found.is_some() {
                     return found;
                 }
