@@ -137,11 +137,13 @@ impl Leases {
         let is_overdue = |since: Micros| world.now() >= since + world.span(node, timeout);
         let is_first = world.databases()[node].term == Some(0);
         let slept = server.slept.filter(|(_, until)| world.now() <= *until);
+        // A claim is over once its guard knows of it.
+        let held = server.before.map_or(server.held, |(held, _)| held);
         server
             .broken
             .or(slept.map(|(name, _)| name))
             .or_else(|| server.fenced_since.filter(|at| is_overdue(*at)).map(|_| A4))
-            .or_else(|| (is_first && server.held == 0).then_some(UNCLAIMED))
+            .or_else(|| (is_first && held == 0).then_some(UNCLAIMED))
     }
 
     /// What was found, unless it follows from what is known of a server: by its fence command a daemon
