@@ -43,6 +43,8 @@ struct Run {
     since: Micros,
     /// The server was to be stopped for it.
     has_demoted: bool,
+    /// The server is down since then, as seen when its daemon wanted something.
+    down_since: Option<Micros>,
     state: SwitchoverState,
 }
 
@@ -113,6 +115,10 @@ impl Switchovers {
             return None;
         }
         self.begins(world, host);
+        if let Some(run) = &mut self.runs[host] {
+            let since = run.down_since.unwrap_or(world.now());
+            run.down_since = is_down(&world.databases()[host]).then_some(since);
+        }
         let mut found = None;
         for effect in effects {
             let next = match effect {
@@ -142,6 +148,7 @@ impl Switchovers {
             id,
             since: world.now(),
             has_demoted: false,
+            down_since: None,
             state: SwitchoverState::Running,
         });
         before.into_iter().for_each(|run| self.count(run.state));
@@ -185,7 +192,6 @@ impl Switchovers {
         self.counts.handed_over += 1;
         let (ours, theirs) = (&world.databases()[host], &world.databases()[to]);
         let has_all = ours.is_part_of(theirs) && theirs.replayed >= ours.position;
-        let is_down = matches!(ours.condition, Condition::Crashed | Condition::HostDown);
         self.handed.insert(
             request.nonce,
             Handed {
@@ -195,9 +201,14 @@ impl Switchovers {
                 server: ours.clone(),
             },
         );
-        // An operator has made something else of one of them since it was looked at.
-        let is_changed = [host, to].map(|node| is_touched(world, truth, node, 2 * SECOND));
-        let may_write = ours.is_primary && !is_down;
+        // An operator has made something else of one of them since it was looked at. That the server was
+        // stopped is none of this.
+        let lately = world.now().saturating_sub(2 * SECOND);
+        let stopped = self.runs[host].as_ref().and_then(|run| run.down_since);
+        let since_stop = stopped.map_or(lately, |at| lately.max(at + 1));
+        let is_changed = [(host, since_stop), (to, lately)];
+        let is_changed = is_changed.map(|(node, since)| is_touched_since(truth, node, since));
+        let may_write = ours.is_primary && !is_down(ours);
         // One that is promoted already was elected without it, while the release could not be written.
         let is_late = theirs.is_primary || is_changed.contains(&true);
         let is_wrong = may_write || (!has_all && !is_late);
@@ -259,9 +270,16 @@ impl Switchovers {
 
 /// Has anything happened to this server or its host for so long.
 fn is_touched(world: &World<'_>, truth: &Truth, node: NodeId, time: Micros) -> bool {
-    let since = world.now().saturating_sub(time);
+    is_touched_since(truth, node, world.now().saturating_sub(time))
+}
+
+fn is_touched_since(truth: &Truth, node: NodeId, since: Micros) -> bool {
     let at = [truth.nodes[node].disturbed, truth.hosts[node].disturbed];
     at.into_iter().flatten().any(|at| at >= since)
+}
+
+fn is_down(database: &Database) -> bool {
+    matches!(database.condition, Condition::Crashed | Condition::HostDown)
 }
 
 impl Counts {
