@@ -117,7 +117,8 @@ impl Switchovers {
         self.begins(world, host);
         if let Some(run) = &mut self.runs[host] {
             let since = run.down_since.unwrap_or(world.now());
-            run.down_since = is_down(&world.databases()[host]).then_some(since);
+            let database = world.databases().get(host);
+            run.down_since = database.is_some_and(is_down).then_some(since);
         }
         let mut found = None;
         for effect in effects {
