@@ -195,6 +195,8 @@ impl Case<'_, '_> {
         // primary has written, where it was made a standby of another one.
         let last = self.database(*primary);
         let is_kept = last.history.iter().any(|fork| fork.term == *term);
+        // Of two timelines of one number nobody can tell which is which.
+        let is_kept = is_kept && own.timeline() < last.timeline();
         let is_configured = *primary != self.host && self.counts_as_configured(*primary);
         (!has_it && is_kept && was_long && !grew && is_configured)
             .then_some(Violation::OlderHistory(self.host, *primary))

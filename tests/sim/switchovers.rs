@@ -165,7 +165,9 @@ impl Switchovers {
         let to = world.setup().node_id(&request.to).filter(|to| *to != host);
         let can_follow = to.is_some_and(|to| {
             let (ours, theirs) = (&world.databases()[host], &world.databases()[to]);
-            let lately = is_touched(world, truth, to, CHECKED);
+            // What it streams from may have been made a standby of it since.
+            let mut nodes = 0..world.setup().nodes.len();
+            let lately = nodes.any(|node| is_touched(world, truth, node, CHECKED));
             let streams = theirs.condition == Condition::Up
                 && !theirs.is_primary
                 && theirs.is_part_of(ours)
