@@ -1,6 +1,7 @@
 //! `pglookout gate`: in front of PostgreSQL's start. A standby may always start, a primary only while the
 //! daemon of this host has a lease for it (rules B1 and B2 of leases).
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use lexopt::{Error, Parser};
 use super::look::Target;
 use super::output;
 use crate::config::Config;
-use crate::format::{OPEN, VotesPage};
+use crate::format::{OPEN, VotesPage, recovery};
 use crate::sys::{clock, files};
 
 /// What the command line asks for.
@@ -79,15 +80,25 @@ fn pass(options: &GateOptions) -> Result<&'static str, String> {
     }
 }
 
-/// Rule B1. `recovery.signal` alone is of a server that becomes a primary.
+/// Rule B1. `recovery.signal` alone is of a server that becomes a primary; so is, up to PostgreSQL 11, a
+/// `recovery.conf` without `standby_mode`.
 fn is_standby(data: &Path) -> Result<bool, String> {
-    let about = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    let version = data.join("PG_VERSION");
-    if !files::exists(&version).map_err(|error| about(&version, error))? {
-        return Err(format!("{} is no data directory", data.display()));
+    let version = content(&data.join("PG_VERSION"))?
+        .ok_or_else(|| format!("{} is no data directory", data.display()))?;
+    let layout = recovery::layout(&version)
+        .ok_or_else(|| format!("{}/PG_VERSION holds no version", data.display()))?;
+    let mark = content(&data.join(layout.standby_mark))?;
+    let holds_settings = layout.standby_mark == layout.settings;
+    Ok(mark.is_some_and(|mark| !holds_settings || recovery::has_standby_mode(&mark)))
+}
+
+/// `None` if there is no such file.
+fn content(path: &Path) -> Result<Option<Vec<u8>>, String> {
+    match files::read_small(path, MAX_BYTES) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{}: {error}", path.display())),
     }
-    let signal = data.join("standby.signal");
-    files::exists(&signal).map_err(|error| about(&signal, error))
 }
 
 /// The cluster of our own server, where votes decide and something fences it.
@@ -113,6 +124,8 @@ fn gate(target: &Target, cluster: &str) -> Result<(), String> {
 /// For so long a lease is waited for; systemd starts the server again after that.
 const DEFAULT_WAIT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
+/// The most that a file is read of: a longer one is an error.
+const MAX_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -146,6 +159,21 @@ mod tests {
         fs::write(data.join("recovery.signal"), "").unwrap();
         assert_eq!(is_standby(data), Ok(false));
         fs::write(data.join("standby.signal"), "").unwrap();
+        assert_eq!(is_standby(data), Ok(true));
+        fs::write(data.join("PG_VERSION"), "fifteen").unwrap();
+        assert!(is_standby(data).unwrap_err().contains("no version"));
+    }
+
+    #[test]
+    fn up_to_postgresql_11_recovery_conf_says_what_is_a_standby() {
+        let scratch = Scratch::new("gate-recovery-conf");
+        let data = &scratch.0;
+        fs::write(data.join("PG_VERSION"), "11\n").unwrap();
+        fs::write(data.join("standby.signal"), "").unwrap();
+        assert_eq!(is_standby(data), Ok(false), "it means nothing there");
+        fs::write(data.join("recovery.conf"), "restore_command = 'x'\n").unwrap();
+        assert_eq!(is_standby(data), Ok(false), "it becomes a primary");
+        fs::write(data.join("recovery.conf"), "standby_mode = 'on'\n").unwrap();
         assert_eq!(is_standby(data), Ok(true));
     }
 

@@ -42,6 +42,24 @@ pub fn layout(pg_version: &[u8]) -> Option<Layout> {
     })
 }
 
+/// Whether a `recovery.conf` with this content makes its server a standby, one that never becomes a
+/// primary by itself; without `standby_mode` it is one that does, once it has recovered.
+pub fn has_standby_mode(recovery_conf: &[u8]) -> bool {
+    let settings = recovery_conf.split_inclusive(|byte| *byte == b'\n');
+    // The last one counts.
+    let in_force = settings
+        .filter_map(Setting::read)
+        .rfind(|setting| setting.is("standby_mode"));
+    let value = in_force.and_then(|setting| setting.value());
+    value.is_some_and(|value| is_true(&value.to_ascii_lowercase()))
+}
+
+/// A boolean as PostgreSQL reads it: `on`, `1`, and the beginnings of `true` and `yes`.
+fn is_true(lower: &[u8]) -> bool {
+    let begins = |word: &[u8]| !lower.is_empty() && word.starts_with(lower);
+    lower == b"on" || lower == b"1" || begins(b"true") || begins(b"yes")
+}
+
 /// The settings with `primary_conninfo` set to `conninfo`, for the primary `node`; `None` if the
 /// one in force says that already, in whatever order and quoting.
 pub fn rewrite(old: &[u8], conninfo: &Keywords, node: &str, at: WallTime) -> Option<Vec<u8>> {
@@ -121,8 +139,13 @@ impl<'a> Setting<'a> {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// The value as connection info, if it is well-formed and nothing but a comment follows.
+    /// The value as connection info, if it is well-formed.
     fn keywords(&self) -> Option<Keywords> {
+        Keywords::parse(std::str::from_utf8(&self.value()?).ok()?).ok()
+    }
+
+    /// The value without its quotes, if it is well-formed and nothing but a comment follows.
+    fn value(&self) -> Option<Vec<u8>> {
         let (value, rest) = match self.rest.strip_prefix(b"'") {
             Some(inner) => read_quoted(inner)?,
             None => {
@@ -136,10 +159,7 @@ impl<'a> Setting<'a> {
             }
         };
         let rest = trim_start(rest);
-        if !rest.is_empty() && !rest.starts_with(b"#") {
-            return None;
-        }
-        Keywords::parse(std::str::from_utf8(&value).ok()?).ok()
+        (rest.is_empty() || rest.starts_with(b"#")).then_some(value)
     }
 }
 

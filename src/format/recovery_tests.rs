@@ -294,3 +294,25 @@ include 'z'";
         );
     });
 }
+
+#[test]
+fn whether_a_recovery_conf_is_of_a_standby() {
+    for (text, is) in [
+        ("", false),
+        ("primary_conninfo = 'host=p'\n", false),
+        ("#standby_mode = on\n", false),
+        ("standby_mode = on", true),
+        (" Standby_Mode='ON' # as ever\r\n", true),
+        ("standby_mode t\n", true),
+        ("standby_mode = 'yes'\nprimary_conninfo = ''\n", true),
+        ("standby_mode = '1'\n", true),
+        ("standby_mode = o\n", false),
+        ("standby_mode = ''\n", false),
+        ("standby_mode = 'on\n", false),
+        ("standby_mode = on on\n", false),
+        ("standby_mode = on\nstandby_mode = off\n", false),
+        ("standby_mode = off\nstandby_mode = on\n", true),
+    ] {
+        assert_eq!(has_standby_mode(text.as_bytes()), is, "{text:?}");
+    }
+}
