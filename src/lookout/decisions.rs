@@ -104,19 +104,23 @@ impl Decisions {
             state, remembered, ..
         } = &mut self.facts;
         let gone = state.history.gone.clone();
-        let was_primary = state
-            .nodes
-            .get(node)
-            .is_some_and(NodeState::is_connected_primary);
         let context = Facts::context(remembered.as_ref(), config, turn.now);
         let is_news = state.node_probed(node, outcome, asked, context);
         let is_paused = self.pause.shown_by_node(node, state, config, turn);
-        let is_lost = was_primary && state.nodes.get(node).is_some_and(|it| !it.is_connected());
-        if is_lost && remembered.as_ref() == Some(node) {
-            self.watch.primary_lost(turn.now.mono);
-        }
         self.facts.warn_of_void(&gone, turn);
         is_news || is_paused
+    }
+
+    /// A poll has ended, and its outcome is merged.
+    pub(super) fn node_polled(&mut self, node: &NodeName, turn: &Turn<'_>) {
+        let Facts {
+            state, remembered, ..
+        } = &self.facts;
+        if remembered.as_ref() == Some(node)
+            && let Some(primary) = state.nodes.get(node)
+        {
+            self.watch.primary_polled(primary, turn.now.mono);
+        }
     }
 
     /// Merges the outcome of fetching an observer's state. Says whether it may change a decision.

@@ -373,6 +373,7 @@ impl Lookout {
             }
         }
         self.merge_node(node, outcome, answered.asked, turn);
+        self.decisions.node_polled(node, turn);
         if is_own {
             let succession = &mut self.decisions.succession;
             succession.own_node_polled(answered.probe, turn.now.mono);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::turn::Turn;
 use super::writing::Writing;
 use super::{Alert, Effect, Memory, Round};
-use crate::cluster::ClusterState;
+use crate::cluster::{ClusterState, NodeState};
 use crate::config::{Config, NodeName};
 use crate::time::Monotonic;
 
@@ -24,7 +24,9 @@ pub(super) struct Watch {
     writing: Writing,
     /// An operator had to choose among the connected primaries in the last round.
     needed_an_operator: bool,
-    /// When the primary was lost, the latest last.
+    /// The last poll of the primary has been answered, by a primary.
+    has_answered: bool,
+    /// When polls of a primary that had answered began to fail, the latest last.
     losses: VecDeque<Monotonic>,
 }
 
@@ -49,11 +51,16 @@ impl Watch {
         }
     }
 
-    /// The primary was connected, and is not any more.
-    pub(super) fn primary_lost(&mut self, now: Monotonic) {
-        self.losses.push_back(now);
-        if self.losses.len() > MAX_LOSSES {
-            self.losses.pop_front();
+    /// Follows a poll of the primary. The end of an idle session is none: an operator or a pooler may end
+    /// one at any time, and its server is polled again at once.
+    pub(super) fn primary_polled(&mut self, primary: &NodeState, now: Monotonic) {
+        let is_lost = self.has_answered && !primary.is_connected();
+        self.has_answered = primary.is_connected_primary();
+        if is_lost {
+            self.losses.push_back(now);
+            if self.losses.len() > MAX_LOSSES {
+                self.losses.pop_front();
+            }
         }
     }
 

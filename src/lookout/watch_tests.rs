@@ -1,4 +1,4 @@
-//! The alert of diverged standbys, live: everything is polled every 5 s.
+//! The alerts of diverged standbys and of a primary that comes and goes, live: everything is polled every 5 s.
 
 use super::super::world::check;
 
@@ -21,5 +21,28 @@ fn each_further_diverged_standby_is_named() {
          40.01 log of another history than the primary, rebuild it or run pg_rewind: s1, s2
          40.01 raise diverged_standby
          60.01 clear diverged_standby",
+    );
+}
+
+const LOSSES: &str = "raise primary_flapping, clear primary_flapping";
+
+#[test]
+fn a_primary_that_is_lost_three_times_within_ten_limits() {
+    check(
+        "",
+        "22 p lost\n22 p unreachable\n40 p primary\n61 p unreachable\n80 p primary\n101 p unreachable\n120 p primary\n800 end",
+        LOSSES,
+        "102.01 raise primary_flapping
+         702.01 clear primary_flapping",
+    );
+}
+
+#[test]
+fn sessions_that_are_ended_are_no_losses() {
+    check(
+        "",
+        "22 p lost\n32 p lost\n42 p lost\n52 p lost\n62 p lost\n80 end",
+        LOSSES,
+        "",
     );
 }

@@ -1,10 +1,13 @@
 //! The primary goes: crash, hang, clean stop; and comes back.
 
+use std::fs;
+
 use nix::sys::signal::Signal;
+use serde_json::json;
 
 use crate::harness::daemon::seconds_now;
 use crate::harness::fleet::{INTERVAL, LIMIT};
-use crate::harness::{Cluster, Fleet, SOON, wait_until};
+use crate::harness::{Cluster, Fleet, SOON, pause, wait_until};
 
 /// The one promotion that an outage which began at `since` must lead to: not before the limit, and
 /// soon after it.
@@ -105,4 +108,40 @@ fn warns_and_promotes_no_second_time_when_the_old_primary_returns() {
         daemon.signal(Signal::SIGTERM);
         daemon.wait_exit(SOON);
     }
+}
+
+/// Sessions that an operator ends are no loss of the primary; restarts are.
+#[test]
+fn an_ended_session_is_no_loss_and_three_restarts_are_an_alert() {
+    let Some(mut cluster) = Cluster::start(&["s1"]) else {
+        return;
+    };
+    let fleet = Fleet::start(&cluster, |name, config| {
+        config["max_failover_replication_time_lag"] = json!(60);
+        if name == "s1" {
+            config["event_command"] = json!(["sh", "-c", "echo \"$PGLOOKOUT_EVENT\" >> events"]);
+        }
+    });
+    let daemon = &fleet["s1"];
+    let events = || fs::read_to_string(daemon.path("events")).unwrap_or_default();
+    for times in 1..=4 {
+        cluster["p"].disconnect_daemons();
+        wait_until("the end of its session is logged", SOON, || {
+            daemon.log().matches("node p: unreachable").count()
+                + daemon.log().matches("node p: not ready").count()
+                >= times
+        });
+        pause(1_500);
+    }
+    assert!(!daemon.has_alert("primary_flapping"), "{}", daemon.log());
+    assert_eq!(events(), "", "{}", daemon.log());
+    for _ in 0..3 {
+        cluster["p"].kill_nine_all();
+        pause(1_500);
+        cluster["p"].start();
+        pause(1_500);
+    }
+    daemon.wait_alert("primary_flapping", "3 times within 600 s");
+    assert_eq!(events().matches("primary_lost").count(), 3, "{}", events());
+    assert!(fleet.promoted().is_empty());
 }

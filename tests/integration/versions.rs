@@ -1,5 +1,6 @@
 //! What every supported version of PostgreSQL has to give, to a user without any rights of its own:
-//! `tests/run --matrix` runs this, and the tests of following, on each of them.
+//! `tests/run --matrix` runs this on each of them, and some tests of what reads or changes a data directory: following,
+//! leases, switchovers, the step that promotes.
 
 use serde_json::{Value, json};
 

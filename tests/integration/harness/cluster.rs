@@ -145,11 +145,11 @@ impl Cluster {
         let line = format!("primary_conninfo = '{conninfo}'\n");
         append(&server.recovery_settings("postgresql.auto.conf"), &line);
         server.start();
-        let others = self
-            .servers()
-            .filter(|it| ![old, new].contains(&it.host.name.as_str()));
-        for other in others {
-            other.stream_from(&other.conninfo_for_streaming(&primary));
+        for other in &mut self.servers {
+            if ![old, new].contains(&other.host.name.as_str()) {
+                let conninfo = other.conninfo_for_streaming(&primary);
+                other.stream_from_anew(&conninfo);
+            }
         }
         let count = self.servers.len() - 1;
         wait_until("all stream from the new primary", SOON, || {

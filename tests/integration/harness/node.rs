@@ -216,6 +216,17 @@ impl Server {
         self.query("SELECT pg_reload_conf()");
     }
 
+    /// The same on every version: up to PostgreSQL 12 the server is restarted for it.
+    pub(crate) fn stream_from_anew(&mut self, conninfo: &str) {
+        if self.postgres.version >= 13 {
+            return self.stream_from(conninfo);
+        }
+        let settings = self.recovery_settings("postgresql.auto.conf");
+        append(&settings, &format!("primary_conninfo = '{conninfo}'\n"));
+        self.stop_fast();
+        self.start();
+    }
+
     /// Ends the connections of the daemons' account.
     pub(crate) fn disconnect_daemons(&self) {
         self.query(
