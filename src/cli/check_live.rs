@@ -12,12 +12,13 @@ use crate::sys::temporary::TemporaryDirectory;
 /// Looks, and appends what was found.
 pub(super) fn add(config: Config, report: &mut Report) {
     let own = config.own_db.clone();
+    let elects = config.deciding_cluster().is_some();
     let limit = config.poll_timeout * 3 + Duration::from_secs(1);
     let seen = TemporaryDirectory::new("pglookout-check")
         .map_err(|error| format!("a temporary directory: {error}"))
         .and_then(|directory| daemon::look_once(config, directory.path(), limit));
     match seen {
-        Ok(seen) => of_seen(&seen, own.as_ref(), report),
+        Ok(seen) => of_seen(&seen, own.as_ref(), elects, report),
         Err(error) => {
             let finding = Finding::new(Grade::Fail, "live", error);
             report.findings.push(finding);
@@ -25,7 +26,8 @@ pub(super) fn add(config: Config, report: &mut Report) {
     }
 }
 
-fn of_seen(seen: &Seen, own: Option<&NodeName>, report: &mut Report) {
+/// `elects`: voters decide, and `failover_quorum` is not asked.
+fn of_seen(seen: &Seen, own: Option<&NodeName>, elects: bool, report: &mut Report) {
     let status = &seen.status;
     let findings = &mut report.findings;
     findings.extend(logins(status, &seen.answered));
@@ -37,7 +39,14 @@ fn of_seen(seen: &Seen, own: Option<&NodeName>, report: &mut Report) {
     findings.extend(clocks(status));
     findings.extend(observers(status));
     findings.extend(daemons(status, own));
-    findings.push(votes(status));
+    findings.push(match elects {
+        true => Finding::new(
+            Grade::Ok,
+            "quorum",
+            "not asked, voters elect: `pglookout votes` shows whether they answer",
+        ),
+        false => votes(status),
+    });
     let lags = status.nodes.iter().filter_map(|node| node.lag_bytes);
     let most = lags
         .max()
@@ -314,7 +323,7 @@ mod tests {
                 .collect(),
         };
         let mut report = Report::default();
-        of_seen(&seen, Some(&"s1".into()), &mut report);
+        of_seen(&seen, Some(&"s1".into()), false, &mut report);
         let wrong = report.findings.iter().filter(|it| it.grade != Grade::Ok);
         let wrong: Vec<_> = wrong.map(|it| (it.grade, it.text.as_str())).collect();
         assert_eq!(wrong, expected);
@@ -323,6 +332,22 @@ mod tests {
     #[test]
     fn nothing_is_wrong_where_all_is_well() {
         check(json!({}), &[]);
+    }
+
+    #[test]
+    fn failover_quorum_is_no_finding_where_voters_elect() {
+        let status = json!({"votes": {"known": 0, "required": 2, "total": 3}});
+        let seen = Seen {
+            status: serde_json::from_value(status).unwrap(),
+            answered: BTreeMap::new(),
+        };
+        let quorum = |elects: bool| {
+            let mut report = Report::default();
+            of_seen(&seen, None, elects, &mut report);
+            let mut found = report.findings.iter();
+            found.find(|it| it.topic == "quorum").unwrap().grade
+        };
+        assert_eq!((quorum(false), quorum(true)), (Grade::Fail, Grade::Ok));
     }
 
     #[test]

@@ -90,8 +90,13 @@ impl Daemon {
         }
     }
 
-    /// Tells `event_command` what has changed.
+    /// Tells `event_command` what has changed; not while a poll is to show whether the primary is lost, or
+    /// an idle session was ended and no more.
     pub(super) fn notify(&mut self, now: Now) {
+        self.notifier.is_owed = self.lookout.awaits_primary();
+        if self.notifier.is_owed {
+            return;
+        }
         let served = Served {
             lookout: &self.lookout,
             beside: &self.beside,

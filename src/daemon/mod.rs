@@ -371,7 +371,8 @@ impl Daemon {
             .iter()
             .for_each(|effect| counts.effect(effect, now.mono));
         let is_shown = self.carry_out(effects);
-        if is_shown && self.lookout.config().event_command.is_some() {
+        let is_due = is_shown || self.notifier.is_owed;
+        if is_due && self.lookout.config().event_command.is_some() {
             self.notify(now);
         }
         // After the effects: a slow disk does not delay them.

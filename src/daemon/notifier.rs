@@ -20,6 +20,8 @@ pub(super) struct Notifier {
     running: Option<&'static str>,
     /// Events that found the queue full since the last one that did not.
     dropped: u64,
+    /// A status was left out, and the next turn looks again.
+    pub(super) is_owed: bool,
 }
 
 impl Notifier {

@@ -31,6 +31,14 @@ impl Lookout {
         self.decisions.facts.remembered.as_ref()
     }
 
+    /// The session with the primary was ended, and no poll has shown yet whether it is lost.
+    pub fn awaits_primary(&self) -> bool {
+        let node = self
+            .primary()
+            .and_then(|primary| self.state().nodes.get(primary));
+        self.decisions.watch.has_answered() && node.is_some_and(|node| !node.is_connected())
+    }
+
     /// The last changes of the primary, the oldest first.
     pub fn changes(&self) -> &[PrimaryChange] {
         &self.decisions.facts.changes

@@ -24,7 +24,7 @@ pub(super) struct Watch {
     writing: Writing,
     /// An operator had to choose among the connected primaries in the last round.
     needed_an_operator: bool,
-    /// The last poll of the primary has been answered, by a primary.
+    /// See [`Self::has_answered`].
     has_answered: bool,
     /// When polls of a primary that had answered began to fail, the latest last.
     losses: VecDeque<Monotonic>,
@@ -49,6 +49,11 @@ impl Watch {
             Alert::PrimaryNotWriting => self.not_writing,
             _ => false,
         }
+    }
+
+    /// The last poll of the primary has been answered, by a primary.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered
     }
 
     /// Follows a poll of the primary. The end of an idle session is none: an operator or a pooler may end

@@ -31,10 +31,16 @@ pub(super) fn of_node(node: &Node) -> Option<String> {
             "{name} is of another history than the primary and no candidate: pg_rewind or rebuild it"
         ),
         (Standing::OldTimeline, _) => {
-            let from = node.upstream.as_ref();
-            let from = from.map_or_else(String::new, |from| format!(" and streams from {from}"));
+            // Without the right to see the receiver a timeline is that of the last checkpoint.
+            let (from, or) = match &node.upstream {
+                Some(from) => (format!(" and streams from {from}"), ""),
+                None => (
+                    String::new(),
+                    "; or it has made no checkpoint since, pg_monitor would show that",
+                ),
+            };
             format!(
-                "{name} does not follow the primary: it is on an older timeline{from}, see its primary_conninfo and its log"
+                "{name} does not follow the primary: it is on an older timeline{from}, see its primary_conninfo and its log{or}"
             )
         }
         (Standing::Lagging, _) => format!("the lag of {name} is over warning_replication_time_lag"),

@@ -203,7 +203,8 @@ fn several_primaries_and_old_ones() {
         status.problems[..2],
         [
             "p was the primary before: rewind or rebuild it as a standby before it is started",
-            "s2 does not follow the primary: it is on an older timeline, see its primary_conninfo and its log"
+            "s2 does not follow the primary: it is on an older timeline, see its primary_conninfo and its log; or it has \
+             made no checkpoint since, pg_monitor would show that"
         ]
     );
     let mut s2 = node(&status, "s2").clone();

@@ -142,6 +142,8 @@ fn an_ended_session_is_no_loss_and_three_restarts_are_an_alert() {
         pause(1_500);
     }
     daemon.wait_alert("primary_flapping", "3 times within 600 s");
-    assert_eq!(events().matches("primary_lost").count(), 3, "{}", events());
+    wait_until("three losses are events", SOON, || {
+        events().matches("primary_lost").count() == 3
+    });
     assert!(fleet.promoted().is_empty());
 }

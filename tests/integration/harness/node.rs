@@ -74,7 +74,10 @@ impl Server {
     /// From its next start on it is a standby.
     pub(crate) fn make_standby(&self) {
         let (path, text) = match self.postgres.version {
-            ..12 => (self.data.join("recovery.conf"), "standby_mode = 'on'\n"),
+            ..12 => (
+                self.data.join("recovery.conf"),
+                "standby_mode = 'on'\nrecovery_target_timeline = 'latest'\n",
+            ),
             12.. => (self.data.join("standby.signal"), ""),
         };
         fs::write(&path, text).expect("the sign of a standby");
