@@ -119,10 +119,6 @@ fn the_primary_goes_to_and_fro_and_no_acknowledged_row_is_lost() {
     {
         let term = nth as u64 + 2;
         wait_until("the new standby would be promoted", SOON, || {
-            // Without pg_monitor a standby shows the timeline of its last checkpoint.
-            for server in [old, new] {
-                cluster[server].query("CHECKPOINT");
-            }
             switchover(&fleet[old], new, &["--dry-run"])
                 .status
                 .success()
