@@ -1,5 +1,5 @@
-//! Names to addresses: cache, stale answers, literals. Looks nothing up itself: it says when a
-//! look-up is wanted, and is told what came of it. The last good answer is kept for as long as the
+//! Names to addresses: cache, stale answers, literals. Looks nothing up itself: it reports when a
+//! look-up is wanted, and gets the result. The last good answer is kept for as long as the
 //! name is configured: a failover must not wait for the name server that died with the rack.
 //!
 //! What goes to the look-up helper is checked because it becomes an argument of a command, what
@@ -25,12 +25,12 @@ pub struct Answer {
     /// Its addresses, fresh or stale, in the order in which they are to be tried. Empty while
     /// nothing is known.
     pub addresses: Vec<Address>,
-    /// The caller is to look the name up now, and to tell [`Cache::finished`] what came of it,
+    /// The caller is to look the name up now, and to give [`Cache::finished`] the result,
     /// whatever it is. Said once per look-up.
     pub wants_lookup: bool,
     /// A look-up runs, or is wanted.
     pub is_running: bool,
-    /// Why there is no newer answer: what the last look-up said, if it failed.
+    /// Why there is no newer answer: the error of the last look-up, if it failed.
     pub failure: Option<String>,
 }
 
@@ -117,7 +117,7 @@ impl Cache {
 
     /// What is known of `name` has led to no server, which may have moved: it is to be looked up anew,
     /// unless that was done a moment ago. The known addresses stay in use.
-    pub fn doubt(&mut self, name: &str, now: Monotonic) {
+    pub fn expire(&mut self, name: &str, now: Monotonic) {
         if let Some(entry) = self.names.get_mut(name)
             && entry.finished_at.is_none_or(|at| at + LEAST_AGE <= now)
         {
@@ -253,7 +253,7 @@ mod tests {
             match step.strip_prefix('!') {
                 Some(reason) => cache.finished("db", Err(reason.to_owned()), at(second)),
                 None if step == "?" => {}
-                None if step == "~" => cache.doubt("db", at(second)),
+                None if step == "~" => cache.expire("db", at(second)),
                 None => cache.finished(
                     "db",
                     Ok(addresses(&step.split(' ').collect::<Vec<_>>())),

@@ -110,8 +110,8 @@ mod tests {
         );
         let config = parse(&text, &Environment::default()).unwrap().config;
         let all = Electorate::all(&config);
-        let said: Vec<_> = all.iter().map(ToString::to_string).collect();
-        assert_eq!(said, [expected]);
+        let sentences: Vec<_> = all.iter().map(ToString::to_string).collect();
+        assert_eq!(sentences, [expected]);
         assert_eq!(all[0].hangs_on_one_host(), hangs_on_one_host);
     }
 

@@ -46,7 +46,7 @@ pub(super) fn parse(parser: &mut Parser) -> Result<Option<SwitchoverOptions>, Er
     }))
 }
 
-/// Exit 0: NAME is the primary, or nothing speaks against that (`--dry-run`); 1: refused, nothing was
+/// Exit 0: NAME is the primary, or every check passed (`--dry-run`); 1: refused, nothing was
 /// changed; 2: given up on the way, the last lines state how things are; 3: the daemon of this host does
 /// not answer.
 pub(super) fn main(options: &SwitchoverOptions) -> ExitCode {

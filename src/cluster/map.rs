@@ -291,13 +291,13 @@ impl NodeMap {
             let sighting = observation.sighting;
             sighting.connected && now.since(sighting.at) < young && !is_outdated(sighting)
         };
-        let telling = |in_recovery| {
+        let reporting = |in_recovery| {
             observations
                 .iter()
                 .filter(move |observation| observation.sighting.in_recovery == Some(in_recovery))
         };
-        self.place_seen_primary(node, own, telling(false), is_young);
-        self.place_seen_standby(node, own, telling(true));
+        self.place_seen_primary(node, own, reporting(false), is_young);
+        self.place_seen_standby(node, own, reporting(true));
     }
 
     /// A fresh sighting by anyone is a veto, whatever the clocks say; a lost or an old one can
@@ -346,7 +346,7 @@ impl NodeMap {
         let newer = observations
             .filter(|observation| ours.is_none_or(|answer| observation.sighting.at >= answer.at));
         // An observer that we have lost as well is no way to the standby any more: who is cut off
-        // must not count, as if they stood behind it, the nodes that it last heard of through
+        // must not count, as if they stood behind it, the nodes that it last got reports of through
         // others.
         let reaches = |observation: &Observation<'_>| {
             observation.sighting.connected && self.connected_observers.contains(observation.name)

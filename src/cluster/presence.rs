@@ -156,7 +156,7 @@ impl Presence {
 
 /// The name by which a daemon is known in session names: its node's, or its host's. A server keeps
 /// 63 bytes of a session's name and only ASCII of it, so a name that is longer than its share is
-/// shortened and told apart by a hash.
+/// shortened and distinguished by a hash.
 pub fn daemon_name(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_graphic() && c != ':';
     if name.len() <= MAX_DAEMON_NAME && name.chars().all(is_plain) {
@@ -167,7 +167,7 @@ pub fn daemon_name(name: &str) -> String {
     format!("{head}~{}", fingerprint(name.as_bytes()))
 }
 
-/// 8 hex digits that tell texts apart (FNV-1a, 32 bits): no protection against whoever chooses
+/// 8 hex digits that distinguish texts (FNV-1a, 32 bits): no protection against whoever chooses
 /// both.
 pub fn fingerprint(text: &[u8]) -> String {
     let hash = text.iter().fold(0x811c_9dc5_u32, |hash, byte| {

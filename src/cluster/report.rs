@@ -126,7 +126,7 @@ pub struct ObservedNode {
 pub enum ProbeFailure {
     /// Nobody there: no address, refused or reset connection, no route.
     Unreachable {
-        /// What the system or the resolver said.
+        /// The error of the system or the resolver.
         reason: String,
     },
     /// No answer within `poll_timeout`.
@@ -143,7 +143,7 @@ pub enum ProbeFailure {
         message: String,
     },
     /// A living server that refuses us for another reason: no such database, too many connections,
-    /// a failed query, an authentication method that we do not speak.
+    /// a failed query, an authentication method that we do not support.
     Refused {
         /// The server's message (with its SQLSTATE), control characters escaped.
         message: String,

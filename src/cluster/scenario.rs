@@ -52,7 +52,7 @@ pub(crate) fn remembering(primary: Option<&str>, config: &Config, facts: &str) -
     state
 }
 
-/// Merges one happening; says whether it was news.
+/// Merges one happening; returns whether it was news.
 pub(crate) fn learn(state: &mut ClusterState, config: &Config, fact: &str) -> bool {
     merge(state, Some("p"), config, fact)
 }
@@ -63,7 +63,7 @@ pub(crate) enum Polled {
     Observer(ObserverName, Result<ObserverReport, ProbeFailure>),
 }
 
-/// One happening as it is told to the core, and when.
+/// One happening as the core gets it, and when.
 pub(crate) fn polled(fact: &str) -> (Now, Polled) {
     let mut words = fact.split_whitespace();
     let now = at(words.next().unwrap().parse().unwrap());
@@ -186,14 +186,14 @@ fn observer_report(words: &[&str]) -> ObserverReport {
         let fetch_time = wall(fetched.parse().unwrap());
         let connection = matches!(role, "up" | "standby");
         let is_primary = matches!(role, "up" | "lost");
-        let (detail, told) = match is_primary {
+        let (detail, clock) = match is_primary {
             true => (detail, detail),
             false => detail.split_once(',').unwrap_or((detail, "-")),
         };
         let db_time = if role == "up" {
             Some(fetch_time)
         } else {
-            (told != "-").then(|| wall(told.parse().unwrap()))
+            (clock != "-").then(|| wall(clock.parse().unwrap()))
         };
         let position = if is_primary { None } else { lsn(detail) };
         let in_recovery = (role != "untold").then_some(!is_primary);

@@ -239,7 +239,7 @@ pub struct ObserverState {
     pub clock_skew: Option<Duration>,
     /// Its entries for nodes of ours.
     pub nodes: BTreeMap<NodeName, Sighting>,
-    /// When it last reached each node as a primary, as far as we heard; stays when the entry itself
+    /// When it last reached each node as a primary, as far as it was reported; stays when the entry itself
     /// goes.
     pub primary_contacts: BTreeMap<NodeName, PrimaryContact>,
     /// Nodes that it has ever reported as primaries: a witness that never saw the primary is none.

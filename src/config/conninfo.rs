@@ -16,7 +16,7 @@ use super::secret::Secret;
 pub struct ConnInfo {
     /// In the order to be tried. Empty: the configuration names this node with `null`.
     pub hosts: Vec<Host>,
-    /// `host`, `hostaddr` and `port` as they were given, without defaults: for others who are told
+    /// `host`, `hostaddr` and `port` as they were given, without defaults: for others who are sent
     /// how to reach this node.
     pub address: Keywords,
     /// `dbname`; by default the user's name.
@@ -100,7 +100,7 @@ pub enum ChannelBinding {
 
 /// `target_session_attrs`. A host of the other role does where no host has this one: whoever
 /// watches a cluster must not lose sight of a server because it has become a standby. So `standby`
-/// says the same as `prefer-standby`, and what accepts writes by default is not told from a
+/// says the same as `prefer-standby`, and what accepts writes by default is not distinguished from a
 /// primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WantedRole {

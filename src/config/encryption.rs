@@ -12,7 +12,7 @@ pub struct TlsSettings {
     pub mode: SslMode,
     /// `sslnegotiation`.
     pub negotiation: Negotiation,
-    /// `sslsni`: tell the server which name we have called it by.
+    /// `sslsni`: send the server the name by which we address it.
     pub sni: bool,
     /// `sslrootcert`.
     pub roots: Roots,
@@ -24,7 +24,7 @@ pub struct TlsSettings {
     pub key: Option<PathBuf>,
     /// `sslcertmode`: when to show our certificate.
     pub certificate_mode: CertificateMode,
-    /// `ssl_min_protocol_version`; what is older than the oldest that we speak counts as that.
+    /// `ssl_min_protocol_version`; what is older than the oldest that we support counts as that.
     pub oldest: TlsVersion,
     /// `ssl_max_protocol_version`.
     pub newest: TlsVersion,

@@ -57,7 +57,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Warns of the value of `key`, which is used.
-    fn odd(&mut self, key: &str, value: &Value, message: String) {
+    fn unexpected(&mut self, key: &str, value: &Value, message: String) {
         self.findings
             .warn(joined(self.path, key), Some(shown(value)), message);
     }
@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
             return value;
         }
         if let Some(taken) = taken_by_the_original(value) {
-            self.odd(key, value, format!("taken for {taken}, {BOOLEAN}"));
+            self.unexpected(key, value, format!("taken for {taken}, {BOOLEAN}"));
             return taken;
         }
         self.wrong(key, value, BOOLEAN);
@@ -135,7 +135,7 @@ impl<'a> Reader<'a> {
         };
         let quoted = value.as_str().and_then(|digits| digits.parse().ok());
         if let Some(port) = quoted.filter(|port| *port > 0) {
-            self.odd(key, value, format!("taken for {port}, {NUMBER}"));
+            self.unexpected(key, value, format!("taken for {port}, {NUMBER}"));
             return port;
         }
         port_of(value).unwrap_or_else(|| {
@@ -209,7 +209,7 @@ impl<'a> Reader<'a> {
         let seconds = seconds.filter(|seconds| (least..=LONGEST_SECONDS).contains(seconds));
         match seconds {
             Some(seconds) if value.is_string() => {
-                self.odd(key, value, format!("taken for {seconds}, {NUMBER}"));
+                self.unexpected(key, value, format!("taken for {seconds}, {NUMBER}"));
             }
             Some(_) => {}
             None => {

@@ -18,15 +18,15 @@ use super::{
 };
 
 /// What stands in the place of secrets: another word whenever the secret is another, so that
-/// whoever reads the words can tell that it was changed, and nothing else of it.
+/// whoever reads it sees that it was changed, and nothing else of it.
 #[derive(Debug, Default)]
 pub struct Placeholders {
     known: BTreeMap<String, (Vec<Secret>, u64)>,
 }
 
 impl Placeholders {
-    /// The word for the secrets at `place`, `None` if there are none.
-    fn word(&mut self, place: &str, secrets: Vec<Secret>) -> Option<String> {
+    /// The placeholder for the secrets at `place`, `None` if there are none.
+    fn placeholder(&mut self, place: &str, secrets: Vec<Secret>) -> Option<String> {
         if secrets.is_empty() {
             return None;
         }
@@ -155,7 +155,7 @@ fn object(value: Value) -> Map<String, Value> {
 fn nodes(config: &Config, hidden: &mut Placeholders) -> Value {
     let node = |(name, info): (&NodeName, &Arc<ConnInfo>)| {
         let passwords = info.hosts.iter().filter_map(|host| host.password.clone());
-        let password = hidden.word(&format!("remote_conns {name}"), passwords.collect());
+        let password = hidden.placeholder(&format!("remote_conns {name}"), passwords.collect());
         (name.to_string(), connection(info, password))
     };
     Value::Object(config.nodes.iter().map(node).collect())
@@ -163,7 +163,7 @@ fn nodes(config: &Config, hidden: &mut Placeholders) -> Value {
 
 fn next_passwords(config: &Config, hidden: &mut Placeholders) -> Value {
     let word = |(role, next): (&String, &Secret)| {
-        let word = hidden.word(&format!("next_passwords {role}"), vec![next.clone()]);
+        let word = hidden.placeholder(&format!("next_passwords {role}"), vec![next.clone()]);
         (role.clone(), Value::from(word))
     };
     Value::Object(config.next_passwords.iter().map(word).collect())
@@ -237,7 +237,7 @@ fn clusters(voting: &Voting, hidden: &mut Placeholders) -> Value {
             "voters": voters.collect::<Map<_, _>>(),
             "self": cluster.own.as_str(),
             "secret_file": path(&cluster.secret_file),
-            "secret": hidden.word(&format!("voting {name}"), secrets),
+            "secret": hidden.placeholder(&format!("voting {name}"), secrets),
             "dry": cluster.dry,
         }));
         shown.retain(|_, value| !value.is_null());
@@ -253,7 +253,7 @@ fn command(key: &str, command: Option<&CommandLine>, hidden: &mut Placeholders) 
     };
     let shown = arguments.iter().enumerate().map(|(at, argument)| {
         let secret = (!is_option_name(argument)).then(|| Secret::new(argument));
-        let word = hidden.word(&format!("{key} {at}"), secret.into_iter().collect());
+        let word = hidden.placeholder(&format!("{key} {at}"), secret.into_iter().collect());
         word.unwrap_or_else(|| argument.clone())
     });
     std::iter::once(program.clone()).chain(shown).collect()
@@ -272,7 +272,7 @@ fn template(follow: &FollowSettings, hidden: &mut Placeholders) -> Value {
     for (keyword, value) in follow.primary_conninfo_template.iter() {
         if is_secret(keyword) {
             let place = format!("primary_conninfo_template {keyword}");
-            let word = hidden.word(&place, vec![Secret::new(value)]);
+            let word = hidden.placeholder(&place, vec![Secret::new(value)]);
             shown.set(keyword, word.unwrap_or_default());
         }
     }

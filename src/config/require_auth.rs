@@ -10,7 +10,7 @@ pub struct AuthMethods {
     listed: bool,
 }
 
-/// A way of logging in that pglookout speaks or that libpq has a word for.
+/// A way of logging in that pglookout implements or that libpq has a keyword for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthMethod {
     /// `password`: in cleartext.

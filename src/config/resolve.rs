@@ -123,7 +123,7 @@ fn complain_of_unsupported(source: &mut Source<'_>) {
                 source.error(known.name, format!("expected one of {names}"));
                 continue;
             }
-            _ => consequence(known.name),
+            _ => unsupported(known.name),
         };
         let value = source.shown(known.name);
         match message {
@@ -137,9 +137,9 @@ fn complain_of_unsupported(source: &mut Source<'_>) {
     }
 }
 
-/// What follows from a wish that we cannot fulfil: a warning, or an error where the operator would
-/// rely on it.
-fn consequence(keyword: &str) -> Result<&'static str, &'static str> {
+/// What an unsupported setting leads to: a warning, or an error where the operator would rely on
+/// it.
+fn unsupported(keyword: &str) -> Result<&'static str, &'static str> {
     match keyword {
         "gssencmode" => Err("GSSAPI is not supported; use disable or prefer"),
         "min_protocol_version" => Err("protocol 3.0 is supported, no later one"),

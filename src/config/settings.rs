@@ -162,7 +162,7 @@ pub struct FollowSettings {
 }
 
 impl FollowSettings {
-    /// What `primary_conninfo` has to say for this primary: the template with the primary's
+    /// What `primary_conninfo` must be for this primary: the template with the primary's
     /// address, each keyword in its place. `None` if the primary's entry names no host, which in
     /// another process may mean another one.
     pub fn conninfo_to(&self, primary: &ConnInfo) -> Option<Keywords> {

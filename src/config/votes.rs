@@ -13,7 +13,7 @@ pub struct EvenVotes {
 }
 
 impl EvenVotes {
-    /// What is to be said of this configuration, if anything. Which node is the primary is not
+    /// What is to be warned of, if anything. Which node is the primary is not
     /// known yet: one that may be promoted is taken for it. An observer promotes nothing, whatever
     /// its votes.
     pub fn of(config: &Config) -> Option<Self> {
@@ -94,13 +94,13 @@ mod tests {
 
     #[test]
     fn a_majority_of_two_is_no_remedy() {
-        let said = |voters: &[&str]| {
+        let warning = |voters: &[&str]| {
             EvenVotes {
                 voters: voters.iter().map(ToString::to_string).collect(),
             }
             .to_string()
         };
-        assert!(!said(&["p", "s1"]).contains("majority"));
-        assert!(said(&["p", "s1", "s2", "s3"]).contains("\"majority\""));
+        assert!(!warning(&["p", "s1"]).contains("majority"));
+        assert!(warning(&["p", "s1", "s2", "s3"]).contains("\"majority\""));
     }
 }

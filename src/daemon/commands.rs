@@ -17,7 +17,7 @@ use crate::sys::child::Invocation;
 use crate::sys::process;
 use crate::time::Monotonic;
 
-/// What a command is told in its environment: who runs it for what, and the primary that it is about,
+/// What a command gets in its environment: who runs it for what, and the primary that it is about,
 /// which for `failover_command` is the one that is lost.
 pub(super) fn variables(purpose: CommandPurpose, lookout: &Lookout) -> Vec<(&'static str, String)> {
     let config = lookout.config();

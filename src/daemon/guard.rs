@@ -1,5 +1,5 @@
 //! The guard of our own server: a process that fences it when its lease is nearly over, and outlives us.
-//! Here it is started, told when, and replaced when it has died or is to run another command.
+//! Here it is started, given its time, and replaced when it has died or is to run another command.
 
 use std::io;
 use std::time::Duration;
@@ -95,7 +95,7 @@ impl GuardKeeper {
         }
     }
 
-    /// The new one is told before the old one is dismissed.
+    /// The new one has its order before the old one is dismissed.
     fn replace(
         &mut self,
         until: Monotonic,

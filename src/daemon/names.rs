@@ -25,7 +25,7 @@ pub(super) fn look_up(name: &str, io: &mut Io) -> Result<Option<Vec<Address>>, S
 
 /// The addresses of `name`, which led to no server, once they are looked up anew; `None` until then.
 pub(super) fn look_up_anew(name: &str, io: &mut Io) -> Option<Vec<Address>> {
-    io.names.doubt(name, io.now.mono);
+    io.names.expire(name, io.now.mono);
     let known = ask(name, io);
     (!known.is_running).then_some(known.addresses)
 }

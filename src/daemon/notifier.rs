@@ -25,7 +25,7 @@ pub(super) struct Notifier {
 }
 
 impl Notifier {
-    /// Looks for events in a new status, and tells the command of them.
+    /// Looks for events in a new status, and reports them to the command.
     pub(super) fn follow(&mut self, status: &Status, config: &Config, io: &mut Io) {
         let Some(command) = &config.event_command else {
             return;

@@ -1,5 +1,5 @@
 //! The vote files: each is read by a child process, which looks at the directory too, once more when we
-//! have the lock of that, and what was written is told to the core. Until then this daemon votes for
+//! have the lock of that, and what was written is reported to the core. Until then this daemon votes for
 //! nobody.
 
 use std::collections::BTreeMap;

@@ -40,7 +40,7 @@ impl Daemon {
         }
     }
 
-    /// What is said to the core before anything else of this turn. Requests of other voters count from a
+    /// What the core gets before anything else of this turn. Requests of other voters count from a
     /// clock that is read after they have come: a promise that began before would end too early.
     pub(super) fn begin_of_turn(&mut self) {
         let late = std::mem::take(&mut self.io.late_events);

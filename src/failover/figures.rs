@@ -1,4 +1,4 @@
-//! The figures behind a decision, as values: who is the primary and by whose word, how each standby
+//! The figures behind a decision, as values: who is the primary and by whose report, how each standby
 //! stands, the votes by name, ages with their limits, and what would have to change. Built once per
 //! decision; nothing is decided by them.
 
@@ -62,7 +62,7 @@ pub enum PrimaryStanding {
     Standby,
     /// It was the primary, and is no longer in `remote_conns`.
     Removed,
-    /// It was the primary, and tells no role now.
+    /// It was the primary, and reports no role now.
     RoleUnknown,
 }
 

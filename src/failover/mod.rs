@@ -86,7 +86,7 @@ pub struct Snapshot<'a> {
 /// know.
 pub fn decide(snapshot: &Snapshot<'_>) -> Decision {
     let Some(own) = snapshot.deciding_node() else {
-        return Decision::without_lag(snapshot.bystander());
+        return Decision::without_lag(snapshot.why_not_deciding());
     };
     let lag = lag::read(snapshot, own);
     if let Some(from) = snapshot.predecessor {
@@ -112,7 +112,7 @@ pub fn decide(snapshot: &Snapshot<'_>) -> Decision {
 enum Need {
     /// Nothing that a failover could help.
     Nothing(Verdict),
-    /// Rule 2; the verdict stands unless lag has more to say.
+    /// Rule 2; the verdict stands unless lag decides otherwise.
     LookAtLag { otherwise: Verdict },
     /// Rules 3 and 4.
     Failover(Cause),
@@ -129,7 +129,7 @@ impl Snapshot<'_> {
     }
 
     /// Why this node does not decide.
-    fn bystander(&self) -> Verdict {
+    fn why_not_deciding(&self) -> Verdict {
         if let Some(verdict) = self.for_an_operator() {
             return verdict;
         }
@@ -192,7 +192,7 @@ impl Snapshot<'_> {
     /// After a change of `remote_conns` a primary that is missing is given a time to appear.
     fn unless_just_changed(&self, cause: Cause, primary: Option<&NodeName>) -> Need {
         let is_gone = primary.is_some_and(|primary| self.state.history.gone.contains(primary));
-        let Some(until) = self.given_time_until().filter(|_| !is_gone) else {
+        let Some(until) = self.time_to_appear_until().filter(|_| !is_gone) else {
             return Need::Failover(cause);
         };
         Need::LookAtLag {
@@ -205,8 +205,8 @@ impl Snapshot<'_> {
         }
     }
 
-    /// Until when, if that is not over.
-    fn given_time_until(&self) -> Option<Monotonic> {
+    /// A primary that is missing after a change of the nodes may appear until then; `None`: that is over.
+    fn time_to_appear_until(&self) -> Option<Monotonic> {
         let until = self.nodes_changed_at + self.config.missing_primary_timeout;
         Some(until).filter(|until| *until > self.now)
     }
@@ -350,7 +350,7 @@ impl Snapshot<'_> {
         self.election.is_some() || quorum.is_met()
     }
 
-    /// What speaks against running the command after this daemon was elected, which takes a moment.
+    /// What forbids running the command after this daemon was elected, which takes a moment.
     pub fn forbids_elected(&self) -> Option<Blocker> {
         let file = || self.config.maintenance_mode_file.clone();
         let maintenance = || {

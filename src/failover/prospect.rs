@@ -7,7 +7,7 @@ use super::candidate::{self, Candidate, Contender, Place};
 use super::{Blocker, Snapshot, Votes, quorum};
 use crate::cluster::DaemonState;
 
-/// The next failover, as far as this daemon can tell.
+/// The next failover, as far as this daemon knows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prospect {
     /// What is in its way, or that nothing is.
@@ -98,7 +98,7 @@ impl Snapshot<'_> {
             return Outlook::Ready;
         }
         let waits = self.signs_of_life().filter_map(|it| it.until());
-        let until = waits.chain(self.given_time_until()).max();
+        let until = waits.chain(self.time_to_appear_until()).max();
         let left = until.map_or(Duration::ZERO, |at| at.since(self.now));
         Outlook::Countdown { left }
     }

@@ -15,7 +15,7 @@ use crate::votes::{Standing, Tally};
 pub struct Decision {
     /// What is to be done, and why.
     pub verdict: Verdict,
-    /// What this node's lag said on the way.
+    /// What this node's lag came to on the way.
     pub lag: LagReading,
     /// A failover was not considered because `failover_on_disconnect` is false, whatever lag said
     /// then.
@@ -235,7 +235,7 @@ pub enum Blocker {
     /// Our failover command is running.
     PromotionRunning,
     /// The same command of a former process may still run, or its server may be about to do what it
-    /// was told.
+    /// was reported.
     PreviousCommand {
         /// When it is given up.
         until: Monotonic,

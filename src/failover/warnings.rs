@@ -23,7 +23,7 @@ impl Snapshot<'_> {
         warnings
     }
 
-    /// Nobody could tell yet what it is: it cannot win, and might be a primary.
+    /// Its role is not known yet: it cannot win, and might be a primary.
     fn unknown_roles(&self) -> impl Iterator<Item = String> {
         let unknown = self.map.unknown.iter();
         unknown

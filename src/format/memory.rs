@@ -24,7 +24,7 @@ pub(super) struct MemoryForm {
     /// The state file has it elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     primary: Option<String>,
-    /// `None`: the file does not tell.
+    /// `None`: the file does not contain it.
     #[serde(default, alias = "primary_contacts")]
     contacts: Option<Readable<BTreeMap<String, Readable<Moment>>>>,
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! What is written down and read back, one type for each fact and both directions: state file,
 //! `/state.json`, `/decisions.json`, timelines, recovery settings; and the names of alert files and
-//! metrics. Beside the mirror of the configuration file the only room that says master and xlog. It
+//! metrics. Beside the mirror of the configuration file the only room that writes master and xlog. It
 //! makes and reads text; files and connections are other rooms' business.
 
 mod change;

@@ -11,7 +11,7 @@ use crate::cluster::PauseMark;
 /// What an operator wants, and what others should know of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PauseFile {
-    /// What daemons tell each other.
+    /// What daemons send each other.
     #[serde(with = "mark")]
     pub mark: PauseMark,
     /// When, as an ISO timestamp.

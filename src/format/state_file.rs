@@ -22,7 +22,7 @@ use crate::time::timestamp;
 /// Bytes of a state file. One that is longer is not ours.
 pub const MAX_STATE_FILE_BYTES: usize = 64 << 20;
 
-/// The state file's content, with what the `last` round came to. `boot_id` tells this boot of the
+/// The state file's content, with what the `last` round came to. `boot_id` distinguishes this boot of the
 /// machine from every other; without one, a later process cannot compare the monotonic times with
 /// its own. `votes`: where this daemon votes.
 pub fn state_file(
@@ -104,7 +104,7 @@ fn there<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Val
     Value::deserialize(deserializer).map(Some)
 }
 
-/// What a state file tells a process that starts.
+/// What a state file means to a process that starts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recalled {
     /// What is remembered by it.
@@ -179,7 +179,7 @@ impl StateFile {
             .collect()
     }
 
-    /// What the file tells a process that starts now on a machine whose boot is `current_boot_id`.
+    /// What the file means to a process that starts now on a machine whose boot is `current_boot_id`.
     /// Where it has no `memory`, contacts and standbys are taken from the last poll of each node.
     /// What is odd is named and left out, and takes nothing else along. An error: no key of it is
     /// that of a state file.
@@ -300,7 +300,7 @@ fn contacts_of(nodes: &BTreeMap<NodeName, Fields<'_>>) -> BTreeMap<NodeName, Con
 }
 
 /// The last contact with a node whose entry is that of a primary. Of one that was lost, its own clock
-/// tells when it last answered; a clock that is ahead must not put that after the attempt that
+/// reports when it last answered; a clock that is ahead must not put that after the attempt that
 /// failed.
 fn last_contact(node: &Fields<'_>) -> Option<Contact> {
     if node.in_recovery()? {

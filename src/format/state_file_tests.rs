@@ -22,10 +22,10 @@ fn recall(file: &str) -> Recalled {
     read(file.as_bytes(), Some("b")).unwrap()
 }
 
-/// What is said of a file in the log.
+/// What is expected of a file in the log.
 #[track_caller]
-fn check(file: &str, said: &str) {
-    assert_eq!(recall(file).to_string(), said, "{file}");
+fn check(file: &str, expected: &str) {
+    assert_eq!(recall(file).to_string(), expected, "{file}");
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn what_is_odd_takes_nothing_else_along() {
             r#"{{"db_nodes": {{"p": {PRIMARY}, "x": 5}}, "current_master": "p", "memory": {memory}}}"#
         )
     };
-    let told = BTreeMap::from([(
+    let contacts = BTreeMap::from([(
         "p".into(),
         Contact {
             mono: None,
@@ -227,7 +227,7 @@ fn what_is_odd_takes_nothing_else_along() {
         },
     )]);
     for memory in ["null", "[1]", r#"{"primary_contacts": 7}"#] {
-        assert_eq!(recall(&file(memory)).memory.contacts, told, "{memory}");
+        assert_eq!(recall(&file(memory)).memory.contacts, contacts, "{memory}");
     }
     let odd = file(
         r#"{"boot_id": "b", "standbys": ["s1", 5], "failover": {"outcome": "odd"}, "primary_contacts":

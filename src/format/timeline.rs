@@ -38,7 +38,7 @@ pub struct Line {
     pub step: Step,
 }
 
-/// What a line tells.
+/// What a line reports.
 #[derive(Clone, Debug)]
 pub enum Step {
     /// What happened to the core. Reports answer whichever probe is under way.
@@ -73,7 +73,7 @@ pub struct CheckLine {
     /// How commands that this check runs end: an exit status, a negative signal number, or null:
     /// could not be started.
     pub command_exit: Option<i32>,
-    /// What preparing the recovery settings said.
+    /// The outcome of preparing the recovery settings.
     #[serde(default)]
     pub follow: Follow,
     /// What is expected of the decision, key by key.
@@ -81,7 +81,7 @@ pub struct CheckLine {
     pub expect: Map<String, Value>,
 }
 
-/// What preparing the recovery settings said.
+/// The outcome of preparing the recovery settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Follow {

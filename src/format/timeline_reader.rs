@@ -125,13 +125,13 @@ impl Reader {
     }
 }
 
-/// Each line is a text of its own, so only the column says something.
+/// Each line is a text of its own, so only the column means something.
 fn no_object(cause: &serde_json::Error) -> String {
-    let said = cause.to_string();
-    let said = said
+    let reason = cause.to_string();
+    let reason = reason
         .rsplit_once(" at line ")
-        .map_or(said.as_str(), |(said, _)| said);
-    format!("no JSON object: {said} at column {}", cause.column())
+        .map_or(reason.as_str(), |(reason, _)| reason);
+    format!("no JSON object: {reason} at column {}", cause.column())
 }
 
 fn header(object: &Map<String, Value>) -> Result<Timeline, String> {
@@ -206,7 +206,7 @@ fn body_line(object: &Map<String, Value>, epoch: WallTime) -> Result<Line, Strin
     })
 }
 
-/// What a line may tell, and the keys that may go with it.
+/// What a line may report, and the keys that may go with it.
 const KINDS: [(&str, &[&str]); 15] = [
     ("node", &["report", "failure", "message", "step", "fresh"]),
     (
@@ -232,7 +232,7 @@ const KINDS: [(&str, &[&str]); 15] = [
 const FOR_ALL: [&str; 2] = ["t", "note"];
 /// 2024-01-01T00:00:00Z.
 const DEFAULT_EPOCH: WallTime = WallTime::from_unix_micros(1_704_067_200_000_000);
-/// Where `t` 0 lies on the monotonic clock if nothing is said of it: far enough from its zero that
+/// Where `t` 0 lies on the monotonic clock if nothing is given: far enough from its zero that
 /// ages never reach it.
 const DEFAULT_START: Duration = Duration::from_secs(1_000_000_000);
 /// What one timeline may hold: the largest flight recorder's file.

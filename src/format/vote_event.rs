@@ -41,7 +41,7 @@ pub(super) fn write(event: &Event) -> Option<Value> {
             of: (nonce, kind),
             outcome,
         } => {
-            let (key, said) = match outcome {
+            let (key, value) = match outcome {
                 Ok(answer) => ("answer", answer_value(answer)),
                 Err(reason) => ("message", json!(reason)),
             };
@@ -50,7 +50,7 @@ pub(super) fn write(event: &Event) -> Option<Value> {
                 "voter": voter.as_str(),
                 "nonce": nonce.to_string(),
                 "asked": kind.name(),
-                key: said,
+                key: value,
             })
         }
         Event::VoteSaved { cluster, id, done } => {

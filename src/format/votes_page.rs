@@ -272,7 +272,7 @@ impl PeerVotes {
             age: now.since(peer.at).as_secs_f64(),
             granted: why.is_none(),
             why: why.as_ref().map(|why| why.name().to_owned()),
-            sentence: why.map_or_else(|| would(answer).to_owned(), |why| why.to_string()),
+            sentence: why.map_or_else(|| grant(answer).to_owned(), |why| why.to_string()),
             term: answer.map(|answer| answer.term),
             voted_for: voted_for.map(ToString::to_string),
             generation: answer.map(|answer| answer.list.generation),
@@ -307,7 +307,7 @@ fn holder_until(member: &Member, now: Monotonic) -> Option<Monotonic> {
 }
 
 /// What was granted.
-fn would(answer: Option<&Answer>) -> &'static str {
+fn grant(answer: Option<&Answer>) -> &'static str {
     match answer.map(|answer| answer.kind) {
         Some(Kind::Renew) => "has renewed our term",
         Some(Kind::AskRenew) => "would renew our term",
@@ -336,7 +336,7 @@ fn guarantees(dry: bool) -> &'static str {
     }
 }
 
-/// What a voter without a server can tell.
+/// What a voter without a server can report.
 const OBSERVED: &str = "at most one promotion in each term; whether a primary that is cut off is fenced is known on the database hosts";
 /// It has a vote file, and is no voter of its list, or not yet.
 const NO_VOTER: &str = "no_voter";

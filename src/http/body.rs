@@ -142,7 +142,7 @@ impl Body {
         }
     }
 
-    /// Trailer fields are counted and dropped: none of them says anything to us.
+    /// Trailer fields are counted and dropped: none of them means anything to us.
     fn trailer(&mut self, line: &[u8]) -> Result<Part, BodyError> {
         if line.is_empty() {
             return Ok(Part::Done);

@@ -50,7 +50,7 @@ pub(super) enum Framing {
 pub(super) enum FramingError {
     /// Contradictory or malformed: two readers might see two different messages.
     Ambiguous(&'static str),
-    /// A transfer coding that we do not speak.
+    /// A transfer coding that we do not support.
     UnknownCoding,
 }
 
@@ -86,9 +86,9 @@ pub(super) fn framing(headers: &[Header<'_>], minor: u8) -> Result<Option<Framin
 
 /// Does the sender want the connection to stay (RFC 9112, section 9.3).
 pub(super) fn keeps_alive(headers: &[Header<'_>], minor: u8) -> bool {
-    let says =
+    let has_option =
         |option: &[u8]| list(headers, "connection").any(|token| token.eq_ignore_ascii_case(option));
-    !says(b"close") && (minor > 0 || says(b"keep-alive"))
+    !has_option(b"close") && (minor > 0 || has_option(b"keep-alive"))
 }
 
 /// The values of every field of that name.

@@ -82,7 +82,7 @@ impl Answer {
         Self::sentence("400 Bad Request")
     }
 
-    /// 204: done, nothing to say.
+    /// 204: done, no content.
     pub fn no_content() -> Self {
         Self {
             status: "204 No Content",
@@ -106,13 +106,13 @@ impl Answer {
         }
     }
 
-    /// What a refused request is told; goes with [`Reply::CLOSE`].
+    /// What a refused request is answered; goes with [`Reply::CLOSE`].
     pub fn refused(refusal: Refusal) -> Self {
         Self::sentence(refusal.status())
     }
 
     /// Appends the head to `output` and returns the body that has to follow it: empty after a
-    /// `HEAD` request, which is told the length all the same (RFC 9110, section 9.3.2). `now`
+    /// `HEAD` request, which gets the length all the same (RFC 9110, section 9.3.2). `now`
     /// becomes the `Date`.
     pub fn write(self, reply: Reply, now: WallTime, output: &mut BytesMut) -> Bytes {
         let connection = if reply.keep_alive {

@@ -56,7 +56,7 @@ impl Checks {
             self.requested_at = Some(at);
             let since = schedule.tick();
             self.current = Some(Check::new(Look::Regular, false, since, config, now));
-            schedule.hurry_all(at);
+            schedule.expedite_all(at);
         }
     }
 
@@ -64,7 +64,7 @@ impl Checks {
     pub(super) fn begin_fresh(&mut self, config: &Config, schedule: &mut Schedule, now: Monotonic) {
         let since = schedule.tick();
         self.current = Some(Check::new(Look::Fresh, true, since, config, now));
-        schedule.hurry_unreported(since, now);
+        schedule.expedite_unreported(since, now);
     }
 
     /// This daemon has announced its promotion: everybody is polled once more. A poll that was under
@@ -79,7 +79,7 @@ impl Checks {
     ) {
         let since = schedule.tick().next();
         self.current = Some(Check::new(Look::Announced, true, since, config, now));
-        schedule.hurry_all(at);
+        schedule.expedite_all(at);
     }
 
     /// A turn that comes later than it was expected: the process was stopped, or its host. What is
@@ -103,7 +103,7 @@ impl Checks {
         }
         let since = schedule.tick().next();
         self.current = Some(Check::new(Look::Regular, true, since, config, now));
-        schedule.hurry_unreported(since, now);
+        schedule.expedite_unreported(since, now);
     }
 
     /// The next turn is due then.
@@ -151,7 +151,7 @@ impl Checks {
 
 impl Check {
     fn new(look: Look, holds: bool, since: Tick, config: &Config, began: Monotonic) -> Self {
-        let deadline = began + patience(config);
+        let deadline = began + time_limit(config);
         Self {
             began,
             since,
@@ -171,7 +171,7 @@ impl Check {
 
 /// How long fresh facts are waited for: `missing_master_from_config_timeout`, but never so short
 /// that a node which takes all of its time to connect and to answer could not fail in it.
-pub(super) fn patience(config: &Config) -> Duration {
+pub(super) fn time_limit(config: &Config) -> Duration {
     config
         .missing_primary_timeout
         .max(config.poll_timeout * 2 + Duration::from_secs(1))

@@ -110,7 +110,7 @@ fn a_slow_node_that_fails_in_time_is_waited_for() {
 }
 
 #[test]
-fn a_short_patience_leaves_a_node_time_to_fail() {
+fn a_short_time_limit_leaves_a_node_time_to_fail() {
     // Connecting and answering may take 5 s each: p is heard out, whatever
     // missing_master_from_config_timeout says.
     check(

@@ -57,7 +57,7 @@ impl Lookout {
             .decide(look, &self.config, &mut self.schedule, turn);
         if was_announced && self.decisions.outage.announced().is_none() {
             // Whoever waits for the withdrawal is to see it at once.
-            self.schedule.hurry_all(turn.now.mono);
+            self.schedule.expedite_all(turn.now.mono);
         }
         self.show_presence(turn.now.mono);
         let now = turn.now.mono;

@@ -47,7 +47,7 @@ pub enum Effect {
     PrepareFollow {
         /// Whom to follow.
         primary: NodeName,
-        /// What `primary_conninfo` is to say. Holds a password.
+        /// What `primary_conninfo` is to be. Holds a password.
         conninfo: Keywords,
         /// Where the settings are.
         data_directory: PathBuf,
@@ -162,7 +162,7 @@ pub struct CommandId(pub u64);
 pub enum CommandPurpose {
     /// `failover_command`: promote this node.
     Failover,
-    /// `over_warning_limit_command`: tell somebody that lag is over the warning limit.
+    /// `over_warning_limit_command`: notify somebody that lag is over the warning limit.
     LagWarning,
     /// `isolated_primary_command`: our own primary is cut off.
     Isolation,

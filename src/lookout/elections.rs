@@ -107,7 +107,7 @@ impl Decisions {
                 return;
             }
             Outcome::Lost => {
-                // What is waited for now is the next decision's to say.
+                // The next decision determines what is waited for now.
                 schedule.decision = turn.now.mono;
                 self.ask_again_as_successor(config, turn.now.mono);
                 return;

@@ -53,7 +53,7 @@ pub enum Event {
     CommandStarted {
         /// The request that this answers.
         id: CommandId,
-        /// The process that runs it, where it can be told from every other.
+        /// The process that runs it, where it can be distinguished from every other.
         process: Option<Process>,
     },
     /// A command that [`Effect::RunCommand`](super::Effect::RunCommand) asked for has ended or
@@ -176,7 +176,7 @@ pub enum FollowOutcome {
     Failed(String),
     /// Nobody knows: who looked did not come back. They may have been changed.
     Unknown(String),
-    /// The server's files say that it is no standby: what is missing. Nothing was written.
+    /// By its files the server is no standby: what is missing. Nothing was written.
     NotAStandby(String),
 }
 

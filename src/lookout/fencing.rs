@@ -160,7 +160,7 @@ impl Decisions {
     ) {
         self.tenure.awaited = Some(schedule.next_id());
         if let Some(own) = &config.own_db {
-            schedule.hurry_node(own, turn.now.mono);
+            schedule.expedite_node(own, turn.now.mono);
         }
     }
 

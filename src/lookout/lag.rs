@@ -1,4 +1,4 @@
-//! What a decision says of lag, acted on: the alert, the command, the measurement.
+//! What a decision reports of lag, acted on: the alert, the command, the measurement.
 
 use super::turn::Turn;
 use super::{Alert, CommandPurpose, Effect, Metric};

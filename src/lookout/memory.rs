@@ -15,7 +15,7 @@ pub struct Memory {
     pub primary: Option<NodeName>,
     /// When each node was last reached as a primary, by anyone.
     pub contacts: BTreeMap<NodeName, Contact>,
-    /// Nodes that have told that they are standbys: they count for the quorum until they tell
+    /// Nodes that have reported that they are standbys: they count for the quorum until they report
     /// otherwise.
     pub standbys: BTreeSet<NodeName>,
     /// The recovery settings of our own server are, or may be, others than those it runs with.
@@ -131,13 +131,13 @@ pub struct PastFailover {
     pub mono: Option<Monotonic>,
     /// The same by the wall clock of the process that wrote it.
     pub wall: WallTime,
-    /// While it runs, the process that does it, where that is known: its end will be told
+    /// While it runs, the process that does it, where that is known: its end will be reported
     /// ([`Event::PreviousCommand`](super::Event::PreviousCommand)). Otherwise it is given a
     /// time.
     pub process: Option<Process>,
 }
 
-/// A process of this boot of the machine, told from every other.
+/// A process of this boot of the machine, distinguished from every other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Process {
     /// Its id, which another one may have been given since.
@@ -155,7 +155,7 @@ pub enum FailoverOutcome {
     Succeeded,
     /// With anything else.
     Failed,
-    /// It has, and nobody was there to be told how.
+    /// It has, and nobody was there to learn how.
     Unknown,
 }
 
@@ -213,7 +213,7 @@ impl Memory {
         })
     }
 
-    /// Does this tell a later process the same as one that was written later. The moments of what is
+    /// Does this mean the same to a later process as one that was written later. The moments of what is
     /// within reach go on; all others stand still on the monotonic clock.
     pub(super) fn is_as_good_as(&self, newer: &Self) -> bool {
         // Without `..`: a new field does not compile before it has its place here.

@@ -15,7 +15,7 @@ pub enum Metric {
     HealthTimeout,
     /// A counter: a decision did not consider a failover because `failover_on_disconnect` is false.
     DisconnectIgnored,
-    /// A counter: something went wrong in this daemon, or in what it was told to do.
+    /// A counter: something went wrong in this daemon, or in what it was ordered to do.
     Trouble {
         /// What.
         trouble: Trouble,

@@ -406,7 +406,7 @@ impl Lookout {
     /// and the node is polled again at once.
     fn node_lost(&mut self, node: &NodeName, failure: ProbeFailure, turn: &mut Turn<'_>) {
         self.merge_node(node, Err(failure), None, turn);
-        self.schedule.hurry_node(node, turn.now.mono);
+        self.schedule.expedite_node(node, turn.now.mono);
     }
 
     fn observer_reported(

@@ -60,7 +60,7 @@ impl Pause {
         self.shown(shown.flatten(), config, turn)
     }
 
-    /// An observer may watch several clusters: what one of them is told is not the others' matter.
+    /// An observer may watch several clusters: a pause of one of them does not concern the others.
     fn shown<'a>(
         &mut self,
         shown: impl Iterator<Item = &'a Presence>,

@@ -43,7 +43,7 @@ pub(super) struct Promotion {
 
 impl Promotion {
     /// Goes on where the previous process ended. Its command may still run, or the server may be
-    /// about to do what it was told: nothing is repeated sooner than that process would have done.
+    /// about to run its command: nothing is repeated sooner than that process would have done.
     pub(super) fn recall(memory: &Memory, config: &Config, now: Monotonic) -> Self {
         let mut promotion = Self {
             failed: memory.failover_failed,
@@ -220,7 +220,7 @@ impl Promotion {
         self.term = term;
         self.running = Some(turn.run(CommandPurpose::Failover, command, config));
         // Every server is to show it at once.
-        schedule.hurry_all(turn.now.mono);
+        schedule.expedite_all(turn.now.mono);
         self.last = Some(PastFailover {
             primary,
             outcome: FailoverOutcome::Running,
@@ -356,7 +356,7 @@ impl Promotion {
     /// everybody is polled soon.
     fn poll_before_the_next(&mut self, schedule: &mut Schedule, turn: &Turn<'_>) {
         self.settled_by = Some(schedule.next_id());
-        schedule.hurry_all(turn.now.mono);
+        schedule.expedite_all(turn.now.mono);
     }
 
     /// Never again at once: a command that fails quickly, or one that leaves the promotion to the

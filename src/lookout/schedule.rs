@@ -73,7 +73,7 @@ impl Cadence {
         self.out.is_none().then_some(self.due)
     }
 
-    fn hurry(&mut self, spacing: Duration, now: Monotonic) {
+    fn expedite(&mut self, spacing: Duration, now: Monotonic) {
         let spaced = |started| now.max(started + spacing);
         let earliest = self.started.map_or(now, spaced);
         self.due = self.due.min(earliest);
@@ -187,17 +187,17 @@ impl<Name: Ord + Clone + Display> Cadences<Name> {
         Some((probe?, cadence.started))
     }
 
-    fn hurry(&mut self, name: &Name, now: Monotonic) {
+    fn expedite(&mut self, name: &Name, now: Monotonic) {
         if let Some(cadence) = self.all.get_mut(name) {
-            cadence.hurry(self.spacing, now);
+            cadence.expedite(self.spacing, now);
             self.next = self.next.into_iter().chain(cadence.wants()).min();
         }
     }
 
-    fn hurry_all(&mut self, now: Monotonic, is_hurried: impl Fn(&Cadence) -> bool) {
+    fn expedite_all(&mut self, now: Monotonic, is_expedited: impl Fn(&Cadence) -> bool) {
         let all = self.all.values_mut();
-        let hurried = all.filter(|cadence| is_hurried(cadence));
-        hurried.for_each(|cadence| cadence.hurry(self.spacing, now));
+        let expedited = all.filter(|cadence| is_expedited(cadence));
+        expedited.for_each(|cadence| cadence.expedite(self.spacing, now));
         self.find_next();
     }
 
@@ -332,20 +332,20 @@ impl Schedule {
         }
     }
 
-    pub(super) fn hurry_node(&mut self, node: &NodeName, now: Monotonic) {
-        self.nodes.hurry(node, now);
+    pub(super) fn expedite_node(&mut self, node: &NodeName, now: Monotonic) {
+        self.nodes.expedite(node, now);
     }
 
-    pub(super) fn hurry_all(&mut self, now: Monotonic) {
-        self.nodes.hurry_all(now, |_| true);
-        self.observers.hurry_all(now, |_| true);
+    pub(super) fn expedite_all(&mut self, now: Monotonic) {
+        self.nodes.expedite_all(now, |_| true);
+        self.observers.expedite_all(now, |_| true);
     }
 
     /// Polls those at once who have not reported at `since` or later, and are not being polled.
-    pub(super) fn hurry_unreported(&mut self, since: Tick, now: Monotonic) {
+    pub(super) fn expedite_unreported(&mut self, since: Tick, now: Monotonic) {
         let is_idle = |cadence: &Cadence| cadence.out.is_none() && !cadence.has_reported(since);
-        self.nodes.hurry_all(now, is_idle);
-        self.observers.hurry_all(now, is_idle);
+        self.nodes.expedite_all(now, is_idle);
+        self.observers.expedite_all(now, is_idle);
     }
 
     /// Has everybody reported at `since` or later.

@@ -29,7 +29,7 @@ impl Succession {
         self.awaited = Some(schedule.next_id());
         self.decide_at = Some(now + OWN_POLL);
         if let Some(own) = own {
-            schedule.hurry_node(own, now);
+            schedule.expedite_node(own, now);
         }
     }
 
@@ -57,7 +57,7 @@ impl Succession {
         is_due
     }
 
-    /// Is there nothing under way that a recording would have to say.
+    /// Is there nothing under way that a recording would have to contain.
     pub(super) fn is_at_rest(&self) -> bool {
         self.decide_at.is_none()
     }

@@ -1,5 +1,5 @@
 //! A switchover on the holder's side (rules S1 to S3): what was asked for, where it stands, and what was
-//! found and done. How it goes on is told in `course`, what has to hold before in `checks`, how it comes to
+//! found and done. How it goes on is in `course`, what has to hold before in `checks`, how it comes to
 //! nothing in `way_back`, and how it outlives its process in `resume`.
 
 mod checks;
@@ -42,9 +42,9 @@ pub struct Step {
 pub enum SwitchoverState {
     /// It goes on.
     Running,
-    /// A dry run: nothing speaks against it.
+    /// A dry run: no check failed.
     Possible,
-    /// Something speaks against it; nothing was changed.
+    /// A check failed; nothing was changed.
     Refused,
     /// The successor has won its term, and is seen as the primary.
     Done,

@@ -54,7 +54,7 @@ impl Tenure {
         self.missing = None;
     }
 
-    /// Is there nothing under way that a recording would have to say.
+    /// Is there nothing under way that a recording would have to contain.
     pub(super) fn is_at_rest(&self) -> bool {
         self.fencing.is_none()
             && self.retry_at.is_none()

@@ -1,6 +1,6 @@
 //! A server that our own fence has stopped is started again, by `unfence_command`, once a majority has renewed
 //! the lease of its term (rule H3): a loss of the voters that is short then costs a restart, not a failover.
-//! One that has stopped otherwise may be so by an operator's wish, and is left alone.
+//! One that has stopped otherwise may be so because an operator stopped it, and is left alone.
 
 use std::time::Duration;
 

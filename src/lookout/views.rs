@@ -162,7 +162,7 @@ impl Lookout {
             .config
             .check_interval
             .saturating_mul(2)
-            .saturating_add(check::patience(&self.config));
+            .saturating_add(check::time_limit(&self.config));
         let last = self
             .last_round()
             .map_or(self.started_at, |round| round.at.mono);

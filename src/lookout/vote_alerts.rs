@@ -46,7 +46,7 @@ impl Votes {
         );
         let is_known = match self.raised.get(&alert) {
             Some(known) => *known == text,
-            // Without leases nothing is said of them.
+            // Without leases they are not reported.
             None => is_of_leases && text.is_empty() && !self.is_guarded,
         };
         if is_known {

@@ -24,9 +24,9 @@ pub(super) struct Votes {
     directory: PathBuf,
     /// What was voted on while they were elsewhere. A file that is older is a copy that was made before.
     elsewhere: BTreeMap<ClusterName, Record>,
-    /// What the alerts say that this process has raised.
+    /// The texts of the alerts that this process has raised.
     pub(super) raised: BTreeMap<Alert, String>,
-    /// The guard was told when to fence.
+    /// When the guard was last ordered to fence.
     pub(super) is_guarded: bool,
     /// What was reported last of the watchdog device, while there is a guard.
     pub(super) watchdog: Option<Result<String, String>>,
@@ -399,7 +399,7 @@ impl Votes {
     }
 }
 
-/// Is a promotion not wanted any more, whatever the votes say. What merely asks for fresh facts, or
+/// Is a promotion not wanted any more, whatever the votes are. What merely asks for fresh facts, or
 /// finds another standby further, does not end an attempt: the voters know who is further.
 pub(super) fn ends_attempt(verdict: &Verdict) -> bool {
     match verdict {

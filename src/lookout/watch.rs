@@ -1,4 +1,4 @@
-//! What operators are told of besides decisions: warnings, each once, and the alerts of a standby of
+//! What is reported to operators besides decisions: warnings, each once, and the alerts of a standby of
 //! another history, and of a primary that comes and goes or does not write.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

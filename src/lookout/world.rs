@@ -188,7 +188,7 @@ impl World {
             ("reload", settings) => {
                 let old = Arc::clone(self.lookout.config());
                 let config = self.config(settings);
-                // What an old address still says is told all the same, to see it dropped.
+                // What an old address still answers is reported all the same, to see it dropped.
                 self.outdated
                     .extend(self.coming.values().filter_map(|event| match event {
                         Event::NodeProbed { node, probe, .. }

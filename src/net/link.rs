@@ -63,7 +63,7 @@ pub struct Pumped {
 /// What a link waits for after a pump.
 #[derive(Debug)]
 pub enum Next {
-    /// The other side; an event will say when to pump again.
+    /// The other side; an event comes when it is to be pumped again.
     Wait,
     /// Its turn: the budget is used up and no event will come. Pump again next turn.
     Again,
@@ -164,7 +164,7 @@ impl Link {
         self.output.len() + self.body.len()
     }
 
-    /// Sends what is to be sent, and does not look for what has come: an event will tell of that. True:
+    /// Sends what is to be sent, and does not look for what has come: an event comes for that. True:
     /// all of it was sent. Otherwise pump.
     pub fn flush(&mut self) -> bool {
         let is_plain = self.transport.tls.is_none() && !self.is_connecting();
@@ -227,11 +227,11 @@ impl Link {
             sent = self.send();
         }
         match (sent, received) {
-            // The other side's last words, if encryption has some, say more than that it does not
+            // The other side's last message, if encryption has one, shows more than that it does not
             // listen any more.
             (_, Err(error)) | (Err(error), _) => Next::Failed(error),
-            // The socket may still be writable, then no event comes; whatever else there is to say
-            // is said again.
+            // The socket may still be writable, then no event comes; whatever else there is to report
+            // is reported again.
             (Ok(Sent::Unfinished), Ok(_)) => Next::Again,
             (Ok(_), Ok(next)) => next,
         }

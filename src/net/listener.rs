@@ -22,9 +22,9 @@ pub struct Listener {
 /// What one call of [`Listener::accept`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepting {
-    /// Nobody waits any more; an event will say when somebody does.
+    /// Nobody waits any more; an event comes when somebody does.
     Wait,
-    /// This turn's budget is used up: call again next turn, no event will say so.
+    /// This turn's budget is used up: call again next turn, no event will come.
     Again,
     /// There is no descriptor left, and so many clients were sent away for it. Call again in a
     /// moment, not at once.

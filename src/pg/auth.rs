@@ -111,7 +111,7 @@ impl Handshake {
         let Stage::ScramSalting(salting) = &mut self.stage else {
             return Ok(());
         };
-        salting.go_on();
+        salting.next_portion();
         if !salting.is_done() {
             return Ok(());
         }

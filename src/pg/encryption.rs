@@ -9,14 +9,14 @@ use super::error::{ServerError, nonsense};
 use super::frame::Budget;
 use crate::cluster::ProbeFailure;
 
-/// What the server says to the question.
+/// What the server answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// It encrypts: the handshake is next, from our side.
     Willing,
     /// It does not; the login may follow in plaintext.
     Unwilling,
-    /// It has an error to tell, which is still in the input.
+    /// An error, which is still in the input.
     Error,
 }
 
@@ -50,7 +50,7 @@ pub fn encryption_answer(input: &mut BytesMut) -> Result<Option<Answer>, ProbeFa
     Ok(Some(answer))
 }
 
-/// What the server has to tell in place of an answer, once all of it is there.
+/// The error that the server sends in place of an answer, once all of it is there.
 pub fn encryption_error(input: &mut BytesMut) -> Result<(), ProbeFailure> {
     match Budget::for_login().next(input)? {
         None => Ok(()),
@@ -68,15 +68,15 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(said: &[u8], expected: Result<Option<Answer>, &str>, left: &[u8]) {
-        let mut input = BytesMut::from(said);
+    fn check(bytes: &[u8], expected: Result<Option<Answer>, &str>, left: &[u8]) {
+        let mut input = BytesMut::from(bytes);
         let answer = encryption_answer(&mut input).map_err(|failure| failure.to_string());
         match (answer, expected) {
             (Ok(answer), Ok(expected)) => {
-                assert_eq!((answer, &input[..]), (expected, left), "{said:?}")
+                assert_eq!((answer, &input[..]), (expected, left), "{bytes:?}")
             }
             (Err(failure), Err(expected)) => assert!(failure.contains(expected), "{failure}"),
-            (answer, _) => panic!("{said:?}: {answer:?}"),
+            (answer, _) => panic!("{bytes:?}: {answer:?}"),
         }
     }
 

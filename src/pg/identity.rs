@@ -2,7 +2,7 @@
 
 use postgres_protocol::message::backend::DataRowBody;
 
-use super::row::{columns, odd, parsed, text, time};
+use super::row::{columns, parsed, text, time, unexpected};
 use crate::cluster::{Identity, ProbeFailure, ServerFacts};
 
 /// How the identity is asked for. The right to execute a function is checked when a query begins,
@@ -51,7 +51,8 @@ pub(super) fn identity_row(row: &DataRowBody) -> Result<Identity, ProbeFailure> 
     let received = timeline("received_tli", received)?;
     let written = match wal_file {
         Some(name) => Some(
-            timeline_of(name).ok_or_else(|| odd("pg_walfile_name()", wal_file, "a WAL file"))?,
+            timeline_of(name)
+                .ok_or_else(|| unexpected("pg_walfile_name()", wal_file, "a WAL file"))?,
         ),
         None => None,
     };

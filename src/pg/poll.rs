@@ -65,9 +65,9 @@ pub(super) struct Poll {
     slots: Vec<ReplicationSlot>,
 }
 
-/// What the polls of one session have taught so far.
+/// What the polls of one session have shown so far.
 #[derive(Debug)]
-pub(super) struct Lessons {
+pub(super) struct Learnt {
     /// The last answer came from a primary. A server that may be a standby is asked for no
     /// heartbeat and no slots: it has none of interest, and would write refused questions into its
     /// log.
@@ -78,13 +78,13 @@ pub(super) struct Lessons {
     identity: IdentityFunctions,
     /// How this account may read state files.
     state_files: StateFiles,
-    /// Why they are not read. Not worth a word before there is a slot.
+    /// Why they are not read. Not logged before there is a slot.
     unread: Option<String>,
     /// What our session is called.
     pub(super) naming: Naming,
 }
 
-impl Lessons {
+impl Learnt {
     pub(super) fn new(naming: Naming) -> Self {
         Self {
             primary: false,
@@ -126,7 +126,7 @@ pub(super) enum Brought {
 
 impl Poll {
     /// Queues the questions: all of them, if the server was a primary when last asked.
-    pub(super) fn begin(ask: Ask, lessons: &Lessons, out: &mut BytesMut) -> Self {
+    pub(super) fn begin(ask: Ask, learnt: &Learnt, out: &mut BytesMut) -> Self {
         let mut poll = Self {
             ask,
             questions: VecDeque::new(),
@@ -137,15 +137,15 @@ impl Poll {
             slots: Vec::new(),
         };
         poll.queue(Question::Status, STATUS, out);
-        if let Some(setup) = lessons.naming.setup(&poll.ask.session) {
+        if let Some(setup) = learnt.naming.setup(&poll.ask.session) {
             poll.queue(Question::Name, &setup, out);
         }
-        if lessons.naming.is_shown() {
+        if learnt.naming.is_shown() {
             poll.queue(Question::Sessions, SESSIONS, out);
         }
-        poll.ask_for_identity(lessons.identity, out);
-        if lessons.primary {
-            poll.ask_as_of_a_primary(lessons, out);
+        poll.ask_for_identity(learnt.identity, out);
+        if learnt.primary {
+            poll.ask_as_of_a_primary(learnt, out);
         }
         poll
     }
@@ -168,18 +168,18 @@ impl Poll {
     pub(super) fn receive(
         &mut self,
         message: Message,
-        lessons: &mut Lessons,
+        learnt: &mut Learnt,
         out: &mut BytesMut,
     ) -> Result<Brought, ProbeFailure> {
         match (self.answer, message) {
             (_, Message::ErrorResponse(body)) => {
-                return self.complain(ServerError::read(&body)?, lessons);
+                return self.take_error(ServerError::read(&body)?, learnt);
             }
             // What goes before each question.
             (Answer::Awaited, Message::CommandComplete(body)) if body.tag().ok() == Some("SET") => {
             }
             (Answer::Awaited, Message::RowDescription(_)) => self.answer = Answer::Rows,
-            (Answer::Rows, Message::DataRow(row)) => return self.take_row(&row, lessons),
+            (Answer::Rows, Message::DataRow(row)) => return self.take_row(&row, learnt),
             (Answer::Rows, Message::CommandComplete(_)) => self.answer = Answer::Complete,
             (Answer::Spoiled, Message::DataRow(_)) => {}
             (Answer::Spoiled, Message::CommandComplete(_)) => self.answer = Answer::Failed,
@@ -189,7 +189,7 @@ impl Poll {
                         "a transaction is open after a query of ours, none was begun",
                     ));
                 }
-                return self.next_question(lessons, out);
+                return self.next_question(learnt, out);
             }
             (answer, _) => {
                 return Err(nonsense(format!(
@@ -204,7 +204,7 @@ impl Poll {
     fn take_row(
         &mut self,
         row: &DataRowBody,
-        lessons: &mut Lessons,
+        learnt: &mut Learnt,
     ) -> Result<Brought, ProbeFailure> {
         self.rows = self.rows.saturating_add(1);
         let Some(question) = self.questions.front() else {
@@ -225,12 +225,12 @@ impl Poll {
             }
             Question::Slots(_) => slot_row(row).map(|slot| self.slots.push(slot)),
         };
-        let unread = lessons.unread.as_ref();
+        let unread = learnt.unread.as_ref();
         match taken {
             Ok(())
                 if unread.is_some() && matches!(question, Question::Slots(StateFiles::Unread)) =>
             {
-                let note = lessons.unread.take();
+                let note = learnt.unread.take();
                 Ok(note.map_or(Brought::Nothing, Brought::Note))
             }
             Ok(()) => Ok(Brought::Nothing),
@@ -247,11 +247,11 @@ impl Poll {
         }
     }
 
-    /// Only the status must be answered; of the rest a complaint is noted.
-    fn complain(
+    /// Only the status must be answered; an error in the rest is noted.
+    fn take_error(
         &mut self,
         error: ServerError,
-        lessons: &mut Lessons,
+        learnt: &mut Learnt,
     ) -> Result<Brought, ProbeFailure> {
         let question = self.questions.front().copied();
         if error.is_fatal() || self.report.is_none() {
@@ -259,10 +259,10 @@ impl Poll {
         }
         self.answer = Answer::Failed;
         let note = match question {
-            Some(Question::Identity(functions)) => lessons.note_identity(functions, &error),
+            Some(Question::Identity(functions)) => learnt.note_identity(functions, &error),
             Some(Question::Slots(files)) => {
                 self.slots.clear();
-                lessons.note_slots(files, &error)
+                learnt.note_slots(files, &error)
             }
             Some(question) => Some(format!("{}: {error}", question.topic().failed())),
             None => None,
@@ -273,7 +273,7 @@ impl Poll {
     /// One question is over: what comes of it, and is anything left to be asked.
     fn next_question(
         &mut self,
-        lessons: &mut Lessons,
+        learnt: &mut Learnt,
         out: &mut BytesMut,
     ) -> Result<Brought, ProbeFailure> {
         let answer = mem::replace(&mut self.answer, Answer::Awaited);
@@ -286,25 +286,25 @@ impl Poll {
             .ok_or_else(|| nonsense("no status row, expected one"))?;
         match question {
             Some(Question::Status) => {
-                let was_primary = lessons.primary;
-                lessons.primary = matches!(report.role, RoleReport::Primary { .. });
-                if lessons.primary && !was_primary {
-                    self.ask_as_of_a_primary(lessons, out);
+                let was_primary = learnt.primary;
+                learnt.primary = matches!(report.role, RoleReport::Primary { .. });
+                if learnt.primary && !was_primary {
+                    self.ask_as_of_a_primary(learnt, out);
                 }
             }
-            Some(Question::Name) if is_whole => lessons.naming.set(&self.ask.session, rows > 0),
+            Some(Question::Name) if is_whole => learnt.naming.set(&self.ask.session, rows > 0),
             Some(Question::Sessions) if is_whole => {
                 let sessions = mem::take(&mut self.sessions);
-                report.daemons = lessons.naming.daemons(&self.ask.session, sessions);
+                report.daemons = learnt.naming.daemons(&self.ask.session, sessions);
                 let daemons = report.daemons.as_deref().unwrap_or_default();
-                lessons.is_written_by_another =
+                learnt.is_written_by_another =
                     is_written_by_another(daemons, &self.ask.session, self.ask.spacing);
             }
-            Some(Question::Identity(functions)) if functions != lessons.identity => {
-                self.ask_for_identity(lessons.identity, out);
+            Some(Question::Identity(functions)) if functions != learnt.identity => {
+                self.ask_for_identity(learnt.identity, out);
             }
             Some(Question::Slots(files)) if answer == Answer::Failed => {
-                self.ask_for_slots_otherwise(files, lessons, out);
+                self.ask_for_slots_otherwise(files, learnt, out);
             }
             _ => {}
         }
@@ -327,25 +327,20 @@ impl Poll {
         self.queue(Question::Identity(functions), functions.query(), out);
     }
 
-    fn ask_as_of_a_primary(&mut self, lessons: &Lessons, out: &mut BytesMut) {
-        if !lessons.is_written_by_another {
+    fn ask_as_of_a_primary(&mut self, learnt: &Learnt, out: &mut BytesMut) {
+        if !learnt.is_written_by_another {
             self.queue(Question::Heartbeat, HEARTBEAT, out);
         }
-        let files = lessons.state_files;
+        let files = learnt.state_files;
         self.queue(Question::Slots(files), files.query(), out);
     }
 
     /// Refused: the way that is left. Failed for once: without the files for once.
-    fn ask_for_slots_otherwise(
-        &mut self,
-        failed: StateFiles,
-        lessons: &Lessons,
-        out: &mut BytesMut,
-    ) {
+    fn ask_for_slots_otherwise(&mut self, failed: StateFiles, learnt: &Learnt, out: &mut BytesMut) {
         let next = match failed {
             StateFiles::Unread => return,
-            _ if lessons.state_files == failed => StateFiles::Unread,
-            _ => lessons.state_files,
+            _ if learnt.state_files == failed => StateFiles::Unread,
+            _ => learnt.state_files,
         };
         self.queue(Question::Slots(next), next.query(), out);
     }
@@ -372,7 +367,7 @@ impl Poll {
     }
 }
 
-impl Lessons {
+impl Learnt {
     /// A question for the identity failed: remember what this account may not do, and find the
     /// words.
     fn note_identity(
@@ -393,11 +388,11 @@ impl Lessons {
     /// A question for slots failed: remember what this account may not do, and find the words.
     fn note_slots(&mut self, files: StateFiles, error: &ServerError) -> Option<String> {
         let forbidden = error.sqlstate() == SqlState::INSUFFICIENT_PRIVILEGE;
-        match files.humbler() {
+        match files.fallback() {
             // The next one may be allowed; what was refused is not asked for again in this session.
-            Some(humbler) if forbidden => {
-                self.state_files = humbler;
-                self.unread = (humbler == StateFiles::Unread)
+            Some(fallback) if forbidden => {
+                self.state_files = fallback;
+                self.unread = (fallback == StateFiles::Unread)
                     .then(|| format!("replication slots are read without state_data: {error}"));
                 None
             }

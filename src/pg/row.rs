@@ -40,7 +40,9 @@ pub(super) fn text(value: Value<'_>) -> Option<String> {
 pub(super) fn time(column: &str, value: Value<'_>) -> Result<Option<WallTime>, ProbeFailure> {
     let expected = "microseconds between the years 1970 and 9999";
     match parsed::<i64>(column, value, expected)? {
-        Some(micros) if !(0..END_OF_9999).contains(&micros) => Err(odd(column, value, expected)),
+        Some(micros) if !(0..END_OF_9999).contains(&micros) => {
+            Err(unexpected(column, value, expected))
+        }
         micros => Ok(micros.map(WallTime::from_unix_micros)),
     }
 }
@@ -55,11 +57,13 @@ pub(super) fn parsed<T: FromStr>(
     let parsed = std::str::from_utf8(bytes)
         .ok()
         .and_then(|text| text.parse().ok());
-    parsed.map(Some).ok_or_else(|| odd(column, value, expected))
+    parsed
+        .map(Some)
+        .ok_or_else(|| unexpected(column, value, expected))
 }
 
 /// A value that is not what was expected: the server answers, if in a way that is of no use.
-pub(super) fn odd(column: &str, value: Value<'_>, expected: &str) -> ProbeFailure {
+pub(super) fn unexpected(column: &str, value: Value<'_>, expected: &str) -> ProbeFailure {
     let value = value.map_or_else(
         || "null".to_owned(),
         |value| format!("\"{}\"", printable(value, MAX_WORD)),

@@ -125,7 +125,7 @@ impl Salting {
     }
 
     /// One portion: less than a millisecond.
-    pub(super) fn go_on(&mut self) {
+    pub(super) fn next_portion(&mut self) {
         let portion = self.left.min(PORTION);
         for _ in 0..portion {
             let next = self.key.clone().chain_update(self.last);
@@ -235,7 +235,7 @@ mod tests {
             .unwrap();
         let mut portions = 0;
         while !salting.is_done() {
-            salting.go_on();
+            salting.next_portion();
             portions += 1;
         }
         assert_eq!(portions, 5);
@@ -267,7 +267,7 @@ mod tests {
                 .challenged(challenge.as_bytes())
                 .unwrap();
             while !ours.is_done() {
-                ours.go_on();
+                ours.next_portion();
             }
             assert_eq!(ours.prove().0.as_bytes(), theirs.message());
         }

@@ -11,7 +11,7 @@ use super::error::{ServerError, declined, nonsense};
 use super::frame::Budget;
 use super::mechanism::Transport;
 use super::naming::Naming;
-use super::poll::{Ask, Brought, Lessons, Poll, Topic};
+use super::poll::{Ask, Brought, Learnt, Poll, Topic};
 use crate::cluster::{NodeReport, ProbeFailure, ProbeStep};
 use crate::config::ConnInfo;
 
@@ -20,21 +20,21 @@ use crate::config::ConnInfo;
 pub struct Session {
     state: State,
     budget: Budget,
-    lessons: Lessons,
+    learnt: Learnt,
     /// What a poll had brought when the session failed.
     unfinished: Option<Box<(NodeReport, Topic)>>,
     turned_away: bool,
     logged_in: bool,
 }
 
-/// What a session has to tell.
+/// What a session reports.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Progress {
     /// The server is ready: the session may be asked.
     LoggedIn,
     /// The poll is over; the session is idle again.
     Answered(NodeReport),
-    /// One line to be logged: something beside the point went wrong. It may be told at every poll.
+    /// One line to be logged: something beside the point went wrong. It may come at every poll.
     Warned(String),
 }
 
@@ -45,7 +45,7 @@ impl Session {
         let naming = Naming::new(info.application_name.is_some(), is_remote);
         let state = match Handshake::begin(info, host, transport, out) {
             Ok(handshake) => State::LoggingIn(Box::new(handshake)),
-            // Nobody has been asked, so nobody can be said to live.
+            // No server was asked, so none is known to be alive.
             Err(error) => State::Failed(ProbeFailure::Unreachable {
                 reason: format!(
                     "user, dbname, application_name or options cannot be sent: {error}"
@@ -55,7 +55,7 @@ impl Session {
         Self {
             state,
             budget: Budget::for_login(),
-            lessons: Lessons::new(naming),
+            learnt: Learnt::new(naming),
             unfinished: None,
             turned_away: false,
             logged_in: false,
@@ -84,7 +84,7 @@ impl Session {
     pub fn ask(&mut self, ask: Ask, out: &mut BytesMut) {
         if self.is_idle() {
             self.budget = Budget::for_poll();
-            self.state = State::Answering(Box::new(Poll::begin(ask, &self.lessons, out)));
+            self.state = State::Answering(Box::new(Poll::begin(ask, &self.learnt, out)));
         }
     }
 
@@ -155,7 +155,7 @@ impl Session {
         }
     }
 
-    /// What it means that the server has closed the connection now: what it said last if that was
+    /// What it means that the server has closed the connection now: its last message if that was
     /// an error, else that nobody is there.
     pub fn connection_closed(&self) -> ProbeFailure {
         let during = match &self.state {
@@ -202,12 +202,12 @@ impl Session {
                 if !handshake.receive(message, out)? {
                     return Ok(None);
                 }
-                self.lessons.naming.logged_in(self.budget.backend());
+                self.learnt.naming.logged_in(self.budget.backend());
                 self.rest();
                 self.logged_in = true;
                 Ok(Some(Progress::LoggedIn))
             }
-            State::Answering(poll) => match poll.receive(message, &mut self.lessons, out)? {
+            State::Answering(poll) => match poll.receive(message, &mut self.learnt, out)? {
                 Brought::Nothing => Ok(None),
                 Brought::Note(note) => Ok(Some(Progress::Warned(note))),
                 Brought::Report(report) => {
@@ -215,7 +215,7 @@ impl Session {
                     Ok(Some(Progress::Answered(report)))
                 }
             },
-            State::Idle => Err(unasked(message)),
+            State::Idle => Err(unsolicited(message)),
             State::Failed(failure) => Err(failure.clone()),
         }
     }
@@ -239,9 +239,9 @@ enum State {
     Failed(ProbeFailure),
 }
 
-/// An error that nobody provoked says that the connection ends: the server is stopped, or its
+/// An error without a query means that the connection ends: the server is stopped, or its
 /// administrator ended us.
-fn unasked(message: Message) -> ProbeFailure {
+fn unsolicited(message: Message) -> ProbeFailure {
     match message {
         Message::ErrorResponse(body) => {
             ServerError::read(&body).map_or_else(|failure| failure, ServerError::into_failure)

@@ -6,7 +6,7 @@
 
 use postgres_protocol::message::backend::DataRowBody;
 
-use super::row::{Value, columns, odd, parsed, text, time};
+use super::row::{Value, columns, parsed, text, time, unexpected};
 use crate::cluster::{Identity, Lsn, NodeReport, ProbeFailure, ReplicationSlot, RoleReport};
 
 /// Who the server is and how far it has come: one row, see [`status_row`].
@@ -45,8 +45,8 @@ pub(super) enum StateFiles {
 }
 
 impl StateFiles {
-    /// The next humbler way; `None`: there is none.
-    pub(super) fn humbler(self) -> Option<Self> {
+    /// The next way, with fewer privileges; `None`: there is none.
+    pub(super) fn fallback(self) -> Option<Self> {
         match self {
             Self::Tolerant => Some(Self::Plain),
             Self::Plain => Some(Self::Unread),
@@ -74,7 +74,7 @@ impl StateFiles {
 /// The answer to [`STATUS`]; a primary's slots are still missing.
 pub(super) fn status_row(row: &DataRowBody) -> Result<NodeReport, ProbeFailure> {
     let [now, recovery, last_replay, receive, replay, current] = columns(row)?;
-    let db_time = time("now()", now)?.ok_or_else(|| odd("now()", None, "a time"))?;
+    let db_time = time("now()", now)?.ok_or_else(|| unexpected("now()", None, "a time"))?;
     let role = match recovery {
         Some(b"t") => RoleReport::Standby {
             receive: lsn("pg_last_wal_receive_lsn()", receive)?,
@@ -85,7 +85,7 @@ pub(super) fn status_row(row: &DataRowBody) -> Result<NodeReport, ProbeFailure> 
             lsn: lsn("pg_current_wal_lsn()", current)?,
             slots: Vec::new(),
         },
-        other => return Err(odd("pg_is_in_recovery()", other, "t or f")),
+        other => return Err(unexpected("pg_is_in_recovery()", other, "t or f")),
     };
     Ok(NodeReport {
         db_time,
@@ -108,7 +108,7 @@ pub(super) fn slot_row(row: &DataRowBody) -> Result<ReplicationSlot, ProbeFailur
         confirmed_flush_lsn,
         state_data,
     ] = columns(row)?;
-    let required = |column, value| text(value).ok_or_else(|| odd(column, None, "a name"));
+    let required = |column, value| text(value).ok_or_else(|| unexpected(column, None, "a name"));
     Ok(ReplicationSlot {
         name: required("slot_name", name)?,
         plugin: required("plugin", plugin)?,

@@ -1,4 +1,4 @@
-//! What is told of a decision: one line with its verdict, its reason, and what it was made on.
+//! What is written of a decision: one line with its verdict, its reason, and what it was made on.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

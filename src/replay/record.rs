@@ -105,7 +105,7 @@ impl Recorder {
         }
     }
 
-    /// Notes which commands are started, so that their ends can be told by what they were for.
+    /// Notes which commands are started, so that their ends can be named by what they were for.
     pub fn note(&mut self, effects: &[Effect]) {
         let started = effects.iter().filter_map(Effect::purpose);
         self.running

@@ -241,7 +241,7 @@ fn reports_of_observers_are_read_back_as_far_as_they_are_about_us() {
 
 #[test]
 fn commands_and_requests_are_read_back() {
-    for (outcome, told) in [
+    for (outcome, keys) in [
         (CommandOutcome::Exited(3), r#""exit":3"#),
         (CommandOutcome::Killed(9), r#""signal":9"#),
         (CommandOutcome::TimedOut, r#""timed_out":true"#),
@@ -250,7 +250,7 @@ fn commands_and_requests_are_read_back() {
             r#""not_started":"no""#,
         ),
     ] {
-        let line = format!(r#"{{"t":1.234567,"command":"failover_command",{told}}}"#);
+        let line = format!(r#"{{"t":1.234567,"command":"failover_command",{keys}}}"#);
         let event = Event::CommandExited {
             id: CommandId(7),
             outcome: outcome.clone(),

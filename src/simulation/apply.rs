@@ -44,7 +44,7 @@ pub(super) fn apply(world: &mut World<'_>, fault: Fault) {
         Fault::Follows(node, upstream) => world.databases.follow(node, upstream),
         Fault::StepsClock(host, by) => world.hosts[host].clocks.wall_offset += by * 1_000_000,
         Fault::Stops(host, time) => world.stop(host, time),
-        Fault::RunsSeldom(host, rhythm) => world.run_seldom(host, rhythm),
+        Fault::RunsSeldom(host, rhythm) => world.set_pauses(host, rhythm),
         Fault::Restarts(host) => restart(world, host, false),
         Fault::Reboots(host) => restart(world, host, true),
         Fault::Forgets(host) => forget(world, host),
@@ -99,7 +99,7 @@ fn run_clock_at(world: &mut World<'_>, host: HostId, gain: i32, now: Micros) {
     world.hosts[host].clocks.run_at(gain, now);
     // What was to happen at a time of it happens at another one.
     world.hosts[host].deadline = now;
-    guarding::wait_anew(world, host);
+    guarding::reschedule_all(world, host);
 }
 
 fn restart(world: &mut World<'_>, host: HostId, boot: bool) {
@@ -146,8 +146,8 @@ fn kill_daemon(world: &mut World<'_>, host: HostId) {
 
 fn set_lie(world: &mut World<'_>, host: HostId, lie: Option<Lie>) {
     let frozen = matches!(lie, Some(Lie::Frozen));
-    let speaks = world.setup.presence.knows_presence(host);
-    let report = || state_json::report(&world.hosts[host], &world.setup, speaks, world.now);
+    let shows_presence = world.setup.presence.shows_presence(host);
+    let report = || state_json::report(&world.hosts[host], &world.setup, shows_presence, world.now);
     let frozen = frozen.then(report);
     let faults = &mut world.hosts[host].faults;
     (faults.lie, faults.frozen) = (lie, frozen);

@@ -16,8 +16,8 @@ pub(super) struct Clocks {
     gain: i32,
     /// By so much the clock of leases is ahead of the monotonic one.
     slept: Duration,
-    /// So much of that since anybody was last told.
-    untold: Duration,
+    /// So much of that since it was last taken.
+    untaken: Duration,
     /// How far the wall clock is ahead of the true time, in microseconds.
     pub(super) wall_offset: i64,
 }
@@ -28,7 +28,7 @@ impl Clocks {
             mono: (START + Duration::from_secs(host as u64 * 1000), 0),
             gain: 0,
             slept: Duration::ZERO,
-            untold: Duration::ZERO,
+            untaken: Duration::ZERO,
             wall_offset,
         }
     }
@@ -36,7 +36,7 @@ impl Clocks {
     /// The machine is booted.
     pub(super) fn boot(&mut self, now: Micros) {
         (self.mono, self.slept) = ((AFTER_BOOT, now), Duration::ZERO);
-        self.untold = Duration::ZERO;
+        self.untaken = Duration::ZERO;
     }
 
     /// Both clocks at this true time.
@@ -82,7 +82,7 @@ impl Clocks {
         let counted = Duration::from_micros((until - now) * self.rate() / SECOND);
         let slept = if is_counted { counted } else { Duration::ZERO };
         (self.mono, self.slept) = ((mono, until), self.slept + slept);
-        self.untold += slept;
+        self.untaken += slept;
     }
 
     /// It goes on earlier than that.
@@ -91,15 +91,15 @@ impl Clocks {
         if is_counted {
             let counted = Duration::from_micros(early * self.rate() / SECOND);
             self.slept = self.slept.saturating_sub(counted);
-            self.untold = self.untold.saturating_sub(counted);
+            self.untaken = self.untaken.saturating_sub(counted);
         }
         self.mono.1 -= early;
     }
 
-    /// For how long the monotonic clock stood still since that was last asked, while the one of leases did
+    /// For how long the monotonic clock stood still since that was last taken, while the one of leases did
     /// not.
     pub(super) fn take_slept(&mut self) -> Duration {
-        std::mem::take(&mut self.untold)
+        std::mem::take(&mut self.untaken)
     }
 
     /// This time of the monotonic clock by that of leases.

@@ -199,7 +199,7 @@ impl Database {
         common == self.history.len() && next.is_none_or(|fork| self.position <= fork.at)
     }
 
-    /// What it tells of itself.
+    /// What it reports of itself.
     pub(super) fn identity(&self, setup: &Setup) -> Identity {
         if !setup.presence.identity {
             return Identity::default();

@@ -91,7 +91,7 @@ pub enum Fact<'a> {
     StartsWithoutGate(NodeId),
     /// What was left of a failover command that has failed promotes this server.
     PromotesLate(NodeId),
-    /// An operator promotes this server, whatever the voters say.
+    /// An operator promotes this server, whatever the votes are.
     PromotesByHand(NodeId),
     /// Where leases are in force: everything has worked again for so long that there must be a writer.
     Recovered,

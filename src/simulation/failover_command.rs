@@ -124,7 +124,7 @@ fn end_early(world: &mut World<'_>, host: HostId, is_it: impl Fn(&Command) -> bo
 }
 
 /// A command that has failed may have left a promotion to the server all the same. Where nothing fences,
-/// that is told as a success that comes late.
+/// that is reported as a success that comes late.
 fn leave_pending(world: &mut World<'_>, node: NodeId) {
     let Some(started) = world
         .setup

@@ -50,7 +50,7 @@ pub(super) fn wait(world: &mut World<'_>, host: HostId, number: u64) {
 }
 
 /// The clocks of a host run at another rate: its deadlines are at another time.
-pub(super) fn wait_anew(world: &mut World<'_>, host: HostId) {
+pub(super) fn reschedule_all(world: &mut World<'_>, host: HostId) {
     for number in world.hosts[host].leases.guards.numbers() {
         wait(world, host, number);
     }

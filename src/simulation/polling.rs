@@ -89,7 +89,7 @@ fn react_of_node(world: &mut World<'_>, poll: Poll, node: NodeId, probe: ProbeId
 /// The sessions that a server shows to this daemon, whose own is among them.
 fn show_sessions(world: &mut World<'_>, host: HostId, node: NodeId) -> Option<Vec<Presence>> {
     let now = world.now;
-    if world.setup.presence.knows_presence(host) {
+    if world.setup.presence.shows_presence(host) {
         let name = &world.hosts[host].daemon.sessions[node];
         world.sessions.used(node, host, name, now);
     }
@@ -129,8 +129,8 @@ fn react_of_observer(
         to,
         probe,
     });
-    let speaks = world.setup.presence.knows_presence(host);
-    let report = state_json::report(&world.hosts[host], &world.setup, speaks, world.now);
+    let shows_presence = world.setup.presence.shows_presence(host);
+    let report = state_json::report(&world.hosts[host], &world.setup, shows_presence, world.now);
     let message = Message::ObserverReport(poll.from, observer, probe, Ok(report));
     world.send(at, message);
 }

@@ -56,14 +56,14 @@ impl PresenceSetup {
         identity: true,
     };
 
-    /// Does this daemon know of presence.
-    pub fn knows_presence(self, host: HostId) -> bool {
+    /// Does this daemon show its presence.
+    pub fn shows_presence(self, host: HostId) -> bool {
         has(self.daemons, host)
     }
 
     /// Does this server show sessions to this daemon.
     pub fn is_shown(self, node: NodeId, host: HostId) -> bool {
-        has(self.servers, node) && self.knows_presence(host)
+        has(self.servers, node) && self.shows_presence(host)
     }
 }
 
@@ -361,7 +361,7 @@ impl Setup {
                 .collect::<Vec<_>>()
                 .join(" ")
         };
-        let silent = names(&|host| !self.presence.knows_presence(host), self.hosts());
+        let silent = names(&|host| !self.presence.shows_presence(host), self.hosts());
         let hidden = names(&|node| !has(self.presence.servers, node), self.node_count());
         for (what, names) in [("on daemons", silent), ("on servers", hidden)] {
             if !names.is_empty() {

@@ -39,7 +39,7 @@ impl Shape {
         shape.shorten();
         shape.decide_by_votes();
         let setup = Setup::new(&shape.config, 0);
-        if let Some(why) = setup.stranger(config) {
+        if let Some(why) = setup.not_simulated(config) {
             shape.remarks.push(format!(
                 "voting is not simulated, as if there were none: {why}"
             ));

@@ -151,7 +151,7 @@ fn single(setup: &Setup, faults: &[Fault]) -> Plan {
 
 /// These, so long after everybody has come to know everybody.
 fn plan(setup: &Setup, faults: &[(Micros, Fault)]) -> Plan {
-    let calm = calm(setup);
+    let calm = settling_time(setup);
     let step = |(after, fault): &(Micros, Fault)| Step {
         at: calm + after,
         fault: *fault,
@@ -166,7 +166,7 @@ fn plan(setup: &Setup, faults: &[(Micros, Fault)]) -> Plan {
     }
 }
 
-fn calm(setup: &Setup) -> Micros {
+fn settling_time(setup: &Setup) -> Micros {
     3 * setup.longest(|config| config.poll_interval)
         + setup.longest(|config| config.check_interval.max(config.missing_primary_timeout))
         + 2 * SECOND
@@ -174,7 +174,7 @@ fn calm(setup: &Setup) -> Micros {
 
 /// Until everybody who may promote has done so.
 pub(super) fn length_of_a_fault(setup: &Setup) -> Micros {
-    calm(setup)
+    settling_time(setup)
         + setup.longest(|config| config.failover_lag)
         + 8 * setup.longest(|config| config.poll_interval)
         + 4 * setup.longest(|config| config.check_interval)

@@ -61,7 +61,7 @@ fn go_on(world: &mut World<'_>, host: HostId) {
         world.hosts[host].daemon.add_first(event);
     }
     world.hosts[host].deadline = world.now;
-    guarding::wait_anew(world, host);
+    guarding::reschedule_all(world, host);
 }
 
 /// Everything works again: all go on at once.

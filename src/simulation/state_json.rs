@@ -10,7 +10,12 @@ use crate::cluster::{NodeState, ObservedNode, ObserverReport};
 use crate::time::WallTime;
 
 /// The report of this host's daemon.
-pub(super) fn report(host: &Host, setup: &Setup, speaks: bool, now: Micros) -> ObserverReport {
+pub(super) fn report(
+    host: &Host,
+    setup: &Setup,
+    shows_presence: bool,
+    now: Micros,
+) -> ObserverReport {
     let mut date = host.clocks.wall(now);
     if host.faults.whole_seconds {
         date = WallTime::from_unix_micros(date.unix_micros().div_euclid(1_000_000) * 1_000_000);
@@ -24,7 +29,7 @@ pub(super) fn report(host: &Host, setup: &Setup, speaks: bool, now: Micros) -> O
         nodes: BTreeMap::new(),
     };
     for (name, node) in &host.daemon.core.state().nodes {
-        if let Some(observed) = observed(node, speaks) {
+        if let Some(observed) = observed(node, shows_presence) {
             report.nodes.insert(name.clone(), observed);
         }
     }
@@ -35,7 +40,7 @@ pub(super) fn report(host: &Host, setup: &Setup, speaks: bool, now: Micros) -> O
 }
 
 /// One that does not know of presence does not relay identities either.
-fn observed(node: &NodeState, speaks: bool) -> Option<ObservedNode> {
+fn observed(node: &NodeState, shows_presence: bool) -> Option<ObservedNode> {
     let attempt = node.attempt?;
     let answer = node.answer.as_ref();
     Some(ObservedNode {
@@ -47,7 +52,7 @@ fn observed(node: &NodeState, speaks: bool) -> Option<ObservedNode> {
         replay: answer.and_then(|answer| answer.replay),
         last_replay: answer.and_then(|answer| answer.last_replay),
         identity: answer
-            .filter(|_| speaks)
+            .filter(|_| shows_presence)
             .map(|answer| answer.identity.clone())
             .unwrap_or_default(),
         daemons: answer.and_then(|answer| answer.daemons.clone()),

@@ -11,7 +11,7 @@ pub(super) fn have_a_majority(plan: &Plan) -> bool {
     (0..setup.node_count()).any(|node| {
         let voters = (0..setup.hosts()).filter(|host| setup.has_vote(*host));
         let reached = voters.clone().filter(|host| reaches(plan, node, *host));
-        is_able(plan, node) && is_bereaved(plan, node) && 2 * reached.count() > voters.count()
+        is_able(plan, node) && has_lost_primary(plan, node) && 2 * reached.count() > voters.count()
     })
 }
 
@@ -25,7 +25,7 @@ pub(super) fn need_one_daemon(plan: &Plan) -> bool {
 }
 
 /// Is the primary dead, or on the other side of a split.
-fn is_bereaved(plan: &Plan, node: HostId) -> bool {
+fn has_lost_primary(plan: &Plan, node: HostId) -> bool {
     let primary = plan.setup.primary;
     let mut faults = plan.steps.iter().map(|step| step.fault);
     faults.any(|fault| match fault {

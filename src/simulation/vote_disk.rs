@@ -29,7 +29,7 @@ pub(super) struct VoteDisk {
 pub(super) struct VoteWrite {
     /// A later one has a higher number.
     pub(super) number: u64,
-    /// Who is to be told of its end.
+    /// Who gets its end.
     pub(super) by: ProcessId,
     pub(super) id: SaveId,
     pub(super) record: Record,

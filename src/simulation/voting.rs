@@ -181,7 +181,7 @@ impl Setup {
         let Some(voting) = config
             .voting
             .as_ref()
-            .filter(|_| self.stranger(config).is_none())
+            .filter(|_| self.not_simulated(config).is_none())
         else {
             return;
         };
@@ -203,7 +203,7 @@ impl Setup {
 
     /// Who keeps the votes of this configuration from being simulated: a voter that is no host of it, a
     /// server that may be promoted and does not vote, or several clusters.
-    pub(super) fn stranger(&self, config: &Config) -> Option<String> {
+    pub(super) fn not_simulated(&self, config: &Config) -> Option<String> {
         let voting = config.voting.as_ref()?;
         let mut clusters = voting.clusters.values();
         let (Some(cluster), None) = (clusters.next(), clusters.next()) else {

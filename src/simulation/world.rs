@@ -361,7 +361,7 @@ impl<'w> World<'w> {
 
     /// From now on the daemon of a host is stopped again and again, as on a machine that is starved of
     /// processor time, or no longer.
-    pub(super) fn run_seldom(&mut self, host: HostId, rhythm: Option<(Micros, Micros)>) {
+    pub(super) fn set_pauses(&mut self, host: HostId, rhythm: Option<(Micros, Micros)>) {
         let since = self.now;
         self.hosts[host].faults.seldom = rhythm.map(|rhythm| (since, rhythm));
         self.stop_again(host, since);

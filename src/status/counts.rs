@@ -64,7 +64,7 @@ impl Polls {
 }
 
 impl Counts {
-    /// What the core is told.
+    /// What the core gets.
     pub fn event(&mut self, event: &Event, now: Monotonic) {
         match event {
             Event::NodeProbed { node, outcome, .. } => {

@@ -1,4 +1,4 @@
-//! What `event_command` is told: conditions that begin and end, found by comparing one status with the
+//! What `event_command` gets: conditions that begin and end, found by comparing one status with the
 //! next, and the steps of a failover. The names are a closed list.
 
 use std::collections::BTreeMap;

@@ -30,7 +30,7 @@ pub struct Status {
     pub failover: Failover,
     /// The pause of the cluster, while it lasts.
     pub pause: Option<Pause>,
-    /// What daemons tell each other of the last pause: the higher one counts.
+    /// What daemons send each other about the last pause: the higher one counts.
     pub pause_mark: String,
     /// Every configured node.
     pub nodes: Vec<Node>,

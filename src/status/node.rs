@@ -235,11 +235,11 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// The server told its time while the poll was under way, so it is exact to its duration.
+    /// The server reported its time while the poll was under way, so it is exact to its duration.
     fn clock(&self) -> Option<f64> {
         let state = self.state.filter(|state| state.is_connected())?;
-        let (told, taken) = (state.answer.as_ref()?.db_time, state.attempt?.fetch_time);
-        let ahead = told.unix_micros().saturating_sub(taken.unix_micros());
+        let (reported, taken) = (state.answer.as_ref()?.db_time, state.attempt?.fetch_time);
+        let ahead = reported.unix_micros().saturating_sub(taken.unix_micros());
         #[expect(
             clippy::cast_precision_loss,
             reason = "a difference of times, for people"

@@ -1,4 +1,4 @@
-//! What a status is made from, and how ages are told.
+//! What a status is made from, and how ages are written.
 
 use std::time::Duration;
 

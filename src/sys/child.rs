@@ -47,7 +47,7 @@ pub struct Child {
 pub enum Reading {
     /// All that was there is read; the pipe will be readable again or end.
     Drained,
-    /// This turn's budget is used up: call again next turn, no event will say so.
+    /// This turn's budget is used up: call again next turn, no event will come.
     Unfinished,
     /// Nobody holds the pipe any more.
     Ended,

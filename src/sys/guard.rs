@@ -1,5 +1,5 @@
 //! The guard: a child process that fences our own server when its time has come, whatever has become of
-//! the daemon. It is told when by a pipe, outlives us, and goes by a clock that counts while the host is
+//! the daemon. It gets the time by a pipe, outlives us, and goes by a clock that counts while the host is
 //! suspended. It has everything in its memory, and looks at no disk before it fences.
 
 use std::fs::File;
@@ -40,7 +40,7 @@ pub struct Fence {
     pub watchdog: Option<Watchdog>,
 }
 
-/// What the guard is told.
+/// What the guard is ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Order {
     /// When it fences, since the boot, the time in which the host was suspended included; `None`: not at
@@ -59,7 +59,7 @@ pub struct Guard {
     printed: Vec<u8>,
 }
 
-/// One whose pipe is closed: it ends, once it has done what it was told last.
+/// One whose pipe is closed: it ends, once it has carried out its last order.
 #[derive(Debug)]
 pub struct Dismissed(Forked);
 

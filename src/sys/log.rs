@@ -149,7 +149,7 @@ impl Sinks {
         self.report(change);
     }
 
-    /// What became of syslog is said where it can be read.
+    /// What became of syslog is logged where it can be read.
     fn report(&mut self, change: Option<SyslogChange>) {
         let (level, message) = match change {
             None => return,
@@ -192,7 +192,7 @@ impl Lines {
         }
         self.flush();
         let line = self.line(at, target, level, message);
-        // While lines are missing none may follow until that is said.
+        // While lines are missing none may follow until that is logged.
         if self.lost > 0 || self.queue.len() + line.len() > QUEUE_BYTES {
             self.lost += 1;
             return;

@@ -1,4 +1,4 @@
-//! The protocol of `sd_notify(3)` and `sd_watchdog_enabled(3)`: what the service manager told us in
+//! The protocol of `sd_notify(3)` and `sd_watchdog_enabled(3)`: what the service manager passed to us in
 //! the environment, and messages to it. What is sent and when is not decided here.
 
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ impl ServiceManager {
         Self::from_variables(|name| std::env::var_os(name), std::process::id())
     }
 
-    /// This one; it ends us when it has heard nothing from the watchdog for so long.
+    /// This one; it ends us when it has got no notification for so long.
     pub fn new(receiver: Receiver, watchdog: Option<Duration>) -> Self {
         Self {
             receiver: Some(receiver),
@@ -62,7 +62,7 @@ impl ServiceManager {
         self.receiver.is_some()
     }
 
-    /// It ends this process when it has heard nothing from the watchdog for so long.
+    /// It ends this process when it has got no notification for so long.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog
     }
@@ -127,8 +127,8 @@ mod tests {
                 .find(|(known, _)| *known == name)
                 .map(|(_, value)| value.into())
         };
-        let told = ServiceManager::from_variables(variable, 7);
-        let seen = told.map(|manager| {
+        let manager = ServiceManager::from_variables(variable, 7);
+        let seen = manager.map(|manager| {
             (
                 manager.is_there(),
                 manager.watchdog().map(|time| time.as_secs()),

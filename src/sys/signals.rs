@@ -85,7 +85,7 @@ fn meaning(number: i32) -> Option<Signal> {
     })
 }
 
-/// Every signal, those of real time too, but what tells of a fault of this program or stops it, and what
+/// Every signal, those of real time too, but what reports a fault of this program or stops it, and what
 /// does nothing by default.
 fn all_but_faults() -> SigSet {
     let mut signals = SigSet::all();

@@ -23,8 +23,8 @@ pub(super) struct Syslog {
     lost: u64,
     /// Not before then: it could not be reached, or took nothing.
     retry_at: Option<Monotonic>,
-    /// It cannot be reached, and that was said.
-    said: bool,
+    /// It cannot be reached, and that was logged.
+    is_reported: bool,
 }
 
 /// What came of sending, for the other log.
@@ -47,7 +47,7 @@ impl Syslog {
             queued_bytes: 0,
             lost: 0,
             retry_at: None,
-            said: false,
+            is_reported: false,
         }
     }
 
@@ -70,7 +70,7 @@ impl Syslog {
         now: Monotonic,
     ) -> Option<SyslogChange> {
         let record = self.record(level, text);
-        // While records are missing none may follow until that is said.
+        // While records are missing none may follow until that is logged.
         if self.lost > 0 || self.queued_bytes + record.len() > QUEUE_BYTES {
             self.lost = self.lost.saturating_add(1);
         } else {
@@ -91,7 +91,7 @@ impl Syslog {
                 Err(error) => {
                     let full = error.kind() == io::ErrorKind::WouldBlock;
                     self.retry_at = Some(now + if full { RETRY_FULL } else { RETRY_ABSENT });
-                    return (!full && !std::mem::replace(&mut self.said, true))
+                    return (!full && !std::mem::replace(&mut self.is_reported, true))
                         .then(|| SyslogChange::Gone(error.to_string()));
                 }
             }
@@ -105,7 +105,7 @@ impl Syslog {
             }
         }
         let is_back =
-            self.queue.is_empty() && self.socket.is_some() && std::mem::take(&mut self.said);
+            self.queue.is_empty() && self.socket.is_some() && std::mem::take(&mut self.is_reported);
         is_back.then_some(SyslogChange::Back)
     }
 
@@ -285,9 +285,9 @@ mod tests {
         let expected: Vec<_> = (0..500 - lost)
             .map(|number| format!("<150>{number} {text}"))
             .collect();
-        let said =
+        let dropped =
             format!("<148>sys WARNING: {lost} log lines were dropped: they were not read in time");
-        assert_eq!(records, [expected, vec![said]].concat());
+        assert_eq!(records, [expected, vec![dropped]].concat());
         assert_eq!((syslog.queued_bytes, syslog.lost), (0, 0));
         daemon.stop();
     }

@@ -31,7 +31,7 @@ pub(super) struct Device {
 }
 
 impl Watchdog {
-    /// What keeps this account from using it, as far as can be told without opening it: that would begin to
+    /// What keeps this account from using it, as far as can be seen without opening it: that would begin to
     /// count.
     pub fn trouble(&self) -> Option<String> {
         let found = match fs::metadata(&self.path) {
@@ -121,7 +121,7 @@ fn set_timeout(file: &File, wanted: Duration) -> io::Result<Duration> {
     let mut seconds = libc::c_int::try_from(wanted.as_secs()).unwrap_or(libc::c_int::MAX);
     // SAFETY: the descriptor is open, and the request reads and writes one int, which lives here.
     let set = unsafe { libc::ioctl(file.as_raw_fd(), SET_TIMEOUT, &raw mut seconds) };
-    // What is set is not always what is told of it.
+    // The driver may report another value than was set.
     // SAFETY: as above.
     let read = unsafe { libc::ioctl(file.as_raw_fd(), GET_TIMEOUT, &raw mut seconds) };
     if set < 0 && read < 0 {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_tells_no_timeout_is_used_and_reported() {
+    fn one_that_reports_no_timeout_is_used_and_reported() {
         let scratch = Scratch::new("watchdog-open");
         let path = scratch.0.join("wd");
         fs::write(&path, "").unwrap();

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Failure {
     /// Who has to do something about it.
     pub blame: Blame,
-    /// One line for the operator; what the server said is escaped.
+    /// One line for the operator; the server's text is escaped.
     pub reason: String,
 }
 
@@ -20,7 +20,7 @@ pub enum Blame {
     OurCertificate,
     /// The server does not want to go on, and says so in TLS.
     Server,
-    /// Whoever answered does not speak TLS as it should.
+    /// Whoever answered breaks the TLS protocol.
     ProtocolError,
     /// Our own files or settings.
     Ourselves,

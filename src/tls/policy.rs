@@ -31,7 +31,7 @@ pub enum Step {
 pub enum AttemptFailure {
     /// The handshake.
     Handshake,
-    /// The login: the server said no with an error of its own.
+    /// The login: the server refused with an error of its own.
     Rejected,
     /// Anything else.
     Other,

@@ -9,7 +9,7 @@ use crate::time::WallTime;
 /// What is demanded of one connection.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What the operator calls the server: told to it, and compared with its certificate.
+    /// What the operator calls the server: sent to it, and compared with its certificate.
     pub host: String,
     /// Whose signatures count; `None`: any certificate will do.
     pub trust: Option<Arc<Trust>>,

@@ -80,8 +80,8 @@ impl TlsStream {
         }
         let taken = self.connection.read_tls(transport)?;
         let understood = self.connection.process_new_packets();
-        // Answers of the handshake, or the alert that says what we do not like. If that does not
-        // go, the other side has hung up, and has perhaps said why: the next reads tell.
+        // Answers of the handshake, or the alert with the reason for our rejection. If that does not
+        // go, the other side has hung up, and has perhaps sent why: the next reads show it.
         let _ = self.flush(transport);
         understood.map_err(|error| broken(&error))?;
         if self.unchecked.is_some() && !self.connection.is_handshaking() {
@@ -206,7 +206,7 @@ fn server_name(settings: &Settings) -> Result<ServerName<'static>, Failure> {
             Blame::Ourselves,
             "the host name is not valid in a certificate",
         )),
-        // An address is told to nobody.
+        // An address is never sent.
         Err(_) => Ok(ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0; 4])))),
         Ok(name) => Ok(name),
     }
@@ -284,7 +284,7 @@ fn rejected(reason: &CertificateError) -> Failure {
     })
 }
 
-/// What the server has told us in place of a good-bye (RFC 8446, section 6.2).
+/// What the server has sent in place of a close_notify (RFC 8446, section 6.2).
 fn alerted(alert: AlertDescription) -> Failure {
     use AlertDescription as A;
     let (blame, reason) = match alert {

@@ -1,5 +1,5 @@
 //! How a daemon's list of voters changes (rules L1 to L4): what the configuration, other voters and its own
-//! rounds tell is written down by its voter, and counts from then on.
+//! rounds report is written down by its voter, and counts from then on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Member {
         self.learn_list(None, out);
     }
 
-    /// The others are asked now, and tell what they know of lists.
+    /// The others are asked now, and answer with what they know of lists.
     pub fn check_soon(&mut self, now: Monotonic) {
         self.check_at = now;
     }
@@ -105,7 +105,7 @@ impl Member {
         self.voter.listed().stage() != ListStage::Sealed || self.list_trouble().is_some()
     }
 
-    /// Why it begins no attempts, as far as its list tells.
+    /// Why it begins no attempts, as far as its list shows.
     pub(super) fn is_no_candidate(&self) -> Option<&'static str> {
         let listed = self.voter.listed();
         if listed.stage() == ListStage::Joining {
@@ -119,7 +119,7 @@ impl Member {
     }
 
     /// Writes down what is learnt of lists. While another write is under way nothing is: messages repeat
-    /// what they tell.
+    /// what they report.
     pub(super) fn learn_list(
         &mut self,
         reported: Option<(&ListId, &ListNews)>,
@@ -141,7 +141,7 @@ impl Member {
         out.extend(written.map(|(id, record)| Output::Save(id, record)));
     }
 
-    /// Something is written. What it says of the list counts from now on, and the others are told soon.
+    /// Something is written. What it says of the list counts from now on, and the others are sent it soon.
     pub(super) fn list_saved(&mut self, before: &Listed, now: Monotonic, out: &mut Vec<Output>) {
         let listed = self.voter.listed();
         if listed.id() != before.id() {
@@ -200,7 +200,7 @@ impl Member {
         self.learn_list(Some((&id, &news)), out);
     }
 
-    /// Has it a reason to ask the others. Whoever is new is told by them; whoever was removed is none of
+    /// Has it a reason to ask the others. Whoever is new gets it from them; whoever was removed is none of
     /// theirs, once that is sealed.
     pub(super) fn is_to_check(&self) -> bool {
         let listed = self.voter.listed();

@@ -111,7 +111,7 @@ impl Listed {
         self.roll.stage < ListStage::Accepted && is_former()
     }
 
-    /// May this one be voted for, as far as our list tells.
+    /// May this one be voted for, as far as our list shows.
     pub(super) fn may_elect(&self, request: &Request) -> bool {
         let is_former = |it: &VoterList| it.names.contains(&request.from);
         match request.list.generation.cmp(&self.id.generation) {

@@ -346,7 +346,7 @@ impl Holder {
     }
 
     /// A round is due now.
-    pub(super) fn hurry(&mut self, now: Monotonic) {
+    pub(super) fn expedite(&mut self, now: Monotonic) {
         self.round_at = self.round_at.min(now);
     }
 

@@ -1,4 +1,4 @@
-//! Who votes. How one list takes the place of another is told in `next_list`.
+//! Who votes. How one list takes the place of another is in `next_list`.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ pub struct VoterList {
     pub names: BTreeSet<VoterName>,
 }
 
-/// What tells two lists apart in messages.
+/// What distinguishes two lists in messages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListId {
     /// Which list it is, counted from 1.

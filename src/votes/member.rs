@@ -1,5 +1,5 @@
 //! One daemon in one voting cluster: its voter, its attempts, what it holds, and what goes from one to
-//! the other. How an attempt goes is told in `candidacy`, how a term is held in `tenure`.
+//! the other. How an attempt goes is in `candidacy`, how a term is held in `tenure`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

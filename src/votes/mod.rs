@@ -46,7 +46,7 @@
 //!
 //! The **holder** of a term is whoever has won it, where leases are in force ([`Timers::hold`]):
 //! - **C4** the lease counts from the clock before the first byte of the attempt was sent. If too little
-//!   of it is left, the term is released. Else the term is written down as held, the guard is told, and
+//!   of it is left, the term is released. Else the term is written down as held, the guard gets its order, and
 //!   only then the command is run.
 //! - **H1** it begins a round of renewals at each interval. A majority of answers to one round moves the
 //!   end of the lease to one lease after that round began, never back.

@@ -22,7 +22,7 @@ pub enum Output {
     Claimed(u64),
     /// The attempt is over, and was not won.
     Lost,
-    /// Then the guard fences, unless it is told otherwise before; `None`: it has nothing to do.
+    /// Then the guard fences, unless it gets another order before; `None`: it has nothing to do.
     Guard(Option<Monotonic>),
     /// The lease of this term was not renewed in time: its server is to be fenced.
     LeaseLost(u64),

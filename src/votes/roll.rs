@@ -1,5 +1,5 @@
 //! What a voter keeps of its list of voters besides the names, and what messages bear of that. How one list
-//! takes the place of another is told in `next_list`; which daemons a round is counted by follows from it,
+//! takes the place of another is in `next_list`; which daemons a round is counted by follows from it,
 //! in `counted`; how a list is found to be accepted, in `survey`.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub type FormerVoters = BTreeMap<VoterName, Option<ObserverUrl>>;
 pub struct Roll {
     /// How far it has come.
     pub stage: ListStage,
-    /// Who voted before; `None`: the list is sealed, or nobody has told us.
+    /// Who voted before; `None`: the list is sealed, or nobody has sent it.
     pub former: Option<FormerVoters>,
     /// A list that is sealed elects in later terms than this: nobody was elected in them without it.
     pub floor: u64,

@@ -275,7 +275,7 @@ impl Member {
 
     /// Rule H7: the server of a holder that has no lease runs as a primary. It is fenced unless a
     /// majority renews in time. That is no lease: the guard of the process before us fences when it was
-    /// told to.
+    /// ordered to.
     pub fn primary_runs(&mut self, now: Monotonic) {
         let (Some(holder), Some(hold)) = (&mut self.holder, &self.timers.hold) else {
             return;
@@ -317,7 +317,7 @@ impl Member {
     /// Rule S1: whether a majority renews is looked at now.
     pub fn renew_now(&mut self, now: Monotonic) {
         if let Some(holder) = &mut self.holder {
-            holder.hurry(now);
+            holder.expedite(now);
         }
     }
 

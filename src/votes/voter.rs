@@ -239,7 +239,7 @@ impl Voter {
                     return Some((Refusal::Term, None));
                 }
                 self.promised_to_another(&request.from, now)
-                    .or_else(|| self.knows_better(request, server, now))
+                    .or_else(|| self.objection(request, server, now))
             }
         }
     }
@@ -299,12 +299,7 @@ impl Voter {
     /// Rules V4 and V5. Whoever is the primary wins the next term as what it is: a standby has nothing
     /// that it has not, unless on a later timeline. A successor has what its predecessor has written, and
     /// that one is down: its holder has looked.
-    fn knows_better(
-        &self,
-        request: &Request,
-        server: &OwnServer,
-        now: Monotonic,
-    ) -> Option<Refused> {
+    fn objection(&self, request: &Request, server: &OwnServer, now: Monotonic) -> Option<Refused> {
         if self.promises.reserved(now).is_some() {
             return None;
         }

@@ -225,7 +225,7 @@ fn wording(file: &Source) -> Vec<String> {
     if WIRE.contains(&file.room()) {
         return Vec::new();
     }
-    let speaks_of_executable = matches!(file.room(), "cli" | "bin");
+    let may_name_executable = matches!(file.room(), "cli" | "bin");
     // A comment may quote a name of the wire, in backticks.
     let unquoted: String = file
         .words
@@ -246,7 +246,7 @@ fn wording(file: &Source) -> Vec<String> {
         let old = |word: &str| matches!(word, "master" | "masters" | "xlog" | "xlogs");
         let lower = [name.to_lowercase(), spaced.to_lowercase()];
         lower.iter().any(|name| name.split('_').any(old))
-            && !(speaks_of_executable && EXECUTABLE.contains(name))
+            && !(may_name_executable && EXECUTABLE.contains(name))
     };
     let found = names(&file.production)
         .chain(names(&unquoted))

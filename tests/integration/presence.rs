@@ -69,8 +69,8 @@ fn without_the_control_file_there_is_no_system_identifier_and_everything_else() 
     let before = replayed();
     wait_until("the polls are replayed", SOON, || replayed() != before);
     for node in [PRIMARY, "s1"] {
-        let said = lines(watched, &format!("node {node}: system_identifier"));
-        assert_eq!(said.len(), 1, "{said:#?}");
+        let logged = lines(watched, &format!("node {node}: system_identifier"));
+        assert_eq!(logged.len(), 1, "{logged:#?}");
     }
 }
 
@@ -335,17 +335,17 @@ fn a_status_stands_whatever_comes_after_it() {
         }
         pause(100);
     }
-    let said = lines(&daemon, "node slots: replication slots could not be read");
+    let logged = lines(&daemon, "node slots: replication slots could not be read");
     assert!(
-        said.len() == 1 && said[0].contains("more than 10000"),
-        "{said:#?}"
+        logged.len() == 1 && logged[0].contains("more than 10000"),
+        "{logged:#?}"
     );
     for ((name, _, _, words), server) in later.iter().zip(&servers) {
         assert!(server.connections() > 1, "{name}");
-        let said = lines(&daemon, &format!("node {name}: poll answered in part"));
+        let logged = lines(&daemon, &format!("node {name}: poll answered in part"));
         assert!(
-            said.len() == 1 && said[0].contains(words),
-            "{name}: {said:#?}"
+            logged.len() == 1 && logged[0].contains(words),
+            "{name}: {logged:#?}"
         );
     }
 }

@@ -125,16 +125,16 @@ fn the_primary_goes_to_and_fro_and_no_acknowledged_row_is_lost() {
         });
         let writer = Writer::new(&cluster, old);
         let (done, written, longest) = writer.during(from, || switchover(&fleet[old], new, &[]));
-        let said = text(&done);
+        let output = text(&done);
         println!(
-            "{old} to {new}: {} rows, the longest pause {:.3} s\n{said}",
+            "{old} to {new}: {} rows, the longest pause {:.3} s\n{output}",
             written.len(),
             longest.as_secs_f64()
         );
-        assert_eq!(done.status.code(), Some(0), "{said}");
+        assert_eq!(done.status.code(), Some(0), "{output}");
         assert!(
-            said.contains(&format!("{new} holds term {term}, and is the primary")),
-            "{said}"
+            output.contains(&format!("{new} holds term {term}, and is the primary")),
+            "{output}"
         );
         assert!(!cluster[new].is_in_recovery());
         assert!(cluster[old].try_query("SELECT 1").is_err());
@@ -156,7 +156,7 @@ fn the_primary_goes_to_and_fro_and_no_acknowledged_row_is_lost() {
 }
 
 #[test]
-fn what_speaks_against_it_is_told_and_nothing_is_changed() {
+fn what_forbids_it_is_reported_and_nothing_is_changed() {
     let Some(mut cluster) = Cluster::start(&["s1", "s2"]) else {
         return;
     };
@@ -168,14 +168,14 @@ fn what_speaks_against_it_is_told_and_nothing_is_changed() {
     };
     let check = |cluster: &Cluster, to: &str, more: &[&str], status: i32, sentence: &str| {
         let done = switchover(&fleet[PRIMARY], to, more);
-        let said = text(&done);
-        assert_eq!(done.status.code(), Some(status), "{said}");
-        assert!(said.contains(sentence), "{sentence}: {said}");
+        let output = text(&done);
+        assert_eq!(done.status.code(), Some(status), "{output}");
+        assert!(output.contains(sentence), "{sentence}: {output}");
         unchanged(cluster, &fleet);
-        said
+        output
     };
     wait_ready(&fleet);
-    let said = check(
+    let output = check(
         &cluster,
         "s1",
         &["--dry-run"],
@@ -190,7 +190,7 @@ fn what_speaks_against_it_is_told_and_nothing_is_changed() {
         "streaming: ok",
         "lag: ok",
     ] {
-        assert!(said.contains(name), "{name}: {said}");
+        assert!(output.contains(name), "{name}: {output}");
     }
     check(&cluster, "x", &[], 1, "x is not in remote_conns");
     check(&cluster, "p", &[], 1, "p is this node");
@@ -273,25 +273,25 @@ fn what_fails_on_the_way_leads_back() {
     // The command fails before it has done anything.
     set_demote(&mut fleet, json!(["sh", "-c", "exit 3"]));
     let done = switchover(&fleet[PRIMARY], "s1", &[]);
-    let said = text(&done);
-    assert_eq!(done.status.code(), Some(2), "{said}");
+    let output = text(&done);
+    assert_eq!(done.status.code(), Some(2), "{output}");
     assert!(
-        said.contains("demote_command exited with status 3; this server is the primary, under term 1 as before"),
-        "{said}"
+        output.contains("demote_command exited with status 3; this server is the primary, under term 1 as before"),
+        "{output}"
     );
     assert!(!cluster[PRIMARY].is_in_recovery());
     // It stops the server, and fails all the same.
     let script = demote[2].as_str().unwrap().replace("exec ", "");
     set_demote(&mut fleet, json!(["sh", "-c", format!("{script}; exit 4")]));
     let done = switchover(&fleet[PRIMARY], "s1", &[]);
-    let said = text(&done);
-    assert_eq!(done.status.code(), Some(2), "{said}");
+    let output = text(&done);
+    assert_eq!(done.status.code(), Some(2), "{output}");
     for sentence in [
         "going back: demote_command exited with status 4",
         "starting the server again by pg_start_command",
         "this server is the primary, under term 1 as before",
     ] {
-        assert!(said.contains(sentence), "{sentence}: {said}");
+        assert!(output.contains(sentence), "{sentence}: {output}");
     }
     assert!(!cluster[PRIMARY].is_in_recovery());
     assert_eq!(votes(&fleet[PRIMARY])["held_term"], 1);
@@ -331,19 +331,19 @@ fn a_daemon_that_is_restarted_on_the_way_goes_on() {
         json!(["sh", "-c", format!("sleep 4; {script}")]),
     );
     // What is killed takes its command along, which prints to it. The server runs still.
-    let said = during_switchover(&mut fleet, 2, Daemon::kill_nine);
+    let output = during_switchover(&mut fleet, 2, Daemon::kill_nine);
     assert!(
-        said.contains("this server is the primary, under term 1 as before"),
-        "{said}"
+        output.contains("this server is the primary, under term 1 as before"),
+        "{output}"
     );
     assert!(!cluster[PRIMARY].is_in_recovery());
     // The command survives a daemon that is stopped, and stops the server after that has come back.
-    let said = during_switchover(&mut fleet, 0, Daemon::stop);
+    let output = during_switchover(&mut fleet, 0, Daemon::stop);
     for sentence in [
         "the server is shut down",
         "s1 holds term 2, and is the primary",
     ] {
-        assert!(said.contains(sentence), "{sentence}: {said}");
+        assert!(output.contains(sentence), "{sentence}: {output}");
     }
     assert_eq!(fleet.promoted(), ["s1"]);
     assert!(!cluster["s1"].is_in_recovery());
@@ -366,13 +366,13 @@ fn during_switchover(fleet: &mut Fleet, status: i32, end: impl Fn(&mut Daemon)) 
     end(&mut fleet[PRIMARY]);
     fleet[PRIMARY].start();
     let done = asked.wait_with_output().unwrap();
-    let said = text(&done);
-    assert_eq!(done.status.code(), Some(status), "{said}");
+    let output = text(&done);
+    assert_eq!(done.status.code(), Some(status), "{output}");
     for sentence in [
         "this daemon was restarted on the way",
         "the lease of term 1 is renewed: looking at the server",
     ] {
-        assert!(said.contains(sentence), "{sentence}: {said}");
+        assert!(output.contains(sentence), "{sentence}: {output}");
     }
-    said
+    output
 }

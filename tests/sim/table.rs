@@ -117,7 +117,7 @@ fn cause(
         "a daemon was restarted, stopped or reloaded"
     } else if !hosts
         .iter()
-        .all(|host| setup.presence.knows_presence(*host))
+        .all(|host| setup.presence.shows_presence(*host))
         || hosts.iter().any(|server| {
             let shown = hosts
                 .iter()

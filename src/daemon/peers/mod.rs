@@ -205,7 +205,7 @@ impl<C: Conversation> Peer<C> {
             NextAction::Redial(redial) => self.redial(redial, io),
         };
         if let Err(failure) = dialled {
-            self.outbound.doubt_names(io);
+            self.outbound.look_names_up_anew(io);
             let outcome = self.conversation.give_up(failure);
             self.close(io);
             self.answer(outcome, io);

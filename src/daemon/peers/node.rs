@@ -160,7 +160,7 @@ impl Conversation for NodeConversation {
             }
             _ => failure,
         };
-        let failure = self.negotiation.blame_unread_files(failure);
+        let failure = self.negotiation.attribute_timeout(failure);
         if self.is_logged_in() || !is_outage(&failure) {
             NextAction::Failed(failure)
         } else {
@@ -198,7 +198,7 @@ impl NodeConversation {
         let negotiation = &self.negotiation;
         let Some(second) = negotiation.second_attempt(open, &self.info, &failure, is_rejected)
         else {
-            let failure = negotiation.explain(failure);
+            let failure = negotiation.with_first_failure(failure);
             return self.try_other_password(failure, now);
         };
         (self.session, self.negotiation) = (None, second);

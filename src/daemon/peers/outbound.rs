@@ -132,7 +132,7 @@ impl Outbound {
     }
 
     /// The server may have moved: its names are looked up anew.
-    pub(super) fn doubt_names(&self, io: &mut Io) {
+    pub(super) fn look_names_up_anew(&self, io: &mut Io) {
         for name in self.dial.names() {
             look_up_anew(name, io);
         }

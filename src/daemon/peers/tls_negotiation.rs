@@ -94,7 +94,7 @@ impl TlsNegotiation {
     }
 
     /// A timeout while the own files are being read means nothing about the server.
-    pub(super) fn blame_unread_files(&self, failure: ProbeFailure) -> ProbeFailure {
+    pub(super) fn attribute_timeout(&self, failure: ProbeFailure) -> ProbeFailure {
         match (&self.state, failure) {
             (NegotiationState::Agreed, ProbeFailure::TimedOut { .. }) => explained(&Failure::new(
                 Blame::Ourselves,
@@ -105,7 +105,7 @@ impl TlsNegotiation {
     }
 
     /// A failure of the second attempt, with the first one's reason, which is often the relevant one.
-    pub(super) fn explain(&self, mut failure: ProbeFailure) -> ProbeFailure {
+    pub(super) fn with_first_failure(&self, mut failure: ProbeFailure) -> ProbeFailure {
         let first = self.first.as_ref().filter(|first| **first != failure);
         if let ProbeFailure::AuthenticationRejected { message }
         | ProbeFailure::Refused { message } = &mut failure

@@ -197,7 +197,7 @@ impl Decisions {
         if switchover.poll_at <= now && switchover.next_deadline().is_some() {
             switchover.poll_at = now + POLL;
             let polled = switchover.polled(config.own_db.as_ref());
-            polled.for_each(|node| schedule.hurry_node(node, now));
+            polled.for_each(|node| schedule.expedite_node(node, now));
         }
         self.switchover = Some(switchover);
     }

@@ -42,7 +42,7 @@ impl Votes {
             member.configure(list, &cluster.voters, out);
         });
         let trouble = self.member(name).and_then(Member::list_trouble);
-        let is_told = trouble.is_some();
+        let has_trouble = trouble.is_some();
         if let Some(trouble) = trouble.filter(|it| before.as_ref() != Some(it)) {
             let text = format!("votes in cluster {name}: {trouble}");
             match trouble.is_waiting() {
@@ -50,7 +50,7 @@ impl Votes {
                 false => turn.error(text),
             }
         }
-        if is_told || self.raised.contains_key(&Alert::VotersDisagree) {
+        if has_trouble || self.raised.contains_key(&Alert::VotersDisagree) {
             self.watch_agreement(turn);
         }
     }

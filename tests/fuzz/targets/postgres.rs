@@ -29,7 +29,7 @@ pub(super) fn backend(input: &[u8]) {
         if in_the_open {
             hides_secret(&String::from_utf8_lossy(&talk.out));
         }
-        (talk.told, outcome)
+        (talk.progress, outcome)
     });
 }
 
@@ -71,7 +71,11 @@ pub(super) fn scram(input: &[u8]) {
         .try_for_each(|message| talk.receive(message));
     // A challenge of very many iterations is still being computed; nothing is believed meanwhile.
     let is_refused = outcome.is_err() || talk.session.is_computing();
-    assert!(is_refused && talk.told.is_empty(), "{:?}", talk.told);
+    assert!(
+        is_refused && talk.progress.is_empty(),
+        "{:?}",
+        talk.progress
+    );
     hides_secret(&String::from_utf8_lossy(&talk.out));
 }
 
@@ -82,7 +86,7 @@ struct Talk {
     session: Session,
     input: BytesMut,
     out: BytesMut,
-    told: Vec<Progress>,
+    progress: Vec<Progress>,
 }
 
 impl Talk {
@@ -95,7 +99,7 @@ impl Talk {
             session: Session::start(info, 0, transport, &mut out),
             input: BytesMut::new(),
             out,
-            told: Vec::new(),
+            progress: Vec::new(),
         }
     }
 
@@ -114,7 +118,7 @@ impl Talk {
                     if let Progress::Warned(text) = &progress {
                         on_one_line(text);
                     }
-                    self.told.push(progress);
+                    self.progress.push(progress);
                     let ask = Ask {
                         session: Arc::from("pglookout:s1:ok:00ab12cd"),
                         timeout: Duration::from_secs(5),

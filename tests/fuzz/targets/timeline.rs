@@ -24,13 +24,13 @@ pub(super) fn timeline(input: &[u8]) {
     if !timeline.is_scripted() && !has_turns {
         return;
     }
-    let told = || {
+    let replayed = || {
         let outcomes = decisions(&timeline).expect("no time passes between its lines");
         outcomes
             .into_iter()
             .map(|outcome| outcome.sentence)
             .collect::<Vec<_>>()
     };
-    assert_eq!(told(), told(), "two replays differ");
+    assert_eq!(replayed(), replayed(), "two replays differ");
     let _ = verify(std::slice::from_ref(&timeline), &mut Default::default());
 }

@@ -50,7 +50,7 @@ fn up_to(topic: Topic) -> BytesMut {
     joined(&before.map(|(_, part)| part).collect::<Vec<_>>())
 }
 
-/// What a session that has failed still has to tell.
+/// What a session that has failed still reports.
 #[track_caller]
 fn is_a_contact(bench: &mut Bench, failure: &ProbeFailure, waiting_for: Topic) {
     let (report, topic) = bench

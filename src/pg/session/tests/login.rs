@@ -219,7 +219,7 @@ fn challenged(iterations: &str) -> (Bench, String, Result<Vec<Progress>, ProbeFa
 
 #[test]
 fn scram_proves_both_sides() {
-    let (mut bench, said, progress) = challenged("1");
+    let (mut bench, messages, progress) = challenged("1");
     assert_eq!(progress, Ok(vec![]));
     let answer = bench.sent().remove(0);
     let without_proof = std::str::from_utf8(&answer[5..])
@@ -230,7 +230,7 @@ fn scram_proves_both_sides() {
         .to_owned();
     let salted = scram::hmac(b"pencil", b"saltsalt\0\0\0\x01");
     let key = scram::hmac(&salted, b"Server Key");
-    let proof = scram::hmac(&key, format!("{said},{without_proof}").as_bytes());
+    let proof = scram::hmac(&key, format!("{messages},{without_proof}").as_bytes());
     let last = format!("v={}", scram::base64(&proof));
     assert_eq!(
         bench.feed(&wire::authentication(12, last.as_bytes())),

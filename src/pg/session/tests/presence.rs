@@ -19,12 +19,12 @@ fn daemons(progress: &[Progress]) -> Option<&Vec<Presence>> {
     }
 }
 
-/// A standby's answers: to the question for its status, what is said of the name and of sessions,
+/// A standby's answers: to the question for its status, what is answered about the name and about sessions,
 /// and to the question for its identity.
-fn standby_with(said: &[BytesMut]) -> BytesMut {
+fn standby_with(rest: &[BytesMut]) -> BytesMut {
     let parts = [
         wire::answer(&[STANDBY]),
-        joined(said),
+        joined(rest),
         wire::answer(&[UNKNOWN]),
     ];
     joined(&parts)
