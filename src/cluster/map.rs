@@ -3,11 +3,10 @@
 //! memory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
-use super::Lsn;
 use super::state::{ClusterState, NodeState, ObserverState, Sighting};
+use super::{Lsn, Witness};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::time::{Monotonic, WallTime};
 
@@ -48,15 +47,6 @@ pub enum Reached {
     Outdated(NodeName),
 }
 
-/// By whose report something is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Witness {
-    /// Our own poll.
-    Ourselves,
-    /// An observer's answer.
-    Observer(ObserverName),
-}
-
 /// A standby's facts, ours or an observer's, whichever count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standby {
@@ -84,15 +74,6 @@ impl Standby {
     /// How far ahead it is: the higher of receive and replay position, 0 if it has neither.
     pub fn position(&self) -> Lsn {
         self.receive.max(self.replay).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for Witness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ourselves => f.write_str("own poll"),
-            Self::Observer(observer) => write!(f, "observer {observer}"),
-        }
     }
 }
 
@@ -291,13 +272,13 @@ impl NodeMap {
             let sighting = observation.sighting;
             sighting.connected && now.since(sighting.at) < young && !is_outdated(sighting)
         };
-        let reporting = |in_recovery| {
+        let telling = |in_recovery| {
             observations
                 .iter()
                 .filter(move |observation| observation.sighting.in_recovery == Some(in_recovery))
         };
-        self.place_seen_primary(node, own, reporting(false), is_young);
-        self.place_seen_standby(node, own, reporting(true));
+        self.place_seen_primary(node, own, telling(false), is_young);
+        self.place_seen_standby(node, own, telling(true));
     }
 
     /// A fresh sighting by anyone is a veto, whatever the clocks say; a lost or an old one can

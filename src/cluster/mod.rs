@@ -18,14 +18,14 @@ mod state;
 pub use control::{ControlData, DatabaseState};
 pub use history::{Divergence, History, LastPrimary, Received, Role};
 pub use lsn::{Lsn, ParseLsnError};
-pub use map::{NodeMap, Reached, Standby, Witness};
+pub use map::{NodeMap, Reached, Standby};
 pub use merge::Context;
 pub use observed::{MAX_CLOCK_SKEW, clock_skew};
 pub use pause::PauseMark;
 pub use presence::{DaemonState, Presence, SESSION_PREFIX, daemon_name, fingerprint};
 pub use report::{
     Identity, NodeReport, ObservedNode, ObserverReport, ProbeFailure, ProbeStep, ReplicationSlot,
-    RoleReport, ServerFacts,
+    RoleReport, ServerFacts, Witness,
 };
 pub use serving::{Serving, Unfit};
 pub use state::{

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Lsn, Presence};
-use crate::config::NodeName;
+use crate::config::{NodeName, ObserverName};
 use crate::time::WallTime;
 
 /// One answered status query.
@@ -96,6 +96,24 @@ pub struct ObserverReport {
     pub date: WallTime,
     /// What it says of each node, also of nodes that are none of ours (ignored when merged).
     pub nodes: BTreeMap<NodeName, ObservedNode>,
+}
+
+/// By whose report something is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// Our own poll.
+    Ourselves,
+    /// An observer's answer.
+    Observer(ObserverName),
+}
+
+impl fmt::Display for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ourselves => f.write_str("own poll"),
+            Self::Observer(observer) => write!(f, "observer {observer}"),
+        }
+    }
 }
 
 /// An observer's entry for one node.

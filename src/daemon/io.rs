@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::children::{Children, Task, TimeLimit};
-use super::readers::{ReadRequest, Readers};
+use super::readers::{READ_TIME, ReadRequest, Readers};
 use super::registry::Registry;
-use super::tls_files::TlsFiles;
-use super::tls_settings::TrustCache;
+use super::tls_file_set::{self, TlsFileSet};
+use super::tls_files::{self, TlsFiles};
+use super::trust::TrustCache;
 use crate::dns;
 use crate::lookout::{Event, Metric, Trouble};
 use crate::sys::child::Invocation;
@@ -79,6 +80,17 @@ impl Io {
     ) {
         let (registry, now) = (&mut self.registry, self.now.mono);
         self.readers.start(request, limit, work, registry, now);
+    }
+
+    /// The contents of these files, which are read again unless they are fresh. `Ok(None)`: wait until
+    /// they were read. An error: why nothing is known.
+    pub(super) fn tls_material(&mut self, files: &TlsFileSet) -> tls_files::Found {
+        let (found, is_due) = self.tls_files.look_up(files, self.now);
+        if is_due {
+            let request = ReadRequest::TlsFiles(files.clone());
+            self.read_in_child(request, READ_TIME, || tls_file_set::read(files));
+        }
+        found
     }
 
     /// Counts a failure.

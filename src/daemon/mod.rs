@@ -32,8 +32,10 @@ mod reload;
 mod service;
 mod shutdown;
 mod start;
+mod tls_file_set;
 mod tls_files;
 mod tls_settings;
+mod trust;
 mod vote_files;
 mod vote_server;
 mod voting;
@@ -60,13 +62,13 @@ use peers::{NodeConversation, ObserverConversation, Peers, VoterConversation};
 use readers::ReadRequest;
 pub use recovery::main as recovery_main;
 use registry::Owner;
-use reload::Reload;
 use service::Service;
 use shutdown::Shutdown;
 pub use start::run;
 use vote_files::VoteFiles;
 use web::Web;
 
+use crate::config::Config;
 use crate::lookout::{Event, Lookout};
 use crate::sys::clock::{self, Clock};
 use crate::sys::signals::{Signal, Signals};
@@ -98,6 +100,23 @@ struct Daemon {
     beside: Beside,
     notifier: Notifier,
     reload: Reload,
+}
+
+/// How far a reload has come.
+#[derive(Default)]
+enum Reload {
+    #[default]
+    Idle,
+    /// A child reads the files. `again`: there was another SIGHUP meanwhile.
+    Reading { again: bool },
+    /// For the next turn of the core.
+    Loaded { config: Box<Config>, again: bool },
+}
+
+impl Reload {
+    fn is_loaded(&self) -> bool {
+        matches!(self, Self::Loaded { .. })
+    }
 }
 
 impl Daemon {

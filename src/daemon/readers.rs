@@ -10,7 +10,7 @@ use std::time::Duration;
 use mio::{Interest, Token};
 
 use super::registry::{Owner, Registry};
-use super::tls_files::TlsFileSet;
+use super::tls_file_set::TlsFileSet;
 use crate::config::ClusterName;
 use crate::sys::child::Reading;
 use crate::sys::forked::Worker;

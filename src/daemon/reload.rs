@@ -7,28 +7,12 @@ use std::time::Duration;
 
 use super::descriptors::DescriptorLimits;
 use super::readers::{ReadRequest, ReadResult};
-use super::tls_settings::TrustCache;
-use super::{Daemon, config_loader, names};
+use super::trust::TrustCache;
+use super::{Daemon, Reload, config_loader, names};
 use crate::config::{Change, Config, changes};
 use crate::lookout::{Event, Trouble};
 use crate::status::Configuration;
 use crate::sys::log as our_log;
-
-#[derive(Default)]
-pub(super) enum Reload {
-    #[default]
-    Idle,
-    /// A child reads the files. `again`: there was another SIGHUP meanwhile.
-    Reading { again: bool },
-    /// For the next turn of the core.
-    Loaded { config: Box<Config>, again: bool },
-}
-
-impl Reload {
-    pub(super) fn is_loaded(&self) -> bool {
-        matches!(self, Self::Loaded { .. })
-    }
-}
 
 impl Daemon {
     /// At once, or after the reload that is in progress.

@@ -7,7 +7,8 @@ use std::{fmt, io};
 
 use mio::{Interest, Poll};
 
-use super::Daemon;
+use super::{Daemon, Reload};
+
 use super::alerts::Alerts;
 use super::children::Children;
 use super::commands::PreviousFailover;
@@ -23,11 +24,10 @@ use super::pages::Beside;
 use super::peers::Peers;
 use super::readers::Readers;
 use super::registry::{Owner, Registry};
-use super::reload::Reload;
 use super::service::Service;
 use super::shutdown::Shutdown;
 use super::tls_files::TlsFiles;
-use super::tls_settings::TrustCache;
+use super::trust::TrustCache;
 use super::vote_files::VoteFiles;
 use super::web::Web;
 use crate::config::{Config, Loaded};

@@ -4,56 +4,12 @@
 
 use std::time::Duration;
 
+use super::blocker::{Blocker, LookAgain};
 use super::candidate::{Candidate, priority};
-use super::{Blocker, Snapshot, Verdict};
+use super::snapshot::{Announcement, Snapshot};
+use super::verdict::Verdict;
 use crate::cluster::{DaemonState, Lsn, Presence, Witness, daemon_name};
 use crate::config::{NodeName, ObserverName};
-use crate::time::Monotonic;
-
-/// What this daemon announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Announcement {
-    /// When it first did.
-    pub at: Monotonic,
-    /// The position of its node then.
-    pub position: Lsn,
-    /// A script gives the answers: servers in it do not show what we announce.
-    pub by_script: bool,
-}
-
-/// Why everybody is polled once more before this node is promoted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LookAgain {
-    /// It has just been announced.
-    Announced,
-    /// These servers do not show our announcement yet.
-    NotShown {
-        /// Which servers.
-        nodes: Vec<NodeName>,
-    },
-    /// These observers relay what servers showed before our announcement.
-    OldRelay {
-        /// Which observers.
-        observers: Vec<ObserverName>,
-    },
-    /// Another daemon that goes after us has not withdrawn its announcement yet.
-    OthersAnnounced {
-        /// Their names.
-        daemons: Vec<String>,
-    },
-}
-
-impl LookAgain {
-    /// Its name, from a closed list.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Announced => "announced",
-            Self::NotShown { .. } => "not_shown",
-            Self::OldRelay { .. } => "old_relay",
-            Self::OthersAnnounced { .. } => "others_announced",
-        }
-    }
-}
 
 /// What another daemon shows.
 struct Shown {

@@ -7,7 +7,9 @@
 //! nodes), `started@`, `held@`, `tried@`, `announced@` (at 0/50).
 
 use super::*;
+use crate::cluster::NodeMap;
 use crate::cluster::scenario::{config, mono, remembering, seconds};
+use crate::config::VoterName;
 
 pub(super) fn at<T>(
     settings: &str,

@@ -19,8 +19,8 @@ use super::turn::Turn;
 use super::votes::{self, Votes};
 use super::watch::Watch;
 use super::{
-    Alert, CommandId, CommandOutcome, CommandPurpose, Effect, FailoverOutcome, Look, Memory, Round,
-    Rounds, round,
+    Alert, CommandId, CommandOutcome, CommandPurpose, FailoverOutcome, Look, Memory, Round, Rounds,
+    round,
 };
 use crate::cluster::{DaemonState, NodeMap, NodeReport, NodeState, ObserverReport, ProbeFailure};
 use crate::config::{Config, NodeName, ObserverName};
@@ -180,8 +180,7 @@ impl Decisions {
             self.follow_tenure(config, turn);
         } else if !has_succeeded {
             turn.error(format!("over_warning_limit_command {outcome}"));
-            turn.effects
-                .extend(Effect::trouble_with(CommandPurpose::LagWarning, outcome));
+            turn.count_failure(CommandPurpose::LagWarning, outcome);
         }
     }
 

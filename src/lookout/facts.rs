@@ -238,22 +238,22 @@ fn new_name<'a>(node: &NodeName, old: &Config, new: &'a Config) -> Option<&'a No
 
 fn recall_history(state: &mut ClusterState, memory: &Memory, now: Monotonic) {
     let last = memory.last_primary.as_ref();
-    // When the last primary was seen as one is known: what an observer saw of it before then, and
-    // still reports, is older.
-    let seen = |node: &NodeName| last.filter(|last| last.node == *node);
-    let role = |node: &NodeName, is_primary| Role {
+    let role = |is_primary, at| Role {
         is_primary,
-        at: seen(node)
-            .filter(|_| is_primary)
-            .map_or_else(Monotonic::default, |last| last.at.at(now)),
+        at,
         witness: Witness::Ourselves,
     };
     let history = &mut state.history;
-    let standbys = memory.standbys.iter().map(|node| (node, false));
-    let primaries = memory.primaries.iter().map(|node| (node, true));
-    for (node, is_primary) in standbys.chain(primaries) {
-        let role = role(node, is_primary);
+    for node in &memory.standbys {
+        let role = role(false, Monotonic::default());
         history.roles.insert(node.clone(), role);
+    }
+    for node in &memory.primaries {
+        // When the last primary was seen as one is known: what an observer saw of it before then, and
+        // still reports, is older.
+        let seen = last.filter(|last| last.node == *node);
+        let at = seen.map_or_else(Monotonic::default, |last| last.at.at(now));
+        history.roles.insert(node.clone(), role(true, at));
     }
     history.superseded.clone_from(&memory.superseded);
     history.diverged.clone_from(&memory.diverged);

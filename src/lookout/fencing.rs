@@ -133,8 +133,7 @@ impl Decisions {
             return false;
         }
         self.tenure.fencing = None;
-        turn.effects
-            .extend(Effect::trouble_with(CommandPurpose::Fence, outcome));
+        turn.count_failure(CommandPurpose::Fence, outcome);
         let text = format!("fence_command {outcome}");
         if *outcome == CommandOutcome::Exited(0) {
             turn.warning(text);
@@ -151,14 +150,14 @@ impl Decisions {
         true
     }
 
-    /// A command has changed our own server: what was seen of it before counts no more.
+    /// A command has changed our own server.
     pub(super) fn await_own_server(
         &mut self,
         config: &Config,
         schedule: &mut Schedule,
         turn: &Turn<'_>,
     ) {
-        self.tenure.awaited = Some(schedule.next_id());
+        self.tenure.await_poll(schedule);
         if let Some(own) = &config.own_db {
             schedule.expedite_node(own, turn.now.mono);
         }

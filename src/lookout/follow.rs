@@ -291,7 +291,7 @@ const CANNOT_FOLLOW: Effect = Effect::Measure(Metric::Trouble {
 });
 
 fn log_end(purpose: CommandPurpose, outcome: &CommandOutcome, turn: &mut Turn<'_>) {
-    turn.effects.extend(Effect::trouble_with(purpose, outcome));
+    turn.count_failure(purpose, outcome);
     match outcome {
         CommandOutcome::Exited(0) => turn.info(format!("{} succeeded", purpose.key())),
         CommandOutcome::Exited(_)

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::turn::Turn;
-use super::{CommandId, CommandOutcome, CommandPurpose, Effect};
+use super::{CommandId, CommandOutcome, CommandPurpose};
 use crate::cluster::{ClusterState, NodeMap, NodeState};
 use crate::config::{Config, NodeName};
 use crate::failover::Quorum;
@@ -77,8 +77,7 @@ impl Isolation {
             CommandOutcome::Exited(0) => turn.warning(text),
             _ => turn.error(text),
         }
-        let trouble = Effect::trouble_with(CommandPurpose::Isolation, outcome);
-        turn.effects.extend(trouble);
+        turn.count_failure(CommandPurpose::Isolation, outcome);
         true
     }
 }

@@ -2,13 +2,12 @@
 //! the same reason.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::turn::Turn;
-use super::{Alert, Effect, Round};
+use super::{Alert, Effect, Repeated, Round};
 use crate::cluster::{ClusterState, ObserverReport, ProbeFailure, clock_skew};
 use crate::config::{Config, NodeName, ObserverName};
 use crate::failover::{Blocker, Verdict};
@@ -213,17 +212,6 @@ pub(super) struct DecisionLog {
     latest: Option<(Monotonic, Repeated)>,
 }
 
-/// How often a decision was made again for the same reason.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Repeated {
-    /// How often.
-    pub times: u32,
-    /// From the first, which is not counted, to the last.
-    pub span: Duration,
-    /// The last one, with the figures of its moment.
-    pub latest: Verdict,
-}
-
 impl DecisionLog {
     pub(super) fn new() -> Self {
         Self { latest: None }
@@ -263,18 +251,6 @@ impl DecisionLog {
         let before = self.latest.replace((now, latest)).map(|(_, before)| before);
         let repeated = before.filter(|before| before.times > 0 && !is_promotion(&before.latest));
         effect(level, repeated)
-    }
-}
-
-impl fmt::Display for Repeated {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("last decision repeated ")?;
-        match self.times {
-            1 => f.write_str("once")?,
-            times => write!(f, "{times} times")?,
-        }
-        let span = self.span.as_secs_f64();
-        write!(f, " in {span:.3} s, most recently: {}", self.latest)
     }
 }
 

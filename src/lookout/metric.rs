@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use super::{CommandOutcome, CommandPurpose, Effect};
-
 /// One measurement.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Metric {
@@ -39,21 +37,4 @@ pub enum Trouble {
     Configuration,
     /// An address cannot be listened on.
     Listen,
-}
-
-impl Effect {
-    /// The count of a command that did not end well.
-    pub(super) fn trouble_with(purpose: CommandPurpose, outcome: &CommandOutcome) -> Option<Self> {
-        let trouble = match outcome {
-            CommandOutcome::Exited(0) => return None,
-            CommandOutcome::NotStarted(_) => Trouble::CommandNotStarted,
-            CommandOutcome::Exited(_) | CommandOutcome::Killed(_) | CommandOutcome::TimedOut => {
-                Trouble::CommandFailed
-            }
-        };
-        Some(Self::Measure(Metric::Trouble {
-            trouble,
-            about: purpose.key(),
-        }))
-    }
 }

@@ -48,13 +48,13 @@ pub use effect::{Alert, CommandId, CommandPurpose, Effect, ProbeId, Saved};
 pub use event::{
     CommandOutcome, Event, FollowOutcome, GivenTurn, PreviousCommand, SwitchoverRequest,
 };
-pub use log_once::{LogOnce, Repeated};
+pub use log_once::LogOnce;
 pub use memory::{
     Contact, FailoverOutcome, Memory, PastFailover, PastPrimary, PastSwitchover, PrimaryChange,
     Process,
 };
 pub use metric::{Metric, Trouble};
-pub use round::{Look, Round, Rounds};
+pub use round::{Look, Repeated, Round, Rounds};
 pub use switchover::{Step, Switchover, SwitchoverState};
 
 use check::Checks;

@@ -207,8 +207,7 @@ impl Promotion {
     ) {
         let Some(command) = config.failover_command.clone() else {
             let empty = CommandOutcome::NotStarted(String::new());
-            turn.effects
-                .extend(Effect::trouble_with(CommandPurpose::Failover, &empty));
+            turn.count_failure(CommandPurpose::Failover, &empty);
             self.attempt_over(config, schedule, turn);
             self.failed("failover_command is empty", turn);
             return;
@@ -275,8 +274,7 @@ impl Promotion {
         if self.running != Some(id) {
             return false;
         }
-        turn.effects
-            .extend(Effect::trouble_with(CommandPurpose::Failover, outcome));
+        turn.count_failure(CommandPurpose::Failover, outcome);
         self.running = None;
         self.attempt_over(config, schedule, turn);
         turn.save = true;

@@ -1,11 +1,13 @@
 //! One round: is it time to decide, what was decided on which facts, and the last ones of them.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::cluster::{ClusterState, NodeMap};
 use crate::config::{Config, NodeName};
-use crate::failover::{Decision, Figures, Wait};
+use crate::failover::{Decision, Figures, Verdict, Wait};
 use crate::time::Now;
 
 /// On what facts a decision is made.
@@ -42,6 +44,29 @@ impl Round {
             ..
         } = &self.figures;
         primaries.len() + standbys.len() + votes.known.len() + votes.missing.len()
+    }
+}
+
+/// How often a decision was made again for the same reason.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repeated {
+    /// How often.
+    pub times: u32,
+    /// From the first, which is not counted, to the last.
+    pub span: Duration,
+    /// The last one, with the figures of its moment.
+    pub latest: Verdict,
+}
+
+impl fmt::Display for Repeated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("last decision repeated ")?;
+        match self.times {
+            1 => f.write_str("once")?,
+            times => write!(f, "{times} times")?,
+        }
+        let span = self.span.as_secs_f64();
+        write!(f, " in {span:.3} s, most recently: {}", self.latest)
     }
 }
 

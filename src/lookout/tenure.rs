@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::schedule::Schedule;
 use super::{CommandId, ProbeId};
 use crate::config::Config;
 use crate::time::Monotonic;
@@ -20,7 +21,7 @@ pub(super) struct Tenure {
     pub(super) unfence_at: Option<Monotonic>,
     /// Our own server is not seen as a primary.
     pub(super) missing: Option<Missing>,
-    /// It was fenced: only this poll of it, or a later one, says what it is now.
+    /// Something was done to it: only this poll of it, or a later one, shows what it is now.
     pub(super) awaited: Option<ProbeId>,
 }
 
@@ -47,6 +48,11 @@ impl Tenure {
     /// A poll of our own node has ended.
     pub(super) fn own_node_polled(&mut self, probe: ProbeId) {
         self.awaited = self.awaited.filter(|awaited| probe < *awaited);
+    }
+
+    /// What our own server was seen as counts no more, nor does a poll of it that is under way.
+    pub(super) fn await_poll(&mut self, schedule: &Schedule) {
+        self.awaited = Some(schedule.next_id());
     }
 
     /// A promotion has ended: its server has the whole limit to become a primary.

@@ -1,6 +1,6 @@
 //! One turn of the core: its moment, and what it wants done.
 
-use super::{CommandId, CommandPurpose, Effect};
+use super::{CommandId, CommandOutcome, CommandPurpose, Effect, Metric, Trouble};
 use crate::config::{CommandLine, Config};
 use crate::time::Now;
 
@@ -63,5 +63,20 @@ impl Turn<'_> {
             timeout,
         });
         id
+    }
+
+    /// Counts a command that did not end well.
+    pub(super) fn count_failure(&mut self, purpose: CommandPurpose, outcome: &CommandOutcome) {
+        let trouble = match outcome {
+            CommandOutcome::Exited(0) => return,
+            CommandOutcome::NotStarted(_) => Trouble::CommandNotStarted,
+            CommandOutcome::Exited(_) | CommandOutcome::Killed(_) | CommandOutcome::TimedOut => {
+                Trouble::CommandFailed
+            }
+        };
+        self.effects.push(Effect::Measure(Metric::Trouble {
+            trouble,
+            about: purpose.key(),
+        }));
     }
 }

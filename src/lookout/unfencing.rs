@@ -9,7 +9,7 @@ use super::schedule::Schedule;
 use super::tenure::Seen;
 use super::turn::Turn;
 use super::votes;
-use super::{CommandId, CommandOutcome, CommandPurpose, Effect};
+use super::{CommandId, CommandOutcome, CommandPurpose};
 use crate::config::{Config, FenceSettings};
 use crate::time::Monotonic;
 use crate::votes::Stage;
@@ -60,8 +60,7 @@ impl Decisions {
         if self.tenure.unfencing != Some(id) {
             return false;
         }
-        let trouble = Effect::trouble_with(CommandPurpose::Unfence, outcome);
-        turn.effects.extend(trouble);
+        turn.count_failure(CommandPurpose::Unfence, outcome);
         let text = format!("unfence_command {outcome}");
         match outcome {
             CommandOutcome::Exited(0) => turn.info(text),

@@ -1,7 +1,7 @@
 //! p holds term 1; it is fenced 3 s before the end of its lease, and its server is given up 10 s after that.
 
 use super::super::votes_tests::{World, commands, primary, requests};
-use super::super::{Event, GivenTurn};
+use super::super::{Effect, Event, GivenTurn};
 use super::*;
 use crate::config::CommandLine;
 use crate::votes::{Kind, Request};

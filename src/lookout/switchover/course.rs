@@ -146,14 +146,12 @@ impl Decisions {
         } = &mut switchover.stage
         {
             (*starting, *start_at) = (None, turn.now.mono + START_AGAIN);
-            let trouble = Effect::trouble_with(CommandPurpose::FollowStart, outcome);
-            turn.effects.extend(trouble);
+            turn.count_failure(CommandPurpose::FollowStart, outcome);
             switchover.step(format!("pg_start_command {outcome}"), turn);
             self.poll_own_anew(switchover, schedule, turn);
             return;
         }
-        let trouble = Effect::trouble_with(CommandPurpose::Demote, outcome);
-        turn.effects.extend(trouble);
+        turn.count_failure(CommandPurpose::Demote, outcome);
         let text = format!("demote_command {outcome}");
         let has_succeeded = *outcome == CommandOutcome::Exited(0);
         match config.demotion().filter(|_| has_succeeded) {

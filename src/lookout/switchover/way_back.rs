@@ -28,14 +28,14 @@ impl Decisions {
         self.poll_own_anew(switchover, schedule, turn);
     }
 
-    /// What a poll that is under way says of our server may be older.
+    /// A command has changed our own server, which the switchover polls itself.
     pub(super) fn poll_own_anew(
         &mut self,
         switchover: &mut Switchover,
         schedule: &Schedule,
         turn: &Turn<'_>,
     ) {
-        self.tenure.awaited = Some(schedule.next_id());
+        self.tenure.await_poll(schedule);
         switchover.poll_at = turn.now.mono;
     }
 
