@@ -99,7 +99,7 @@ pub enum Place {
 
 impl Place {
     /// Could the standby be promoted, now or after others.
-    pub fn is_candidate(self) -> bool {
+    pub(super) fn is_candidate(self) -> bool {
         match self {
             Self::First
             | Self::FurtherBehind { .. }
@@ -119,7 +119,7 @@ impl Place {
     }
 
     /// Would it be one, if its daemon did not step aside.
-    pub fn is_passed_over(self) -> bool {
+    pub(super) fn is_passed_over(self) -> bool {
         matches!(self, Self::StepsAside { .. } | Self::DaemonGone { .. })
     }
 

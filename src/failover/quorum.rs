@@ -136,7 +136,7 @@ impl Votes {
     }
 
     /// Who could still be known.
-    pub fn could_be_known(&self) -> impl Iterator<Item = &Voter> {
+    pub(super) fn could_be_known(&self) -> impl Iterator<Item = &Voter> {
         self.missing
             .iter()
             .filter(|(_, why)| *why != NoVote::NeverCast)

@@ -45,9 +45,7 @@ pub use switchover_file::{LIFETIME, MAX_SWITCHOVER_FILE_BYTES, SwitchoverFile};
 pub use timeline::{CheckLine, Clocks, Decided, Follow, Line, Step, Timeline, header};
 pub use timeline_reader::{FormatError, MAX_LINE_BYTES, Reader, read};
 pub use vote_file::{MAX_VOTE_FILE_BYTES, VoteFile};
-pub use vote_message::{
-    MAX_VOTE_MESSAGE_BYTES, read_vote_answer, read_vote_request, vote_answer, vote_request,
-};
+pub use vote_message::{read_vote_answer, read_vote_request, vote_answer, vote_request};
 pub use votes_lists::missing_for_change;
 pub use votes_page::{
     ClusterVotes, OPEN, PeerVotes, SwitchoverStep, SwitchoverVotes, VotesPage, votes_json,

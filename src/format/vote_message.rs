@@ -358,7 +358,7 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// A message that is longer is refused.
-pub const MAX_VOTE_MESSAGE_BYTES: usize = 2 << 10;
+const MAX_VOTE_MESSAGE_BYTES: usize = 2 << 10;
 const VERSION: u64 = 1;
 const GRANTED: &str = "granted";
 const MAX_NAME_BYTES: usize = 63;

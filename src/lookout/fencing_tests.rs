@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::super::votes_tests::{World, commands, now, primary, requests, standby};
+use super::super::votes_world::{World, commands, now, primary, requests, standby};
 use super::super::{Alert, CommandOutcome, Effect, Event, GivenTurn};
 use super::*;
 use crate::cluster::RoleReport;

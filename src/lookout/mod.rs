@@ -443,4 +443,6 @@ mod restart_tests;
 #[path = "lookout_tests.rs"]
 mod tests;
 #[cfg(test)]
-pub(crate) mod votes_tests;
+mod votes_tests;
+#[cfg(test)]
+mod votes_world;

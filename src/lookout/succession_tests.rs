@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::votes_tests::{World, commands, primary, requests};
+use super::super::votes_world::{World, commands, primary, requests};
 use super::super::{CommandOutcome, Effect, Event, GivenTurn, Look};
 use crate::cluster::{Lsn, PauseMark, RoleReport};
 use crate::votes::{ExchangeId, Kind, ListId, Nonce, Refusal, Request, SaveId, VoterList};
@@ -115,7 +115,7 @@ fn s4_the_successor_asks_at_once_with_its_newest_position_and_is_promoted_beside
     assert!(
         !world
             .lookout
-            .votes_are_at_rest(super::super::votes_tests::now(6.1).mono)
+            .votes_are_at_rest(super::super::votes_world::now(6.1).mono)
     );
     let (id, term, _) = saved(&world.answer(&asked[0], None)).unwrap();
     assert_eq!(term, 2);

@@ -231,3 +231,8 @@ impl Switchover {
         turn.save = true;
     }
 }
+
+#[cfg(test)]
+mod checks_tests;
+#[cfg(test)]
+mod scene;

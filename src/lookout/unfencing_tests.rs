@@ -1,6 +1,6 @@
 //! p holds term 1; it is fenced 3 s before the end of its lease, and its server is given up 10 s after that.
 
-use super::super::votes_tests::{World, commands, primary, requests};
+use super::super::votes_world::{World, commands, primary, requests};
 use super::super::{Effect, Event, GivenTurn};
 use super::*;
 use crate::config::CommandLine;
@@ -63,7 +63,7 @@ fn a_fenced_server_is_started_again_once_its_lease_is_renewed() {
     assert!(
         !world
             .lookout
-            .votes_are_at_rest(super::super::votes_tests::now(11.5).mono)
+            .votes_are_at_rest(super::super::votes_world::now(11.5).mono)
     );
     // It is run again while the server is down, and not before that is known.
     assert!(commands(&exited(&mut world, &effects, 0)).is_empty());

@@ -97,33 +97,10 @@ impl DecisionLine {
             Effect::PrepareFollow { primary, .. } => {
                 self.followed.get_or_insert_with(|| primary.to_string());
             }
-            // Alerts that no decision makes.
-            Effect::RaiseAlert {
-                alert:
-                    Alert::DivergedStandby
-                    | Alert::PrimaryFlapping
-                    | Alert::PrimaryNotWriting
-                    | Alert::VoteFileUnusable
-                    | Alert::VotersDisagree
-                    | Alert::LeaseLost
-                    | Alert::FenceFailed
-                    | Alert::WatchdogUnusable,
-                ..
-            }
-            | Effect::ClearAlert(
-                Alert::DivergedStandby
-                | Alert::PrimaryFlapping
-                | Alert::PrimaryNotWriting
-                | Alert::VoteFileUnusable
-                | Alert::VotersDisagree
-                | Alert::LeaseLost
-                | Alert::FenceFailed
-                | Alert::WatchdogUnusable,
-            ) => {}
-            Effect::RaiseAlert { alert, .. } => {
+            Effect::RaiseAlert { alert, .. } if is_of_decision(*alert) => {
                 self.alerts_raised.insert(alert_file(*alert));
             }
-            Effect::ClearAlert(alert) => {
+            Effect::ClearAlert(alert) if is_of_decision(*alert) => {
                 self.alerts_cleared.insert(alert_file(*alert));
             }
             Effect::Measure(Metric::ReplicationLag(lag)) => {
@@ -132,6 +109,8 @@ impl DecisionLine {
             Effect::Measure(
                 Metric::HealthTimeout | Metric::DisconnectIgnored | Metric::Trouble { .. },
             )
+            | Effect::RaiseAlert { .. }
+            | Effect::ClearAlert(_)
             | Effect::ProbeNode { .. }
             | Effect::ProbeObserver { .. }
             | Effect::SendVote(_)
@@ -144,5 +123,26 @@ impl DecisionLine {
             | Effect::Log { .. }
             | Effect::Decided { .. } => {}
         }
+    }
+}
+
+/// Is it raised and cleared by decisions.
+fn is_of_decision(alert: Alert) -> bool {
+    match alert {
+        Alert::DivergedStandby
+        | Alert::PrimaryFlapping
+        | Alert::PrimaryNotWriting
+        | Alert::VoteFileUnusable
+        | Alert::VotersDisagree
+        | Alert::LeaseLost
+        | Alert::FenceFailed
+        | Alert::WatchdogUnusable => false,
+        Alert::AuthenticationError
+        | Alert::MultiplePrimaries
+        | Alert::ReplicationDelay
+        | Alert::FailoverHasHappened
+        | Alert::FailoverFailed
+        | Alert::CannotFollow
+        | Alert::FailoverStuck => true,
     }
 }

@@ -314,4 +314,4 @@ fn heal_host(world: &mut World<'_>, host: HostId) {
 /// A clock that gains or loses no more is what leases have room for, in microseconds a second.
 pub const MOST_GAIN: i32 = 15_000;
 /// Wall clocks that are no farther off are left alone, in microseconds.
-pub const MOST_SKEW: i64 = 1_000_000;
+pub(super) const MOST_SKEW: i64 = 1_000_000;

@@ -127,7 +127,7 @@ impl Generator {
     }
 
     /// A schedule of this seed on a cluster of the operator's own.
-    pub fn plan_on(&self, setup: &Setup, seed: u64) -> Plan {
+    pub(super) fn plan_on(&self, setup: &Setup, seed: u64) -> Plan {
         let mut rng = Rng::new(seed);
         let limit = setup.longest(|config| config.failover_lag);
         let polls = 4 * setup.longest(|config| config.poll_interval);

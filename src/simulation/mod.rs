@@ -62,7 +62,7 @@ mod voter_lists;
 mod voting;
 mod world;
 
-pub use apply::{MOST_GAIN, MOST_SKEW};
+pub use apply::MOST_GAIN;
 pub use database::{Condition, Database, Fork};
 pub use fact::Fact;
 pub use fault::{Death, Fault, Lie, Refusal, Step};

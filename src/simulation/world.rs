@@ -132,11 +132,6 @@ impl World<'_> {
         self.hosts[host].clocks.read(self.now)
     }
 
-    /// How far a host's wall clock is ahead of the true time, in microseconds.
-    pub fn wall_offset(&self, host: HostId) -> i64 {
-        self.hosts[host].clocks.wall_offset
-    }
-
     /// How many microseconds the monotonic clock of a host gains in each second.
     pub fn gain(&self, host: HostId) -> i32 {
         self.hosts[host].clocks.gain()

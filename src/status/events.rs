@@ -64,7 +64,8 @@ impl Severity {
 }
 
 /// Names that `event_filter` may contain: of events and of severities.
-pub fn event_names() -> impl Iterator<Item = &'static str> {
+#[cfg(test)]
+pub(super) fn event_names() -> impl Iterator<Item = &'static str> {
     let steps = ["primary_changed", "failover_started", "failover_done"];
     let severities = [Severity::Info, Severity::Warning, Severity::Critical];
     let pairs = Kind::ALL.iter().flat_map(|kind| {
@@ -110,6 +111,7 @@ enum Patience {
 }
 
 impl Kind {
+    #[cfg(test)]
     const ALL: [Self; 15] = [
         Self::PrimaryLost,
         Self::SplitBrain,

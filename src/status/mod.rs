@@ -27,7 +27,7 @@ pub use alert::{RaisedAlert, StandingAlert};
 pub use configuration::Configuration;
 pub use counts::{Counts, Total};
 pub use elections::Elections;
-pub use events::{Event, Patiences, Severity, Watcher, event_names};
+pub use events::{Event, Patiences, Severity, Watcher};
 pub use headline::longest_to_promotion;
 pub use lag_history::LagHistory;
 pub use metrics::{Usage, metrics};

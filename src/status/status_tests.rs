@@ -440,7 +440,7 @@ fn the_steps_of_a_failover_are_reported() {
 
 #[test]
 fn every_name_of_an_event_can_be_filtered() {
-    let mut names: Vec<_> = event_names().collect();
+    let mut names: Vec<_> = events::event_names().collect();
     let mut known = config::EVENT_NAMES.to_vec();
     names.sort_unstable();
     known.sort_unstable();

@@ -7,25 +7,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::scene::{LEASES, TIMERS, cluster, name, standby};
+use super::scene::{FENCE, LEASES, Server, TIMERS, cluster, name, standby};
 use super::*;
 use crate::config::VoterName;
 use crate::time::Monotonic;
 
 pub(super) const HOSTS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
-/// How long fencing may take.
-const FENCE: Duration = Duration::from_secs(2);
-
-/// What PostgreSQL is on a host. Without leases nothing is known of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Server {
-    Standby,
-    /// It takes commits.
-    Primary,
-    /// A primary's data, and it does not run.
-    Down,
-}
-
 #[derive(Clone, Debug)]
 struct Host {
     /// `None`: there is no vote file yet.

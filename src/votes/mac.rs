@@ -8,7 +8,7 @@ use sha2::Sha256;
 pub type Mac = [u8; MAC_BYTES];
 
 /// The length of a [`Mac`].
-pub const MAC_BYTES: usize = 32;
+const MAC_BYTES: usize = 32;
 
 /// Of a request with this body.
 pub fn request_mac(secret: &str, body: &[u8]) -> Mac {

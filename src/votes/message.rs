@@ -62,7 +62,7 @@ pub struct Position {
 impl Position {
     /// Is it ahead of `other` by timeline, then by LSN. A timeline that is not known decides nothing,
     /// and whoever has no position is behind.
-    pub fn is_ahead_of(&self, other: Option<&Self>) -> bool {
+    pub(super) fn is_ahead_of(&self, other: Option<&Self>) -> bool {
         let Some(other) = other else { return true };
         let timelines = self.timeline.zip(other.timeline);
         let by_timeline = timelines.map_or(Ordering::Equal, |(ours, theirs)| ours.cmp(&theirs));
@@ -70,7 +70,7 @@ impl Position {
     }
 
     /// Is it on a later timeline than `other`. One that is not known is not later.
-    pub fn is_on_later_timeline_than(&self, other: Option<&Self>) -> bool {
+    pub(super) fn is_on_later_timeline_than(&self, other: Option<&Self>) -> bool {
         let timelines = self.timeline.zip(other.and_then(|other| other.timeline));
         timelines.is_some_and(|(ours, theirs)| ours > theirs)
     }

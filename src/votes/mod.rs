@@ -117,7 +117,7 @@ pub use challenge::{Challenges, CheckedChallenge};
 pub use counts::ElectionCounts;
 pub use holder::{Holder, HolderLeft, LeaseTimers, Stage};
 pub use list::{ListId, VoterList};
-pub use mac::{MAC_BYTES, Mac, answer_mac, is_answers_mac, is_requests_mac, request_mac};
+pub use mac::{Mac, answer_mac, is_answers_mac, is_requests_mac, request_mac};
 pub use member::{Member, Peer, Resumed};
 pub use message::{Answer, Kind, Position, Refusal, Request};
 pub use next_list::ListTrouble;

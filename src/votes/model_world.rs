@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::scene::{LEASES, TIMERS, list, name, standby, started};
+use super::scene::{FENCE, LEASES, Server, TIMERS, list, name, standby, started};
 use super::*;
 use crate::config::VoterName;
 use crate::time::Monotonic;
@@ -19,19 +19,6 @@ pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
 const POSITIONS: [u64; 3] = [200, 100, 200];
 /// Parts in ten thousand by which the rate of a clock may be wrong.
 pub(super) const DRIFT: i64 = 150;
-/// How long fencing may take.
-const FENCE: Duration = Duration::from_secs(2);
-
-/// What PostgreSQL is on a host. Without leases nothing is known of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Server {
-    Standby,
-    /// It takes commits.
-    Primary,
-    /// A primary's data, and it does not run.
-    Down,
-}
-
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) member: Member,

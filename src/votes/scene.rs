@@ -27,6 +27,19 @@ pub(super) const LEASES: Timers = Timers {
     ..TIMERS
 };
 
+/// How long fencing may take.
+pub(super) const FENCE: Duration = Duration::from_secs(2);
+
+/// What PostgreSQL is on a host. Without leases nothing is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Server {
+    Standby,
+    /// It takes commits.
+    Primary,
+    /// A primary's data, and it does not run.
+    Down,
+}
+
 pub(super) fn at(seconds: f64) -> Monotonic {
     Monotonic::from_duration(Duration::from_secs_f64(1000.0 + seconds))
 }

@@ -181,42 +181,13 @@ impl Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PrimaryLived(host, kind, age) => {
-                let age = seconds(*age);
-                write!(
-                    f,
-                    "host {host} promotes, and a primary lived {age} s ago: {kind:?}"
-                )
-            }
-            Self::Reachable(host, node) => {
-                write!(
-                    f,
-                    "host {host} promotes, and the primary {node} answers all the time"
-                )
-            }
-            Self::StaleFacts(host) => {
-                write!(f, "host {host} promotes on facts from before the cause")
-            }
-            Self::OlderHistory(host, node) => {
-                write!(
-                    f,
-                    "host {host} promotes a server of an older history than {node}"
-                )
-            }
-            Self::FurtherAhead(host, node) => {
-                write!(
-                    f,
-                    "host {host} promotes, and {node} is further ahead and willing"
-                )
-            }
-            Self::TwoBesideAServer(a, b, server) => write!(
-                f,
-                "host {b} promotes while host {a} does, and both reach server {server}"
-            ),
-            Self::TwoInOneOutage(a, b) => write!(
-                f,
-                "hosts {a} and {b} both replace one primary in one outage"
-            ),
+            Self::PrimaryLived(..)
+            | Self::Reachable(..)
+            | Self::StaleFacts(_)
+            | Self::OlderHistory(..)
+            | Self::FurtherAhead(..)
+            | Self::TwoBesideAServer(..)
+            | Self::TwoInOneOutage(..) => self.fmt_of_promotion(f),
             Self::ObserverPromotes(host) => write!(
                 f,
                 "host {host} is an observer, and runs the failover command"
@@ -296,6 +267,48 @@ impl fmt::Display for Violation {
 }
 
 impl Violation {
+    fn fmt_of_promotion(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PrimaryLived(host, kind, age) => {
+                let age = seconds(*age);
+                write!(
+                    f,
+                    "host {host} promotes, and a primary lived {age} s ago: {kind:?}"
+                )
+            }
+            Self::Reachable(host, node) => {
+                write!(
+                    f,
+                    "host {host} promotes, and the primary {node} answers all the time"
+                )
+            }
+            Self::StaleFacts(host) => {
+                write!(f, "host {host} promotes on facts from before the cause")
+            }
+            Self::OlderHistory(host, node) => {
+                write!(
+                    f,
+                    "host {host} promotes a server of an older history than {node}"
+                )
+            }
+            Self::FurtherAhead(host, node) => {
+                write!(
+                    f,
+                    "host {host} promotes, and {node} is further ahead and willing"
+                )
+            }
+            Self::TwoBesideAServer(a, b, server) => write!(
+                f,
+                "host {b} promotes while host {a} does, and both reach server {server}"
+            ),
+            Self::TwoInOneOutage(a, b) => write!(
+                f,
+                "hosts {a} and {b} both replace one primary in one outage"
+            ),
+            _ => Ok(()),
+        }
+    }
+
     fn fmt_of_lease(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TwoWriters(a, b) => {

@@ -42,11 +42,7 @@ impl Conversation for ObserverConversation {
     }
 
     fn new(name: &ObserverName, url: &ObserverUrl) -> (Self, Outbound) {
-        let keepalive = KeepAlive {
-            enabled: true,
-            ..KeepAlive::default()
-        };
-        let outbound = Outbound::closed(Owner::Observer(name.clone()), INPUT_BYTES, keepalive);
+        let outbound = closed(Owner::Observer(name.clone()), INPUT_BYTES);
         let conversation = Self {
             url: url.clone(),
             exchange: Exchange::default(),
@@ -116,6 +112,15 @@ impl Conversation for ObserverConversation {
     fn reset(&mut self) {
         self.exchange.begin(false);
     }
+}
+
+/// A connection for HTTP.
+pub(super) fn closed(owner: Owner, input_limit: usize) -> Outbound {
+    let keepalive = KeepAlive {
+        enabled: true,
+        ..KeepAlive::default()
+    };
+    Outbound::closed(owner, input_limit, keepalive)
 }
 
 impl Exchange {

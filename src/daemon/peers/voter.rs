@@ -1,7 +1,7 @@
 //! The conversation with another voter: one request for its vote after the other, each proved by the
 //! secret and made new by the voter's last challenge.
 
-use super::observer::{Exchange, idle};
+use super::observer::{Exchange, closed, idle};
 use super::outbound::{Connection, Dial, Outbound};
 use super::{Conversation, NextAction, Probe, Redial};
 use crate::cluster::{ProbeFailure, ProbeStep};
@@ -11,7 +11,6 @@ use crate::daemon::registry::{Owner, VoterAt};
 use crate::format::{read_vote_answer, vote_request};
 use crate::http::{self, Response};
 use crate::lookout::{Event, ProbeId};
-use crate::sys::socket::KeepAlive;
 use crate::time::Monotonic;
 use crate::votes::{Answer, Mac, Nonce, Refusal, Request, is_answers_mac, request_mac};
 
@@ -50,11 +49,7 @@ impl Conversation for VoterConversation {
     }
 
     fn new(name: &VoterAt, url: &ObserverUrl) -> (Self, Outbound) {
-        let keepalive = KeepAlive {
-            enabled: true,
-            ..KeepAlive::default()
-        };
-        let outbound = Outbound::closed(Owner::Voter(name.clone()), INPUT_BYTES, keepalive);
+        let outbound = closed(Owner::Voter(name.clone()), INPUT_BYTES);
         let conversation = Self {
             url: url.clone(),
             asked: None,

@@ -71,3 +71,7 @@ impl Decisions {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "resume_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::super::super::votes_tests::{World, requests};
+use super::super::super::votes_world::{World, requests};
 use super::*;
 use crate::lookout::{Effect, Event, GivenTurn};
 use crate::votes::{Record, Refusal, SaveId};
