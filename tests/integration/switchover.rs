@@ -2,7 +2,7 @@
 //! time loses no acknowledged row, and what speaks against a switchover leaves everything as it was.
 
 use std::collections::BTreeMap;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};

@@ -145,8 +145,8 @@ impl Cluster {
         let line = format!("primary_conninfo = '{conninfo}'\n");
         append(&server.recovery_settings("postgresql.auto.conf"), &line);
         server.start();
-        for other in &mut self.servers {
-            if ![old, new].contains(&other.host.name.as_str()) {
+        for (name, other) in &mut self.servers {
+            if ![old, new].contains(&name.as_str()) {
                 let conninfo = other.conninfo_for_streaming(&primary);
                 other.stream_from_anew(&conninfo);
             }
