@@ -138,9 +138,14 @@ pub(super) fn failover(view: &View<'_>, prospect: &Prospect, pause: Option<&Paus
     }
     (failover.state, failover.sentence) = match &prospect.outlook {
         Outlook::Ready => {
-            let votes = match view.lookout.config().own_db {
-                Some(_) => format!("{}; ", prospect.votes.quorum()),
-                None => String::new(),
+            let config = view.lookout.config();
+            let votes = match (&config.own_db, config.deciding_cluster()) {
+                (_, Some((_, cluster))) => {
+                    let voters = cluster.voters.len();
+                    format!("{} of {voters} voters required; ", voters / 2 + 1)
+                }
+                (Some(_), None) => format!("{}; ", prospect.votes.quorum()),
+                (None, None) => String::new(),
             };
             let text = format!("would promote {name}; {votes}limit {limit} s");
             (Readiness::Ready, text)

@@ -216,6 +216,16 @@ fn several_primaries_and_old_ones() {
     );
 }
 
+/// While voters elect, `failover_quorum` is not asked.
+#[test]
+fn where_voters_elect_so_many_are_required() {
+    let voting = r#""vote_directory": "/v", "voting": {"main": {"generation": 1, "secret_file": "/s",
+        "voters": {"p": "http://p", "s1": "http://s1", "s2": "http://s2"}}}"#;
+    let status = status_with(voting, WELL, false);
+    let expected = "would promote s1; 2 of 3 voters required; limit 120 s";
+    assert_eq!(status.failover.sentence, expected);
+}
+
 #[test]
 fn an_observer_knows_no_votes() {
     let status = status_with(
