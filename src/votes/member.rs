@@ -215,6 +215,7 @@ impl Member {
         // Rule V8.
         if request.kind == Kind::Renew && self.voter.record().voted_for != before {
             self.overtaken(now, out);
+            self.lose_lease_to(request.term, out);
         }
         if let Some(news) = &request.news {
             self.note_voting(&request.from, Some(&request.list));

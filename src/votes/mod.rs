@@ -50,7 +50,8 @@
 //!   only then the command is run.
 //! - **H1** it begins a round of renewals at each interval. A majority of answers to one round moves the
 //!   end of the lease to one lease after that round began, never back.
-//! - **H2** `fence_timeout` before the end of the lease the server is fenced, whatever comes in then.
+//! - **H2** `fence_timeout` before the end of the lease the server is fenced, whatever comes in then; and at
+//!   once when another renews a later term, which by a clock that has not stood still comes after that.
 //! - **H3** without a lease it sends `ask_renew` only, and `renew` once a majority would take it.
 //! - **H5**, **C7** a server that is given up is fenced first, and its term released after that.
 //! - **H6** before a release the record is cleared, and neither a lease nor a round counts any more.

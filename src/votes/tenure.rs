@@ -147,10 +147,25 @@ impl Member {
             self.leave(out);
             return true;
         }
-        holder.fence(false);
-        self.counts.renewal("lost");
-        out.push(Output::LeaseLost(holder.term()));
+        self.lose_lease(out);
         true
+    }
+
+    /// Rule H2: another holds a later term, so our lease is over, whatever our clock shows: it may have stood
+    /// still.
+    pub(super) fn lose_lease_to(&mut self, term: u64, out: &mut Vec<Output>) {
+        let holder = self.holder.as_ref();
+        if holder.is_some_and(|it| it.term() < term && it.stage() == Stage::Holding) {
+            self.lose_lease(out);
+        }
+    }
+
+    fn lose_lease(&mut self, out: &mut Vec<Output>) {
+        if let Some(holder) = &mut self.holder {
+            holder.fence(false);
+            self.counts.renewal("lost");
+            out.push(Output::LeaseLost(holder.term()));
+        }
     }
 
     fn begin_round(

@@ -1,7 +1,7 @@
 use super::super::scene::{
     LEASES, answered, at, list, name, position, renewal, request_of, save, sent, standby, started,
 };
-use super::super::{ExchangeId, Record, Refusal, Standing};
+use super::super::{ExchangeId, Record, Refusal, Request, Standing};
 use super::*;
 
 fn member(record: Record, seconds: f64) -> Member {
@@ -167,6 +167,24 @@ fn h2_what_comes_with_the_deadline_renews_nothing() {
     assert_eq!(a.standing(at(14.0)), Standing::Bound(1));
     // It renews no more, whatever time it is.
     assert_eq!(tick(&mut a, 29.0), []);
+}
+
+/// By a clock that stood still the lease seems to last.
+#[test]
+fn h2_another_that_renews_a_later_term_ends_the_lease() {
+    let (mut a, _) = holder();
+    let mut out = Vec::new();
+    let mut renewed = |term| {
+        let request = Request {
+            to: name("a"),
+            ..renewal(Kind::Renew, term, "b", 7)
+        };
+        out.clear();
+        a.requested(ExchangeId(1), &request, &standby(100), at(5.0), &mut out);
+        (out.contains(&Output::LeaseLost(1)), stage(&a))
+    };
+    assert_eq!(renewed(1), (false, Some(Stage::Holding)));
+    assert_eq!(renewed(2), (true, Some(Stage::Fencing { releases: false })));
 }
 
 #[test]

@@ -211,6 +211,7 @@ impl Judge {
         self.leases.effects(world, host, effects);
         let found = self.switchovers.effects(world, &self.truth, host, effects);
         let assumptions = &mut self.elections.assumptions;
+        let found = found.and_then(|found| self.leases.unless_broken(world, found, assumptions));
         let found = found.and_then(|found| self.leases.unless_forked(found, assumptions));
         self.fail_if(world.now(), found);
         for effect in effects {

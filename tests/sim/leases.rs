@@ -155,7 +155,9 @@ impl Leases {
         assumptions: &mut Assumptions,
     ) -> Option<Violation> {
         let host = match found {
-            Violation::ReleasesWon(host, _) | Violation::HoldsNothing(host) => host,
+            Violation::ReleasesWon(host, _)
+            | Violation::HoldsNothing(host)
+            | Violation::HandsOverEarly(host, _) => host,
             // By a clock that stood still its votes last longer.
             Violation::ElectedLate(host, _) if self.servers[host].slept.is_some() => host,
             _ => return Some(found),
