@@ -32,7 +32,10 @@ impl Member {
         now: Monotonic,
         out: &mut Vec<Output>,
     ) {
-        if self.timers.hold.is_some() && self.standing(now) == Standing::Free {
+        if self.timers.hold.is_some()
+            && self.standing(now) == Standing::Free
+            && self.candidate.may_claim(now)
+        {
             self.begin_attempt((position, Aim::Claim), server, now, out);
         }
     }

@@ -62,6 +62,8 @@ pub struct Candidate {
     known_term: u64,
     last: Option<Tally>,
     retry_at: Option<Monotonic>,
+    /// The next claim waits until then, whether the primary is reached or not: it is our own.
+    claim_at: Option<Monotonic>,
     stepped_aside_until: Option<Monotonic>,
     /// Attempts in a row that won nothing.
     lost: u32,
@@ -124,6 +126,7 @@ impl Candidate {
             known_term: 0,
             last: None,
             retry_at: None,
+            claim_at: None,
             stepped_aside_until: None,
             lost: 0,
             deferrals: 0,
@@ -149,6 +152,11 @@ impl Candidate {
             },
             _ => Standing::Free,
         }
+    }
+
+    /// May a claim begin, for all that became of the last one.
+    pub(super) fn may_claim(&self, now: Monotonic) -> bool {
+        self.claim_at.is_none_or(|at| at <= now)
     }
 
     /// Until when others go first.
@@ -295,7 +303,8 @@ impl Candidate {
             Aim::Promote => {}
             // There is nobody to let go first.
             Aim::Claim => {
-                self.retry_at = Some(now + self.below(timers.stagger));
+                let wait = attempt.tally.wait().min(timers.lease);
+                self.claim_at = Some(now + wait + self.below(timers.stagger));
                 return Some(attempt);
             }
             // Rule S4: nobody else asks meanwhile.
@@ -332,6 +341,7 @@ impl Candidate {
     pub(super) fn promise_over(&mut self, timers: &Timers, now: Monotonic) {
         let soon = now + self.below(timers.stagger);
         self.retry_at = self.retry_at.map(|at| at.min(soon));
+        self.claim_at = self.claim_at.map(|at| at.min(soon));
     }
 
     /// A promotion is not wanted any more; nothing is held against us.

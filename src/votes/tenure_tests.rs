@@ -357,6 +357,26 @@ fn a_primary_wins_the_next_term_and_nothing_is_run_for_it() {
     assert_eq!(out, []);
 }
 
+/// It is reached all the time, which is no reason to ask again at once.
+#[test]
+fn a_claim_that_is_refused_waits() {
+    let mut a = member(Record::new(list()), 0.0);
+    let mut claims = |now| {
+        a.outage_over();
+        let mut out = Vec::new();
+        a.claim(Some(position(500)), &standby(0), at(now), &mut out);
+        for voter in 0..out.len() {
+            answered(&mut a, &out, voter, Some(Refusal::List), 0, now);
+        }
+        out.len()
+    };
+    // `election_stagger` is 2 s at the most.
+    let begun = (0..1_000)
+        .filter(|nth| claims(f64::from(*nth) * 0.01) > 0)
+        .count();
+    assert!((5..100).contains(&begun), "{begun}");
+}
+
 #[test]
 fn v8_a_renewal_of_a_later_term_ends_our_own_attempt() {
     let mut a = member(Record::new(list()), 0.0);

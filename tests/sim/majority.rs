@@ -1,7 +1,7 @@
 //! A majority that is connected, with a standby that may and can be promoted, has one promoted.
 
 use pglookout::config::QuorumRule;
-use pglookout::simulation::{Condition, HostId, NodeId, Path, SECOND, World};
+use pglookout::simulation::{Condition, HostId, Micros, NodeId, Path, SECOND, World};
 
 use crate::elections::Elections;
 use crate::kinds::are_contestants;
@@ -154,7 +154,9 @@ fn are_willing(world: &World<'_>, truth: &Truth, group: &[HostId]) -> bool {
                 // of an older one, and an operator must decide.
                 let mut forks = last.history.iter();
                 let is_whole = forks.any(|fork| Some(fork.term) == last.term);
-                is_whole && databases[*node].is_part_of(last) && !is_outlived(world, truth, *node)
+                is_whole
+                    && databases[*node].is_part_of(last)
+                    && is_outlived(world, truth, *node).is_none()
             });
             let knows_primary = world.remembered(*node).is_some();
             of_history && knows_primary && (never || case.is_willing(*node, since))
@@ -163,15 +165,21 @@ fn are_willing(world: &World<'_>, truth: &Truth, group: &[HostId]) -> bool {
 
 /// Does this standby lack all that the last primary has written, which has lived for longer than the
 /// shortest limit: it is not promoted, since nobody knows how much would be lost.
-fn is_outlived(world: &World<'_>, truth: &Truth, node: NodeId) -> bool {
+fn is_outlived(world: &World<'_>, truth: &Truth, node: NodeId) -> Option<()> {
     let databases = world.databases();
-    let last = databases.iter().filter_map(|database| database.term).max();
+    let (primary, last) = (0..databases.len())
+        .filter_map(|node| Some((node, databases[node].term?)))
+        .max_by_key(|(_, term)| *term)?;
     let mut own = databases[node].history.iter();
-    let has_it = own.any(|fork| Some(fork.term) == last);
-    let mut reigns = truth.hosts.iter().flat_map(|host| &host.knowledge.reigns);
-    let lived = reigns.any(|((_, term), (first, until))| {
-        let lived = until.saturating_sub(*first);
-        Some(*term) == last && lived + SECOND >= world.setup().shortest_limit()
+    let has_it = own.any(|fork| fork.term == last);
+    // One that an operator has rewound in between was promoted to a timeline of the same number again.
+    let lived = truth.hosts.iter().any(|host| {
+        let reigns = host.knowledge.reigns.iter();
+        let reigns = reigns.filter(|((of, _), _)| *of == primary);
+        let lived: Micros = reigns
+            .map(|(_, (first, until))| until.saturating_sub(*first))
+            .sum();
+        lived + SECOND >= world.setup().shortest_limit()
     });
-    !has_it && lived
+    (!has_it && lived).then_some(())
 }
