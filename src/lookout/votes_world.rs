@@ -102,10 +102,14 @@ impl World {
     }
 
     pub(super) fn polled(&mut self, node: &str, role: Option<RoleReport>) {
+        self.polled_as(node, role, Identity::default());
+    }
+
+    pub(super) fn polled_as(&mut self, node: &str, role: Option<RoleReport>, identity: Identity) {
         let outcome = role.map(|role| NodeReport {
             db_time: now(self.seconds).wall,
             role,
-            identity: Identity::default(),
+            identity,
             daemons: None,
         });
         let outcome = outcome.ok_or(ProbeFailure::Unreachable {

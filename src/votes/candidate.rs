@@ -299,11 +299,11 @@ impl Candidate {
     pub(super) fn lose(&mut self, timers: &Timers, now: Monotonic) -> Option<Attempt> {
         let attempt = self.attempt.take()?;
         self.last = Some(attempt.tally.clone());
+        let wait = attempt.tally.wait().min(timers.lease);
         match attempt.aim {
             Aim::Promote => {}
             // There is nobody to let go first.
             Aim::Claim => {
-                let wait = attempt.tally.wait().min(timers.lease);
                 self.claim_at = Some(now + wait + self.below(timers.stagger));
                 return Some(attempt);
             }
@@ -313,7 +313,6 @@ impl Candidate {
                 return Some(attempt);
             }
         }
-        let wait = attempt.tally.wait().min(timers.lease);
         if !wait.is_zero() {
             // Until then nothing can be won, which is no reason to step aside.
             self.retry_at = Some(now + wait + self.below(timers.stagger));

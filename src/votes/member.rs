@@ -197,7 +197,7 @@ impl Member {
         now: Monotonic,
         out: &mut Vec<Output>,
     ) {
-        let before = self.voter.record().voted_for.clone();
+        let had_vote = self.voter.votes_for(request);
         let output = match self.voter.take(Asker::Peer(id), request, server, now) {
             Taken::Answer(answer) => {
                 match request.kind {
@@ -213,7 +213,7 @@ impl Member {
         };
         out.push(output);
         // Rule V8.
-        if request.kind == Kind::Renew && self.voter.record().voted_for != before {
+        if request.kind == Kind::Renew && !had_vote && self.voter.votes_for(request) {
             self.overtaken(now, out);
             self.lose_lease_to(request.term, out);
         }

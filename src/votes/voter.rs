@@ -95,6 +95,12 @@ impl Voter {
         &self.record
     }
 
+    /// Has the attempt that this request is of the vote in its term.
+    pub(super) fn votes_for(&self, request: &Request) -> bool {
+        self.record
+            .is_for(request.term, &request.from, request.mandate)
+    }
+
     /// Its list, as far as that is written.
     pub(super) fn listed(&self) -> &Listed {
         &self.listed
@@ -228,9 +234,7 @@ impl Voter {
         if self.unsaved.is_some() {
             return Some((Refusal::Busy, None));
         }
-        let has_vote = self
-            .record
-            .is_for(request.term, &request.from, request.mandate);
+        let has_vote = self.votes_for(request);
         match request.kind {
             Kind::Release => (!has_vote).then_some((Refusal::Term, None)),
             Kind::AskRenew | Kind::Renew => self.refuses_renewal(request, has_vote, now),
@@ -328,10 +332,7 @@ impl Voter {
         // What this candidate was promised before may last longer.
         let left = self.left_of(&request.from, now);
         let promise = promise_of(request.lease).max(left);
-        let is_same = self
-            .record
-            .is_for(request.term, &request.from, request.mandate);
-        if is_same && promise <= self.record.promise {
+        if self.votes_for(request) && promise <= self.record.promise {
             return None;
         }
         Some(Record {

@@ -154,9 +154,7 @@ fn are_willing(world: &World<'_>, truth: &Truth, group: &[HostId]) -> bool {
                 // of an older one, and an operator must decide.
                 let mut forks = last.history.iter();
                 let is_whole = forks.any(|fork| Some(fork.term) == last.term);
-                is_whole
-                    && databases[*node].is_part_of(last)
-                    && is_outlived(world, truth, *node).is_none()
+                is_whole && databases[*node].is_part_of(last) && !is_outlived(world, truth, *node)
             });
             let knows_primary = world.remembered(*node).is_some();
             of_history && knows_primary && (never || case.is_willing(*node, since))
@@ -165,11 +163,12 @@ fn are_willing(world: &World<'_>, truth: &Truth, group: &[HostId]) -> bool {
 
 /// Does this standby lack all that the last primary has written, which has lived for longer than the
 /// shortest limit: it is not promoted, since nobody knows how much would be lost.
-fn is_outlived(world: &World<'_>, truth: &Truth, node: NodeId) -> Option<()> {
+fn is_outlived(world: &World<'_>, truth: &Truth, node: NodeId) -> bool {
     let databases = world.databases();
-    let (primary, last) = (0..databases.len())
-        .filter_map(|node| Some((node, databases[node].term?)))
-        .max_by_key(|(_, term)| *term)?;
+    let terms = (0..databases.len()).filter_map(|node| Some((node, databases[node].term?)));
+    let Some((primary, last)) = terms.max_by_key(|(_, term)| *term) else {
+        return false;
+    };
     let mut own = databases[node].history.iter();
     let has_it = own.any(|fork| fork.term == last);
     // One that an operator has rewound in between was promoted to a timeline of the same number again.
@@ -181,5 +180,5 @@ fn is_outlived(world: &World<'_>, truth: &Truth, node: NodeId) -> Option<()> {
             .sum();
         lived + SECOND >= world.setup().shortest_limit()
     });
-    (!has_it && lived).then_some(())
+    !has_it && lived
 }

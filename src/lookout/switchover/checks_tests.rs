@@ -4,8 +4,8 @@ use super::scene::{
     ask, at, control, deadlines, ended, fulfil, holder, polled, renewed, standby, world_now,
 };
 use super::*;
-use crate::cluster::{DatabaseState, Identity, NodeReport, RoleReport};
-use crate::lookout::votes_world::{World, commands, now, primary, requests};
+use crate::cluster::{DatabaseState, Identity, RoleReport};
+use crate::lookout::votes_world::{World, commands, primary, requests};
 use crate::lookout::{Effect, Event};
 use crate::votes::Nonce;
 
@@ -142,20 +142,11 @@ fn s1_what_no_waiting_changes_refuses_at_once() {
 fn s1_the_control_file_has_to_be_of_our_server() {
     let mut world = holder();
     let asked = ask(&mut world, 1, false, 5.0);
-    let outcome = Ok(NodeReport {
-        db_time: now(5.0).wall,
-        role: primary(),
-        identity: Identity {
-            system: Some("8".to_owned()),
-            ..Identity::default()
-        },
-        daemons: None,
-    });
-    world.event(Event::NodeProbed {
-        node: "p".into(),
-        probe: None,
-        outcome,
-    });
+    let identity = Identity {
+        system: Some("8".to_owned()),
+        ..Identity::default()
+    };
+    world.polled_as("p", Some(primary()), identity);
     control(&mut world, DatabaseState::InProduction, 40);
     polled(&mut world, "s1", Some(standby(79, 79)));
     polled(&mut world, "s1", Some(standby(80, 80)));
@@ -208,21 +199,11 @@ fn on_timelines(other: Option<RoleReport>) -> World {
         ("s1", standby(79, 79), 1),
         ("s1", standby(80, 80), 1),
     ] {
-        let outcome = Ok(NodeReport {
-            db_time: now(5.0).wall,
-            role,
-            identity: Identity {
-                timeline: Some(timeline),
-                ..Identity::default()
-            },
-            daemons: None,
-        });
-        let (node, probe) = (node.into(), None);
-        world.event(Event::NodeProbed {
-            node,
-            probe,
-            outcome,
-        });
+        let identity = Identity {
+            timeline: Some(timeline),
+            ..Identity::default()
+        };
+        world.polled_as(node, Some(role), identity);
     }
     control(&mut world, DatabaseState::InProduction, 40);
     renewed(&mut world, &asked, true);
